@@ -206,11 +206,8 @@ class Copies:
         self._asked, self._until = asked, now + KNOWN_S
 
     async def copy(self, name: str) -> AsyncIterator[int]:
-        """Copy the image from the first source that serves it; yields the progress in percent.
-
-        Raises:
-            PullError: no source served it, it is not that image, or there is not enough room.
-        """
+        """Copy the image from the first source that serves it; yields the progress in percent. Raises PullError: no
+        source served it, it is not that image, or there is not enough room."""
         sources, self._until = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:
             raise PullError(f"The image {name} could not be copied: no other Agent has it.")

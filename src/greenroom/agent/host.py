@@ -98,11 +98,8 @@ class HostWork:
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
-        """Set the installation of this Agent; its Manager has no reports yet.
-
-        Raises:
-            StartAgain: it belonged to another installation before.
-        """
+        """Set the installation of this Agent; its Manager has no reports yet. Raises StartAgain: it belonged to another
+        installation before."""
         if self._installation_id not in {"", installation_id}:
             raise StartAgain("This Agent now belongs to another installation and starts again.")
         self._installation_id = installation_id

@@ -249,11 +249,7 @@ class ImageKeeper:
 
     async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
         """The images of these names that the runtime has under another name in its list (`desk` for `desk:latest`), and
-        the names that it refuses to look up.
-
-        Raises:
-            RuntimeUnavailable: the runtime does not answer.
-        """
+        the names that it refuses to look up. Raises RuntimeUnavailable: the runtime does not answer."""
         found, refused = dict[str, Image](), dict[str, GreenroomError]()
         for name in sorted(names):
             try:

@@ -227,11 +227,8 @@ class _Named(msgspec.Struct):
 
 
 def own_address(settings: AgentConfig) -> str:
-    """The address at which gateways reach this process; empty without one.
-
-    Raises:
-        SetupError: the address is not configured.
-    """
+    """The address at which gateways reach this process; empty without one. Raises SetupError: the address is not
+    configured."""
     if settings.gateways_address or not settings.gateways_listen:
         host, colon, port = settings.gateways_address.rpartition(":")
         return f"[{host}]{colon}{port}" if ":" in host and not host.startswith("[") else settings.gateways_address

@@ -129,11 +129,8 @@ class View(BaseModel):
 
 
 def validated(kind: type[Fields], values: Json) -> Fields:
-    """Return the values as a body of `/api/v1`, by the same rules.
-
-    Raises:
-        Invalid: the error contains every invalid field.
-    """
+    """Return the values as a body of `/api/v1`, by the same rules. Raises Invalid: the error contains every invalid
+    field."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -84,10 +84,7 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
 async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
     """Record and log, once, each pool that is short because its zone has no Manager.
 
-    The next Primary clears the record.
-
-    Raises:
-        Unavailable: the database cannot be reached.
+    The next Primary clears the record. Raises Unavailable: the database cannot be reached.
     """
     for config in (await list_configs(db, unattended=True)).rows:
         with logged_item("pool", config.staging_config_id):

@@ -32,11 +32,8 @@ class Page:
         self._response = response
 
     def after_texts(self, count: int) -> list[str | None]:
-        """Return the key as `count` strings, all None on the first page.
-
-        Raises:
-            Invalid: the cursor belongs to another list.
-        """
+        """Return the key as `count` strings, all None on the first page. Raises Invalid: the cursor belongs to another
+        list."""
         if self.after is None:
             return [None] * count
         if len(self.after) != count or not all(isinstance(part, str) and "\0" not in part for part in self.after):
@@ -44,11 +41,8 @@ class Page:
         return cast("list[str | None]", self.after)
 
     def after_row(self, order: SortOrder) -> Position | None:
-        """Return the end of the previous page, in a list whose order the client chooses; None on the first page.
-
-        Raises:
-            Invalid: the cursor belongs to another list or order.
-        """
+        """Return the end of the previous page, in a list whose order the client chooses; None on the first page. Raises
+        Invalid: the cursor belongs to another list or order."""
         of_order, value, key = self.after_texts(3)
         if value is None or key is None:
             return None

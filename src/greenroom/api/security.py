@@ -69,11 +69,8 @@ class Caller:
             raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
 
     def require_not_above(self, permissions: Iterable[str]) -> None:
-        """Refuse to change a user with `permissions` that the caller lacks, except with `users_modify_admin`.
-
-        Raises:
-            Forbidden: the error contains the missing permission.
-        """
+        """Refuse to change a user with `permissions` that the caller lacks, except with `users_modify_admin`. Raises
+        Forbidden: the error contains the missing permission."""
         if above(self.permissions, permissions):
             self.require("users_modify_admin")
 
@@ -163,11 +160,8 @@ def client_address(request: Request) -> str:
 
 
 async def authenticated(request: Request) -> Caller:
-    """Return the caller, by API key or by cookie.
-
-    Raises:
-        Unauthenticated: there is no credential, or it is not valid.
-    """
+    """Return the caller, by API key or by cookie. Raises Unauthenticated: there is no credential, or it is not
+    valid."""
     authorization = request.headers.get("authorization", "")
     if authorization:
         key_id, secret = basic_credentials(authorization)
@@ -234,11 +228,8 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
 
 
 def basic_credentials(authorization: str) -> tuple[str, str]:
-    """Return the name and the password of an HTTP Basic header.
-
-    Raises:
-        Unauthenticated: the header has another scheme or cannot be parsed.
-    """
+    """Return the name and the password of an HTTP Basic header. Raises Unauthenticated: the header has another scheme
+    or cannot be parsed."""
     scheme, _, encoded = authorization.partition(" ")
     try:
         if scheme.lower() != "basic":

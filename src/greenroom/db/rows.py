@@ -81,11 +81,8 @@ def collect_unreadable() -> Generator[list[str]]:
 
 
 def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
-    """Return the row as a dataclass of this kind; None if a value has a wrong type, which is logged.
-
-    Raises:
-        msgspec.ValidationError: the row lacks a field, because the statement is wrong.
-    """
+    """Return the row as a dataclass of this kind; None if a value has a wrong type, which is logged. Raises
+    msgspec.ValidationError: the row lacks a field, because the statement is wrong."""
     try:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:

@@ -79,11 +79,8 @@ class Admissions:
         return list(self._agents)
 
     def add(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """Store these admissions; they are on disk when this method returns.
-
-        Raises:
-            OSError: they could not be stored.
-        """
+        """Store these admissions; they are on disk when this method returns. Raises OSError: they could not be
+        stored."""
         known, now_s = self._agents.setdefault(agent_id, {}), time.monotonic()
         if new := [admission for admission in admissions if admission not in known]:
             known.update(dict.fromkeys(new, now_s))

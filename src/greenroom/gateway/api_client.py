@@ -32,11 +32,8 @@ def api_client() -> httpx.AsyncClient:
 
 
 def bearer(credential_file: str) -> dict[str, str]:
-    """Return the Authorization header. The file is read each time, so that a new credential is used at once.
-
-    Raises:
-        SetupError: the file cannot be read.
-    """
+    """Return the Authorization header. The file is read each time, so that a new credential is used at once. Raises
+    SetupError: the file cannot be read."""
     try:
         return {"Authorization": f"Bearer {Path(credential_file).read_text().strip()}"}
     except OSError as error:

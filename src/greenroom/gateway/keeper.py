@@ -54,11 +54,7 @@ SAY_AGAIN_S: Final = 60.0
 
 class PlanKeeper:
     """Writes the `plan.json` of one gateway into its `folder` (absolute). `links` has the Agents on other hosts whose
-    sessions it reaches.
-
-    Raises:
-        SetupError: a setting is missing.
-    """
+    sessions it reaches. Raises SetupError: a setting is missing."""
 
     def __init__(self, config: GatewayConfig, folder: Path, links: AgentLinks | None = None) -> None:
         check_settings(config)
@@ -78,11 +74,7 @@ class PlanKeeper:
 
     async def first(self) -> None:
         """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
-        registered.
-
-        Raises:
-            SetupError: the facts result in no plan, or it cannot be written.
-        """
+        registered. Raises SetupError: the facts result in no plan, or it cannot be written."""
         self._fleet = self._stored_fleet()
         while self._config.gateway_profile == "edge" and (missing := self._missing()):
             self._say("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")

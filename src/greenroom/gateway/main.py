@@ -89,11 +89,8 @@ class Gateway:
         return self._plan
 
     async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGQUIT.
-
-        Raises:
-            SetupError: the first plan cannot be served; the sentence has the reason.
-        """
+        """Serve until SIGTERM, SIGINT or SIGQUIT. Raises SetupError: the first plan cannot be served; the sentence has
+        the reason."""
         become_subreaper()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wake.set)
@@ -146,11 +143,8 @@ class Gateway:
             await self._start()
 
     def _read(self) -> None:
-        """Read the plan file, and use its plan for the next nginx.
-
-        Raises:
-            SetupError: it cannot be served; nothing was changed.
-        """
+        """Read the plan file, and use its plan for the next nginx. Raises SetupError: it cannot be served; nothing was
+        changed."""
         plan_file = _identity(self._plan_file)
         plan = read_plan(self._plan_file)
         self._adopt(plan)
@@ -160,11 +154,7 @@ class Gateway:
         return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
 
     def _adopt(self, plan: GatewayPlan) -> None:
-        """Use `plan` for the next nginx.
-
-        Raises:
-            SetupError: it cannot be served; nothing was changed.
-        """
+        """Use `plan` for the next nginx. Raises SetupError: it cannot be served; nothing was changed."""
         check_sentinels(plan)
         orphaned = self._nginx is None and bool(nginx_processes(self._folder))
         text = nginx_conf(
@@ -236,11 +226,8 @@ class Gateway:
 
 def check_sentinels(plan: GatewayPlan) -> None:
     """Check that nginx's workers, which run as this account, can access every sentinel file. If they cannot, the file
-    test fails *open*, and a disabled Manager keeps getting requests.
-
-    Raises:
-        SetupError: a folder is missing or not accessible to the workers; the sentence names it.
-    """
+    test fails *open*, and a disabled Manager keeps getting requests. Raises SetupError: a folder is missing or not
+    accessible to the workers; the sentence names it."""
     for manager in plan.managers:
         folder = Path(manager.sentinel_file).parent
         if not (folder.is_dir() and os.access(folder, os.X_OK)):
@@ -270,11 +257,7 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 def _folder(path: Path) -> Path:
     """Return the gateway's folder, which is created if it is missing. It is absolute, because nginx's configuration
-    contains it and its processes are identified by it.
-
-    Raises:
-        SetupError: it cannot be created.
-    """
+    contains it and its processes are identified by it. Raises SetupError: it cannot be created."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -283,11 +266,8 @@ def _folder(path: Path) -> Path:
 
 
 async def _links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
-    """Return the connections to Agents on other hosts; None if there are none.
-
-    Raises:
-        SetupError: their addresses or the secret cannot be used.
-    """
+    """Return the connections to Agents on other hosts; None if there are none. Raises SetupError: their addresses or
+    the secret cannot be used."""
     seeds = config.stream_seeds()
     if not seeds or config.stream_secret_file is None:
         return None

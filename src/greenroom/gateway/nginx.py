@@ -132,10 +132,7 @@ class Listeners:
         """Open the missing sockets of `addresses` and close all others. Return True if a socket was opened or closed.
 
         `beside_orphan`: share addresses with the nginx of an earlier parent, which may still listen here. Otherwise an
-        address in use is refused.
-
-        Raises:
-            SetupError: this process cannot listen on an address; nothing was changed.
+        address in use is refused. Raises SetupError: this process cannot listen on an address; nothing was changed.
         """
         wanted = set(addresses)
         opened: dict[str, socket.socket] = {}
@@ -215,12 +212,9 @@ _LEVEL: Final = re.compile(r"\[(notice|warn)\]")
 
 
 def install_configuration(folder: Path, text: str) -> None:
-    """Make `text` the content of `folder/nginx.conf` if nginx accepts it. A running nginx is not affected.
-
-    Raises:
-        SetupError: nginx is not installed or refuses the configuration (the sentence quotes it), or the file cannot be
-            written or checked, for example because the disk is full.
-    """
+    """Make `text` the content of `folder/nginx.conf` if nginx accepts it. A running nginx is not affected. Raises
+    SetupError: nginx is not installed or refuses the configuration (the sentence quotes it), or the file cannot be
+    written or checked, for example because the disk is full."""
     candidate = folder / "nginx.conf.new"
     try:
         (folder / "tmp").mkdir(mode=0o700, exist_ok=True)

@@ -169,11 +169,8 @@ def port_of(listener: str) -> int:
 
 
 def read_plan(path: Path) -> GatewayPlan:
-    """Return the plan in a file.
-
-    Raises:
-        SetupError: the file cannot be read or is no plan; the sentence names every problem.
-    """
+    """Return the plan in a file. Raises SetupError: the file cannot be read or is no plan; the sentence names every
+    problem."""
     try:
         return parse_plan(path.read_bytes())
     except OSError as error:

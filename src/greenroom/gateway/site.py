@@ -42,11 +42,8 @@ class SiteFacts:
 
 
 def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
-    """Return the plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute.
-
-    Raises:
-        SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id contains no valid id.
-    """
+    """Return the plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute. Raises
+    SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id contains no valid id."""
     own = _own_edge(config, facts)
     return (
         _edge_plan(config, facts, folder, own)
@@ -98,11 +95,8 @@ class _OwnEdge:
 
 
 def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
-    """Return the edge of this host; None without `edge_dir`, or until its Agent has an id.
-
-    Raises:
-        SetupError: the id is not valid.
-    """
+    """Return the edge of this host; None without `edge_dir`, or until its Agent has an id. Raises SetupError: the id is
+    not valid."""
     folder = config.edge_dir
     agent_id = facts.texts.get(folder / "agent_id") if folder is not None else None
     if folder is None or agent_id is None:

@@ -15,11 +15,8 @@ _LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
 def system_account(name: str) -> pwd.struct_passwd:
-    """Return the account `name`. If it does not exist, create it without a home, a shell and a password.
-
-    Raises:
-        SetupError: it could not be created.
-    """
+    """Return the account `name`. If it does not exist, create it without a home, a shell and a password. Raises
+    SetupError: it could not be created."""
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(name)
     # Two simultaneous useradd calls for one name may both succeed; the second then changes the number of the account.

@@ -34,10 +34,7 @@ class Authority:
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, hosts: Sequence[str], days: int, now: datetime) -> str:
         """Return a server certificate for host names and IP addresses, followed by the certificate of the authority.
-
-        Raises:
-            SetupError: the authority's key or certificate cannot be read.
-        """
+        Raises SetupError: the authority's key or certificate cannot be read."""
         try:
             signer = serialization.load_pem_private_key(self.key.encode(), None)
             issuer = x509.load_pem_x509_certificate(self.certificate.encode())
@@ -100,11 +97,8 @@ def request_for(key: ec.EllipticCurvePrivateKey, name: str) -> str:
 
 
 def requested_key(request: str) -> ec.EllipticCurvePublicKey:
-    """Return the key in a signing request. The signature proves that the sender has the private key.
-
-    Raises:
-        Invalid: the request cannot be used.
-    """
+    """Return the key in a signing request. The signature proves that the sender has the private key. Raises Invalid:
+    the request cannot be used."""
     try:
         parsed = x509.load_pem_x509_csr(request.encode())
         key = parsed.public_key()
@@ -131,11 +125,8 @@ def names_in(certificate: str) -> list[x509.GeneralName]:
 
 
 def validity(certificate: str) -> tuple[datetime, datetime]:
-    """Return the beginning and the end of the validity of the first certificate.
-
-    Raises:
-        ValueError: there is no certificate.
-    """
+    """Return the beginning and the end of the validity of the first certificate. Raises ValueError: there is no
+    certificate."""
     parsed = x509.load_pem_x509_certificate(certificate.encode())
     return parsed.not_valid_before_utc, parsed.not_valid_after_utc
 
@@ -150,20 +141,14 @@ def is_pair(certificate: str, key: str) -> bool:
 
 def fingerprint(certificate: str) -> str:
     """Return the SHA-256 of the first certificate (DER), 64 hex digits, like `openssl x509 -fingerprint -sha256`.
-
-    Raises:
-        ValueError: there is no certificate.
-    """
+    Raises ValueError: there is no certificate."""
     der = x509.load_pem_x509_certificate(certificate.encode()).public_bytes(serialization.Encoding.DER)
     return hashlib.sha256(der).hexdigest()
 
 
 def first_certificate(text: str) -> str:
-    """Return the first certificate in a PEM text without the others, as in `fingerprint`.
-
-    Raises:
-        ValueError: there is no certificate.
-    """
+    """Return the first certificate in a PEM text without the others, as in `fingerprint`. Raises ValueError: there is
+    no certificate."""
     return _pem(x509.load_pem_x509_certificate(text.encode()))
 
 

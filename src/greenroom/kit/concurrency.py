@@ -168,12 +168,8 @@ ENDS_PROCESS: Final = (SetupError, StartAgain, LoopEndedError)
 @contextmanager
 def one_item(kind: str, name: str = "") -> Generator[None]:
     """Run the block, the work of one item, so that it raises only a `GreenroomError`, whose reason the caller can
-    report.
-
-    Raises:
-        GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for errors of other
-            types.
-    """
+    report. Raises GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for errors
+    of other types."""
     try:
         yield
     except GreenroomError:
@@ -186,11 +182,8 @@ def one_item(kind: str, name: str = "") -> Generator[None]:
 
 @contextmanager
 def logged_item(kind: str, name: str) -> Generator[None]:
-    """Run the block, the work of one item without a status. Log its error, so that the other items continue.
-
-    Raises:
-        Unavailable: the database is unavailable, which affects all items.
-    """
+    """Run the block, the work of one item without a status. Log its error, so that the other items continue. Raises
+    Unavailable: the database is unavailable, which affects all items."""
     try:
         with one_item(kind, name):
             yield
@@ -211,12 +204,9 @@ def warned(logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "
 
 
 async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] = lambda _: None) -> Never:
-    """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row.
-
-    Raises:
-        LoopEndedError: the loop failed `MAX_FAILURES` times in a row, or with an error of `ENDS_PROCESS`; the error is
-            chained.
-    """
+    """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row. Raises
+    LoopEndedError: the loop failed `MAX_FAILURES` times in a row, or with an error of `ENDS_PROCESS`; the error is
+    chained."""
     failures = 0
     while True:
         begun_s = time.monotonic()

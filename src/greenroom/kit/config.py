@@ -171,11 +171,8 @@ SECRET_CHARACTERS: Final = 32
 
 
 def read_stream_secret(file: Path) -> str:
-    """Return the secret that an Agent shares with gateways on other hosts.
-
-    Raises:
-        SetupError: the file cannot be read, or contains no valid secret.
-    """
+    """Return the secret that an Agent shares with gateways on other hosts. Raises SetupError: the file cannot be read,
+    or contains no valid secret."""
     try:
         secret = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -240,22 +237,15 @@ class AgentConfig(ProcessConfig):
     """DATA of `greenroom up`. Of its folders, only those in `volumes` are mounted into sessions."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
-        """Return `web_filter_resolvers` as addresses.
-
-        Raises:
-            SetupError: one of them is not an IP address.
-        """
+        """Return `web_filter_resolvers` as addresses. Raises SetupError: one of them is not an IP address."""
         try:
             return tuple(str(ipaddress.ip_address(part)) for part in comma_parts(self.web_filter_resolvers))
         except ValueError as error:
             raise SetupError(f"Invalid settings: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
     def stream_address(self) -> AgentStreamAddress | None:
-        """Return the address for gateways on other hosts, with its secret; None = there is none.
-
-        Raises:
-            SetupError: the address is not valid, or would be open without a secret.
-        """
+        """Return the address for gateways on other hosts, with its secret; None = there is none. Raises SetupError: the
+        address is not valid, or would be open without a secret."""
         if not self.gateways_listen:
             return None
         host, _, port = self.gateways_listen.rpartition(":")
@@ -378,11 +368,7 @@ class GatewayConfig(ProcessConfig):
     """host:port of the Agent of `edge_dir`."""
 
     def stream_seeds(self) -> list[str]:
-        """Return the entries of `stream_agents`.
-
-        Raises:
-            SetupError: one is not host:port.
-        """
+        """Return the entries of `stream_agents`. Raises SetupError: one is not host:port."""
         seeds = comma_parts(self.stream_agents)
         for seed in seeds:
             host, _, port = seed.rpartition(":")

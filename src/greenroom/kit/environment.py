@@ -83,11 +83,8 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def begin(kind: type[Config]) -> Config:
-    """Read the settings of one role, set up its log, and log a warning for variables that no program reads.
-
-    Raises:
-        SetupError: as for `load`.
-    """
+    """Read the settings of one role, set up its log, and log a warning for variables that no program reads. Raises
+    SetupError: as for `load`."""
     config = load(kind)
     refuse_unusable(())
     log.configure(config.log_level, config.process_name)
@@ -98,12 +95,8 @@ def begin(kind: type[Config]) -> Config:
 
 def load(kind: type[Settings], **values: object) -> Settings:
     """Read the settings of one role or plug-in. `values` replace the settings of these names. The file may also have
-    settings of other roles and plug-ins.
-
-    Raises:
-        SetupError: a setting is missing or has an invalid value, or the file has an unknown setting (the message names
-            each); or the file cannot be read.
-    """
+    settings of other roles and plug-ins. Raises SetupError: a setting is missing or has an invalid value, or the file
+    has an unknown setting (the message names each); or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")
     with _read_errors(file):
         _refuse_unknown_keys(file)
@@ -116,10 +109,7 @@ def load(kind: type[Settings], **values: object) -> Settings:
 
 def refuse_unusable(roles: Iterable[type[FromEnvironment]] = ROLE_SETTINGS) -> None:
     """Refuse invalid values of settings. A missing setting is not an error, because commands do not need all settings.
-
-    Raises:
-        SetupError: a value is invalid (the message names each setting), or the file cannot be read.
-    """
+    Raises SetupError: a value is invalid (the message names each setting), or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")
     with _read_errors(file):
         plugin_settings = (

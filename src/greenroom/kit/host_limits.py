@@ -125,11 +125,8 @@ class LimitChange:
 
 
 def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[LimitChange]:
-    """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host.
-
-    Raises:
-        OSError: the limits were raised, but the file could not be written.
-    """
+    """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host. Raises
+    OSError: the limits were raised, but the file could not be written."""
     before = read(proc)
     changes = [_raise(proc, name, before[name], target) for name, target in to_raise(before).items()]
     if raised := {change.name: change.target for change in changes if not change.problem}:

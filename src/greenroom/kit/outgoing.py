@@ -24,11 +24,7 @@ class TooLongError(Exception):
 
 async def checked_address(url: httpx.URL, problem: Callable[[Address], str | None]) -> Address:
     """Return an address of the URL's host. `problem` returns the reason why an address must not be used, as the end of
-    a sentence, or None.
-
-    Raises:
-        Invalid: there is no address, or one of them may not be used.
-    """
+    a sentence, or None. Raises Invalid: there is no address, or one of them may not be used."""
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         entries = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
@@ -43,10 +39,7 @@ async def checked_address(url: httpx.URL, problem: Callable[[Address], str | Non
 
 async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
     """Return the address to connect to for a request to `url`; `trusted` are the hosts of the setting `webhook_hosts`.
-
-    Raises:
-        Invalid: the request is not allowed.
-    """
+    Raises Invalid: the request is not allowed."""
     if problem := url_problem(url, trusted):
         raise Invalid(problem)
     return await checked_address(httpx.URL(url), _any_address if is_trusted(url, trusted) else address_problem)

@@ -73,10 +73,8 @@ class Passwords:
     ) -> PasswordVerdict:
         """Check if the password matches. The check takes the same time if `stored` is None (no such user).
 
-        `admit` is called before the check, after the wait for other checks; its error ends the check.
-
-        Raises:
-            TooManyRequests: too many checks are waiting.
+        `admit` is called before the check, after the wait for other checks; its error ends the check. Raises
+        TooManyRequests: too many checks are waiting.
         """
         async with self._turns.turn(source):
             admit()

@@ -62,11 +62,8 @@ def names(group: str) -> list[str]:
 
 
 def find(group: str, name: str) -> type[Plugin[Any]] | None:
-    """Return the plug-in of this name; None = no installed distribution offers it.
-
-    Raises:
-        SetupError: its module cannot be imported, or the object of that name is no plug-in.
-    """
+    """Return the plug-in of this name; None = no installed distribution offers it. Raises SetupError: its module cannot
+    be imported, or the object of that name is no plug-in."""
     if (loaded := load(group, name)) is None:
         return None
     if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
@@ -90,11 +87,8 @@ def not_installed(parts: str, package: str) -> str:
 
 
 def load(group: str, name: str) -> object | None:
-    """Return the object of an entry point; None = no installed distribution has it.
-
-    Raises:
-        SetupError: the module cannot be imported, or does not contain the object.
-    """
+    """Return the object of an entry point; None = no installed distribution has it. Raises SetupError: the module
+    cannot be imported, or does not contain the object."""
     try:
         return _entry_points(group)[name].load() if name in _entry_points(group) else None
     except (ImportError, AttributeError) as error:

@@ -21,11 +21,8 @@ _POLL_S: Final = 0.05
 
 
 def become_subreaper() -> None:
-    """Make orphaned descendants children of this process from now on.
-
-    Raises:
-        SetupError: the kernel refuses it (no kernel in use does).
-    """
+    """Make orphaned descendants children of this process from now on. Raises SetupError: the kernel refuses it (no
+    kernel in use does)."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
@@ -166,11 +163,7 @@ def reap() -> dict[int, int]:
 
 async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
     """End the processes that `find` returns: send SIGTERM, and after `within_s` SIGKILL to the processes that still
-    run; wait up to `within_s` after each.
-
-    Raises:
-        SetupError: some do not end.
-    """
+    run; wait up to `within_s` after each. Raises SetupError: some do not end."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         running = find()
         for process in running:

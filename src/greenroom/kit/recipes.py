@@ -32,19 +32,13 @@ class Builder(Protocol):
         ...
 
     async def tree(self, files: AsyncIterator[bytes]) -> str:
-        """Build an image from a tar of a file system, and return its id.
-
-        Raises:
-            BuildError: the runtime refuses the image.
-        """
+        """Build an image from a tar of a file system, and return its id. Raises BuildError: the runtime refuses the
+        image."""
         ...
 
     def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
         """Build an image from a tar of a context with its Dockerfile, and yield the output of the commands by line.
-
-        Raises:
-            BuildError: an instruction failed; the message contains its output.
-        """
+        Raises BuildError: an instruction failed; the message contains its output."""
         ...
 
     async def name(self, image: str, reference: str) -> None:
@@ -65,19 +59,12 @@ class RecipeSource(ABC):
 
     @abstractmethod
     def picture(self, name: str) -> bytes:
-        """Return the artwork of a recipe, an SVG.
-
-        Raises:
-            NotFound: there is no such recipe.
-        """
+        """Return the artwork of a recipe, an SVG. Raises NotFound: there is no such recipe."""
 
     @abstractmethod
     def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
-        """Build the image of a recipe if it does not exist, and yield the progress in percent.
-
-        Raises:
-            BuildError: the build failed; the message contains the reason.
-        """
+        """Build the image of a recipe if it does not exist, and yield the progress in percent. Raises BuildError: the
+        build failed; the message contains the reason."""
 
     def has(self, reference: str) -> bool:
         """True if this version builds the image of this name."""
@@ -85,11 +72,8 @@ class RecipeSource(ABC):
 
 
 def installed() -> RecipeSource | None:
-    """Return the recipes of this installation; None = the package is not installed (`NOT_INSTALLED`).
-
-    Raises:
-        SetupError: the package cannot be used.
-    """
+    """Return the recipes of this installation; None = the package is not installed (`NOT_INSTALLED`). Raises
+    SetupError: the package cannot be used."""
     source = plugins.load(plugins.RECIPES, NAME)
     if source is None or isinstance(source, RecipeSource):
         return source

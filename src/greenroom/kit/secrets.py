@@ -101,10 +101,7 @@ class Secrets:
 
     def unseal(self, text: str) -> str:
         """Return the text that was sealed. An unsealed text, from a row of an older version, is returned unchanged.
-
-        Raises:
-            SetupError: it was sealed with another key.
-        """
+        Raises SetupError: it was sealed with another key."""
         if not text.startswith(SEALED):
             return text
         try:

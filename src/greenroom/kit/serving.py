@@ -123,11 +123,8 @@ async def serve(
 
 
 async def serve_until_cancelled(app: ASGIApp, host: str, port: int) -> None:
-    """Serve `app` on host:port until cancelled, in a process that handles its signals itself.
-
-    Raises:
-        SetupError: the process cannot listen on the address.
-    """
+    """Serve `app` on host:port until cancelled, in a process that handles its signals itself. Raises SetupError: the
+    process cannot listen on the address."""
     listening = await _listen(host, port)
     await _Server(_uvicorn_config(app)).serve(sockets=[listening])
 
@@ -171,11 +168,8 @@ class _ErrorsAfterResponse:
 
 
 async def _listen(host: str, port: int) -> socket.socket:
-    """Listen on host:port; a port in use is tried again for `PORT_WAIT_S`.
-
-    Raises:
-        SetupError: the process cannot listen on it.
-    """
+    """Listen on host:port; a port in use is tried again for `PORT_WAIT_S`. Raises SetupError: the process cannot listen
+    on it."""
     end_s = None
     while True:
         try:

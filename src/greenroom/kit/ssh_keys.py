@@ -41,11 +41,8 @@ def new_pair(comment: str) -> KeyPair:
 
 
 def public_key(text: str) -> str:
-    """Return a public key in its normal form: `kind base64 comment`.
-
-    Raises:
-        Invalid: the text is not one public key, or the key is too weak.
-    """
+    """Return a public key in its normal form: `kind base64 comment`. Raises Invalid: the text is not one public key, or
+    the key is too weak."""
     line = text.strip()
     if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
         raise Invalid("ssh_public_key must be one line, as in the file id_….pub.")
@@ -64,11 +61,8 @@ def public_key(text: str) -> str:
 
 
 def pair_of(private: str, comment: str = "") -> KeyPair:
-    """Return the key pair of a private key.
-
-    Raises:
-        Invalid: the text is not a private key, or the key has a passphrase or is too weak.
-    """
+    """Return the key pair of a private key. Raises Invalid: the text is not a private key, or the key has a passphrase
+    or is too weak."""
     text = private.strip().replace("\r\n", "\n") + "\n"
     if len(text) > MAX_KEY_CHARACTERS:
         raise Invalid(f"ssh_private_key is too long; a key has at most {MAX_KEY_CHARACTERS} characters.")

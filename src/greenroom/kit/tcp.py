@@ -69,11 +69,8 @@ _CLOSED_ERRORS: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOC
 
 
 def shut_down(remote: Connection) -> int:
-    """End every TCP connection of this host to this remote end, in any process, and return their number.
-
-    Raises:
-        OSError: the kernel lacks the call, or this process cannot see or trace a process with such a connection.
-    """
+    """End every TCP connection of this host to this remote end, in any process, and return their number. Raises
+    OSError: the kernel lacks the call, or this process cannot see or trace a process with such a connection."""
     before = connections_to(remote)
     ended = 0
     for pid, descriptor in _processes_connected_to(remote) if before else ():

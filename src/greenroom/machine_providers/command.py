@@ -121,11 +121,7 @@ async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
 
 
 def runnable(program: str, folders: Sequence[Path]) -> str:
-    """Return the program if the Manager may run it.
-
-    Raises:
-        ProviderError: it may not; the sentence has the reason.
-    """
+    """Return the program if the Manager may run it. Raises ProviderError: it may not; the sentence has the reason."""
     if not folders:
         raise ProviderError(
             "This Manager runs no programs of machine pools: its setting GREENROOM_MACHINE_COMMANDS is empty.",

@@ -67,11 +67,8 @@ def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[s
 
 
 def answer_of(content: bytes, source: str, hidden: Collection[str]) -> ProviderAnswer:
-    """Return the response, if it is not an error.
-
-    Raises:
-        ProviderError: it is no response, or reports that the request failed.
-    """
+    """Return the response, if it is not an error. Raises ProviderError: it is no response, or reports that the request
+    failed."""
     try:
         answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -83,11 +80,8 @@ def answer_of(content: bytes, source: str, hidden: Collection[str]) -> ProviderA
 
 
 def machines_of(answer: ProviderAnswer, source: str) -> list[ProviderMachine]:
-    """Return the machines of a response.
-
-    Raises:
-        ProviderError: there is no list, or it is too long, so that no conclusion is possible.
-    """
+    """Return the machines of a response. Raises ProviderError: there is no list, or it is too long, so that no
+    conclusion is possible."""
     if answer.machines is None:
         raise ProviderError(f"The answer of {source} has no list of machines.")
     if len(answer.machines) > MAX_MACHINES:
@@ -98,11 +92,8 @@ def machines_of(answer: ProviderAnswer, source: str) -> list[ProviderMachine]:
 
 
 def created_ref(answer: ProviderAnswer, source: str) -> str:
-    """Return the provider's reference to the new machine.
-
-    Raises:
-        ProviderError: there is no usable reference; the machine may exist.
-    """
+    """Return the provider's reference to the new machine. Raises ProviderError: there is no usable reference; the
+    machine may exist."""
     if answer.ref is None or not is_usable_ref(answer.ref):
         raise ProviderError(f"{source} returned no reference (ref) of the new machine.")
     return answer.ref

@@ -41,11 +41,7 @@ class ProviderPlugin(plugins.Plugin[S], ABC):
 
     @abstractmethod
     def provider(self, pool: PoolContext) -> Provider:
-        """Return the provider of a pool.
-
-        Raises:
-            SetupError: the settings cannot be used.
-        """
+        """Return the provider of a pool. Raises SetupError: the settings cannot be used."""
 
 
 def find_provider(name: str) -> type[ProviderPlugin[Any]]:

@@ -21,11 +21,8 @@ _INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def instance_id(folder: Path) -> str:
-    """Read `instance_id` in `folder`; write a random one if it does not exist.
-
-    Raises:
-        SetupError: the folder cannot be used, or the file has other content.
-    """
+    """Read `instance_id` in `folder`; write a random one if it does not exist. Raises SetupError: the folder cannot be
+    used, or the file has other content."""
     file = folder / "instance_id"
     try:
         folder.mkdir(parents=True, exist_ok=True)

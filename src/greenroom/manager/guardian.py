@@ -135,11 +135,8 @@ class Guardian:
         return result
 
     def _apply_flag(self, beat: Heartbeat) -> None:
-        """Apply the flag to all parts that depend on it, first to the sentinel file, which nginx reads.
-
-        Raises:
-            SetupError: the sentinel file cannot be written; the flag was applied to all other parts.
-        """
+        """Apply the flag to all parts that depend on it, first to the sentinel file, which nginx reads. Raises
+        SetupError: the sentinel file cannot be written; the flag was applied to all other parts."""
         self._logs.zone_name = beat.zone_name
         try:
             files.update_sentinel(self._config.sentinel_file, beat.enabled)

@@ -112,12 +112,8 @@ class Manager:
         )
 
     async def start(self) -> None:
-        """Register if the database answers.
-
-        Raises:
-            SetupError: this Manager must not run: its zone does not exist, another process has its instance id, or
-                a pooler is in between.
-        """
+        """Register if the database answers. Raises SetupError: this Manager must not run: its zone does not exist,
+        another process has its instance id, or a pooler is in between."""
         for db in self._databases:
             await db.open()
         try:

@@ -67,12 +67,8 @@ class HostFolders:
         return mount if home is None else replace(mount, source=self.homes.place(home))
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        """Create missing folders, empty those that must be reset; may be repeated before the start.
-
-        Raises:
-            StartError: a folder may not be mounted, does not exist or cannot be created; the sentence names it and the
-                reason.
-        """
+        """Create missing folders, empty those that must be reset; may be repeated before the start. Raises StartError:
+        a folder may not be mounted, does not exist or cannot be created; the sentence names it and the reason."""
         for mount in mounts:
             if (placed := self.placed(mount)) is mount:
                 self._check_place(mount.source)
@@ -93,11 +89,8 @@ class HostFolders:
         return found
 
     def put_files(self, source: str, files: Mapping[str, SessionFile]) -> None:
-        """Write files into a folder, each at its relative path; existing links are replaced, never followed.
-
-        Raises:
-            StartError: the folder does not exist, is a link, or may not be mounted; or a file cannot be written.
-        """
+        """Write files into a folder, each at its relative path; existing links are replaced, never followed. Raises
+        StartError: the folder does not exist, is a link, or may not be mounted; or a file cannot be written."""
         self._check_mounted(source)
         parent, name = _opened_parent(source, make=False)
         try:
@@ -132,11 +125,7 @@ class HostFolders:
 
 def mounted(pid: int, target: str) -> Identity | None:
     """The identity of the folder at `target` inside the container whose first process is `pid`; None = that process has
-    ended.
-
-    Raises:
-        StartError: it cannot be read.
-    """
+    ended. Raises StartError: it cannot be read."""
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

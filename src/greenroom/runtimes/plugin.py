@@ -71,51 +71,31 @@ class RuntimePlugin(Plugin[S], ABC):
 
     @abstractmethod
     def runtime(self, context: Context) -> Runtime:
-        """Create a runtime; call its `open()` before everything else.
-
-        Raises:
-            SetupError: the settings cannot be used.
-        """
+        """Create a runtime; call its `open()` before everything else. Raises SetupError: the settings cannot be
+        used."""
 
     def shared(self, group: str, folder: Path) -> Shared:
-        """The shared records of the processes of the Agent `group`; call its `open()` before everything else.
-
-        Raises:
-            SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
-        """
+        """The shared records of the processes of the Agent `group`; call its `open()` before everything else. Raises
+        SetupError: this runtime offers nothing for several processes, or the group's name cannot be used."""
         del group, folder
         raise SetupError(f"With the runtime {self.name} an Agent is one process; remove GREENROOM_AGENT_GROUP.")
 
     def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
-        """All objects of an installation in the runtime, for the duration of the block.
-
-        Raises:
-            SetupError: this runtime leaves nothing behind, or its settings cannot be used.
-        """
+        """All objects of an installation in the runtime, for the duration of the block. Raises SetupError: this runtime
+        leaves nothing behind, or its settings cannot be used."""
         del installation_id
         raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
 
     async def check(self, first_image: str) -> None:
         """Check the runtime before `up` starts. `first_image` is the image of the first workspace, which is about to be
-        created; empty = it exists.
-
-        Raises:
-            SetupError: no session could be created.
-        """
+        created; empty = it exists. Raises SetupError: no session could be created."""
 
     async def check_host(self) -> None:
-        """Check the host before it joins as an Agent's.
-
-        Raises:
-            SetupError: sessions cannot run on this host.
-        """
+        """Check the host before it joins as an Agent's. Raises SetupError: sessions cannot run on this host."""
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
-        """Return a sentence for each thing that some sessions will lack.
-
-        Raises:
-            GreenroomError: it cannot be checked, with the reason.
-        """
+        """Return a sentence for each thing that some sessions will lack. Raises GreenroomError: it cannot be checked,
+        with the reason."""
         del instance
         return []
 
@@ -137,11 +117,7 @@ class RuntimePlugin(Plugin[S], ABC):
 
     async def remove_all(self, installation_id: str, folder: Path) -> int:
         """Remove every container of the installation and their shared resources; returns the number of containers. The
-        Agent's `folder` has the simulated containers.
-
-        Raises:
-            GreenroomError: the runtime does not answer or refuses.
-        """
+        Agent's `folder` has the simulated containers. Raises GreenroomError: the runtime does not answer or refuses."""
         runtime = self.runtime(Context(installation_id=installation_id, agent_id="", folder=folder))
         await runtime.open()
         try:

@@ -13,11 +13,8 @@ from greenroom.runtimes.plugin import Context, RuntimePlugin
 
 
 def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
-    """The runtime of this name, with its settings; the passed settings are not read from the environment.
-
-    Raises:
-        SetupError: there is no such runtime, or its settings cannot be used.
-    """
+    """The runtime of this name, with its settings; the passed settings are not read from the environment. Raises
+    SetupError: there is no such runtime, or its settings cannot be used."""
     plugin = plugins.find(plugins.RUNTIMES, name)
     installed = plugins.names(plugins.RUNTIMES)
     if not installed:
@@ -34,11 +31,8 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
 
 
 def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
-    """The runtime `name` for an Agent; call its `open()` before everything else.
-
-    Raises:
-        SetupError: there is no such runtime, or its settings cannot be used.
-    """
+    """The runtime `name` for an Agent; call its `open()` before everything else. Raises SetupError: there is no such
+    runtime, or its settings cannot be used."""
     return find_runtime(name, **settings).runtime(context)
 
 

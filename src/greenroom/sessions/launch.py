@@ -57,11 +57,8 @@ def new_session(
     staged: StagedAs | None = None,
     term: int | None = None,
 ) -> NewSession:
-    """Build a session for a user or a pool, with a new id and a new credential.
-
-    Raises:
-        GreenroomError: from `make_spec`.
-    """
+    """Build a session for a user or a pool, with a new id and a new credential. Raises GreenroomError: from
+    `make_spec`."""
     session_id = str(uuid.uuid4())
     spec = make_spec(session_id=session_id, credential=new_secret())
     return NewSession(
@@ -299,11 +296,8 @@ class LaunchWriter:
         return claimed
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """Insert the session, as `Writer.insert`.
-
-        Raises:
-            ProfileInUse: another session uses the profile of the user for this workspace as its home.
-        """
+        """Insert the session, as `Writer.insert`. Raises ProfileInUse: another session uses the profile of the user for
+        this workspace as its home."""
         await stop("launch.before_insert")
         placed = await insert_for_user(
             self.db,

@@ -148,10 +148,7 @@ def _spec_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) 
 
 def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
     """Return the builder of the specification: that of the failed session, in its new zone. Variables stay encrypted.
-
-    Raises:
-        Invalid: the specification cannot be read by this version, or with this key.
-    """
+    Raises Invalid: the specification cannot be read by this version, or with this key."""
     try:
         sealed: dict[str, Any] = {
             "credential": secrets.decrypt(old.credential_encrypted),
@@ -200,11 +197,8 @@ class ReplacementWriter:
         )
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """Insert a new session as the replacement. Its capacity is reserved before the old row changes.
-
-        Raises:
-            ProfileInUse: another session uses the profile of the user.
-        """
+        """Insert a new session as the replacement. Its capacity is reserved before the old row changes. Raises
+        ProfileInUse: another session uses the profile of the user."""
         if new.zone_id == self.old.zone_id:
             new = replace(new, term=self.fence.term)
         yielding = [session.session_id for session in room.yielding]
@@ -229,11 +223,8 @@ class ReplacementWriter:
         await lock_sessions(connection, ids)
 
     async def _detach_user(self, connection: Connection) -> SessionToReplace:
-        """Remove the user from the failed session: quarantine it after a hand-over, destroy it after a start.
-
-        Raises:
-            NoLongerWaitingError: there is no session to replace any more.
-        """
+        """Remove the user from the failed session: quarantine it after a hand-over, destroy it after a start. Raises
+        NoLongerWaitingError: there is no session to replace any more."""
         session_id, failed = self.old.session_id, self.failed
         if failed.handover:
             old = await replacement.quarantine(connection, session_id)

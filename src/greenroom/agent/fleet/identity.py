@@ -51,11 +51,7 @@ class AgentIdentity:
     @classmethod
     def load(cls, folder: Path, place: str = "", name: str = "") -> AgentIdentity:
         """Lock the folder, and read or create the identity in it. Processes that share an identity pass their common
-        `place` and their own `name`.
-
-        Raises:
-            SetupError: another Agent uses the folder, or it cannot be used.
-        """
+        `place` and their own `name`. Raises SetupError: another Agent uses the folder, or it cannot be used."""
         identity = cls(folder, place or machine_id(), name or socket.gethostname())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -109,11 +105,8 @@ class AgentIdentity:
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
     async def store_shared(self) -> None:
-        """Store the identity for the other processes of this Agent, if there are any.
-
-        Raises:
-            Unavailable: it cannot be stored.
-        """
+        """Store the identity for the other processes of this Agent, if there are any. Raises Unavailable: it cannot be
+        stored."""
         if self.share is not None:
             await self.share(msgspec.json.encode(self._record()))
 

@@ -342,11 +342,8 @@ def _retry_after_s(response: httpx.Response) -> float | None:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Create a context that verifies certificates against `ca_file`, or the authorities of the system.
-
-    Raises:
-        SetupError: the file cannot be read or contains no certificate.
-    """
+    """Create a context that verifies certificates against `ca_file`, or the authorities of the system. Raises
+    SetupError: the file cannot be read or contains no certificate."""
     try:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except OSError as error:

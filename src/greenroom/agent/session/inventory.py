@@ -63,11 +63,8 @@ class Inventory:
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
         """Take the whole inventory; sessions in `busy`, or touched in the meantime, keep their state. The first
-        inventory skips only the touched ones: the others have no known state yet.
-
-        Raises:
-            RuntimeUnavailable: the runtime does not answer.
-        """
+        inventory skips only the touched ones: the others have no known state yet. Raises RuntimeUnavailable: the
+        runtime does not answer."""
         self._touched.clear()
         containers = await self._runtime.list()
         own = [container for container in containers if container.agent_id == self._agent_id]

@@ -144,11 +144,8 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 
 
 def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
-    """The state that `content` produces, and the number of bytes that are whole records.
-
-    Raises:
-        SetupError: a record before the last cannot be read, so that commands might run twice.
-    """
+    """The state that `content` produces, and the number of bytes that are whole records. Raises SetupError: a record
+    before the last cannot be read, so that commands might run twice."""
     memory, whole = JournalState(), 0
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
@@ -183,11 +180,8 @@ class Journal:
         self.memory = JournalState()
 
     def open(self) -> None:
-        """Read the file, cut off a torn last line, and settle work that a crash interrupted.
-
-        Raises:
-            SetupError: the journal is damaged in the middle or cannot be opened.
-        """
+        """Read the file, cut off a torn last line, and settle work that a crash interrupted. Raises SetupError: the
+        journal is damaged in the middle or cannot be opened."""
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             content = self._path.read_bytes()
@@ -230,11 +224,8 @@ class Journal:
                 self._synced = target
 
     async def shared(self) -> None:
-        """Return when other processes of this Agent have all of it; at once without other processes.
-
-        Raises:
-            RuntimeUnavailable: they do not have it: work that must run only once must not begin.
-        """
+        """Return when other processes of this Agent have all of it; at once without other processes. Raises
+        RuntimeUnavailable: they do not have it: work that must run only once must not begin."""
         if self._share is None:
             return
         mine = self._changes

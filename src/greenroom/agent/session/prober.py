@@ -56,11 +56,8 @@ class ProbeTimeLimits:
         return because(self._lateness())
 
     async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
-        """The result of `work`; its limit is computed again when the time seems to be over.
-
-        Raises:
-            TimeoutError: it is over; the work was cancelled.
-        """
+        """The result of `work`; its limit is computed again when the time seems to be over. Raises TimeoutError: it is
+        over; the work was cancelled."""
         task = asyncio.ensure_future(work)
         begun = time.monotonic()
         try:

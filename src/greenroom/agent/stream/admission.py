@@ -27,10 +27,8 @@ class UpstreamAuth:
     """Sends requests to the api, whose certificate is verified against `ca_file`; None = the authorities of this
     machine.
 
-    `gateway` is the `host[:port]` that is used in place of each session's address; empty = that address.
-
-    Raises:
-        SetupError: the file cannot be used.
+    `gateway` is the `host[:port]` that is used in place of each session's address; empty = that address. Raises
+    SetupError: the file cannot be used.
     """
 
     def __init__(self, ca_file: Path | None, gateway: str = "") -> None:
@@ -45,11 +43,8 @@ class UpstreamAuth:
         await self._client.aclose()
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
-        """The verdict of the api at `address` (host[:port], 443 by default).
-
-        Raises:
-            Unavailable: the request failed, or its answer is not valid; the sentence names the address.
-        """
+        """The verdict of the api at `address` (host[:port], 443 by default). Raises Unavailable: the request failed, or
+        its answer is not valid; the sentence names the address."""
         address = self._gateway or address
         reply = await self._post(address, PATH, bearer, question)
         try:

@@ -246,11 +246,8 @@ class StreamAuthorizer:
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
-        """The desktop this viewer gets.
-
-        Raises:
-            Forbidden: there is nothing to see now; MovedError if its present address is known.
-        """
+        """The desktop this viewer gets. Raises Forbidden: there is nothing to see now; MovedError if its present
+        address is known."""
         session = self.sessions.get(viewer.shows)
         if session is None and parse_address(viewer.path) is not None:
             raise MovedError(viewer.path)

@@ -109,10 +109,7 @@ class Gateways:
 
     async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
         """Make a gateway on another host store the admission of a viewer; a gateway on this host does not need it.
-
-        Raises:
-            Unavailable: the gateway does not store it; the viewer must not be admitted.
-        """
+        Raises Unavailable: the gateway does not store it; the viewer must not be admitted."""
         connection = client.connection
         if connection is None or not connection.gateway:
             return
@@ -130,11 +127,8 @@ class Gateways:
         await self._store(connection.gateway, admission)
 
     async def _store(self, gateway_id: str, admission: Admission) -> None:
-        """Return once the gateway has stored this admission.
-
-        Raises:
-            Unavailable: the gateway does not store it; the viewer must not be admitted.
-        """
+        """Return once the gateway has stored this admission. Raises Unavailable: the gateway does not store it; the
+        viewer must not be admitted."""
         gateway = self._gateway(gateway_id)  # a gateway without a request to this process sends one in a moment
         if admission.client is None and admission in gateway.stored:
             return

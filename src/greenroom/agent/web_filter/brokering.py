@@ -81,10 +81,7 @@ class Brokering:
 
     def write(self, secrets: Sequence[Brokered], text: str) -> bool:
         """Write files that differ, `text` being the configuration of the headers; returns True if a file changed.
-
-        Raises:
-            FilterError: the folder in memory is another account's.
-        """
+        Raises FilterError: the folder in memory is another account's."""
         if not secrets:
             was_in_use = self.in_use
             self.remove()

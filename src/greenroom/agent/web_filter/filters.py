@@ -134,11 +134,8 @@ class WebFilters:
     # Before a session starts ----------------------------------------------------------------------------------------
 
     async def ready(self, policy_id: str | None) -> None:
-        """Return when a session under this policy may start: its network is restricted, and the filter serves.
-
-        Raises:
-            GreenroomError: it may not, with the reason.
-        """
+        """Return when a session under this policy may start: its network is restricted, and the filter serves. Raises
+        GreenroomError: it may not, with the reason."""
         if policy_id is None:
             return
         await self._known(policy_id)
@@ -191,11 +188,8 @@ class WebFilters:
         subject.checked_at, subject.failures = time.monotonic(), 0
 
     async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
-        """The files by which a session trusts its filter, if the filter adds secrets to requests.
-
-        Raises:
-            GreenroomError: the filter does not run, or can add none.
-        """
+        """The files by which a session trusts its filter, if the filter adds secrets to requests. Raises
+        GreenroomError: the filter does not run, or can add none."""
         if spec.filter_policy is None:
             return ()
         await self.ready(spec.filter_policy)

@@ -46,19 +46,13 @@ class Serving(Protocol):
         ...
 
     def authority(self) -> str:
-        """The certificate of the authority that signs the certificates served in place of the hosts of secrets.
-
-        Raises:
-            FilterError: no secrets can be added here.
-        """
+        """The certificate of the authority that signs the certificates served in place of the hosts of secrets. Raises
+        FilterError: no secrets can be added here."""
         ...
 
     async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
-        """Start the Squid, or make it read a changed policy or changed secrets.
-
-        Raises:
-            GreenroomError: it does not serve, with the reason.
-        """
+        """Start the Squid, or make it read a changed policy or changed secrets. Raises GreenroomError: it does not
+        serve, with the reason."""
         ...
 
     def refused(self) -> list[Denial]:
@@ -93,11 +87,8 @@ def usual_name_servers() -> tuple[str, ...]:
 
 
 def filter_owner() -> Owner:
-    """The account of the filters, created if missing.
-
-    Raises:
-        FilterError: it cannot be created; the Agent must run as root.
-    """
+    """The account of the filters, created if missing. Raises FilterError: it cannot be created; the Agent must run as
+    root."""
     if os.geteuid() != 0:
         raise FilterError("The session requires the web filter, so the Agent of this host must run as root.")
     try:

@@ -76,11 +76,8 @@ class Squid:
         name_servers: tuple[str, ...],
         secrets: Sequence[Brokered] = (),
     ) -> None:
-        """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration.
-
-        Raises:
-            FilterError: Squid is not installed or does not start, with its message.
-        """
+        """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration. Raises
+        FilterError: Squid is not installed or does not start, with its message."""
         place = SquidLocation(
             listens=(f"{address}:{PORT}",),
             subnet=subnet,

@@ -100,10 +100,8 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
     """End one log-in of a user, and return it.
 
-    All streams of the user are cut, because a stream is not linked to a log-in.
-
-    Raises:
-        NotFound: there is no such user or log-in.
+    All streams of the user are cut, because a stream is not linked to a log-in. Raises NotFound: there is no such user
+    or log-in.
     """
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
@@ -146,10 +144,7 @@ async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str 
     """Return the user of a launch without a user, and True if this call created it.
 
     A repeated request with its `Idempotency-Key` finds the user that it created before, and so the session of that
-    user.
-
-    Raises:
-        Refused: a regular user has that name, and could log in to the session.
+    user. Raises Refused: a regular user has that name, and could log in to the session.
     """
     if idempotency_key is None:
         return await _create_anonymous(db, f"anonymous-{secrets.token_hex(8)}"), True
@@ -239,11 +234,8 @@ async def generate_ssh_key(change: CallerChange, user_id: str) -> Attributes:
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
-    """Return the workspace of a launch that names none: the choice of the user, else that of their groups.
-
-    Raises:
-        Invalid: neither exists.
-    """
+    """Return the workspace of a launch that names none: the choice of the user, else that of their groups. Raises
+    Invalid: neither exists."""
     own = (await users.get_attributes(db, user_id)).default_image
     if own is not None:
         return own

@@ -37,11 +37,8 @@ async def visible_groups(
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """Return one group that the caller may see.
-
-    Raises:
-        NotFound: there is none with this id, or the caller may not see it.
-    """
+    """Return one group that the caller may see. Raises NotFound: there is none with this id, or the caller may not see
+    it."""
     if not caller.may("groups_view") and group_id not in await _own_groups(db, caller):
         raise NotFound(f"There is no group {group_id}; it may have been deleted.")
     return await groups.get_group(db, group_id)
@@ -80,11 +77,8 @@ async def changeable_group(change: CallerChange, group_id: str) -> Group:
 
 
 def require_not_above(caller: Caller, group: Group) -> None:
-    """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`.
-
-    Raises:
-        Forbidden: the error contains the permission.
-    """
+    """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`. Raises
+    Forbidden: the error contains the permission."""
     if group.is_system or above(caller.permissions, group.permissions):
         caller.require("groups_modify_system")
 
@@ -93,10 +87,7 @@ async def require_change(
     connection: Connection, caller: Caller, group: Group, *, priority: int, settings: SettingValues
 ) -> None:
     """Refuse to let a user lift rules through their own groups (`core.access.permissions`). The group must be locked.
-
-    Raises:
-        Forbidden: the error contains the rule; to lift it needs `groups_modify`.
-    """
+    Raises Forbidden: the error contains the rule; to lift it needs `groups_modify`."""
     if caller.may("groups_modify"):
         return
     members = await groups.memberships_of_members(connection, group.group_id)
@@ -104,31 +95,22 @@ async def require_change(
 
 
 async def require_leaving(change: CallerChange, group_id: str, user_id: str) -> None:
-    """Refuse to end a membership that keeps a rule in force, without `groups_modify`.
-
-    Raises:
-        Forbidden: the error contains the rule.
-    """
+    """Refuse to end a membership that keeps a rule in force, without `groups_modify`. Raises Forbidden: the error
+    contains the rule."""
     if not change.caller.may("groups_modify"):
         _refuse(refusal_of_leaving(group_id, await groups.memberships_of(change.db, user_id)))
 
 
 def require_for_member(caller: Caller, user: User) -> None:
-    """Refuse to add a user to the caller's groups who has more permissions, or who is not visible to the caller.
-
-    Raises:
-        Forbidden: the error contains the permission.
-    """
+    """Refuse to add a user to the caller's groups who has more permissions, or who is not visible to the caller. Raises
+    Forbidden: the error contains the permission."""
     if not caller.may("users_view") or above(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
 
 async def require_for_image(change: CallerChange, image_id: str) -> None:
-    """Refuse to give the caller's own groups a workspace that the caller may not use.
-
-    Raises:
-        Forbidden: the error contains the permission.
-    """
+    """Refuse to give the caller's own groups a workspace that the caller may not use. Raises Forbidden: the error
+    contains the permission."""
     owner_id = change.caller.owner_id
     if owner_id is None or not await images.is_of_user(change.db, image_id, owner_id):
         change.caller.require("groups_modify")
@@ -170,10 +152,8 @@ async def require_memberships(
 def require_for_settings(caller: Caller, names: Collection[str]) -> None:
     """Refuse settings about the creation of containers to callers who may not change all groups.
 
-    These settings name folders of hosts and accounts in containers, so they affect users outside the group.
-
-    Raises:
-        Forbidden: the error contains the permission.
+    These settings name folders of hosts and accounts in containers, so they affect users outside the group. Raises
+    Forbidden: the error contains the permission.
     """
     if any(name in SETTINGS and SETTINGS[name].kind == "mapping" for name in names):
         caller.require("groups_modify")
@@ -183,10 +163,7 @@ async def stored_settings(
     change: CallerChange, changes: SettingValues, before: SettingValues | None = None
 ) -> SettingValues:
     """Return changed settings of a group as they are stored; `before` are the present ones. None removes a setting.
-
-    Raises:
-        Invalid: the setting does not exist, or its value is not allowed or names something that does not exist.
-    """
+    Raises Invalid: the setting does not exist, or its value is not allowed or names something that does not exist."""
     stored = {name: None if value is None else validated(name, value) for name, value in changes.items()}
     if named := stored.get("default_image"):
         stored["default_image"] = await _image_id(change.db, named)

@@ -46,10 +46,7 @@ class Guesses:
 
     def admit(self, request: Request, what: Guessed, claimed_name: str) -> None:
         """Admit an attempt of the request's address unless it has failed too often; `claimed_name` is for the log.
-
-        Raises:
-            TooManyRequests: the error contains the time to wait.
-        """
+        Raises TooManyRequests: the error contains the time to wait."""
         source = source_of(client_address(request))
         wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits(what))
         if wait_s > 0:

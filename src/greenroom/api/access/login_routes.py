@@ -70,11 +70,8 @@ class LoginRequest:
         return f"device {attempt.device}" if attempt.device else self.address
 
     async def begin_attempt(self, username: str, password: str, user: users.User | None) -> _LoginAttempt:
-        """Count an attempt with a password, if its address and its account may try now.
-
-        Raises:
-            TooManyRequests: the error contains the time to wait.
-        """
+        """Count an attempt with a password, if its address and its account may try now. Raises TooManyRequests: the
+        error contains the time to wait."""
         settings = self.snapshot.installation
         attempt = _LoginAttempt(username, password, known_device(self.request, self.secrets, user))
         self._admit(attempt)

@@ -63,11 +63,8 @@ async def refresh_due(db: Database, snapshot: Snapshot) -> None:
 
 
 async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
-    """Read a list now. If that fails, the reason is stored, and the previous entries stay.
-
-    Raises:
-        Unavailable: the database is unreachable.
-    """
+    """Read a list now. If that fails, the reason is stored, and the previous entries stay. Raises Unavailable: the
+    database is unreachable."""
     try:
         with one_item("catalog", catalogue.name):
             found = await _read(catalogue.list_url, catalogue.etag, reach=reach)

@@ -180,11 +180,8 @@ def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
 
 
 async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePicture:
-    """Return the picture of an entry.
-
-    Raises:
-        NotFound: there is no such entry, or its picture is missing or cannot be read.
-    """
+    """Return the picture of an entry. Raises NotFound: there is no such entry, or its picture is missing or cannot be
+    read."""
     if "/" not in name:
         if (known := recipes.installed()) is None:
             raise NotFound(recipes.NOT_INSTALLED)
@@ -217,22 +214,16 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
 
 
 async def workspace_picture(db: Database, caller: Caller, image_id: str) -> CataloguePicture:
-    """Return the uploaded picture of a workspace.
-
-    Raises:
-        NotFound: it has none, or the caller may neither use nor see it.
-    """
+    """Return the uploaded picture of a workspace. Raises NotFound: it has none, or the caller may neither use nor see
+    it."""
     own = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
     picture = await catalogue_rows.find_picture(db, image_id) if own or caller.may("images_view") else None
     return require_row(picture, "picture of workspace", image_id)
 
 
 async def change_picture(change: CallerChange, image_id: str, picture: CataloguePicture | None) -> WorkspaceRow:
-    """Set the picture of a workspace, or with None remove the uploaded one.
-
-    Raises:
-        NotFound: there is no such workspace.
-    """
+    """Set the picture of a workspace, or with None remove the uploaded one. Raises NotFound: there is no such
+    workspace."""
     async with change.db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         if picture is None:

@@ -24,11 +24,8 @@ _MOST_PASSED_ON: Final = 1 << 53
 
 
 def decoded(content: bytes, kind: type[T]) -> T:
-    """Return an answer in JSON to a request that changes nothing, or that may be repeated.
-
-    Raises:
-        Unavailable: it is not valid.
-    """
+    """Return an answer in JSON to a request that changes nothing, or that may be repeated. Raises Unavailable: it is
+    not valid."""
     try:
         if issubclass(kind, BaseModel):
             return kind.model_validate_json(content)

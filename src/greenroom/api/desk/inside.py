@@ -245,11 +245,8 @@ async def running(desks: Desks, logs: LogWriter, held: AuthorizedLease, command:
 
 
 async def begun(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
-    """Start a command within `wait_s`, once fewer others run in the session, and return its answer.
-
-    Raises:
-        TooManyRequests: too many ran all the time.
-    """
+    """Start a command within `wait_s`, once fewer others run in the session, and return its answer. Raises
+    TooManyRequests: too many ran all the time."""
     end_s = time.monotonic() + wait_s
     headers = {"Content-Type": "application/json"}
     while True:

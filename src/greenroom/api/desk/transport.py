@@ -114,11 +114,8 @@ class Desks:
         return LeaseDesk(self._client(), session.session_id, address, token, host=host, look=look)
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
-        """Return the whole page of a session, for a caller with its connect token.
-
-        Raises:
-            Unavailable: no gateway is known for it.
-        """
+        """Return the whole page of a session, for a caller with its connect token. Raises Unavailable: no gateway is
+        known for it."""
         session = await session_to_reach(self._db, session_id)
         address, host = _page_address(session, self._config), host_header(session, self._config)
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
@@ -296,11 +293,8 @@ class LeaseDesk:
 
 
 async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
-    """Return the whole answer. A container may send one without an end.
-
-    Raises:
-        Unavailable: it is longer than `most_bytes`.
-    """
+    """Return the whole answer. A container may send one without an end. Raises Unavailable: it is longer than
+    `most_bytes`."""
     try:
         return await outgoing.read_content(answer, most_bytes)
     except outgoing.TooLongError as error:
@@ -327,11 +321,8 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` as long as the client of `request` waits for it. The body of the request must have been read.
-
-    Raises:
-        ClientDisconnect: the client disconnected; the work was cancelled.
-    """
+    """Run `work` as long as the client of `request` waits for it. The body of the request must have been read. Raises
+    ClientDisconnect: the client disconnected; the work was cancelled."""
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_until_disconnected(request))
     try:

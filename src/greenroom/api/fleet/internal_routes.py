@@ -143,10 +143,8 @@ async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
 async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> None:
     """Refuse a caller that is not a gateway of this installation.
 
-    A gateway has either the credential of the installation's key, or a separate one.
-
-    Raises:
-        Unauthenticated: the credential is not valid.
+    A gateway has either the credential of the installation's key, or a separate one. Raises Unauthenticated: the
+    credential is not valid.
     """
     bearer = _bearer(request)
     if is_same(bearer, secrets.gateway_credential()):

@@ -63,11 +63,8 @@ def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None
 
 
 def authority(file: Path) -> str:
-    """Return the certificate (PEM) of the authority that verifies the certificates of the gateways.
-
-    Raises:
-        NotFound: it cannot be read.
-    """
+    """Return the certificate (PEM) of the authority that verifies the certificates of the gateways. Raises NotFound: it
+    cannot be read."""
     try:
         return file.read_text()
     except OSError as error:

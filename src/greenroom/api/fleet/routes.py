@@ -71,11 +71,8 @@ async def get_agent(agent_id: str, db: Db) -> AgentView:
 
 
 async def find_agent(db: Database, name: str) -> views.AgentRow:
-    """Return an Agent by its id, the first 8 digits of its id, or its hostname.
-
-    Raises:
-        NotFound: there is none, or several have this hostname.
-    """
+    """Return an Agent by its id, the first 8 digits of its id, or its hostname. Raises NotFound: there is none, or
+    several have this hostname."""
     agent_ids = await views.find_agents(db, name.replace("\0", ""))
     if len(agent_ids) > 1:
         ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
@@ -234,10 +231,8 @@ async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> Zone
 async def _has_foreign_host(change: CallerChange, given: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """True if fields of a zone name a host that is new to the installation.
 
-    It would get connect tokens and credentials.
-
-    Raises:
-        Forbidden: there is such a host, and the caller may not change the settings of the installation.
+    It would get connect tokens and credentials. Raises Forbidden: there is such a host, and the caller may not change
+    the settings of the installation.
     """
     config = change.config
     urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_ways(change.db))]

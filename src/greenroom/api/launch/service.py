@@ -53,11 +53,8 @@ class LaunchQueue:
 
     @asynccontextmanager
     async def turn(self, request: LaunchRequest) -> AsyncGenerator[None]:
-        """Wait for the turn of a launch, and hold it as long as the context lasts.
-
-        Raises:
-            Busy: too many wait already; the launch is in the ledger.
-        """
+        """Wait for the turn of a launch, and hold it as long as the context lasts. Raises Busy: too many wait already;
+        the launch is in the ledger."""
         try:
             async with self._turns.turn(request.user_id):
                 begin_s = time.perf_counter()

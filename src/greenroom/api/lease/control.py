@@ -70,11 +70,8 @@ ControlsDep = Annotated[Controls, Depends(_controls)]
 
 
 async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
-    """Return the caller as the person that the page in the session identifies.
-
-    Raises:
-        Forbidden: the caller is neither the user of the session nor a viewer with control.
-    """
+    """Return the caller as the person that the page in the session identifies. Raises Forbidden: the caller is neither
+    the user of the session nor a viewer with control."""
     kind = kind_of(caller, lease.user_id, lease.key_id)
     viewer_id = USER
     if kind is Kind.OTHER and caller.user_id:

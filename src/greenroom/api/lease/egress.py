@@ -37,11 +37,8 @@ class SessionEgress:
 
 
 async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, options: LeaseOptions) -> SessionEgress:
-    """Return the egress that a lease requests.
-
-    Raises:
-        Invalid: it requests hosts that the web filter in force does not allow, or a secret that the caller may not use.
-    """
+    """Return the egress that a lease requests. Raises Invalid: it requests hosts that the web filter in force does not
+    allow, or a secret that the caller may not use."""
     if options.egress is None:
         if options.secrets:
             raise Invalid("A lease with secrets needs options.egress with the hosts of the secrets.")

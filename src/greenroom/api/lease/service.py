@@ -181,11 +181,8 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
 
 
 async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) -> None:
-    """End the new lease if its API key became invalid during the launch, after the leases of the key were ended.
-
-    Raises:
-        Unauthenticated: the key is no longer valid.
-    """
+    """End the new lease if its API key became invalid during the launch, after the leases of the key were ended. Raises
+    Unauthenticated: the key is no longer valid."""
     key = await find_key(leasing.db, key_id)
     if key is None or not key.valid:
         await service.destroy(leasing.db, leasing.logs, session, "the API key of its lease is not valid any more")
@@ -195,11 +192,8 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
 async def _launch_in_time(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
 ) -> tuple[LeaseRow, Session]:
-    """Launch as `_launch` does. While a limit of leases is reached, wait up to `wait_s` and try again.
-
-    Raises:
-        LeaseLimit: the limit was reached all the time.
-    """
+    """Launch as `_launch` does. While a limit of leases is reached, wait up to `wait_s` and try again. Raises
+    LeaseLimit: the limit was reached all the time."""
     end_s = time.monotonic() + body.wait_s
     try:
         return await _launch(leasing, caller, request, body, reach)
@@ -276,11 +270,8 @@ async def _launch(
 
 
 async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
-    """Return the lease of the first of several equal requests, if the caller holds it.
-
-    Raises:
-        IdempotencyMismatch: the caller does not hold it.
-    """
+    """Return the lease of the first of several equal requests, if the caller holds it. Raises IdempotencyMismatch: the
+    caller does not hold it."""
     session = await views.get_session(leasing.db, session_id)
     lease = await leases.find_lease_of(leasing.db, session.session_id)
     if lease is None or not is_holder(caller, lease):

@@ -258,10 +258,8 @@ class Recorder:
     async def _picture(self, lease: LeaseRow) -> Picture | None:
         """Return the present screen.
 
-        A large screen is scaled; otherwise it has the size that programs get, which costs least.
-
-        Raises:
-            GreenroomError: the session returned no picture.
+        A large screen is scaled; otherwise it has the size that programs get, which costs least. Raises GreenroomError:
+        the session returned no picture.
         """
         desks = self._desks()
         desk = await desks.of(lease)
@@ -271,11 +269,8 @@ class Recorder:
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
     async def _write(self, lane: _Lane, rows: list[RecordingRow]) -> None:
-        """Write rows. Try again while the database is unreachable for a short time.
-
-        Raises:
-            Unavailable: the database is unreachable for longer than `GIVE_UP_S`.
-        """
+        """Write rows. Try again while the database is unreachable for a short time. Raises Unavailable: the database is
+        unreachable for longer than `GIVE_UP_S`."""
         end_s = time.monotonic() + GIVE_UP_S
         while rows:
             try:

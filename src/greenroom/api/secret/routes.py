@@ -132,11 +132,8 @@ async def delete_secret(secret_id: UUID, change: ChangeDep) -> None:
 
 
 async def _visible_secret(db: Database, caller: Caller, secret_id: UUID, code: str) -> StoredSecret:
-    """Return a secret of the caller, or any secret if the caller has the permission `code`.
-
-    Raises:
-        NotFound: the secret does not exist, or the caller may not see it.
-    """
+    """Return a secret of the caller, or any secret if the caller has the permission `code`. Raises NotFound: the secret
+    does not exist, or the caller may not see it."""
     secret = await secrets.get_secret(db, str(secret_id))
     if not caller.may(code) and (secret.owner_id is None or secret.owner_id != _owner_of(caller)):
         raise NotFound(f"There is no secret {secret_id}; it may have been deleted.")
@@ -171,12 +168,8 @@ async def _checked(db: Database, values: Json) -> SecretFields:
 
 
 async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
-    """Return the secrets that the lease of a caller requests.
-
-    Raises:
-        Invalid: no secret of that name exists that the caller may use, or several of other owners do; or two of them
-            would be in one header.
-    """
+    """Return the secrets that the lease of a caller requests. Raises Invalid: no secret of that name exists that the
+    caller may use, or several of other owners do; or two of them would be in one header."""
     wanted = sorted(set(names))
     found = await secrets.named_secrets(db, wanted)
     user_id = _owner_of(caller)
@@ -209,10 +202,8 @@ async def own_policy(
 ) -> FilterPolicy:
     """Store a copy of the policy for one lease, with the secrets in its filter.
 
-    A repeated request returns the same copy.
-
-    Raises:
-        Invalid: a secret is for a host that the policy denies, or it was deleted meanwhile.
+    A repeated request returns the same copy. Raises Invalid: a secret is for a host that the policy denies, or it was
+    deleted meanwhile.
     """
     for secret in granted:
         named_secrets.require_reached(policy, secret.name, secret.hosts)

@@ -91,10 +91,8 @@ async def order(
 ) -> SessionStatus:
     """Record that the session must stop, pause or resume; return its status now. A repeated call succeeds.
 
-    The caller must be authorized already.
-
-    Raises:
-        WrongState: the status of the session does not permit it; the sentence contains the statuses that do.
+    The caller must be authorized already. Raises WrongState: the status of the session does not permit it; the sentence
+    contains the statuses that do.
     """
     session_id, status = session.session_id, session.status
     if reason := refusal(command, status, has_user=session.user_id is not None, pauses=session.pauses):
@@ -139,10 +137,7 @@ async def clocks_now(db: Database, session: Session) -> Clocks:
 
 async def keep_alive(db: Database, session: Session) -> datetime:
     """Restart the keepalive clock of a session that a user watches; return its new deadline. Its time limit stays.
-
-    Raises:
-        WrongState: it has no user, is stopped or paused, or is being deleted.
-    """
+    Raises WrongState: it has no user, is stopped or paused, or is being deleted."""
     if session.user_id is None:
         raise WrongState("A staged session has no user, so it has no keepalive.")
     expires = await lifecycle.keep_alive(db, session.session_id, await clocks_now(db, session))
@@ -252,11 +247,8 @@ def _refusal(session: Session) -> WrongState | TooManyRequests:
 
 
 async def result_of(db: Database, command_id: str, deadline_s: float) -> CommandView:
-    """Wait for the end of a command, at most `deadline_s` plus `SLACK_S`.
-
-    Raises:
-        Unavailable: no result came in time; the command may still run.
-    """
+    """Wait for the end of a command, at most `deadline_s` plus `SLACK_S`. Raises Unavailable: no result came in time;
+    the command may still run."""
     end_s = time.monotonic() + deadline_s + SLACK_S
     while time.monotonic() < end_s:
         result = await commands.read_command(db, command_id)

@@ -303,11 +303,8 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
 
 
 async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
-    """Admit a person by a share. A user who joins again is the same viewer.
-
-    Raises:
-        Forbidden: they may not join; the error contains the reason.
-    """
+    """Admit a person by a share. A user who joins again is the same viewer. Raises Forbidden: they may not join; the
+    error contains the reason."""
     if reason := refusal_to_join(share.facts, guest.user_id):
         raise Forbidden(reason)
     async with sharing.db.transaction() as connection:

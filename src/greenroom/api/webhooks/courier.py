@@ -78,11 +78,8 @@ class Courier:
             await asyncio.gather(*self._serving.values(), return_exceptions=True)
 
     async def serve_due(self) -> float:
-        """Begin to serve the webhooks with due messages; return the time in seconds until the next check.
-
-        Raises:
-            Unavailable: the database is unreachable.
-        """
+        """Begin to serve the webhooks with due messages; return the time in seconds until the next check. Raises
+        Unavailable: the database is unreachable."""
         if time.monotonic() - self._bounded_s > BOUND_S:
             self._bounded_s = time.monotonic()
             await self._give_up_beyond()

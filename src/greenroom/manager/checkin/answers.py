@@ -130,11 +130,8 @@ class Answers:
         self, message: CheckIn, state: CheckInState, *, images_sent: str, held: Mapping[str, int] | None
     ) -> PreparedAnswer:
         """Create the answer for this state: the desired list if the Agent's differs, images and commands if any. Only
-        the changes of the list, if the Agent's list (`held`) at the time of the message is known.
-
-        Raises:
-            Unavailable: the database cannot be reached.
-        """
+        the changes of the list, if the Agent's list (`held`) at the time of the message is known. Raises Unavailable:
+        the database cannot be reached."""
         db, secrets = self._db, self._secrets
         desired = changes = images = None
         listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest

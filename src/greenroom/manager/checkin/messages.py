@@ -29,11 +29,8 @@ JPEG: Final = b"\xff\xd8\xff"
 
 
 def checked(message: CheckIn) -> CheckIn:
-    """Return the message without values that PostgreSQL cannot store.
-
-    Raises:
-        Invalid: an id is invalid, a value is too large, or the message has another version.
-    """
+    """Return the message without values that PostgreSQL cannot store. Raises Invalid: an id is invalid, a value is too
+    large, or the message has another version."""
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     ids = [message.agent_id, *(o.session_id for o in message.sessions), *message.unknown]

@@ -112,11 +112,7 @@ class BatchedReader:
 
     async def read(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
         """A reading that began after this call and contains the Agent, if it exists; None: the Manager's record does
-        not exist.
-
-        Raises:
-            Unavailable: the database cannot be reached.
-        """
+        not exist. Raises Unavailable: the database cannot be reached."""
         return await (self._hurried if hurry else self._unhurried).read(agent_id)
 
 

@@ -228,11 +228,8 @@ class UnderWay:
         task.add_done_callback(lambda _: self._done())
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
-        """The outcomes of calls that have ended, after this time at the latest; each is returned once.
-
-        Raises:
-            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call.
-        """
+        """The outcomes of calls that have ended, after this time at the latest; each is returned once. Raises
+        ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call."""
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)

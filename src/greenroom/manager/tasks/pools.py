@@ -44,11 +44,8 @@ from greenroom.sessions.launch import new_session
 
 
 def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
-    """The snapshot of one pool from its config and its rows; `rows` may contain other pools.
-
-    Raises:
-        GreenroomError: no container can be created from the workspace.
-    """
+    """The snapshot of one pool from its config and its rows; `rows` may contain other pools. Raises GreenroomError: no
+    container can be created from the workspace."""
     config_id = config.staging_config_id
     image = rows.images.get(config.image_id)
     if image is None:
@@ -185,11 +182,8 @@ async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]
 
 
 async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
-    """Bring one pool towards Desired; returns the plan, None when the zone has no such config.
-
-    Raises:
-        LeaseLost: the term is over; nothing was written.
-    """
+    """Bring one pool towards Desired; returns the plan, None when the zone has no such config. Raises LeaseLost: the
+    term is over; nothing was written."""
     version, events = ctx.agenda.version, set[ChangeEvent]()
     async with ctx.db.pipelined(events) as connection:
         await lock_lease(connection, ctx.fence)

@@ -65,11 +65,8 @@ class Retention:
                     await self.round()
 
     async def round(self) -> None:
-        """Clean up and count once, by the present settings of the installation.
-
-        Raises:
-            Unavailable: the database cannot be reached.
-        """
+        """Clean up and count once, by the present settings of the installation. Raises Unavailable: the database cannot
+        be reached."""
         settings = installation_of(await stored_settings(self._db))
         retention = RetentionLimits(
             log_rows=settings.log_retention_rows,

@@ -123,11 +123,7 @@ class Containers(Protocol):
         ...
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
-        """Give it the share of the CPU in its specification.
-
-        Raises:
-            ContainerMissing: it does not exist.
-        """
+        """Give it the share of the CPU in its specification. Raises ContainerMissing: it does not exist."""
         ...
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
@@ -150,11 +146,8 @@ class Containers(Protocol):
         ...
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
-        """Request its end, and kill it after `grace_s`. Its files stay. A paused container is stopped too.
-
-        Raises:
-            ContainerMissing: it does not exist.
-        """
+        """Request its end, and kill it after `grace_s`. Its files stay. A paused container is stopped too. Raises
+        ContainerMissing: it does not exist."""
         ...
 
     async def pause(self, session_id: str) -> None:
@@ -176,11 +169,8 @@ class Containers(Protocol):
         ...
 
     async def remove(self, session_id: str) -> None:
-        """Kill it and delete it with its anonymous volumes. A missing container is success.
-
-        Raises:
-            ContainerConflict: a container with its name exists that is not of this installation; it is not removed.
-        """
+        """Kill it and delete it with its anonymous volumes. A missing container is success. Raises ContainerConflict: a
+        container with its name exists that is not of this installation; it is not removed."""
         ...
 
     async def list(self) -> list[Container]:
@@ -207,11 +197,8 @@ class Containers(Protocol):
         ...
 
     def events(self) -> AsyncIterator[ContainerEvent]:
-        """Events of this installation's containers from now on. Events may be lost; the iterator may end.
-
-        Raises:
-            RuntimeUnavailable: the connection was lost; call it again after a pause.
-        """
+        """Events of this installation's containers from now on. Events may be lost; the iterator may end. Raises
+        RuntimeUnavailable: the connection was lost; call it again after a pause."""
         ...
 
     async def probe(
@@ -228,10 +215,8 @@ class Containers(Protocol):
         """Return the session's screen as a JPEG that fits into width x height pixels; never enlarged, without the
         pointer.
 
-        Takes `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session are not affected.
-
-        Raises:
-            ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.
+        Takes `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session are not affected. Raises
+        ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.
         """
         ...
 

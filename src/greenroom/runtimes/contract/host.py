@@ -56,11 +56,8 @@ class HostDisk(Protocol):
     """A runtime whose sessions write to a disk of this host, which can become full."""
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """The data that a session has written outside mounted folders; None = not known, or no container.
-
-        Raises:
-            DiskCountError: it is too much to be counted in time.
-        """
+        """The data that a session has written outside mounted folders; None = not known, or no container. Raises
+        DiskCountError: it is too much to be counted in time."""
         ...
 
 
@@ -105,11 +102,8 @@ class Images(Protocol):
         ...
 
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        """Pull an image; yields the progress in percent (0-100, never falling) and ends when it is on this host.
-
-        Raises:
-            PullError: with the registry's reason.
-        """
+        """Pull an image; yields the progress in percent (0-100, never falling) and ends when it is on this host. Raises
+        PullError: with the registry's reason."""
         ...
 
 
@@ -146,11 +140,8 @@ class Archives(Protocol):
 
     async def load(self, archive: Path, image: Image) -> None:
         """Load an image from an archive of `save`, and name it. An archive with another image, or with names in it, is
-        not loaded: the names could be those of other images here.
-
-        Raises:
-            PullError: it is not that image, or cannot be loaded.
-        """
+        not loaded: the names could be those of other images here. Raises PullError: it is not that image, or cannot be
+        loaded."""
         ...
 
     async def name(self, image: Image) -> bool:
@@ -202,11 +193,8 @@ class FilterHost(Protocol):
         self, policy_id: str, account: FilterAccount, *, believed: bool = False
     ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `believed`: variables of its sessions name the filter's authority (core.named_secrets).
-
-        Raises:
-            StartError: this host cannot ensure that, with the reason.
-        """
+        `believed`: variables of its sessions name the filter's authority (core.named_secrets). Raises StartError: this
+        host cannot ensure that, with the reason."""
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
@@ -238,19 +226,12 @@ class FilterRunner(Protocol):
     async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
         """Return when Squid serves with these files at the address of the policy's network, which must be open.
         `squid.conf` is its configuration. Squid reads changed files without cutting connections. True: it did not serve
-        before.
-
-        Raises:
-            StartError: it does not serve, with the reason.
-        """
+        before. Raises StartError: it does not serve, with the reason."""
         ...
 
     def filter_output(self, policy_id: str) -> AsyncIterator[str]:
-        """The lines that Squid writes to its standard output from now on; ends when Squid does.
-
-        Raises:
-            RuntimeUnavailable: the connection was lost.
-        """
+        """The lines that Squid writes to its standard output from now on; ends when Squid does. Raises
+        RuntimeUnavailable: the connection was lost."""
         ...
 
 

@@ -39,11 +39,8 @@ class Shared(Protocol):
         ...
 
     async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
-        """Replace the record that has `version` (None = create it); returns the new version.
-
-        Raises:
-            ContainerConflict: another process replaced it first.
-        """
+        """Replace the record that has `version` (None = create it); returns the new version. Raises ContainerConflict:
+        another process replaced it first."""
         ...
 
     async def read(self, name: str) -> StoredRecord | None: ...
@@ -59,11 +56,8 @@ class Things(Protocol):
     """
 
     async def list(self) -> list[Thing]:
-        """List the objects that one session, Agent or user owns, not those that the whole installation shares.
-
-        Raises:
-            RuntimeUnavailable: the runtime does not answer.
-        """
+        """List the objects that one session, Agent or user owns, not those that the whole installation shares. Raises
+        RuntimeUnavailable: the runtime does not answer."""
         ...
 
     async def remove(self, thing: Thing) -> None:
