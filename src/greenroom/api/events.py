@@ -177,7 +177,7 @@ def _frame(number: int, event: ChangeEvent | Resync, at: datetime) -> str:
 
 
 async def _sees(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bool:
-    if event is RESYNC or caller.may(TOPICS[event.topic].seen_with):
+    if event is RESYNC or caller.may(TOPICS[event.topic].permission):
         return True
     is_of = {Topic.SESSION: is_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
     if is_of is None or caller.user_id is None:

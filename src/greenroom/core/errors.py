@@ -1,4 +1,5 @@
-"""The tree of errors. Each class has a stable `code`; its docstring is the default message and contains the remedy.
+"""The hierarchy of errors. Each class has a stable `code`; its docstring is the default message and contains the
+remedy.
 
 GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated
@@ -55,7 +56,7 @@ GreenroomError                       500  internal
 ├── ManagerLeftError                 503  manager-disabled          manager
 └── ProviderError                    500  internal                  machine_providers
 
-The last column is the package of a class that is neither in this module nor in `greenroom.shared.errors`.
+The last column is the package of a class outside this module and `greenroom.shared.errors`.
 """
 
 from __future__ import annotations
@@ -158,10 +159,10 @@ class StartAgain(GreenroomError):
     code = "start-again"
 
 
-def require_row(row: T | None, what: str, name: str) -> T:
-    """Return the row that a lookup by name or id found. Raises NotFound: there is none."""
+def require_row(row: T | None, kind: str, name: str) -> T:
+    """Return the row that a query by name or id found; `kind` is the noun for it. Raises NotFound: there is none."""
     if row is None:
-        raise NotFound(f"There is no {what} {name}; it may have been deleted.")
+        raise NotFound(f"There is no {kind} {name}; it may have been deleted.")
     return row
 
 
@@ -172,7 +173,9 @@ def single_errors(error: BaseException) -> list[BaseException]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return a sentence: a GreenroomError's message, another error's type and first line, or those of a group."""
+    """Return the error as a sentence: the message of a GreenroomError; the type and first line of another error; for a
+    group, the sentences of its errors.
+    """
     if isinstance(error, GreenroomError):
         return error.message
     if (singles := single_errors(error)) != [error]:

@@ -1,6 +1,6 @@
-"""Events: each reports that an object changed, without the new state, which the receiver reads again.
+"""Events: each reports that an object changed. The receiver then reads the new state, which is not part of the event.
 
-The text of an event, in a PostgreSQL notification, is `topic:id`, or `agent:id:session_id`.
+An event is sent in a PostgreSQL notification as the text `topic:id` or `agent:id:session_id`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from greenroom.core.access.permissions import USER
 
 
 class Topic(StrEnum):
-    """The kind of object that changed; the id is its own, or the `zone_key` for ZONE and PRIMARY. Plurals have none."""
+    """The kind of object that changed. The id is that of the object, and the `zone_key` for ZONE and PRIMARY; topics in
+    the plural have no id.
+    """
 
     SESSION = "session"
     AGENT = "agent"
@@ -58,10 +60,12 @@ class Wakes(Enum):
 class TopicRule:
     """An entry of `TOPICS`."""
 
-    seen_with: str
-    """The permission to read it from `/events`. A session's user also receives its events and those of its lease."""
+    permission: str
+    """The permission to read these events from `/events`. The user of a session also receives its events and those of
+    its lease.
+    """
     wakes: frozenset[Wakes] = frozenset()
-    """In the Managers of the zone that the id names, or in all Managers."""
+    """The parts to wake, in the Managers of the zone that the id names, or in all Managers."""
 
 
 TOPICS: Final = {
@@ -98,7 +102,7 @@ class ChangeEvent:
 
     @classmethod
     def parse(cls, text: str) -> ChangeEvent | None:
-        """Return the event of this text; None for a topic of another version."""
+        """Return the event of this text; None if its topic is unknown (of another version)."""
         topic, _, subject = text.partition(":")
         subject, _, session_id = subject.partition(":")
         try:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Held, Invalid, LeaseLimit, SessionLimit
 from greenroom.core.events import Topic
 from greenroom.core.recording.described import Mode
@@ -166,7 +166,7 @@ FREED_BY: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
 """Topics of the events that can end the refusal: a lease ended, or a limit or the user's groups changed."""
 
 
-def most_of_user(settings: Mapping[str, Resolved], *, leased: bool) -> int:
+def most_of_user(settings: Mapping[str, EffectiveSetting], *, leased: bool) -> int:
     """Return the maximum number of leases, or of desktops, that a user may have at the same time."""
     return int(settings["max_leases_per_user" if leased else "max_kasms_per_user"].value)
 
@@ -187,7 +187,7 @@ def key_limit_reached(max_leases: int) -> LeaseLimit:
 
 
 def refusal(
-    settings: Mapping[str, Resolved],
+    settings: Mapping[str, EffectiveSetting],
     *,
     leased: bool,
     of_user: int,

@@ -11,7 +11,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.offers import KnownWorkspace
-from greenroom.core.catalogue.published import Listed, PublishedList
+from greenroom.core.catalogue.published import ListedWorkspace, PublishedList
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned
@@ -51,10 +51,10 @@ list_catalogues: Final = _CATALOGUES.read
 get_catalogue: Final = _CATALOGUES.get
 
 
-async def read_entries(db: Database) -> list[tuple[str, Listed]]:
+async def read_entries(db: Database) -> list[tuple[str, ListedWorkspace]]:
     """The entries of all lists, each with the name of its list."""
     rows = await db.fetch("SELECT name, entries FROM catalogues ORDER BY name")
-    return [(row["name"], listed) for row in rows for listed in msgspec.convert(row["entries"], list[Listed])]
+    return [(row["name"], listed) for row in rows for listed in msgspec.convert(row["entries"], list[ListedWorkspace])]
 
 
 async def insert_catalogue(connection: Connection, name: str, list_url: str) -> str:

@@ -29,7 +29,7 @@ async def checked_address(url: httpx.URL, problem: Callable[[Address], str | Non
     try:
         entries = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Invalid(f"The host {url.host} cannot be entries.") from error
+        raise Invalid(f"The host {url.host} cannot be found.") from error
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
     for address in addresses:
         if reason := problem(address):

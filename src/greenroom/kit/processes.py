@@ -130,7 +130,7 @@ def title_of(pid: int) -> str:
 
 
 def listens(pid: int, address: str, port: int) -> bool:
-    """True if the process itself, not connection of its children, listens on a TCP port of an IPv4 address."""
+    """True if the process itself, not one of its children, listens on a TCP port of an IPv4 address."""
     try:
         sockets = psutil.Process(pid).net_connections("tcp4")
     except psutil.Error:

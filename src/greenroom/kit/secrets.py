@@ -123,7 +123,7 @@ class Secrets:
         return _signature(self._machine_key, machine_order_id)
 
     def share_token(self, share_id: str, session_id: str) -> str:
-        """Return the secret temporary of a share's link."""
+        """Return the secret part of a share's link."""
         return _signature(self._share_key, share_id, session_id)
 
     def viewer_token(self, viewer_id: str) -> str:

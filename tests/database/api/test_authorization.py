@@ -18,7 +18,7 @@ from tests.database.api.staging import Stage
 from greenroom.api.desk.schemas import ActionsDone
 from greenroom.api.security import Declared, access_of
 from greenroom.api.session.authorized import ActsOnSession
-from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.streams import PROGRAM_FOLDERS
@@ -136,7 +136,7 @@ class Scene:
             )
         return SessionFacts(
             permitted=permitted,
-            settings={name: Resolved(name=name, value=on, groups=(), trace="") for name, on in groups.items()},
+            settings={name: EffectiveSetting(name=name, value=on, groups=(), trace="") for name, on in groups.items()},
             user="ada",
             held_by="ada" if held else "",
         )

@@ -38,4 +38,4 @@ def test_a_session_concerns_its_agent_pool_and_zone_where_it_has_them():
 
 def test_the_table_has_every_topic_and_permissions_that_exist():
     assert set(TOPICS) == set(Topic)
-    assert {rule.seen_with for rule in TOPICS.values()} <= set(PERMISSIONS)
+    assert {rule.permission for rule in TOPICS.values()} <= set(PERMISSIONS)

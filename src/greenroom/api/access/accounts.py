@@ -132,7 +132,7 @@ async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None
         return None
     text = password.get_secret_value()
     settings = installation_of(await stored_settings(db))
-    if problem := password_problem(text, username, shortest=settings.min_password_length):
+    if problem := password_problem(text, username, min_length=settings.min_password_length):
         raise Invalid(problem)
     return await passwords.hash(text)
 

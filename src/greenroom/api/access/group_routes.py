@@ -19,7 +19,7 @@ from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, SecretsDep
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
-from greenroom.core.access.group_settings import SETTINGS, inherited
+from greenroom.core.access.group_settings import SETTINGS, inherited_values
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -92,7 +92,7 @@ async def get_inherited_settings(
     """Return the values that the group inherits for settings, without mappings, which are merged over all groups."""
     group = await group_rules.visible_group(db, caller, str(group_id))
     others = (await group_rules.visible_groups(db, caller)).rows
-    return [InheritedSettingView.model_validate(each) for each in inherited(group, others, users.ALL_USERS)]
+    return [InheritedSettingView.model_validate(each) for each in inherited_values(group, others, users.ALL_USERS)]
 
 
 @router.patch("/groups/{group_id}", dependencies=[CHANGES])

@@ -262,7 +262,7 @@ async def change_own_password(
         raise Forbidden("The present password is wrong.")
     await credentials.clear_attempts(db, user.username, login.source(attempt))
     new = body.new_password.get_secret_value()
-    if problem := password_problem(new, user.username, shortest=login.snapshot.installation.min_password_length):
+    if problem := password_problem(new, user.username, min_length=login.snapshot.installation.min_password_length):
         raise Invalid(problem)
     password_hash = await login.passwords.hash(new, source=login.address)
     async with db.transaction() as connection:

@@ -25,7 +25,7 @@ from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, PasswordHashes, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires
-from greenroom.core.access.group_settings import SETTINGS, Resolved, resolve
+from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic, session_events
@@ -99,7 +99,7 @@ async def get_user_settings(
     return [_effective(found, unsealed(found.value, secrets.unseal, plain=plain)) for found in resolved.values()]
 
 
-def _effective(found: Resolved, value: object) -> EffectiveSettingView:
+def _effective(found: EffectiveSetting, value: object) -> EffectiveSettingView:
     return EffectiveSettingView.model_validate(asdict(SETTINGS[found.name]) | asdict(found) | {"value": value})
 
 

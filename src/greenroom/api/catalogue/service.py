@@ -16,7 +16,15 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
-from greenroom.core.catalogue.offers import CatalogueOffer, Offered, entries, free_name, of_list, of_recipe, update_of
+from greenroom.core.catalogue.offers import (
+    CatalogueEntry,
+    CatalogueOffer,
+    entries,
+    entry_of_list,
+    entry_of_recipe,
+    free_name,
+    workspace_update,
+)
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -58,17 +66,17 @@ def picture_address(name: str) -> str:
     return f"/api/v1/catalogue/{name}/picture"
 
 
-def own_offers() -> list[Offered]:
+def own_offers() -> list[CatalogueEntry]:
     """Return the recipes of Greenroom; none if their package is not installed."""
     if (known := recipes.installed()) is None:
         return []
-    return [of_recipe(one, known.reference(one), picture_address(one.name)) for one in known.recipes()]
+    return [entry_of_recipe(one, known.reference(one), picture_address(one.name)) for one in known.recipes()]
 
 
-async def all_offers(db: Database) -> list[Offered]:
+async def all_offers(db: Database) -> list[CatalogueEntry]:
     """Return the recipes of Greenroom, and the entries of the imported lists from their last reading."""
     theirs = await catalogue_rows.read_entries(db)
-    return own_offers() + [of_list(source, listed) for source, listed in theirs]
+    return own_offers() + [entry_of_list(source, listed) for source, listed in theirs]
 
 
 async def catalogue(db: Database) -> list[CatalogueOffer]:
@@ -92,7 +100,7 @@ def entry_view(entry: CatalogueOffer) -> CatalogueEntryView:
     )
 
 
-async def find_offer(db: Database, name: str) -> Offered:
+async def find_offer(db: Database, name: str) -> CatalogueEntry:
     """Return an entry. Raises NotFound: the catalogue has no such entry."""
     for offered in await all_offers(db):
         if offered.name == name:
@@ -137,7 +145,7 @@ async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) ->
     return await _with_picture(change, image, offered)
 
 
-async def _with_picture(change: CallerChange, image: WorkspaceRow, offered: Offered) -> WorkspaceRow:
+async def _with_picture(change: CallerChange, image: WorkspaceRow, offered: CatalogueEntry) -> WorkspaceRow:
     """Return the workspace with a copy of the picture of its list, if there is one and it can be read."""
     if not offered.picture_url:
         return image
@@ -167,7 +175,7 @@ async def update(change: CallerChange, name: str) -> WorkspaceRow:
     if image_id is None:
         raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
     image = await images.get_image(change.db, image_id)
-    body = validated(ImagePatch, update_of(offered, image.port_map))
+    body = validated(ImagePatch, workspace_update(offered, image.port_map))
     return await workspaces.update_image(change, image_id, body, origin=offered.name)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from fastapi import Depends
 
 from greenroom.api.security import Caller, Requires
-from greenroom.core.access.group_settings import Resolved, resolve
+from greenroom.core.access.group_settings import EffectiveSetting, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Held, NotFound
 from greenroom.core.log_codes import LogCode
@@ -80,7 +80,7 @@ def asking_of(caller: Caller, user_id: str | None, kind: Kind) -> SessionCaller:
     return SessionCaller(kind=kind, permissions=caller.permissions, owns=owns)
 
 
-async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
+async def settings_of(db: Database, user_id: str | None) -> dict[str, EffectiveSetting]:
     """Return the settings in force for a user; without a user, the defaults."""
     return resolve(await memberships_of(db, user_id) if user_id else [])
 

@@ -20,7 +20,7 @@ from greenroom.api.bodies import View
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import Notes, asking_of, kind_of, settings_of
 from greenroom.api.session.schemas import CommandCreate
-from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.log_codes import LogCode
@@ -63,7 +63,7 @@ class Rights:
     """The actions that a caller may take on the sessions they see, for the buttons of a page."""
 
     caller: Caller
-    settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
+    settings: Mapping[str, EffectiveSetting] = field(default_factory=dict[str, EffectiveSetting])
     """The settings in force for the caller."""
 
     def actions(self, session: Session) -> list[Action]:

@@ -129,7 +129,7 @@ class InvitationView(View):
 
 
 def _guest_name(name: str) -> str:
-    if name and (problem := username_problem(name, what="name")):
+    if name and (problem := username_problem(name, noun="name")):
         raise ValueError(problem)
     return name
 

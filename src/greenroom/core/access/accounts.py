@@ -18,19 +18,19 @@ ADMIN: Final = "admin@greenroom.local"
 MAX_USERNAME: Final = 255
 
 
-def username_problem(username: str, *, what: str = "user name") -> str | None:
-    """The reason why this user name cannot be used, as a sentence; None if it can be. A name becomes part of folder
-    names ({username} in volume mappings), so it must not lead out of its folder. `what` is the noun for the name in the
+def username_problem(username: str, *, noun: str = "user name") -> str | None:
+    """Return the reason why this user name cannot be used, as a sentence; None if it can. A name becomes part of folder
+    names ({username} in volume mappings), so it must not lead to another folder. `noun` is the word for the name in the
     sentence.
     """
     if not username.strip() or len(username) > MAX_USERNAME:
-        return f"The {what} must have 1 to {MAX_USERNAME} characters."
+        return f"The {noun} must have 1 to {MAX_USERNAME} characters."
     if username != username.strip():
-        return f"The {what} must not begin or end with a space."
+        return f"The {noun} must not begin or end with a space."
     if any(character in "/\\" or unicodedata.category(character).startswith("C") for character in username):
-        return f"The {what} must not contain slashes or control characters."
+        return f"The {noun} must not contain slashes or control characters."
     if username.strip(".") == "":
-        return f"The {what} must not consist of dots."
+        return f"The {noun} must not consist of dots."
     return None
 
 
@@ -56,18 +56,18 @@ def normal_language(text: str) -> str:
     """Return a preferred language as it is stored: `de`, `de-DE`, `es-419` or `zh-Hant-TW`. `text` is a locale
     (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends. Variants and extensions are dropped. Raises
     ValueError: `text` is no tag, or its two letters are no language of ISO 639-1."""
-    found = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
-    if found is None or (len(found[1]) == 2 and found[1].lower() not in LANGUAGES):
+    match = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
+    if match is None or (len(match[1]) == 2 and match[1].lower() not in LANGUAGES):
         raise ValueError("there is no such language; write one like de or de-DE")
-    script, region = (found[2] or "").title(), (found[3] or "").upper()
-    return "-".join(filter(None, (found[1].lower(), script, region)))
+    script, region = (match[2] or "").title(), (match[3] or "").upper()
+    return "-".join(filter(None, (match[1].lower(), script, region)))
 
 
 MAX_PASSWORD: Final = 256
 MIN_NAME_CHARACTERS: Final = 4
 """Parts of the user name with at least this length must not occur in the password."""
 
-_USUAL: Final = (
+_COMMON_WORDS: Final = (
     "abc access account adm admin administrator adobe amanda andrea andrew angel apple arsenal asdf asdfgh ashley "
     "austin autumn babygirl banana barcelona baseball basketball batman bayern berlin biteme blink buster "
     "butterfly cat changeit changeme charlie cheese chelsea chocolate company computer cookie corvette cowboy "
@@ -84,9 +84,9 @@ _USUAL: Final = (
     "ubuntu unknown user welcome whatever william willkommen windows winter workspace yankees yellow you zaq zxc "
     "zxcvbn zxcvbnm "
 )
-_WORDS: Final = frozenset(_USUAL.split())
+_COMMON_WORD_SET: Final = frozenset(_COMMON_WORDS.split())
 _LOOK_ALIKES: Final = str.maketrans("013457@$!|", "oleastasil")
-_ROWS: Final = (
+_SEQUENCES: Final = (
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890123456789",
     "qwertyuiopasdfghjklzxcvbnm",
@@ -96,38 +96,38 @@ _ROWS: Final = (
 )
 
 
-def password_problem(password: str, username: str, *, shortest: int) -> str | None:
-    """The reason why `username` cannot use this password (plain text), as a sentence; None if they can. `shortest` is
-    the setting `min_password_length`. The check applies to the normalized form, which is also the form that is hashed.
+def password_problem(password: str, username: str, *, min_length: int) -> str | None:
+    """Return the reason why the user `username` cannot use this password (plain text), as a sentence; None if they can.
+    `min_length` is the setting `min_password_length`. The normalized form is checked, which is also hashed.
     """
     password = normal_password(password)
-    if len(password) < shortest:
-        return f"The password must have at least {shortest} characters."
+    if len(password) < min_length:
+        return f"The password must have at least {min_length} characters."
     if len(password) > MAX_PASSWORD:
         return f"The password may have at most {MAX_PASSWORD} characters."
     lowered = password.casefold()
-    if lowered == username.casefold() or any(part in lowered for part in _names(username)):
+    if lowered == username.casefold() or any(part in lowered for part in _name_parts(username)):
         return "The password must not be or contain the user name."
-    if _is_guessed_first(lowered):
+    if _is_easy_to_guess(lowered):
         return "This password is easy to guess; choose another, such as several unrelated words."
     return None
 
 
-def _names(username: str) -> list[str]:
+def _name_parts(username: str) -> list[str]:
     local = username.casefold().partition("@")[0]
     return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= MIN_NAME_CHARACTERS]
 
 
-def _is_guessed_first(lowered: str) -> bool:
+def _is_easy_to_guess(lowered: str) -> bool:
     if _is_repeated(lowered) or (lowered.isascii() and len(set(lowered)) <= 4):
         return True
     plain = "".join(c for c in lowered if c.isalnum())
-    if 2 * len(plain) < len(lowered):  # an attacker would have to guess the signs
+    if 2 * len(plain) < len(lowered):  # most characters are signs, which an attacker would have to guess
         return False
     core = lowered.strip("0123456789!$")
-    spelled = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
-    in_a_row = any(plain in row or plain[::-1] in row for row in _ROWS)
-    return in_a_row or any(_is_of_words(letters) for letters in spelled)
+    variants = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
+    is_sequence = any(plain in row or plain[::-1] in row for row in _SEQUENCES)
+    return is_sequence or any(_consists_of_common_words(letters) for letters in variants)
 
 
 def _letters(text: str) -> str:
@@ -139,11 +139,16 @@ def _is_repeated(text: str) -> bool:
     return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, 5))
 
 
-def _is_of_words(letters: str) -> bool:
-    """True if the letters consist of one to three of the words that attackers try first."""
-    reached = [{0}]
+def _consists_of_common_words(letters: str) -> bool:
+    """True if the letters consist of one to three common words."""
+    ends_by_count = [{0}]
     for _ in range(3):
-        reached.append(
-            {end for start in reached[-1] for end in range(start + 1, len(letters) + 1) if letters[start:end] in _WORDS}
+        ends_by_count.append(
+            {
+                end
+                for start in ends_by_count[-1]
+                for end in range(start + 1, len(letters) + 1)
+                if letters[start:end] in _COMMON_WORD_SET
+            }
         )
-    return bool(letters) and any(len(letters) in ends for ends in reached)
+    return bool(letters) and any(len(letters) in ends for ends in ends_by_count)

@@ -26,7 +26,7 @@ STAGED_PERMISSIONS: Final[tuple[LiteralString, ...]] = (
     "allow_kasm_gamepad",
     "allow_kasm_webcam",
 )
-"""The permissions that are part of a container from its creation. A staged session must match them exactly."""
+"""The permissions that a container has from its creation. A staged session must have exactly those of its user."""
 
 SettingValues = Mapping[str, Any]
 """Name of a setting → its value, of the kind in `SETTINGS`; JSON in the database."""
@@ -36,10 +36,10 @@ SettingValues = Mapping[str, Any]
 class Setting:
     """A setting that a group can have.
 
-    `unit` is displayed after the value. `minimum` is for int and float, `choices` for choice. `excludes_staging`: the
-    value must be in a container from its creation, so no staged session can be used. `looseness` orders values by how
-    much they permit; users who may change only their own groups cannot set a looser value (access.permissions).
-    `stored_with_session`: the value at the launch is stored with the session, for its Agent and its viewers.
+    `unit` is displayed after the value. `minimum` applies to int and float, `choices` to choice. `excludes_staging`:
+    the container must have the value from its creation, so a user with this setting gets no staged session. `looseness`
+    orders the values: a looser value permits more, and users who may change only their own groups cannot set one
+    (access.permissions). `stored_with_session`: the session stores the value at its launch, for its Agent and viewers.
     """
 
     name: str
@@ -59,7 +59,7 @@ def _no_limit_at_0(value: float) -> float:
 
 
 _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
-"""In ascending order of the state that they preserve."""
+"""In ascending order of the state that they preserve: none, the disk, the disk and the memory."""
 
 
 def _switch(
@@ -71,7 +71,7 @@ def _switch(
     stored: bool = False,
     excludes_staging: bool = False,
 ) -> Setting:
-    """A `guarded` setting is looser if it is on. `stored` is `stored_with_session`."""
+    """Return a boolean setting. If it is `guarded`, on is looser than off; `stored` is `stored_with_session`."""
     return Setting(
         name=name,
         kind="bool",
@@ -288,8 +288,9 @@ class GroupSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """The value in force for a user. `groups`: the sources of the value, lowest priority number first.
+class EffectiveSetting:
+    """The value of a setting that applies to a user. `groups` are the sources of the value, lowest priority number
+    first.
 
     `trace` is part of a sentence, such as "`idle_disconnect` = 20 from group Students, priority 5". For a mapping, it
     has only the keys, because the values may be secrets.
@@ -301,10 +302,10 @@ class Resolved:
     trace: str
 
 
-def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
+def resolve(memberships: Sequence[GroupSettings]) -> dict[str, EffectiveSetting]:
     """Return the settings that apply to a user in these groups, in any order."""
     ranked = sorted(memberships, key=_rank)
-    return {setting.name: _resolved(setting, ranked) for setting in _DEFINITIONS}
+    return {setting.name: _effective_setting(setting, ranked) for setting in _DEFINITIONS}
 
 
 def _rank(group: GroupSettings) -> tuple[int, str, str]:
@@ -312,11 +313,11 @@ def _rank(group: GroupSettings) -> tuple[int, str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Inherited:
-    """The value that applies to members of a group without a value.
+class InheritedValue:
+    """The value that applies to the members of a group if the group itself sets none.
 
-    `value` applies to a member of no other group; `group` is its source (None = the default). `outranked_by` are groups
-    with a value and a higher rank: for their members, the value of this group does not count.
+    `value` applies to members of no other group than All Users; `group` is its source (None = the default).
+    `outranked_by` are groups with a value and a higher rank: their values apply to their members instead.
     """
 
     name: str
@@ -325,26 +326,26 @@ class Inherited:
     outranked_by: tuple[str, ...]
 
 
-def inherited(group: GroupSettings, others: Sequence[GroupSettings], all_users_id: str) -> list[Inherited]:
+def inherited_values(group: GroupSettings, others: Sequence[GroupSettings], all_users_id: str) -> list[InheritedValue]:
     """Return the inherited value of `group` for each setting that is not a mapping (mappings are merged over all
     groups). `others` are all groups, with or without `group`. `all_users_id` is the id of All Users.
     """
     resolved = resolve([each for each in others if each.group_id == all_users_id != group.group_id])
-    before = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
+    outranking = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
     return [
-        Inherited(
-            found.name,
-            found.value,
-            next(iter(found.groups), None),
-            tuple(each.name for each in before if found.name in each.settings),
+        InheritedValue(
+            setting.name,
+            setting.value,
+            next(iter(setting.groups), None),
+            tuple(each.name for each in outranking if setting.name in each.settings),
         )
-        for found in resolved.values()
-        if SETTINGS[found.name].kind != "mapping"
+        for setting in resolved.values()
+        if SETTINGS[setting.name].kind != "mapping"
     ]
 
 
-def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
-    """Return the permissions of `STAGED_PERMISSIONS` as booleans."""
+def permissions_of(resolved: Mapping[str, EffectiveSetting]) -> dict[str, bool]:
+    """Return name → value of the settings in `STAGED_PERMISSIONS`."""
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
@@ -352,22 +353,22 @@ ClientSettings = Mapping[str, bool | int | float]
 """The settings that are `stored_with_session`, and `keepalive_interval` (s), by their names."""
 
 
-def client_settings_of(resolved: Mapping[str, Resolved]) -> ClientSettings:
+def client_settings_of(resolved: Mapping[str, EffectiveSetting]) -> ClientSettings:
     """Return the user's settings that a session stores at its launch."""
     stored = {name: resolved[name].value for name, setting in SETTINGS.items() if setting.stored_with_session}
     return stored | {"keepalive_interval": keepalive_interval_s(resolved)}
 
 
-def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
-    """The seconds between two presence reports of a viewer. A session stays in use if one report is lost."""
+def keepalive_interval_s(resolved: Mapping[str, EffectiveSetting]) -> float:
+    """Return the seconds between two keepalives of a viewer. A session stays in use if one keepalive is lost."""
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
 
 
-def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
+def _effective_setting(setting: Setting, ranked: Sequence[GroupSettings]) -> EffectiveSetting:
     setters = [group for group in ranked if setting.name in group.settings]
     if not setters:
         trace = f"`{setting.name}` = {value_text(setting.default)} by default"
-        return Resolved(setting.name, setting.default, (), trace)
+        return EffectiveSetting(setting.name, setting.default, (), trace)
     if setting.kind == "mapping":
         merged = run_config.merged if setting.name == "run_config" else volumes.merged
         value: Any = merged(*(group.settings[setting.name] for group in reversed(setters)))
@@ -375,7 +376,7 @@ def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
     else:
         value, sources = setters[0].settings[setting.name], setters[:1]
     named = ", ".join(f"group {group.name}, priority {group.priority}" for group in sources)
-    return Resolved(
+    return EffectiveSetting(
         setting.name, value, tuple(g.name for g in sources), f"`{setting.name}` = {value_text(value)} from {named}"
     )
 

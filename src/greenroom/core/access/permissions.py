@@ -1,8 +1,8 @@
 """The permissions of users and API keys: codes, their meanings, and the rule that compares them.
 
 A caller needs all codes that a route names. `global_admin` includes every other code. Users who may change only their
-own groups (`groups_modify_ifmember`) may restrict the members, but never permit more: after their change, no guarded
-setting of any member is looser than before, even if a different group then decides it.
+own groups (`groups_modify_ifmember`) may restrict the members, but never permit more: their change must not make any
+guarded setting of any member looser, even if the value after the change comes from another group.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from greenroom.core.access.group_settings import SETTINGS, GroupSettings, Resolved, SettingValues, resolve
+from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, GroupSettings, SettingValues, resolve
 
 GLOBAL_ADMIN: Final = "global_admin"
 USER: Final = "user"
@@ -92,19 +92,19 @@ PERMISSIONS: Final[dict[str, str]] = {
     "settings_modify": "Change the settings of the installation",
     "system_view": "See logs and Manager requests (Diagnostics)",
 }
-"""Code → the actions that it allows, as the console displays it."""
+"""Code → its description, as the console displays it."""
 
 
 def allows(granted: Iterable[str], required: Iterable[str]) -> bool:
     """True if the codes `granted` include all codes of `required`."""
-    having = frozenset(granted)
-    return GLOBAL_ADMIN in having or having.issuperset(required)
+    codes = frozenset(granted)
+    return GLOBAL_ADMIN in codes or codes.issuperset(required)
 
 
 def expanded(granted: Iterable[str]) -> frozenset[str]:
     """Return all codes that `granted` implies, without unknown codes."""
-    having = frozenset(granted)
-    return frozenset(PERMISSIONS) if GLOBAL_ADMIN in having else having & PERMISSIONS.keys()
+    codes = frozenset(granted)
+    return frozenset(PERMISSIONS) if GLOBAL_ADMIN in codes else codes & PERMISSIONS.keys()
 
 
 def read_only(granted: Iterable[str]) -> frozenset[str]:
@@ -122,14 +122,14 @@ def unknown(codes: Iterable[str]) -> list[str]:
     return sorted(set(codes) - PERMISSIONS.keys())
 
 
-def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
-    """Return the codes of `given` that `granted` lacks, sorted. No user may give others more codes than they have."""
-    return sorted(expanded(given) - expanded(granted))
+def beyond(granted: Iterable[str], requested: Iterable[str]) -> list[str]:
+    """Return the codes of `requested` that `granted` lacks, sorted. Users may grant only codes that they have."""
+    return sorted(expanded(requested) - expanded(granted))
 
 
 def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
     """Return the codes that `other` has and `granted` lacks, sorted. If there are none, a user with `granted` may
-    change that user. `user` does not count: everyone has it, and it includes no administration.
+    change a user with `other`. `user` is ignored, because all users have it and it permits no administration.
     """
     return [code for code in beyond(granted, other) if code != USER]
 
@@ -140,43 +140,47 @@ FILTER: Final = "web_filter_policy"
 def refusal_of_change(
     group: GroupSettings, changed: SettingValues, members: Iterable[Sequence[GroupSettings]], *, priority: int
 ) -> str | None:
-    """The reason why users with `groups_modify_ifmember` may not make this change, as a sentence; None if they may.
+    """Return the reason why users with `groups_modify_ifmember` may not make this change, as a sentence; None if they
+    may.
 
-    `group` and its `priority` are from before and after the change; of `changed`, None removes a setting. `members` are
-    the groups of each member, this group included.
+    `group` is the group before the change, `priority` its priority after it. In `changed`, the value None removes a
+    setting. `members` has the groups of each member, including this group.
     """
     if priority != group.priority:
         return (
             f"The priority of {group.name} decides which rules it overrides, so members of the group cannot change it."
         )
-    if names := _not_theirs(changed):
+    if names := _reserved_settings(changed):
         return f"`{names[0]}` cannot be changed by members of the group."
-    kept = {name: value for name, value in group.settings.items() if name not in changed}
-    after = replace(group, settings=kept | {name: value for name, value in changed.items() if value is not None})
+    unchanged = {name: value for name, value in group.settings.items() if name not in changed}
+    after = replace(group, settings=unchanged | {name: value for name, value in changed.items() if value is not None})
     for groups in members:
-        if reason := _lifted(groups, [after if one.group_id == group.group_id else one for one in groups]):
+        if reason := _looser_setting(groups, [after if each.group_id == group.group_id else each for each in groups]):
             return reason
     return None
 
 
 def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | None:
-    """The reason why they may not remove a user of these `groups`, or themselves, as a sentence; None if they may."""
-    return _lifted(groups, [one for one in groups if one.group_id != group_id])
+    """Return the reason why users with `groups_modify_ifmember` may not remove a user of these `groups` from the group,
+    as a sentence; None if they may.
+    """
+    return _looser_setting(groups, [each for each in groups if each.group_id != group_id])
 
 
-def _not_theirs(names: Collection[str]) -> list[str]:
+def _reserved_settings(names: Collection[str]) -> list[str]:
+    """Return those of the settings that members of a group cannot change at all, sorted."""
     return sorted(name for name in names if name == FILTER or SETTINGS[name].kind == "mapping")
 
 
-def _lifted(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
+def _looser_setting(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
     old, new = resolve(before), resolve(after)
     for name, setting in SETTINGS.items():
         if setting.looseness and setting.looseness(new[name].value) > setting.looseness(old[name].value):
-            return _sentence(old[name], new[name])
+            return _refusal(old[name], new[name])
     if old[FILTER].value not in ("", new[FILTER].value):
-        return _sentence(old[FILTER], new[FILTER])
+        return _refusal(old[FILTER], new[FILTER])
     return None
 
 
-def _sentence(old: Resolved, new: Resolved) -> str:
+def _refusal(old: EffectiveSetting, new: EffectiveSetting) -> str:
     return f"The change would lift a rule for a member: now {old.trace}, afterwards {new.trace}."

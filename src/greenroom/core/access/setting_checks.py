@@ -1,4 +1,4 @@
-"""Validation of the values of settings, with a sentence that refuses any other value."""
+"""Validates the values of settings. The error for an invalid value names the values that are permitted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
 
 
 def validated(name: str, value: object) -> Any:
-    """Return `value` as stored for the setting `name`. Raises Invalid: no such setting, wrong type or range."""
+    """Return `value` as it is stored for the setting `name`. Raises Invalid: no such setting, wrong type or range."""
     setting = SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
@@ -24,12 +24,12 @@ def checked(setting: Setting, value: object) -> Any:
     """Return `value` as it is stored for `setting`. Raises Invalid: the value has the wrong type or range."""
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
-    if setting.name in _USABLE:
-        _USABLE[setting.name](cast("RunConfig | VolumeMappings", value))
+    if setting.name in _CONTAINER_CHECKS:
+        _CONTAINER_CHECKS[setting.name](cast("RunConfig | VolumeMappings", value))
     return float(cast("float", value)) if setting.kind == "float" else value
 
 
-def _number(setting: Setting, value: object) -> bool:
+def _is_number_in_range(setting: Setting, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) <= _upper_bound(setting) and (setting.minimum is None or value >= setting.minimum)
@@ -37,39 +37,39 @@ def _number(setting: Setting, value: object) -> bool:
 
 _CENTURY_S: Final = 100 * 365 * 86_400
 _UPPER_BOUNDS: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
-"""100 years: a date that far in the future is still valid in every calendar."""
+"""The maximum of each unit is 100 years, so that a date computed from it is valid in Python and PostgreSQL."""
 
 
 def _upper_bound(setting: Setting) -> int:
     return _UPPER_BOUNDS.get(setting.unit, 10**12)
 
 
-def _volumes(value: VolumeMappings) -> None:
+def _check_volumes(value: VolumeMappings) -> None:
     if problem := mappings_problem(value):
         raise Invalid(problem)
 
 
-_USABLE: Final[dict[str, Callable[[RunConfig | VolumeMappings], object]]] = {
+_CONTAINER_CHECKS: Final[dict[str, Callable[[RunConfig | VolumeMappings], object]]] = {
     "run_config": run_config.validated_of_group,
-    "volume_mapping": _volumes,
+    "volume_mapping": _check_volumes,
 }
-"""Settings that a container must be able to use. Each check raises Invalid with the reason."""
+"""Additional checks of settings that a container uses. Each raises Invalid with the reason."""
 
 
-def _mapping(_setting: Setting, value: object) -> bool:
+def _is_mapping(_setting: Setting, value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(key, str) for key in cast("dict[object, object]", value))
 
 
 _CHECKS: Final[dict[Kind, Callable[[Setting, object], bool]]] = {
     "bool": lambda _, value: isinstance(value, bool),
-    "int": lambda setting, value: isinstance(value, int) and _number(setting, value),
-    "float": _number,
+    "int": lambda setting, value: isinstance(value, int) and _is_number_in_range(setting, value),
+    "float": _is_number_in_range,
     "string": lambda _, value: isinstance(value, str) and len(value) <= 4096,
     "choice": lambda setting, value: value in setting.choices,
-    "mapping": _mapping,
+    "mapping": _is_mapping,
 }
 
-_WORDS: Final[dict[Kind, str]] = {
+_TYPE_TEXTS: Final[dict[Kind, str]] = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
@@ -84,4 +84,4 @@ def _expected(setting: Setting) -> str:
     has_bounds = setting.kind in ("int", "float") and setting.minimum is not None
     bounds = f" from {value_text(setting.minimum)} to {_upper_bound(setting)}" if has_bounds else ""
     unit = f" ({setting.unit})" if setting.unit else ""
-    return _WORDS[setting.kind] + bounds + unit
+    return _TYPE_TEXTS[setting.kind] + bounds + unit

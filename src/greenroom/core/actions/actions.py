@@ -11,19 +11,19 @@ from msgspec import Meta, Struct
 
 from greenroom.core.errors import Invalid
 
-MOST_ACTIONS: Final = 100
-MOST_SECONDS: Final = 30.0
-"""The maximum for one wait, or for one key that is held down."""
-MOST_SECONDS_TOGETHER: Final = 60.0
-MOST_TEXT_BYTES: Final = 1_000_000
-MOST_NOTCHES: Final = 100
-MOST_PIXELS: Final = 1_000_000
+MAX_ACTIONS: Final = 100
+MAX_SECONDS: Final = 30.0
+"""The maximum duration of one wait, or of one key that is held down."""
+MAX_TOTAL_SECONDS: Final = 60.0
+MAX_TEXT_BYTES: Final = 1_000_000
+MAX_NOTCHES: Final = 100
+MAX_PIXELS: Final = 1_000_000
 """A larger coordinate is rejected as invalid."""
-MOST_REF: Final = 60
+MAX_REF: Final = 60
 """Maximum characters of a reference to an element."""
-MOST_ADDRESS: Final = 8000
+MAX_ADDRESS: Final = 8000
 """Maximum characters of a web address."""
-Coordinate = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]
+Coordinate = Annotated[int, Meta(ge=-MAX_PIXELS, le=MAX_PIXELS)]
 
 
 def checked_text(text: str) -> str:
@@ -32,8 +32,8 @@ def checked_text(text: str) -> str:
         size = len(text.encode())
     except UnicodeEncodeError as error:
         raise Invalid("the text contains an unpaired surrogate, which is not a character.") from error
-    if size > MOST_TEXT_BYTES:
-        raise Invalid(f"the text has {size} bytes; the maximum is {MOST_TEXT_BYTES}. Send it in parts or as a file.")
+    if size > MAX_TEXT_BYTES:
+        raise Invalid(f"the text has {size} bytes; the maximum is {MAX_TEXT_BYTES}. Send it in parts or as a file.")
     return text
 
 
@@ -46,8 +46,8 @@ def web_address(url: str) -> str:
         raise Invalid(f"this is not a web address: {error}.") from error
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
         raise Invalid("a web address must begin with http:// or https://, have a host, and have no spaces.")
-    if len(url) > MOST_ADDRESS:
-        raise Invalid(f"the address has {len(url)} characters; the maximum is {MOST_ADDRESS}.")
+    if len(url) > MAX_ADDRESS:
+        raise Invalid(f"the address has {len(url)} characters; the maximum is {MAX_ADDRESS}.")
     return url
 
 
@@ -66,7 +66,7 @@ class Button(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place on the screen; `field` is the field of the client's action that contains it."""
+    """A place on the screen. `field` is the field of the client's action that has the place, for error messages."""
 
     x: int
     y: int
@@ -93,7 +93,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Drag:
-    """Press the left button at the first point (the pointer's, if there is one point); release it at the last."""
+    """Press the left button at the first point and release it at the last. With one point, start at the pointer."""
 
     path: tuple[Point, ...]
     keys: tuple[int, ...] = ()
@@ -141,7 +141,9 @@ class TakeScreenshot:
 
 
 class BaseStep(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="step"):
-    """A step that the desktop performs. The actions below are steps themselves; `plan` converts the others."""
+    """A step that the desktop performs. The actions below are steps already; `plan` converts the actions above into
+    steps.
+    """
 
 
 class FocusElement(BaseStep, frozen=True, tag="focus"):

@@ -1,6 +1,6 @@
-"""The actions of the computer-use tool as published: computer_20241022, computer_20250124 (from `left_mouse_down` to
-`triple_click`) and computer_20251124 (`zoom`). They are recognized by their field `action`. Greenroom adds the actions
-of the clipboard, open_address and focus.
+"""The actions of the computer-use tool, as its versions define them: computer_20241022, computer_20250124 (from
+`left_mouse_down` to `triple_click`) and computer_20251124 (`zoom`). They are recognized by their field `action`.
+Greenroom adds the actions of the clipboard, open_address and focus.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 
 from greenroom.core.actions import actions
 from greenroom.core.actions.actions import (
-    MOST_NOTCHES,
-    MOST_REF,
-    MOST_SECONDS,
+    MAX_NOTCHES,
+    MAX_REF,
+    MAX_SECONDS,
     Action,
     Button,
     Coordinate,
@@ -24,8 +24,8 @@ from greenroom.core.actions.actions import (
 from greenroom.core.actions.keys import chord_of, chords_of
 
 Pair = tuple[Coordinate, Coordinate]
-Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
-Notches = Annotated[int, Meta(ge=0, le=MOST_NOTCHES)]
+Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
+Notches = Annotated[int, Meta(ge=0, le=MAX_NOTCHES)]
 
 
 def point(pair: Pair, field: str = "coordinate") -> Point:
@@ -44,7 +44,7 @@ class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action")
 class _Key(_Verb, frozen=True, tag="key"):
     text: str
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Press(chords_of(self.text))
 
 
@@ -52,7 +52,7 @@ class _HoldKey(_Verb, frozen=True, tag="hold_key"):
     text: str
     duration: Seconds
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Press((chord_of(self.text),), self.duration)
 
 
@@ -62,21 +62,21 @@ class _Type(_Verb, frozen=True, tag="type"):
     text: str
     coordinate: Pair | None = None
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Write(checked_text(self.text), point(self.coordinate) if self.coordinate else None)
 
 
 class _Focus(_Verb, frozen=True, tag="focus"):
-    ref: Annotated[str, Meta(max_length=MOST_REF)]
+    ref: Annotated[str, Meta(max_length=MAX_REF)]
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.FocusElement(checked_text(self.ref))
 
 
 class _MouseMove(_Verb, frozen=True, tag="mouse_move"):
     coordinate: Pair
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Move(point(self.coordinate))
 
 
@@ -90,27 +90,27 @@ class _Click(_Verb, frozen=True):
 
 
 class _LeftClick(_Click, frozen=True, tag="left_click"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return self.click(Button.LEFT)
 
 
 class _RightClick(_Click, frozen=True, tag="right_click"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return self.click(Button.RIGHT)
 
 
 class _MiddleClick(_Click, frozen=True, tag="middle_click"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return self.click(Button.MIDDLE)
 
 
 class _DoubleClick(_Click, frozen=True, tag="double_click"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return self.click(Button.LEFT, 2)
 
 
 class _TripleClick(_Click, frozen=True, tag="triple_click"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return self.click(Button.LEFT, 3)
 
 
@@ -121,7 +121,7 @@ class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
     start_coordinate: Pair | None = None
     text: str | None = None
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         start = (point(self.start_coordinate, "start_coordinate"),) if self.start_coordinate else ()
         return actions.Drag((*start, point(self.coordinate)), _modifier_keys(self.text))
 
@@ -129,14 +129,14 @@ class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
 class _LeftMouseDown(_Verb, frozen=True, tag="left_mouse_down"):
     coordinate: Pair | None = None
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Hold(True, point(self.coordinate) if self.coordinate else None)
 
 
 class _LeftMouseUp(_Verb, frozen=True, tag="left_mouse_up"):
     coordinate: Pair | None = None
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Hold(False, point(self.coordinate) if self.coordinate else None)
 
 
@@ -148,7 +148,7 @@ class _Scroll(_Verb, frozen=True, tag="scroll"):
     coordinate: Pair | None = None
     text: str | None = None
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         across, down = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}[self.scroll_direction]
         at = point(self.coordinate) if self.coordinate else None
         return actions.Scroll(across * self.scroll_amount, down * self.scroll_amount, at, _modifier_keys(self.text))
@@ -157,17 +157,17 @@ class _Scroll(_Verb, frozen=True, tag="scroll"):
 class _Wait(_Verb, frozen=True, tag="wait"):
     duration: Seconds
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.WaitStep(self.duration)
 
 
 class _Screenshot(_Verb, frozen=True, tag="screenshot"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.TakeScreenshot()
 
 
 class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.CursorPosition()
 
 
@@ -176,7 +176,7 @@ class _Zoom(_Verb, frozen=True, tag="zoom"):
 
     region: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         left, top, right, bottom = self.region
         return actions.TakeScreenshot((Point(left, top, "region"), Point(right, bottom, "region")))
 
@@ -184,19 +184,19 @@ class _Zoom(_Verb, frozen=True, tag="zoom"):
 class _SetClipboard(_Verb, frozen=True, tag="set_clipboard"):
     text: str
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Clipboard(checked_text(self.text))
 
 
 class _GetClipboard(_Verb, frozen=True, tag="get_clipboard"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.ReadClipboard()
 
 
 class _OpenAddress(_Verb, frozen=True, tag="open_address"):
     url: str
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.OpenAddress(web_address(self.url))
 
 

@@ -12,9 +12,9 @@ import msgspec
 
 from greenroom.core.actions import computer, responses_api
 from greenroom.core.actions.actions import (
-    MOST_ACTIONS,
-    MOST_SECONDS_TOGETHER,
-    MOST_TEXT_BYTES,
+    MAX_ACTIONS,
+    MAX_TEXT_BYTES,
+    MAX_TOTAL_SECONDS,
     Action,
     Clipboard,
     Press,
@@ -24,8 +24,8 @@ from greenroom.core.actions.actions import (
 from greenroom.core.errors import Invalid
 
 FOCUS: Final = "focus"
-"""The only action that needs the element itself instead of its place."""
-_AT: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+"""The only action that needs an element itself instead of its place on the screen."""
+_PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     field: {
         str(info.tag): names
         for kind in union.__args__
@@ -36,20 +36,22 @@ _AT: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ("type", responses_api.Verb, ("x", "y")),
     )
 }
-"""By the field that names the action: each action that has a place, and its fields for the place."""
+"""The field that names the action (`action` or `type`) → the actions at a place on the screen → their fields for the
+place.
+"""
 
 Place = tuple[int, int] | str
 """The place of an element, or a sentence with the reason why there is none."""
 
 
 def refs_of(items: Sequence[object]) -> list[str]:
-    """Return the elements whose places the actions need, each once."""
-    found = [ref for item in items if (ref := _ref_of(item)) is not None]
-    return list(dict.fromkeys(ref for ref in found if isinstance(ref, str)))
+    """Return the references of the elements whose places the actions need, without duplicates."""
+    refs = [ref for item in items if (ref := _ref_of(item)) is not None]
+    return list(dict.fromkeys(ref for ref in refs if isinstance(ref, str)))
 
 
 def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object]:
-    """Replace elements by places. Raises Invalid: with the action, if its element or its place does not exist."""
+    """Replace references to elements by places. Raises Invalid: an element or its place does not exist."""
     return [_located(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 
@@ -68,9 +70,9 @@ def _located(item: object, places: Mapping[str, Place], where: str) -> object:
     fields = {name: value for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
     del fields["ref"]
     field = "action" if "action" in fields else "type"
-    names = _AT[field].get(str(fields.get(field)))
+    names = _PLACE_FIELDS[field].get(str(fields.get(field)))
     if names is None:
-        raise Invalid(f"{where}: only {', '.join((*_AT[field], FOCUS))} can have an element.")
+        raise Invalid(f"{where}: only {', '.join((*_PLACE_FIELDS[field], FOCUS))} can have an element.")
     if not fields.keys().isdisjoint(names):
         raise Invalid(f"{where}: an action has an element or a coordinate, not both.")
     place = places.get(ref) if isinstance(ref, str) else None
@@ -79,14 +81,14 @@ def _located(item: object, places: Mapping[str, Place], where: str) -> object:
     return fields | ({"coordinate": list(place)} if field == "action" else dict(zip(names, place, strict=True)))
 
 
-_WRITTEN: Final = ("text", "keys", "key", "url", "ref")
-"""Fields whose content is checked in addition to their type; no action has two of them."""
+_CHECKED_FIELDS: Final = ("text", "keys", "key", "url", "ref")
+"""Fields whose content is checked in addition to their type. No action has more than one of them."""
 _ELEMENTS: Final = frozenset(("selector", "xpath", "element"))
 """Fields that name an element of a web page."""
-MOST_SHOWN: Final = 200
+MAX_REASON: Final = 200
 """Maximum characters of a reason, which can contain arbitrary names from the client."""
-DEEPEST: Final = 2
-"""Levels of lists and objects in which an action has numbers: those of the path of a drag."""
+MAX_DEPTH: Final = 2
+"""The levels of lists and objects below which an action has no numbers; the path of a drag has two."""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
     for field, union in (("action", computer.Verb), ("type", responses_api.Verb))
@@ -95,26 +97,28 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def parse(items: Sequence[object]) -> list[Action]:
-    """Return the actions of a batch. Raises Invalid: with the item that is no action, or the exceeded limit."""
-    if len(items) > MOST_ACTIONS:
-        raise Invalid(f"actions: there are {len(items)}; the maximum is {MOST_ACTIONS}.")
-    actions = [_read(item, f"actions[{index}]") for index, item in enumerate(items)]
+    """Return the actions of a batch. Raises Invalid: an item is not an action, or the batch exceeds a limit."""
+    if len(items) > MAX_ACTIONS:
+        raise Invalid(f"actions: there are {len(items)}; the maximum is {MAX_ACTIONS}.")
+    actions = [_parse_item(item, f"actions[{index}]") for index, item in enumerate(items)]
     seconds = sum(_seconds(action) for action in actions)
-    if seconds > MOST_SECONDS_TOGETHER:
-        raise Invalid(f"actions: they wait {seconds:g} s in total; the maximum is {MOST_SECONDS_TOGETHER:g} s.")
+    if seconds > MAX_TOTAL_SECONDS:
+        raise Invalid(f"actions: they wait {seconds:g} s in total; the maximum is {MAX_TOTAL_SECONDS:g} s.")
     size = sum(len(action.text.encode()) for action in actions if isinstance(action, (Write, Clipboard)))
-    if size > MOST_TEXT_BYTES:
-        raise Invalid(f"actions: their texts have {size} bytes in total; the maximum is {MOST_TEXT_BYTES}.")
+    if size > MAX_TEXT_BYTES:
+        raise Invalid(f"actions: their texts have {size} bytes in total; the maximum is {MAX_TEXT_BYTES}.")
     return actions
 
 
-def _read(item: object, where: str) -> Action:
+def _parse_item(item: object, where: str) -> Action:
     if not isinstance(item, Mapping):
         raise Invalid(
             f'{where}: this is not an action; write one like {{"action": "left_click", "coordinate": [x, y]}}.'
         )
-    # Clients send null for fields that they omit.
-    fields = {name: _whole(value) for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
+    # Some clients send null for fields that they do not set.
+    fields = {
+        name: _with_integers(value) for name, value in cast("Mapping[Any, Any]", item).items() if value is not None
+    }
     for name in _ELEMENTS & fields.keys():
         raise Invalid(f"{where}.{name}: use DevTools for elements of a page, at `urls.cdp` of the lease.")
     field = "action" if "action" in fields else "type"
@@ -126,29 +130,29 @@ def _read(item: object, where: str) -> Action:
         instead = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(verbs)}."
         raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {instead}")
     try:
-        read: computer.Verb | responses_api.Verb = (
+        parsed: computer.Verb | responses_api.Verb = (
             msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, responses_api.Verb)
         )
-        return read.meaning()
+        return parsed.to_action()
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
-        raise Invalid(f"{where}{path.rstrip('`')}: {reason[:1].lower()}{reason[1:MOST_SHOWN]}.") from error
+        raise Invalid(f"{where}{path.rstrip('`')}: {reason[:1].lower()}{reason[1:MAX_REASON]}.") from error
     except UnicodeEncodeError as error:
         raise Invalid(f"{where}: a name contains an unpaired surrogate, which is not a character.") from error
     except Invalid as error:
-        written = next(name for name in _WRITTEN if name in fields)
-        raise Invalid(f"{where}.{written}: {error.message}") from error
+        checked_field = next(name for name in _CHECKED_FIELDS if name in fields)
+        raise Invalid(f"{where}.{checked_field}: {error.message}") from error
 
 
-def _whole(value: Any, depth: int = DEEPEST) -> Any:
-    """Return the value with whole numbers as integers. Clients whose language has only one type of numbers send 5.0."""
+def _with_integers(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return the value with whole numbers as integers, because some languages have only floats and send 5.0."""
     match value:
         case float() if value.is_integer():
             return int(value)
         case list() if depth:
-            return [_whole(part, depth - 1) for part in cast("list[Any]", value)]
+            return [_with_integers(part, depth - 1) for part in cast("list[Any]", value)]
         case dict() if depth:
-            return {name: _whole(part, depth - 1) for name, part in cast("dict[Any, Any]", value).items()}
+            return {name: _with_integers(part, depth - 1) for name, part in cast("dict[Any, Any]", value).items()}
         case _:
             return value
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from greenroom.core.errors import Invalid
 
-MOST_KEYS: Final = 8
-"""Maximum number of keys that are held down at once."""
-MOST_CHORDS: Final = 100
+MAX_KEYS: Final = 8
+"""Maximum number of keys that are held down at the same time."""
+MAX_CHORDS: Final = 100
 """Maximum number of chords in one action."""
 
-_BLOCKS: Final = {
+_KEYSYM_BLOCKS: Final = {
     0x20: "space exclam quotedbl numbersign dollar percent ampersand apostrophe parenleft parenright asterisk plus "
     "comma minus period slash",
     0x3A: "colon semicolon less equal greater question at",
@@ -33,7 +33,7 @@ _BLOCKS: Final = {
     0xFFE1: "Shift_L Shift_R Control_L Control_R Caps_Lock Shift_Lock Meta_L Meta_R Alt_L Alt_R Super_L Super_R "
     "Hyper_L Hyper_R",
 }
-_SINGLE: Final = {
+_SINGLE_KEYSYMS: Final = {
     "Return": 0xFF0D,
     "Escape": 0xFF1B,
     "Multi_key": 0xFF20,
@@ -58,8 +58,8 @@ _SINGLE: Final = {
     "XF86Refresh": 0x1008FF29,
 }
 KEYSYMS: Final[dict[str, int]] = {
-    **{name: first + index for first, names in _BLOCKS.items() for index, name in enumerate(names.split())},
-    **_SINGLE,
+    **{name: first + index for first, names in _KEYSYM_BLOCKS.items() for index, name in enumerate(names.split())},
+    **_SINGLE_KEYSYMS,
 }
 ALIASES: Final = {
     "ctrl": "Control_L",
@@ -90,38 +90,39 @@ ALIASES: Final = {
     "contextmenu": "Menu",
     "printscreen": "Print",
 }
-"""Other common names, in lower case."""
+"""Other common names of keys, in lower case."""
 
 
 def _folded(name: str) -> str:
     return name.lower().replace("_", "")
 
 
-_FOLDED: Final = {
+_KEYSYMS_BY_FOLDED_NAME: Final = {
     **{_folded(name): keysym for name, keysym in KEYSYMS.items()},
     **{alias: KEYSYMS[name] for alias, name in ALIASES.items()},
 }
 
 
 def keysym_of(name: str) -> int:
-    """Return the keysym of a key: a single character, `U20AC`, or a name. Case and underscores in names do not count.
-    Raises Invalid: there is no such key; the sentence has the nearest names."""
+    """Return the keysym of a key: a single character, `U20AC`, or a name. Case and underscores in names are ignored.
+    Raises Invalid: there is no such key; the message contains the nearest names.
+    """
     if len(name) == 1 and (name.isprintable() or name == " "):
         return keysym_of_character(name)
     if name in KEYSYMS:
         return KEYSYMS[name]
-    if (known := _FOLDED.get(_folded(name))) is not None:
+    if (known := _KEYSYMS_BY_FOLDED_NAME.get(_folded(name))) is not None:
         return known
     if re.fullmatch(r"U[0-9A-Fa-f]{4,6}", name) and 0x20 <= (code := int(name[1:], 16)) <= 0x10FFFF:
         return keysym_of_character(chr(code))
-    shown = name[:40]
-    near = difflib.get_close_matches(shown, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
+    start = name[:40]
+    near = difflib.get_close_matches(start, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
     instead = f"did you mean {' or '.join(near)}?" if near else "keys are named as in Return, ctrl+s, Page_Down or F5."
-    raise Invalid(f"there is no key {shown!r}; {instead}")
+    raise Invalid(f"there is no key {start!r}; {instead}")
 
 
 def keysym_of_character(character: str) -> int:
-    """Return the keysym of a character: its code in Latin-1, else a code from a range by rule."""
+    """Return the keysym of a character: its code in Latin-1, otherwise 0x01000000 plus its code point."""
     code = ord(character)
     return code if 0x20 <= code <= 0x7E or 0xA0 <= code <= 0xFF else 0x01000000 + code
 
@@ -135,15 +136,16 @@ def chord_of(text: str) -> tuple[int, ...]:
         names = text.split("+")
     if names == [""]:
         raise Invalid("the name of a key is missing; write one like Return or ctrl+s.")
-    if len(names) > MOST_KEYS:
-        raise Invalid(f"{len(names)} keys are pressed together; the maximum is {MOST_KEYS}.")
+    if len(names) > MAX_KEYS:
+        raise Invalid(f"{len(names)} keys are pressed together; the maximum is {MAX_KEYS}.")
     return tuple(dict.fromkeys(keysym_of(name) for name in names))
 
 
 def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
-    """Return the chords of a text, in order: `ctrl+a Delete`. The spaces in `ctrl + a` do not count. Raises Invalid: as
-    for `chord_of`, or there are more than 100 chords."""
+    """Return the chords of a text, in order: `ctrl+a Delete`. The spaces in `ctrl + a` are ignored. Raises Invalid: as
+    for `chord_of`, or there are more than 100 chords.
+    """
     parts = re.sub(r"(?<=\S) +\+ +(?=\S)", "+", text).split()
-    if len(parts) > MOST_CHORDS:
-        raise Invalid(f"{len(parts)} chords follow each other; the maximum is {MOST_CHORDS}. Send them in parts.")
+    if len(parts) > MAX_CHORDS:
+        raise Invalid(f"{len(parts)} chords follow each other; the maximum is {MAX_CHORDS}. Send them in parts.")
     return tuple(chord_of(part) for part in parts) or (chord_of(text),)

@@ -60,12 +60,12 @@ Step = Pointer | Key | Type | Screenshot | SimpleStep
 
 
 PAUSE_S: Final = 0.02
-"""The pause between pressing a button, moving and releasing it. Without motion, programs detect no drag."""
+"""The pause after a button is pressed and before it is released in a drag. Without pauses, programs detect no drag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Pixels of a screen, or of the picture of the screen that a client uses."""
+    """The size in pixels of a screen, or of the picture of the screen that a client uses."""
 
     width: int
     height: int
@@ -78,11 +78,11 @@ def plan(
     display: Size | None = None,
     held: Button = Button.NONE,
 ) -> list[list[Step]]:
-    """Return the steps of each action. With `display`, all coordinates are those of a screen of that size.
+    """Return the steps of each action. With `display`, all coordinates are for a screen of that size.
 
     The left button stays down from `left_mouse_down` to `left_mouse_up`, even across requests: `held` is the button
     that an earlier request left down. Each action releases all other buttons and keys that it presses. Raises Invalid:
-    a coordinate is outside the screen; the sentence names the action.
+    a coordinate is outside the screen; the message names the action.
     """
     planner = _Planner(screen, display or screen, pointer, held)
     return [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]
@@ -103,27 +103,31 @@ class _Planner:
     def steps(self, action: Action, where: str) -> Iterator[Step]:
         match action:
             case Move(at, keys):
-                yield from self._with(keys, [self._pointer(self._place(at, where))])
+                yield from self._while_holding(keys, [self._pointer(self._screen_position(at, where))])
             case Click(button, at, times, keys):
-                yield from self._with(keys, [self._pointer(self._place(at, where)), *self._clicks(button, times)])
+                yield from self._while_holding(
+                    keys, [self._pointer(self._screen_position(at, where)), *self._clicks(button, times)]
+                )
             case Drag(path, keys):
-                yield from self._with(keys, list(self._drag([self._place(point, where) for point in path])))
+                yield from self._while_holding(
+                    keys, list(self._drag([self._screen_position(point, where) for point in path]))
+                )
             case Hold(down, at):
-                yield self._pointer(self._place(at, where))
+                yield self._pointer(self._screen_position(at, where))
                 self.held = Button.LEFT if down else Button.NONE
                 yield self._pointer(self.pointer)
             case Scroll(across, down, at, keys):
-                yield from self._with(
+                yield from self._while_holding(
                     keys,
                     [
-                        self._pointer(self._place(at, where)),
+                        self._pointer(self._screen_position(at, where)),
                         *self._clicks(Button.UP if down < 0 else Button.DOWN, abs(down)),
                         *self._clicks(Button.WEST if across < 0 else Button.EAST, abs(across)),
                     ],
                 )
             case Press(chords, seconds):
                 for chord in chords:
-                    yield from self._with(chord, [WaitStep(seconds)] if seconds else [])
+                    yield from self._while_holding(chord, [WaitStep(seconds)] if seconds else [])
             case Write(text, at):
                 yield from [] if at is None else self.steps(Click(Button.LEFT, at), where)
                 yield Type(text)
@@ -132,7 +136,7 @@ class _Planner:
             case _:
                 yield action
 
-    def _place(self, point: Point | None, where: str) -> tuple[int, int]:
+    def _screen_position(self, point: Point | None, where: str) -> tuple[int, int]:
         if point is None:
             return self.pointer
         self._check(point, where, inside=1)
@@ -182,7 +186,7 @@ class _Planner:
         yield self._pointer(path[-1])
 
     @staticmethod
-    def _with(keys: tuple[int, ...], inner: list[Step]) -> Iterator[Step]:
+    def _while_holding(keys: tuple[int, ...], inner: list[Step]) -> Iterator[Step]:
         yield from (Key(keysym, down=True) for keysym in keys)
         yield from inner
         yield from (Key(keysym, down=False) for keysym in reversed(keys))

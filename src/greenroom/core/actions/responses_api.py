@@ -9,13 +9,13 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 from greenroom.core.actions import actions
-from greenroom.core.actions.actions import MOST_NOTCHES, Action, Button, Coordinate, Point, checked_text, web_address
-from greenroom.core.actions.keys import MOST_KEYS, chord_of, keysym_of
+from greenroom.core.actions.actions import MAX_NOTCHES, Action, Button, Coordinate, Point, checked_text, web_address
+from greenroom.core.actions.keys import MAX_KEYS, chord_of, keysym_of
 
 PIXELS_A_NOTCH: Final = 100
-"""The pixels that a page scrolls for one notch of the wheel; this dialect counts in pixels."""
+"""The pixels that a page scrolls for one notch of the wheel. Actions of this API scroll by pixels."""
 WAIT_S: Final = 2.0
-"""`wait` of this dialect has no duration."""
+"""The duration of `wait`, which has no field for it."""
 
 _BUTTONS: Final = {
     "left": Button.LEFT,
@@ -23,21 +23,21 @@ _BUTTONS: Final = {
     "wheel": Button.MIDDLE,
     "middle": Button.MIDDLE,
 }
-_KEYS: Final = {"back": "XF86Back", "forward": "XF86Forward"}
-"""Buttons that RFB does not have. Browsers and file managers treat these keys in the same way."""
-Keys = Annotated[list[str], Meta(max_length=MOST_KEYS)]
-Pixels = Annotated[int, Meta(ge=-MOST_NOTCHES * PIXELS_A_NOTCH, le=MOST_NOTCHES * PIXELS_A_NOTCH)]
+_KEYS_FOR_BUTTONS: Final = {"back": "XF86Back", "forward": "XF86Forward"}
+"""Buttons that RFB does not have → the keys that have the same effect in browsers and file managers."""
+Keys = Annotated[list[str], Meta(max_length=MAX_KEYS)]
+Pixels = Annotated[int, Meta(ge=-MAX_NOTCHES * PIXELS_A_NOTCH, le=MAX_NOTCHES * PIXELS_A_NOTCH)]
 
 
 def _modifier_keys(keys: list[str]) -> tuple[int, ...]:
-    # Clients of this dialect send CTRL, C for ctrl+c, not for ctrl+shift+c.
-    together = len(keys) > 1
-    return tuple(dict.fromkeys(keysym_of(key.lower() if together and len(key) == 1 else key) for key in keys))
+    # Clients of this API send CTRL, C for ctrl+c, not for ctrl+shift+c.
+    is_chord = len(keys) > 1
+    return tuple(dict.fromkeys(keysym_of(key.lower() if is_chord and len(key) == 1 else key) for key in keys))
 
 
 def _notches(pixels: int) -> int:
-    whole = -(-abs(pixels) // PIXELS_A_NOTCH)
-    return whole if pixels > 0 else -whole
+    notches = -(-abs(pixels) // PIXELS_A_NOTCH)
+    return notches if pixels > 0 else -notches
 
 
 class _Place(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +53,7 @@ class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
     pass
 
 
-class _Placed(_Verb, frozen=True):
+class _PointVerb(_Verb, frozen=True):
     x: Coordinate
     y: Coordinate
     keys: Keys = []
@@ -63,32 +63,32 @@ class _Placed(_Verb, frozen=True):
         return Point(self.x, self.y, "x, y")
 
 
-class _Click(_Placed, frozen=True, tag="click"):
+class _Click(_PointVerb, frozen=True, tag="click"):
     button: Literal["left", "right", "wheel", "middle", "back", "forward"] = "left"
 
-    def meaning(self) -> Action:
-        if self.button in _KEYS:
-            return actions.Press((_modifier_keys([*self.keys, _KEYS[self.button]]),))
+    def to_action(self) -> Action:
+        if self.button in _KEYS_FOR_BUTTONS:
+            return actions.Press((_modifier_keys([*self.keys, _KEYS_FOR_BUTTONS[self.button]]),))
         return actions.Click(_BUTTONS[self.button], self.at, keys=_modifier_keys(self.keys))
 
 
-class _DoubleClick(_Placed, frozen=True, tag="double_click"):
-    def meaning(self) -> Action:
+class _DoubleClick(_PointVerb, frozen=True, tag="double_click"):
+    def to_action(self) -> Action:
         return actions.Click(Button.LEFT, self.at, 2, _modifier_keys(self.keys))
 
 
-class _Move(_Placed, frozen=True, tag="move"):
-    def meaning(self) -> Action:
+class _Move(_PointVerb, frozen=True, tag="move"):
+    def to_action(self) -> Action:
         return actions.Move(self.at, _modifier_keys(self.keys))
 
 
-class _Scroll(_Placed, frozen=True, tag="scroll", kw_only=True):
+class _Scroll(_PointVerb, frozen=True, tag="scroll", kw_only=True):
     scroll_x: Pixels = 0
     scroll_y: Pixels = 0
     x_in_js: Pixels = field(name="scrollX", default=0)
     y_in_js: Pixels = field(name="scrollY", default=0)
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         across, down = self.scroll_x or self.x_in_js, self.scroll_y or self.y_in_js
         return actions.Scroll(_notches(across), _notches(down), self.at, _modifier_keys(self.keys))
 
@@ -97,7 +97,7 @@ class _Drag(_Verb, frozen=True, tag="drag"):
     path: Annotated[list[_Place | tuple[Coordinate, Coordinate]], Meta(min_length=2, max_length=1000)]
     keys: Keys = []
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         points = (Point(*_xy(place), f"path[{index}]") for index, place in enumerate(self.path))
         return actions.Drag(tuple(points), _modifier_keys(self.keys))
 
@@ -105,31 +105,31 @@ class _Drag(_Verb, frozen=True, tag="drag"):
 class _Keypress(_Verb, frozen=True, tag="keypress"):
     keys: Annotated[Keys, Meta(min_length=1)]
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Press((_modifier_keys(self.keys),))
 
 
 class _Type(_Verb, frozen=True, tag="type"):
     text: str
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Write(checked_text(self.text))
 
 
 class _Wait(_Verb, frozen=True, tag="wait"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.WaitStep(WAIT_S)
 
 
 class _Screenshot(_Verb, frozen=True, tag="screenshot"):
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.TakeScreenshot()
 
 
 class _GoTo(_Verb, frozen=True, tag="goto"):
     url: str
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.OpenAddress(web_address(self.url))
 
 
@@ -140,7 +140,7 @@ class _Navigate(_GoTo, frozen=True, tag="navigate"):
 class _Press(_Verb, frozen=True, tag="press"):
     key: str
 
-    def meaning(self) -> Action:
+    def to_action(self) -> Action:
         return actions.Press((chord_of(self.key),))
 
 

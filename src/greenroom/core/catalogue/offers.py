@@ -1,8 +1,8 @@
-"""The entries of the catalogue in one form: the recipes of Greenroom, each with an image and a workspace, and the lists
-of other publishers.
+"""The entries of the catalogue: the recipes of Greenroom, each with an image and a workspace, and the lists of other
+publishers.
 
-The form is the table of a `recipe.toml` (docs/reference/recipes.md). `greenroom.recipes` reads the files and builds the
-images.
+A recipe has the fields of a `recipe.toml` (docs/reference/recipes.md). `greenroom.recipes` reads these files and builds
+the images.
 
 An entry of Greenroom has the name of its recipe, such as `firefox`. An entry of another list has the name of that list
 as a prefix, such as `acme/firefox`, so that no list can replace an entry of another list.
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from greenroom.core.catalogue.published import Listed
+from greenroom.core.catalogue.published import ListedWorkspace
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import Definition
@@ -28,7 +28,9 @@ from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.session_spec import Protocol
 
 Kind = Literal["desktop", "application", "page"]
-"""A whole desktop; one application that fills the screen; or a program that serves a page itself."""
+"""`desktop`: a whole desktop; `application`: one application that fills the screen; `page`: a program that serves a
+page itself.
+"""
 
 Sentence = Annotated[str, Meta(pattern=r"^[A-Z].*\.$", max_length=300)]
 Label = Annotated[str, Meta(min_length=1, max_length=60)]
@@ -48,11 +50,11 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The default fields of a workspace from the recipe; its administrator may change all of them."""
+    """The fields of a workspace that is created from the recipe. Administrators may change all of them."""
 
     cores: Annotated[float, Meta(gt=0, le=64)] = 2.0
     memory_mb: Annotated[int, Meta(ge=64, le=65536)] = 2048
-    """MiB; the reservation and the limit."""
+    """The reservation and the limit, in MiB."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 6901
     protocol: Protocol = "https"
     auth_user: str = "kasm_user"
@@ -84,7 +86,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return {} if self.kind == "page" else {"desk": "desk"}
 
     def definition(self, image: str, image_src: str = "") -> Definition:
-        """Return the workspace from this recipe, with this image and the picture at `image_src`."""
+        """Return the workspace of this recipe, with this image and the picture at `image_src`."""
         defaults = msgspec.structs.asdict(self.workspace)
         defaults["memory"] = defaults.pop("memory_mb") * MIB
         defaults["port_map"] = {**self._desk, **self.workspace.port_map}
@@ -100,7 +102,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Return the recipe in a table of TOML. Raises Invalid: the sentence has the recipe, the field and the problem."""
+    """Return the recipe in a table of TOML. Raises Invalid: the message has the recipe, field and problem."""
     if not NAME.fullmatch(name):
         raise Invalid(f"The recipe {name!r} needs a name of 1 to 30 lowercase letters, digits and dashes.")
     try:
@@ -138,10 +140,10 @@ def _invalid(name: str, field: str, problem: str) -> Invalid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
-    """An entry. `workspace` has the fields of the workspace from it, `source` is its list, empty = Greenroom's own;
-    `size_bytes` is the size in that list. `picture_url` is the address of its picture in the list; empty = none, or an
-    entry of Greenroom.
+class CatalogueEntry:
+    """An entry of the catalogue. `workspace` has the fields of the workspace that it creates. `source` is the name of
+    its list; empty = an entry of Greenroom. `size_bytes` is the size of its image according to that list. `picture_url`
+    is the address of its picture in the list; empty = none, or an entry of Greenroom.
     """
 
     name: str
@@ -167,18 +169,18 @@ class Offered:
         return list(self.workspace["categories"])
 
 
-def of_recipe(recipe: Recipe, image: str, picture: str) -> Offered:
+def entry_of_recipe(recipe: Recipe, image: str, picture: str) -> CatalogueEntry:
     """Return the entry of a recipe, with these addresses of its image and picture."""
     definition = recipe.definition(image, picture)
     names = [field.name for field in fields(definition) if field.name != "docker_token_encrypted"]
-    return Offered(name=recipe.name, workspace={name: getattr(definition, name) for name in names})
+    return CatalogueEntry(name=recipe.name, workspace={name: getattr(definition, name) for name in names})
 
 
-def of_list(source: str, listed: Listed) -> Offered:
+def entry_of_list(source: str, listed: ListedWorkspace) -> CatalogueEntry:
     """Return an entry of another list."""
     values = asdict(listed) | {"name": listed.image, "categories": list(listed.categories)}
     list_fields = ("image", "size_bytes", "picture_url")
-    return Offered(
+    return CatalogueEntry(
         name=f"{source}/{listed.name}",
         source=source,
         workspace={name: value for name, value in values.items() if value is not None and name not in list_fields},
@@ -189,7 +191,7 @@ def of_list(source: str, listed: Listed) -> Offered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownWorkspace:
-    """A workspace and the facts about its image. `catalogue_name` is the entry from which it was created,
+    """A workspace and the data about its image. `catalogue_name` is the entry from which it was created,
     `catalogue_image` the image of that entry at that time; `start_s` is the median of its latest starts.
     """
 
@@ -202,9 +204,9 @@ class KnownWorkspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueOffer:
-    """An entry for display. `added` is the workspace that was created from it."""
+    """An entry of the catalogue, and its state in this installation. `added` is the workspace created from it."""
 
-    offered: Offered
+    offered: CatalogueEntry
     added: KnownWorkspace | None
     size_bytes: int | None
     first_frame_ms: int | None
@@ -214,9 +216,9 @@ class CatalogueOffer:
         return self.added is not None and self.added.catalogue_image != self.offered.image
 
 
-def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
+def workspace_update(offered: CatalogueEntry, port_map: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of an update to the workspace: its image, and the services for programs that are missing in
-    its `port_map`. Some workspaces were created before images had desks.
+    its `port_map`, because it was created before images had desks.
     """
     services: Mapping[str, Any] = offered.workspace.get("port_map", {})
     missing = {name: services[name] for name in PROGRAMS if name in services and name not in port_map}
@@ -224,10 +226,10 @@ def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entries(
-    offered: Iterable[Offered], known: Collection[KnownWorkspace], sizes: Mapping[str, int]
+    offered: Iterable[CatalogueEntry], known: Collection[KnownWorkspace], sizes: Mapping[str, int]
 ) -> list[CatalogueOffer]:
-    """Return the catalogue: entries of Greenroom first, then by friendly name. `sizes`: image → bytes on an Agent that
-    has it. If the workspace of an entry has no measurements, those of another workspace with the same image are used.
+    """Return the catalogue: entries of Greenroom first, then by friendly name. `sizes`: image → its size in bytes on an
+    Agent. If the workspace of an entry has no measured starts, those of another workspace with the same image are used.
     """
     added = {each.catalogue_name: each for each in known if each.catalogue_name is not None}
     measured = {each.name: each.start_s for each in known if each.start_s is not None}

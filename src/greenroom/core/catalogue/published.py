@@ -1,8 +1,8 @@
-"""Lists of workspaces in the format of other registries (`schema 1.1`): the usable entries, and the reasons why others
-are not usable.
+"""Reads lists of workspaces in the format of other registries (`schema 1.1`): the usable entries, and the reasons why
+the others are not usable.
 
-The publisher of a list is not trusted. An unusable entry is left out with a sentence, and never prevents the display of
-the others; content that is no list is an error. Unknown fields are ignored.
+The publisher of a list is not trusted. An unusable entry is omitted and gets a sentence; the other entries are still
+read. Content that is not a list is an error. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SCHEMA: Final = "1.1"
 MAX_LIST_BYTES: Final = 4 << 20
 MAX_ENTRIES: Final = 500
 MAX_LEFT_OUT: Final = 50
-"""Maximum number of sentences about left-out entries."""
+"""Maximum number of sentences about omitted entries."""
 MAX_NAME: Final = 255
 MAX_TEXT: Final = 4096
 MAX_CATEGORIES: Final = 20
-SMALLEST_BYTES: Final = 6 << 20
-"""A smaller amount of memory counts as MB."""
+MIN_BYTES: Final = 6 << 20
+"""A smaller number is a size in MB, not in bytes."""
 MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = 1 << 59
 
@@ -35,7 +35,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 class _Version(msgspec.Struct):
-    """An image, with the version of the publisher's product that it is for."""
+    """An image for one version of the publisher's product."""
 
     version: str | None = None
     image: str | None = None
@@ -59,13 +59,13 @@ class _Row(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    """The published form of a list. An invalid row is left out without the others."""
+    """The published form of a list. Rows are decoded one by one, so that an invalid row affects no other row."""
 
     workspaces: list[msgspec.Raw]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ListedWorkspace:
     """A workspace of a published list. `name` is unique within its list; `picture_url` is absolute, or empty."""
 
     name: str
@@ -84,9 +84,9 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedList:
-    """The usable entries of a list; `left_out` are sentences about the others."""
+    """The usable entries of a list; `left_out` has a sentence for each other entry."""
 
-    entries: tuple[Listed, ...]
+    entries: tuple[ListedWorkspace, ...]
     left_out: tuple[str, ...] = ()
 
 
@@ -97,12 +97,12 @@ def list_address(url: str) -> str:
 
 
 def read_list(content: bytes, address: str) -> PublishedList:
-    """Return the workspaces of a list that was found at `address`. Raises Invalid: it is no list of workspaces."""
+    """Return the workspaces of a list from `address`. Raises Invalid: the content is not a list of workspaces."""
     try:
         rows = msgspec.json.decode(content, type=_List).workspaces
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The content of {address} is not a list of workspaces: {error}.") from error
-    entries: dict[str, Listed] = {}
+    entries: dict[str, ListedWorkspace] = {}
     left_out: list[str] = []
     if len(rows) > MAX_ENTRIES:
         left_out.append(f"The list has {len(rows)} workspaces; only the first {MAX_ENTRIES} are read.")
@@ -121,43 +121,43 @@ def read_list(content: bytes, address: str) -> PublishedList:
     return PublishedList(entries=tuple(entries.values()), left_out=tuple(left_out))
 
 
-def _entry(row: msgspec.Raw, number: int, address: str) -> Listed:
+def _entry(row: msgspec.Raw, number: int, address: str) -> ListedWorkspace:
     """Return an entry of the list. Raises Invalid: the row is not usable."""
     try:
-        given = msgspec.json.decode(row, type=_Row)
+        fields = msgspec.json.decode(row, type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"Workspace {number} of the list is omitted: {error}.") from error
-    friendly_name = given.friendly_name.strip()
+    friendly_name = fields.friendly_name.strip()
     if not 0 < len(friendly_name) <= MAX_NAME or not friendly_name.isprintable() or "/" in friendly_name:
         raise Invalid(f"Workspace {number} of the list has no usable friendly_name: one line without a slash.")
     try:
-        return _checked(given, friendly_name, address)
+        return _checked(fields, friendly_name, address)
     except Invalid as error:
         raise Invalid(f"{friendly_name} is omitted: {error.message}") from error
 
 
-def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
-    version = max(given.compatibility or [], key=_order, default=_Version())
-    image = version.image or given.name or ""
-    docker_registry = _text(given.docker_registry)
+def _checked(row: _Row, friendly_name: str, address: str) -> ListedWorkspace:
+    version = max(row.compatibility or [], key=_order, default=_Version())
+    image = version.image or row.name or ""
+    docker_registry = _text(row.docker_registry)
     if problem := reference_problem(image):
         raise Invalid(f"{image[:100]!r} is not the reference of an image. {problem}")
     if problem := registry_problem(image, docker_registry):
         raise Invalid(problem)
-    categories = (_text(each)[:MAX_NAME] for each in given.categories or [])
-    return Listed(
-        name=_name(given.name, friendly_name),
+    categories = (_text(each)[:MAX_NAME] for each in row.categories or [])
+    return ListedWorkspace(
+        name=_name(row.name, friendly_name),
         friendly_name=friendly_name,
         image=image,
-        description=_text(given.description),
+        description=_text(row.description),
         categories=tuple(dict.fromkeys(filter(None, categories)))[:MAX_CATEGORIES],
         docker_registry=docker_registry,
-        picture_url=_picture(_text(given.image_src), address),
+        picture_url=_picture(_text(row.image_src), address),
         size_bytes=_bytes(version.uncompressed_size_mb),
-        cores=min(given.cores, MAX_CORES) if given.cores and given.cores > 0 else None,
-        memory=_bytes(given.memory),
-        run_config=_usable(given.run_config or {}, run_config.validated),
-        exec_config=_usable(given.exec_config or {}, exec_config.validated),
+        cores=min(row.cores, MAX_CORES) if row.cores and row.cores > 0 else None,
+        memory=_bytes(row.memory),
+        run_config=_usable(row.run_config or {}, run_config.validated),
+        exec_config=_usable(row.exec_config or {}, exec_config.validated),
     )
 
 
@@ -166,38 +166,38 @@ def _order(version: _Version) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d{1,9}", version.version or ""))
 
 
-def _name(given: str | None, friendly_name: str) -> str:
+def _name(name: str | None, friendly_name: str) -> str:
     """Return the name of an entry. Raises Invalid: there is no name, and none can be derived."""
-    if given and _NAME.fullmatch(given):
-        return given
-    made = re.sub(r"[^a-z0-9]+", "-", friendly_name.lower()).strip("-")[:128]
-    if not made:
+    if name and _NAME.fullmatch(name):
+        return name
+    derived = re.sub(r"[^a-z0-9]+", "-", friendly_name.lower()).strip("-")[:128]
+    if not derived:
         raise Invalid("its friendly_name has no letters for a name; set `name`.")
-    return made
+    return derived
 
 
-def _text(given: str | None) -> str:
-    """Return the stored part of a text. PostgreSQL stores no NUL."""
-    return (given or "").replace("\0", "")[:MAX_TEXT]
+def _text(text: str | None) -> str:
+    """Return the part of a text that is stored. PostgreSQL cannot store NUL."""
+    return (text or "").replace("\0", "")[:MAX_TEXT]
 
 
-def _bytes(given: float | None) -> int | None:
-    """Return a size in MB or bytes as bytes; None if there is none."""
-    if given is None or not given > 0:
+def _bytes(size: float | None) -> int | None:
+    """Return a size in MB or bytes (`MIN_BYTES`) as bytes; None if there is no size."""
+    if size is None or not size > 0:
         return None
-    return int(min(given * 1_000_000 if given < SMALLEST_BYTES else given, MAX_BYTES))
+    return int(min(size * 1_000_000 if size < MIN_BYTES else size, MAX_BYTES))
 
 
 def _picture(source: str, address: str) -> str:
     """Return the absolute address of a picture. A bare name is in the folder `icons` next to the list."""
     try:
-        found = urljoin(address, source if "/" in source else f"icons/{source}") if source else ""
+        url = urljoin(address, source if "/" in source else f"icons/{source}") if source else ""
     except ValueError:
         return ""
-    return found if found.startswith(("https://", "http://")) else ""
+    return url if url.startswith(("https://", "http://")) else ""
 
 
 def _usable(config: dict[str, Any], check: Any) -> dict[str, Any]:
-    """Return the config. Raises Invalid: no session can run with it."""
+    """Return the config. Raises Invalid: a container cannot use it."""
     check(config)
     return config

@@ -1,13 +1,12 @@
-"""The ways in which an Agent gets an image: from a registry, by a build from its recipe, or as a copy from another
+"""The ways by which an Agent gets an image: a pull from a registry, a build from its recipe, or a copy from another
 Agent.
 
-Agents that each built an image may have different images under its name. The image that most Agents have is copied, so
-that a single host cannot spread its own image.
+Two Agents that each built an image may have different images with the same name. The image that most Agents have is
+copied, so that one host cannot distribute a different image to the others.
 
-An image whose name or workspace names a registry comes from that registry, as its administrator requested. Any other
-image is local to this installation. A copy has the same bytes and uses no CPU for a build, so it is preferred to a
-second build. An image that cannot be built here, and that no other Agent has, is requested from Docker's default
-registry.
+An image whose name or workspace names a registry is pulled from that registry. Any other image is local to this
+installation. A copy has the same bytes and needs no CPU for a build, so it is preferred to a second build. An image
+that cannot be built here, and that no other Agent has, is pulled from Docker's default registry.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from typing import Final, Literal
 from greenroom.core.text import size
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
 
-MOST_SOURCES: Final = 3
-"""The number of sources that are tried before the next way."""
+MAX_SOURCES: Final = 3
+"""The number of Agents from which a copy is tried before the next way."""
 COPIES: Final = 2
-"""Copies of an image on the disk while it arrives: the archive and the image itself."""
+"""The number of copies on the disk while an image is received: the archive and the image itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """The progress of an image on an Agent: the way, and the percentage while it is `pulling`."""
+    """The state of an image on an Agent. `how` (the way) and `progress` (0 to 100) apply to `pulling`."""
 
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
@@ -52,15 +51,15 @@ class Holder:
 
 def sources(holders: Iterable[Holder]) -> list[Holder]:
     """Return the Agents to copy from, all with the same image, the least busy one first."""
-    known = sorted(holders, key=lambda one: (one.sessions, one.agent_id))
-    counted = Counter(one.digest for one in known)
-    most = min(counted, key=lambda digest: (-counted[digest], digest), default="")
-    return [one for one in known if one.digest == most][:MOST_SOURCES]
+    known = sorted(holders, key=lambda holder: (holder.sessions, holder.agent_id))
+    numbers = Counter(holder.digest for holder in known)
+    most_frequent = min(numbers, key=lambda digest: (-numbers[digest], digest), default="")
+    return [holder for holder in known if holder.digest == most_frequent][:MAX_SOURCES]
 
 
 def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes: int) -> str:
-    """The reason why the image cannot be copied to a host with this much free disk, as a sentence; empty if it can be,
-    or if the free disk is not known. `kept_bytes` stay free for sessions.
+    """Return the reason why the image cannot be copied to a host with this much free disk, as a sentence; empty if it
+    can be, or if the free disk is not known. `kept_bytes` stay free for sessions.
     """
     needed = COPIES * size_bytes + kept_bytes
     if free_bytes is None or free_bytes >= needed:
@@ -84,8 +83,8 @@ class Choice:
 
 
 def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -> tuple[Choice, ...]:
-    """Return the ways to get the image, the best one first; at least one. `elsewhere`: another Agent can provide it;
-    `buildable`: this Agent has its recipe, and its host can build.
+    """Return the ways to get the image, at least one, in the order of preference. `elsewhere`: another Agent can
+    provide it; `buildable`: this Agent has its recipe, and its host can build.
     """
     if names_registry(name, docker_registry):
         return (
@@ -94,16 +93,16 @@ def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -
                 "The name of the image or its workspace contains a registry, so the image is pulled from there.",
             ),
         )
-    copied = "Another Agent has the image: a copy is identical and needs no build."
-    without = "It could not be copied from another Agent" if elsewhere else "No other Agent can provide it"
-    last = (
-        Choice("building", f"{without}, and this Agent has its recipe.")
+    copy_reason = "Another Agent has the image: a copy is identical and needs no build."
+    no_copy = "It could not be copied from another Agent" if elsewhere else "No other Agent can provide it"
+    without_copy = (
+        Choice("building", f"{no_copy}, and this Agent has its recipe.")
         if buildable
         else Choice(
-            "pulling", f"{without}, and this Agent has no recipe for it: it is pulled from Docker's default registry."
+            "pulling", f"{no_copy}, and this Agent has no recipe for it: it is pulled from Docker's default registry."
         )
     )
-    return (Choice("copying", copied), last) if elsewhere else (last,)
+    return (Choice("copying", copy_reason), without_copy) if elsewhere else (without_copy,)
 
 
 def choice(choices: tuple[Choice, ...], failures: int) -> Choice:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from greenroom.core.access.group_settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS, EffectiveSetting, permissions_of, resolve
 from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.core.workspace.volumes import USER_TOKENS, VolumeMappings, is_writable
@@ -30,7 +30,7 @@ class LaunchFacts:
     even if a group has a policy.
     """
 
-    settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
+    settings: Mapping[str, EffectiveSetting] = field(default_factory=lambda: resolve(()))
     persistent_profile_path: str | None = None
     persistent_profile_mode: str | None = None
     image_volume_mappings: VolumeMappings = field(default_factory=VolumeMappings)
@@ -76,7 +76,7 @@ class LaunchFacts:
         )
 
 
-def profile_is_allowed(setting: Resolved, path: str | None) -> bool:
+def profile_is_allowed(setting: EffectiveSetting, path: str | None) -> bool:
     """True if `allow_persistent_profile` permits a profile of a user at this path. Homes that the installation keeps
     are permitted unless a group forbids them; folders of hosts are permitted only if a group allows them.
     """

@@ -35,9 +35,9 @@ Mode = Literal["none", "actions", "pictures"]
 """The extent of the recording of a lease."""
 MODES: Final[tuple[Mode, ...]] = ("none", "actions", "pictures")
 """In ascending order of the amount of recorded data."""
-MOST_TEXT: Final = 2000
+MAX_TEXT: Final = 2000
 """Maximum characters of a recorded text."""
-MOST_CHORDS: Final = 20
+MAX_CHORDS: Final = 20
 """Maximum number of chords in a sentence."""
 HIDDEN: Final = "•"
 """The replacement of a hidden character."""
@@ -124,8 +124,8 @@ def _moved(action: Move | Drag | Hold | Scroll | FocusElement) -> Described:
 
 
 def _pressed(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_text: bool) -> Described:
-    names = [_chord(chord, keep_text=keep_text) for chord in chords[:MOST_CHORDS]]
-    more = f" and {len(chords) - MOST_CHORDS} more" if len(chords) > MOST_CHORDS else ""
+    names = [_chord(chord, keep_text=keep_text) for chord in chords[:MAX_CHORDS]]
+    more = f" and {len(chords) - MAX_CHORDS} more" if len(chords) > MAX_CHORDS else ""
     lasts = f" for {seconds:g} s" if seconds else ""
     return Described(what="key", said=f"Presses {' '.join(names)}{more}{lasts}.")
 
@@ -166,13 +166,13 @@ def _text(text: str, *, keep_text: bool) -> str:
 
 def _text_details(text: str, *, keep_text: bool) -> dict[str, Any]:
     kept: dict[str, Any] = {"characters": len(text)}
-    return kept | ({"text": text[:MOST_TEXT]} if keep_text else {})
+    return kept | ({"text": text[:MAX_TEXT]} if keep_text else {})
 
 
 def _address(url: str, *, keep_text: bool) -> str:
     """Return only the host of an address, because the rest may be a secret."""
     if keep_text:
-        return url[:MOST_TEXT]
+        return url[:MAX_TEXT]
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     rest = "/…" if parts.path not in ("", "/") or parts.query or parts.fragment else ""
@@ -182,7 +182,7 @@ def _address(url: str, *, keep_text: bool) -> str:
 def recorded_error(sentence: str, *, keep_text: bool) -> str:
     """Return a reason as it is recorded. Its quotations are hidden, because they may repeat typed text."""
     if keep_text:
-        return sentence[:MOST_TEXT]
+        return sentence[:MAX_TEXT]
     for quote in "'\"":
         sentence = re.sub(f"{quote}.*{quote}", HIDDEN, sentence, flags=re.DOTALL)
-    return sentence[:MOST_TEXT]
+    return sentence[:MAX_TEXT]

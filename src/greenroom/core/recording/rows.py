@@ -17,7 +17,7 @@ from typing import Any, Final
 from greenroom.core.actions import dialects
 from greenroom.core.actions.actions import Action
 from greenroom.core.errors import Invalid
-from greenroom.core.recording.described import MOST_TEXT, Described, described, recorded_error
+from greenroom.core.recording.described import MAX_TEXT, Described, described, recorded_error
 
 ENDED_BY_CLIENT: Final = "interrupted"
 NOT_DONE: Final = "not-done"
@@ -160,8 +160,8 @@ def row_of_command(
     """Return the row of a command: its program, or the whole with `keep_text`; of variables only the names."""
     program, *arguments = command
     number = f"{len(arguments)} argument{'' if len(arguments) == 1 else 's'}"
-    shown = shlex.join(command)[:MOST_TEXT] if asked.keep_text else f"{program} with {number}"
-    details: dict[str, Any] = {"program": program[:MOST_TEXT], "arguments": len(arguments), "exit_code": exit_code}
+    shown = shlex.join(command)[:MAX_TEXT] if asked.keep_text else f"{program} with {number}"
+    details: dict[str, Any] = {"program": program[:MAX_TEXT], "arguments": len(arguments), "exit_code": exit_code}
     if asked.keep_text:
         details["command"] = shown
     if environment:
@@ -176,7 +176,7 @@ FILE_VERBS: Final = {"read": "Reads", "write": "Writes", "delete": "Deletes"}
 
 def row_of_file(asked: RecordedRequest, verb: str, path: str) -> RecordingRow:
     """Return the row of a file or folder that was read, written or deleted. Its path is below the home folder."""
-    return _row(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MOST_TEXT] or 'the home folder'}.")
+    return _row(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MAX_TEXT] or 'the home folder'}.")
 
 
 def row_of_screenshot(asked: RecordedRequest, picture: Picture | None) -> RecordingRow:

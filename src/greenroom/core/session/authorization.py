@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.access.permissions import allows
 from greenroom.core.lease import held_sentence
 
@@ -219,7 +219,7 @@ class SessionFacts:
     """
 
     permitted: Mapping[str, bool] = field(default_factory=dict[str, bool])
-    settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
+    settings: Mapping[str, EffectiveSetting] = field(default_factory=dict[str, EffectiveSetting])
     user: str = ""
     held_by: str = ""
     must_record: bool = False

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, cast
 
-from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, because, times
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, SessionStatus, Want
@@ -205,7 +205,7 @@ class Clocks:
         return min(self.keepalive_s, self.time_limit_s) if self.time_limit_s > 0 else self.keepalive_s
 
 
-def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, image_name: str) -> Clocks:
+def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | None, image_name: str) -> Clocks:
     """Return the clocks for a user with these settings. The workspace's `image_limit_s` may be None or 0 = none."""
     of_group = settings["session_time_limit"]
     limits: list[tuple[float, str]] = [

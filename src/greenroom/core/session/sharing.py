@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.access.permissions import allows
 from greenroom.core.session.states import OVER, SessionStatus
 from greenroom.core.session.streams import OPEN, Access
@@ -37,14 +37,14 @@ class ShareWish:
     seconds: int | None = None
 
 
-def may_share(settings: Mapping[str, Resolved]) -> str | None:
+def may_share(settings: Mapping[str, EffectiveSetting]) -> str | None:
     """Return the reason why an owner with these settings may share no session, as a sentence; None if they may."""
     allowed = settings["allow_kasm_sharing"]
     return None if allowed.value else f"Sessions may not be shared: {allowed.trace}."
 
 
 def refusal_to_share(
-    wish: ShareWish, settings: Mapping[str, Resolved], *, status: SessionStatus, keeps_view_only: bool | None
+    wish: ShareWish, settings: Mapping[str, EffectiveSetting], *, status: SessionStatus, keeps_view_only: bool | None
 ) -> str | None:
     """Return the reason why the owner may not create this share, as a sentence; None if they may.
 
@@ -81,7 +81,7 @@ def reason_to_end(
     audience: Audience,
     *,
     silent: bool,
-    settings: Mapping[str, Resolved],
+    settings: Mapping[str, EffectiveSetting],
     permissions: Collection[str],
     silence_allowed: bool,
 ) -> str | None:
@@ -105,7 +105,7 @@ NO_VIEW_ONLY: Final = (
 )
 
 
-def share_ends(wish: ShareWish, settings: Mapping[str, Resolved], now: datetime) -> datetime | None:
+def share_ends(wish: ShareWish, settings: Mapping[str, EffectiveSetting], now: datetime) -> datetime | None:
     """Return the time at which the share ends automatically; None if it ends with the session."""
     seconds = wish.seconds or int(settings["max_share_seconds"].value)
     return now + timedelta(seconds=seconds) if seconds else None

@@ -12,10 +12,10 @@ from tests.unit.properties import for_all
 from greenroom.core.access.group_settings import (
     SETTINGS,
     STAGED_PERMISSIONS,
+    EffectiveSetting,
     GroupSettings,
-    Resolved,
     client_settings_of,
-    inherited,
+    inherited_values,
     keepalive_interval_s,
     permissions_of,
     resolve,
@@ -104,7 +104,7 @@ def outermost_keys_alone(groups: list[GroupSettings]) -> dict[str, Any]:
 
 
 def merged_by_key(
-    resolved: Mapping[str, Resolved], groups: list[GroupSettings], name: str, inside: str | None = None
+    resolved: Mapping[str, EffectiveSetting], groups: list[GroupSettings], name: str, inside: str | None = None
 ) -> None:
     """Each key has the value from the group with the lowest number that has the key; `inside` is a key whose value
     is a mapping."""
@@ -184,13 +184,13 @@ def test_a_group_inherits_from_all_users_and_knows_who_comes_before_it():
     first = GroupSettings("1", "First", 1, {"allow_kasm_audio": True, "run_config": {"hostname": "a"}})
     group = GroupSettings("2", "Contractors", 5, {"allow_kasm_audio": False})
     everybody = GroupSettings("3", "All Users", 9, {"allow_kasm_audio": True, "allow_kasm_downloads": True})
-    found = {each.name: each for each in inherited(group, [everybody, group, first], "3")}
+    found = {each.name: each for each in inherited_values(group, [everybody, group, first], "3")}
     audio, downloads, pause = (found[f"allow_kasm_{what}"] for what in ("audio", "downloads", "pause"))
     assert (audio.value, audio.group, audio.outranked_by) == (True, "All Users", ("First",))
     assert (downloads.value, downloads.group, downloads.outranked_by) == (True, "All Users", ())
     assert (pause.value, pause.group) == (True, None)
     assert "run_config" not in found, "mappings are merged"
-    of_everybody = {each.name: each for each in inherited(everybody, [everybody, group, first], "3")}
+    of_everybody = {each.name: each for each in inherited_values(everybody, [everybody, group, first], "3")}
     assert (of_everybody["allow_kasm_audio"].group, of_everybody["allow_kasm_audio"].outranked_by) == (
         None,
         ("First", "Contractors"),

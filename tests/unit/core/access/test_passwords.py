@@ -39,7 +39,7 @@ GUESSED_FIRST = (
 
 @pytest.mark.parametrize("password", GUESSED_FIRST)
 def test_what_is_guessed_first_is_refused(password: str):
-    assert password_problem(password, "someone", shortest=12) == (
+    assert password_problem(password, "someone", min_length=12) == (
         "This password is easy to guess; choose another, such as several unrelated words."
     )
 
@@ -48,23 +48,23 @@ def test_what_is_guessed_first_is_refused(password: str):
     "password", ["alice-in-berlin-7", "7Q#aLICE-zzkw!", "xx.wonderland.xx", "Alice.Wonderland@example.org"]
 )
 def test_the_own_name_is_in_none(password: str):
-    problem = password_problem(password, "alice.wonderland@example.org", shortest=12)
+    problem = password_problem(password, "alice.wonderland@example.org", min_length=12)
     assert problem == "The password must not be or contain the user name."
 
 
 def test_short_names_say_nothing_but_a_password_is_never_the_name():
-    assert password_problem("correct horse battery bob", "bob@example.org", shortest=12) is None
-    assert password_problem("correct horse battery anna", "anna@example.org", shortest=12) is not None
-    assert password_problem("example.org is my home", "bob@example.org", shortest=12) is None, "the domain is no name"
-    assert password_problem("k7-x.Q-b.Z", "K7-X.q-B.z", shortest=8) is not None
+    assert password_problem("correct horse battery bob", "bob@example.org", min_length=12) is None
+    assert password_problem("correct horse battery anna", "anna@example.org", min_length=12) is not None
+    assert password_problem("example.org is my home", "bob@example.org", min_length=12) is None, "the domain is no name"
+    assert password_problem("k7-x.Q-b.Z", "K7-X.q-B.z", min_length=8) is not None
 
 
 def test_the_shortest_is_a_setting():
-    assert password_problem("7kfo3-xwq", "ann", shortest=8) is None
-    assert password_problem("7kfo3-xwq", "ann", shortest=12) == "The password must have at least 12 characters."
+    assert password_problem("7kfo3-xwq", "ann", min_length=8) is None
+    assert password_problem("7kfo3-xwq", "ann", min_length=12) == "The password must have at least 12 characters."
     words = "quite unrelated words of some length "
-    assert password_problem((words * 7)[:256], "ann", shortest=256) is None
-    assert password_problem((words * 7)[:257], "ann", shortest=12) == "The password may have at most 256 characters."
+    assert password_problem((words * 7)[:256], "ann", min_length=256) is None
+    assert password_problem((words * 7)[:257], "ann", min_length=12) == "The password may have at most 256 characters."
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_shortest_is_a_setting():
     ],
 )
 def test_a_few_unrelated_words_are_accepted(password: str):
-    assert password_problem(password, "someone", shortest=12) is None
+    assert password_problem(password, "someone", min_length=12) is None
 
 
 # Hypothesis also tries words of the program, such as `service.password`, which is rightly refused.
@@ -94,4 +94,4 @@ UNUSUAL = st.text(min_size=12, max_size=256).filter(
     mutants=[lambda password, *_, **__: None if password.isascii() else "It has other letters."],
 )
 def test_long_passwords_of_any_characters_are_accepted(subject: Any, password: str):
-    assert subject(password, "someone", shortest=12) is None
+    assert subject(password, "someone", min_length=12) is None

@@ -88,9 +88,9 @@ MEANINGS: list[tuple[dict[str, Any], Action]] = [
 ]
 
 
-@pytest.mark.parametrize(("item", "meaning"), MEANINGS, ids=lambda value: str(value)[:60])
-def test_an_item_means_an_action(item: dict[str, Any], meaning: Action) -> None:
-    assert parse([item]) == [meaning]
+@pytest.mark.parametrize(("item", "to_action"), MEANINGS, ids=lambda value: str(value)[:60])
+def test_an_item_means_an_action(item: dict[str, Any], to_action: Action) -> None:
+    assert parse([item]) == [to_action]
 
 
 def test_every_verb_has_an_example() -> None:
@@ -199,7 +199,7 @@ def test_any_json_is_read_or_refused() -> None:
 def test_a_mutant_that_leaves_characters_to_the_library_is_caught() -> None:
     def mutant(items: list[object]) -> list[Action]:
         try:
-            return [msgspec.convert(item, computer.Verb).meaning() for item in items]
+            return [msgspec.convert(item, computer.Verb).to_action() for item in items]
         except msgspec.ValidationError as error:
             raise Invalid("actions") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.catalogue.ways import MOST_SOURCES, Holder, room_problem, sources
+from greenroom.core.catalogue.ways import MAX_SOURCES, Holder, room_problem, sources
 
 HOLDERS = st.lists(
     st.builds(
@@ -32,7 +32,7 @@ HOLDERS = st.lists(
     subject=sources,
     mutants=[
         lambda holders: sources(holders[:-1]),
-        lambda holders: holders[:MOST_SOURCES],
+        lambda holders: holders[:MAX_SOURCES],
         lambda holders: sources(holders)[::-1],
     ],
 )
@@ -42,7 +42,7 @@ def test_sources_have_the_image_that_most_have_and_the_least_busy_come_first(
     found = subject(holders)
     counted = Counter(one.digest for one in holders)
     assert bool(found) == bool(holders)
-    assert len(found) <= MOST_SOURCES
+    assert len(found) <= MAX_SOURCES
     for one in found:
         assert counted[one.digest] == max(counted.values())
         assert one.digest == found[0].digest

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.catalogue.offers import (
+    CatalogueEntry,
     KnownWorkspace,
-    Offered,
     entries,
+    entry_of_list,
+    entry_of_recipe,
     free_name,
-    of_list,
-    of_recipe,
     parse,
-    update_of,
+    workspace_update,
 )
-from greenroom.core.catalogue.published import Listed
+from greenroom.core.catalogue.published import ListedWorkspace
 
 RECIPE = {
     "friendly_name": "Firefox",
@@ -24,8 +24,10 @@ RECIPE = {
     "application": {"command": "firefox"},
     "workspace": {"cores": 1.5, "memory_mb": 1000},
 }
-OURS = of_recipe(parse("firefox", RECIPE), "greenroom/firefox:new", "/picture")
-THEIRS = of_list("acme", Listed(name="firefox", friendly_name="Firefox", image="acme/firefox:1", size_bytes=7))
+OURS = entry_of_recipe(parse("firefox", RECIPE), "greenroom/firefox:new", "/picture")
+THEIRS = entry_of_list(
+    "acme", ListedWorkspace(name="firefox", friendly_name="Firefox", image="acme/firefox:1", size_bytes=7)
+)
 
 
 def known(
@@ -46,12 +48,12 @@ def test_an_entry_has_the_fields_of_the_workspace_made_from_it():
 def test_an_entry_of_another_list_is_prefixed_with_its_name_and_has_only_its_fields():
     assert (THEIRS.name, THEIRS.source, THEIRS.image) == ("acme/firefox", "acme", "acme/firefox:1")
     assert "cores" not in THEIRS.workspace
-    given = of_list("acme", Listed(name="x", friendly_name="X", image="x:1", cores=3, memory=10**9))
+    given = entry_of_list("acme", ListedWorkspace(name="x", friendly_name="X", image="x:1", cores=3, memory=10**9))
     assert (given.workspace["cores"], given.workspace["memory"]) == (3, 10**9)
 
 
 def test_ours_come_first_and_then_by_friendly_name():
-    other = Offered(name="code", workspace={"name": "c", "friendly_name": "Code"})
+    other = CatalogueEntry(name="code", workspace={"name": "c", "friendly_name": "Code"})
     assert [each.offered.name for each in entries([THEIRS, OURS, other], [], {})] == ["code", "firefox", "acme/firefox"]
 
 
@@ -62,10 +64,10 @@ def test_an_update_is_offered_when_the_image_of_the_entry_has_changed_since(imag
 
 
 def test_an_update_adds_what_the_image_has_for_programs_and_leaves_the_rest():
-    assert update_of(OURS, {}) == {"name": "greenroom/firefox:new", "port_map": {"desk": "desk"}}
-    assert update_of(OURS, {"audio": 4901})["port_map"] == {"audio": 4901, "desk": "desk"}
-    assert update_of(OURS, {"desk": 5000}) == {"name": "greenroom/firefox:new"}
-    assert update_of(THEIRS, {"audio": 4901}) == {"name": "acme/firefox:1"}
+    assert workspace_update(OURS, {}) == {"name": "greenroom/firefox:new", "port_map": {"desk": "desk"}}
+    assert workspace_update(OURS, {"audio": 4901})["port_map"] == {"audio": 4901, "desk": "desk"}
+    assert workspace_update(OURS, {"desk": 5000}) == {"name": "greenroom/firefox:new"}
+    assert workspace_update(THEIRS, {"audio": 4901}) == {"name": "acme/firefox:1"}
 
 
 def test_what_was_not_added_has_no_update_even_if_a_workspace_has_its_image():

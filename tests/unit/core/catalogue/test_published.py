@@ -12,7 +12,7 @@ from greenroom.core.catalogue.published import (
     MAX_ENTRIES,
     MAX_LEFT_OUT,
     MAX_TEXT,
-    Listed,
+    ListedWorkspace,
     PublishedList,
     list_address,
     read_list,
@@ -30,7 +30,7 @@ def read(*workspaces: object) -> PublishedList:
     return read_list(json.dumps({"workspaces": workspaces}).encode(), ADDRESS)
 
 
-def only(**fields: object) -> Listed:
+def only(**fields: object) -> ListedWorkspace:
     found = read(EDITOR | fields)
     assert found.left_out == ()
     return found.entries[0]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.access.group_settings import GroupSettings, Resolved, resolve
+from greenroom.core.access.group_settings import EffectiveSetting, GroupSettings, resolve
 from greenroom.core.errors import LeaseLimit, SessionLimit
 from greenroom.core.lease import refusal
 
@@ -18,7 +18,7 @@ KEYS: Final = ("", "narrow", "wide")
 """API keys with leases; the first stands for a user without a key."""
 
 
-def settings_of(**values: int) -> Mapping[str, Resolved]:
+def settings_of(**values: int) -> Mapping[str, EffectiveSetting]:
     return resolve([GroupSettings("g", "Fleet", 1, values)])
 
 
@@ -102,15 +102,19 @@ def test_desktops_and_leases_stay_within_all_limits():
     holds(within_all_limits, refusal, days)
 
 
-def lets_a_key_widen(settings: Mapping[str, Resolved], *, of_user: int, **asked: Any) -> Exception | None:
+def lets_a_key_widen(settings: Mapping[str, EffectiveSetting], *, of_user: int, **asked: Any) -> Exception | None:
     return refusal(settings, of_user=0 if asked.get("max_leases") is not None else of_user, **asked)
 
 
-def forgets_the_key(settings: Mapping[str, Resolved], *, leased: bool, of_user: int, **_: Any) -> Exception | None:
+def forgets_the_key(
+    settings: Mapping[str, EffectiveSetting], *, leased: bool, of_user: int, **_: Any
+) -> Exception | None:
     return refusal(settings, leased=leased, of_user=of_user)
 
 
-def counts_leases_as_desktops(settings: Mapping[str, Resolved], *, leased: bool, **asked: Any) -> Exception | None:
+def counts_leases_as_desktops(
+    settings: Mapping[str, EffectiveSetting], *, leased: bool, **asked: Any
+) -> Exception | None:
     del leased
     return refusal(settings, leased=False, **asked)
 

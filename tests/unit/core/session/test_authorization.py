@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.access.group_settings import SETTINGS, Resolved
+from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting
 from greenroom.core.access.permissions import PERMISSIONS, read_only
 from greenroom.core.session.authorization import (
     RECORDED_PAST,
@@ -28,9 +28,11 @@ SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.
 GROUP_SETTINGS = sorted({name for row in TABLE.values() for name in (row.user_setting, row.watch_setting) if name})
 
 
-def settings(*, on: bool = True) -> dict[str, Resolved]:
+def settings(*, on: bool = True) -> dict[str, EffectiveSetting]:
     trace = "from group Students, priority 5"
-    return {name: Resolved(name=name, value=on, groups=(), trace=f"`{name}` {trace}") for name in GROUP_SETTINGS}
+    return {
+        name: EffectiveSetting(name=name, value=on, groups=(), trace=f"`{name}` {trace}") for name in GROUP_SETTINGS
+    }
 
 
 OPEN = SessionFacts(permitted=dict.fromkeys(SWITCHES, True), settings=settings(), user="ada")
