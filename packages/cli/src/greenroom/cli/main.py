@@ -59,6 +59,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
             "instance:doctor",
         ),
         "migrate": _program("Migrate the database to this version of Greenroom.", "instance:migrate"),
+        "host": _program("Prepare this machine for Greenroom.", "host:host"),
         "setup": _program("Set up a deployment in containers or on several machines.", "setup:setup"),
         "join": _program("Join this host to a deployment with a join token.", "join:join"),
     },

@@ -1,0 +1,45 @@
+"""`greenroom host`: prepare this machine for Greenroom."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from greenroom.cli.lazy import TitledCommand, application
+from greenroom.core.errors import SetupError
+from greenroom.up import host_setup
+
+host = application("Prepare this machine for Greenroom.")
+
+
+@host.command(cls=TitledCommand)
+def setup(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the changes; change nothing.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Revert the changes of all earlier setups of this host.")
+    ] = False,
+) -> None:
+    """Install the missing Debian packages, start Docker and raise the kernel limits of this host, as root.
+
+    A second call changes only what is missing. All changes are recorded in /var/lib/greenroom/host-setup.json.
+    """
+    found = host_setup.read_host()
+    record = host_setup.read_record()
+    if (warning := host_setup.unsupported(found)) and not undo:
+        typer.echo(warning, err=True)
+    steps = host_setup.plan_undo(record, found) if undo else host_setup.plan(found)
+    if dry_run:
+        for step in steps:
+            typer.echo(step.sentence)
+    elif steps:
+        if not found.is_root:
+            raise SetupError(
+                "The setup of a host requires root; run `sudo greenroom host setup`, or list it with --dry-run."
+            )
+        host_setup.Setup(typer.echo, record).apply(steps)
+    if undo and not dry_run and found.is_root:
+        host_setup.RECORD.unlink(missing_ok=True)
+    if not steps:
+        typer.echo("No recorded changes remain." if undo else "This host is ready; run `greenroom up`.")

@@ -1,0 +1,112 @@
+"""The plan of `greenroom host setup` and of its undo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import SetupError
+from greenroom.core.fleet.host_limits import LIMITS
+from greenroom.up.host_setup import REQUIREMENTS, Host, Record, Requirement, Step, plan, plan_undo, unsupported
+
+PACKAGES = frozenset(needed.package for needed in REQUIREMENTS)
+ENOUGH = {limit.name: limit.required for limit in LIMITS if limit.sysctl}
+READY = Host(
+    system="debian",
+    release="12",
+    machine="x86_64",
+    is_root=True,
+    has_systemd=True,
+    has_apt=True,
+    is_interrupted=False,
+    installed=PACKAGES,
+    offered=PACKAGES,
+    programs=frozenset(),
+    docker="running",
+    containers=0,
+    limits=ENOUGH,
+)
+
+
+def test_a_ready_host_needs_nothing():
+    assert plan(READY) == []
+
+
+def installed(steps: list[Step]) -> set[str]:
+    return {subject for step in steps if step.action == "install" for subject in step.subjects}
+
+
+@given(st.sets(st.sampled_from(sorted(PACKAGES))), st.booleans())
+def test_exactly_the_missing_packages_are_installed_and_then_none(missing: set[str], has_systemd: bool):
+    host = replace(READY, installed=PACKAGES - missing, has_systemd=has_systemd)
+    assert installed(plan(host)) == missing
+    assert plan(replace(host, installed=host.installed | installed(plan(host)))) == []
+
+
+@pytest.mark.parametrize(
+    "needed", [needed for needed in REQUIREMENTS if needed.program], ids=lambda needed: needed.package
+)
+def test_a_program_from_another_source_is_kept(needed: Requirement):
+    host = replace(READY, installed=PACKAGES - {needed.package}, programs=frozenset({needed.program}))
+    assert plan(host) == []
+
+
+def test_a_service_is_disabled_only_if_its_package_is_installed_now():
+    steps = plan(replace(READY, installed=PACKAGES - {"nginx-light"}))
+    assert [(step.action, step.subjects) for step in steps] == [("install", ("nginx-light",)), ("disable", ("nginx",))]
+
+
+def test_a_release_without_the_package_docker_cli_has_the_command_in_docker_io():
+    host = replace(READY, installed=PACKAGES - {"docker-cli"}, offered=PACKAGES - {"docker-cli"})
+    assert plan(host) == []
+
+
+def test_docker_is_not_installed_for_a_remote_daemon():
+    assert plan(replace(READY, docker="remote", installed=PACKAGES - {"docker.io"})) == []
+
+
+def test_an_interrupted_installation_of_packages_is_completed_first():
+    steps = plan(replace(READY, is_interrupted=True, docker="stopped", installed=PACKAGES - {"squid-openssl"}))
+    assert [step.action for step in steps] == ["repair", "install", "disable", "start-docker"]
+
+
+def test_a_limit_is_raised_with_both_values():
+    low = min(ENOUGH)
+    (step,) = plan(replace(READY, limits=ENOUGH | {low: 1}))
+    assert step.sentence.startswith(f"Raise {low} from 1 to {ENOUGH[low]}")
+
+
+def test_another_architecture_is_refused():
+    with pytest.raises(SetupError, match="riscv64"):
+        plan(replace(READY, machine="riscv64"))
+
+
+def test_without_apt_the_missing_packages_are_named():
+    with pytest.raises(SetupError, match="Install nginx-light"):
+        plan(replace(READY, has_apt=False, installed=PACKAGES - {"nginx-light"}))
+
+
+def test_undo_removes_what_was_installed_and_restores_limits():
+    record = Record(packages=("nginx-light", "gone"), limits={"kernel.pid_max": 32768})
+    assert [(step.action, step.subjects) for step in plan_undo(record, READY)] == [
+        ("purge", ("nginx-light",)),
+        ("restore", ("kernel.pid_max to 32768",)),
+    ]
+
+
+def test_undo_is_refused_while_containers_run():
+    with pytest.raises(SetupError, match="2 containers"):
+        plan_undo(Record(packages=("docker.io",)), replace(READY, containers=2))
+
+
+def test_undo_keeps_docker_of_another_source():
+    assert plan_undo(Record(), replace(READY, containers=2)) == []
+
+
+@pytest.mark.parametrize(("system", "release"), [("debian", "11"), ("fedora", "41")])
+def test_another_distribution_is_named_in_a_warning(system: str, release: str):
+    assert f"not tested on {system} {release}" in unsupported(replace(READY, system=system, release=release))
+    assert unsupported(READY) == ""
