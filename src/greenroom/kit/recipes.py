@@ -63,12 +63,12 @@ class RecipeSource(ABC):
 
     @abstractmethod
     def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
-        """Build the image of a recipe if it does not exist, and yield the progress in percent. Raises BuildError: the
-        build failed; the message contains the reason."""
+        """Build an image that `has` accepts if it does not exist, and yield the progress in percent. Raises BuildError:
+        the build failed; the message contains the reason."""
 
+    @abstractmethod
     def has(self, reference: str) -> bool:
         """True if this version builds the image of this name."""
-        return any(self.reference(recipe) == reference for recipe in self.recipes())
 
 
 def installed() -> RecipeSource | None:

@@ -17,7 +17,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.kit.config import FromEnvironment
 from greenroom.kit.plugins import Plugin
-from greenroom.runtimes.contract import Runtime, Shared, Things
+from greenroom.runtimes.contract import Builder, Runtime, Shared, Things
 from greenroom.runtimes.host_folders import HostFolders
 
 S = TypeVar("S", bound=FromEnvironment)
@@ -85,6 +85,14 @@ class RuntimePlugin(Plugin[S], ABC):
         leaves nothing behind, or its settings cannot be used."""
         del installation_id
         raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
+
+    def building(self) -> AbstractAsyncContextManager[Builder]:
+        """The builder of images on this host, for one process at a time.
+
+        Raises:
+            SetupError: this runtime builds no images.
+        """
+        raise SetupError(f"The runtime {self.name} builds no images.")
 
     async def check(self, first_image: str) -> None:
         """Check the runtime before `up` starts. `first_image` is the image of the first workspace, which is about to be

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,14 @@ from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
-from greenroom.kit import host_limits
+from greenroom.kit import host_limits, recipes
+from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, listen_error
 from greenroom.up.programs import bytes_to_copy
+from greenroom.up.progress import Progress
 from greenroom.up.tls import check_pair
 
 PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
@@ -52,7 +54,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
         check_pair(Path(settings.tls_cert), Path(settings.tls_key))
-    await find_runtime(settings.runtime).check("" if layout.instance.exists() else desktop_image())
+    await find_runtime(settings.runtime).check("")
     if settings.database_url is not None:
         await check(settings.database_url)
         await refuse_pooler(settings.database_url)
@@ -60,6 +62,31 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         await _check_new(layout, settings.database_url)
     elif settings.database_url is not None and layout.installation_id.exists():
         await _check_same(layout, settings.database_url)
+
+
+async def provide_desktop_image(layout: Layout, settings: Settings, progress: Progress) -> None:
+    """Build the image of the first workspace for a new instance, if it is missing and the installed recipes have it.
+
+    Raises:
+        SetupError: the image is missing.
+    """
+    if layout.instance.exists():
+        return
+    image, runtime, source = desktop_image(), find_runtime(settings.runtime), recipes.installed()
+    if source is not None and source.has(image) and not runtime.sessions_elsewhere:
+        async with runtime.building() as builder:
+            if await builder.labels(image) is None:
+                with progress.step(f"Building the image {image} from Debian packages, once"):
+                    await _build(source.build(image, builder), image)
+    await runtime.check(image)
+
+
+async def _build(progress_percent: AsyncIterator[int], image: str) -> None:
+    try:
+        async for _ in progress_percent:
+            pass
+    except BuildError as error:
+        raise SetupError(f"The image {image} could not be built: {error.message}") from error
 
 
 def check_path(data: Path) -> None:
@@ -118,7 +145,9 @@ def check_programs() -> None:
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
-            raise SetupError(f"The program {program} is missing; install the package {package}, or run script/up.")
+            raise SetupError(
+                f"The program {program} is missing; run `sudo greenroom host setup`, which installs {package}."
+            )
 
 
 DATABASE_BYTES: Final = 120_000_000

@@ -206,6 +206,7 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
             accounts = service_accounts()
             check_reachable(layout, accounts)
             checks.check_space(layout, settings, accounts)
+        await checks.provide_desktop_image(layout, settings, progress)
         try:
             layout.create(accounts)
             write_json(layout.instance, settings.stored(), 0o600)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -134,6 +134,12 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
+def _images() -> Iterator[RecipeImage]:
+    """All images that this version builds: the flavors of greenroom/desktop, and those of the recipes."""
+    yield from map(flavor, FLAVORS)
+    yield from map(image_of, all_recipes())
+
+
 class DesktopRecipes(RecipeSource):
     """The recipes for the api and Agents."""
 
@@ -146,10 +152,13 @@ class DesktopRecipes(RecipeSource):
     def picture(self, name: str) -> bytes:
         return picture(find(name))
 
+    def has(self, reference: str) -> bool:
+        return any(image.reference == reference for image in _images())
+
     async def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
         from greenroom.recipes import build  # noqa: PLC0415 -- the api builds nothing, and does not load the runtimes
 
-        image = next(image for image in map(image_of, all_recipes()) if image.reference == reference)
+        image = next(image for image in _images() if image.reference == reference)
         async for progress in build.make(builder, image):
             yield progress.percent
 

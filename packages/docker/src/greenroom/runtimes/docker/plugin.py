@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import FromEnvironment
-from greenroom.runtimes.contract import Runtime, Things
+from greenroom.runtimes.contract import Builder, Runtime, Things
 from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
 ANSWERS_WITHIN_S: Final = 15.0
@@ -49,13 +49,22 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
 
         return docker_things(self.settings.docker_host, installation_id)
 
+    @asynccontextmanager
+    async def building(self) -> AsyncGenerator[Builder]:
+        from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+
+        async with docker(self.settings.docker_host) as client, alone_on_host():
+            yield DockerBuilder(client)
+
     async def check(self, first_image: str) -> None:
         from greenroom.runtimes.docker.inspection import docker, has_image  # noqa: PLC0415
 
         async with docker(self.settings.docker_host) as client:
             if first_image and not await has_image(client, first_image):
                 raise SetupError(
-                    f"Docker has no image {first_image}, which the workspace Desktop needs; build it with: images/build"
+                    f"Docker has no image {first_image}, which the workspace Desktop needs. Install the package"
+                    " greenroom-desktop, which builds it, or set GREENROOM_DESKTOP_IMAGE to another image."
                 )
 
     async def check_host(self) -> None:

@@ -1,0 +1,98 @@
+"""`greenroom up` builds the image of the first workspace of a new instance if it is missing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.kit import recipes
+from greenroom.recipes import build, shelf
+from greenroom.recipes.build import BuildProgress
+from greenroom.runtimes.contract import BuildError
+from greenroom.up import checks
+from greenroom.up.layout import Layout
+from greenroom.up.progress import Lines
+
+IMAGE = "greenroom/desktop:xfce"
+
+
+class World:
+    """A Docker host: the images that it has, those that were built, and the failure of the next build."""
+
+    def __init__(self) -> None:
+        self.images = set[str]()
+        self.built = list[str]()
+        self.failure = ""
+        self.sessions_elsewhere = False
+
+    @asynccontextmanager
+    async def building(self) -> AsyncGenerator[Any]:
+        yield self
+
+    async def labels(self, image: str) -> dict[str, str] | None:
+        return {} if image in self.images else None
+
+    async def check(self, image: str) -> None:
+        if image not in self.images:
+            raise SetupError(f"There is no image {image}.")
+
+    async def make(self, _: object, image: shelf.RecipeImage) -> AsyncGenerator[BuildProgress]:
+        if self.failure:
+            raise BuildError(self.failure)
+        yield BuildProgress(100, "")
+        self.built.append(image.reference)
+        self.images.add(image.reference)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    found = World()
+    monkeypatch.setattr(checks, "find_runtime", lambda _: found)
+    monkeypatch.setattr(recipes, "installed", lambda: shelf.SOURCE)
+    monkeypatch.setattr(build, "make", found.make)
+    monkeypatch.delenv("GREENROOM_DESKTOP_IMAGE", raising=False)
+    return found
+
+
+async def provide(folder: Path) -> None:
+    settings: Any = SimpleNamespace(runtime="docker")
+    await checks.provide_desktop_image(Layout(folder), settings, Lines(io.StringIO()))
+
+
+async def test_a_missing_image_is_built_once(world: World, tmp_path: Path):
+    await provide(tmp_path)
+    await provide(tmp_path)
+    assert world.built == [IMAGE]
+
+
+async def test_an_image_of_others_is_not_built(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GREENROOM_DESKTOP_IMAGE", "registry.example/desktop:1")
+    with pytest.raises(SetupError, match="no image registry"):
+        await provide(tmp_path)
+    assert world.built == []
+
+
+async def test_nothing_is_built_for_sessions_on_other_hosts(world: World, tmp_path: Path):
+    world.sessions_elsewhere = True
+    with pytest.raises(SetupError):
+        await provide(tmp_path)
+    assert world.built == []
+
+
+async def test_a_failed_build_names_the_image_and_the_reason(world: World, tmp_path: Path):
+    world.failure = "no space left"
+    with pytest.raises(SetupError, match=f"The image {IMAGE} could not be built: no space left"):
+        await provide(tmp_path)
+
+
+@pytest.mark.usefixtures("world")
+async def test_an_existing_instance_needs_no_image(tmp_path: Path):
+    Layout(tmp_path).instance.touch()
+    await provide(tmp_path)
