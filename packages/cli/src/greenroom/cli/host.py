@@ -13,6 +13,11 @@ from greenroom.up import host_setup
 host = application("Prepare this machine for Greenroom.")
 
 
+@host.callback()
+def _group() -> None:  # pyright: ignore[reportUnusedFunction] -- makes typer keep a group of one command
+    pass
+
+
 @host.command(cls=TitledCommand)
 def setup(
     *,
