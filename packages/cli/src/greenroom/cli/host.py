@@ -28,7 +28,7 @@ def setup(
 ) -> None:
     """Install the missing Debian packages, start Docker and raise the kernel limits of this host, as root.
 
-    A second call changes only what is missing. All changes are recorded in /var/lib/greenroom/host-setup.json.
+    A second call changes only what is missing. All changes are recorded in /var/lib/greenroom-host/setup.json.
     """
     found = host_setup.read_host()
     record = host_setup.read_record()

@@ -28,7 +28,7 @@ from greenroom.kit import host_limits
 SUPPORTED: Final[Mapping[str, Sequence[str]]] = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 """ID of a distribution (os-release) → its supported releases."""
 MACHINES: Final = ("x86_64", "aarch64")
-RECORD: Final = Path("/var/lib/greenroom/host-setup.json")
+RECORD: Final = Path("/var/lib/greenroom-host/setup.json")
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 """The program that the scripts of Debian packages ask before they start a service."""
 NO_SERVICES: Final = "#!/bin/sh\n# Written by `greenroom host setup`.\nexit 101\n"
