@@ -1,5 +1,5 @@
-"""The wheels of the distributions: the client needs nothing of the server, and the server nothing of what is installed
-on request.
+"""The wheels of the distributions: the client needs nothing of the server, the server nothing of what it finds by entry
+points, and the name greenroom installs all that `greenroom up` needs.
 """
 
 from __future__ import annotations
@@ -7,7 +7,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from email.message import Message
 from email.parser import HeaderParser
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from zipfile import ZipFile
@@ -16,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 UV = str(Path(sys.executable).with_name("uv"))
-MOST_DEPENDENCIES = 4
+MOST_DEPENDENCIES = {"greenroom": 18, "greenroom-client": 4}
 USED = """
 import sys
 import httpx
@@ -48,78 +51,107 @@ for name in ("simulated", "docker", "kubernetes"):
 """
 
 
+Wheels = Callable[[str], Path]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the client."""
-    return built("packages/client", tmp_path_factory.mktemp("client"))
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """Build the wheel of a distribution once."""
+
+    @cache
+    def build(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        project = ROOT if name == "greenroom" else ROOT / "packages" / name.removeprefix("greenroom-")
+        options = ("--quiet", "--offline", "--wheel", "--no-build-isolation", "--out-dir", str(folder))
+        subprocess.run((UV, "build", *options, str(project)), check=True, cwd=ROOT)
+        return next(folder.glob("*.whl"))
+
+    return build
 
 
-def built(project: str, folder: Path) -> Path:
-    command = (
-        UV,
-        "build",
-        "--quiet",
-        "--offline",
-        "--wheel",
-        "--no-build-isolation",
-        "--out-dir",
-        str(folder),
-        project,
-    )
-    subprocess.run(command, check=True, cwd=ROOT)
-    return next(folder.glob(f"{project.replace('packages/', 'greenroom_').replace('.', 'greenroom')}-*.whl"))
+def fields_of(wheel: Path) -> Message:
+    """The metadata of a wheel."""
+    with ZipFile(wheel) as files:
+        (about,) = (name for name in files.namelist() if name.endswith("/METADATA"))
+        return HeaderParser().parsestr(files.read(about).decode())
 
 
-def dependencies(name: str) -> set[str]:
-    """The installed distributions that one needs, and those that these need."""
-    found, waiting = set[str](), [name]
+def required(lines: Iterable[str]) -> set[str]:
+    """The names of the requirements without an extra."""
+    return {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines if "extra ==" not in line}
+
+
+def is_of_greenroom(name: str) -> bool:
+    return name.partition("-")[0] == "greenroom"
+
+
+def libraries(wheel: Path) -> set[str]:
+    """The installed distributions of others that a wheel needs, and those that these need."""
+    found, waiting = set[str](), required(fields_of(wheel).get_all("Requires-Dist", []))
     while waiting:
-        lines = [line for line in metadata.requires(waiting.pop()) or () if "extra ==" not in line]
-        named = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines}
-        new = {one for one in named - found if list(metadata.distributions(name=one))}
-        found |= new
-        waiting += new
+        name = waiting.pop()
+        if name not in found and not is_of_greenroom(name) and list(metadata.distributions(name=name)):
+            found.add(name)
+            waiting |= required(metadata.requires(name) or ())
     return found
 
 
-def environment(folder: Path, *wheels: Path, name: str) -> Path:
-    """The Python of a new environment that has the wheels, and links to the packages that the distribution needs."""
+def environment(folder: Path, *wheels: Path) -> Path:
+    """The Python of a new environment that has only these wheels of Greenroom, and links to the libraries that they
+    need.
+    """
     subprocess.run((UV, "venv", "--quiet", "--offline", "--python", sys.executable, str(folder)), check=True)
     install = (UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", str(folder), *map(str, wheels))
     subprocess.run(install, check=True)
     (packages,) = (folder / "lib").glob("python*/site-packages")
-    for required in dependencies(name) - {"greenroom", "greenroom-cli", "greenroom-client"}:
-        for file in metadata.files(required) or ():
+    for name in set[str]().union(*map(libraries, wheels)):
+        for file in metadata.files(name) or ():
             if file.parts[0] not in {"..", "__pycache__"} and not (link := packages / file.parts[0]).exists():
                 link.symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / file.parts[0])
     return folder / "bin/python"
 
 
-def test_it_has_the_client_and_what_the_server_shares_with_it(wheel: Path):
-    names = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+def test_the_client_has_its_modules_and_what_the_server_shares_with_it(wheels: Wheels):
+    names = {name for name in ZipFile(wheels("greenroom-client")).namelist() if ".dist-info/" not in name}
     assert {name.split("/")[1] for name in names} == {"client", "shared"}
     assert {"greenroom/client/py.typed", "greenroom/shared/py.typed", "greenroom/client/synchronous.py"} <= names
 
 
-def test_it_declares_few_dependencies_and_a_python_that_is_older_than_the_servers(wheel: Path):
-    with ZipFile(wheel) as files:
-        (about,) = (name for name in files.namelist() if name.endswith("/METADATA"))
-        fields = HeaderParser().parsestr(files.read(about).decode())
-    assert 1 <= len(fields.get_all("Requires-Dist", [])) <= MOST_DEPENDENCIES
-    assert (fields["Name"], fields["Requires-Python"]) == ("greenroom-client", ">=3.10")
+@pytest.mark.parametrize("name", MOST_DEPENDENCIES)
+def test_few_dependencies_are_declared(wheels: Wheels, name: str):
+    assert 1 <= len(required(fields_of(wheels(name)).get_all("Requires-Dist", []))) <= MOST_DEPENDENCIES[name]
 
 
-def test_it_works_without_the_server(wheel: Path, tmp_path: Path):
-    python = environment(tmp_path / "venv", wheel, name="greenroom-client")
+def test_the_client_runs_on_a_python_that_is_older_than_the_servers(wheels: Wheels):
+    assert fields_of(wheels("greenroom-client"))["Requires-Python"] == ">=3.10"
+
+
+def test_the_client_works_without_the_server(wheels: Wheels, tmp_path: Path):
+    python = environment(tmp_path / "venv", wheels("greenroom-client"))
     done = subprocess.run((python, "-I", "-c", USED), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["There is no session.", "client shared"]
 
 
+def test_the_name_greenroom_installs_all_that_an_instance_on_one_machine_needs(wheels: Wheels, tmp_path: Path):
+    found, waiting = set[str](), {"greenroom"}
+    while waiting:
+        found.add(name := waiting.pop())
+        needed = required(fields_of(wheels(name)).get_all("Requires-Dist", []))
+        waiting |= {one for one in needed if is_of_greenroom(one)} - found
+    python = environment(tmp_path / "venv", *map(wheels, sorted(found)))
+    done = subprocess.run((python, "-I", "-c", FOUND + LISTED), capture_output=True, text=True, check=True)
+    runtimes, recipes = done.stdout.splitlines()
+    assert runtimes.startswith("'kubernetes' is in the package greenroom-kubernetes")
+    assert "desktop" in recipes.split()
+    for command in (("up",), ("host", "setup")):
+        subprocess.run((python.with_name("greenroom"), *command, "--help"), capture_output=True, check=True)
+
+
 @pytest.fixture(scope="module")
-def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def server(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with greenroom, its command and the client, and nothing else of Greenroom."""
     folder = tmp_path_factory.mktemp("server")
-    return environment(folder / "venv", wheel, built(".", folder), built("packages/cli", folder), name="greenroom-cli")
+    return environment(folder / "venv", *map(wheels, ("greenroom", "greenroom-cli", "greenroom-client")))
 
 
 def test_it_works_beside_the_server(server: Path):
@@ -146,14 +178,12 @@ def test_an_agent_whose_runtime_is_not_installed_ends_with_one_sentence(server: 
     assert (done.returncode, done.stderr) == (1, f"greenroom: {sentence}\n")
 
 
-def test_the_wheel_of_the_desktop_has_all_files_that_images_are_made_of(server: Path, wheel: Path, tmp_path: Path):
+def test_the_wheel_of_the_desktop_has_all_files_that_images_are_made_of(wheels: Wheels, tmp_path: Path):
     folder = ROOT / "packages/desktop/src"
-    desktop = built("packages/desktop", tmp_path)
+    desktop = wheels("greenroom-desktop")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=folder, check=True, capture_output=True, text=True).stdout
     assert set(tracked.split("\0")) - {""} <= set(ZipFile(desktop).namelist())
-    python = environment(
-        tmp_path / "venv", wheel, desktop, next(server.parents[2].glob("greenroom-*.whl")), name="greenroom"
-    )
+    python = environment(tmp_path / "venv", desktop, *map(wheels, ("greenroom", "greenroom-client")))
     done = subprocess.run((python, "-I", "-c", LISTED), capture_output=True, text=True, check=True)
     recipes = sorted(path.name for path in (folder / "greenroom/recipes/catalogue").iterdir())
     assert done.stdout.split() == [*recipes, "True"]
