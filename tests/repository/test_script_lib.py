@@ -1,4 +1,6 @@
-"""`script/up` puts the command `greenroom` where the shell finds it, and never in the place of something else."""
+"""`script/up` prepares the host, and puts the command `greenroom` where the shell finds it, and never in the place of
+something else.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from greenroom.cli.host import READY
 
 LIB = Path(__file__).parents[2] / "script/lib"
 
@@ -58,3 +62,31 @@ def test_what_is_not_ours_stays(checkout: Path, tmp_path: Path, target: str | No
         f"{link} is another program and is not replaced; the program of this checkout is {checkout}/.venv/bin/greenroom"
         in said
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "setup_status", "status", "calls"),
+    [
+        (READY, 0, 0, ["--dry-run"]),
+        ("Install nginx-light: nginx is the gateway.", 0, 0, ["--dry-run", ""]),
+        ("Install nginx-light: nginx is the gateway.\nRaise kernel.pid_max from 1 to 2: why.", 1, 1, ["--dry-run", ""]),
+        ("Raise kernel.pid_max from 1 to 2: why.", 1, 0, ["--dry-run", ""]),
+    ],
+    ids=[
+        "a ready host",
+        "a host without a package",
+        "a package that cannot be installed",
+        "a limit that cannot be raised",
+    ],
+)
+def test_a_host_that_is_not_ready_is_prepared(
+    checkout: Path, steps: str, setup_status: int, status: int, calls: list[str]
+):
+    program = checkout / ".venv/bin/greenroom"
+    program.write_text(
+        f'#!/bin/sh\necho "$3" >>calls\n[ -n "$3" ] || exit {setup_status}\ncat <<"STEPS"\n{steps}\nSTEPS\n'
+    )
+    program.chmod(0o755)
+    script = f'set -euo pipefail; cd "{checkout}"; . "{LIB}"; as_root() {{ "$@"; }}; need_host'
+    done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True)
+    assert (done.returncode, (checkout / "calls").read_text().splitlines()) == (status, calls), done.stderr

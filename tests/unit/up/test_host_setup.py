@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,21 @@ from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.host_limits import LIMITS
-from greenroom.up.host_setup import REQUIREMENTS, Host, Record, Requirement, Step, plan, plan_undo, unsupported
+from greenroom.kit import host_limits
+from greenroom.up import host_programs
+from greenroom.up.host_setup import (
+    REQUIREMENTS,
+    Host,
+    Record,
+    Requirement,
+    Setup,
+    Step,
+    delete_record,
+    plan,
+    plan_undo,
+    read_record,
+    unsupported,
+)
 
 PACKAGES = frozenset(needed.package for needed in REQUIREMENTS)
 ENOUGH = {limit.name: limit.required for limit in LIMITS if limit.sysctl}
@@ -23,7 +39,6 @@ READY = Host(
     has_apt=True,
     is_interrupted=False,
     installed=PACKAGES,
-    offered=PACKAGES,
     programs=frozenset(),
     docker="running",
     containers=0,
@@ -42,8 +57,10 @@ def installed(steps: list[Step]) -> set[str]:
 @given(st.sets(st.sampled_from(sorted(PACKAGES))), st.booleans())
 def test_exactly_the_missing_packages_are_installed_and_then_none(missing: set[str], has_systemd: bool):
     host = replace(READY, installed=PACKAGES - missing, has_systemd=has_systemd)
-    assert installed(plan(host)) == missing
-    assert plan(replace(host, installed=host.installed | installed(plan(host)))) == []
+    # Whether docker.io has the command docker is known only after its installation.
+    assert installed(plan(host)) == missing - ({"docker-cli"} if "docker.io" in missing else set())
+    after = replace(host, installed=host.installed | installed(plan(host)), programs=frozenset({"docker"}))
+    assert plan(after) == []
 
 
 @pytest.mark.parametrize(
@@ -59,13 +76,17 @@ def test_a_service_is_disabled_only_if_its_package_is_installed_now():
     assert [(step.action, step.subjects) for step in steps] == [("install", ("nginx-light",)), ("disable", ("nginx",))]
 
 
-def test_a_release_without_the_package_docker_cli_has_the_command_in_docker_io():
-    host = replace(READY, installed=PACKAGES - {"docker-cli"}, offered=PACKAGES - {"docker-cli"})
-    assert plan(host) == []
+def test_docker_cli_is_installed_if_docker_io_is_installed_without_the_command():
+    assert installed(plan(replace(READY, installed=PACKAGES - {"docker-cli"}))) == {"docker-cli"}
 
 
 def test_docker_is_not_installed_for_a_remote_daemon():
     assert plan(replace(READY, docker="remote", installed=PACKAGES - {"docker.io"})) == []
+
+
+def test_an_unreachable_remote_daemon_is_an_error():
+    with pytest.raises(SetupError, match="DOCKER_HOST"):
+        plan(replace(READY, docker="unreachable"))
 
 
 def test_an_interrupted_installation_of_packages_is_completed_first():
@@ -110,3 +131,43 @@ def test_undo_keeps_docker_of_another_source():
 def test_another_distribution_is_named_in_a_warning(system: str, release: str):
     assert f"not tested on {system} {release}" in unsupported(replace(READY, system=system, release=release))
     assert unsupported(READY) == ""
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The address of a daemon that does not run, on a host with the command docker."""
+    (tmp_path / "docker").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(host_programs, "_SOCKET", str(tmp_path / "socket"))
+    return tmp_path / "socket"
+
+
+def test_a_daemon_without_a_socket_is_stopped(daemon: Path):
+    assert not daemon.exists()
+    assert host_programs.docker_state(responds=False) == "stopped"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_daemon_that_this_account_cannot_use_runs(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert host_programs.docker_state(responds=False) == "running"
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize(("responds", "state"), [(True, "remote"), (False, "unreachable")])
+def test_the_state_of_a_remote_daemon(monkeypatch: pytest.MonkeyPatch, responds: bool, state: str):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://docker.example:2376")
+    assert host_programs.docker_state(responds=responds) == state
+
+
+def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "folder/setup.json"
+    monkeypatch.setattr(host_limits, "raise_limits", lambda: [host_limits.LimitChange("kernel.pid_max", 1, 2)])
+    Setup(lambda _: None, Record(), file).apply([Step("raise", ("kernel.pid_max",), "it is low")])
+    assert read_record(file) == Record(limits={"kernel.pid_max": 1})
+    delete_record(file)
+    assert list(tmp_path.iterdir()) == []

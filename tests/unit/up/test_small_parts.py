@@ -26,7 +26,7 @@ from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.up import commands, doctor, progress, tls
+from greenroom.up import commands, doctor, host_programs, progress, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.health import Health
@@ -248,7 +248,7 @@ def test_a_docker_daemon_that_is_gone_is_not_said_to_run(
     file = layout.data / "dockerd.pid"
     if note is not None:
         file.write_text(note.format(own=os.getpid()))
-    monkeypatch.setattr(commands, "DOCKERD_PID_FILE", file)
+    monkeypatch.setattr(host_programs, "DOCKERD_PID", file)
     commands.down(layout.data, as_json=True)
     assert json.loads(capsys.readouterr().out)["docker_pid"] is None
 

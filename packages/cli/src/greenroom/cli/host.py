@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from greenroom.cli.lazy import TitledCommand, application
 from greenroom.core.errors import SetupError
 from greenroom.up import host_setup
+
+READY: Final = "This host is ready; run `greenroom up`."
+"""script/lib recognizes its beginning."""
 
 host = application("Prepare this machine for Greenroom.")
 
@@ -41,10 +46,11 @@ def setup(
     elif steps:
         if not found.is_root:
             raise SetupError(
-                "The setup of a host requires root; run `sudo greenroom host setup`, or list it with --dry-run."
+                "The setup of a host requires root; run"
+                f" `sudo {Path(sys.executable).with_name('greenroom')} host setup`, or list its steps with --dry-run."
             )
         host_setup.Setup(typer.echo, record).apply(steps)
     if undo and not dry_run and found.is_root:
-        host_setup.RECORD.unlink(missing_ok=True)
+        host_setup.delete_record()
     if not steps:
-        typer.echo("No recorded changes remain." if undo else "This host is ready; run `greenroom up`.")
+        typer.echo("No recorded changes remain." if undo else READY)

@@ -21,6 +21,7 @@ from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
+from greenroom.up.host_programs import search_path
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, listen_error
 from greenroom.up.programs import bytes_to_copy
@@ -142,7 +143,7 @@ def missing_key_error(folder: Path, remedy: str) -> SetupError:
 
 def check_programs() -> None:
     """Refuse to start without the programs that come from the distribution."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+    path = search_path()
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
             raise SetupError(

@@ -27,9 +27,8 @@ from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
-from greenroom.kit.processes import processes
 from greenroom.kit.program import version
-from greenroom.up import instance
+from greenroom.up import host_programs, instance
 from greenroom.up.doctor import (
     Finding,
     database_to_check,
@@ -59,8 +58,6 @@ from greenroom.up.supervisor import State
 from greenroom.up.terminal import console
 
 DOWN_WITHIN_S: Final = 120.0
-DOCKERD_PID_FILE: Final = Path("/run/greenroom-dockerd.pid")
-"""The file that script/up writes if it had to start a Docker daemon."""
 
 
 def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
@@ -170,7 +167,7 @@ def down(data: Path, *, as_json: bool = False) -> None:
     """Stop an instance, or clean up after an instance whose `up` was killed.
 
     With `as_json`, the last line on stdout is an object: `data`, `stopped` (False: nothing was running), and
-    `docker_pid` of the Docker daemon that `script/up` started and that keeps running, or null.
+    `docker_pid` of the Docker daemon that the setup of this host started and that keeps running, or null.
 
     Raises:
         SetupError: there is no instance, or it does not end.
@@ -189,20 +186,12 @@ def down(data: Path, *, as_json: bool = False) -> None:
         asyncio.run(instance.clean_up(layout, progress))
     else:
         print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's output
-    docker_pid = _started_docker()
+    docker_pid = host_programs.started_docker()
     if docker_pid is not None:
-        note = f"The Docker daemon that script/up started (pid {docker_pid}) continues to run."
+        note = f"The Docker daemon that the setup of this host started (pid {docker_pid}) continues to run."
         print(note, file=sys.stderr)  # noqa: T201 -- the command's output
     if as_json:
         print(json.dumps({"data": str(data), "stopped": stopped, "docker_pid": docker_pid}))  # noqa: T201 -- its result
-
-
-def _started_docker() -> int | None:
-    try:
-        pid = int(DOCKERD_PID_FILE.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return pid if any(seen.pid == pid and seen.name == "dockerd" for seen in processes()) else None
 
 
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +20,16 @@ import msgspec
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.host_limits import to_raise
 from greenroom.kit import host_limits
+from greenroom.up.host_programs import (
+    SYSTEMD,
+    DockerState,
+    docker_state,
+    has_program,
+    output,
+    run,
+    start_docker,
+    stop_docker,
+)
 
 SUPPORTED: Final[Mapping[str, Sequence[str]]] = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 """ID of a distribution (os-release) → its supported releases."""
@@ -32,11 +38,6 @@ RECORD: Final = Path("/var/lib/greenroom-host/setup.json")
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 """The program that the scripts of Debian packages ask before they start a service."""
 NO_SERVICES: Final = "#!/bin/sh\n# Written by `greenroom host setup`.\nexit 101\n"
-DOCKERD_LOG: Final = Path("/var/log/greenroom-dockerd.log")
-DOCKERD_PID: Final = Path("/run/greenroom-dockerd.pid")
-"""The process id of the Docker daemon, if the setup started it on a host without systemd."""
-DOCKER_STARTS_S: Final = 60.0
-SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Requirement:
 
 REQUIREMENTS: Final = (
     Requirement("docker.io", "Docker runs the sessions", "dockerd"),
-    Requirement("docker-cli", "the command docker builds images", "docker"),
+    Requirement("docker-cli", "the command docker controls the Docker daemon", "docker"),
     Requirement("nginx-light", "nginx is the gateway", "nginx", "nginx"),
     Requirement("squid-openssl", "Squid filters the web access of sessions", "", "squid"),
     Requirement("iptables", "the firewall separates sessions", "iptables"),
@@ -65,9 +66,9 @@ REQUIREMENTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A snapshot of the host. `offered` are the required packages that apt offers; `programs` those on the search
-    path; `is_interrupted` is True after an interrupted installation of packages; `docker` is the state of the daemon:
-    `remote` if DOCKER_HOST names another one."""
+    """A snapshot of the host. `programs` are the required programs on the search path; `is_interrupted` is True after
+    an interrupted installation of packages; `docker` is the state of the daemon: `remote` and `unreachable` if
+    DOCKER_HOST names another one."""
 
     system: str
     release: str
@@ -77,9 +78,8 @@ class Host:
     has_apt: bool
     is_interrupted: bool
     installed: frozenset[str]
-    offered: frozenset[str]
     programs: frozenset[str]
-    docker: Literal["running", "stopped", "remote"]
+    docker: DockerState
     containers: int
     limits: Mapping[str, int]
 
@@ -131,6 +131,11 @@ def plan(host: Host) -> list[Step]:
         raise SetupError(
             f"Greenroom does not support the architecture {host.machine}; use a machine with {' or '.join(MACHINES)}."
         )
+    if host.docker == "unreachable":
+        raise SetupError(
+            "No Docker daemon responds at the address in DOCKER_HOST; start it, or unset DOCKER_HOST to use the daemon"
+            " of this host."
+        )
     missing = [needed for needed in REQUIREMENTS if _is_missing(needed, host)]
     names = tuple(needed.package for needed in missing)
     if missing and not host.has_apt:
@@ -156,10 +161,10 @@ def plan(host: Host) -> list[Step]:
 def _is_missing(needed: Requirement, host: Host) -> bool:
     if needed.package in host.installed or (needed.program and needed.program in host.programs):
         return False
-    if host.docker == "remote" and needed.package == "docker.io":
-        return False
-    # A release without this package has the program in another package of the list.
-    return needed.package in host.offered or not host.has_apt or needed.package != "docker-cli"
+    if needed.package == "docker.io":
+        return host.docker != "remote"
+    # Older releases have the program in docker.io; after the installation of this, `Setup` looks for the program.
+    return needed.package != "docker-cli" or "docker.io" in host.installed or "dockerd" in host.programs
 
 
 def plan_undo(record: Record, host: Host) -> list[Step]:
@@ -197,25 +202,20 @@ def unsupported(host: Host) -> str:
 def read_host() -> Host:
     """Take a snapshot of this host."""
     system = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
-    has_apt = shutil.which("apt-get", path=SEARCH_PATH) is not None
-    wanted = [needed.package for needed in REQUIREMENTS]
-    responds = _output("docker", "ps", "--quiet")
-    remote = bool(os.environ.get("DOCKER_HOST"))
+    has_apt = has_program("apt-get")
+    containers = output("docker", "ps", "--quiet")
     return Host(
         system=system.get("ID", ""),
         release=system.get("VERSION_ID", ""),
         machine=platform.machine(),
         is_root=os.geteuid() == 0,
-        has_systemd=Path("/run/systemd/system").is_dir(),
+        has_systemd=SYSTEMD.is_dir(),
         has_apt=has_apt,
-        is_interrupted=has_apt and bool(_output("dpkg", "--audit")),
+        is_interrupted=has_apt and bool(output("dpkg", "--audit")),
         installed=_installed() if has_apt else frozenset(),
-        offered=frozenset(package for package in wanted if has_apt and _output("apt-cache", "show", package)),
-        programs=frozenset(
-            needed.program for needed in REQUIREMENTS if shutil.which(needed.program, path=SEARCH_PATH) is not None
-        ),
-        docker="remote" if remote else "stopped" if responds is None else "running",
-        containers=len((responds or "").split()),
+        programs=frozenset(needed.program for needed in REQUIREMENTS if has_program(needed.program)),
+        docker=docker_state(responds=containers is not None),
+        containers=len((containers or "").split()),
         limits=host_limits.read(),
     )
 
@@ -223,6 +223,13 @@ def read_host() -> Host:
 def read_record(file: Path = RECORD) -> Record:
     """Return the record of earlier setups; an empty one if there is none."""
     return msgspec.json.decode(file.read_bytes(), type=Record) if file.exists() else Record()
+
+
+def delete_record(file: Path = RECORD) -> None:
+    """Delete the record with its folder, after all changes were reverted."""
+    file.unlink(missing_ok=True)
+    if file.parent.is_dir() and not any(file.parent.iterdir()):
+        file.parent.rmdir()
 
 
 @dataclass
@@ -242,26 +249,22 @@ class Setup:
         actions: Mapping[Action, Callable[[list[str]], None]] = {
             "repair": lambda _: self._repair(),
             "install": self._install,
-            "disable": lambda services: _run("systemctl", "--quiet", "disable", "--now", *services),
+            "disable": lambda services: run("systemctl", "--quiet", "disable", "--now", *services),
             "start-docker": lambda _: self._start_docker(),
             "raise": lambda _: self._raise_limits(),
-            "stop-docker": lambda _: _stop_docker(),
+            "stop-docker": lambda _: stop_docker(),
             "purge": lambda packages: _apt("purge", *packages),
             "restore": lambda _: self._restore_limits(),
         }
-        for action, group in groupby(steps, key=lambda step: step.action):
+        for _, group in groupby(steps, key=lambda step: step.action):
             same = list(group)
             for step in same:
                 self.say(step.sentence)
-            actions[action]([subject for step in same for subject in step.subjects])
-
-    def forget(self) -> None:
-        """Delete the record, after all of its changes were reverted."""
-        self.file.unlink(missing_ok=True)
+            actions[same[0].action]([subject for step in same for subject in step.subjects])
 
     def _repair(self) -> None:
         with _no_services():
-            _run("dpkg", "--configure", "-a")
+            run("dpkg", "--configure", "-a")
 
     def _install(self, packages: Sequence[str]) -> None:
         before = _installed()
@@ -269,64 +272,33 @@ class Setup:
             _apt("update")
             with _no_services():
                 _apt("install", *packages)
+                if "docker.io" in packages and not has_program("docker"):
+                    _apt("install", "docker-cli")
         finally:
             added = sorted(_installed() - before)
             self._keep(msgspec.structs.replace(self.record, packages=(*self.record.packages, *added)))
 
     def _start_docker(self) -> None:
         self._keep(msgspec.structs.replace(self.record, docker_started=True))
-        if Path("/run/systemd/system").is_dir():
-            _run("systemctl", "start", "docker")
-        else:
-            with DOCKERD_LOG.open("ab") as log:
-                started = subprocess.Popen(
-                    ["dockerd"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=_environment(),
-                )
-            DOCKERD_PID.write_text(f"{started.pid}\n")
-        until = time.monotonic() + DOCKER_STARTS_S
-        while _output("docker", "version") is None:
-            if time.monotonic() > until:
-                raise SetupError(f"The Docker daemon did not respond within {DOCKER_STARTS_S:.0f} s; read its log.")
-            time.sleep(0.5)
+        start_docker()
 
     def _raise_limits(self) -> None:
         raised = host_limits.raise_limits()
-        done = {one.name: one.before for one in raised if not one.problem}
-        self._keep(msgspec.structs.replace(self.record, limits=done | self.record.limits))
+        if done := {one.name: one.before for one in raised if not one.problem}:
+            self._keep(msgspec.structs.replace(self.record, limits=done | self.record.limits))
         for one in raised:
             if one.problem:
                 self.say(one.sentence)
 
     def _restore_limits(self) -> None:
         for name, before in self.record.limits.items():
-            _run("sysctl", "--quiet", "--write", f"{name}={before}")
+            run("sysctl", "--quiet", "--write", f"{name}={before}")
         host_limits.SYSCTL_FILE.unlink(missing_ok=True)
 
     def _keep(self, record: Record) -> None:
         self.record = record
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-
-
-def _stop_docker() -> None:
-    """Stop the daemon, which runs no containers, and wait for its end."""
-    if Path("/run/systemd/system").is_dir():
-        _run("systemctl", "stop", "docker.service", "docker.socket")
-        return
-    if not DOCKERD_PID.exists():
-        return
-    pid = int(DOCKERD_PID.read_text())
-    if Path(f"/proc/{pid}/comm").exists() and Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
-        os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + DOCKER_STARTS_S
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-            time.sleep(0.2)
-    DOCKERD_PID.unlink()
 
 
 @contextmanager
@@ -345,37 +317,10 @@ def _no_services() -> Generator[None]:
 
 def _installed() -> frozenset[str]:
     """Return the names of the installed Debian packages."""
-    lines = (_output("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n") or "").splitlines()
+    lines = (output("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n") or "").splitlines()
     return frozenset(line.split()[1] for line in lines if line.startswith("ii"))
 
 
 def _apt(action: str, *packages: str) -> None:
     options = ("-o", "DPkg::Lock::Timeout=60", "--quiet=2", "--yes", "--no-install-recommends")
-    _run("apt-get", *options, action, *packages)
-
-
-def _run(*command: str) -> None:
-    """Run a command.
-
-    Raises:
-        SetupError: it failed, with the end of its output.
-    """
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
-    if done.returncode:
-        end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
-        raise SetupError(
-            f"`{' '.join(command)}` failed with exit code {done.returncode}. Repair the cause and run"
-            f" `greenroom host setup` again:\n{end}"
-        )
-
-
-def _output(*command: str) -> str | None:
-    """Return the output of a command; None if it is missing or fails."""
-    if shutil.which(command[0], path=SEARCH_PATH) is None:
-        return None
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
-    return done.stdout if done.returncode == 0 else None
-
-
-def _environment() -> dict[str, str]:
-    return os.environ | {"PATH": SEARCH_PATH, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    run("apt-get", *options, action, *packages)

@@ -14,6 +14,7 @@ import structlog
 
 from greenroom.up.account import Account
 from greenroom.up.forks import ForkClient
+from greenroom.up.host_programs import search_path
 from greenroom.up.options import has_ipv6
 from greenroom.up.processes import MARK, ProcessCommand
 from greenroom.up.site import AgentSite, ManagerSite, Site
@@ -248,4 +249,4 @@ def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: 
         )
     }
     own_home = {"HOME": str(home)} if home is not None else {"HOME": caller["HOME"]} if "HOME" in caller else {}
-    return variables | own_home | {"PATH": f"{caller.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+    return variables | own_home | {"PATH": search_path(caller)}

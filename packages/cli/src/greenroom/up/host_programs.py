@@ -1,0 +1,130 @@
+"""The programs of this host: the search path, commands, and the Docker daemon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from greenroom.core.errors import SetupError
+
+DOCKERD_LOG: Final = Path("/var/log/greenroom-dockerd.log")
+DOCKERD_PID: Final = Path("/run/greenroom-dockerd.pid")
+"""The process id of the Docker daemon, if the setup of a host without systemd started it."""
+SYSTEMD: Final = Path("/run/systemd/system")
+"""The folder that exists if systemd runs."""
+_SOCKET: Final = "/var/run/docker.sock"
+_STARTS_S: Final = 60.0
+
+DockerState = Literal["running", "stopped", "remote", "unreachable"]
+"""The state of the Docker daemon. `remote` and `unreachable`: DOCKER_HOST names another one."""
+
+
+def search_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the search path of programs, with the folders that only root has in its own."""
+    return f"{environment.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def has_program(name: str) -> bool:
+    """Return True if the search path has the program."""
+    return shutil.which(name, path=search_path()) is not None
+
+
+def run(*command: str) -> None:
+    """Run a command.
+
+    Raises:
+        SetupError: it failed, with the end of its output.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    if done.returncode:
+        end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+        raise SetupError(
+            f"`{' '.join(command)}` failed with exit code {done.returncode}. Repair the cause and run"
+            f" `greenroom host setup` again:\n{end}"
+        )
+
+
+def output(*command: str) -> str | None:
+    """Return the output of a command; None if it is missing or fails."""
+    if not has_program(command[0]):
+        return None
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    return done.stdout if done.returncode == 0 else None
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PATH": search_path(), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+
+
+def docker_state(*, responds: bool) -> DockerState:
+    """Return the state of the daemon; `responds` is the result of a command of docker."""
+    if os.environ.get("DOCKER_HOST"):
+        return "remote" if responds or not has_program("docker") else "unreachable"
+    if responds:
+        return "running"
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(_SOCKET)
+        except PermissionError:  # a daemon that this account cannot use
+            return "running"
+        except OSError:
+            return "stopped"
+    return "stopped" if has_program("docker") else "running"
+
+
+def start_docker() -> None:
+    """Start the daemon, also without systemd, and wait until it responds.
+
+    Raises:
+        SetupError: it does not respond.
+    """
+    if SYSTEMD.is_dir():
+        run("systemctl", "start", "docker")
+        log_of_docker = "its log with `journalctl --unit docker`"
+    else:
+        log_of_docker = str(DOCKERD_LOG)
+        with DOCKERD_LOG.open("ab") as log:
+            started = subprocess.Popen(
+                ["dockerd"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(),
+            )
+        DOCKERD_PID.write_text(f"{started.pid}\n")
+    until = time.monotonic() + _STARTS_S
+    while output("docker", "version") is None:
+        if time.monotonic() > until:
+            raise SetupError(f"The Docker daemon did not respond within {_STARTS_S:.0f} s; read {log_of_docker}.")
+        time.sleep(0.5)
+
+
+def started_docker() -> int | None:
+    """Return the pid of the daemon that `start_docker` started without systemd; None if it does not run."""
+    try:
+        pid = int(DOCKERD_PID.read_text())
+        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd" else None
+    except (FileNotFoundError, ProcessLookupError, ValueError):  # there was none, or it has ended
+        return None
+
+
+def stop_docker() -> None:
+    """Stop the daemon, which runs no containers, wait for its end, and delete the log that `start_docker` wrote."""
+    if SYSTEMD.is_dir():
+        run("systemctl", "stop", "docker.service", "docker.socket")
+        return
+    if (pid := started_docker()) is not None:
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + _STARTS_S
+        while started_docker() == pid and time.monotonic() < until:
+            time.sleep(0.2)
+    DOCKERD_PID.unlink(missing_ok=True)
+    DOCKERD_LOG.unlink(missing_ok=True)
