@@ -273,7 +273,7 @@ async def test_without_squid_a_session_fails_and_says_what_to_install(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(agent_squid, "_SEARCHED", "/nonexistent")
-    assert "install the package squid-openssl" in await failure(world, manager, tmp_path, open_folder)
+    assert "which installs squid-openssl" in await failure(world, manager, tmp_path, open_folder)
 
 
 @pytest.mark.docker

@@ -240,7 +240,9 @@ def _refusal(folder: Path, candidate: Path) -> str | None:
             cwd=folder,
         )
     except FileNotFoundError as error:
-        raise SetupError(f"{PROGRAM} is missing; install the package nginx-light.") from error
+        raise SetupError(
+            f"{PROGRAM} is missing; run `sudo greenroom host setup`, which installs nginx-light."
+        ) from error
     (folder / "nginx-test.pid").unlink(missing_ok=True)
     return None if done.returncode == 0 else " ".join(redacted(done.stderr).split())
 

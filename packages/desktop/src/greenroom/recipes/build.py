@@ -31,7 +31,7 @@ from greenroom.runtimes.contract import Builder, BuildError
 APT: Final = Path("/etc/apt")
 CHUNK_BYTES: Final = 1 << 18
 NO_BASE: Final = (
-    "An image requires Debian packages: install mmdebstrap (on Debian or Ubuntu: apt-get install mmdebstrap), or set a"
+    "An image requires Debian packages: install mmdebstrap with `sudo greenroom host setup`, or set a"
     " base image that can be reached, such as BASE=debian:bookworm-slim."
 )
 

@@ -32,7 +32,7 @@ async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
         SetupError: no daemon answers.
     """
     where = docker_host or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    what_to_do = "start one (script/up does), or set DOCKER_HOST"
+    what_to_do = "start one with `sudo greenroom host setup`, or set DOCKER_HOST"
     try:
         client = aiodocker.Docker(url=docker_host)
     except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
