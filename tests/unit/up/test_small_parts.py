@@ -253,6 +253,17 @@ def test_a_docker_daemon_that_is_gone_is_not_said_to_run(
     assert json.loads(capsys.readouterr().out)["docker_pid"] is None
 
 
+def test_a_docker_daemon_that_the_setup_of_the_host_started_is_named(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    write_json(layout.instance, {"format": FORMAT}, 0o600)
+    monkeypatch.setattr(host_programs, "started_docker", lambda: 4321)
+    commands.down(layout.data, as_json=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["docker_pid"] == 4321
+    assert "that the setup of this host started (pid 4321) continues to run" in err
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_doctor_warns_on_stderr_and_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
