@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.cli import host as command
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.host_limits import LIMITS
 from greenroom.kit import host_limits
-from greenroom.up import host_programs
+from greenroom.up import host_programs, host_setup
 from greenroom.up.host_setup import (
     REQUIREMENTS,
     Host,
@@ -171,3 +172,33 @@ def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest
     assert read_record(file) == Record(limits={"kernel.pid_max": 1})
     delete_record(file)
     assert list(tmp_path.iterdir()) == []
+
+
+WITHOUT_NGINX = replace(READY, is_root=False, installed=PACKAGES - {"nginx-light"})
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Host]:
+    """The host that the command finds: the last of the list. There are no earlier setups."""
+    hosts = [READY]
+    monkeypatch.setattr(host_setup, "read_host", lambda: hosts[-1])
+    monkeypatch.setattr(host_setup, "read_record", Record)
+    return hosts
+
+
+@pytest.mark.usefixtures("found")
+def test_the_command_says_that_a_host_is_ready(capsys: pytest.CaptureFixture[str]):
+    command.setup(dry_run=False, undo=False)
+    assert capsys.readouterr().out == f"{command.READY}\n"
+
+
+def test_a_dry_run_lists_the_steps_without_root(found: list[Host], capsys: pytest.CaptureFixture[str]):
+    found.append(WITHOUT_NGINX)
+    command.setup(dry_run=True, undo=False)
+    assert capsys.readouterr().out.splitlines() == [step.sentence for step in plan(WITHOUT_NGINX)]
+
+
+def test_without_root_the_command_names_its_path_for_sudo(found: list[Host]):
+    found.append(WITHOUT_NGINX)
+    with pytest.raises(SetupError, match=r"`sudo /\S+/greenroom host setup`"):
+        command.setup(dry_run=False, undo=False)
