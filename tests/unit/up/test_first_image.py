@@ -31,9 +31,11 @@ class World:
         self.built = list[str]()
         self.failure = ""
         self.sessions_elsewhere = False
+        self.is_building = False
 
     @asynccontextmanager
     async def building(self) -> AsyncGenerator[Any]:
+        assert not self.is_building, "another process builds, so this one would wait"
         yield self
 
     async def labels(self, image: str) -> dict[str, str] | None:
@@ -70,6 +72,12 @@ async def test_a_missing_image_is_built_once(world: World, tmp_path: Path):
     await provide(tmp_path)
     await provide(tmp_path)
     assert world.built == [IMAGE]
+
+
+async def test_an_existing_image_is_used_while_another_process_builds(world: World, tmp_path: Path):
+    world.images.add(IMAGE)
+    world.is_building = True
+    await provide(tmp_path)
 
 
 async def test_an_image_of_others_is_not_built(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

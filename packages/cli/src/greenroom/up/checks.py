@@ -69,17 +69,19 @@ async def provide_desktop_image(layout: Layout, settings: Settings, progress: Pr
     """Build the image of the first workspace for a new instance, if it is missing and the installed recipes have it.
 
     Raises:
-        SetupError: the image is missing.
+        SetupError: the image is missing, and cannot be built.
     """
     if layout.instance.exists():
         return
     image, runtime, source = desktop_image(), find_runtime(settings.runtime), recipes.installed()
-    if source is not None and source.has(image) and not runtime.sessions_elsewhere:
-        async with runtime.building() as builder:
-            if await builder.labels(image) is None:
-                with progress.step(f"Building the image {image} from Debian packages, once"):
-                    await _build(source.build(image, builder), image)
-    await runtime.check(image)
+    try:
+        await runtime.check(image)
+    except SetupError:
+        if source is None or runtime.sessions_elsewhere or not source.has(image):
+            raise
+        with progress.step(f"Building the image {image} from Debian packages, once"):
+            async with runtime.building() as builder:
+                await _build(source.build(image, builder), image)
 
 
 async def _build(progress_percent: AsyncIterator[int], image: str) -> None:
