@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.agent.capacity import HostLimits
-from greenroom.kit.host_limits import raise_limits, read
+from greenroom.kit.host_limits import raise_limits, read, restore_limits
 from greenroom.runtimes.docker.usage import containers_here
 
 UNTOUCHED = {"fs.inotify.max_user_instances": 128}
@@ -85,6 +85,18 @@ def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path
     raise_limits(proc, kept)
     assert kept.read_text().splitlines()[1:] == ["-fs.inotify.max_user_instances = 5000", "-kernel.pid_max = 201000"]
     assert raise_limits(proc, kept) == []
+
+
+def test_restored_limits_leave_the_settings_of_others(proc: Path, tmp_path: Path):
+    kept = tmp_path / "60-greenroom.conf"
+    kept.write_text("-kernel.pty.max = 4096\n")
+    before = read(proc)
+    raised = {change.name: change.before for change in raise_limits(proc, kept)}
+    restore_limits(raised | {"net.netfilter.nf_conntrack_max": 7}, proc, kept)
+    assert read(proc) == before
+    assert kept.read_text().splitlines()[1:] == ["-kernel.pty.max = 4096"]
+    restore_limits({"kernel.pty.max": 4096}, proc, kept)
+    assert not kept.exists()
 
 
 def test_where_they_may_not_be_set_it_says_so_and_keeps_nothing(proc: Path, tmp_path: Path):

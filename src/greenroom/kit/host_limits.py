@@ -37,7 +37,7 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name, without limits that are unreadable or
     unlimited.
     """
-    values = {limit.name: _number(proc / "sys" / limit.name.replace(".", "/")) for limit in LIMITS if limit.sysctl}
+    values = {limit.name: _number(_file(proc, limit.name)) for limit in LIMITS if limit.sysctl}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
     values["addresses of the sessions' network"] = min(_addresses(proc / "net/route"), default=None)
@@ -134,22 +134,47 @@ def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Lim
     return changes
 
 
+def restore_limits(before: Mapping[str, int], proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> None:
+    """Restore earlier values, and remove them from `sysctl_file`. A setting that the kernel no longer has is left out.
+
+    Raises:
+        OSError: a setting or the file could not be written.
+    """
+    now = read(proc)
+    for name, value in before.items():
+        if now.get(name, value) != value:
+            _file(proc, name).write_text(f"{value}\n")
+    if others := {name: value for name, value in _stored(sysctl_file).items() if name not in before}:
+        _write(sysctl_file, others)
+    else:
+        sysctl_file.unlink(missing_ok=True)
+
+
+def _file(proc: Path, name: str) -> Path:
+    return proc / "sys" / name.replace(".", "/")
+
+
 def _raise(proc: Path, name: str, before: int, target: int) -> LimitChange:
     try:
-        (proc / "sys" / name.replace(".", "/")).write_text(f"{target}\n")
+        _file(proc, name).write_text(f"{target}\n")
     except OSError as error:
         return LimitChange(name, before, target, error.strerror or str(error))
     return LimitChange(name, before, target)
 
 
 def _store(file: Path, raised: Mapping[str, int]) -> None:
-    """Add the raised settings to those in the file. With `-`, a setting whose kernel module is not loaded at the start
-    of the host is no error.
-    """
+    """Add the raised settings to those in the file."""
+    _write(file, _stored(file) | {name: str(value) for name, value in raised.items()})
+
+
+def _stored(file: Path) -> dict[str, str]:
     lines = file.read_text().splitlines() if file.exists() else []
-    stored = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
-    settings = {name.strip(): value.strip() for name, _, value in stored}
-    settings |= {name: str(value) for name, value in raised.items()}
+    settings = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
+    return {name.strip(): value.strip() for name, _, value in settings}
+
+
+def _write(file: Path, settings: Mapping[str, str]) -> None:
+    """With `-`, a setting whose kernel module is not loaded at the start of the host is no error."""
     file.parent.mkdir(parents=True, exist_ok=True)
     header = (
         "# Written by `greenroom setup limits`: limits for the sessions of this host (docs/reference/host-limits.md)."
