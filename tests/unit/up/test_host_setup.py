@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -64,9 +65,7 @@ def test_exactly_the_missing_packages_are_installed_and_then_none(missing: set[s
     assert plan(after) == []
 
 
-@pytest.mark.parametrize(
-    "needed", [needed for needed in REQUIREMENTS if needed.program], ids=lambda needed: needed.package
-)
+@pytest.mark.parametrize("needed", REQUIREMENTS, ids=lambda needed: needed.package)
 def test_a_program_from_another_source_is_kept(needed: Requirement):
     host = replace(READY, installed=PACKAGES - {needed.package}, programs=frozenset({needed.program}))
     assert plan(host) == []
@@ -93,6 +92,10 @@ def test_an_unreachable_remote_daemon_is_an_error():
 def test_an_interrupted_installation_of_packages_is_completed_first():
     steps = plan(replace(READY, is_interrupted=True, docker="stopped", installed=PACKAGES - {"squid-openssl"}))
     assert [step.action for step in steps] == ["repair", "install", "disable", "start-docker"]
+
+
+def test_an_interrupted_installation_of_other_packages_is_not_completed():
+    assert plan(replace(READY, is_interrupted=True)) == []
 
 
 def test_a_limit_is_raised_with_both_values():
@@ -167,11 +170,79 @@ def test_the_state_of_a_remote_daemon(monkeypatch: pytest.MonkeyPatch, responds:
 
 def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "folder/setup.json"
+    monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
     monkeypatch.setattr(host_limits, "raise_limits", lambda: [host_limits.LimitChange("kernel.pid_max", 1, 2)])
     Setup(lambda _: None, Record(), file).apply([Step("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(file) == Record(limits={"kernel.pid_max": 1})
     delete_record(file)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_that_could_not_be_raised_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = list[str]()
+    change = host_limits.LimitChange("kernel.pid_max", 1, 2, "Read-only file system")
+    monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
+    monkeypatch.setattr(host_limits, "raise_limits", lambda: [change])
+    Setup(said.append, Record(), tmp_path / "setup.json").apply([Step("raise", ("kernel.pid_max",), "it is low")])
+    assert read_record(tmp_path / "setup.json") == Record()
+    assert said[-1] == change.sentence
+
+
+def test_a_limit_is_recorded_although_its_file_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
+    monkeypatch.setattr(host_limits, "raise_limits", fail)
+    with pytest.raises(PermissionError):
+        Setup(lambda _: None, Record(), tmp_path / "setup.json").apply(
+            [Step("raise", ("kernel.pid_max",), "it is low")]
+        )
+    assert read_record(tmp_path / "setup.json") == Record(limits={"kernel.pid_max": 1})
+
+
+SIMULATED = """\
+Inst libpcre3 [1] (2 Debian:12 [amd64])
+Inst nginx-common (1.22 Debian:12 [all])
+Inst nginx-light (1.22 Debian:12 [all])
+Conf nginx-light (1.22 Debian:12 [all])
+"""
+
+
+def test_the_new_packages_are_recorded_before_their_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "setup.json"
+
+    def apt(*command: str) -> str:
+        if "--simulate" in command:
+            return SIMULATED
+        if "install" in command:
+            raise SetupError("The disk is full.")
+        return ""
+
+    monkeypatch.setattr(host_setup, "run", apt)
+    monkeypatch.setattr(host_setup, "POLICY", tmp_path / "policy")
+    with pytest.raises(SetupError, match="disk is full"):
+        Setup(lambda _: None, Record(packages=("ss",)), file).apply([Step("install", ("nginx-light",), "the gateway")])
+    assert read_record(file).packages == ("nginx-common", "nginx-light", "ss")
+    assert not (tmp_path / "policy").exists(), "services can start again"
+
+
+def test_other_users_cannot_change_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "folder/setup.json"
+    monkeypatch.setattr(host_setup, "start_docker", lambda: None)
+    before = os.umask(0)
+    try:
+        Setup(lambda _: None, Record(), file).apply([Step("start-docker", (), "it is stopped")])
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (file.parent, file)] == [0o755, 0o644]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"packages": 1}'])
+def test_a_damaged_record_is_named(tmp_path: Path, text: str):
+    (tmp_path / "setup.json").write_text(text)
+    with pytest.raises(SetupError, match=r"setup\.json"):
+        read_record(tmp_path / "setup.json")
 
 
 WITHOUT_NGINX = replace(READY, is_root=False, installed=PACKAGES - {"nginx-light"})
@@ -202,3 +273,10 @@ def test_without_root_the_command_names_its_path_for_sudo(found: list[Host]):
     found.append(WITHOUT_NGINX)
     with pytest.raises(SetupError, match=r"`sudo /\S+/greenroom host setup`"):
         command.setup(dry_run=False, undo=False)
+
+
+def test_without_root_the_command_for_sudo_has_the_option_undo(found: list[Host], monkeypatch: pytest.MonkeyPatch):
+    found.append(replace(READY, is_root=False))
+    monkeypatch.setattr(host_setup, "read_record", lambda: Record(packages=("nginx-light",)))
+    with pytest.raises(SetupError, match=r"host setup --undo`"):
+        command.setup(dry_run=False, undo=True)

@@ -43,8 +43,8 @@ AUTHORITY_NAME: Final = "Greenroom web filter of one session"
 CERTIFICATE_DAYS: Final = 30
 RENEWED_AFTER_S: Final = 15 * 86_400
 SQUID_WITHOUT_TLS: Final = (
-    "The session has secrets, but the squid of this host does not support TLS; run `sudo greenroom host setup`,"
-    " which installs squid-openssl instead."
+    "The session has secrets, but the squid of this host does not support TLS: install the package squid-openssl"
+    " instead."
 )
 
 

@@ -47,7 +47,8 @@ def setup(
         if not found.is_root:
             raise SetupError(
                 "The setup of a host requires root; run"
-                f" `sudo {Path(sys.executable).with_name('greenroom')} host setup`, or list its steps with --dry-run."
+                f" `sudo {Path(sys.executable).with_name('greenroom')} host setup{' --undo' if undo else ''}`, or list"
+                " its steps with --dry-run."
             )
         host_setup.Setup(typer.echo, record).apply(steps)
     if undo and not dry_run and found.is_root:

@@ -8,11 +8,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 from greenroom.core.errors import SetupError
+from greenroom.kit.processes import processes
 
 DOCKERD_LOG: Final = Path("/var/log/greenroom-dockerd.log")
 DOCKERD_PID: Final = Path("/run/greenroom-dockerd.pid")
@@ -20,7 +21,7 @@ DOCKERD_PID: Final = Path("/run/greenroom-dockerd.pid")
 SYSTEMD: Final = Path("/run/systemd/system")
 """The folder that exists if systemd runs."""
 _SOCKET: Final = "/var/run/docker.sock"
-_STARTS_S: Final = 60.0
+_WAIT_S: Final = 60.0
 
 DockerState = Literal["running", "stopped", "remote", "unreachable"]
 """The state of the Docker daemon. `remote` and `unreachable`: DOCKER_HOST names another one."""
@@ -36,27 +37,35 @@ def has_program(name: str) -> bool:
     return shutil.which(name, path=search_path()) is not None
 
 
-def run(*command: str) -> None:
-    """Run a command.
+def run(*command: str) -> str:
+    """Run a command and return its output.
 
     Raises:
         SetupError: it failed, with the end of its output.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    done = _completed(command)
     if done.returncode:
         end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
         raise SetupError(
             f"`{' '.join(command)}` failed with exit code {done.returncode}. Repair the cause and run"
             f" `greenroom host setup` again:\n{end}"
         )
+    return done.stdout
 
 
 def output(*command: str) -> str | None:
     """Return the output of a command; None if it is missing or fails."""
     if not has_program(command[0]):
         return None
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    done = _completed(command)
     return done.stdout if done.returncode == 0 else None
+
+
+def _completed(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    # A question of the program must not wait for an answer, because its output is not displayed.
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=_environment()
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -100,10 +109,10 @@ def start_docker() -> None:
                 env=_environment(),
             )
         DOCKERD_PID.write_text(f"{started.pid}\n")
-    until = time.monotonic() + _STARTS_S
+    until = time.monotonic() + _WAIT_S
     while output("docker", "version") is None:
         if time.monotonic() > until:
-            raise SetupError(f"The Docker daemon did not respond within {_STARTS_S:.0f} s; read {log_of_docker}.")
+            raise SetupError(f"The Docker daemon did not respond within {_WAIT_S:.0f} s; read {log_of_docker}.")
         time.sleep(0.5)
 
 
@@ -111,20 +120,29 @@ def started_docker() -> int | None:
     """Return the pid of the daemon that `start_docker` started without systemd; None if it does not run."""
     try:
         pid = int(DOCKERD_PID.read_text())
-        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd" else None
-    except (FileNotFoundError, ProcessLookupError, ValueError):  # there was none, or it has ended
+    except (FileNotFoundError, ValueError):
         return None
+    is_running = any(seen.pid == pid and seen.name == "dockerd" and not seen.is_zombie for seen in processes())
+    return pid if is_running else None
 
 
 def stop_docker() -> None:
-    """Stop the daemon, which runs no containers, wait for its end, and delete the log that `start_docker` wrote."""
+    """Stop the daemon, which runs no containers, wait for its end, and delete the log that `start_docker` wrote.
+
+    Raises:
+        SetupError: it does not end.
+    """
     if SYSTEMD.is_dir():
         run("systemctl", "stop", "docker.service", "docker.socket")
         return
     if (pid := started_docker()) is not None:
         os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + _STARTS_S
-        while started_docker() == pid and time.monotonic() < until:
+        until = time.monotonic() + _WAIT_S
+        while started_docker() == pid:
+            if time.monotonic() > until:
+                raise SetupError(
+                    f"The Docker daemon (pid {pid}) did not end within {_WAIT_S:.0f} s; read {DOCKERD_LOG}."
+                )
             time.sleep(0.2)
     DOCKERD_PID.unlink(missing_ok=True)
     DOCKERD_LOG.unlink(missing_ok=True)

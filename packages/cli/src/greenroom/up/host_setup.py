@@ -30,6 +30,7 @@ from greenroom.up.host_programs import (
     start_docker,
     stop_docker,
 )
+from greenroom.up.layout import read_json, write_json
 
 SUPPORTED: Final[Mapping[str, Sequence[str]]] = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 """ID of a distribution (os-release) → its supported releases."""
@@ -43,11 +44,12 @@ NO_SERVICES: Final = "#!/bin/sh\n# Written by `greenroom host setup`.\nexit 101\
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """A Debian package and its use. It is not installed if the host has `program` from another source. `service` is
-    the service of the package that must not run: Greenroom starts its own process of the program."""
+    the service of the package that must not run: Greenroom starts its own process of the program.
+    """
 
     package: str
     use: str
-    program: str = ""
+    program: str
     service: str = ""
 
 
@@ -55,10 +57,9 @@ REQUIREMENTS: Final = (
     Requirement("docker.io", "Docker runs the sessions", "dockerd"),
     Requirement("docker-cli", "the command docker controls the Docker daemon", "docker"),
     Requirement("nginx-light", "nginx is the gateway", "nginx", "nginx"),
-    Requirement("squid-openssl", "Squid filters the web access of sessions", "", "squid"),
+    Requirement("squid-openssl", "Squid filters the web access of sessions", "squid", "squid"),
     Requirement("iptables", "the firewall separates sessions", "iptables"),
-    Requirement("iproute2", "the network of the sessions is configured with ip", "ip"),
-    Requirement("procps", "kernel limits are set with sysctl", "sysctl"),
+    Requirement("iproute2", "ss closes the connections of revoked viewers", "ss"),
     Requirement("util-linux", "setpriv runs services without root", "setpriv"),
     Requirement("mmdebstrap", "the desktop image is built from Debian packages", "mmdebstrap"),
 )
@@ -141,7 +142,7 @@ def plan(host: Host) -> list[Step]:
     if missing and not host.has_apt:
         raise SetupError(f"Install {', '.join(names)}: packages are installed automatically only on Debian and Ubuntu.")
     steps = list[Step]()
-    if host.is_interrupted:
+    if missing and host.is_interrupted:
         steps.append(Step("repair", (), "dpkg reports packages that are not configured"))
     steps += [Step("install", (needed.package,), needed.use) for needed in missing]
     steps += [
@@ -159,7 +160,7 @@ def plan(host: Host) -> list[Step]:
 
 
 def _is_missing(needed: Requirement, host: Host) -> bool:
-    if needed.package in host.installed or (needed.program and needed.program in host.programs):
+    if needed.package in host.installed or needed.program in host.programs:
         return False
     if needed.package == "docker.io":
         return host.docker != "remote"
@@ -221,8 +222,17 @@ def read_host() -> Host:
 
 
 def read_record(file: Path = RECORD) -> Record:
-    """Return the record of earlier setups; an empty one if there is none."""
-    return msgspec.json.decode(file.read_bytes(), type=Record) if file.exists() else Record()
+    """Return the record of earlier setups; an empty one if there is none.
+
+    Raises:
+        SetupError: the record cannot be read.
+    """
+    try:
+        return msgspec.convert(read_json(file), Record)
+    except msgspec.ValidationError as error:
+        raise SetupError(
+            f"{file} is no record of a setup ({error}); restore it from a backup, or delete it."
+        ) from error
 
 
 def delete_record(file: Path = RECORD) -> None:
@@ -246,7 +256,7 @@ class Setup:
         Raises:
             SetupError: a step failed, with the end of its output.
         """
-        actions: Mapping[Action, Callable[[list[str]], None]] = {
+        actions: Mapping[Action, Callable[[list[str]], object]] = {
             "repair": lambda _: self._repair(),
             "install": self._install,
             "disable": lambda services: run("systemctl", "--quiet", "disable", "--now", *services),
@@ -254,7 +264,7 @@ class Setup:
             "raise": lambda _: self._raise_limits(),
             "stop-docker": lambda _: stop_docker(),
             "purge": lambda packages: _apt("purge", *packages),
-            "restore": lambda _: self._restore_limits(),
+            "restore": lambda _: host_limits.restore_limits(self.record.limits),
         }
         for _, group in groupby(steps, key=lambda step: step.action):
             same = list(group)
@@ -267,38 +277,40 @@ class Setup:
             run("dpkg", "--configure", "-a")
 
     def _install(self, packages: Sequence[str]) -> None:
-        before = _installed()
-        try:
-            _apt("update")
-            with _no_services():
-                _apt("install", *packages)
-                if "docker.io" in packages and not has_program("docker"):
-                    _apt("install", "docker-cli")
-        finally:
-            added = sorted(_installed() - before)
-            self._keep(msgspec.structs.replace(self.record, packages=(*self.record.packages, *added)))
+        _apt("update")
+        with _no_services():
+            self._add(packages)
+            if "docker.io" in packages and not has_program("docker"):
+                self._add(("docker-cli",))
+
+    def _add(self, packages: Sequence[str]) -> None:
+        # apt lists a package that is installed already with its version in brackets, and must not remove another one.
+        listed = [line.split() for line in _apt("install", "--simulate", "--no-remove", *packages).splitlines()]
+        new = {words[1] for words in listed if words[0] == "Inst" and not words[2].startswith("[")}
+        self._keep(msgspec.structs.replace(self.record, packages=tuple(sorted({*self.record.packages, *new}))))
+        _apt("install", "--no-remove", *packages)
 
     def _start_docker(self) -> None:
         self._keep(msgspec.structs.replace(self.record, docker_started=True))
         start_docker()
 
     def _raise_limits(self) -> None:
+        earlier, found = self.record.limits, host_limits.read()
+        # Before the change: the file of the settings may be read-only.
+        self._keep_limits({name: found[name] for name in to_raise(found)} | earlier)
         raised = host_limits.raise_limits()
-        if done := {one.name: one.before for one in raised if not one.problem}:
-            self._keep(msgspec.structs.replace(self.record, limits=done | self.record.limits))
+        self._keep_limits({one.name: one.before for one in raised if not one.problem} | earlier)
         for one in raised:
             if one.problem:
                 self.say(one.sentence)
 
-    def _restore_limits(self) -> None:
-        for name, before in self.record.limits.items():
-            run("sysctl", "--quiet", "--write", f"{name}={before}")
-        host_limits.SYSCTL_FILE.unlink(missing_ok=True)
+    def _keep_limits(self, limits: dict[str, int]) -> None:
+        self._keep(msgspec.structs.replace(self.record, limits=limits))
 
     def _keep(self, record: Record) -> None:
         self.record = record
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+        self.file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_json(self.file, msgspec.to_builtins(record), 0o644)
 
 
 @contextmanager
@@ -312,15 +324,19 @@ def _no_services() -> Generator[None]:
     try:
         yield
     finally:
-        POLICY.unlink()
+        POLICY.unlink(missing_ok=True)
 
 
 def _installed() -> frozenset[str]:
     """Return the names of the installed Debian packages."""
-    lines = (output("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n") or "").splitlines()
-    return frozenset(line.split()[1] for line in lines if line.startswith("ii"))
+    lines = run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n").splitlines()
+    return frozenset(name for status, name in map(str.split, lines) if status == "installed")
 
 
-def _apt(action: str, *packages: str) -> None:
-    options = ("-o", "DPkg::Lock::Timeout=60", "--quiet=2", "--yes", "--no-install-recommends")
-    run("apt-get", *options, action, *packages)
+def _apt(action: str, *arguments: str) -> str:
+    """Run apt-get without questions: changed configuration files stay. Return its output."""
+    options = ("DPkg::Lock::Timeout=60", "Dpkg::Options::=--force-confdef", "Dpkg::Options::=--force-confold")
+    return run(
+        *("apt-get", "--quiet=2", "--yes", "--no-install-recommends", *(f"--option={option}" for option in options)),
+        *(action, *arguments),
+    )
