@@ -53,8 +53,10 @@ def is_nullable(schema: Schema) -> bool:
 # The fields of requests ---------------------------------------------------------------------------------------------
 
 
-def operations(api: Schema) -> Iterator[tuple[str, list[Schema]]]:
-    """Yield each operation with its fields: those of its JSON body, or of GET and DELETE the query parameters."""
+def operations(api: Schema) -> Iterator[tuple[str, str, list[Schema]]]:
+    """Yield each operation with the first sentence of its description and its fields: those of its JSON body, or of GET
+    and DELETE the query parameters.
+    """
     schemas: Schema = api["components"]["schemas"]
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
@@ -67,7 +69,8 @@ def operations(api: Schema) -> Iterator[tuple[str, list[Schema]]]:
                 body = resolved(content.get("application/json", {}).get("schema", {}), schemas)
                 found, required = body.get("properties", {}), set(body.get("required", ()))
             fields = [field(name, schema, schemas, name in required) for name, schema in found.items()]
-            yield f"{method.upper()} {path.removeprefix(PREFIX)}", fields
+            text = re.split(r"(?<=\.)\s", operation["description"])[0]
+            yield f"{method.upper()} {path.removeprefix(PREFIX)}", text, fields
 
 
 def field(name: str, schema: Schema, schemas: Schema, is_required: bool) -> Schema:
@@ -85,11 +88,12 @@ def field(name: str, schema: Schema, schemas: Schema, is_required: bool) -> Sche
 
 
 def fields_file(api: Schema) -> str:
-    """Return the text of the file of fields: one line for each field."""
+    """Return the text of the file of operations: one line for each field."""
     parts: list[str] = []
-    for name, fields in sorted(operations(api)):
+    for name, text, fields in sorted(operations(api), key=lambda found: found[0]):
         lines = ",\n".join(f"  {json.dumps(one, ensure_ascii=False)}" for one in fields)
-        parts.append(f"{json.dumps(name)}: [" + (f"\n{lines}\n]" if lines else "]"))
+        head = f'{json.dumps(name)}: {{"text": {json.dumps(text, ensure_ascii=False)}, "fields": ['
+        parts.append(head + (f"\n{lines}\n]}}" if lines else "]}"))
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 

@@ -15,15 +15,17 @@ API: dict[str, Any] = {
     "paths": {
         "/api/v1/zones": {
             "get": {
+                "description": "List zones. They are sorted.",
                 "parameters": [
                     {"in": "query", "name": "limit", "schema": {"type": "integer"}, "required": False},
                     {"in": "query", "name": "open", "schema": {"type": "boolean"}, "required": False},
-                ]
+                ],
             },
             "post": {
+                "description": "Create a zone.",
                 "requestBody": {
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ZoneCreate"}}}
-                }
+                },
             },
         }
     },
@@ -53,17 +55,18 @@ def generator() -> dict[str, Any]:
 
 def test_a_body_has_its_fields_and_a_list_its_filters(generator: dict[str, Any]):
     setting = generator["SETTINGS"]["idle_disconnect"].description
-    assert dict(generator["operations"](API)) == {
-        "GET /zones": [{"name": "open", "type": "boolean"}],
-        "POST /zones": [
-            {"name": "zone_name", "description": "the name", "is_required": True},
-            {"name": "owner", "is_nullable": True, "type": "uuid"},
-            {"name": "words", "holds": "list"},
-            {"name": "tags", "holds": "object", "type": "number"},
-            {"name": "state", "choices": ["on", "off"]},
-            {"name": "idle_disconnect", "description": setting, "type": "integer"},
-        ],
-    }
+    fields = [
+        {"name": "zone_name", "description": "the name", "is_required": True},
+        {"name": "owner", "is_nullable": True, "type": "uuid"},
+        {"name": "words", "holds": "list"},
+        {"name": "tags", "holds": "object", "type": "number"},
+        {"name": "state", "choices": ["on", "off"]},
+        {"name": "idle_disconnect", "description": setting, "type": "integer"},
+    ]
+    assert list(generator["operations"](API)) == [
+        ("GET /zones", "List zones.", [{"name": "open", "type": "boolean"}]),
+        ("POST /zones", "Create a zone.", fields),
+    ]
 
 
 def test_a_record_has_the_types_of_its_schema(generator: dict[str, Any]):

@@ -75,13 +75,13 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         "agents join-token --zone eu --uses 3",
         "POST",
         "/join-tokens",
-        {"zone_id": ZONE, "role": "agent", "uses": 3, "hours": 1},
+        {"zone_id": ZONE, "uses": 3},
     ),
     (
         "agents join-token --zone eu --agent host-1",
         "POST",
         "/join-tokens",
-        {"zone_id": ZONE, "role": "agent", "uses": 1, "hours": 1, "agent_id": AGENT},
+        {"zone_id": ZONE, "agent_id": AGENT},
     ),
     (
         "launches list --outcome failed --user ann",

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from greenroom.api.openapi import document
 from greenroom.cli import fleet
 from greenroom.cli.main import app
-from greenroom.cli.noun import FIELDS, Noun
+from greenroom.cli.noun import API as OPERATIONS
+from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import options_of
 from greenroom.cli.output import Printer
@@ -53,7 +54,7 @@ def test_requests_of_agents_have_fields_of_the_api():
 @pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
 def test_actions_are_operations_of_the_api(noun: Noun):
     for action in noun.actions:
-        fields = FIELDS[noun.operation(action.method, action.path)]
+        fields = OPERATIONS[noun.operation(action.method, action.path)].fields
         assert set(action.body or ()) <= {field.name for field in fields}, action.verb
 
 
@@ -66,12 +67,12 @@ def test_verbs_are_those_of_the_api(noun: Noun, greenroom: Greenroom):
     assert shown & set(offered) == {verb for verb, is_offered in offered.items() if is_offered} - own
 
 
-@pytest.mark.parametrize("operation", [name for name in FIELDS if name.startswith(("POST", "PATCH"))])
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name.startswith(("POST", "PATCH"))])
 def test_every_field_of_a_body_has_an_option(operation: str):
     content = PATHS[f"/api/v1{operation.partition(' ')[2]}"][operation.partition(" ")[0].lower()].get("requestBody", {})
     reference = content.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     schema = API["components"]["schemas"].get(reference.rpartition("/")[2], {})
-    assert {option.field for option in options_of(FIELDS[operation])} == set(schema.get("properties", ()))
+    assert {option.field for option in options_of(OPERATIONS[operation].fields)} == set(schema.get("properties", ()))
 
 
 @pytest.mark.parametrize(("option", "default"), [("--port", "8443"), ("--managers", "1"), ("--zones", "default")])

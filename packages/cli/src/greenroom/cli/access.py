@@ -16,15 +16,6 @@ from greenroom.core.installation import INSTALLATION_SETTINGS
 
 Login = Annotated[str | None, typer.Option("--login", help="Id of one log-in; without it, all log-ins end.")]
 
-_OF_USER: Final = columns(Column("Setting", "name"), "value unit default excludes_staging trace")
-_LOGINS: Final = columns("login_id client_ip user_agent", Column("Since", "created"), "last_used expires")
-
-
-@verb("users")
-def logins(call: Call) -> None:
-    """Show the log-ins of a user at the console."""
-    call.output.rows(call.client.get(f"{call.path}/logins"), _LOGINS, "The user is not logged in.")
-
 
 @verb("users")
 def logout(call: Call, *, login: Login = None) -> None:
@@ -32,12 +23,6 @@ def logout(call: Call, *, login: Login = None) -> None:
     path = f"{call.path}/logins"
     call.client.delete(f"{path}/{login}" if login else path)
     call.output.done(f"The user {call.target} is logged out.", {"logged_out": True})
-
-
-@verb("users")
-def settings(call: Call) -> None:
-    """Show the effective group settings of a user, with the origin of each value."""
-    call.output.rows(call.client.get(f"{call.path}/settings"), _OF_USER, "There are no settings.")
 
 
 _MEMBERS: Final = {
@@ -67,15 +52,10 @@ for (_word, _part), _text in _MEMBERS.items():
     _add(_word, _part, _text)
 
 
-@verb("filter-policies")
-def explain(
-    call: Call,
-    *,
-    host: Annotated[str, typer.Option(metavar="HOST", help="A host name or IP address.")],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the host.")] = 443,
-) -> None:
+@verb("filter-policies", options=fields_of("GET /filter-policies/{filter_policy_id}/decision"))
+def explain(call: Call) -> None:
     """Show whether a policy allows a host, and the reason. No connection is opened."""
-    response = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
+    response = call.client.get(f"{call.path}/decision", call.body())
     call.output.done(f"{response['action']}: {response['reason']}", response)
 
 

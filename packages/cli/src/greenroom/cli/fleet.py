@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import typer
-
-from greenroom.cli.client import ApiError, Row
+from greenroom.cli.client import ApiError
 from greenroom.cli.output import Column, absolute, columns
-from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, Limit, fields_of, verb
-
-Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone of the new hosts, by name or id.")]
-Uses = Annotated[int, typer.Option(min=1, help="Number of hosts that may join with the token.")]
-Role = Annotated[Literal["agent", "gateway"], typer.Option(help="Role of the new hosts.")]
-Hours = Annotated[
-    int,
-    typer.Option(
-        parser=duration("h", whole=True), metavar="DURATION", help="Validity of the token, in hours; at most 24."
-    ),
-]
-Again = Annotated[
-    str | None, typer.Option("--agent", metavar="AGENT", help="An existing Agent; only this Agent may join again.")
-]
-Enable = Annotated[
-    bool, typer.Option("--enable", help="Enable new Agents immediately; otherwise an administrator must enable them.")
-]
 
 
 @verb("agents")
@@ -58,31 +39,18 @@ def revoke(call: Call) -> None:
     call.output.done(f"The credential of {call.target} is revoked.", {"revoked": True})
 
 
-@verb("agents", of_one=False)
-def join_token(
-    call: Call,
-    *,
-    zone: Zone,
-    role: Role = "agent",
-    uses: Uses = 1,
-    hours: Hours = 1,
-    agent: Again = None,
-    enable: Enable = False,
-) -> None:
+@verb("agents", options=fields_of("POST /join-tokens"), of_one=False)
+def join_token(call: Call) -> None:
     """Create a join token for new hosts of a zone, and print the join command. The token is shown only once.
 
     `join-tokens list` shows the use of tokens; `join-tokens delete` revokes a token.
     """
-    body: Row = {"zone_id": call.id_of("zones", zone), "role": role, "uses": uses, "hours": hours}
-    if agent is not None:
-        body["agent_id"] = call.id_of("agents", agent)
-    if enable:
-        body["enable_agent"] = True
+    body = call.body()
     token = call.client.post("/join-tokens", body)
     if call.output.print_if_json(token):
         return
-    times = "once" if uses == 1 else f"{uses} times"
-    call.output.err.print(f"Run this command as root on the new host, {times}, within {hours} h:")
+    times = "once" if token["uses"] == 1 else f"{token['uses']} times"
+    call.output.err.print(f"Run this command as root on the new host, {times}, within {body.get('hours', 1)} h:")
     call.output.out.file.write(token["join_command"] + "\n")
 
 

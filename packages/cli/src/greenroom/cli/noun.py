@@ -28,29 +28,38 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     is_nullable: bool = False
 
 
-FIELDS: Final[Mapping[str, tuple[Field, ...]]] = msgspec.json.decode(
-    Path(__file__).with_name("api.json").read_bytes(), type=dict[str, tuple[Field, ...]]
+class Operation(msgspec.Struct, frozen=True):
+    """An operation of the api: the first sentence about it, and the fields of its request."""
+
+    text: str
+    fields: tuple[Field, ...]
+
+
+API: Final[Mapping[str, Operation]] = msgspec.json.decode(
+    Path(__file__).with_name("api.json").read_bytes(), type=dict[str, Operation]
 )
-"""Operation of the api, such as `PATCH /zones/{zone_id}` → the fields of its request; script/generate_from_api.py
-writes the file.
+"""Name of an operation, such as `PATCH /zones/{zone_id}` → the operation; script/generate_from_api.py writes the file.
 """
 _KEYS: Final = {
-    found[1]: found[2] for operation in FIELDS if (found := re.fullmatch(r"GET (/[\w-]+)/\{(\w+)\}", operation))
+    found[1]: found[2] for operation in API if (found := re.fullmatch(r"GET (/[\w-]+)/\{(\w+)\}", operation))
 }
 """Path of a list → the name of the ids of its objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestVerb:
-    """A verb that sends one request about an object and displays the answer. `path` is below that of the object. `body`
-    has fixed values; without it the body consists of the fields that the caller passes.
+    """A verb that sends one request about an object and displays the answer; a list has `columns`. `path` is below that
+    of the object. `body` has fixed values; without it the body consists of the fields that the caller passes. Without
+    `help`, the help is that of the operation.
     """
 
     verb: str
-    help: str
+    help: str = ""
     body: Row | None = None
     method: str = "PATCH"
     path: str = ""
+    columns: tuple[Column, ...] = ()
+    empty_text: str = "The list is empty."
 
 
 @dataclass(frozen=True, slots=True)

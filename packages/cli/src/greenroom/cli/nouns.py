@@ -66,11 +66,7 @@ _ALL: Final = (
         without=frozenset({"update"}),
         actions=(
             RequestVerb("enable", "Enable a Manager.", {"enabled": True}),
-            RequestVerb(
-                "disable",
-                "Take a Manager out of service without stopping it; refused for the last enabled Manager of a zone.",
-                {"enabled": False},
-            ),
+            RequestVerb("disable", "Take a Manager out of service without stopping it.", {"enabled": False}),
         ),
         columns=columns("instance_id enabled first_reported last_reported zone_name", _STATUS, "is_primary"),
     ),
@@ -81,17 +77,9 @@ _ALL: Final = (
         called="hostname",
         found_by_server=True,
         actions=(
-            RequestVerb(
-                "enable",
-                "Enable a new, disabled or draining Agent for new sessions.",
-                {"enabled": True, "draining": False},
-            ),
+            RequestVerb("enable", "Start new sessions on an Agent.", {"enabled": True, "draining": False}),
             RequestVerb("disable", "Start no new sessions on an Agent.", {"enabled": False}),
-            RequestVerb(
-                "drain",
-                "Start no new sessions on an Agent, and move its staged sessions; sessions of users continue.",
-                {"draining": True},
-            ),
+            RequestVerb("drain", "Start no new sessions on an Agent, and move its staged ones.", {"draining": True}),
         ),
         columns=columns(
             "hostname",
@@ -127,14 +115,8 @@ _ALL: Final = (
         found_by_server=True,
         actions=(
             RequestVerb("enable", "Order and release machines automatically.", {"enabled": True}),
-            RequestVerb(
-                "disable",
-                "Order no more machines; release each machine when its last session has ended.",
-                {"enabled": False},
-            ),
-            RequestVerb(
-                "approve", "Enable the Agents of all machines that the pool orders from now on.", {"approved": True}
-            ),
+            RequestVerb("disable", "Order no more machines; release machines without sessions.", {"enabled": False}),
+            RequestVerb("approve", "Enable the Agents of all machines that it orders from now on.", {"approved": True}),
         ),
         columns=columns(
             "name zone_name enabled provider joined coming draining max_machines last_error",
@@ -151,14 +133,7 @@ _ALL: Final = (
         "workspace",
         name="friendly_name",
         called="friendly name",
-        actions=(
-            RequestVerb(
-                "refresh",
-                "Pull the image again on all Agents. Staged sessions of an older image are replaced.",
-                method="POST",
-                path="/refresh",
-            ),
-        ),
+        actions=(RequestVerb("refresh", method="POST", path="/refresh"),),
         columns=columns(
             "friendly_name enabled",
             Column("Container image", "name"),
@@ -185,16 +160,9 @@ _ALL: Final = (
         list_path="/staging-configs",
         without=frozenset({"zone_id", "image_id"}),
         actions=(
-            RequestVerb(
-                "pause", "Pause a config: assign none of its sessions, and stage no more sessions.", {"paused": True}
-            ),
+            RequestVerb("pause", "Pause a config: assign and stage no more of its sessions.", {"paused": True}),
             RequestVerb("resume", "Resume a config: fill its pool again.", {"paused": False}),
-            RequestVerb(
-                "recycle",
-                "Replace all staged sessions of a config, and retry immediately after failed starts.",
-                method="POST",
-                path="/recycle",
-            ),
+            RequestVerb("recycle", method="POST", path="/recycle"),
         ),
         columns=columns(
             "staging_config_id",
@@ -251,19 +219,21 @@ _ALL: Final = (
             RequestVerb("disable", "Disable a user, and end their log-ins, streams and API keys.", {"disabled": True}),
             RequestVerb("lock", "Lock a user, and end their log-ins and streams.", {"locked": True}),
             RequestVerb("unlock", "Unlock a user.", {"locked": False}),
+            RequestVerb("attributes", method="GET", path="/attributes"),
+            RequestVerb("set-attributes", path="/attributes"),
+            RequestVerb("ssh-key", method="POST", path="/ssh-key"),
             RequestVerb(
-                "attributes", "Show the preferences and the public SSH key of a user.", method="GET", path="/attributes"
+                "logins",
+                method="GET",
+                path="/logins",
+                columns=columns("login_id client_ip user_agent", Column("Since", "created"), "last_used expires"),
+                empty_text="The user is not logged in.",
             ),
             RequestVerb(
-                "set-attributes",
-                "Change the preferences and SSH keys of a user. Omitted options change nothing.",
-                path="/attributes",
-            ),
-            RequestVerb(
-                "ssh-key",
-                "Replace the SSH keys of a user with a new pair, and show the public key.",
-                method="POST",
-                path="/ssh-key",
+                "settings",
+                method="GET",
+                path="/settings",
+                columns=columns(Column("Setting", "name"), "value unit default excludes_staging trace"),
             ),
         ),
         columns=columns(
@@ -311,13 +281,8 @@ _ALL: Final = (
         actions=(
             RequestVerb("enable", "Enable a webhook, and send its waiting events.", {"enabled": True}),
             RequestVerb("disable", "Disable a webhook without deleting it.", {"enabled": False}),
-            RequestVerb("test", "Send a test message to a webhook, and show the outcome.", method="POST", path="/test"),
-            RequestVerb(
-                "renew-secret",
-                "Create a new signing secret for all further messages. The secret is shown only once.",
-                method="POST",
-                path="/secret",
-            ),
+            RequestVerb("test", method="POST", path="/test"),
+            RequestVerb("renew-secret", method="POST", path="/secret"),
         ),
         columns=columns("name url enabled events waiting last_delivered"),
     ),

@@ -74,10 +74,10 @@ SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories":
     "users": "user",
 }
 """Field → its repeated option, named in the singular."""
-FLAGS: Final = frozenset({"force"})
+FLAGS: Final = frozenset({"force", "enable"})
 """Booleans whose option has no negative form."""
-RENAMED: Final = {"url": "address"}
-"""Field → its option, if the option with its name is that of the deployment."""
+RENAMED: Final = {"url": "address", "enable_agent": "enable"}
+"""Field → its option, if that has another name, e.g. because the option is that of the deployment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,20 +35,14 @@ _BYTES: Final = frozenset(
     {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
 )
 _COLORS: Final = {
-    "green": {"running", "yes", "enabled", "staged", "used"},
-    "yellow": {
-        "requested",
-        "starting",
-        "assigning",
-        "deleting",
-        "stopping",
-        "pausing",
-        "pending",
-        "unknown",
-        "WARNING",
-    },
-    "red": {"failed", "lost", "unreachable", "missing", "dead", "ERROR"},
-    "dim": {"-", "no", "deleted", "stopped", "paused", "DEBUG"},
+    word: color
+    for color, words in (
+        ("green", "running yes enabled staged used"),
+        ("yellow", "requested starting assigning deleting stopping pausing pending unknown WARNING"),
+        ("red", "failed lost unreachable missing dead ERROR"),
+        ("dim", "- no deleted stopped paused DEBUG"),
+    )
+    for word in words.split()
 }
 Row = dict[str, Any]
 
@@ -259,8 +253,7 @@ def _one_line(text: Text) -> Text:
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
     """Return a value for people; `full` adds the absolute time."""
     text = printable(_text(value, field, now, full=full))
-    style = next((color for color, words in _COLORS.items() if text in words), "")
-    return styled(text, style)
+    return styled(text, _COLORS.get(text, ""))
 
 
 def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:

@@ -15,7 +15,7 @@ import typer
 
 from greenroom.cli.client import ApiError, Client
 from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of
-from greenroom.cli.noun import FIELDS, Noun, RequestVerb, uuid_of
+from greenroom.cli.noun import API, Noun, RequestVerb, uuid_of
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument, body_of, options_of
 from greenroom.cli.output import Column, Parts, Printer, Row
@@ -148,7 +148,7 @@ def fields_of(operation: str, *without: str) -> Options:
     null; elsewhere, null equals no value.
     """
     with_null = operation.startswith("PATCH")
-    return lambda: options_of((one for one in FIELDS[operation] if one.name not in without), with_null=with_null)
+    return lambda: options_of((one for one in API[operation].fields if one.name not in without), with_null=with_null)
 
 
 def group(name: str, text: str, *modules: str) -> LazyGroup:
@@ -219,7 +219,7 @@ def _generic(noun: Noun) -> list[LazyCommand]:
     """Return the verbs from the entry of a noun: those of the operations that the api has, and its actions."""
     a_noun = f"{'an' if noun.singular.startswith('A') else 'a'} {noun.singular}"
     operations = {"create": f"POST {noun.path}", "update": noun.operation("PATCH"), "delete": noun.operation("DELETE")}
-    missing = {name for name, operation in operations.items() if operation not in FIELDS} | noun.without
+    missing = {name for name, operation in operations.items() if operation not in API} | noun.without
 
     def rows(
         call: Call, *, limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.")] = None
@@ -249,7 +249,7 @@ def _generic(noun: Noun) -> list[LazyCommand]:
 
 def _create_options(noun: Noun) -> list[FieldOption]:
     """Return the options of `create`. The name of the new object is an argument."""
-    options = options_of((f for f in FIELDS[f"POST {noun.path}"] if f.name != noun.name), with_null=False)
+    options = options_of((f for f in API[f"POST {noun.path}"].fields if f.name != noun.name), with_null=False)
     if noun.name is None:
         return options
     name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.singular}.")
@@ -261,8 +261,13 @@ def _action(action: RequestVerb, noun: Noun) -> LazyCommand:
         body = call.body() if action.body is None else action.body
         if action.method == "PATCH" and not body:
             raise typer.BadParameter("No change was specified; pass at least one option.")
-        call.one(call.client.request(action.method, f"{call.path}{action.path}", body or None), noun.parts)
+        answer = call.client.request(action.method, f"{call.path}{action.path}", body or None)
+        if action.columns:
+            call.output.rows(answer, action.columns, action.empty_text)
+        else:
+            call.one(answer, noun.parts)
 
     takes_fields = action.method == "PATCH" and action.body is None
     options = fields_of(noun.operation("PATCH", action.path), *noun.without) if takes_fields else list[FieldOption]
-    return _lazy_verb(action.verb, action.help, run, noun, options)
+    text = action.help or API[noun.operation(action.method, action.path)].text
+    return _lazy_verb(action.verb, text, run, noun, options)
