@@ -14,7 +14,7 @@ from tests.support.processes import answers, arm_before_start
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import LastEnabledManager
-from greenroom.core.fleet.liveness import unattended
+from greenroom.core.fleet.liveness import unattended_zone_warning
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt, set_enabled
 
@@ -264,7 +264,7 @@ async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zo
     one = await adopt(db, "one", "default", "host", "1")
     await adopt(db, "two", "default", "host", "1")
     change = await set_enabled(db, one.manager_id, enabled=False)
-    assert unattended(change.zone_name, change.others, change.running_others) == (
+    assert unattended_zone_warning(change.zone_name, change.others, change.running_others) == (
         "No other enabled Manager of zone default is running, so its Agents have no coordinator now."
     )
 

@@ -22,5 +22,5 @@ def test_every_invariant_is_on_the_page_in_order():
 def test_the_page_lists_every_known_hole():
     listed = re.findall(r"^\| (runc|Docker Engine) \| (CVE.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     assert listed == [
-        (hole.component, ", ".join(hole.known_as), ", ".join(hole.fixed)) for hole in KNOWN_VULNERABILITIES
+        (hole.component, ", ".join(hole.identifiers), ", ".join(hole.fixed)) for hole in KNOWN_VULNERABILITIES
     ]

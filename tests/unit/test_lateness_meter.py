@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, Lateness, times
+from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, Lateness, lateness_factor
 from greenroom.kit.clock import MEMORY_S, TICK_S, LatenessMeter
 
 
@@ -43,20 +43,20 @@ def host(tmp_path: Path) -> Host:
 
 
 def test_a_busy_host_is_seen_within_seconds_and_a_quiet_one_again(host: Host):
-    assert times(host.runs(10 * MEMORY_S)) == 1.0
+    assert lateness_factor(host.runs(10 * MEMORY_S)) == 1.0
     busy = host.runs(5 * MEMORY_S, late_s=0.1, tasks=13, stalled=1.0)
     assert (busy.own_s, busy.queue, busy.waiting) == (pytest.approx(0.1, abs=0.02), pytest.approx(6, abs=0.5), 1.0)
-    assert times(host.runs(10 * MEMORY_S)) == 1.0
+    assert lateness_factor(host.runs(10 * MEMORY_S)) == 1.0
 
 
 def test_a_queue_in_which_nothing_waits_for_long_is_none(host: Host):
-    assert times(host.runs(10.0, tasks=13, stalled=0.01)) < 1.2
+    assert lateness_factor(host.runs(10.0, tasks=13, stalled=0.01)) < 1.2
 
 
 def test_a_process_that_stood_still_knows_it_at_once(host: Host):
     host.runs(1.0)
     host.now_s += 3.0
-    assert times(host.meter.now()) == MAX_TIMES
+    assert lateness_factor(host.meter.now()) == MAX_TIMES
 
 
 def test_a_kernel_without_figures_leaves_the_own_delay(tmp_path: Path):

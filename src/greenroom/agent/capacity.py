@@ -182,7 +182,7 @@ class HostLimits:
 
     def explained(self, failure: str, log_tail: str = "") -> str:
         """The failure, with the host's limit that may explain it; `log_tail` is the container's last output."""
-        hint = host_limits.named(self._values, self._containers(), f"{failure}\n{log_tail}")
+        hint = host_limits.failure_explanation(self._values, self._containers(), f"{failure}\n{log_tail}")
         return f"{failure} {hint}" if hint else failure
 
 

@@ -27,13 +27,13 @@ from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.lease import (
     POLL_S,
-    Belief,
+    ActingWindow,
     LeaseRecord,
     ObservedRecord,
     Timings,
+    after_read,
     claim,
     may_act,
-    noticed,
     released,
     renewal,
     renewed,
@@ -62,7 +62,7 @@ class Election:
     def __post_init__(self) -> None:
         self._held: LeaseRecord | None = None
         self._version: str | None = None
-        self._belief: Belief | None = None
+        self._window: ActingWindow | None = None
         self.seen: ObservedRecord | None = None
         self.copy = 0
         """Number of the last copy of the data for other processes; it is sent with the renewals."""
@@ -71,7 +71,7 @@ class Election:
 
     @property
     def may_act(self) -> bool:
-        return self._held is not None and may_act(self._belief, self.clock())
+        return self._held is not None and may_act(self._window, self.clock())
 
     def fence(self) -> None:
         """Raises RuntimeUnavailable: this process may not act (any more)."""
@@ -93,7 +93,7 @@ class Election:
     async def _try(self) -> LeaseRecord | None:
         record, version = await self.shared.read_lease()
         self.looked_s = self.clock()
-        self.seen = noticed(self.seen, record, version, self.looked_s)
+        self.seen = after_read(self.seen, record, version, self.looked_s)
         wanted = claim(self.seen, self.own, self.address, self.clock(), self.timings.ttl_s)
         if wanted is None:
             return None
@@ -134,21 +134,21 @@ class Election:
         if record is not None and (record.holder, record.term) == (self.own, held.term):
             self._held, self._version = record, version
             return "the answer to a renewal was lost"
-        self._belief = None
+        self._window = None
         return f"{record.holder if record and record.holder else 'another process'} took over"
 
     async def _write(self, record: LeaseRecord, version: str | None, sent_at_s: float) -> None:
         self._version = await self.shared.write_lease(record, version)
         self._held, self.looked_s = record, self.clock()
-        self._belief = renewed(record.term, sent_at_s, self.timings)
+        self._window = renewed(record.term, sent_at_s, self.timings)
 
     def _left_s(self) -> float:
-        return max(0.0, self._belief.trusted_until_s - self.clock()) if self._belief else 0.0
+        return max(0.0, self._window.trusted_until_s - self.clock()) if self._window else 0.0
 
     async def give_back(self) -> None:
         """Stop acting, and let another process begin at once."""
         held, self._held = self._held, None
-        if held is None or not may_act(self._belief, self.clock()):
+        if held is None or not may_act(self._window, self.clock()):
             return
         try:
             self._version = await self.shared.write_lease(released(held), self._version)

@@ -12,7 +12,7 @@ from greenroom.api.lease.control import Controls, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.restarts import named
+from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.log_codes import LogCode
 from greenroom.db.connections import refuse_pooler, refuse_pooler_later
 from greenroom.db.database import Database
@@ -51,7 +51,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     if crash_loop := starts.crash_loop:
-        logs.write(LogCode.CRASH_LOOPING, named("The api", crash_loop))
+        logs.write(LogCode.CRASH_LOOPING, with_subject("The api", crash_loop))
     app = create_app(config, db, secrets, logs)
     state = app.state
     controls = Controls(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)

@@ -1,7 +1,7 @@
 """Takes and keeps the leadership of the zone, and stops at once when it is over (docs/explanation/protocols.md §1).
 
-`LeaseKeeper` owns the connection W. The rest of the Manager reads its belief (`fence()`), which begins with the first
-renewal after a TAKE and ends with any error on W, or at the latest with its trust window. `LeaseWatch` reads the
+`LeaseKeeper` owns the connection W. The rest of the Manager reads its window (`fence()`), which begins with the first
+renewal after a TAKE and ends with any error on W, or at the latest at `trusted_until_s`. `LeaseWatch` reads the
 leadership from outside and ends the connection of a holder whose leadership is over.
 """
 
@@ -20,7 +20,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.core.fleet import lease as core_lease
-from greenroom.core.fleet.lease import Belief, Timings
+from greenroom.core.fleet.lease import ActingWindow, Timings
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
@@ -64,8 +64,9 @@ class _Loss:
 class LeaseKeeper:
     """Takes, renews and resigns the leadership of one zone; one per process.
 
-    `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (when belief begins) must
-    return at once. `hangs` returns True if this Manager does not work, although the database answers; it then resigns.
+    `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (when the window begins)
+    must return at once. `hangs` returns True if this Manager does not work, although the database answers; it then
+    resigns.
     """
 
     dsn: str
@@ -79,7 +80,7 @@ class LeaseKeeper:
 
     def __post_init__(self) -> None:
         self._holder = str(uuid.uuid4())
-        self._belief: Belief | None = None
+        self._window: ActingWindow | None = None
         self._loss: _Loss | None = None
         self._last_term = 0
         self._seen_term = 0
@@ -95,10 +96,10 @@ class LeaseKeeper:
 
     def fence(self) -> Fence | None:
         """Proof of leadership for the writes of one round, or None."""
-        belief = self._belief
-        if belief is None or not core_lease.may_act(belief, boottime_s()):
+        window = self._window
+        if window is None or not core_lease.may_act(window, boottime_s()):
             return None
-        return Fence(self.me.zone_key, self._holder, belief.term)
+        return Fence(self.me.zone_key, self._holder, window.term)
 
     def set_enabled(self, enabled: bool) -> None:
         """Enable or disable the Manager; a disabled Manager has no connection W."""
@@ -116,7 +117,7 @@ class LeaseKeeper:
         """Record a term that an Agent has seen. If it is higher than the own term, that is raised (EPOCH)."""
         if term > self._seen_term:
             self._seen_term = term
-            if self._belief is not None and term > self._belief.term:
+            if self._window is not None and term > self._window.term:
                 self._changed.set()
 
     async def run(self) -> None:
@@ -135,12 +136,12 @@ class LeaseKeeper:
                 self._note_loss("its leadership was ended")
             except (psycopg.Error, OSError) as error:
                 # While PostgreSQL is away this repeats; after a term an instant attempt is useful.
-                pause_s = REOPEN_AFTER_ERROR_S if self._belief is None else REOPEN_S
+                pause_s = REOPEN_AFTER_ERROR_S if self._window is None else REOPEN_S
                 reason = str(error).strip().partition("\n")[0]
-                log.warning("the lease connection failed", reason=reason, was_primary=self._belief is not None)
+                log.warning("the lease connection failed", reason=reason, was_primary=self._window is not None)
                 self._note_loss(f"its connection to the database ended: {reason}")
             finally:
-                self._belief = None
+                self._window = None
             await asyncio.sleep(pause_s)
 
     def _may_hold(self) -> bool:
@@ -169,15 +170,15 @@ class LeaseKeeper:
         return term or None  # 0: another Manager is alive; the caller checks whether this one is still enabled
 
     async def _renew_until_lost(self, connection: LeaseConnection, term: int) -> None:
-        """Renew until the leadership is over; belief begins with the first renewal."""
+        """Renew until the leadership is over; the window begins with the first renewal."""
         reason: str | None = None
         while True:
             sent_at_s = boottime_s()
             await stop("lease.before_renew")
             if not await connection.renew(term, self.timings.ttl_s):
                 raise LeaseLost(f"term {term} has ended")
-            elected = self._belief is None
-            self._belief = core_lease.renewed(term, sent_at_s, self.timings)
+            elected = self._window is None
+            self._window = core_lease.renewed(term, sent_at_s, self.timings)
             if elected:
                 self.on_elected()
                 reason = reason or core_lease.election_reason(await connection.settle(self.me.manager_id))
@@ -191,7 +192,7 @@ class LeaseKeeper:
                 term = await self._raised(connection, term, raised)
 
     async def _resign(self, connection: LeaseConnection, term: int) -> None:
-        self._belief = None
+        self._window = None
         why = "it is being stopped" if self._stopping else "it was disabled" if not self._wanted else "it hangs"
         self._write_resigned(why)
         await connection.resign(term)
@@ -199,7 +200,7 @@ class LeaseKeeper:
 
     async def _raised(self, connection: LeaseConnection, term: int, new_term: int) -> int:
         """Continue with a higher term than an Agent has seen (the database was restored from a backup)."""
-        self._belief = None
+        self._window = None
         if not await connection.raise_term(term, new_term):
             raise LeaseLost(f"term {term} has ended")
         self._last_term = new_term
@@ -207,9 +208,9 @@ class LeaseKeeper:
 
     def _note_loss(self, failure: str) -> None:
         """Note a loss without a resignation. It is logged with the next heartbeat, which may find a better reason."""
-        if self._belief is not None:
-            reason = core_lease.loss_reason(self._belief, boottime_s(), failure)
-            self._loss = _Loss(term=self._belief.term, reason=reason, time=datetime.now(UTC))
+        if self._window is not None:
+            reason = core_lease.loss_reason(self._window, boottime_s(), failure)
+            self._loss = _Loss(term=self._window.term, reason=reason, time=datetime.now(UTC))
 
     def _log_loss(self) -> None:
         loss, self._loss = self._loss, None

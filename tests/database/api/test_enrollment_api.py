@@ -15,7 +15,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.locks import waiting
 from tests.support import rows
 
-from greenroom.core.fleet.enrollment import MAX_WRITTEN
+from greenroom.core.fleet.enrollment import MAX_LOGGED
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import register_gateway
 from greenroom.kit.certificates import fingerprint, new_authority
@@ -157,7 +157,7 @@ async def test_a_flood_of_unknown_tokens_is_few_rows(app: FastAPI, anonymous: Cl
     for number in range(30):
         body = {"token": "wrong", "hostname": f"h{number}"}
         assert (await anonymous.post("/api/v1/join/agent", json=body)).status_code == 401
-    assert len(await join_refusals(app, db)) == MAX_WRITTEN
+    assert len(await join_refusals(app, db)) == MAX_LOGGED
 
 
 # Gateways on hosts of their own -----------------------------------------------------------------------------------

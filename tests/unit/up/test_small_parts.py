@@ -20,7 +20,7 @@ from cryptography import x509
 from tests.support.scripted_manager import spec
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.host_limits import GoodFor
+from greenroom.core.fleet.host_limits import SessionCapacity
 from greenroom.core.fleet.restarts import CRASH_STARTS
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
@@ -268,13 +268,13 @@ def test_a_docker_daemon_that_the_setup_of_the_host_started_is_named(
 def test_doctor_warns_on_stderr_and_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
 ):
-    async def looked(_: Layout) -> tuple[str, list[Finding], list[str], GoodFor]:
+    async def looked(_: Layout) -> tuple[str, list[Finding], list[str], SessionCapacity]:
         skipped = Finding(code="I3", holds="containers", broken=(), skipped="Docker does not answer.")
         return (
             "",
             [Finding(code="I1", holds="all is well", broken=()), skipped],
             ["a task failed."],
-            GoodFor("25 sessions."),
+            SessionCapacity("25 sessions."),
         )
 
     monkeypatch.setattr(commands, "running_layout", Layout)

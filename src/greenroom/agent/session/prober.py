@@ -20,7 +20,7 @@ from greenroom.agent.capacity import Explained, as_it_is
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.liveness import Lateness, allowed_s, because, times
+from greenroom.core.fleet.liveness import Lateness, allowed_s, because, lateness_factor
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -49,7 +49,7 @@ class ProbeTimeLimits:
 
     def quiet_s(self, spent_s: float) -> float:
         """The part of a limit used up by waiting this long."""
-        return spent_s / times(self._lateness())
+        return spent_s / lateness_factor(self._lateness())
 
     def because(self) -> str:
         """The reason for a longer limit, as the end of a sentence."""

@@ -91,7 +91,7 @@ class JoinAttempt:
         """Log the refusal of a host, and return the error."""
         if isinstance(error, Unauthenticated):
             self._count_failure("by join token")
-        if not self._limiter.is_written(self._address, time.monotonic()):
+        if not self._limiter.must_log(self._address, time.monotonic()):
             return error
         self._logs.write(
             LogCode.JOIN_REFUSED,

@@ -32,9 +32,9 @@ from greenroom.core.fleet.machines.provider import (
     address_problem,
     edge_problem,
     is_same_place,
-    is_vouched_for,
+    lists_same_machines,
     options_problem,
-    shows_same_machines,
+    stays_approved,
 )
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -67,7 +67,7 @@ def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, a
     if sent.get("approved"):
         caller.require(*APPROVERS)
         return caller.name
-    stays = is_vouched_for(
+    stays = stays_approved(
         asdict(before), asdict(after), has_new_secrets="secrets" in sent, by_approver=caller.may(*APPROVERS)
     )
     return before.approved_by if stays and "approved" not in sent else ""
@@ -242,7 +242,7 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
         after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
         place = (find_provider(after.provider).rules, before.options, after.options)
         moved = before.provider != after.provider or not is_same_place(*place)
-        if before.open_orders and (moved or not shows_same_machines(*place)):
+        if before.open_orders and (moved or not lists_same_machines(*place)):
             raise Refused(_open_orders_refusal(before, moved=moved))
         if moved and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")

@@ -29,7 +29,7 @@ from greenroom.api.security import requires
 from greenroom.core.errors import Forbidden, NotFound, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import foreign_hosts
-from greenroom.core.fleet.liveness import unattended
+from greenroom.core.fleet.liveness import unattended_zone_warning
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
@@ -152,7 +152,7 @@ async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep)
     after = await _manager(change.db, before.manager_id)
     old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
     change.audit(LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
-    warning = None if body.enabled else unattended(done.zone_name, done.others, done.running_others)
+    warning = None if body.enabled else unattended_zone_warning(done.zone_name, done.others, done.running_others)
     return ManagerChanged.of(after, warning=warning)
 
 

@@ -1,4 +1,4 @@
-"""Host names and addresses: allowed origins, edge gateways, and pages that a session must open.
+"""Rules for host names and addresses: allowed origins, edge gateways, and the pages that a session opens.
 
 Allow Origin Domain (docs/reference/zones.md) lists the hosts whose pages may open the stream of a session, over https
 only: `host`, which permits any port, or `host:port`. Hosts are compared as a whole, ignoring case, so that neither a
@@ -34,11 +34,11 @@ class AllowedHost:
 
 def parse_entry(text: str) -> AllowedHost | None:
     """Parse an entry `host` or `host:port`; return None if it is neither."""
-    found = _ENTRY.fullmatch(text.strip().lower())
-    if found is None:
+    match = _ENTRY.fullmatch(text.strip().lower())
+    if match is None:
         return None
-    port = int(found["port"]) if found["port"] else None
-    return None if port is not None and not 0 < port < 65536 else AllowedHost(found["host"], port)
+    port = int(match["port"]) if match["port"] else None
+    return None if port is not None and not 0 < port < 65536 else AllowedHost(match["host"], port)
 
 
 def host_problem(text: str, *, with_port: bool = True) -> str | None:
@@ -49,8 +49,8 @@ def host_problem(text: str, *, with_port: bool = True) -> str | None:
     characters, valid IP addresses.
     """
     if "/" in text:
-        alone = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
-        return f"is an address; write the {alone}"
+        form = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
+        return f"is an address; write the {form}"
     host, *port = re.split(r":(?![^\[]*\])", text, maxsplit=1)  # at the first colon that is not inside brackets
     if port:
         if not with_port:
@@ -104,14 +104,14 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
     return f"The Origin {origin} is not in the Allow Origin Domain of this session."
 
 
-def foreign_hosts(given: Mapping[str, str], before: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
-    """Return the fields of a zone that name hosts which are unknown to the installation, each with these hosts.
+def foreign_hosts(after: Mapping[str, str], before: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """Return the fields of a changed zone that contain hosts unknown to the installation, each with these hosts.
 
-    `given` and `before` map each field to a list of `host[:port]`, separated by commas; `known` has more such entries.
-    A host that a field already had in `before` is not returned.
+    `after` and `before` map each field to a list of `host[:port]`, separated by commas; `known` has entries of this
+    form for the hosts of the installation. A host that a field has in `before` is not returned.
     """
-    ours = _hosts(",".join(known))
-    new = {name: _hosts(text) - _hosts(before.get(name, "")) - ours for name, text in given.items()}
+    known_hosts = _hosts(",".join(known))
+    new = {name: _hosts(text) - _hosts(before.get(name, "")) - known_hosts for name, text in after.items()}
     return {name: ", ".join(sorted(hosts)) for name, hosts in new.items() if hosts}
 
 
@@ -123,9 +123,9 @@ def _hosts(entries: str) -> set[str]:
 def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
     """Return the origin of the stream frames of a page that was opened at `request_host` (a served host[:port]).
 
-    Browsers send the cookie of the viewer within one site only. Therefore a console that was opened under another
-    served name than that of `public_url` (localhost for 127.0.0.1) frames streams under that name, unless streams have
-    a separate host name.
+    Browsers send the cookie of the viewer only within one site. If the console was opened under another served name
+    than that of `public_url` (such as localhost for 127.0.0.1), its streams therefore have that name too, unless
+    streams have a separate host name.
     """
     stream = urlsplit(stream_url)
     if stream.hostname != urlsplit(public_url).hostname:
@@ -134,12 +134,12 @@ def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
 
 
 EDGE_DOMAIN: Final = "edge.greenroom.internal"
-"""The parent domain of the names of edge gateways, which are in certificates only and never resolved."""
+"""The parent domain of the names of edge gateways. These names occur only in certificates, and are never resolved."""
 
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
-_IN_ORIGINS: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
+_ORIGIN_HOST: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
 """Hosts that browsers and gateways accept in an origin: no underscores, no IPv4 address within an IPv6 address."""
-_LONGEST: Final = 300
+_MAX_EDGE_ADDRESS: Final = 300
 """The maximum number of characters of an edge address: the longest host name, a port and the punctuation."""
 
 
@@ -164,11 +164,11 @@ class EdgeAddress:
 @dataclass(frozen=True, slots=True)
 class EdgeClaim:
     """The address of the edge gateway of an Agent. `in_use` is empty if it has none. `requested` is a reported address
-    that waits for a confirmation; an empty text reports that the gateway is gone, and None = nothing waits.
+    that waits for a confirmation: empty = the Agent reports no gateway any more, None = no address waits.
 
-    An attacker who took over a host has the credential of its Agent, but no join token. An address sent with a token is
-    used at once, because an administrator created the token. A different address sent with the credential waits until
-    an administrator confirms it.
+    An attacker who controls a host has the credential of its Agent, but no join token. An address sent with a token is
+    used immediately, because an administrator created the token. A different address sent with the credential waits
+    until an administrator confirms it.
     """
 
     in_use: str = ""
@@ -196,19 +196,19 @@ def edge_name(route: str) -> str:
 
 
 def edge_address(edge_url: str) -> EdgeAddress:
-    """Parse `https://host[:port]`; the default port is 443. Raises Invalid: with the reason."""
-    if len(edge_url) > _LONGEST:
-        raise Invalid(f"The edge address is longer than {_LONGEST} characters.")
+    """Parse `https://host[:port]`; the default port is 443. Raises Invalid: the address cannot be used."""
+    if len(edge_url) > _MAX_EDGE_ADDRESS:
+        raise Invalid(f"The edge address is longer than {_MAX_EDGE_ADDRESS} characters.")
     text = edge_url.removeprefix("https://").removesuffix("/")
     if text == edge_url.removesuffix("/"):
         raise Invalid(f"The edge address {edge_url!r} must begin with https://.")
     if problem := host_problem(text):
         raise Invalid(f"The edge address {edge_url!r} {problem}.")
     parsed = parse_origin(f"https://{text.lower()}")
-    if parsed is None or not _IN_ORIGINS.fullmatch(parsed[0]):
+    if parsed is None or not _ORIGIN_HOST.fullmatch(parsed[0]):
         raise Invalid(f"The edge address {edge_url!r} is not https://host:port.")
     if parsed[0].endswith(EDGE_DOMAIN):
-        # the certificate also has this host, so an Agent could get a certificate for the name of another Agent
+        # The certificate contains this host, so an Agent could get a certificate with the name of another Agent.
         raise Invalid(
             f"The edge address {edge_url!r} is below {EDGE_DOMAIN}, which is reserved for the names in the "
             "certificates of edge gateways."
@@ -216,7 +216,7 @@ def edge_address(edge_url: str) -> EdgeAddress:
     return EdgeAddress(*parsed)
 
 
-_NEVER: Final = re.compile(r"[\s\x00-\x1f\x7f\"'`<>\\^{|}]")
+_FORBIDDEN: Final = re.compile(r"[\s\x00-\x1f\x7f\"'`<>\\^{|}]")
 """Characters that RFC 3986 forbids, and the apostrophe: programs in sessions pass addresses to shells."""
 _PAGE_HOST: Final = re.compile(r"[^!$&()*+,;=%@/?#]+")
 
@@ -225,7 +225,7 @@ def web_address_problem(text: str) -> str | None:
     """Return the reason why a session cannot open this address, as a sentence; None if it can."""
     if not text.lower().startswith(("http://", "https://")):
         return "an address must begin with http:// or https://"
-    if not text.isprintable() or _NEVER.search(text):
+    if not text.isprintable() or _FORBIDDEN.search(text):
         return "an address must not contain spaces, quotes, control characters or any of ` < > \\ ^ { | }"
     try:
         parts = urlsplit(text)
@@ -250,7 +250,7 @@ def is_this_host(host: str) -> bool:
 
 
 def not_served(address: str) -> str:
-    """Return the text of the answer 421 for a host name that is not served. `address` is one that is."""
+    """Return the text of the answer 421 for a host name that is not served. `address` is an address that is served."""
     return (
         f"This host name is not served here. Open {address}, or add the name to GREENROOM_SERVED_HOSTS, or set"
         " GREENROOM_PUBLIC_URL for a reverse proxy (greenroom up --served-hosts, --public-url)."

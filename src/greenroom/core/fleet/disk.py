@@ -1,4 +1,4 @@
-"""Disk as a resource of a host, and warnings about the Docker of a host.
+"""The rules for the disk of a host, and warnings about the Docker of a host.
 
 The root file system of a container is on the disk of its host, next to the images of Docker and, in a deployment on one
 machine, the database. If the storage of Docker has quotas, a session that reaches its limit gets "disk full". Otherwise
@@ -18,14 +18,16 @@ from typing import Final
 from greenroom.core.text import size
 
 EMERGENCY_FRACTION: Final = 0.25
-"""If less than this fraction of the bytes kept free is left, the session that has written most is stopped."""
+"""If less than this fraction of the bytes to keep free is left, the session with the most data is stopped."""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
-"""The same two limits for free inodes, as fractions of all inodes of the disk."""
+"""The limits for free inodes, as fractions of all inodes of the disk: below the first, the host accepts no new session;
+below the second, a session is stopped.
+"""
 WORTH_STOPPING_BYTES: Final = 1 << 30
-"""A session that has written less is not stopped, because its end would free too little."""
+"""A session with less data is not stopped, because its end would free too little."""
 INODE_BYTES: Final = 16 << 10
-"""The number of bytes that a file is charged at least. ext4 has one inode for each 16 KiB, so a session that may fill a
+"""The minimum number of bytes that count for a file. ext4 has one inode for each 16 KiB, so a session that may fill a
 tenth of a disk may use a tenth of its inodes.
 """
 MAX_UNCOUNTED: Final = 2
@@ -34,7 +36,7 @@ MAX_UNCOUNTED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Use of a disk: bytes, and the number of files and folders; 0 = they cannot be counted."""
+    """The use of a disk: bytes, and the number of files and folders (0 = they cannot be counted)."""
 
     size_bytes: int = 0
     inodes: int = 0
@@ -44,13 +46,15 @@ class Use:
 
     @property
     def charged_bytes(self) -> int:
-        """The larger of its bytes and the bytes that its inodes are charged."""
+        """The bytes that count: those of the data, or those of the inodes, whichever is larger."""
         return max(self.size_bytes, self.inodes * INODE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeDisk:
-    """The free disk of a host and the bytes that it keeps free; None = not reported, and treated as enough."""
+    """The free disk of a host and the bytes that it keeps free. None = not reported; then the disk counts as
+    sufficient.
+    """
 
     free_bytes: int | None = None
     kept_bytes: int = 0
@@ -98,17 +102,17 @@ def to_stop(written: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[
     """
     over = [w for w in written if w.is_over]
     if over:
-        return tuple(Stop(w.session_id, _over(w)) for w in over)
+        return tuple(Stop(w.session_id, _over_limit_reason(w)) for w in over)
     if disk.free_bytes is not None and disk.free_bytes < round(disk.kept_bytes * EMERGENCY_FRACTION):
-        return _largest(written, hostname, lambda used: Use(size_bytes=used.size_bytes))
+        return _stop_largest(written, hostname, lambda used: Use(size_bytes=used.size_bytes))
     if disk.free_inodes is not None and disk.free_inodes < INODES_EMERGENCY:
-        return _largest(written, hostname, lambda used: Use(inodes=used.inodes))
+        return _stop_largest(written, hostname, lambda used: Use(inodes=used.inodes))
     return ()
 
 
-def _largest(written: Sequence[DiskUse], hostname: str, lacking: Callable[[Use], Use]) -> tuple[Stop, ...]:
-    """Return the session with the largest use. `lacking` reduces a use to the resource that is short."""
-    candidates = [replace(w, used=lacking(w.used)) for w in written]
+def _stop_largest(written: Sequence[DiskUse], hostname: str, only_short: Callable[[Use], Use]) -> tuple[Stop, ...]:
+    """Return the session with the largest use. `only_short` returns the part of a use of the short resource."""
+    candidates = [replace(w, used=only_short(w.used)) for w in written]
     largest = max(candidates, key=lambda w: (w.uncounted > 0, w.used.charged_bytes, w.session_id), default=None)
     if largest is None or (largest.uncounted == 0 and largest.used.charged_bytes < WORTH_STOPPING_BYTES):
         return ()
@@ -119,7 +123,7 @@ def _largest(written: Sequence[DiskUse], hostname: str, lacking: Callable[[Use],
     return (Stop(largest.session_id, reason),)
 
 
-def _over(written: DiskUse) -> str:
+def _over_limit_reason(written: DiskUse) -> str:
     return (
         f"The session was stopped because it had {_amount(written)}; its workspace allows {size(written.limit_bytes)}."
     )
@@ -135,24 +139,28 @@ def _amount(written: DiskUse) -> str:
     return f"written {size(used.size_bytes)} to its disk"
 
 
-_QUOTAS_OF_THEIR_OWN: Final = frozenset({"btrfs", "zfs"})
+_DRIVERS_WITH_QUOTAS: Final = frozenset({"btrfs", "zfs"})
 _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
-"""The mount option, as administrators write it and as the kernel shows it."""
+"""The mount option for quotas, as administrators write it and as the kernel reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownVulnerability:
-    """Known container escapes of a component. `fixed` has the first fixed version of each release line with a fix."""
+    """Container escapes of a component, with their CVE numbers. `fixed` has the first fixed version of each release
+    line.
+    """
 
     component: str
-    known_as: tuple[str, ...]
+    identifiers: tuple[str, ...]
     fixed: tuple[str, ...]
 
-    def is_in(self, version: tuple[int, ...]) -> bool:
-        """True if it is affected. Without a fix in its release line: older than the latest fixed version."""
+    def affects(self, version: tuple[int, ...]) -> bool:
+        """True if the version is affected: it is older than the fixed version of its release line, or than the latest
+        fixed version if there is none.
+        """
         fixed = [_numbers(text) for text in self.fixed]
-        of_its_line = [first for first in fixed if first[:2] == version[:2]]
-        return version < max(of_its_line or fixed)
+        same_line = [first for first in fixed if first[:2] == version[:2]]
+        return version < max(same_line or fixed)
 
 
 KNOWN_VULNERABILITIES: Final = (
@@ -163,7 +171,7 @@ KNOWN_VULNERABILITIES: Final = (
     # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
     KnownVulnerability("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
 )
-"""For each component in the order of the fixes, without vulnerabilities that affect image builds only."""
+"""Vulnerabilities by component, in the order of their fixes, without those that affect only image builds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +193,18 @@ class DockerHost:
 
 def warnings(host: DockerHost) -> list[str]:
     """Return the warnings for an administrator, a sentence each."""
-    return [*_quotas(host), *_database(host), *_free(host), *_vulnerabilities(host)]
+    return [
+        *_quota_warnings(host),
+        *_database_warnings(host),
+        *_free_disk_warnings(host),
+        *_vulnerability_warnings(host),
+    ]
 
 
-def _quotas(host: DockerHost) -> Iterator[str]:
+def _quota_warnings(host: DockerHost) -> Iterator[str]:
     is_on_xfs = (host.driver, host.file_system) == ("overlay2", "xfs")
     has_option = host.mount_options is None or bool(host.mount_options & _PROJECT_QUOTAS)
-    if host.driver in _QUOTAS_OF_THEIR_OWN or (is_on_xfs and has_option):
+    if host.driver in _DRIVERS_WITH_QUOTAS or (is_on_xfs and has_option):
         return
     storage = f"{host.driver} on {host.file_system}" if host.file_system else host.driver
     yield (
@@ -201,7 +214,7 @@ def _quotas(host: DockerHost) -> Iterator[str]:
     )
 
 
-def _database(host: DockerHost) -> Iterator[str]:
+def _database_warnings(host: DockerHost) -> Iterator[str]:
     if not host.database:
         return
     unprotected = " No space is reserved for it: GREENROOM_DISK_KEPT_BYTES is 0."
@@ -219,24 +232,24 @@ def _database(host: DockerHost) -> Iterator[str]:
     )
 
 
-def _free(host: DockerHost) -> Iterator[str]:
+def _free_disk_warnings(host: DockerHost) -> Iterator[str]:
     if words := shortage("This host", host.disk):
         yield f"{words}: it takes no new session. Delete unneeded sessions and images, or give it a larger disk."
 
 
-def _vulnerabilities(host: DockerHost) -> Iterator[str]:
-    for component, given in host.versions.items():
-        version = _numbers(given)
-        if found := [h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.is_in(version)]:
+def _vulnerability_warnings(host: DockerHost) -> Iterator[str]:
+    for component, text in host.versions.items():
+        version = _numbers(text)
+        if known := [h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.affects(version)]:
             yield (
-                f"{component} {given} has known container escapes "
-                f"({', '.join(name for hole in found for name in hole.known_as)}): update it to "
-                f"{', '.join(found[-1].fixed)} or later, unless your distribution has backported the fixes (see "
+                f"{component} {text} has known container escapes "
+                f"({', '.join(name for vulnerability in known for name in vulnerability.identifiers)}): update it to "
+                f"{', '.join(known[-1].fixed)} or later, unless your distribution has backported the fixes (see "
                 "the change log of its package)."
             )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     """Return the numbers at the start of a version: (1, 1, 5) for `1.1.5+ds1`."""
-    found = re.match(r"v?(\d+(?:\.\d+)+)", version)
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    match = re.match(r"v?(\d+(?:\.\d+)+)", version)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()

@@ -2,9 +2,9 @@
 (docs/explanation/protocols.md §2).
 
 A join token admits new hosts of one role to one zone. It does not admit a known Agent, with two exceptions: the token
-was created for this Agent, or the Agent sends its token again and has never checked in, because the answer with its
+was created for this Agent; or the Agent sends its token again before its first check-in, because the answer with its
 credential was lost. A credential is valid only in the zone for which it was issued. If two live processes have the same
-identity, the first one stays.
+identity, the first process keeps it.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
 
 Role = Literal["agent", "gateway"]
 
-NEW_ONE: Final = "Create another one (Infrastructure, Docker Agents, Add Agent)."
+CREATE_ANOTHER: Final = "Create another one (Infrastructure, Docker Agents, Add Agent)."
 
 
-MAX_WRITTEN: Final = 20
-"""The number of refusals of one address within WRITTEN_WITHIN_S that are logged."""
-WRITTEN_WITHIN_S: Final = 60.0
+MAX_LOGGED: Final = 20
+"""The maximum number of logged refusals of one address within LOG_WINDOW_S."""
+LOG_WINDOW_S: Final = 60.0
 MAX_ADDRESSES: Final = 1000
 
 
 class JoinAttemptLimiter:
-    """Limits the logged refusals, because any host in the network can cause them. Times: `time.monotonic()`."""
+    """Limits the number of logged refusals, because any host in the network can cause refusals. Times are those of
+    `time.monotonic()`.
+    """
 
     def __init__(self) -> None:
-        self._begun: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def is_written(self, address: str, now: float) -> bool:
+    def must_log(self, address: str, now: float) -> bool:
         """Count this refusal of `address`; return True if it must be logged."""
-        since, count = self._begun.get(address, (now, 0))
-        if now - since >= WRITTEN_WITHIN_S:
+        since, count = self._windows.get(address, (now, 0))
+        if now - since >= LOG_WINDOW_S:
             since, count = now, 0
-        self._begun[address] = since, count + 1
-        self._begun.move_to_end(address)
-        if len(self._begun) > MAX_ADDRESSES:
-            self._begun.popitem(last=False)
-        return count < MAX_WRITTEN
+        self._windows[address] = since, count + 1
+        self._windows.move_to_end(address)
+        if len(self._windows) > MAX_ADDRESSES:
+            self._windows.popitem(last=False)
+        return count < MAX_LOGGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A stored join token, with `expired` by the database's clock. It admits `uses` hosts in total."""
+    """A stored join token. It admits `uses` hosts in total. `expired` is computed with the clock of the database."""
 
     role: str
     zone_id: str
@@ -82,8 +84,8 @@ class KnownAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newcomer:
-    """A host that requests to join a zone. Exactly one of the two hashes is set; both are SHA-256. `place`
-    distinguishes a process from a process with a copied identity; it is empty for Agents of older versions.
+    """A host that requests to join a zone. Exactly one of the two hashes is set; both are SHA-256. `place` is that of
+    `wire.messages.Register`, with which a copied identity is detected; empty for Agents of older versions.
     """
 
     agent_id: str
@@ -106,17 +108,17 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
     if token is None:
         return Unauthenticated(
             "The join token is unknown: it was mistyped, belongs to another installation, or expired long ago. "
-            + NEW_ONE
+            + CREATE_ANOTHER
         )
     if token.revoked:
-        return Unauthenticated(f"The join token was revoked by an administrator. {NEW_ONE}")
+        return Unauthenticated(f"The join token was revoked by an administrator. {CREATE_ANOTHER}")
     if token.expired:
-        return Unauthenticated(f"The join token expired at {token.expires:%Y-%m-%d %H:%M} UTC. {NEW_ONE}")
+        return Unauthenticated(f"The join token expired at {token.expires:%Y-%m-%d %H:%M} UTC. {CREATE_ANOTHER}")
     if token.role != role:
-        return Unauthenticated(f"The join token is for the role {token.role}, not for {role}. {NEW_ONE}")
+        return Unauthenticated(f"The join token is for the role {token.role}, not for {role}. {CREATE_ANOTHER}")
     if token.uses_left == 0 and not again:
         times = "once" if token.uses == 1 else f"{token.uses} times"
-        return Unauthenticated(f"The join token is used up: it admitted a host {times}. {NEW_ONE}")
+        return Unauthenticated(f"The join token is used up: it admitted a host {times}. {CREATE_ANOTHER}")
     return None
 
 
@@ -129,7 +131,7 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
         return problem
     if token is not None and token.agent_id is not None and token.agent_id != agent_id:
         who = f"this Agent is {agent_id}" if agent_id else "pass this id with --agent-id"
-        return Unauthenticated(f"The join token is for Agent {token.agent_id} only; {who}. {NEW_ONE}")
+        return Unauthenticated(f"The join token is for Agent {token.agent_id} only; {who}. {CREATE_ANOTHER}")
     return None
 
 

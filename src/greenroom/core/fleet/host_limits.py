@@ -1,8 +1,8 @@
 """The limits of the kernel and Docker on a host, the use of each limit by a session, and the resulting number of
 sessions.
 
-There is only one table: `greenroom doctor` checks it, `greenroom setup limits` raises its limits, the Agent finds in it
-the limit that a failure names, and docs/reference/host-limits.md lists it.
+`LIMITS` is the only table: `greenroom doctor` checks its limits, `greenroom setup limits` raises them, the Agent finds
+the limit in it that caused a failure, and docs/reference/host-limits.md lists it.
 """
 
 from __future__ import annotations
@@ -14,29 +14,32 @@ from math import ceil
 from typing import Final
 
 SESSIONS: Final = 1000
-"""The number of sessions for which `greenroom setup limits` raises limits. A bridge has at most 1,023 ports."""
+"""The number of sessions for which `greenroom setup limits` raises limits. More are impossible: a bridge has at most
+1,023 ports.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLimit:
     """A limit that all sessions of a host share.
 
-    `per_session` is the use of a desktop whose user works in a browser; `at_rest` is the measured use of an idle XFCE
-    desktop. `kept` is the use of the host itself. `shows` matches the error text of a program or of Docker that names
-    the limit. A limit without the remedy `otherwise` is a kernel setting of this name, which can be raised.
+    `resource` describes the limited resource. `per_session` is the use of it by a desktop whose user works in a
+    browser, `at_rest` the measured use by an idle XFCE desktop, and `kept` the use by the host itself. `error_pattern`
+    matches the error of a program or of Docker if the limit is reached. A limit without a `manual_remedy` is a kernel
+    setting of this name, which `greenroom setup limits` can raise.
     """
 
     name: str
-    what: str
+    resource: str
     per_session: int
     at_rest: int
     kept: int = 0
-    otherwise: str = ""
-    shows: re.Pattern[str] | None = None
+    manual_remedy: str = ""
+    error_pattern: re.Pattern[str] | None = None
 
     @property
     def sysctl(self) -> bool:
-        return not self.otherwise
+        return not self.manual_remedy
 
     @property
     def required(self) -> int:
@@ -58,122 +61,126 @@ _PER_PROCESS: Final = "Raise its LimitNOFILE= (systemd) or its ulimit -n, and re
 LIMITS: Final = (
     HostLimit(
         name="fs.inotify.max_user_instances",
-        what="inotify instances of one account, over all containers",
+        resource="inotify instances of one account, over all containers",
         per_session=5,
         at_rest=5,
-        shows=_pattern(
+        error_pattern=_pattern(
             r"inotify[^\n]*too many open files|too many open files[^\n]*inotify|user limit on inotify instances"
         ),
     ),
     HostLimit(
         name="fs.inotify.max_user_watches",
-        what="files and folders that one account watches, over all containers",
+        resource="files and folders that one account watches, over all containers",
         per_session=200,
         at_rest=33,
-        shows=_pattern(r"(inotify|watch)[^\n]*no space left on device|system limit for number of file watchers"),
+        error_pattern=_pattern(
+            r"(inotify|watch)[^\n]*no space left on device|system limit for number of file watchers"
+        ),
     ),
-    HostLimit(name="kernel.pid_max", what="processes and threads", per_session=200, at_rest=48, kept=1000),
+    HostLimit(name="kernel.pid_max", resource="processes and threads", per_session=200, at_rest=48, kept=1000),
     HostLimit(
         name="kernel.threads-max",
-        what="processes and threads",
+        resource="processes and threads",
         per_session=200,
         at_rest=48,
         kept=1000,
-        shows=_pattern(
+        error_pattern=_pattern(
             r"(fork|clone|pthread_create|can't start new thread|newosproc)[^\n]*resource temporarily unavailable"
             r"|resource temporarily unavailable[^\n]*(fork|clone|thread)"
         ),
     ),
     HostLimit(
         name="pids.max of Docker's control group",
-        what="processes and threads of all containers",
+        resource="processes and threads of all containers",
         per_session=200,
         at_rest=28,
-        otherwise="Raise TasksMax= of docker.service, or of the slice that containers are in",
+        manual_remedy="Raise TasksMax= of docker.service, or of the slice that containers are in",
     ),
     HostLimit(
         name="nproc of dockerd",
-        what="processes and threads of one account, over all containers",
+        resource="processes and threads of one account, over all containers",
         per_session=200,
         at_rest=28,
-        otherwise="Raise its LimitNPROC= (systemd) or its ulimit -u, and restart it",
+        manual_remedy="Raise its LimitNPROC= (systemd) or its ulimit -u, and restart it",
     ),
-    HostLimit(name="fs.file-max", what="open files", per_session=1000, at_rest=178, kept=10_000),
+    HostLimit(name="fs.file-max", resource="open files", per_session=1000, at_rest=178, kept=10_000),
     HostLimit(
         name="nofile of dockerd",
-        what="open files of the Docker daemon",
+        resource="open files of the Docker daemon",
         per_session=10,
         at_rest=8,
         kept=200,
-        otherwise=_PER_PROCESS,
+        manual_remedy=_PER_PROCESS,
     ),
     HostLimit(
         name="nofile of containerd",
-        what="open files of containerd",
+        resource="open files of containerd",
         per_session=5,
         at_rest=4,
         kept=200,
-        otherwise=_PER_PROCESS,
+        manual_remedy=_PER_PROCESS,
     ),
     HostLimit(
         name="kernel.keys.root_maxkeys",
-        what="keys of root; each container has a keyring",
+        resource="keys of root; each container has a keyring",
         per_session=1,
         at_rest=1,
         kept=100,
-        shows=_pattern(r"(keyring|session key)[^\n]*disk quota exceeded"),
+        error_pattern=_pattern(r"(keyring|session key)[^\n]*disk quota exceeded"),
     ),
-    HostLimit(name="kernel.pty.max", what="terminals", per_session=3, at_rest=0, kept=1024),
+    HostLimit(name="kernel.pty.max", resource="terminals", per_session=3, at_rest=0, kept=1024),
     HostLimit(
         name="net.ipv4.neigh.default.gc_thresh3",
-        what="entries of the ARP table: the container's at the host, and the host's in the container",
+        resource="entries of the ARP table: the container's at the host, and the host's in the container",
         per_session=2,
         at_rest=2,
         kept=100,
-        shows=_pattern(r"neighbou?r table overflow"),
+        error_pattern=_pattern(r"neighbou?r table overflow"),
     ),
     HostLimit(
         name="net.netfilter.nf_conntrack_max",
-        what="connections that the firewall tracks",
+        resource="connections that the firewall tracks",
         per_session=250,
         at_rest=25,
         kept=5000,
-        shows=_pattern(r"nf_conntrack: [^\n]*table full"),
+        error_pattern=_pattern(r"nf_conntrack: [^\n]*table full"),
     ),
     HostLimit(
         name="ports in net.ipv4.ip_local_port_range",
-        what="ports on 127.0.0.1, where the page of each session is published",
+        resource="ports on 127.0.0.1, where the page of each session is published",
         per_session=1,
         at_rest=1,
         kept=2000,
-        otherwise="Widen net.ipv4.ip_local_port_range",
-        shows=_pattern(r"all ports are allocated"),
+        manual_remedy="Widen net.ipv4.ip_local_port_range",
+        error_pattern=_pattern(r"all ports are allocated"),
     ),
     HostLimit(
         name="ports of a bridge",
-        what="containers on one bridge; Linux permits 1,023, and all sessions use the same bridge",
+        resource="containers on one bridge; Linux permits 1,023, and all sessions use the same bridge",
         per_session=1,
         at_rest=1,
-        otherwise="Use another host for more sessions",
-        shows=_pattern(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
+        manual_remedy="Use another host for more sessions",
+        error_pattern=_pattern(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
     ),
     HostLimit(
         name="addresses of the sessions' network",
-        what="addresses of the network that all sessions are on",
+        resource="addresses of the network that all sessions are on",
         per_session=1,
         at_rest=1,
-        otherwise=(
+        manual_remedy=(
             "Remove unused networks of Docker or add networks with default-address-pools in its daemon.json, "
             "then stop the instance and start it again"
         ),
-        shows=_pattern(r"no available (ipv4 )?addresses"),
+        error_pattern=_pattern(r"no available (ipv4 )?addresses"),
     ),
 )
-"""In the order of the page. vm.max_map_count (per process) and fs.mount-max (per container) are not shared."""
+"""In the order of docs/reference/host-limits.md, without limits that sessions do not share: vm.max_map_count (per
+process) and fs.mount-max (per container).
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Narrow:
+class HostLimitValue:
     """A limit with its value on this host."""
 
     limit: HostLimit
@@ -187,25 +194,25 @@ class Narrow:
     def sentence(self) -> str:
         limit = self.limit
         kept = f" in addition to {limit.kept} for the host" if limit.kept else ""
-        return f"{limit.name} is {self.value} ({limit.what}), and a session needs {limit.per_session}{kept}"
+        return f"{limit.name} is {self.value} ({limit.resource}), and a session needs {limit.per_session}{kept}"
 
     @property
     def remedy(self) -> str:
-        return RAISE if self.limit.sysctl else f"{self.limit.otherwise}."
+        return RAISE if self.limit.sysctl else f"{self.limit.manual_remedy}."
 
 
-def narrowest(values: Mapping[str, int]) -> Narrow | None:
+def narrowest(values: Mapping[str, int]) -> HostLimitValue | None:
     """Return the limit that permits the fewest sessions; None if no value is known.
 
     `values` maps the name of each limit to its value on this host, without limits that cannot be read or are unlimited.
     """
-    known = [Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
+    known = [HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
     return min(known, key=lambda narrow: narrow.room, default=None)
 
 
-def too_low(values: Mapping[str, int], sessions: int) -> list[Narrow]:
-    """Return the limits that are too low for this number of sessions, the narrowest first."""
-    known = (Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
+def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
+    """Return the limits that are too low for this number of sessions, the lowest first."""
+    known = (HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
     return sorted((narrow for narrow in known if narrow.room < sessions), key=lambda narrow: narrow.room)
 
 
@@ -218,27 +225,31 @@ def to_raise(values: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def met_in(text: str) -> HostLimit | None:
-    """Return the limit that an error text of a program or of Docker names; None if it names none."""
-    return next((limit for limit in LIMITS if limit.shows is not None and limit.shows.search(text)), None)
+def limit_in_error(text: str) -> HostLimit | None:
+    """Return the limit that caused an error of a program or of Docker, by the error text; None if no limit matches."""
+    return next(
+        (limit for limit in LIMITS if limit.error_pattern is not None and limit.error_pattern.search(text)), None
+    )
 
 
-def named(values: Mapping[str, int], sessions: int, text: str) -> str:
-    """Return the explanation of a failure by the limits of this host, as sentences; empty if no limit explains it.
+def failure_explanation(values: Mapping[str, int], sessions: int, text: str) -> str:
+    """Return sentences that explain a failure by the limits of this host; empty if no limit explains it.
 
     `sessions` is the number of sessions on this host; `text` is the failure with the last output of the container.
     """
-    met = met_in(text)
-    if met is not None and met.name not in values:
-        return f"A limit of this host was reached: {met.name} ({met.what})."
-    if met is not None:
-        found = Narrow(met, values[met.name])
-        return f"A limit of this host was reached: {found.sentence}; the host has {sessions} sessions. {found.remedy}"
+    named = limit_in_error(text)
+    if named is not None and named.name not in values:
+        return f"A limit of this host was reached: {named.name} ({named.resource})."
+    if named is not None:
+        reached = HostLimitValue(named, values[named.name])
+        return (
+            f"A limit of this host was reached: {reached.sentence}; the host has {sessions} sessions. {reached.remedy}"
+        )
     return overfull(values, sessions)
 
 
 def overfull(values: Mapping[str, int], sessions: int) -> str:
-    """Return sentences that describe a host with more sessions than its limits permit; empty if it has no more."""
+    """Return sentences about a host with more sessions than its limits permit; empty for other hosts."""
     low = too_low(values, sessions)
     if not low:
         return ""
@@ -246,28 +257,30 @@ def overfull(values: Mapping[str, int], sessions: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class GoodFor:
-    """The number of sessions that a host supports, as sentences. `is_short`: it is less than `fit` of `good_for`."""
+class SessionCapacity:
+    """The number of sessions that a host supports, as sentences. `is_short` is True if fewer are supported than fit
+    into its memory and cores.
+    """
 
     sentence: str
     is_short: bool = False
 
 
-def good_for(values: Mapping[str, int], fit: int = 0) -> GoodFor:
+def session_capacity(values: Mapping[str, int], fit: int = 0) -> SessionCapacity:
     """Return the number of sessions that a host supports.
 
     `fit` is the number of sessions that fit into the memory and cores that its Agents offer.
     """
     first = narrowest(values)
     if first is None:
-        return GoodFor("The limits of this host are unknown, because /proc/sys cannot be read.")
+        return SessionCapacity("The limits of this host are unknown, because /proc/sys cannot be read.")
     good = f"The limits of this host permit {first.room} sessions"
     if first.room >= fit:
-        return GoodFor(f"{good}; the lowest limit: {first.sentence}.")
+        return SessionCapacity(f"{good}; the lowest limit: {first.sentence}.")
     low = too_low(values, fit)
     remedies = " ".join(dict.fromkeys(narrow.remedy for narrow in low))
-    what = "; ".join(narrow.sentence for narrow in low)
-    return GoodFor(f"{good}, and {fit} fit into its memory and cores: {what}. {remedies}", is_short=True)
+    causes = "; ".join(narrow.sentence for narrow in low)
+    return SessionCapacity(f"{good}, and {fit} fit into its memory and cores: {causes}. {remedies}", is_short=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,19 +292,19 @@ class Space:
 
 
 def shortages(folder: str, needed: Space, free: Space) -> list[str]:
-    """Return a sentence for each resource that is too small. `folder` contains DATA, or will contain it."""
-    found: list[str] = []
+    """Return a sentence for each resource of which too little is free. `folder` contains DATA, or will contain it."""
+    sentences: list[str] = []
     if needed.disk > free.disk:
-        found.append(
+        sentences.append(
             f"DATA needs about {_size_text(needed.disk)} free, and {folder} has {_size_text(free.disk)}. Free some "
             "space, or pass another --data."
         )
     if needed.memory > free.memory:
-        found.append(
+        sentences.append(
             f"The processes of an instance need about {_size_text(needed.memory)} of memory without any desktop, and"
             f" this machine has {_size_text(free.memory)} free; end other programs, or use a machine with more."
         )
-    return found
+    return sentences
 
 
 def _size_text(count: int) -> str:

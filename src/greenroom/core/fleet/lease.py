@@ -2,16 +2,16 @@
 
 Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. Each take-over raises the term.
 
-For a zone the clock of the database decides which Manager is Primary; the values here only decide the *belief* of this
-process. A wrong belief wastes work, but does no harm, because every privileged write is fenced. Invariant: a belief
-never outlasts the leadership in the database, because its window begins when the renewal was *sent* and ends one margin
-early.
+For a zone, the clock of the database decides which Manager is Primary. A Manager acts as Primary in the window after
+each renewal (`ActingWindow`). A wrong window wastes work, but does no harm, because every privileged write is fenced.
+Invariant: a window ends before the leadership in the database, because it begins when the renewal was *sent*, and ends
+one margin early.
 
-For an Agent no clocks are compared. A standby process takes over the record after it has read it unchanged for the
-whole ttl, measured with its own steady clock. The acting process stops one margin before the end of the ttl, counted
-from the time at which its last renewal was *sent*. Two processes never act at the same time, as long as the drift of
-each clock is less than margin / (2 * ttl - margin): the acting process acts for at most (ttl - margin) * (1 + drift),
-and the standby process waits for ttl * (1 - drift).
+For an Agent, no clocks are compared. A standby process takes over the record after it has read it without a change for
+the whole ttl, measured with its own clock. The acting process stops one margin before the end of the ttl, counted from
+the time at which its last renewal was *sent*. Two processes never act at the same time, as long as the drift of each
+clock is less than margin / (2 * ttl - margin): the acting process acts for at most (ttl - margin) * (1 + drift), and
+the standby process waits for ttl * (1 - drift).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 EVICT_JITTER_S: Final = 0.05
-"""Managers read the leadership up to this long after its end, at random times, so that they do not read it together."""
+"""The maximum delay with which a Manager reads a leadership after its end. The delay is random, so that Managers do not
+read it at the same time.
+"""
 
 RECHECK_S: Final = 2.0
 """The maximum time between two reads of the leadership by a process, because a NOTIFY may be lost."""
@@ -37,8 +39,8 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Belief:
-    """The result of a successful renewal: this process may act, with this term, until `trusted_until_s`."""
+class ActingWindow:
+    """The time in which this process may act, with this term, after a successful renewal: until `trusted_until_s`."""
 
     term: int
     trusted_until_s: float
@@ -47,7 +49,7 @@ class Belief:
 def timings_problem(timings: Timings) -> str | None:
     """Return the reason why these timings cannot work, as a sentence; None if they can.
 
-    Two renewals must fit into the window of a belief, even if the second takes as long as the statement timeout.
+    Two renewals must fit into a window, even if the second one takes as long as the statement timeout.
     """
     window_s = timings.ttl_s - timings.margin_s
     needed_s = 2 * timings.renew_s + timings.statement_timeout_s
@@ -60,14 +62,14 @@ def timings_problem(timings: Timings) -> str | None:
     )
 
 
-def renewed(term: int, sent_at_s: float, timings: Timings) -> Belief:
-    """Return the belief after a successful renewal. It counts from the time at which the renewal was sent."""
-    return Belief(term=term, trusted_until_s=sent_at_s + timings.ttl_s - timings.margin_s)
+def renewed(term: int, sent_at_s: float, timings: Timings) -> ActingWindow:
+    """Return the window after a successful renewal. It begins at the time at which the renewal was sent."""
+    return ActingWindow(term=term, trusted_until_s=sent_at_s + timings.ttl_s - timings.margin_s)
 
 
-def may_act(belief: Belief | None, now_s: float) -> bool:
-    """True if this process may act now, for example begin a privileged plan."""
-    return belief is not None and now_s < belief.trusted_until_s
+def may_act(window: ActingWindow | None, now_s: float) -> bool:
+    """True if this process may act now, for example start a privileged plan."""
+    return window is not None and now_s < window.trusted_until_s
 
 
 def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float:
@@ -78,7 +80,7 @@ def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float
 def next_read_in_s(remaining_s: float, jitter: float) -> float:
     """Return the seconds until the next read of the leadership.
 
-    `remaining_s` is the time until its end by the clock of the database: at most 0 if it has ended; it may be infinite.
+    `remaining_s` is the time until its end by the clock of the database; 0 or less if it has ended; it may be infinite.
     `jitter` is 0 to 1.
     """
     if remaining_s <= 0:
@@ -87,7 +89,7 @@ def next_read_in_s(remaining_s: float, jitter: float) -> float:
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
-    """True during the quiet period: Agents have not yet had a full missing-interval in which they could report."""
+    """True during the quiet period, in which Agents have not yet had the time `missing_s` to report."""
     return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
@@ -131,13 +133,13 @@ def _ending(previous: Predecessor) -> str:
     return "the process of {}, or its connection to the database, ended"
 
 
-def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
+def loss_reason(window: ActingWindow, now_s: float, failure: str) -> str:
     """Return the reason why a Primary that did not resign is no longer Primary, as a clause after "because".
 
     `now_s` is the time at which it detected the loss. `failure` is the error of its connection W, a sentence without a
     full stop.
     """
-    if may_act(belief, now_s):
+    if may_act(window, now_s):
         return failure
     return "it did not renew its leadership in time"
 
@@ -164,7 +166,9 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRecord:
-    """The record (its `version` None = there is none) that a process last read, and since when it is unchanged."""
+    """The record that a process last read, and the time since which it is unchanged. `version` None = there is no
+    record.
+    """
 
     record: LeaseRecord | None
     version: str | None
@@ -180,38 +184,38 @@ class RecordClaim:
     reason: str
 
 
-def noticed(
+def after_read(
     before: ObservedRecord | None, record: LeaseRecord | None, version: str | None, read_at_s: float
 ) -> ObservedRecord:
-    """Return what the process has seen after a read that ended at `read_at_s`."""
+    """Return the observed record after a read that ended at `read_at_s`."""
     if before is not None and before.version == version:
         return before
     return ObservedRecord(record=record, version=version, since_s=read_at_s)
 
 
-def claim(seen: ObservedRecord, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
+def claim(observed: ObservedRecord, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
     """Return the claim that a standby process may make now; None = wait."""
-    record = seen.record
+    record = observed.record
     if record is None:
         return RecordClaim(
             record=LeaseRecord(holder=own, address=address, term=1, ttl_s=ttl_s), version=None, reason="it is the first"
         )
     taken = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
     if not record.holder:
-        return RecordClaim(record=taken, version=seen.version, reason="the process before released it")
+        return RecordClaim(record=taken, version=observed.version, reason="the process before released it")
     if record.holder == own:
-        return RecordClaim(record=taken, version=seen.version, reason="this process held it before")
+        return RecordClaim(record=taken, version=observed.version, reason="this process held it before")
     # this process also waits for its own ttl, because the acting process may have other settings
-    if now_s - seen.since_s >= max(record.ttl_s, ttl_s):
-        return RecordClaim(record=taken, version=seen.version, reason=f"{record.holder} did not renew it in time")
+    if now_s - observed.since_s >= max(record.ttl_s, ttl_s):
+        return RecordClaim(record=taken, version=observed.version, reason=f"{record.holder} did not renew it in time")
     return None
 
 
 def renewal(held: LeaseRecord, copy: int) -> LeaseRecord:
-    """Return the record with which the acting process continues; `copy` is that of `LeaseRecord`."""
+    """Return the renewed record of the acting process. `copy` is the new value of `LeaseRecord.copy`."""
     return replace(held, beat=held.beat + 1, copy=copy)
 
 
 def released(held: LeaseRecord) -> LeaseRecord:
-    """Return the record of a process that stops acting. Another process then takes it over at once."""
+    """Return the record of a process that stops acting. Another process then takes it over immediately."""
     return replace(held, holder="", beat=held.beat + 1)

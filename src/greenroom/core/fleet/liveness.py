@@ -2,8 +2,8 @@
 hosts.
 
 A time limit is the time that a healthy operation takes on a quiet host, with a margin; the waiting side multiplies it
-by `times`. An operation that ended or that reports a failure gets no extra time. Invariants, tested as properties: the
-factor is 1 to `MAX_TIMES`, is 1 on a quiet host, and never falls when the lateness grows.
+by `lateness_factor`. An operation that ended or reported a failure gets no extra time. Invariants, tested as
+properties: the factor is 1 to `MAX_TIMES`, is 1 on a quiet host, and never falls when the lateness grows.
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀───── reports again, complete ─────┴──────────┘
@@ -27,8 +27,8 @@ from greenroom.core.text import EXACT, size
 MAX_TIMES: Final = 10.0
 """The maximum factor by which a time limit is multiplied."""
 ON_TIME_S: Final = 0.05
-"""A process that runs at most this late is on time. A process that runs k times as late needs k times as long, because
-the operation for which it waits takes several turns of this process and of others.
+"""The delay up to which a process counts as on time. A process with k times this delay needs k times as long, because
+the operation for which it waits needs several turns of this process and of others.
 """
 
 
@@ -47,28 +47,31 @@ class Lateness:
 ON_TIME: Final = Lateness()
 
 
-def crowd(lateness: Lateness) -> float:
-    """Return the number of tasks of each core beyond the first. The queue is weighted with `waiting`, because a sampled
-    queue is not a load if no task waited for long."""
+def waiting_tasks(lateness: Lateness) -> float:
+    """Return the average number of tasks per core that wait. The queue is weighted with `waiting`, because a sampled
+    queue does not slow a host down if no task waited for long.
+    """
     return lateness.waiting * max(0.0, lateness.queue - 1.0)
 
 
-def times(lateness: Lateness) -> float:
+def lateness_factor(lateness: Lateness) -> float:
     """Return the factor by which a healthy operation may take longer than on a quiet host, 1 to `MAX_TIMES`.
 
     With n tasks per core, each operation takes n times as long while the tasks wait for each other.
     """
-    return min(MAX_TIMES, max(1.0, 1.0 + crowd(lateness), lateness.own_s / ON_TIME_S))
+    return min(MAX_TIMES, max(1.0, 1.0 + waiting_tasks(lateness), lateness.own_s / ON_TIME_S))
 
 
 def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:
     """Return the time limit `limit_s` of a quiet host, extended for `lateness` to at most `most_s`."""
-    return max(limit_s, min(most_s, limit_s * times(lateness)))
+    return max(limit_s, min(most_s, limit_s * lateness_factor(lateness)))
 
 
 def because(lateness: Lateness, who: str = "its Agent") -> str:
-    """The reason for a longer limit, as the end of a sentence; empty on a quiet host. `who` measured the lateness."""
-    factor = times(lateness)
+    """Return the reason for a longer limit, as the end of a sentence; empty on a quiet host. `who` is the process that
+    measured the lateness.
+    """
+    factor = lateness_factor(lateness)
     if factor <= 1.0:
         return ""
     return (
@@ -82,7 +85,9 @@ AgentStatus = Literal["pending", "running", "missing", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetTimings:
-    """The seconds of silence after which an Agent is missing, the sessions of its users are lost, and it is dead."""
+    """The seconds of silence after which an Agent is missing, the sessions of its users are lost, and the Agent is
+    dead.
+    """
 
     missing_s: float
     lost_s: float
@@ -117,7 +122,7 @@ class EffectiveStatus:
     reason: str | None = None
 
 
-def unattended(zone_name: str, others: int, running_others: int) -> str | None:
+def unattended_zone_warning(zone_name: str, others: int, running_others: int) -> str | None:
     """Return a warning about the zone of a disabled Manager; None if another enabled Manager of the zone runs.
 
     `others` is the number of other enabled Managers of the zone; `running_others` is the number of those that run.
@@ -128,7 +133,7 @@ def unattended(zone_name: str, others: int, running_others: int) -> str | None:
 
 
 UNATTENDED_S: Final = 15.0
-"""The time since its last check-in after which an Agent without a Manager is no longer shown as running."""
+"""The time since its last check-in after which an Agent without a Manager is displayed as missing."""
 
 
 def effective_status(
@@ -141,15 +146,16 @@ def effective_status(
     crash_loop: str = "",
     edge_requested: str | None = None,
 ) -> EffectiveStatus:
-    """Return the status of an Agent as administrators see it; `status` is that in its row, which the Primary writes.
+    """Return the status of an Agent as administrators see it. `status` is the status in its row, which the Primary
+    writes.
 
     `has_manager`: a Manager of its zone runs. `runtime_error` and `crash_loop` are sentences: the reasons why its
     container runtime does not answer, or why it counts as crash-looping. `edge_requested` is the address of its edge
     gateway that waits for a confirmation; None if none does.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
-        why = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."
-        return EffectiveStatus("missing", why)
+        reason = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."
+        return EffectiveStatus("missing", reason)
     if status in {"running", "missing"} and crash_loop:
         return EffectiveStatus(status, crash_loop)
     if status == "missing":
@@ -158,9 +164,9 @@ def effective_status(
     if status == "running" and runtime_error:
         return EffectiveStatus(status, f"It cannot start sessions: {runtime_error}")
     if edge_requested is not None:
-        where = f"is at {edge_requested} now" if edge_requested else "is gone"
+        state = f"is at {edge_requested} now" if edge_requested else "is gone"
         return EffectiveStatus(
-            status, f"It reports that its edge gateway {where}; an administrator must confirm the change."
+            status, f"It reports that its edge gateway {state}; an administrator must confirm the change."
         )
     return EffectiveStatus(status)
 
@@ -200,19 +206,19 @@ class SessionsLost:
 
 
 def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
-    """Return the actions of one round, at most one per Agent. `quiet`: it is the quiet period."""
-    return [action for agent in agents if (action := _of(agent, timings, quiet)) is not None]
+    """Return the actions of one round, at most one per Agent. `quiet` is True during the quiet period."""
+    return [action for agent in agents if (action := _action_for(agent, timings, quiet)) is not None]
 
 
-def _of(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | SessionsLost | None:
+def _action_for(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | SessionsLost | None:
     if agent.silent_s is None:
         return None
     if agent.silent_s <= timings.missing_s:
-        return _reporting(agent)
-    return None if quiet else _silent(agent, agent.silent_s, timings)
+        return _if_reporting(agent)
+    return None if quiet else _if_silent(agent, agent.silent_s, timings)
 
 
-def _reporting(agent: AgentReport) -> AgentMove | None:
+def _if_reporting(agent: AgentReport) -> AgentMove | None:
     if not agent.complete or agent.status == "running":
         return None
     if agent.status == "pending":
@@ -220,7 +226,7 @@ def _reporting(agent: AgentReport) -> AgentMove | None:
     return _move(agent, "running", "it checks in again")
 
 
-def _silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentMove | SessionsLost | None:
+def _if_silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentMove | SessionsLost | None:
     since = f"it has not reported for {silent_s:.0f} s"
     if agent.status == "running":
         return _move(agent, "missing", since)
@@ -238,7 +244,7 @@ def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
 
 
 def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
-    """Return the sentence for a change of an Agent's offer. `before` and `after`: cores and bytes of memory."""
+    """Return the sentence about a change of an Agent's offer. `before` and `after` are cores and bytes of memory."""
     return (
         f"the capacity that Agent {hostname} offers changed with its report or an override: cores "
         f"{before[0]:g} → {after[0]:g}, memory {size(before[1], EXACT)} → {size(after[1], EXACT)}"
@@ -309,17 +315,17 @@ class Removal:
     reason: str
 
 
-def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
+def records_to_remove(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
     """Return the records of a zone to remove: without a process, and silent for longer than `keep_days` (0 = never).
 
-    At least one enabled record stays: if all would be removed, the enabled record with the latest heartbeat.
+    At least one enabled record stays. If all would be removed, the enabled record with the latest heartbeat stays.
     """
     if keep_days <= 0:
         return []
-    gone = [record for record in records if not record.is_live and record.silent_s > keep_days * DAY_S]
-    if not any(record.enabled for record in records if record not in gone):
-        last = min((record for record in gone if record.enabled), key=lambda record: record.silent_s, default=None)
-        gone = [record for record in gone if record is not last]
+    removed = [record for record in records if not record.is_live and record.silent_s > keep_days * DAY_S]
+    if not any(record.enabled for record in records if record not in removed):
+        last = min((record for record in removed if record.enabled), key=lambda record: record.silent_s, default=None)
+        removed = [record for record in removed if record is not last]
     return [
         Removal(
             manager_id=record.manager_id,
@@ -327,5 +333,5 @@ def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal
             reason=f"it last reported {record.silent_s / DAY_S:.1f} days ago, and records are kept for"
             f" {keep_days:g} {'day' if keep_days == 1 else 'days'} (manager_record_retention_days)",
         )
-        for record in gone
+        for record in removed
     ]

@@ -1,4 +1,4 @@
-"""The rules by which a process that ended is started again, and a live process that does not work is restarted."""
+"""The rules for starting a process again after it ended, and for restarting a live process that does not work."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 WINDOW_S: Final = 60.0
-"""Exits that are older than this do not count."""
+"""The time for which an exit counts."""
 
 FIRST_PAUSE_S: Final = 0.25
 MAX_PAUSE_S: Final = 10.0
 
-STRIKES: Final = 3
+MAX_FAILED_CHECKS: Final = 3
 """The number of answers 500 in a row after which a Manager is restarted."""
 SILENT_S: Final = 120.0
-"""A process without any answer for this long is restarted. A frozen Manager has lost the leadership long before."""
+"""The time without any answer after which a process is restarted. A frozen Manager loses its leadership long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Restart:
 
 
 def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> Restart:
-    """Return the start after an exit: at once after the first exit, then after pauses that double up to ten seconds.
+    """Return the next start after an exit: immediately after the first exit, later after pauses that double up to 10 s.
 
     The number of attempts is not limited. `exits_s` are the times of the exits of the process, including this one, on
     the clock of `now_s`; `how` is, for example, "was killed by SIGKILL".
@@ -49,7 +49,7 @@ def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
     """Return the reason why a process counts as crash-looping, as a sentence; empty if it does not.
 
     A process counts as crash-looping after `CRASH_STARTS` starts within `CRASH_WINDOW_S`, each less than `HEALTHY_S`
-    after the start before it. `starts_s` are the times of its starts in their order, the present start last.
+    after the previous start. `starts_s` are the times of its starts in order; the last one is the current start.
     `last_error` is the error that ended the process before; empty if it is not known.
     """
     number = 1
@@ -59,67 +59,71 @@ def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
         number += 1
     if number < CRASH_STARTS:
         return ""
-    why = f"The last error: {last_error}" if last_error else "It was killed, or ended without an error."
-    return f"It is crash-looping: it started {number} times within {CRASH_WINDOW_S / 60:.0f} minutes. {why}"
+    reason = f"The last error: {last_error}" if last_error else "It was killed, or ended without an error."
+    return f"It is crash-looping: it started {number} times within {CRASH_WINDOW_S / 60:.0f} minutes. {reason}"
 
 
-def named(name: str, crash_loop: str) -> str:
+def with_subject(name: str, crash_loop: str) -> str:
     """Return the sentence of `crash_loop` with `name` as its subject."""
     return f"{name}{crash_loop.removeprefix('It')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """The failed health checks of a live process: the answers 500 in a row, or since when it does not answer."""
+    """The failed health checks of a live process: the number of answers 500 in a row, or the time since which it does
+    not answer.
+    """
 
-    strikes: int = 0
+    failed_checks: int = 0
     silent_since_s: float | None = None
 
 
-UNSUSPECTED: Final = Suspicion()
+NO_SUSPICION: Final = Suspicion()
 
 
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:
-    """The result of a health check: the failures so far, and a reason if the process must be restarted."""
+    """The result of a health check: the failures so far, and the reason why the process must be restarted, or None."""
 
     suspicion: Suspicion
     restart: str | None = None
 
 
 def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float) -> HealthVerdict:
-    """Restart the api or an Agent after `SILENT_S` without any answer; any answer shows that it works.
+    """Return the verdict about the api or an Agent: restart it after `SILENT_S` without an answer. Any answer is good.
 
     `before` is the suspicion of the last verdict. `status` is the HTTP status of the health check; None = no answer.
     """
     if status is not None:
-        return HealthVerdict(UNSUSPECTED)
+        return HealthVerdict(NO_SUSPICION)
     return _silent(name, before.silent_since_s, now_s, "")
 
 
 def judge_manager(
     name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
 ) -> HealthVerdict:
-    """Restart a Manager at its third answer 500 in a row, or after `SILENT_S` without an answer.
+    """Return the verdict about a Manager: restart it at its third answer 500 in a row, or after `SILENT_S` without
+    answer.
 
-    A Manager is not restarted for an answer 503 (disabled), nor while the database may be the cause. A frozen Manager
-    does no harm, because its leadership expires; a disabled Manager may be silent without a limit. `enabled` is None
-    if the database could not be read.
+    A Manager is not restarted because of an answer 503 (disabled), nor while the database may be the cause. A frozen
+    Manager does no harm, because its leadership expires. A disabled Manager may be silent for any time. `enabled` is
+    None if the database could not be read.
     """
     if enabled is None:
-        return HealthVerdict(UNSUSPECTED)
+        return HealthVerdict(NO_SUSPICION)
     if status == 500:
-        return _unhealthy(name, before.strikes + 1)
+        return _unhealthy(name, before.failed_checks + 1)
     if status is None and enabled:
         return _silent(name, before.silent_since_s, now_s, " while the database could be reached")
-    return HealthVerdict(UNSUSPECTED)
+    return HealthVerdict(NO_SUSPICION)
 
 
-def _unhealthy(name: str, strikes: int) -> HealthVerdict:
-    if strikes < STRIKES:
-        return HealthVerdict(Suspicion(strikes=strikes))
+def _unhealthy(name: str, failed_checks: int) -> HealthVerdict:
+    if failed_checks < MAX_FAILED_CHECKS:
+        return HealthVerdict(Suspicion(failed_checks=failed_checks))
     return HealthVerdict(
-        UNSUSPECTED, f"{name} answered 500 to {STRIKES} health checks in a row while the database could be reached"
+        NO_SUSPICION,
+        f"{name} answered 500 to {MAX_FAILED_CHECKS} health checks in a row while the database could be reached",
     )
 
 
@@ -127,4 +131,4 @@ def _silent(name: str, before_s: float | None, now_s: float, how: str) -> Health
     since_s = now_s if before_s is None else before_s
     if now_s - since_s < SILENT_S:
         return HealthVerdict(Suspicion(silent_since_s=since_s))
-    return HealthVerdict(UNSUSPECTED, f"{name} answered no health check for {SILENT_S:g} s{how}")
+    return HealthVerdict(NO_SUSPICION, f"{name} answered no health check for {SILENT_S:g} s{how}")

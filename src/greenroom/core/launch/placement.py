@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
-from greenroom.core.fleet.restarts import named
+from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import EXACT, size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -83,7 +83,7 @@ class PlacementAgent(ImageReadiness):
     def failure(self) -> str:
         """The reason why sessions do not start there now, as a clause; empty if they do."""
         if self.crash_loop:
-            return named(self.hostname, self.crash_loop).rstrip(".")
+            return with_subject(self.hostname, self.crash_loop).rstrip(".")
         return f"{self.hostname} cannot start sessions: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
 
     @property

@@ -26,7 +26,7 @@ from typing import Final, Literal, cast
 
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, because, times
+from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, because, lateness_factor
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, SessionStatus, Want
 
 _S = SessionStatus
@@ -127,7 +127,7 @@ def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
 def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
     """Return the larger lateness, of the Agent or of this Manager, and the name of the process that reported it."""
     reported = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
-    if times(watch.lateness) > times(reported):
+    if lateness_factor(watch.lateness) > lateness_factor(reported):
         return watch.lateness, "this Manager"
     return reported, waiting.agent_name or "its Agent"
 
@@ -146,7 +146,7 @@ def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool, watch: Watc
 def _action(waiting: Waiting, now: datetime, watch: Watch) -> Overdue:
     late = _lateness(waiting, watch)
     action = _what(waiting, now, because(*late))
-    return replace(action, slow=times(late[0]) > 1)
+    return replace(action, slow=lateness_factor(late[0]) > 1)
 
 
 def _what(waiting: Waiting, now: datetime, why: str) -> Overdue:

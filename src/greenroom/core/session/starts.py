@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
-from greenroom.core.fleet.liveness import Lateness, crowd
+from greenroom.core.fleet.liveness import Lateness, waiting_tasks
 from greenroom.core.session.reconcile import ActionKind
 
 
@@ -146,7 +146,7 @@ class Load(Enum):
 
 def load_of(host: Lateness) -> Load:
     """Return the load if sessions run on the host of the Agent, whose cores are measured."""
-    if crowd(host) > CROWD:
+    if waiting_tasks(host) > CROWD:
         return Load.CROWDED
     return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED
 

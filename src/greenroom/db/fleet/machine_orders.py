@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, require_row
-from greenroom.core.fleet.machines.model import EDGES, OrderState, OrderTransition, StrayMachine, Surplus
+from greenroom.core.fleet.machines.model import TRANSITIONS, OrderState, OrderTransition, StrayMachine, Surplus
 from greenroom.core.fleet.machines.orders import next_end
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database
@@ -18,7 +18,7 @@ from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 KEPT_DAYS: Final = 90
 """Retention of ended orders."""
 
-_SOURCES: Final = {to: sorted(state for state, follow in EDGES.items() if to in follow) for to in OrderState}
+_SOURCES: Final = {to: sorted(state for state, follow in TRANSITIONS.items() if to in follow) for to in OrderState}
 _TIMES: Final[dict[OrderState, LiteralString]] = {
     OrderState.ORDERED: "ordered = ordered",
     OrderState.CREATED: "created = coalesce(created, clock_timestamp())",

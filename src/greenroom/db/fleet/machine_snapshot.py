@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.fleet.machines.demand import WaitingUser, counted
+from greenroom.core.fleet.machines.demand import WaitingUser, zones_of_users
 from greenroom.core.fleet.machines.model import (
     ListedMachines,
     MachineOrder,
@@ -91,7 +91,7 @@ async def read_people(
     images = {person.image_id: person.image for person in people}
     here = defaultdict[str, list[WaitingUser]](list)
     there = defaultdict[tuple[str, str], int](int)
-    for one, counts_in in counted(map(_waiting, people), supply).items():
+    for one, counts_in in zones_of_users(map(_waiting, people), supply).items():
         if counts_in == zone_id:
             here[one.image_id].append(one)
         elif zone_id in one.zone_ids:

@@ -130,7 +130,7 @@ class Enrollment:
 
     async def _log_refusal(self, message: Register, address: str, reason: str) -> None:
         """Log the refusal at a limited rate, and store it at the Agent if there is one with this id."""
-        if not self._limiter.is_written(address, time.monotonic()):
+        if not self._limiter.must_log(address, time.monotonic()):
             return
         host = _printable(message.hostname) or "unknown"
         subject = "An Agent with a join token" if message.join_token else "An Agent"

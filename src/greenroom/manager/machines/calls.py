@@ -17,9 +17,9 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.model import Ask, EndMachine, ListedMachines, OrderState, OrderTransition
+from greenroom.core.fleet.machines.model import EndMachine, ListedMachines, OrderState, OrderTransition, RequestMachine
 from greenroom.core.fleet.machines.provider import (
-    Joining,
+    JoinParameters,
     is_usable_ref,
     machine_name,
     machines_of_pool,
@@ -120,7 +120,7 @@ class Calls:
         machines = machines_of_pool(self._installation_id, pool.machine_pool_id, pairs)
         return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
-    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> ProviderCallOutcome:
+    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: RequestMachine) -> ProviderCallOutcome:
         """Request a machine, once. Raises LeaseLost: the term is over."""
         async with guarded(ctx.db, ctx.fence) as connection:
             if not await machine_orders.note_called(connection, ask.machine_order_id):
@@ -190,7 +190,7 @@ def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: st
     """The machine to request from the provider."""
     name = machine_name(installation_id, pool.machine_pool_id, machine_order_id)
     token = secrets.machine_token(machine_order_id)
-    joining = Joining(
+    joining = JoinParameters(
         name=name,
         zone_name=pool.zone_name,
         join_url=pool.join_url,

@@ -19,13 +19,13 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.machines import orders as core_orders
 from greenroom.core.fleet.machines.model import (
     COMING,
-    Ask,
     EndMachine,
     ListedMachines,
     MachinePlan,
     OrderState,
     OrderTransition,
     PlaceOrder,
+    RequestMachine,
     StrayMachine,
     Surplus,
     ZoneSnapshot,
@@ -160,7 +160,7 @@ class MachineWork:
         busy = self._under_way.pools
         by_id = {pool.machine_pool_id: pool for pool in pools if pool.machine_pool_id not in busy}
         for action in made.actions:
-            if isinstance(action, Ask) and action.machine_pool_id in by_id:
+            if isinstance(action, RequestMachine) and action.machine_pool_id in by_id:
                 call = calls.create(ctx, by_id[action.machine_pool_id], action)
             elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
                 call = _end(ctx, calls, by_id[action.machine_pool_id], action)

@@ -19,7 +19,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent
-from greenroom.core.fleet.liveness import Removal, departed
+from greenroom.core.fleet.liveness import Removal, records_to_remove
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -93,7 +93,7 @@ async def run_records(ctx: PrimaryContext) -> None:
     keep_days = installation_of(await stored_settings(ctx.db)).manager_record_retention_days
     if ctx.quiet or keep_days == 0:
         return
-    for removal in departed(await managers.read_records(ctx.db, ctx.zone_id), keep_days):
+    for removal in records_to_remove(await managers.read_records(ctx.db, ctx.zone_id), keep_days):
         if ctx.tasks.failures.in_backoff("records", removal.instance_id):
             continue
         async with ctx.tasks.isolated("records", removal.instance_id):

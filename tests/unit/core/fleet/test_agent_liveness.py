@@ -22,7 +22,7 @@ from greenroom.core.fleet.liveness import (
     offer_change,
     plan,
     silence_problem,
-    unattended,
+    unattended_zone_warning,
 )
 
 TIMINGS = FleetTimings(missing_s=15, lost_s=600, dead_s=3600)
@@ -91,7 +91,7 @@ def test_what_is_wrong_with_an_agent_is_a_sentence():
 
 @pytest.mark.parametrize(("others", "running", "warns"), [(0, 0, False), (2, 1, False), (2, 0, True)])
 def test_a_zone_whose_other_managers_do_not_run_is_warned_of(others: int, running: int, warns: bool):
-    warning = unattended("eu", others, running)
+    warning = unattended_zone_warning("eu", others, running)
     assert (warning is not None) is warns
     assert warning is None or "No other enabled Manager of zone eu is running" in warning
 

@@ -12,9 +12,9 @@ from greenroom.core.fleet.lease import (
     LeaseRecord,
     ObservedRecord,
     Timings,
+    after_read,
     claim,
     may_act,
-    noticed,
     released,
     renewal,
     renewed,
@@ -61,19 +61,19 @@ def test_who_takes_the_record_finds_the_one_before_stopped(
     def there(true_s: float) -> float:
         return offset_s + true_s * (1 + other_drift)
 
-    belief = renewed(HELD.term, here(sent_s), TIMINGS)
+    window = renewed(HELD.term, here(sent_s), TIMINGS)
     read_s = sent_s + reached_s + looked_s  # the record is changed after it was sent, and read after it was changed
-    looked = noticed(None, HELD, "v", there(read_s))
+    looked = after_read(None, HELD, "v", there(read_s))
     now_s = read_s + waited_s
     if subject(looked, "b", "", there(now_s), TIMINGS.ttl_s) is not None:
-        assert not may_act(belief, here(now_s))
+        assert not may_act(window, here(now_s))
 
 
 @for_all(
     waited_s=st.floats(0, 3.99),
     ttl_s=st.floats(0.1, 4),
-    subject=noticed,
-    mutants=[lambda before, record, version, read_at_s: noticed(before, record, "1", read_at_s)],
+    subject=after_read,
+    mutants=[lambda before, record, version, read_at_s: after_read(before, record, "1", read_at_s)],
 )
 def test_a_record_that_was_renewed_is_left_alone(subject: Any, waited_s: float, ttl_s: float):
     first = subject(None, HELD, "1", 0.0)
@@ -82,9 +82,9 @@ def test_a_record_that_was_renewed_is_left_alone(subject: Any, waited_s: float, 
 
 
 def test_the_time_runs_from_when_it_was_first_seen_like_that():
-    first = noticed(None, HELD, "1", 5.0)
-    assert noticed(first, HELD, "1", 8.0) is first
-    assert noticed(first, renewal(HELD, copy=2), "2", 8.0).since_s == 8.0
+    first = after_read(None, HELD, "1", 5.0)
+    assert after_read(first, HELD, "1", 8.0) is first
+    assert after_read(first, renewal(HELD, copy=2), "2", 8.0).since_s == 8.0
     taken = claim(first, "b", "10.0.0.2:4445", 9.0, 4.0)
     assert taken is not None
     assert (taken.record.holder, taken.record.address, taken.version) == ("b", "10.0.0.2:4445", "1")

@@ -13,9 +13,9 @@ from tests.unit.properties import for_all
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.core.fleet.enrollment import (
+    CREATE_ANOTHER,
     MAX_ADDRESSES,
-    MAX_WRITTEN,
-    NEW_ONE,
+    MAX_LOGGED,
     JoinAttemptLimiter,
     KnownAgent,
     Newcomer,
@@ -80,14 +80,14 @@ def test_a_token_that_does_not_admit_says_why(token: Token | None, said: str):
     assert isinstance(error, Unauthenticated)
     assert error.message.startswith("The join token ")
     assert said in error.message
-    assert token is None or token.zone_id != "eu-id" or error.message.endswith(NEW_ONE)
+    assert token is None or token.zone_id != "eu-id" or error.message.endswith(CREATE_ANOTHER)
 
 
 def test_a_token_admits_a_newcomer_of_its_role_and_zone():
     assert refusal(NEWCOMER, None, TOKEN) is None
     assert refusal_of_token(replace(TOKEN, role="gateway"), "gateway") is None
     assert sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None)) == (
-        "The join token is for Agent a2 only; pass this id with --agent-id. " + NEW_ONE
+        "The join token is for Agent a2 only; pass this id with --agent-id. " + CREATE_ANOTHER
     )
 
 
@@ -213,10 +213,10 @@ def test_no_host_gets_in_past_the_rules(
 
 def test_a_flood_of_refusals_is_few_rows_and_hides_no_other():
     limiter = JoinAttemptLimiter()
-    flood = [limiter.is_written("192.0.2.1", at / 100) for at in range(5900)]
+    flood = [limiter.must_log("192.0.2.1", at / 100) for at in range(5900)]
     assert (flood.count(True), flood[:20]) == (20, [True] * 20)
-    assert limiter.is_written("192.0.2.2", 30)
-    assert limiter.is_written("192.0.2.1", 60), "a minute later it is written again"
+    assert limiter.must_log("192.0.2.2", 30)
+    assert limiter.must_log("192.0.2.1", 60), "a minute later it is written again"
 
 
 def test_the_address_of_an_edge_gateway():
@@ -248,9 +248,9 @@ def test_the_name_of_an_edge_gateway_is_of_one_agent():
 
 def test_remembered_addresses_are_bounded_and_the_latest_stay():
     limiter = JoinAttemptLimiter()
-    for _ in range(MAX_WRITTEN):
-        assert limiter.is_written("192.0.2.1", 0)
-    assert not limiter.is_written("192.0.2.1", 0)
+    for _ in range(MAX_LOGGED):
+        assert limiter.must_log("192.0.2.1", 0)
+    assert not limiter.must_log("192.0.2.1", 0)
     for number in range(MAX_ADDRESSES):
-        limiter.is_written(f"198.51.100.{number}", 0)
-    assert limiter.is_written("192.0.2.1", 0), "it was forgotten"
+        limiter.must_log(f"198.51.100.{number}", 0)
+    assert limiter.must_log("192.0.2.1", 0), "it was forgotten"

@@ -8,22 +8,31 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.host_limits import LIMITS, SESSIONS, good_for, met_in, named, narrowest, to_raise, too_low
+from greenroom.core.fleet.host_limits import (
+    LIMITS,
+    SESSIONS,
+    failure_explanation,
+    limit_in_error,
+    narrowest,
+    session_capacity,
+    to_raise,
+    too_low,
+)
 
 VALUES = st.dictionaries(st.sampled_from([limit.name for limit in LIMITS]), st.integers(0, 10**7))
 UNTOUCHED = {"fs.inotify.max_user_instances": 128, "kernel.pid_max": 32768, "net.ipv4.neigh.default.gc_thresh3": 1024}
 
 
 def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
-    good = good_for(UNTOUCHED, fit=80)
+    good = session_capacity(UNTOUCHED, fit=80)
     assert good.is_short
     assert good.sentence == (
         "The limits of this host permit 25 sessions, and 80 fit into its memory and cores: "
         "fs.inotify.max_user_instances is 128 (inotify instances of one account, over all containers), "
         "and a session needs 5. Raise the kernel's limits with `greenroom setup limits`, as root."
     )
-    assert not good_for(UNTOUCHED, fit=25).is_short
-    assert good_for({}).sentence == "The limits of this host are unknown, because /proc/sys cannot be read."
+    assert not session_capacity(UNTOUCHED, fit=25).is_short
+    assert session_capacity({}).sentence == "The limits of this host are unknown, because /proc/sys cannot be read."
 
 
 @for_all(
@@ -71,20 +80,22 @@ def test_a_host_is_good_for_as_many_sessions_as_its_narrowest_limit(
     ],
 )
 def test_a_limit_is_known_by_the_words_of_who_met_it(words: str, limit: str | None):
-    met = met_in(words)
+    met = limit_in_error(words)
     assert (met.name if met else None) == limit
 
 
 def test_a_failure_names_the_limit_that_was_met_or_exceeded():
-    assert named(UNTOUCHED, 3, "it ended") == ""
-    assert named(UNTOUCHED, 26, "it ended").startswith("26 sessions are more than this host supports (25): fs.inotify")
-    met = named(UNTOUCHED, 3, "Failed to create inotify instance: Too many open files")
+    assert failure_explanation(UNTOUCHED, 3, "it ended") == ""
+    assert failure_explanation(UNTOUCHED, 26, "it ended").startswith(
+        "26 sessions are more than this host supports (25): fs.inotify"
+    )
+    met = failure_explanation(UNTOUCHED, 3, "Failed to create inotify instance: Too many open files")
     assert met.startswith("A limit of this host was reached: fs.inotify.max_user_instances is 128 (")
 
 
 def test_each_remedy_is_given_once_and_what_the_host_keeps_is_counted():
     values = {"kernel.pid_max": 1999, "fs.inotify.max_user_instances": 5, "nofile of dockerd": 215}
-    short = good_for(values, fit=2)
+    short = session_capacity(values, fit=2)
     assert short.sentence == (
         "The limits of this host permit 1 sessions, and 2 fit into its memory and cores: "
         "fs.inotify.max_user_instances is 5 (inotify instances of one account, over all containers), and "

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
+from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, lateness_factor
 
 amounts = st.floats(0, 1e6)
 states = st.builds(Lateness, own_s=amounts, queue=amounts, waiting=st.floats(0, 1))
@@ -42,7 +42,7 @@ def longer_on_a_quiet_host(state: Lateness) -> float:
 
 
 def test_limits_grow_with_lateness_within_bounds_not_on_a_quiet_host():
-    holds(bounded_and_growing, times, pairs)
+    holds(bounded_and_growing, lateness_factor, pairs)
 
 
 @pytest.mark.parametrize("mutant", [unbounded, never_longer, longer_on_a_quiet_host])
@@ -61,7 +61,7 @@ def test_the_property_catches_its_mutants(mutant: Factor):
     ],
 )
 def test_what_is_k_times_as_late_gets_k_times_as_long(state: Lateness, expected: float):
-    assert times(state) == pytest.approx(expected)
+    assert lateness_factor(state) == pytest.approx(expected)
     assert allowed_s(1.5, state) == pytest.approx(1.5 * expected)
     assert (because(state) == "") == (expected == 1.0)
 

@@ -13,7 +13,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.fleet.lease import (
     EVICT_JITTER_S,
     RECHECK_S,
-    Belief,
+    ActingWindow,
     Predecessor,
     Timings,
     election_reason,
@@ -77,7 +77,7 @@ def test_the_reason_of_an_election(previous: Predecessor | None, reason: str):
     ("now_s", "reason"), [(6.9, "the line was cut"), (7.1, "it did not renew its leadership in time")]
 )
 def test_the_reason_of_a_loss(now_s: float, reason: str):
-    assert loss_reason(Belief(term=3, trusted_until_s=7), now_s, "the line was cut") == reason
+    assert loss_reason(ActingWindow(term=3, trusted_until_s=7), now_s, "the line was cut") == reason
 
 
 # Properties -----------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ short = st.floats(0, 3, allow_nan=False)
 renewals = st.builds(Renewal, seconds, short, short, short)
 
 
-def belief_never_outlasts_the_lease(renew: Callable[..., Belief], case: Renewal) -> None:
+def belief_never_outlasts_the_lease(renew: Callable[..., ActingWindow], case: Renewal) -> None:
     executed_s = case.sent_s + case.on_the_way_s
     lease_ends_s = executed_s + DEFAULT.ttl_s
     now_s = executed_s + case.back_s + case.later_s
@@ -107,16 +107,16 @@ def belief_never_outlasts_the_lease(renew: Callable[..., Belief], case: Renewal)
         assert now_s < lease_ends_s - DEFAULT.margin_s + 1e-9
 
 
-def from_sending(case: Renewal, timings: Timings) -> Belief:
+def from_sending(case: Renewal, timings: Timings) -> ActingWindow:
     return renewed(1, case.sent_s, timings)
 
 
-def from_the_answer(case: Renewal, timings: Timings) -> Belief:
+def from_the_answer(case: Renewal, timings: Timings) -> ActingWindow:
     return renewed(1, case.sent_s + case.on_the_way_s + case.back_s, timings)
 
 
-def without_margin(case: Renewal, timings: Timings) -> Belief:
-    return Belief(term=1, trusted_until_s=case.sent_s + timings.ttl_s)
+def without_margin(case: Renewal, timings: Timings) -> ActingWindow:
+    return ActingWindow(term=1, trusted_until_s=case.sent_s + timings.ttl_s)
 
 
 def test_belief_never_outlasts_the_lease():
@@ -124,7 +124,7 @@ def test_belief_never_outlasts_the_lease():
 
 
 @pytest.mark.parametrize("mutant", [from_the_answer, without_margin])
-def test_the_property_of_belief_catches_its_mutants(mutant: Callable[..., Belief]):
+def test_the_property_of_belief_catches_its_mutants(mutant: Callable[..., ActingWindow]):
     catches(belief_never_outlasts_the_lease, mutant, renewals)
 
 
@@ -256,8 +256,8 @@ def test_the_property_of_rhythm_catches_a_pause_after_the_answer():
 
 
 def test_a_belief_is_of_one_term_and_over_at_its_last_moment():
-    belief = renewed(7, 100.0, DEFAULT)
-    assert belief.term == 7
-    assert may_act(belief, belief.trusted_until_s - 0.001)
-    assert not may_act(belief, belief.trusted_until_s)
+    window = renewed(7, 100.0, DEFAULT)
+    assert window.term == 7
+    assert may_act(window, window.trusted_until_s - 0.001)
+    assert not may_act(window, window.trusted_until_s)
     assert not may_act(None, 0.0)

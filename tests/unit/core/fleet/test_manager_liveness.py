@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.liveness import DAY_S, ManagerRecord, Removal, departed
+from greenroom.core.fleet.liveness import DAY_S, ManagerRecord, Removal, records_to_remove
 
 
 def record(name: str, silent_days: float, *, enabled: bool = True, is_live: bool = False) -> ManagerRecord:
@@ -18,7 +18,7 @@ def record(name: str, silent_days: float, *, enabled: bool = True, is_live: bool
 
 
 def test_a_manager_that_left_goes_and_the_reason_says_since_when():
-    (removal,) = departed([record("here", 0), record("left", 31.25)], 30)
+    (removal,) = records_to_remove([record("here", 0), record("left", 31.25)], 30)
     assert removal.manager_id == "left"
     assert removal.reason == (
         "it last reported 31.2 days ago, and records are kept for 30 days (manager_record_retention_days)"
@@ -27,7 +27,7 @@ def test_a_manager_that_left_goes_and_the_reason_says_since_when():
 
 def test_of_an_abandoned_zone_the_enabled_one_that_reported_last_stays():
     records = [record("a", 50), record("b", 40), record("c", 35, enabled=False)]
-    assert [removal.instance_id for removal in departed(records, 30)] == ["a", "c"]
+    assert [removal.instance_id for removal in records_to_remove(records, 30)] == ["a", "c"]
 
 
 zones = st.tuples(
@@ -66,11 +66,11 @@ def removes_all_that_are_silent(records: Sequence[ManagerRecord], keep_days: flo
 
 def removes_frozen_ones(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
     frozen = [_removal(r) for r in records[1:] if keep_days and r.is_live and r.silent_s > keep_days * DAY_S]
-    return departed(records, keep_days) + frozen
+    return records_to_remove(records, keep_days) + frozen
 
 
 def takes_0_for_at_once(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
-    return departed(records, keep_days or 1e-9)
+    return records_to_remove(records, keep_days or 1e-9)
 
 
 def removes_nothing(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
@@ -78,6 +78,6 @@ def removes_nothing(records: Sequence[ManagerRecord], keep_days: float) -> list[
 
 
 def test_only_those_that_left_go_and_an_enabled_one_stays():
-    holds(only_those_that_left_go_and_an_enabled_one_stays, departed, zones)
+    holds(only_those_that_left_go_and_an_enabled_one_stays, records_to_remove, zones)
     for mutant in (removes_all_that_are_silent, removes_frozen_ones, takes_0_for_at_once, removes_nothing):
         catches(only_those_that_left_go_and_an_enabled_one_stays, mutant, zones)

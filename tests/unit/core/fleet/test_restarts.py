@@ -11,10 +11,10 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.restarts import (
     FIRST_PAUSE_S,
+    MAX_FAILED_CHECKS,
     MAX_PAUSE_S,
+    NO_SUSPICION,
     SILENT_S,
-    STRIKES,
-    UNSUSPECTED,
     WINDOW_S,
     HealthVerdict,
     Restart,
@@ -83,7 +83,7 @@ looks = st.lists(
 
 
 def restarted_for_500_or_for_silence(subject: Any, seen: list[tuple[int | None, bool | None, float]]) -> None:
-    suspicion, now, row, silence_began = UNSUSPECTED, 0.0, 0, None
+    suspicion, now, row, silence_began = NO_SUSPICION, 0.0, 0, None
     for status, enabled, pause in seen:
         now += pause
         verdict = subject("manager-a-1", suspicion, status, now, enabled=enabled)
@@ -91,7 +91,7 @@ def restarted_for_500_or_for_silence(subject: Any, seen: list[tuple[int | None, 
         is_silent = status is None and enabled is True
         silence_began = (now if silence_began is None else silence_began) if is_silent else None
         too_long = silence_began is not None and now - silence_began >= SILENT_S
-        assert (verdict.restart is not None) == (row == STRIKES or too_long)
+        assert (verdict.restart is not None) == (row == MAX_FAILED_CHECKS or too_long)
         if verdict.restart is not None:
             row, silence_began = 0, None
         suspicion = verdict.suspicion
@@ -133,13 +133,13 @@ def test_a_manager_is_restarted_after_three_500s_or_two_silent_minutes():
 
 
 def test_the_reason_of_a_restart_rules_the_database_out():
-    struck = Suspicion(strikes=STRIKES - 1)
+    struck = Suspicion(failed_checks=MAX_FAILED_CHECKS - 1)
     assert judge_manager("m", struck, 500, 0, enabled=False) == HealthVerdict(
-        UNSUSPECTED, "m answered 500 to 3 health checks in a row while the database could be reached"
+        NO_SUSPICION, "m answered 500 to 3 health checks in a row while the database could be reached"
     )
     silent = Suspicion(silent_since_s=1.0)
     assert judge_manager("m", silent, None, 1 + SILENT_S, enabled=True) == HealthVerdict(
-        UNSUSPECTED, "m answered no health check for 120 s while the database could be reached"
+        NO_SUSPICION, "m answered no health check for 120 s while the database could be reached"
     )
 
 
@@ -150,7 +150,7 @@ def test_the_property_of_restarts_catches_its_mutants(mutant: Any):
 
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
 def test_of_api_and_agents_only_silence_counts_and_any_answer_ends_it(status: int):
-    silent = judge_silence("api", UNSUSPECTED, None, 0).suspicion
+    silent = judge_silence("api", NO_SUSPICION, None, 0).suspicion
     assert judge_silence("api", silent, None, SILENT_S - 1).restart is None
     assert judge_silence("api", silent, None, SILENT_S).restart == "api answered no health check for 120 s"
-    assert judge_silence("api", silent, status, SILENT_S) == HealthVerdict(UNSUSPECTED)
+    assert judge_silence("api", silent, status, SILENT_S) == HealthVerdict(NO_SUSPICION)

@@ -14,7 +14,7 @@ import typer
 
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.cli.lazy import TitledCommand, application
-from greenroom.core.fleet.host_limits import good_for, to_raise
+from greenroom.core.fleet.host_limits import session_capacity, to_raise
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
@@ -131,7 +131,7 @@ def limits(
             typer.echo(f"{name} should be {wanted}.")
     else:
         _raise_limits()
-    typer.echo(good_for(host_limits.read()).sentence)
+    typer.echo(session_capacity(host_limits.read()).sentence)
     if check and too_low:
         raise typer.Exit(1)
 

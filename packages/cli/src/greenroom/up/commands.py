@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.fleet.host_limits import GoodFor
-from greenroom.core.fleet.restarts import named
+from greenroom.core.fleet.host_limits import SessionCapacity
+from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import cause, shortened, summary
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
@@ -236,7 +236,7 @@ def _show_status(current_status: Status) -> None:
     out.print(table)
     for part in current_status.parts:
         if part.crash_loop:
-            out.print(Text(named(part.check.name, part.crash_loop), style="red"))
+            out.print(Text(with_subject(part.check.name, part.crash_loop), style="red"))
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
@@ -260,7 +260,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _show_findings(findings: list[Finding], capacity: GoodFor | None) -> None:
+def _show_findings(findings: list[Finding], capacity: SessionCapacity | None) -> None:
     """Print the version, a line for each invariant with its violations or the reason why it was skipped, and the
     capacity of the host.
     """
@@ -275,7 +275,7 @@ def _show_findings(findings: list[Finding], capacity: GoodFor | None) -> None:
         out.print(capacity.sentence, markup=False)
 
 
-async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFor | None]:
+async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], SessionCapacity | None]:
     """Return the reason why the database cannot be used, the findings, the warnings, and the number of sessions that
     the host can run.
     """

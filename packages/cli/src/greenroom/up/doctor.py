@@ -17,8 +17,8 @@ from typing import Final, Literal
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.host_limits import GoodFor, good_for
-from greenroom.core.fleet.restarts import named
+from greenroom.core.fleet.host_limits import SessionCapacity, session_capacity
+from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import administrators_keys_ending
@@ -128,11 +128,11 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
         return [f"The {runtime.checked} could not be checked: {error.message}"]
 
 
-async def host_capacity(db: Database, site: Site) -> GoodFor:
+async def host_capacity(db: Database, site: Site) -> SessionCapacity:
     """Return the number of sessions that this host can run."""
     if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
-        return GoodFor(f"Sessions are {elsewhere} and use no resources of this host.")
-    return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
+        return SessionCapacity(f"Sessions are {elsewhere} and use no resources of this host.")
+    return session_capacity(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
 
 
 API_LOOPS: Final = ("I29", "the api of this machine is not crash-looping")
@@ -175,7 +175,7 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
 async def api_loops(site: Site) -> list[str]:
     """Return a sentence if the api of this machine is crash-looping; the file of its starts needs no database."""
     crash_loop = StartLog(site.layout.api).read_crash_loop()
-    return [named("The api", crash_loop)] if crash_loop else []
+    return [with_subject("The api", crash_loop)] if crash_loop else []
 
 
 async def _violations_of(check: Callable[[], Awaitable[dict[str, list[str]]]], code: str) -> list[str]:

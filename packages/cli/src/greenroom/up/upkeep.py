@@ -20,7 +20,7 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.fleet.restarts import UNSUSPECTED, judge_manager, judge_silence
+from greenroom.core.fleet.restarts import NO_SUSPICION, judge_manager, judge_silence
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
@@ -51,7 +51,7 @@ class PartWatch:
         self._restart = restart
         self._logs = LogWriter(db, "up")
         self._pid: int | None = None
-        self._suspicion = UNSUSPECTED
+        self._suspicion = NO_SUSPICION
 
     async def run(self, http: httpx.AsyncClient) -> None:
         while True:
@@ -68,7 +68,7 @@ class PartWatch:
 
     async def _status(self, http: httpx.AsyncClient) -> int | None:
         if self._part.pid != self._pid:  # a new process, not responsible for the previous one
-            self._pid, self._suspicion = self._part.pid, UNSUSPECTED
+            self._pid, self._suspicion = self._part.pid, NO_SUSPICION
         status, text = await health.status_of(http, self._url)
         return None if health.is_frozen(text) else status
 

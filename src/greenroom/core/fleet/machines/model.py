@@ -18,7 +18,7 @@ from greenroom.core.launch.placement import PlacementAgent, PlacementRequest
 
 
 class OrderState(StrEnum):
-    """The state of an order; `EDGES` has the transitions."""
+    """The state of an order; `TRANSITIONS` has the permitted changes."""
 
     ORDERED = "ordered"
     """The row exists. The machine may have been requested; the provider has not confirmed it."""
@@ -29,11 +29,11 @@ class OrderState(StrEnum):
     DRAINING = "draining"
     """It gets no new sessions and is released when the last session has ended."""
     RELEASING = "releasing"
-    """The provider is requested to end the machine, until it no longer lists the machine."""
+    """The provider is requested to end the machine, again until it no longer lists the machine."""
     ENDED = "ended"
 
 
-EDGES: Final[dict[OrderState, frozenset[OrderState]]] = {
+TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.ORDERED: frozenset({OrderState.CREATED, OrderState.JOINED, OrderState.RELEASING, OrderState.ENDED}),
     OrderState.CREATED: frozenset({OrderState.JOINED, OrderState.RELEASING}),
     OrderState.JOINED: frozenset({OrderState.DRAINING, OrderState.RELEASING}),
@@ -41,7 +41,7 @@ EDGES: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.RELEASING: frozenset({OrderState.ENDED}),
     OrderState.ENDED: frozenset({OrderState.RELEASING}),
 }
-"""State → the states that may follow. An ended order is released again if the provider lists its machine later."""
+"""State → the states that may follow it. An ended order is released again if the provider lists its machine later."""
 COMING: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
 
 
@@ -55,7 +55,7 @@ class MachinePoolLimits:
     max_machines: int = 1
     standby_cores: float = 0.0
     standby_memory: int = 0
-    """Capacity of the zone that must always be free; cores as sessions reserve them."""
+    """The capacity of the zone that must always be free; cores are counted as sessions reserve them."""
     idle_s: float = 900.0
     """The time for which a machine must be surplus before it drains."""
     order_deadline_s: float = 900.0
@@ -89,9 +89,9 @@ class MachinePool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrder:
-    """An order that has not ended. `agent` is the Agent that registered with its token; its status is pending until it
-    serves. `agent_sessions` is the number of sessions on it that are not deleted; `live_sessions` is the number of
-    those that belong to users.
+    """An order that has not ended. `agent` is the Agent that registered with the token of the order; its status is
+    pending until it serves. `agent_sessions` is the number of its sessions that are not deleted; `live_sessions` is the
+    number of those that belong to users.
     """
 
     machine_order_id: str
@@ -109,7 +109,7 @@ class MachineOrder:
     agent_sessions: int = 0
     live_sessions: int = 0
     other_agent: str = ""
-    """The host name of another Agent that joined on its machine, beside or after its own; empty = none is known."""
+    """The host name of another Agent that joined on the same machine; empty = none is known."""
     surplus_since: datetime | None = None
     next_end: datetime | None = None
     """The provider failed to end its machine, and is not requested again before this time."""
@@ -137,7 +137,9 @@ class ListedMachines:
 
 @dataclass(frozen=True, slots=True)
 class UnmetDemand:
-    """Sessions of one kind without room in the zone. `why` is the cause, such as "2 people wait for Desktop"."""
+    """A number of sessions with the same requirements for which the zone has no room. `why` is the cause, such as "2
+    people wait for Desktop".
+    """
 
     request: PlacementRequest
     number: int
@@ -146,19 +148,21 @@ class UnmetDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSnapshot:
-    """The input of a plan. `listings`: machines by the id of their pool, if its provider was called just now."""
+    """The input of a plan. `listings` has the machines by the id of their pool, if its provider was called for this
+    plan.
+    """
 
     now: datetime
     zone_name: str
     overcommit: float
     agents: tuple[PlacementAgent, ...]
-    """All Agents of the zone, including those on machines of no pool."""
+    """All Agents of the zone, including those on machines that belong to no pool."""
     wants: tuple[UnmetDemand, ...]
     pools: tuple[MachinePool, ...]
     orders: tuple[MachineOrder, ...]
     listings: Mapping[str, ListedMachines] = field(default_factory=dict[str, ListedMachines])
     quiet: bool = False
-    """The silence of an Agent has no effect."""
+    """True during the quiet period, in which the silence of an Agent has no effect."""
     elsewhere: tuple[str, ...] = ()
     """Sentences about users who also wait in this zone and count in another zone."""
 
@@ -172,8 +176,8 @@ class PlaceOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Request the machine of an order from the provider."""
+class RequestMachine:
+    """Request the creation of the machine of an order from the provider."""
 
     machine_order_id: str
     machine_pool_id: str
@@ -225,7 +229,7 @@ class Surplus:
     since: datetime | None
 
 
-Action = PlaceOrder | Ask | OrderTransition | EndMachine | StrayMachine | Surplus
+Action = PlaceOrder | RequestMachine | OrderTransition | EndMachine | StrayMachine | Surplus
 
 
 @dataclass(frozen=True, slots=True)

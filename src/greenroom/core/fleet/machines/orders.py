@@ -1,9 +1,9 @@
-"""The automatic transitions of an order: joined, overdue, gone, released, ended.
+"""The transitions of an order that follow from its Agent and the provider: joined, overdue, released, ended.
 
-A machine may come late if the provider did not answer the request. Therefore an order without a known machine stays
-`releasing` for some time, and a machine that is listed in that time is ended. A machine with a session is never
-released. If several machines have the name of one order, none of them is ended while an Agent is on one of them,
-because the machine of the Agent is not known.
+If the provider did not answer a request, its machine may still appear later. Therefore an order without a known machine
+stays `releasing` for some time, and a machine that is listed in that time is ended. A machine with a session is never
+released. If several machines have the name of one order and one of them has an Agent, none of them is ended, because
+the machine of the Agent is not known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Final
 from greenroom.core.fleet.machines.model import (
     COMING,
     Action,
-    Ask,
     EndMachine,
     ListedMachines,
     Machine,
@@ -25,6 +24,7 @@ from greenroom.core.fleet.machines.model import (
     MachinePoolFailures,
     OrderState,
     OrderTransition,
+    RequestMachine,
     StrayMachine,
 )
 from greenroom.core.rate_limits import Backoff
@@ -33,86 +33,90 @@ BACKOFF: Final = Backoff(first_s=15.0, max_s=900.0)
 UNCONFIRMED_S: Final = 180.0
 """The time after which a requested machine that is neither confirmed nor listed is released."""
 LATE_S: Final = 900.0
-"""The time for which a requested machine may still appear."""
+"""The time after its request in which a machine may still appear."""
 GONE_S: Final = 180.0
 """The time after which a created machine that is not listed is released; new machines may be listed late."""
 
 SERVES_S: Final = 180.0
 """The time after an order's deadline at which its machine is released if its Agent does not serve."""
 DOUBTED_S: Final = 7 * 86400.0
-"""A machine may exist unlisted for this time after the pool's secrets changed: they may list another account."""
+"""The time after a change of the pool's secrets in which a machine that is not listed may exist, because the new
+secrets may list another account.
+"""
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 """The maximum pause that a provider can request."""
 
-Said = tuple[OrderState, str, bool]
-"""The next state, the reason, and True if it is a failure."""
+NextState = tuple[OrderState, str, bool]
+"""The next state of an order, the reason, and True if it is a failure."""
 
 
 def follow(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, quiet: bool
 ) -> list[Action]:
-    """Return the actions for an order that depend only on the order and its machine, not on the demand."""
-    shown = [m for m in listing.machines if m.machine_order_id == order.machine_order_id] if listing else []
+    """Return the actions for an order that follow from the order and its machine, without the demand."""
+    listed = [m for m in listing.machines if m.machine_order_id == order.machine_order_id] if listing else []
     if order.state is OrderState.RELEASING:
-        return _released(order, pool, listing, now, shown=shown)
-    kept = next((m for m in shown if m.ref == order.ref), None) or (shown[0] if shown else None)
-    actions = _twins(order, pool, [machine for machine in shown if machine != kept], now)
-    absent = listing is not None and kept is None
-    said = _next(order, pool, now, kept=kept, absent=absent, quiet=quiet)
-    if said is not None:
-        to, reason, failed = said
-        ref = kept.ref if kept else order.ref
+        return _release(order, pool, listing, now, listed=listed)
+    machine = next((m for m in listed if m.ref == order.ref), None) or (listed[0] if listed else None)
+    actions = _end_duplicates(order, pool, [other for other in listed if other != machine], now)
+    absent = listing is not None and machine is None
+    next_state = _next(order, pool, now, machine=machine, absent=absent, quiet=quiet)
+    if next_state is not None:
+        to, reason, failed = next_state
+        ref = machine.ref if machine else order.ref
         agent_id = order.agent.agent_id if order.agent else None
         return [*actions, OrderTransition(order.machine_order_id, to, reason, ref, failed, agent_id)]
-    is_due = order.asked is None and order.agent is None and listing is not None and not _waits(pool, now)
+    is_due = order.asked is None and order.agent is None and listing is not None and not _is_in_backoff(pool, now)
     if order.state is OrderState.ORDERED and is_due:
-        actions.append(Ask(order.machine_order_id, pool.machine_pool_id))
+        actions.append(RequestMachine(order.machine_order_id, pool.machine_pool_id))
     return actions
 
 
-def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
-    """End further machines with the name of the order: a lost answer to a request may cause a second machine."""
+def _end_duplicates(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
+    """Return the actions for additional machines with the name of the order, which exist after a lost answer to a
+    request. They are ended if no Agent can be on one of them.
+    """
     if order.state in COMING and order.agent is None:
-        return _ends(order, pool, machines, now)
-    why = "another machine has the same name, and the machine of the Agent is unknown"
-    return [StrayMachine(order.machine_order_id, pool.machine_pool_id, machine.ref, why) for machine in machines]
+        return _end_requests(order, pool, machines, now)
+    reason = "another machine has the same name, and the machine of the Agent is unknown"
+    return [StrayMachine(order.machine_order_id, pool.machine_pool_id, machine.ref, reason) for machine in machines]
 
 
-def _ends(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
+def _end_requests(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
     """Return the requests to end machines of an order; none before `next_end`, after a failed request."""
     if order.next_end is not None and now < order.next_end:
         return []
     return [EndMachine(order.machine_order_id, pool.machine_pool_id, machine.ref) for machine in machines]
 
 
-def _waits(pool: MachinePool, now: datetime) -> bool:
+def _is_in_backoff(pool: MachinePool, now: datetime) -> bool:
     return pool.memory.next_try is not None and now < pool.memory.next_try
 
 
 def _next(
-    order: MachineOrder, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
-) -> Said | None:
+    order: MachineOrder, pool: MachinePool, now: datetime, *, machine: Machine | None, absent: bool, quiet: bool
+) -> NextState | None:
     if order.state in (OrderState.JOINED, OrderState.DRAINING):
-        return _of_joined(order, absent=absent, quiet=quiet)
+        return _next_of_joined(order, absent=absent, quiet=quiet)
     if order.agent is not None and order.agent.status != "pending":
         return OrderState.JOINED, f"its Agent joined as {order.agent.hostname}", False
     if order.agent_sessions > 0:
         return None
-    return _of_coming(order, pool, now, kept=kept, absent=absent and order.agent is None, quiet=quiet)
+    return _next_of_coming(order, pool, now, machine=machine, absent=absent and order.agent is None, quiet=quiet)
 
 
-def _of_coming(
-    order: MachineOrder, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
-) -> Said | None:
+def _next_of_coming(
+    order: MachineOrder, pool: MachinePool, now: datetime, *, machine: Machine | None, absent: bool, quiet: bool
+) -> NextState | None:
     if pool.closed:
-        why = f"pool {pool.name} was disabled before a machine joined"
-        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), why, False
-    if (why := _overdue(order, pool, now, quiet=quiet)) is not None:
-        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), why, order.asked is not None
+        reason = f"pool {pool.name} was disabled before a machine joined"
+        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), reason, False
+    if (reason := _overdue(order, pool, now, quiet=quiet)) is not None:
+        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), reason, order.asked is not None
     if order.state is OrderState.ORDERED:
-        if kept is not None:
-            return OrderState.CREATED, f"the provider lists it as {kept.ref}", False
+        if machine is not None:
+            return OrderState.CREATED, f"the provider lists it as {machine.ref}", False
         if absent and order.asked is not None and _is_older(order.asked, UNCONFIRMED_S, now):
             return OrderState.RELEASING, "the provider did not confirm the request for it and does not list it", True
     elif absent and _is_older(order.changed, GONE_S, now):
@@ -123,7 +127,7 @@ def _of_coming(
 def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
     """Return the reason why the order is overdue; None if it is not.
 
-    A machine registers first; the rest of its start may still fail.
+    A machine that has registered is overdue too if its Agent does not serve, because the rest of its start may fail.
     """
     within_s = pool.limits.order_deadline_s
     if order.agent is None:
@@ -136,7 +140,7 @@ def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bo
     return f"its Agent {name} registered, but was not ready {late_s:.0f} s after the order"
 
 
-def _of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> Said | None:
+def _next_of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> NextState | None:
     agent = order.agent
     if agent is None:
         return None if order.other_agent else (OrderState.RELEASING, "its Agent was deleted", False)
@@ -144,22 +148,24 @@ def _of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> Said | None
         return OrderState.DRAINING, f"an administrator drains or disables its Agent {agent.hostname}", False
     if order.agent_sessions > 0 or order.other_agent:
         return None
-    why = None
+    reason = None
     if agent.status == "dead":
-        why = f"its Agent {agent.hostname} is dead"
+        reason = f"its Agent {agent.hostname} is dead"
     elif agent.status == "missing" and absent and not quiet:
-        why = f"its Agent {agent.hostname} is missing, and the provider does not list it"
+        reason = f"its Agent {agent.hostname} is missing, and the provider does not list it"
     elif order.state is OrderState.DRAINING:
-        why = "its last session has ended"
-    return None if why is None else (OrderState.RELEASING, why, False)
+        reason = "its last session has ended"
+    return None if reason is None else (OrderState.RELEASING, reason, False)
 
 
-def _released(
-    order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, shown: Sequence[Machine]
+def _release(
+    order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, listed: Sequence[Machine]
 ) -> list[Action]:
-    """End the machine, and then its order. The machine is gone if a listing from after its release does not have it."""
-    if shown:
-        return [] if order.agent_sessions > 0 or order.other_agent else _ends(order, pool, shown, now)
+    """Return the actions that end the machine, and then its order. The machine has ended if a listing from after its
+    release does not contain it.
+    """
+    if listed:
+        return [] if order.agent_sessions > 0 or order.other_agent else _end_requests(order, pool, listed, now)
     if order.doubted is not None and not _is_older(order.doubted, DOUBTED_S, now):
         return []
     if listing is None or listing.at <= order.changed:
@@ -176,12 +182,12 @@ def _is_older(at: datetime, than_s: float, now: datetime) -> bool:
 
 
 def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMachines | None) -> list[Action]:
-    """Return the listed machines of this pool that belong to no open order."""
+    """Return an action for each listed machine of this pool that belongs to no open order."""
     known = {order.machine_order_id for order in orders}
     machines = listing.machines if listing else ()
-    why = "the provider lists it without an open order"
+    reason = "the provider lists it without an open order"
     return [
-        StrayMachine(machine.machine_order_id, pool.machine_pool_id, machine.ref, why)
+        StrayMachine(machine.machine_order_id, pool.machine_pool_id, machine.ref, reason)
         for machine in machines
         if machine.machine_order_id not in known
     ]
@@ -190,11 +196,13 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
 def after_orders(
     memory: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
-    """Return the failures of a pool after orders `failed` (their reasons), or an Agent of an order `joined`."""
+    """Return the failures of a pool after a plan. `failed` has the reasons of failed orders; `joined` is True if the
+    Agent of an order joined.
+    """
     if failed:
-        number = memory.failures + 1  # orders of one plan fail together and count as one failure
-        again = now + timedelta(seconds=BACKOFF.delay_s(number))
-        return replace(memory, failures=number, next_try=again, last_error=failed[-1])
+        number = memory.failures + 1  # Failed orders of one plan count as one failure.
+        next_try = now + timedelta(seconds=BACKOFF.delay_s(number))
+        return replace(memory, failures=number, next_try=next_try, last_error=failed[-1])
     return replace(memory, failures=0, next_try=None) if joined else memory
 
 
@@ -208,8 +216,8 @@ def after_calls(
 ) -> MachinePoolFailures:
     """Return the failures of a pool after a call of its provider; `error` None = the call succeeded."""
     if error is None:
-        still = memory.last_error if memory.failures else ""
-        return replace(memory, call_failures=0, next_call=None, last_error=still)
+        last_error = memory.last_error if memory.failures else ""
+        return replace(memory, call_failures=0, next_call=None, last_error=last_error)
     number = memory.call_failures + 1
     pause_s = max(BACKOFF.delay_s(number), min(retry_after_s, MAX_RETRY_AFTER_S))
     return replace(memory, call_failures=number, next_call=now + timedelta(seconds=pause_s), last_error=error)

@@ -1,11 +1,11 @@
-"""The plan of the machine pools of a zone: the machines to order, drain, take back and release, each with its reason.
+"""The plan of the machine pools of a zone: the machines to order, to drain, to use again and to release, with reasons.
 
-Demand is capacity that the zone lacks: for sessions of pools, for users who wait, and for the standby capacity and the
-schedule of each machine pool. Supply is the capacity of Agents, of machines that are coming, and of draining machines,
-which are taken back before new ones are ordered. Invariants, tested as properties: a machine with a session, or with an
-additional Agent, is never released or ended; orders never exceed `max_machines`; a disabled pool orders nothing;
-nothing is ordered while a machine of its pool drains because it is surplus; repeated plans reach a stable state; every
-order and transition has a reason.
+The demand is the capacity that the zone lacks: for staged sessions, for users who wait, and for the standby capacity
+and the schedule of each machine pool. The supply is the capacity of Agents, of ordered machines, and of draining
+machines, which are used again before new ones are ordered. Invariants, tested as properties: a machine with a session,
+or with an additional Agent, is never released or ended; orders never exceed `max_machines`; a disabled pool orders
+nothing; nothing is ordered while a machine of its pool drains because it is surplus; repeated plans reach a stable
+state; every order and transition has a reason.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from greenroom.core.fleet.machines import orders as of_orders
+from greenroom.core.fleet.machines import orders as order_rules
 from greenroom.core.fleet.machines.demand import hints_on, take_room
 from greenroom.core.fleet.machines.model import (
     COMING,
@@ -51,7 +51,7 @@ MAX_PACKED: Final = 200
 
 @dataclass(slots=True)
 class _Zone:
-    """The free capacity of a zone while the plan uses it: of Agents, of coming machines, and of new machines."""
+    """The free capacity of a zone: of Agents, ordered machines and new machines. The plan reserves parts of it."""
 
     hosts: list[PlacementAgent]
     unmet: list[UnmetDemand] = field(default_factory=list[UnmetDemand])
@@ -61,7 +61,7 @@ class _Zone:
         return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
 
     def pack(self, want: UnmetDemand) -> UnmetDemand | None:
-        """Reserve capacity for as many sessions of the demand as fit; return the unmet rest, or None."""
+        """Reserve capacity for as many sessions of the demand as fit; return the rest of the demand, or None."""
         for done in range(min(want.number, MAX_PACKED)):
             if not take_room(self.hosts, want.request):
                 return replace(want, number=want.number - done)
@@ -79,7 +79,7 @@ class _Pool:
     limits: MachinePoolLimits
     """The limits of the pool with the schedule applied."""
     size: PlacementAgent
-    """An empty machine of the pool, with the size that is assumed for it."""
+    """An empty machine of the pool, with its assumed size."""
     orders: list[MachineOrder]
     actions: list[Action] = field(default_factory=list[Action])
     placed: int = 0
@@ -90,7 +90,7 @@ class _Pool:
 
     @property
     def existing(self) -> int:
-        """The number of machines that exist or may exist. Each machine costs money until it is gone."""
+        """The number of machines that exist or may exist. Each machine costs money until it has ended."""
         return len(self.orders) + self.placed
 
     @property
@@ -105,23 +105,25 @@ class _Pool:
 
 def plan(snapshot: ZoneSnapshot) -> MachinePlan:
     """Return the actions that bring the machine pools of a zone closer to its demand."""
-    followed: list[Action] = []
+    actions_of_orders: list[Action] = []
     pools: list[_Pool] = []
     for pool in sorted(snapshot.pools, key=lambda pool: (pool.name, pool.machine_pool_id)):
-        mine = [order for order in snapshot.orders if order.machine_pool_id == pool.machine_pool_id]
+        pool_orders = [order for order in snapshot.orders if order.machine_pool_id == pool.machine_pool_id]
         listing = snapshot.listings.get(pool.machine_pool_id)
-        for order in mine:
-            followed += of_orders.follow(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
-        followed += of_orders.strays(pool, mine, listing)
-        moves = {action.machine_order_id: action for action in followed if isinstance(action, OrderTransition)}
-        left = [
+        for order in pool_orders:
+            actions_of_orders += order_rules.follow(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
+        actions_of_orders += order_rules.strays(pool, pool_orders, listing)
+        moves = {action.machine_order_id: action for action in actions_of_orders if isinstance(action, OrderTransition)}
+        after = [
             replace(order, state=moves[order.machine_order_id].to) if order.machine_order_id in moves else order
-            for order in mine
+            for order in pool_orders
         ]
-        planned = _pool_with_hints(snapshot, pool, [order for order in left if order.state is not OrderState.ENDED])
-        planned.failed = any(moves[order.machine_order_id].failed for order in mine if order.machine_order_id in moves)
+        planned = _pool_with_hints(snapshot, pool, [order for order in after if order.state is not OrderState.ENDED])
+        planned.failed = any(
+            moves[order.machine_order_id].failed for order in pool_orders if order.machine_order_id in moves
+        )
         pools.append(planned)
-    zone = _room(snapshot, pools)
+    zone = _free_capacity(snapshot, pools)
     zone.pack_all(snapshot.wants)
     for pool in pools:
         if pool.pool.closed:
@@ -129,7 +131,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
         else:
             _grow(snapshot, pool, zone)
             _shrink(snapshot, pool, zone)
-    actions = (*followed, *(action for pool in pools for action in pool.actions))
+    actions = (*actions_of_orders, *(action for pool in pools for action in pool.actions))
     return MachinePlan(actions, tuple(_report(pool, zone, snapshot.elsewhere) for pool in pools))
 
 
@@ -148,28 +150,32 @@ def _pool_with_hints(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[Mac
 def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrder]) -> PlacementAgent:
     """Return the assumed size of a machine: the declared size, and at most the size that the joined machines offer.
 
-    The kernel of a machine keeps some memory. Without this limit, a session that fits only the declared size would
-    cause orders without end.
+    The kernel of a machine reserves some memory. Without this limit, a session that fits only the declared size would
+    cause orders again and again.
     """
-    there = [order.agent for order in orders if order.agent and order.agent.cores > 0 and order.agent.memory > 0]
+    joined_agents = [
+        order.agent for order in orders if order.agent and order.agent.cores > 0 and order.agent.memory > 0
+    ]
     return PlacementAgent(
         agent_id="",
         hostname=f"a machine of pool {pool.name}",
-        cores=min([pool.limits.cores * snapshot.overcommit, *(agent.cores for agent in there)]),
+        cores=min([pool.limits.cores * snapshot.overcommit, *(agent.cores for agent in joined_agents)]),
         overcommit=snapshot.overcommit,
-        memory=min([pool.limits.memory, *(agent.memory for agent in there)]),
+        memory=min([pool.limits.memory, *(agent.memory for agent in joined_agents)]),
     )
 
 
-def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
-    """Return the capacity of Agents that serve and of coming machines, except draining ones and closed pools."""
-    going = {
+def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
+    """Return the free capacity of Agents that serve and of ordered machines, without draining machines and closed
+    pools.
+    """
+    leaving = {
         order.agent.agent_id
         for pool in pools
         for order in pool.orders
         if order.agent and (pool.pool.closed or order.state in (OrderState.DRAINING, OrderState.RELEASING))
     }
-    hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in going]
+    hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in leaving]
     for pool in pools:
         if not pool.pool.closed:
             hosts += [
@@ -188,8 +194,8 @@ def _close(pool: _Pool) -> None:
 def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     left: list[UnmetDemand] = []
     for want in zone.unmet:
-        if (why_not := _unfit(pool, want.request)) is not None:
-            pool.notes.append(f"{want.why}, and the machines of this pool are too small: {why_not}")
+        if (misfit := _misfit(pool, want.request)) is not None:
+            pool.notes.append(f"{want.why}, and the machines of this pool are too small: {misfit}")
             left.append(want)
             continue
         rest: UnmetDemand | None = want
@@ -206,8 +212,8 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
         pass
 
 
-def _unfit(pool: _Pool, request: PlacementRequest) -> str | None:
-    """Return the reason why an empty machine of the pool has no room for such a session; None if it has."""
+def _misfit(pool: _Pool, request: PlacementRequest) -> str | None:
+    """Return the reason why an empty machine of the pool has no room for such a session; None if it has room."""
     return next((rejection.reason for rejection in place((pool.size,), request, "Least Load").rejected), None)
 
 
@@ -222,7 +228,7 @@ def _standby(pool: _Pool, zone: _Zone) -> str:
 
 
 def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
-    """Add a machine: take back a draining machine, or else order a new one. Return False if neither is permitted."""
+    """Add a machine: use a draining machine again, or order a new one. Return False if neither is possible."""
     for order in pool.orders:
         agent = order.agent
         usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.taken_back
@@ -250,36 +256,38 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
 
 
 def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
-    """Drain machines that were surplus for `idle_s`. The machines with the fewest sessions come first, and of those the
-    machines that are already surplus, so that the choice is stable.
+    """Drain machines that were surplus for `idle_s`. The order is: fewest sessions first, then machines that are
+    already surplus, so that the choice does not change from plan to plan.
     """
     joined = [
         order
         for order in pool.orders
         if order.state is OrderState.JOINED and order.machine_order_id not in pool.taken_back and order.agent
     ]
-    lacking = any(_unfit(pool, want.request) is None for want in zone.unmet)
+    lacking = any(_misfit(pool, want.request) is None for want in zone.unmet)
     dispensable = 0 if lacking or pool.placed or pool.taken_back else pool.in_use - pool.limits.min_machines
     joined.sort(key=lambda o: (o.live_sessions, o.agent_sessions, o.surplus_since is None, o.machine_order_id))
     for order in joined:
         surplus = dispensable > 0 and _is_surplus(order, pool, zone)
         if surplus:
             dispensable -= 1
-        _note_surplus(snapshot.now, order, pool, is_surplus=surplus)
+        _record_surplus(snapshot.now, order, pool, is_surplus=surplus)
 
 
 def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
-    """True if the other machines have room for its sessions and the standby capacity; it then leaves the zone."""
-    here = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
-    if here is None:
+    """True if the other machines have room for its sessions and the standby capacity. Its capacity is then removed from
+    the zone.
+    """
+    machine_host = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
+    if machine_host is None:
         return False
-    others = _Zone([host for host in zone.hosts if host is not here])
+    others = _Zone([host for host in zone.hosts if host is not machine_host])
     cores, memory = others.free
-    needed_cores = here.cores_allocated + pool.limits.standby_cores
-    needed_memory = here.memory_allocated + pool.limits.standby_memory
+    needed_cores = machine_host.cores_allocated + pool.limits.standby_cores
+    needed_memory = machine_host.memory_allocated + pool.limits.standby_memory
     if cores + TOLERANCE < needed_cores or memory < needed_memory:
         return False
-    _spread(others.hosts, here)
+    _spread(others.hosts, machine_host)
     zone.hosts = others.hosts
     return True
 
@@ -297,7 +305,7 @@ def _spread(hosts: list[PlacementAgent], gone: PlacementAgent) -> None:
         cores, memory = cores - some_cores, memory - some_memory
 
 
-def _note_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus: bool) -> None:
+def _record_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus: bool) -> None:
     since = order.surplus_since
     if not is_surplus:
         if since is not None:
@@ -310,22 +318,22 @@ def _note_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus
 
 
 def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
-    counted = {
+    numbers_by_state = {
         "joined": sum(o.state is OrderState.JOINED for o in pool.orders),
         "coming": sum(o.state in COMING for o in pool.orders),
         "draining": sum(o.state is OrderState.DRAINING for o in pool.orders),
         "being released": sum(o.state is OrderState.RELEASING for o in pool.orders),
     }
-    numbers = ", ".join(f"{number} {what}" for what, number in counted.items() if number) or "no machine"
+    numbers = ", ".join(f"{number} {state}" for state, number in numbers_by_state.items() if number) or "no machine"
     if pool.pool.closed:
         return PoolReport(pool.pool.machine_pool_id, f"Disabled: {numbers}.")
     more = f" {pool.placed} more to be ordered." if pool.placed else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
     enough = "" if more or notes or zone.unmet else " The capacity is sufficient."
-    others = "".join(f" {sentence}" for sentence in elsewhere)
+    others = "".join(f" {text}" for text in elsewhere)
     kept = "".join(
         f" Agent {name} also joined on a machine of this pool; the machine is kept until this Agent is deleted."
         for name in sorted({order.other_agent for order in pool.orders} - {""})
     )
-    said = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{kept}{others}"
-    return PoolReport(pool.pool.machine_pool_id, said, bool(notes))
+    sentence = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{kept}{others}"
+    return PoolReport(pool.pool.machine_pool_id, sentence, bool(notes))

@@ -1,5 +1,5 @@
-"""The input of a provider of machines: options, secrets, names of machines, and the script that a new machine runs at
-its start.
+"""The rules for providers of machines: their options and secrets, the names of machines, the masking of their output,
+and the script that a new machine runs at its start.
 
 Each provider defines its own `ProviderRules` (docs/howto/autoscaling.md).
 """
@@ -24,12 +24,12 @@ from greenroom.core.text import one_line
 MAX_REF: Final = 200
 MAX_PROVIDER_TEXT: Final = 300
 _NAME: Final = re.compile(r"gr-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{32})")
-SHORTEST_SECRET: Final = 4
-"""Shorter values are not masked, because they would match in many sentences."""
-SHORTEST_LINE: Final = 8
-"""Shorter lines of a secret are not masked separately."""
+MIN_MASKED_SECRET: Final = 4
+"""The minimum length of a secret that is masked. Shorter values would occur in many texts by chance."""
+MIN_MASKED_LINE: Final = 8
+"""The minimum length of a line of a secret that is masked separately."""
 _ESCAPES: Final = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
-"""Characters that are escaped as in JSON."""
+"""A sequence of characters that are escaped as in JSON."""
 
 
 def machine_name(installation_id: str, machine_pool_id: str, machine_order_id: str) -> str:
@@ -48,12 +48,12 @@ def machines_of_pool(
     """Return the machines of this pool. `listed` has the pair (ref, name) of each machine that the provider lists;
     machines with other names and machines with unusable refs are ignored.
     """
-    found: list[Machine] = []
+    machines: list[Machine] = []
     for ref, name in listed:
         match = _NAME.fullmatch(name)
         if match and match[1] == installation_id[:8] and match[2] == machine_pool_id[:8] and is_usable_ref(ref):
-            found.append(Machine(ref, str(uuid.UUID(match[3]))))
-    return tuple(sorted(found, key=lambda machine: (machine.machine_order_id, machine.ref)))
+            machines.append(Machine(ref, str(uuid.UUID(match[3]))))
+    return tuple(sorted(machines, key=lambda machine: (machine.machine_order_id, machine.ref)))
 
 
 def is_usable_ref(ref: str) -> bool:
@@ -63,18 +63,20 @@ def is_usable_ref(ref: str) -> bool:
 
 def provider_text(text: str, secrets: Collection[str] = ()) -> str:
     """Return the output of a provider as one shortened line, with the secrets that it received masked."""
-    hidden = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-    hidden |= {line for secret in secrets for line in map(str.strip, secret.splitlines()) if len(line) >= SHORTEST_LINE}
-    text = _without(hidden, text)
-    plain = _ESCAPES.sub(lambda found: json.loads(f'"{found[0]}"'), text)  # a secret may be echoed as JSON
-    if (masked := _without(hidden, plain)) != plain:
+    masked_texts = {secret for secret in secrets if len(secret) >= MIN_MASKED_SECRET}
+    masked_texts |= {
+        line for secret in secrets for line in map(str.strip, secret.splitlines()) if len(line) >= MIN_MASKED_LINE
+    }
+    text = _mask(masked_texts, text)
+    plain = _ESCAPES.sub(lambda match: json.loads(f'"{match[0]}"'), text)  # The output may contain a secret in JSON.
+    if (masked := _mask(masked_texts, plain)) != plain:
         text = masked
     line = one_line(" ".join(text.encode(errors="replace").decode().split()))
     return line if len(line) <= MAX_PROVIDER_TEXT else line[: MAX_PROVIDER_TEXT - 1] + "…"
 
 
-def _without(hidden: Collection[str], text: str) -> str:
-    for secret in sorted(hidden, key=len, reverse=True):
+def _mask(masked_texts: Collection[str], text: str) -> str:
+    for secret in sorted(masked_texts, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
 
@@ -87,29 +89,33 @@ class ProviderRules:
     """The rules for the options and secrets of a provider."""
 
     texts: tuple[str, ...] = ()
-    """The names of the options that it needs, each a text."""
+    """The names of the options that the provider needs; each is a text."""
     place: tuple[str, ...] = ()
-    """The names of the options that define the destination of requests, and with them of secrets."""
+    """The names of the options that define the destination of requests, which contain secrets."""
     joins: bool = True
-    """True if its machines exist and must reach the deployment; False for simulated machines."""
+    """True if its machines are real and must reach the deployment; False for simulated machines."""
     has_own_options: bool = False
-    """True if it has other options with an unknown meaning: each may name a region, a project or an account."""
+    """True if it has other options, which Greenroom does not interpret: each may be a region, a project or an account.
+    """
     problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
-    """The reason why it cannot work with options that have the texts, for `trusted` hosts; None if it can."""
+    """Returns the reason why it cannot work with these options, which have all `texts`, and `trusted` hosts; None if it
+    can.
+    """
     secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
     """Returns the reason why it cannot work with these secrets, as a sentence; None if it can."""
 
 
 MAX_TEXT: Final = 1000
 APPROVERS: Final = ("agents_create", "agents_modify")
-"""The permissions to approve a pool, because its machines join as Agents and are enabled as they join."""
+"""The permissions that are required to approve a pool, because its machines join as enabled Agents."""
 
 
-def is_vouched_for(
+def stays_approved(
     before: Mapping[str, Any], after: Mapping[str, Any], *, has_new_secrets: bool, by_approver: bool
 ) -> bool:
-    """True if an approved pool stays approved after a change: the settings that decide which hosts join do not change,
-    or the user who changes the pool may approve pools. `before` and `after` have the settings of the pool by name.
+    """True if an approved pool stays approved after a change: the change does not concern the settings that determine
+    which hosts join, or the user who changes the pool may approve pools. `before` and `after` are the settings of the
+    pool by name.
     """
     deciding = ("provider", "options", "join_url", "edge_url")
     return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in deciding))
@@ -134,15 +140,17 @@ def is_same_place(rules: ProviderRules, options: Options, other: Options) -> boo
     return all(options.get(name) == other.get(name) for name in rules.place)
 
 
-def shows_same_machines(rules: ProviderRules, options: Options, other: Options) -> bool:
-    """True if a provider lists the same machines with both options, as far as the options show."""
+def lists_same_machines(rules: ProviderRules, options: Options, other: Options) -> bool:
+    """True if a provider lists the same machines with both options, as far as Greenroom can determine."""
     if rules.has_own_options and options != other:
         return False
     return is_same_place(rules, options, other)
 
 
 DEFAULT_EDGE_URL: Final = "https://{address}:8443"
-"""The default address of the edge gateway of a machine, from its first IP `{address}`, or its `{hostname}`."""
+"""The default address of the edge gateway of a machine. `{address}` is its first IP address, `{hostname}` its host
+name.
+"""
 
 _SCRIPT: Final = Template("""#!/bin/sh
 # Greenroom: machine $name joins zone $zone. The token is for this machine alone, once.
@@ -177,8 +185,8 @@ systemctl enable --now greenroom-agent greenroom-gateway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joining:
-    """The values with which a machine joins.
+class JoinParameters:
+    """The values in the script with which a machine joins.
 
     `ca_sha256` is the fingerprint of the authority that issued the certificate of the deployment; empty = a public
     authority. `public_url` is the address at which users open the console; `join_url` is the address at which the
@@ -194,8 +202,10 @@ class Joining:
     edge_url: str = DEFAULT_EDGE_URL
 
 
-def user_data(joining: Joining) -> str:
-    """Return the script that joins a machine at its first start (cloud-init); its image contains Greenroom."""
+def user_data(joining: JoinParameters) -> str:
+    """Return the script with which a machine joins at its first start (cloud-init). The image of the machine contains
+    Greenroom.
+    """
     edge = joining.edge_url.replace("{address}", "$address").replace("{hostname}", "$hostname")
     return _SCRIPT.substitute(
         name=joining.name,
@@ -243,4 +253,4 @@ def edge_problem(template: str) -> str | None:
 
 
 _PLAIN_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:/{}[]")
-"""The characters that an address may contain, because a script has it between quotes."""
+"""The characters that an address may contain. The script contains the address in quotes."""

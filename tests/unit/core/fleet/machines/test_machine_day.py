@@ -21,8 +21,7 @@ from tests.unit.machines import DESKTOP, GB, LIMITS, NOW, POOL
 
 from greenroom.core.fleet.machines import orders as core_orders
 from greenroom.core.fleet.machines.model import (
-    EDGES,
-    Ask,
+    TRANSITIONS,
     EndMachine,
     ListedMachines,
     MachineOrder,
@@ -31,6 +30,7 @@ from greenroom.core.fleet.machines.model import (
     OrderState,
     OrderTransition,
     PlaceOrder,
+    RequestMachine,
     StrayMachine,
     Surplus,
     UnmetDemand,
@@ -225,7 +225,7 @@ class Day:
                         deadline=deadline,
                         changed=now,
                     )
-                case Ask():
+                case RequestMachine():
                     self._create(action.machine_order_id, now)
                 case OrderTransition():
                     self._move(action, now)
@@ -251,7 +251,7 @@ class Day:
 
     def _move(self, move: OrderTransition, now: datetime) -> None:
         order = self.orders[move.machine_order_id]
-        assert move.to in EDGES[order.state]
+        assert move.to in TRANSITIONS[order.state]
         if move.to is OrderState.RELEASING:
             self.ended_live += sum(len(h.ends) for h in self.hosts.values() if h.order_id == order.machine_order_id)
         self.taken_back += order.state is OrderState.DRAINING and move.to is OrderState.JOINED

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.machines import DESKTOP, agent, ago
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.machines.demand import WaitingUser, counted, take_room
+from greenroom.core.fleet.machines.demand import WaitingUser, take_room, zones_of_users
 from greenroom.core.launch.placement import PlacementAgent
 
 ZONES = ("eu", "us", "asia")
@@ -44,18 +44,20 @@ ADA, BEN = waiting("ada", "eu", "us", since_s=9), waiting("ben", "us", "eu", sin
 def test_they_count_where_a_machine_may_come_for_them_first(
     supply: dict[str, list[PlacementAgent]], expected: list[str]
 ):
-    assert list(counted([BEN, ADA], supply).values()) == expected
+    assert list(zones_of_users([BEN, ADA], supply).values()) == expected
 
 
 def test_the_longest_wait_is_first_and_others_count_where_there_is_room_beside_it():
     crowd = [waiting(f"p{i}", "eu", "us", since_s=30 - i) for i in range(10)]
-    found = counted(crowd, {"eu": machines(1), "us": machines(1)})
+    found = zones_of_users(crowd, {"eu": machines(1), "us": machines(1)})
     assert [found[one] for one in crowd] == ["eu"] * 8 + ["us"] * 2
 
 
 def test_who_is_too_large_for_a_zones_machines_counts_where_they_fit():
     large = waiting("ada", "eu", "us", cores=16)
-    assert counted([large], {"eu": machines(3), "us": [agent("m", cores=16.0, memory=99_000_000_000)]}) == {large: "us"}
+    assert zones_of_users([large], {"eu": machines(3), "us": [agent("m", cores=16.0, memory=99_000_000_000)]}) == {
+        large: "us"
+    }
 
 
 PEOPLE = st.lists(
@@ -76,10 +78,10 @@ SUPPLY = st.dictionaries(st.sampled_from(ZONES), st.integers(0, 2).map(machines)
     PEOPLE,
     SUPPLY,
     st.randoms(),
-    subject=counted,
+    subject=zones_of_users,
     mutants=[
         lambda people, supply: {one: one.zone_ids[0] for one in people},
-        lambda people, supply: counted(people, {zone: list(rooms)[:1] for zone, rooms in supply.items()}),
+        lambda people, supply: zones_of_users(people, {zone: list(rooms)[:1] for zone, rooms in supply.items()}),
     ],
 )
 def test_each_counts_once_and_later_only_where_those_before_are_full(

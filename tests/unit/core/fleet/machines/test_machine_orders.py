@@ -11,9 +11,8 @@ from tests.unit.machines import NOW, POOL, agent, ago, joined, order
 
 from greenroom.core.fleet.machines import orders as core
 from greenroom.core.fleet.machines.model import (
-    EDGES,
+    TRANSITIONS,
     Action,
-    Ask,
     EndMachine,
     ListedMachines,
     Machine,
@@ -22,6 +21,7 @@ from greenroom.core.fleet.machines.model import (
     MachinePoolFailures,
     OrderState,
     OrderTransition,
+    RequestMachine,
     StrayMachine,
 )
 
@@ -51,12 +51,14 @@ def moved(*arguments: object, **options: object) -> tuple[str, str, bool] | None
 
 
 def test_a_machine_is_asked_for_once_and_only_after_a_look_at_what_there_is():
-    assert follow(UNASKED) == [Ask("o", "p")]
+    assert follow(UNASKED) == [RequestMachine("o", "p")]
     assert follow(UNASKED, None) == []
     assert follow(ASKED) == []
     later = replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW + timedelta(seconds=1)))
     assert follow(UNASKED, pool=later) == []
-    assert follow(UNASKED, pool=replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW))) == [Ask("o", "p")]
+    assert follow(UNASKED, pool=replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW))) == [
+        RequestMachine("o", "p")
+    ]
 
 
 def test_a_machine_that_is_shown_is_that_of_the_order():
@@ -234,7 +236,7 @@ def test_every_move_is_an_edge():
         for listing in (None, NOTHING, shows("r")):
             for pool in (POOL, CLOSED):
                 for action in follow(one, listing, pool):
-                    assert not isinstance(action, OrderTransition) or action.to in EDGES[one.state]
+                    assert not isinstance(action, OrderTransition) or action.to in TRANSITIONS[one.state]
 
 
 def test_the_pause_after_failed_orders_grows_and_is_forgotten_when_one_joins():

@@ -12,8 +12,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core.fleet.machines.model import (
     COMING,
-    EDGES,
-    Ask,
+    TRANSITIONS,
     EndMachine,
     ListedMachines,
     Machine,
@@ -24,6 +23,7 @@ from greenroom.core.fleet.machines.model import (
     MachinePoolLimits,
     OrderState,
     OrderTransition,
+    RequestMachine,
     Surplus,
     ZoneSnapshot,
 )
@@ -123,7 +123,7 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
     for move in made.moves:  # a machine that an administrator drained may be enabled again with the same plan
         one = by_id[move.machine_order_id]
         assert move.reason
-        assert move.to in EDGES[states[move.machine_order_id]]
+        assert move.to in TRANSITIONS[states[move.machine_order_id]]
         states[move.machine_order_id] = move.to
         if move.to is OrderState.RELEASING:
             assert one.agent_sessions == 0
@@ -132,7 +132,7 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
         if isinstance(action, EndMachine):
             assert by_id[action.machine_order_id].agent_sessions == 0
             assert not by_id[action.machine_order_id].other_agent or by_id[action.machine_order_id].state in COMING
-        if isinstance(action, Ask):
+        if isinstance(action, RequestMachine):
             assert action.machine_order_id not in moves
     for pool in snapshot.pools:
         mine = [one for one in snapshot.orders if one.machine_pool_id == pool.machine_pool_id]
@@ -140,7 +140,7 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
         left = [one for one in mine if _after(one, made).state is not OrderState.ENDED]
         assert not placed or len(left) + len(placed) <= pool.limits.max_machines
         assert all(one.reason for one in placed)
-        asked = any(isinstance(a, Ask) and a.machine_pool_id == pool.machine_pool_id for a in made.actions)
+        asked = any(isinstance(a, RequestMachine) and a.machine_pool_id == pool.machine_pool_id for a in made.actions)
         surplus = [
             one
             for one in mine

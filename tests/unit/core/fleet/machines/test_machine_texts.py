@@ -18,18 +18,18 @@ from greenroom.core.fleet.machines.demand import Hint, format_hint, hints_on, pa
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.fleet.machines.provider import (
     MAX_PROVIDER_TEXT,
-    Joining,
+    JoinParameters,
     ProviderRules,
     address_problem,
     edge_problem,
     is_same_place,
-    is_vouched_for,
+    lists_same_machines,
     machine_name,
     machines_of_pool,
     name_prefix,
     options_problem,
     provider_text,
-    shows_same_machines,
+    stays_approved,
     user_data,
 )
 from greenroom.core.outgoing import trusted_hosts
@@ -106,7 +106,7 @@ def test_a_hint_holds_as_early_as_a_machine_has_to_be_ordered():
     assert hints_on([OFFICE], early, 599.0) == []
 
 
-JOINING = Joining(
+JOINING = JoinParameters(
     name="gr-1",
     zone_name="eu",
     join_url="https://inside.example:8443",
@@ -248,19 +248,19 @@ def test_another_address_is_another_place_and_another_size_is_not():
 
 def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
     here = {"url": "https://a", "project": "one"}
-    assert shows_same_machines(WEBHOOK, here, dict(here))
-    assert not shows_same_machines(WEBHOOK, here, {**here, "project": "two"})
+    assert lists_same_machines(WEBHOOK, here, dict(here))
+    assert not lists_same_machines(WEBHOOK, here, {**here, "project": "two"})
     assert is_same_place(WEBHOOK, here, {**here, "project": "two"})
-    assert not shows_same_machines(COMMAND, {"program": "/a"}, {"program": "/a", "region": "eu"})
-    assert shows_same_machines(CLOUD, EC2, {**EC2, "size": "c6i.large"})
-    assert not shows_same_machines(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
+    assert not lists_same_machines(COMMAND, {"program": "/a"}, {"program": "/a", "region": "eu"})
+    assert lists_same_machines(CLOUD, EC2, {**EC2, "size": "c6i.large"})
+    assert not lists_same_machines(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
 
 
 @pytest.mark.parametrize("name", ["provider", "options", "join_url", "edge_url"])
 def test_an_approved_pool_stays_so_unless_another_user_changes_where_machines_join(name: str):
     before = {"provider": "webhook", "options": {}, "join_url": "a", "edge_url": "b", "max_machines": 1}
     after = before | {name: "other"}
-    assert is_vouched_for(before, before | {"max_machines": 2}, has_new_secrets=False, by_approver=False)
-    assert not is_vouched_for(before, after, has_new_secrets=False, by_approver=False)
-    assert not is_vouched_for(before, before, has_new_secrets=True, by_approver=False)
-    assert is_vouched_for(before, after, has_new_secrets=True, by_approver=True)
+    assert stays_approved(before, before | {"max_machines": 2}, has_new_secrets=False, by_approver=False)
+    assert not stays_approved(before, after, has_new_secrets=False, by_approver=False)
+    assert not stays_approved(before, before, has_new_secrets=True, by_approver=False)
+    assert stays_approved(before, after, has_new_secrets=True, by_approver=True)
