@@ -27,7 +27,8 @@ from typing import Final, Literal, cast
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, because, lateness_factor
-from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, SessionStatus, Want
+from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, Want
+from greenroom.shared.states import SessionStatus
 
 _S = SessionStatus
 

@@ -20,7 +20,6 @@ from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.host_limits import SessionCapacity, session_capacity
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.session.leftovers import Leftover, plan
-from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
@@ -36,6 +35,7 @@ from greenroom.kit.starts import StartLog
 from greenroom.runtimes.contract import RuntimeUnavailable, Things
 from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
+from greenroom.shared.states import SessionStatus
 from greenroom.up import instance
 from greenroom.up.layout import Layout, running_layout
 from greenroom.up.progress import on_stderr
