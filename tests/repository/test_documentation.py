@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ COMMANDS = {"": PROGRAM} | dict(walk(PROGRAM))
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
+@cache
 def linked(page: Path) -> list[Path]:
     """The files of the checkout that a page links or shows."""
     return [link.file for link in Page(page).links()]

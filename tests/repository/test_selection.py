@@ -175,6 +175,7 @@ print(json.dumps([calls, record.load_durations()]))
 """
 
 
+@pytest.mark.program
 def test_the_time_of_a_test_and_functions_that_its_processes_enter_are_recorded(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(
         f"import sys\nsys.path.append({str(ROOT)!r})\nimport tests.selection.calls\n"

@@ -17,6 +17,8 @@ from zipfile import ZipFile
 
 import pytest
 
+pytestmark = pytest.mark.program
+
 ROOT = Path(__file__).parents[2]
 UV = str(Path(sys.executable).with_name("uv"))
 MOST_DEPENDENCIES = {"greenroom": 18, "greenroom-client": 4}

@@ -68,6 +68,7 @@ def test_with_a_cookie_only_the_own_origin_acts(method: str, sent: dict[str, str
     only_the_own_origin_acts(cross_site_reason(method, sent, has_cookie=True), sent)
 
 
+@pytest.mark.mutant
 def test_a_mutant_that_looks_only_at_the_site_is_caught():
     def mutant(sent: dict[str, str]) -> None:
         allowed = sent.get("sec-fetch-site") in (None, "same-origin", "same-site", "none")

@@ -124,6 +124,7 @@ def test_nothing_malformed_passes_of_a_client_that_announces_no_dialect(
     is_known_by_its_pointer(said, frames)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("name", ["KASM_POINTER_BYTES", "ALLOWED"])
 def test_a_mutant_that_misreads_a_dialect_is_caught(monkeypatch: pytest.MonkeyPatch, name: str):
     rfb = sys.modules["rfb"]

@@ -76,6 +76,7 @@ def test_input_alone_counts_wherever_messages_are_cut(
     input_alone_counts(clock, version, messages, cuts)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("name", ["FIXED_BYTES", "VARIABLE_BYTES"])
 def test_a_mutant_that_misjudges_a_length_is_caught(clock: list[float], monkeypatch: pytest.MonkeyPatch, name: str):
     rfb = sys.modules["rfb"]

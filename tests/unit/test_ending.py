@@ -30,6 +30,7 @@ main()
 """
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("module", ["asyncio", "typer", "greenroom.cli.main", "greenroom.up", "psycopg"])
 def test_ctrl_c_while_modules_are_imported_is_one_line(module: str):
     program = INTERRUPTED_AT_AN_IMPORT.format(module=module)
@@ -37,6 +38,7 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(module: str):
     assert (ended.returncode, ended.stderr) == (ending.INTERRUPTED, "Stopped.\n")
 
 
+@pytest.mark.program
 def test_ctrl_c_in_a_command_is_one_line():
     program = """
 import signal, sys

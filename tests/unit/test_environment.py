@@ -66,6 +66,7 @@ def _greenroom(*words: str, **variables: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.program
 def test_a_command_warns_of_an_unread_variable_and_refuses_an_unusable_value():
     ended = _greenroom("status", "--help", GREENROOM_ZNOE="lab")
     assert ended.returncode == 0
@@ -79,6 +80,7 @@ def test_a_command_warns_of_an_unread_variable_and_refuses_an_unusable_value():
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.program
 def test_a_role_writes_its_warning_into_its_log(tmp_path: Path):
     ended = _greenroom(
         "manager",
@@ -93,6 +95,7 @@ def test_a_role_writes_its_warning_into_its_log(tmp_path: Path):
     )
 
 
+@pytest.mark.program
 def test_the_version_is_one_line():
     ended = _greenroom("--version")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"greenroom {version()}\n", "")

@@ -164,6 +164,7 @@ def test_a_file_that_is_included_is_no_pattern():
         parse_plan(json.dumps({**PLAN, "stream_secrets_file": "/d/[1]/secrets"}).encode())
 
 
+@pytest.mark.mutant
 def test_a_mutant_that_lets_syntax_through_is_caught(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("greenroom.gateway.plan._problems", lambda _plan: [])
     with pytest.raises(pytest.fail.Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 from greenroom.api.app import create_app
@@ -14,6 +15,7 @@ from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
 
+@cache
 def document() -> OpenApi:
     """Return the document that the api serves at `/api/v1/openapi.json`."""
     config = ApiConfig(database_url="", secret_key_file=Path())

@@ -60,6 +60,7 @@ def test_it_is_never_allowed_more_often():
     holds(never_more_often, Pace, pauses)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [Hoards, Stingy])
 def test_the_property_of_paces_catches_its_mutants(mutant: Any):
     catches(never_more_often, mutant, pauses)

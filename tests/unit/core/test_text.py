@@ -40,6 +40,7 @@ def test_an_accepted_name_is_plain():
     holds(keeps_names_plain, normal_name, TYPED)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     "mutant",
     [

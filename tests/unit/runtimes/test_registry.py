@@ -200,6 +200,7 @@ main()
 """
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("words", [["--version"], ["status", "--help"], ["sessions", "list", "--help"]])
 def test_a_command_without_a_runtime_looks_for_none(words: list[str]):
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GREENROOM_LOG_LEVEL": "INFO"}
@@ -216,6 +217,7 @@ print(*({"aiodocker", "lightkube", "httpx2", "aiohttp"} & set(sys.modules)))
 """
 
 
+@pytest.mark.program
 def test_the_names_of_settings_are_read_without_the_libraries_of_runtimes():
     loaded = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
     assert loaded.stdout.split() == []

@@ -196,6 +196,7 @@ def test_any_json_is_read_or_refused() -> None:
     holds(reads_or_refuses, parse, BATCHES)
 
 
+@pytest.mark.mutant
 def test_a_mutant_that_leaves_characters_to_the_library_is_caught() -> None:
     def mutant(items: list[object]) -> list[Action]:
         try:

@@ -235,6 +235,7 @@ def test_nothing_leaves_the_screen() -> None:
     holds(stays_on_the_screen, planned, BATCHES)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("forgotten", [Key(CTRL, down=False), Pointer(0, 0, 0)], ids=["a key", "a button"])
 def test_a_mutant_that_forgets_to_let_go_is_caught(forgotten: Step) -> None:
     def is_forgotten(step: Step) -> bool:
@@ -252,6 +253,7 @@ def test_a_mutant_that_forgets_to_let_go_is_caught(forgotten: Step) -> None:
     catches(leaves_nothing_held, mutant, BATCHES)
 
 
+@pytest.mark.mutant
 def test_a_mutant_that_takes_the_first_pixel_outside_is_caught() -> None:
     def mutant(*items: dict[str, Any], display: Size | None) -> list[list[Step]]:
         return plan(parse(items), Size(SCREEN.width + 1, SCREEN.height + 1), (5, 6), display)

@@ -210,6 +210,7 @@ def test_every_conclusion_keeps_the_rules(check: Callable[[Plan, Case], None]):
     holds(check, plan, cases)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("check", "mutant"),
     list(
@@ -255,6 +256,7 @@ def test_after_correcting_nothing_is_wrong():
     holds(after_correcting_nothing_is_wrong, corrections, allocations)
 
 
+@pytest.mark.mutant
 def test_the_property_of_corrections_catches_its_mutant():
     def only_cores(case: list[Allocation]) -> list[Any]:
         return [c for c in corrections(case) if any(a.cores_counted != c.cores for a in case)]

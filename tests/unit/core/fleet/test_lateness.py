@@ -45,6 +45,7 @@ def test_limits_grow_with_lateness_within_bounds_not_on_a_quiet_host():
     holds(bounded_and_growing, lateness_factor, pairs)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [unbounded, never_longer, longer_on_a_quiet_host])
 def test_the_property_catches_its_mutants(mutant: Factor):
     catches(bounded_and_growing, mutant, pairs)

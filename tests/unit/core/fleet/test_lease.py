@@ -123,6 +123,7 @@ def test_belief_never_outlasts_the_lease():
     holds(belief_never_outlasts_the_lease, from_sending, renewals)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [from_the_answer, without_margin])
 def test_the_property_of_belief_catches_its_mutants(mutant: Callable[..., ActingWindow]):
     catches(belief_never_outlasts_the_lease, mutant, renewals)
@@ -155,6 +156,7 @@ def test_an_allowed_rhythm_survives_one_lost_renewal():
     holds(an_allowed_rhythm_survives_one_lost_renewal, timings_problem, timings)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [ignores_the_timeout, counts_one_renewal])
 def test_the_property_of_rhythm_catches_its_mutants(mutant: Callable[[Timings], str | None]):
     catches(an_allowed_rhythm_survives_one_lost_renewal, mutant, timings)
@@ -177,6 +179,7 @@ def test_the_lease_is_looked_at_in_time():
     holds(looks_in_time, next_read_in_s, looks)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     "mutant",
     [lambda remaining, jitter: RECHECK_S, lambda remaining, jitter: max(0.0, min(remaining / 2, 1))],
@@ -207,6 +210,7 @@ def test_silence_counts_only_after_a_whole_interval():
     holds(silence_counts_only_after_a_whole_interval, is_quiet, silences)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [forgets_the_server, needs_all])
 def test_the_property_of_quiet_catches_its_mutants(mutant: Callable[..., bool]):
     catches(silence_counts_only_after_a_whole_interval, mutant, silences)
@@ -227,6 +231,7 @@ def test_a_term_is_raised_above_what_any_agent_has_seen():
     holds(terms_only_grow, raised_term, terms)
 
 
+@pytest.mark.mutant
 def test_the_property_of_terms_catches_its_mutant():
     def takes_over(term: int, seen: int) -> int | None:
         return seen if seen > term else None

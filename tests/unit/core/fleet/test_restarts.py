@@ -64,6 +64,7 @@ def test_pauses_are_bounded_and_grow():
     holds(pauses_are_bounded_and_grow, next_start, exits)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [forgets_nothing, waits_without_bound])
 def test_the_property_of_pauses_catches_its_mutants(mutant: Any):
     catches(pauses_are_bounded_and_grow, mutant, exits)
@@ -143,6 +144,7 @@ def test_the_reason_of_a_restart_rules_the_database_out():
     )
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [counts_503, blames_the_manager, restarts_a_disabled_one, waits_for_ever])
 def test_the_property_of_restarts_catches_its_mutants(mutant: Any):
     catches(restarted_for_500_or_for_silence, mutant, looks)

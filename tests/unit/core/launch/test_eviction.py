@@ -182,6 +182,7 @@ def test_room_is_enough_and_none_yields_in_vain():
     holds(_room_is_enough_and_none_yields_in_vain, make_room, cases())
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [_all_of_them, _one_is_enough, _wherever])
 def test_the_property_catches_its_mutants(mutant: Maker):
     catches(_room_is_enough_and_none_yields_in_vain, mutant, cases())

@@ -237,6 +237,7 @@ def looks_into_pools(session: FailedSession, zones: Sequence[LaunchZone]) -> tup
     return plan(replace(session, handover=session.handover or session.tried < MAX_TRIED), zones)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [forgets_tries, forgets_starts, forgets_zones, looks_into_pools])
 def test_the_property_catches_its_mutants(mutant: Planner):
     catches(every_launch_comes_to_an_end, mutant, lucks)

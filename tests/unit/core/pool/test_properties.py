@@ -236,6 +236,7 @@ def test_property(check: Property):
     holds(check, plan, snapshots())
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(("check", "mutant"), MUTANTS, ids=lambda c: getattr(c, "__name__", ""))
 def test_property_catches_its_mutant(check: Property, mutant: Planner):
     catches(check, mutant, snapshots())

@@ -200,6 +200,7 @@ def takes_starts_back(found: list[Waiting], now: datetime, *, quiet: bool) -> Se
     ]
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [ignores_quiet, fails_deletions, takes_starts_back])
 def test_the_property_catches_its_mutants(mutant: Plan):
     catches(only_what_is_overdue, mutant, cases)

@@ -202,6 +202,7 @@ def wakes_the_resting(found: list[SessionLifetime], now: datetime, *, quiet: boo
     return plan_expiry([replace(s, status=S.RUNNING) for s in resting], now, quiet=quiet)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [ignores_quiet, stops_what_starts, wakes_the_resting])
 def test_the_property_catches_its_mutants(mutant: Plan):
     catches(only_what_is_over_along_allowed_edges, mutant, cases)

@@ -147,6 +147,7 @@ def _everything(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
     return [Leftover(thing=thing, removed=True, reason="it is there") for thing in things]
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("check", "mutant"),
     [

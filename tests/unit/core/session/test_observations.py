@@ -272,6 +272,7 @@ def frees_what_failed(case_row: SessionRow, observed: ObservedFacts) -> StatusTr
     return decide(case_row, observed)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("check", "mutant"),
     list(
@@ -323,6 +324,7 @@ def test_late_and_repeated_messages_are_harmless():
     holds(late_and_repeated_messages_are_harmless, is_newer, deliveries())
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     "mutant",
     [lambda i, s, ai, aseq: s > aseq, lambda i, s, ai, aseq: (i, s) >= (ai, aseq)],
@@ -363,6 +365,7 @@ def test_nothing_is_destroyed_that_has_a_row_or_was_just_asked_about():
     holds(nothing_is_destroyed_that_has_a_row_or_was_just_asked_about, verdicts, questions)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     "mutant",
     [

@@ -85,6 +85,7 @@ def test_turns_are_fair_within_the_slots_and_leave_none_free(check: Property):
     holds(check, next_turns, CASES)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("check", "mutant"),
     [

@@ -131,6 +131,7 @@ def test_starts_keep_the_rules(check: Property):
     holds(check, next_starts, CASES)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("check", "mutant"),
     [
