@@ -128,10 +128,15 @@ def _places(function: Function) -> Iterator[Callable[[], str]]:
             yield lambda node=node: _join_otherwise(node)
         elif isinstance(node, ast.If | ast.While | ast.IfExp):
             yield lambda node=node: _test_otherwise(node)
-        elif isinstance(node, ast.Return) and node.value is not None:
+        elif isinstance(node, ast.Return) and not _returns_none(node):
             yield lambda node=node: _return_nothing(node)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await) and not _is_log(node):
             yield lambda node=node: _do_nothing(node)
+
+
+def _returns_none(node: ast.Return) -> bool:
+    """True for a return whose value is already None."""
+    return node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None)
 
 
 def _is_log(node: ast.Expr) -> bool:
