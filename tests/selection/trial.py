@@ -1,26 +1,30 @@
-"""Measure the quality of `script/test --changed`: `python -m tests.selection.trial commits|faults NUMBER`.
+"""Measure the quality of `script/test --changed`: `python -m tests.selection.trial commits|faults|survivors`.
 
-`commits` selects tests for each of the last commits of main, by the recorded durations, and prints their duration.
-`faults` plants faults in this checkout, which must be clean, one after the other, and runs the chosen tests. A fault
-is found if a test fails with it and passes without it. If no chosen test fails, it runs the other tests that the fault
-can affect, for `--rest` seconds. A fault that only these find was missed.
+`commits NUMBER` selects tests for each of the last commits of main, by the recorded durations, and prints their
+duration. `faults NUMBER` plants faults in this checkout, which must be clean, one after the other, and runs the chosen
+tests. A fault is found if a test fails with it and passes without it. `survivors [SUITE]...` plants all faults that
+were not found, and runs the suites, without a name all of them. A fault that only this run finds was missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import itertools
 import random
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from tests.selection.changes import Function, changes_since, functions_of
-from tests.selection.select import ROOT, WITHIN_S, Finder, select
+from tests.selection.select import ROOT, Finder, select
 from tests.selection.users import Sources
 from tests.support.sources import FOLDERS
 
@@ -62,45 +66,93 @@ def commits(number: int) -> None:
         say(f"{percentile} % take at most {seconds[max(0, len(seconds) * percentile // 100 - 1)]:.0f} s")
 
 
-def faults(number: int, seed: int, rest_s: float) -> None:
-    """Plant faults until tests have found `number` of them, and print the result of each."""
-    chance = random.Random(seed)  # noqa: S311 -- no secret
-    results = list[tuple[str, float]]()
-    modules = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "recipes" not in path.parts)
-    while sum(result in ("found", "missed") for result, _ in results) < number:
-        path = chance.choice(modules)
-        fault = plant(path.read_text(), chance)
-        if fault is None:
-            continue
-        mutant, where = fault
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault in a function of a module; `path` is relative to the checkout, `text` the module with the fault."""
+
+    path: str
+    where: str
+    text: str
+
+
+def faults(number: int, seed: int, skip: int, kept: Path) -> None:
+    """Plant faults one after the other until tests have found `number` of them, and print the result of each.
+
+    The first `skip` faults of the seed are left out. Faults that no chosen test finds are written to `kept`.
+    """
+    results, survivors = list[tuple[str, float]](), list[Fault]()
+    for fault in itertools.islice(planted(seed), skip, None):
         began = time.monotonic()
-        result = "found"
-        failed = failing(path, mutant, WITHIN_S)
+        failed = failing(fault)
         took_s = time.monotonic() - began
-        if not failed:
-            failed = failing(path, mutant, rest_s)
-            result = "missed" if failed else "found by no test"
+        result = "found" if failed else "not found"
         if failed and failed != [UNNAMED] and not passes(failed):
             result = "unclear: a test fails without the fault too"
+        if not failed:
+            survivors.append(fault)
+            kept.write_bytes(msgspec.json.encode(survivors))
         results.append((result, took_s))
-        say(f"{result} in {took_s:.0f} s: {path.relative_to(ROOT)} {where} ({', '.join(failed)})")
+        say(f"{result} in {took_s:.0f} s: {fault.path} {fault.where} ({', '.join(failed)})")
+        if sum(result == "found" for result, _ in results) == number:
+            break
     for result in sorted({result for result, _ in results}):
         say(f"{result}: {sum(other == result for other, _ in results)}")
     say(f"median {sorted(took_s for _, took_s in results)[len(results) // 2]:.0f} s")
 
 
-def failing(path: Path, mutant: str, within_s: float) -> list[str]:
-    """Run the tests that a fault affects, until one fails; return the failed tests, or UNNAMED if none has a name."""
+def survivors(kept: Path, suites: list[str]) -> None:
+    """Plant all faults of the file `kept` together and run the suites; print the faults that these find: `script/test
+    --changed` has missed them.
+
+    A test that fails with all faults is run again with each of them alone.
+    """
+    left = msgspec.json.decode(kept.read_bytes(), type=list[Fault])
+    with contextlib.ExitStack() as changes:
+        for fault in left:
+            changes.enter_context(fault_in(fault))
+        done = subprocess.run(["script/test", *suites, "-q"], cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = failed_tests(done.stdout)
+    say(f"{len(failed)} tests fail with {len(left)} faults: {', '.join(failed)}")
+    for fault in left if failed else ():
+        with fault_in(fault):
+            missed = not passes(failed)
+        say(f"{'missed' if missed else 'found by no test'}: {fault.path} {fault.where}")
+
+
+def planted(seed: int) -> Iterator[Fault]:
+    """Faults in functions drawn at random, at most one of each module."""
+    chance = random.Random(seed)  # noqa: S311 -- no secret
+    modules = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "recipes" not in path.parts)
+    chance.shuffle(modules)
+    for path in modules:
+        if mutant := plant(path.read_text(), chance):
+            yield Fault(str(path.relative_to(ROOT)), mutant[1], mutant[0])
+
+
+@contextlib.contextmanager
+def fault_in(fault: Fault) -> Iterator[None]:
+    """Change the module for the duration of the context."""
+    path = ROOT / fault.path
     text = path.read_text()
-    path.write_text(mutant)
+    path.write_text(fault.text)
     try:
-        command = ["script/test", "--changed", "HEAD", "--within", f"{within_s:.0f}", "-x", "-q"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        yield
     finally:
         path.write_text(text)
-    if done.returncode == 0:
-        return []
-    return re.findall(r"^(?:FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE) or [UNNAMED]
+
+
+def failing(fault: Fault) -> list[str]:
+    """Run the tests that `script/test --changed` chooses, until one fails; return the failed tests, or UNNAMED if none
+    has a name."""
+    with fault_in(fault):
+        command = ["script/test", "--changed", "HEAD", "-x", "-q"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return [] if done.returncode == 0 else failed_tests(done.stdout) or [UNNAMED]
+
+
+def failed_tests(output: str) -> list[str]:
+    """The failed tests that pytest has printed."""
+    return re.findall(r"^(?:FAILED|ERROR) ([^\s\[]+)", output, re.MULTILINE)
 
 
 def passes(tests: list[str]) -> bool:
@@ -182,14 +234,25 @@ def say(line: str) -> None:
 def main() -> None:
     """The entry point of the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trial", choices=["commits", "faults"])
-    parser.add_argument("number", type=int)
-    parser.add_argument("--seed", type=int, default=1, help="of the faults")
-    parser.add_argument("--rest", type=float, default=600, help="seconds for the tests that were not chosen")
+    trials = parser.add_subparsers(dest="trial", required=True)
+    replay = trials.add_parser("commits")
+    replay.add_argument("number", type=int)
+    plants = trials.add_parser("faults")
+    plants.add_argument("number", type=int)
+    plants.add_argument("--seed", type=int, default=1, help="of the faults")
+    plants.add_argument("--skip", type=int, default=0, help="faults of the seed to leave out")
+    rest = trials.add_parser("survivors")
+    rest.add_argument("suites", nargs="*")
+    for trial in (plants, rest):
+        trial.add_argument("--kept", type=Path, default=Path("survivors.json"), help="file of the faults not found")
     arguments = parser.parse_args()
-    commits(arguments.number) if arguments.trial == "commits" else faults(
-        arguments.number, arguments.seed, arguments.rest
-    )
+    match arguments.trial:
+        case "commits":
+            commits(arguments.number)
+        case "faults":
+            faults(arguments.number, arguments.seed, arguments.skip, arguments.kept)
+        case _:
+            survivors(arguments.kept, arguments.suites)
 
 
 if __name__ == "__main__":
