@@ -1,4 +1,4 @@
-"""Launches: the attempts of a plan (`core.launch.plan`) are tried until one gives a session; the result is stored."""
+"""Tries the attempts of a launch plan (`core.launch.plan`) in order until one gives a session; stores the result."""
 
 from __future__ import annotations
 
@@ -83,26 +83,27 @@ def _encrypted(secrets: Secrets, files: Sequence[SessionFile]) -> bytes | None:
 log = structlog.get_logger(__name__)
 
 PLACEMENT_ROUNDS: Final = 3
-"""The maximum number of times that the Agents are read if other launches take the room meanwhile."""
+"""The maximum number of readings of the Agents for one session; other launches may take the room that was read."""
 
 
 class Writer(Protocol):
     """Writes a session of a user with all rows that belong to it, in one transaction."""
 
     async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """Give the user a staged session, or return the contents of the pool. `steps` is the whole trace."""
+        """Give the user a staged session, or return the contents of the pool. `steps` is the trace of the launch."""
         ...
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """Insert the session of the user; return False if the room was taken meanwhile. `steps` is the whole trace."""
+        """Insert the session of the user; return False if its room is taken. `steps` is the trace of the launch."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedSession:
-    """A committed session that a user got. `reason` is the sentence for trace and log, and `steps` is the whole trace.
-    `yielding` are the staged sessions that made room. `edge_url` is the address of the edge gateway of its Agent; empty
-    if it has none.
+    """A committed session of a user.
+
+    `reason` is the sentence for the trace and the log. `steps` is the trace of the launch. `yielding` are the staged
+    sessions that end to make room. `edge_url` is the address of the edge gateway of its Agent; empty if it has none.
     """
 
     session_id: str
@@ -124,15 +125,16 @@ class PlacedSession:
         )
 
     def log_yielding(self, logs: LogWriter, user: str) -> None:
-        """Log a row for each staged session that made room. `user` names the user and the reason for their session."""
-        for gone in self.yielding:
+        """Log a row for each staged session that ends to make room. `user` is the part of the sentence about the
+        user."""
+        for session in self.yielding:
             logs.write(
                 LogCode.STAGED_SESSION_ENDED,
                 f"A staged session ends before it was usable: it made room for {user}; launches of users have "
                 "priority.",
                 zone_name=self.attempt.zone.zone_name,
-                session_id=gone.session_id,
-                staging_config_id=gone.staging_config_id,
+                session_id=session.session_id,
+                staging_config_id=session.staging_config_id,
             )
 
 
@@ -141,7 +143,7 @@ Misses = Sequence[Miss]
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
+class MissedAttempt:
     """An attempt that gave no session, with the reasons."""
 
     attempt: LaunchAttempt
@@ -150,58 +152,58 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for a session of a user. Its results are kept after an error."""
+    """A search for a session of a user. `missed` is complete even if `run` raises an error."""
 
     db: Database
     secrets: Secrets
-    wanted: RequestedSession
+    requested: RequestedSession
     writer: Writer
-    survives: tuple[type[GreenroomError], ...] = ()
-    """The errors of an attempt after which the next attempt is tried."""
-    passed: list[PassedOver] = field(default_factory=list[PassedOver])
+    tolerated: tuple[type[GreenroomError], ...] = ()
+    """The errors that end only their attempt; the search continues with the next attempt."""
+    missed: list[MissedAttempt] = field(default_factory=list[MissedAttempt])
 
     @property
     def trace(self) -> list[TraceStep]:
         """The steps of the attempts so far."""
-        return [step for one in self.passed for step in missed_steps(one.attempt, one.misses)]
+        return [step for missed in self.missed for step in missed_steps(missed.attempt, missed.misses)]
 
     @property
     def on_demand_misses(self) -> list[Miss]:
         """The misses of the attempts on demand."""
-        return [miss for one in self.passed if not one.attempt.staged for miss in one.misses]
+        return [miss for missed in self.missed if not missed.attempt.staged for miss in missed.misses]
 
     async def run(self, attempts: Sequence[LaunchAttempt]) -> PlacedSession | None:
         """Try the attempts in their order; return the first session, or None."""
         for attempt in attempts:
-            found = attempt.misses or await self._try(attempt)
-            if isinstance(found, PlacedSession):
-                return found
-            self.passed.append(PassedOver(attempt, found))
+            result = attempt.misses or await self._try(attempt)
+            if isinstance(result, PlacedSession):
+                return result
+            self.missed.append(MissedAttempt(attempt, result))
         return None
 
     async def _try(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
         try:
             return await (self._place(attempt) if attempt.pool is None else self._claim(attempt, attempt.pool))
-        except self.survives as error:
-            log.error("an attempt failed", user_id=self.wanted.user.user_id, reason=error.message)
+        except self.tolerated as error:
+            log.error("an attempt failed", user_id=self.requested.user.user_id, reason=error.message)
             return (Miss(error.code, error.message),)
 
     async def _claim(self, attempt: LaunchAttempt, pool: StagedPool) -> PlacedSession | Misses:
         """Claim a staged session for the user, or return the reasons why there is none."""
-        wanted, zone = self.wanted, attempt.zone
-        assignment = _assignment(wanted.assign)
+        requested, zone = self.requested, attempt.zone
+        assignment = _assignment(requested.assign)
         claim = PoolClaim(
-            user=wanted.user,
+            user=requested.user,
             staging_config_id=pool.staging_config_id,
-            config_hash=config_hash_of(wanted.image, zone.facts, pool.permissions),
+            config_hash=config_hash_of(requested.image, zone.facts, pool.permissions),
             assignment_id=assignment.assignment_id,
             assignment=msgspec.structs.asdict(assignment),
         )
-        reason = wanted.reason_of(f"A staged session of zone {zone.zone_name} was assigned{wanted.instead}.")
+        reason = requested.reason_of(f"A staged session of zone {zone.zone_name} was assigned{requested.instead}.")
         steps = (*self.trace, success_step(attempt, pool.staging_config_id, reason))
         claimed = await self.writer.claim(claim, zone.zone_id, steps)
         if isinstance(claimed, PoolContents):
-            return (pool_miss(claimed, wanted.image, zone),)
+            return (pool_miss(claimed, requested.image, zone),)
         return PlacedSession(
             session_id=claimed.session_id,
             agent_id=claimed.agent_id,
@@ -214,32 +216,32 @@ class Search:
 
     async def _place(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
         """Create a session in the zone of the attempt, or return the reasons why no Agent can run it."""
-        wanted, zone, taken = self.wanted, attempt.zone, list[str]()
+        requested, zone, taken_on = self.requested, attempt.zone, list[str]()
         for _ in range(PLACEMENT_ROUNDS):
-            found = await self._rooms(zone)
-            if not found.rooms:
-                if wanted.keeps_room:
+            zone_rooms = await self._rooms(zone)
+            if not zone_rooms.rooms:
+                if requested.keeps_room:
                     await remember_refused(
                         self.db,
                         zone_id=zone.zone_id,
-                        user_id=wanted.user.user_id,
-                        image_id=wanted.image.image_id,
-                        room_helps=found.room_helps,
+                        user_id=requested.user.user_id,
+                        image_id=requested.image.image_id,
+                        room_helps=zone_rooms.room_helps,
                     )
-                return found.misses
-            for room in found.rooms:
+                return zone_rooms.misses
+            for room in zone_rooms.rooms:
                 new = new_session(
                     self.secrets,
-                    wanted.spec_in(zone),
+                    requested.spec_in(zone),
                     zone_id=zone.zone_id,
                     agent_id=room.agent.agent_id,
-                    memory=wanted.request.memory,
-                    permissions=wanted.permissions,
-                    user=wanted.user,
+                    memory=requested.request.memory,
+                    permissions=requested.permissions,
+                    user=requested.user,
                 )
-                reason = wanted.reason_of(room_reason(room, zone.zone_name, wanted.instead))
+                reason = requested.reason_of(room_reason(room, zone.zone_name, requested.instead))
                 step = success_step(attempt, room.agent.hostname, reason)
-                steps = (*self.trace, *missed_steps(attempt, found.misses), step)
+                steps = (*self.trace, *missed_steps(attempt, zone_rooms.misses), step)
                 if await self.writer.insert(new, room, steps):
                     return PlacedSession(
                         session_id=new.session_id,
@@ -250,14 +252,14 @@ class Search:
                         steps=steps,
                         yielding=room.yielding,
                     )
-            taken = [room.agent.hostname for room in found.rooms]
-        return (concurrency_miss(taken),)
+            taken_on = [room.agent.hostname for room in zone_rooms.rooms]
+        return (concurrency_miss(taken_on),)
 
     async def _rooms(self, zone: LaunchZone) -> ZoneRooms:
         """Return the room in a zone. The staged sessions that yield are read only if no Agent has free room."""
-        agents = await read_agents(self.db, zone.zone_id, self.wanted.request.image)
-        free = self.wanted.rooms_in(zone, agents)
-        return free if free.rooms else self.wanted.rooms_in(zone, agents, await read_unready(self.db, zone.zone_id))
+        agents = await read_agents(self.db, zone.zone_id, self.requested.request.image)
+        free = self.requested.rooms_in(zone, agents)
+        return free if free.rooms else self.requested.rooms_in(zone, agents, await read_unready(self.db, zone.zone_id))
 
 
 def _assignment(assign: Exec) -> Assignment:
@@ -287,7 +289,7 @@ class LaunchWriter:
         claimed = await claims.claim(
             self.db,
             claim,
-            self._line(steps),
+            self._ledger_line(steps),
             max_sessions=self.launch.max_sessions,
             after_user_lock=hold("claim.after_user_lock"),
         )
@@ -302,7 +304,7 @@ class LaunchWriter:
         placed = await insert_for_user(
             self.db,
             new,
-            self._line(steps),
+            self._ledger_line(steps),
             max_sessions=self.launch.max_sessions,
             yielding=room.yielding,
         )
@@ -324,7 +326,7 @@ class LaunchWriter:
     def duration_s(self) -> float:
         return time.perf_counter() - self.begin_s
 
-    def _line(self, steps: Sequence[TraceStep]) -> LedgerLine:
+    def _ledger_line(self, steps: Sequence[TraceStep]) -> LedgerLine:
         return LedgerLine(
             steps=steps,
             duration_ms=self.duration_s() * 1000,

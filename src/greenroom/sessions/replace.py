@@ -44,16 +44,17 @@ from greenroom.wire.messages import Assignment
 
 
 class NoLongerWaitingError(Exception):
-    """Raised if the failed session was deleted or replaced by another Primary meanwhile, or its Agent returned."""
+    """Raised if the failed session was deleted or replaced by another Primary meanwhile, or its Agent checks in
+    again."""
 
 
 def failed_of(old: SessionToReplace) -> FailedSession:
     """Return the failed session for the planner in the core."""
-    unstated = "no reason was given" if old.status is SessionStatus.FAILED else went_silent(old.silent_s)
+    default_cause = "no reason was given" if old.status is SessionStatus.FAILED else went_silent(old.silent_s)
     return FailedSession(
         handover=old.set_aside_reason is not None,
         agent_name=old.agent_name,
-        cause=old.set_aside_reason or old.error or unstated,
+        cause=old.set_aside_reason or old.error or default_cause,
         tried=old.tried,
         starts=old.starts,
         causes=old.causes,
@@ -63,7 +64,7 @@ def failed_of(old: SessionToReplace) -> FailedSession:
 
 
 def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]) -> list[TraceStep]:
-    """Return the next steps of the trace of the launch: the failure of its last step, and the steps of the search."""
+    """Return the steps to append to the trace of the launch: the failure of its last step, and those of the search."""
     last = old.last_step or _last_line(old)
     return [failure_line(failed, old.session_id, last), *continued(trace, last)]
 
@@ -87,8 +88,8 @@ def replacement_session(
 ) -> RequestedSession:
     """Return the session to search for the user of a failed session.
 
-    After a failed hand-over it is the session that the launch would have created, because a user with a staged session
-    has no settings that exclude staging. After a failed start it is the same session on another Agent.
+    After a failed hand-over, this is the session that the launch would have created without a pool: a user who gets a
+    staged session has no settings that exclude staging. After a failed start, it is the same session on another Agent.
     """
     common = RequestedSession(
         user=old.user,
@@ -147,14 +148,14 @@ def _spec_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) 
 
 
 def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
-    """Return the builder of the specification: that of the failed session, in its new zone. Variables stay encrypted.
-    Raises Invalid: the specification cannot be read by this version, or with this key."""
+    """Return the function that builds the specification of the failed session for its new zone. Variables stay
+    encrypted. Raises Invalid: the specification cannot be read by this version, or with this key."""
     try:
-        sealed: dict[str, Any] = {
+        decrypted: dict[str, Any] = {
             "credential": secrets.decrypt(old.credential_encrypted),
             "files": json.loads(secrets.decrypt(old.files_encrypted)) if old.files_encrypted else [],
         }
-        spec = msgspec.convert(old.spec | sealed, SessionSpec)
+        spec = msgspec.convert(old.spec | decrypted, SessionSpec)
     except msgspec.ValidationError as error:
         raise Invalid(f"its specification cannot be read by this version: {error}") from error
     except SetupError as error:
@@ -179,11 +180,11 @@ class ReplacementWriter:
         """Claim a staged session as the replacement. The old row is locked first, and the claim never waits."""
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
-            async with connection.transaction() as undone:
+            async with connection.transaction() as savepoint:
                 old = await self._detach_user(connection)
                 claimed = await claim_replacement(connection, claim, old.agent_id)
                 if claimed is None:
-                    raise Rollback(undone)
+                    raise Rollback(savepoint)
                 trace = further_steps(old, self.failed, steps)
                 await replacement.supersede(
                     connection, old, claimed.session_id, outcome="staged", zone_id=zone_id, steps=trace

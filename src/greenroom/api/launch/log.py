@@ -17,7 +17,7 @@ from greenroom.core.launch.plan import Miss
 from greenroom.core.launch.request import Launch, LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.sessions.launch import PassedOver, PlacedSession, Search
+from greenroom.sessions.launch import MissedAttempt, PlacedSession, Search
 
 WINDOW_S: Final = 60.0
 
@@ -104,13 +104,13 @@ class LaunchLog:
         self._shortages = Shortages(logs)
         self._repeats = RepeatedRowFilter()
 
-    def succeeded(self, launch: Launch, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
+    def succeeded(self, launch: Launch, got: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
         """Log that a session was assigned or created.
 
         Each skipped pool has a row, which explains the start on demand.
         """
         attempt = got.attempt
-        self._passed_over(launch, passed, got.session_id)
+        self._log_missed(launch, missed, got.session_id)
         self._logs.write(
             LogCode.SESSION_LAUNCHED,
             f"{launch.username} launched {launch.image.friendly_name}: {got.reason}",
@@ -124,7 +124,7 @@ class LaunchLog:
 
     def failed(self, launch: Launch, error: Refused, search: Search) -> None:
         """Log that no attempt succeeded."""
-        self._passed_over(launch, search.passed)
+        self._log_missed(launch, search.missed)
         name = launch.image.friendly_name
         self._shortages.refused(
             (launch.image.image_id, *sorted({miss.code for miss in search.on_demand_misses})),
@@ -145,9 +145,9 @@ class LaunchLog:
             key, "any workspace", message, user_id=request.user_id, username="", launch_id=launch_id
         )
 
-    def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:
+    def refused(self, launch: Launch, error: Refused, missed: Sequence[MissedAttempt]) -> None:
         """Log a launch that was refused although a session was available."""
-        self._passed_over(launch, passed)
+        self._log_missed(launch, missed)
         if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
             return
         self._logs.write(
@@ -158,9 +158,9 @@ class LaunchLog:
             details={"launch_id": launch.launch_id, "code": error.code},
         )
 
-    def _passed_over(self, launch: Launch, passed: Sequence[PassedOver], session_id: str | None = None) -> None:
+    def _log_missed(self, launch: Launch, missed: Sequence[MissedAttempt], session_id: str | None = None) -> None:
         """Log each reason why staging configs did not serve, with the session that the user got instead, if any."""
-        for attempt, misses in ((before.attempt, before.misses) for before in passed):
+        for attempt, misses in ((each.attempt, each.misses) for each in missed):
             if attempt.pool is None:
                 continue
             config_id = attempt.pool.staging_config_id

@@ -152,11 +152,11 @@ class Launcher:
 
     async def _carry_out(self, launch: Launch, begin_s: float) -> LaunchResult:
         writer = LaunchWriter(db=self._db, launch=launch, begin_s=begin_s)
-        search = Search(db=self._db, secrets=self._secrets, wanted=launch.wanted, writer=writer)
+        search = Search(db=self._db, secrets=self._secrets, requested=launch.wanted, writer=writer)
         try:
             got = await search.run(launch.attempts)
         except ProfileInUse as error:
-            self._log.refused(launch, error, search.passed)
+            self._log.refused(launch, error, search.missed)
             raise
         outcome = "failed" if got is None else "staged" if got.attempt.staged else "on_demand"
         trace = search.trace if got is None else got.steps
@@ -166,7 +166,7 @@ class Launcher:
             error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
             self._log.failed(launch, error, search)
             raise error
-        self._log.succeeded(launch, got, search.passed)
+        self._log.succeeded(launch, got, search.missed)
         user_id, staged = launch.request.user_id, got.attempt.staged
         return LaunchResult(
             session_id=got.session_id,

@@ -1,7 +1,7 @@
 """Replaces the session of a user that fails while the user waits, as chosen by `core.launch.wanted`.
 
-The launch was answered with the first session; the replacement has the launch's token and idempotency key, and
-`superseded_by` leads all readers to it (docs/explanation/protocols.md §3).
+The launch was answered with the first session. The replacement gets the token and idempotency key of the launch, and
+readers of the first session follow `superseded_by` to it (docs/explanation/protocols.md §3).
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
     search = Search(
         db=ctx.db,
         secrets=ctx.secrets,
-        wanted=replacement_session(old, failed, targets.image, ctx.secrets),
+        requested=replacement_session(old, failed, targets.image, ctx.secrets),
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
         # No container of this workspace can be created any more, or the user has opened their profile elsewhere by now;
         # other users are waiting, too.
-        survives=(Invalid, ProfileInUse),
+        tolerated=(Invalid, ProfileInUse),
     )
     begins_in = old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
     attempts = plan_successor(failed, targets.zones, begins_in, targets.image, targets.pools)
@@ -80,36 +80,38 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
         found = await search.run(with_known_host(attempts, old.zone_id, old.request_host))
     except NoLongerWaitingError:
         return
-    if found is None and (old.status is not SessionStatus.FAILED or not await _give_up(ctx, old, failed, search.trace)):
+    if found is None and (
+        old.status is not SessionStatus.FAILED or not await _end_search(ctx, old, failed, search.trace)
+    ):
         return
     await _notify(ctx, old, found)
     _log(ctx, old, failed, found, search.trace)
     if old.staging_config_id is not None:
-        await _keep_few(ctx, old.staging_config_id)
+        await _limit_quarantine(ctx, old.staging_config_id)
 
 
-async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
-    """Destroy old quarantined sessions; called after the replacement's Agent was notified, because no user waits for
-    this."""
+async def _limit_quarantine(ctx: PrimaryContext, staging_config_id: str) -> None:
+    """Destroy the oldest quarantined sessions of the pool above their limit. No user waits for this, so it is the last
+    step."""
     async with guarded(ctx.db, ctx.fence) as connection:
-        gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
-    for one in gone:
-        ctx.news.add(*session_events(one.session_id, agent_id=one.agent_id))
+        destroyed = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
+    for session in destroyed:
+        ctx.news.add(*session_events(session.session_id, agent_id=session.agent_id))
 
 
-async def _give_up(
+async def _end_search(
     ctx: PrimaryContext, old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]
 ) -> bool:
-    """Give up the session. A hand-over has a reason already; for a start all causes are stored. Returns True if the
-    user still waited."""
+    """End the search for a replacement, and store the error: the reason of a failed hand-over, or the causes of all
+    failed starts. Return True if the user still waited."""
     error = (old.error or failed.cause) if failed.handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
         return await replacement.give_up(connection, old, error, further_steps(old, failed, trace))
 
 
 async def _notify(ctx: PrimaryContext, old: SessionToReplace, found: PlacedSession | None) -> None:
-    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less, at once because the user
-    waits."""
+    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less. The notification does
+    not wait for the end of the task, because the user waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
         events |= {*found.events, ChangeEvent.zone(found.attempt.zone.zone_key)}
