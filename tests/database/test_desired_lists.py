@@ -20,7 +20,7 @@ from greenroom.db.database import Connection
 from greenroom.db.session import observations
 from greenroom.manager.checkin import readings
 from greenroom.manager.checkin.readings import DesiredListCache
-from greenroom.manager.status import MOST_NAMED, Wakers
+from greenroom.manager.status import MAX_NAMED, Wakers
 from greenroom.wire.messages import digest
 
 HOLD_S = 20.0
@@ -113,7 +113,7 @@ async def test_all_are_read_where_more_was_said_than_names(looking: Looking, mon
     assert await reads_all()
     looking.wakers.wake_all()
     assert await reads_all()
-    looking.wakers.name(agent_id, *map(str, range(MOST_NAMED)))
+    looking.wakers.name(agent_id, *map(str, range(MAX_NAMED)))
     assert await reads_all()
     looking.wakers.name(agent_id)
     assert await reads_all()

@@ -79,10 +79,10 @@ async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
     monkeypatch.setattr(pools, "stop", hang_once)
     refill = Refill(lambda: stage.ctx, most_s=3)  # more than a plan needs on a busy machine
     running = asyncio.create_task(refill.run())
-    refill.want(stage.config_id)
+    refill.request(stage.config_id)
     await hangs.wait()
     assert await stage.statuses() == {}
-    refill.want(stage.config_id)
+    refill.request(stage.config_id)
 
     async def filled() -> bool:
         return await stage.statuses() == {"requested": 3}
@@ -103,7 +103,7 @@ async def test_claims_of_a_burst_share_a_plan_and_the_first_is_followed_at_once(
     monkeypatch.setattr(rounds, "run_named_pools", noting)
 
     async def claimed(refill: Refill, number: int) -> None:
-        refill.want(f"pool-{number}")
+        refill.request(f"pool-{number}")
         for _ in range(5):
             await asyncio.sleep(0)
 

@@ -143,7 +143,7 @@ async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> Asyn
 
     async def is_registered() -> bool:
         """True once the Manager has registered; if the database timed out, the Manager retries by itself."""
-        return manager.for_agents is not None
+        return manager.agent_services is not None
 
     try:
         await eventually(is_registered)

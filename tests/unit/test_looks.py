@@ -55,11 +55,11 @@ async def test_of_many_that_were_read_together_only_some_go_on_at_once(reader: R
         await reads.read(name, hurry=False)
         went_on.append(name)
 
-    all_of_them = asyncio.gather(*(ask(f"agent-{n}") for n in range(10 * readings.AT_ONCE)))
+    all_of_them = asyncio.gather(*(ask(f"agent-{n}") for n in range(10 * readings.BATCH_SIZE)))
     steps = list[int]()
     while not all_of_them.done():
         before = len(went_on)
         await asyncio.sleep(0)
         steps.append(len(went_on) - before)
-    assert max(steps) <= 2 * readings.AT_ONCE  # a step of this test may see two of their reads
+    assert max(steps) <= 2 * readings.BATCH_SIZE  # a step of this test may see two of their reads
     assert len(reader.begun) == 1

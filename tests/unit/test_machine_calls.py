@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from greenroom.core.errors import LeaseLost
-from greenroom.manager.machines.calls import ProviderCallOutcome, UnderWay
+from greenroom.manager.machines.calls import CallsInProgress, ProviderCallOutcome
 
 
 async def test_outcomes_of_others_that_ended_with_one_that_failed_are_kept():
@@ -17,7 +17,7 @@ async def test_outcomes_of_others_that_ended_with_one_that_failed_are_kept():
     async def bad() -> ProviderCallOutcome:
         raise LeaseLost("The term is over.")
 
-    calls = UnderWay(asyncio.Event().set)
+    calls = CallsInProgress(asyncio.Event().set)
     calls.begin("good", good())
     calls.begin("bad", bad())
     with pytest.raises(ExceptionGroup) as caught:

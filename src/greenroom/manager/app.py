@@ -1,6 +1,6 @@
 """The Manager's HTTP interface: five routes for Agents, health (docs/reference/managers.md), metrics.
 
-It is the hot path: the layers of a Starlette application would add a quarter to the CPU time and memory of a check-in.
+It is no Starlette application, whose layers would add a quarter to the CPU time and memory of a check-in.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
 
 RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
-"""A Manager that starts or stops, or its replacement, answers soon. The 30 s are part of the interface
-(docs/reference/managers.md): an administrator who disables a Manager rarely enables it sooner."""
+"""The value of the `Retry-After` header. A Manager that starts or stops answers soon, or its replacement does. The 30 s
+are documented in docs/reference/managers.md: an administrator who disables a Manager rarely enables it sooner."""
 
 
 def health_answer(manager: ManagerStatus) -> Response:
@@ -43,17 +43,17 @@ def health_answer(manager: ManagerStatus) -> Response:
         return _health_response("unhealthy", manager.enabled)
     if not manager.enabled:
         return _health_response("disabled", manager.enabled)
-    # a task that fails is the zone's problem: it would fail on another Manager too, so no Agent is redirected
+    # a failing task would also fail on another Manager of the zone, so Agents are not redirected
     return _health_response("running", manager.enabled, manager.guardian.failing_tasks)
 
 
-def elsewhere_answer(manager: ManagerStatus) -> Response:
+def redirect_answer(manager: ManagerStatus) -> Response:
     """The answer that redirects an Agent to another Manager, with the reason and the time after which it may return."""
     if manager.stopping or manager.enabled is None:
         return _health_response("stopping" if manager.stopping else "starting", manager.enabled)
     if manager.hangs:
         return health_answer(manager)
-    # A held check-in may read the flag before the guardian's next round does.
+    # A held check-in may read that the Manager is disabled before the next round of the guardian reads it.
     return _health_response("disabled", enabled=False)
 
 
@@ -74,12 +74,12 @@ PREFIX: Final = "/manager_api"
 """The gateway removes this prefix; request rows contain the path as the Agent sent it."""
 
 _encoder = msgspec.json.Encoder()
-_Asked = TypeVar("_Asked", bound=Message)
-_OfAgent = TypeVar("_OfAgent", CheckIn, EdgeRequest, MissingImages, TicketCheck)
+_MessageT = TypeVar("_MessageT", bound=Message)
+_AgentMessageT = TypeVar("_AgentMessageT", CheckIn, EdgeRequest, MissingImages, TicketCheck)
 
 
 @dataclass(frozen=True, slots=True)
-class ForAgents:
+class AgentServices:
     """The services of a registered Manager for Agents."""
 
     enrollment: Enrollment
@@ -89,12 +89,12 @@ class ForAgents:
 
 
 class ManagerProcess(Protocol):
-    """The parts of the process that the routes need; `for_agents` is None until it is registered."""
+    """The parts of the process that the routes need; `agent_services` is None until it is registered."""
 
     metrics: ManagerMetrics
 
     @property
-    def for_agents(self) -> ForAgents | None: ...
+    def agent_services(self) -> AgentServices | None: ...
 
     def status(self) -> ManagerStatus: ...
 
@@ -105,42 +105,42 @@ def create_app(process: ManagerProcess) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path, method = scope["path"], request.method
-        if path in _FOR_AGENTS and method == "POST":
-            response = await _recorded(process, request, _FOR_AGENTS[path])
-        elif path in _FOR_ALL and method in {"GET", "HEAD"}:
-            response = _FOR_ALL[path](process)
+        if path in _AGENT_ROUTES and method == "POST":
+            response = await _recorded(process, request, _AGENT_ROUTES[path])
+        elif path in _PUBLIC_ROUTES and method in {"GET", "HEAD"}:
+            response = _PUBLIC_ROUTES[path](process)
         else:
-            known = path in _FOR_AGENTS or path in _FOR_ALL
+            known = path in _AGENT_ROUTES or path in _PUBLIC_ROUTES
             response = Response(status_code=405 if known else 404)
         await response(scope, receive, send)
 
     return app
 
 
-async def _register(us: ForAgents, request: Request) -> Message:
+async def _register(services: AgentServices, request: Request) -> Message:
     message = await _decoded(request, Register)
     request.state.agent_id = message.agent_id
-    return await us.enrollment.register(message, _address(request))
+    return await services.enrollment.register(message, _address(request))
 
 
 def _by_agent(
-    kind: type[_OfAgent], method: Callable[[ForAgents], Callable[[_OfAgent, str], Awaitable[Message]]]
-) -> Callable[[ForAgents, Request], Awaitable[Message]]:
-    """Return the route whose message is answered by a method that also checks the credential of the request."""
+    kind: type[_AgentMessageT], method: Callable[[AgentServices], Callable[[_AgentMessageT, str], Awaitable[Message]]]
+) -> Callable[[AgentServices, Request], Awaitable[Message]]:
+    """Return a route that passes its message, and the credential of the request, to a method of the services."""
 
-    async def answer(us: ForAgents, request: Request) -> Message:
+    async def answer(services: AgentServices, request: Request) -> Message:
         message = await _decoded(request, kind)
-        return await method(us)(message, _credential(request, message.agent_id))
+        return await method(services)(message, _credential(request, message.agent_id))
 
     return answer
 
 
-_FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message]]]] = {
+_AGENT_ROUTES: Final[Mapping[str, Callable[[AgentServices, Request], Awaitable[Message]]]] = {
     "/v1/register": _register,
-    "/v1/check-in": _by_agent(CheckIn, lambda us: us.check_ins.check_in),
-    "/v1/edge-certificate": _by_agent(EdgeRequest, lambda us: us.enrollment.edge_certificate),
-    "/v1/image-sources": _by_agent(MissingImages, lambda us: us.copies.sources),
-    "/v1/image-ticket": _by_agent(TicketCheck, lambda us: us.copies.ticket),
+    "/v1/check-in": _by_agent(CheckIn, lambda services: services.check_ins.check_in),
+    "/v1/edge-certificate": _by_agent(EdgeRequest, lambda services: services.enrollment.edge_certificate),
+    "/v1/image-sources": _by_agent(MissingImages, lambda services: services.copies.sources),
+    "/v1/image-ticket": _by_agent(TicketCheck, lambda services: services.copies.ticket),
 }
 
 
@@ -152,7 +152,7 @@ def _metrics(process: ManagerProcess) -> Response:
     return Response(process.metrics.text(), media_type=CONTENT_TYPE)
 
 
-_FOR_ALL: Final[Mapping[str, Callable[[ManagerProcess], Response]]] = {
+_PUBLIC_ROUTES: Final[Mapping[str, Callable[[ManagerProcess], Response]]] = {
     "/health": _health,
     "/__healthcheck": _health,
     PATH: _metrics,
@@ -169,8 +169,8 @@ def _credential(request: Request, agent_id: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """The client's address in the gateway's header (the gateway replaces forged headers), else that of the
-    connection."""
+    """The address of the client in the header of the gateway, which replaces forged headers; without the header, the
+    address of the connection."""
     text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
     try:
         return str(ipaddress.ip_address(text))
@@ -179,7 +179,7 @@ def _address(request: Request) -> str:
 
 
 async def _recorded(
-    process: ManagerProcess, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
+    process: ManagerProcess, request: Request, answer: Callable[[AgentServices, Request], Awaitable[Message]]
 ) -> Response:
     begun_s = time.perf_counter()
     request.state.agent_id = None
@@ -187,22 +187,22 @@ async def _recorded(
     path, duration_s = PREFIX + request.scope["path"], time.perf_counter() - begun_s
     process.metrics.requests.labels(path, str(response.status_code)).inc()
     process.metrics.request_seconds.labels(path).observe(duration_s)
-    if (us := process.for_agents) is not None:
+    if (services := process.agent_services) is not None:
         agent_id = _agent_id(request)
-        us.requests.note(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
+        services.requests.note(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
     return response
 
 
 async def _response(
-    process: ManagerProcess, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
+    process: ManagerProcess, request: Request, answer: Callable[[AgentServices, Request], Awaitable[Message]]
 ) -> Response:
-    us, manager = process.for_agents, process.status()
-    if us is None or not manager.serves_agents:
-        return elsewhere_answer(manager)
+    services, manager = process.agent_services, process.status()
+    if services is None or not manager.serves_agents:
+        return redirect_answer(manager)
     try:
-        message = await answer(us, request)
+        message = await answer(services, request)
     except ManagerLeftError:
-        return elsewhere_answer(process.status())
+        return redirect_answer(process.status())
     except GreenroomError as error:
         return _refusal(error)
     except Exception as error:
@@ -216,8 +216,8 @@ def _refusal(error: GreenroomError) -> Response:
     return Response(_encoder.encode(body), error.http_status, media_type="application/json")
 
 
-async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
-    """Raises Invalid: the body is too large, or not such a message."""
+async def _decoded(request: Request, kind: type[_MessageT]) -> _MessageT:
+    """Raises Invalid: the body is too large, or is not a message of this type."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -230,7 +230,7 @@ async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
 
 
 def _agent_id(request: Request) -> str | None:
-    """The id in the message, unchecked if the message was refused; None if it is not a valid id."""
+    """The id of the Agent in the message; not authenticated if the message was refused. None if it is not a UUID."""
     try:
         return str(uuid.UUID(request.state.agent_id))
     except (ValueError, AttributeError, TypeError):

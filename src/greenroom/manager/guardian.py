@@ -1,4 +1,4 @@
-"""The guardian: the round of a Manager, once a second, and at once after a notification.
+"""The guardian: the round of a Manager, once a second, and immediately after a notification.
 
 A round sends the heartbeat and makes the sentinel file match the flag in the database. If the Manager is enabled and
 Primary, the round then does the time-sensitive work of the zone.
@@ -127,7 +127,7 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _send_heartbeat(self) -> Heartbeat | None:
-        """Send the heartbeat. Only its success determines since when the database can be reached (QUIET)."""
+        """Send the heartbeat. The time since which the database can be reached (QUIET) depends on heartbeats only."""
         since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())

@@ -1,8 +1,8 @@
-"""Takes and keeps the leadership of the zone, and stops at once when it is over (docs/explanation/protocols.md §1).
+"""Takes and keeps the leadership of the zone, and stops immediately when it is over (docs/explanation/protocols.md §1).
 
-`LeaseKeeper` owns the connection W. The rest of the Manager reads its window (`fence()`), which begins with the first
-renewal after a TAKE and ends with any error on W, or at the latest at `trusted_until_s`. `LeaseWatch` reads the
-leadership from outside and ends the connection of a holder whose leadership is over.
+`LeaseKeeper` owns the connection W. The rest of the Manager acts as Primary while `fence()` returns a proof: from
+the first renewal after a TAKE until an error on W, or at the latest until `trusted_until_s`.
+`LeaseWatch` reads the leadership from outside and ends the connection of a holder whose leadership is over.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from greenroom.kit.stops import stop
 
 log = structlog.get_logger(__name__)
 
-NOT_NOW_S: Final = 0.05
-"""Pause after a TAKE that did not get the leadership."""
+TAKE_PAUSE_S: Final = 0.05
+"""Pause after a TAKE that did not obtain the leadership."""
 REOPEN_S: Final = 0.05
 REOPEN_AFTER_ERROR_S: Final = 0.5
 POLL_S: Final = 1.0
@@ -65,8 +65,8 @@ class LeaseKeeper:
     """Takes, renews and resigns the leadership of one zone; one per process.
 
     `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (when the window begins)
-    must return at once. `hangs` returns True if this Manager does not work, although the database answers; it then
-    resigns.
+    must return immediately. `hangs` returns True if this Manager does not work although the database answers; the
+    Manager then resigns.
     """
 
     dsn: str
@@ -84,7 +84,7 @@ class LeaseKeeper:
         self._loss: _Loss | None = None
         self._last_term = 0
         self._seen_term = 0
-        self._wanted = False
+        self._enabled = False
         self._stopping = False
         self._changed = asyncio.Event()
         self._taken_at_s = boottime_s()
@@ -103,18 +103,19 @@ class LeaseKeeper:
 
     def set_enabled(self, enabled: bool) -> None:
         """Enable or disable the Manager; a disabled Manager has no connection W."""
-        if enabled != self._wanted:
-            self._wanted = enabled
+        if enabled != self._enabled:
+            self._enabled = enabled
             self._changed.set()
         self._log_loss()
 
     def request_stop(self) -> None:
-        """Resign at once, permanently (SIGTERM)."""
+        """Resign immediately and permanently (SIGTERM)."""
         self._stopping = True
         self._changed.set()
 
     def note_term(self, term: int) -> None:
-        """Record a term that an Agent has seen. If it is higher than the own term, that is raised (EPOCH)."""
+        """Record a term that an Agent has seen. A higher term than that of this Manager raises the term
+        (EPOCH)."""
         if term > self._seen_term:
             self._seen_term = term
             if self._window is not None and term > self._window.term:
@@ -124,7 +125,7 @@ class LeaseKeeper:
         """Hold the leadership whenever possible while this Manager is enabled; forever."""
         while True:
             while not self._may_hold():
-                await self._change(POLL_S)
+                await self._wait_for_change(POLL_S)
             pause_s = REOPEN_S
             try:
                 async with lease_connection(
@@ -133,21 +134,21 @@ class LeaseKeeper:
                     await self._hold(connection)
             except LeaseLost as error:
                 log.info("the leadership was lost", reason=error.message)
-                self._note_loss("its leadership was ended")
+                self._store_loss("its leadership was ended")
             except (psycopg.Error, OSError) as error:
-                # While PostgreSQL is away this repeats; after a term an instant attempt is useful.
+                # While PostgreSQL is away, attempts fail repeatedly; after the end of a term, the next one may succeed.
                 pause_s = REOPEN_AFTER_ERROR_S if self._window is None else REOPEN_S
                 reason = str(error).strip().partition("\n")[0]
                 log.warning("the lease connection failed", reason=reason, was_primary=self._window is not None)
-                self._note_loss(f"its connection to the database ended: {reason}")
+                self._store_loss(f"its connection to the database ended: {reason}")
             finally:
                 self._window = None
             await asyncio.sleep(pause_s)
 
     def _may_hold(self) -> bool:
-        return self._wanted and not self._stopping and not self.hangs()
+        return self._enabled and not self._stopping and not self.hangs()
 
-    async def _change(self, timeout_s: float) -> None:
+    async def _wait_for_change(self, timeout_s: float) -> None:
         """Wait until a request changes the state, at most this long."""
         if await wait_for(self._changed, timeout_s):
             self._changed.clear()
@@ -166,8 +167,8 @@ class LeaseKeeper:
     async def _take(self, connection: LeaseConnection) -> int | None:
         term = await connection.take(self.me.manager_id, self._last_term, self.timings.ttl_s)
         if term is None:
-            await self._change(NOT_NOW_S)
-        return term or None  # 0: another Manager is alive; the caller checks whether this one is still enabled
+            await self._wait_for_change(TAKE_PAUSE_S)
+        return term or None  # 0: another Manager is alive; the caller checks whether this Manager is still enabled
 
     async def _renew_until_lost(self, connection: LeaseConnection, term: int) -> None:
         """Renew until the leadership is over; the window begins with the first renewal."""
@@ -184,21 +185,21 @@ class LeaseKeeper:
                 reason = reason or core_lease.election_reason(await connection.settle(self.me.manager_id))
                 became = f"became Primary of zone {self.logs.zone_name} with term {term} because {reason}"
                 self._write(LogCode.PRIMARY_ELECTED, became)
-            await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))
+            await self._wait_for_change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))
             if not self._may_hold():
                 await self._resign(connection, term)
             if (raised := core_lease.raised_term(term, self._seen_term)) is not None:
                 reason = f"an Agent had seen term {self._seen_term}, which is higher than its own term {term}"
-                term = await self._raised(connection, term, raised)
+                term = await self._raise_term(connection, term, raised)
 
     async def _resign(self, connection: LeaseConnection, term: int) -> None:
         self._window = None
-        why = "it is being stopped" if self._stopping else "it was disabled" if not self._wanted else "it hangs"
+        why = "it is being stopped" if self._stopping else "it was disabled" if not self._enabled else "it hangs"
         self._write_resigned(why)
         await connection.resign(term)
         raise LeaseLost(f"term {term} was resigned")
 
-    async def _raised(self, connection: LeaseConnection, term: int, new_term: int) -> int:
+    async def _raise_term(self, connection: LeaseConnection, term: int, new_term: int) -> int:
         """Continue with a higher term than an Agent has seen (the database was restored from a backup)."""
         self._window = None
         if not await connection.raise_term(term, new_term):
@@ -206,8 +207,9 @@ class LeaseKeeper:
         self._last_term = new_term
         return new_term
 
-    def _note_loss(self, failure: str) -> None:
-        """Note a loss without a resignation. It is logged with the next heartbeat, which may find a better reason."""
+    def _store_loss(self, failure: str) -> None:
+        """Store a loss without a resignation. It is logged after the next heartbeat, which shows whether this Manager
+        was disabled."""
         if self._window is not None:
             reason = core_lease.loss_reason(self._window, boottime_s(), failure)
             self._loss = _Loss(term=self._window.term, reason=reason, time=datetime.now(UTC))
@@ -216,7 +218,7 @@ class LeaseKeeper:
         loss, self._loss = self._loss, None
         if loss is None:
             return
-        if not self._wanted:  # disabling a Manager also ends its lease connection
+        if not self._enabled:  # disabling a Manager also ends its lease connection
             self._write_resigned("it was disabled", time=loss.time)
         else:
             term = f"of zone {self.logs.zone_name} with term {loss.term}"
@@ -231,19 +233,19 @@ class LeaseKeeper:
 
 
 class LeaseWatch:
-    """Reads the leadership when it expires by the database's clock, and when woken; ends an expired holder. It need not
-    read while heartbeats report renewals."""
+    """Reads the leadership when it expires by the database's clock, and after `wake`. Ends the connection of a holder
+    whose leadership has expired. It does not read while heartbeats report renewals."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db
         self._me = me
-        self._wanted = False
+        self._enabled = False
         self._woken = asyncio.Event()
         self._due_s = 0.0
 
     def set_enabled(self, enabled: bool) -> None:
-        """Set the flag; only an enabled Manager evicts."""
-        self._wanted = enabled
+        """Set the flag; only an enabled Manager ends the connections of other holders."""
+        self._enabled = enabled
 
     def wake(self) -> None:
         """Read the leadership now: it changed, or notifications may have been missed."""
@@ -273,7 +275,7 @@ class LeaseWatch:
                 self._due_s = boottime_s() + pause_s
 
     async def _check(self) -> float:
-        if not self._wanted:
+        if not self._enabled:
             return core_lease.RECHECK_S
         lease = await read_lease(self._db, self._me.zone_key)
         if lease.remaining_s > 0:

@@ -32,7 +32,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.kit.starts import StartLog
 from greenroom.manager import files
-from greenroom.manager.app import ForAgents, create_app
+from greenroom.manager.app import AgentServices, create_app
 from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns
@@ -51,19 +51,20 @@ STATEMENT_TIMEOUT_MS: Final = 500
 """Timeout of statements of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction
 must not delay its successor."""
 HEARTBEAT_TIMEOUT_MS: Final = 5000
-"""Timeout of the heartbeat's own connection: a slow database is not an absent one, and the heartbeat holds no guard."""
+"""Timeout of the heartbeat's connection. It is longer because a slow database is not away, and the heartbeat holds no
+lock of the leadership."""
 OWN_CONNECTIONS: Final = 8
 """Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
-"""Connections for Agents' requests; any number of Agents leaves the other connections free (ADR 3)."""
+"""Connections for requests of Agents, separate from the others, which many Agents must not occupy (ADR 3)."""
 REGISTER_AGAIN_S: Final = 1.0
 SPREAD_S: Final = 1.0
-"""The time within which all held check-ins read, if no news is known for any of them."""
+"""The time over which the readings of all held check-ins are spread after missed notifications."""
 
 
 class Manager:
-    """One process = one Manager of one zone. It is registered before it listens, unless the database is away: then it
-    listens, unhealthy, and registers later."""
+    """The process of one Manager of one zone. It registers before it listens. While the database is away, it listens as
+    unhealthy, and registers later."""
 
     def __init__(self, config: ManagerConfig, crash_loop: Callable[[], str] = lambda: "") -> None:
         if problem := timings_problem(timings_of(config)):
@@ -85,11 +86,11 @@ class Manager:
         self._stopping = False
         self._running: RunningManager | None = None
 
-    def _database(self, what: str, most: int, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Database:
+    def _database(self, purpose: str, max_size: int, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Database:
         return Database(
             self.config.database_url,
-            application_name=f"greenroom {what} {self.instance_id}",
-            max_size=most,
+            application_name=f"greenroom {purpose} {self.instance_id}",
+            max_size=max_size,
             statement_timeout_ms=statement_timeout_ms,
             acquire_timeout_s=1.0,
             plans_once=True,
@@ -100,8 +101,8 @@ class Manager:
         return self.db, self.heartbeat_db, self.agents_db
 
     @property
-    def for_agents(self) -> ForAgents | None:
-        return self._running.for_agents if self._running else None
+    def agent_services(self) -> AgentServices | None:
+        return self._running.agent_services if self._running else None
 
     def status(self) -> ManagerStatus:
         return ManagerStatus(
@@ -121,8 +122,8 @@ class Manager:
         except Unavailable as error:
             log.warning("the Manager registers when the database can be reached", reason=error.message)
         except BaseException:
-            # Connections that are still being opened may outlive a cancellation, and with them this process: it would
-            # neither serve nor end, for example if the database has no tables yet.
+            # Without this, connections that are still being opened keep the process alive, although it does not serve,
+            # for example if the database has no tables yet.
             await self._close()
             raise
 
@@ -199,7 +200,7 @@ class RunningManager:
             config.database_url,
             application_name=f"greenroom listen {me.instance_id}",
             on_event=self._on_event,
-            on_connect=self._missed,
+            on_connect=self._read_all_again,
             prepare=lambda connection: hold_instance(connection, me.manager_key, me.instance_id),
         )
         self.lease = LeaseKeeper(
@@ -226,7 +227,7 @@ class RunningManager:
         beats = Beats(db, me)
         check_ins = CheckIns(shared, status=process.status, committer=committer, beats=beats, metrics=self._metrics)
         requests = RequestLog(db, me.instance_id, self._logs)
-        self.for_agents = ForAgents(Enrollment(shared), check_ins, ImageCopies(shared), requests)
+        self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
         self._machines = MachineWork(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {
@@ -245,11 +246,11 @@ class RunningManager:
         }
 
     async def run(self) -> None:
-        self._metrics.show_registered(self.lease.fence, self._logs, self.for_agents.requests)
-        said = partial(self._logs.write, LogCode.LOOP_FAILED)
+        self._metrics.show_registered(self.lease.fence, self._logs, self.agent_services.requests)
+        write_log = partial(self._logs.write, LogCode.LOOP_FAILED)
         async with asyncio.TaskGroup() as group:
             for name, loop in self.loops.items():
-                group.create_task(keep_running(name, loop, said), name=name)
+                group.create_task(keep_running(name, loop, write_log), name=name)
 
     def _elected(self) -> None:
         """Begin the Primary's work now, and notify Agents and pages."""
@@ -257,8 +258,8 @@ class RunningManager:
         self.guardian.wake()
         self._wakers.wake_all()
 
-    def _missed(self) -> None:
-        """Read everything again, because notifications may have been missed, though not all Agents at one moment."""
+    def _read_all_again(self) -> None:
+        """Read everything again, because notifications may have been missed; the readings of Agents are spread."""
         self._wakers.wake_all(SPREAD_S)
         self._agenda.mark_all_changed()
         self.guardian.wake()
@@ -270,7 +271,7 @@ class RunningManager:
             self._wakers.wake(event.id, event.session_id)
         if Wakes.POOL in wakes and event.id:
             self._agenda.mark_changed(event.id)
-            self._refill.want(event.id)
+            self._refill.request(event.id)
         if Wakes.POOLS in wakes:
             self._agenda.mark_all_changed()
         if event.id and event.id != str(self._me.zone_key):

@@ -22,7 +22,7 @@ _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 
 
 class Pulse:
-    """Keeps a stand-in next to this process. The stand-in ends with the process, in every case."""
+    """Runs a stand-in as a child process, which always ends with this process."""
 
     def __init__(self, status: Callable[[], ManagerStatus]) -> None:
         self._status = status
@@ -35,7 +35,7 @@ class Pulse:
         reading, self._beats = os.pipe()
         os.set_blocking(self._beats, False)
         self._process = subprocess.Popen(
-            # -I -S: no site packages or modules of ours are imported; the process is small and starts in milliseconds
+            # -I -S: no other packages are imported, so the process is small and starts in milliseconds
             [sys.executable, "-I", "-S", stand_in.__file__, str(listening.fileno()), str(reading)],
             pass_fds=(listening.fileno(), reading),
             env=_ENVIRONMENT,
@@ -44,7 +44,7 @@ class Pulse:
         os.close(reading)
 
     async def run(self) -> None:
-        """Beat forever; a killed stand-in is replaced."""
+        """Send beats forever; replace a stand-in that has ended."""
         while True:
             if self._beats is not None:
                 self._beat(self._beats)

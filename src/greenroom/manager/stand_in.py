@@ -53,7 +53,7 @@ def reply(last: bytes) -> bytes:
 def _answer(listening: socket.socket, text: bytes) -> None:
     try:
         client, _ = listening.accept()
-    except BlockingIOError:  # the Manager works again, and was faster
+    except BlockingIOError:  # the Manager works again, and accepted the connection
         return
     with client:
         client.settimeout(TIMEOUT_S)
@@ -67,6 +67,6 @@ def _answer(listening: socket.socket, text: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGINT):  # meant for the Manager; its end is detected by the pipe
+    for number in (signal.SIGTERM, signal.SIGINT):  # they are for the Manager, whose end closes the pipe
         signal.signal(number, signal.SIG_IGN)
     watch(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

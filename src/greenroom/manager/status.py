@@ -32,8 +32,7 @@ class GuardianStatus:
     round_age_s: float | None = None
     """Time since the last finished round; None before the first."""
     task_age_s: float = math.inf
-    """Time since the last success of one of the Primary's tasks, or of an item of one, in a round that need not have
-    finished."""
+    """Time since the last success of a task of the Primary, or of an item of a task, also in a round that continues."""
     database_for_s: float | None = None
     """The time for which heartbeats have succeeded; None while one is in progress, or after it failed."""
     failing_tasks: Sequence[str] = ()
@@ -55,13 +54,13 @@ class ManagerStatus:
 
     @property
     def starting(self) -> bool:
-        """True if it has not read its flag yet, within the time limit of a hanging guardian."""
+        """True if it has not read its flag yet, and its age is at most `unhealthy_after_s`."""
         return self.enabled is None and self.age_s <= self.unhealthy_after_s
 
     @property
     def healthy(self) -> bool:
-        """True if the guardian finished a round recently, or its round still progresses; the first round has the same
-        time.
+        """True if the guardian finished a round, or a task in a round, within `unhealthy_after_s`. The time of the
+        first round begins with the process.
         """
         return self.enabled is not None and self._idle_s <= self.unhealthy_after_s
 
@@ -86,8 +85,8 @@ class ManagerStatus:
 
 
 class Takeover:
-    """The takeover by a new Primary. All Agents of the zone connect to it at once; its first round precedes their
-    answers."""
+    """The takeover by a new Primary. All Agents of the zone connect to it at the same time; their answers wait for its
+    first round."""
 
     def __init__(self) -> None:
         self._over = asyncio.Event()
@@ -101,33 +100,34 @@ class Takeover:
         self._over.set()
 
     async def wait(self) -> None:
-        """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager takes over; Agents then get the new term at once."""
+        """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager takes over; Agents then get the new term
+        immediately."""
         await self._over.wait()
 
 
-MOST_NAMED: Final = 500
-"""Maximum number of sessions of an Agent that are read individually; if more were named, all are read."""
+MAX_NAMED: Final = 500
+"""The maximum number of sessions of an Agent that are read individually; if more are named, all are read."""
 ANY: Final = ""
 """In place of a session id: any part of the Agent may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The sessions to be read (empty = all), of those named `until` this number."""
+    """The ids of the sessions to read (empty = all). `until` is the number of the last naming that they include."""
 
     session_ids: frozenset[str]
     until: int
 
 
 class Wakers:
-    """Held check-ins: each waits on an event that is set by news for its Agent, or for all."""
+    """The events on which held check-ins wait. News for an Agent sets its events; news for all Agents sets all."""
 
     def __init__(self) -> None:
         self._held: dict[str, set[asyncio.Event]] = {}
         self._notified: dict[str, int] = {}
         self._all_notified = 0
         self._named: dict[str, dict[str, int]] = {}
-        """Agents that are read here → the sessions that were named and not read since → the number of the naming."""
+        """Agent id → session id → the number of its naming, for sessions that were named and not read since."""
         self._number = 0
 
     @contextmanager
@@ -154,24 +154,25 @@ class Wakers:
             event.set()
 
     def name(self, agent_id: str, *session_ids: str) -> None:
-        """Name sessions for the Agent's next reading, none: all."""
+        """Add sessions to the next reading of the Agent; without an id, all its sessions are read."""
         if (named := self._named.get(agent_id)) is not None:
             self._number += 1
             named |= dict.fromkeys(session_ids or (ANY,), self._number)
-            if len(named) > MOST_NAMED:
+            if len(named) > MAX_NAMED:
                 self._named[agent_id] = {ANY: self._number}
 
     def only_named(self, agent_id: str) -> bool:
-        """Return True if nothing but sessions was named since the Agent's list was read."""
+        """Return True if individual sessions, or nothing, were named since the list of the Agent was read."""
         return ANY not in self._named.get(agent_id, {ANY: 0})
 
     def unread(self, agent_id: str) -> Unread:
-        """The sessions that a reading that begins now must read; from now on names are stored for the Agent."""
+        """The sessions that a reading that begins now must read. From the first call, names are stored for the
+        Agent."""
         named = self._named.setdefault(agent_id, {})
         return Unread(frozenset[str]() if ANY in named else frozenset(named), self._number)
 
     def was_read(self, agent_id: str, unread: Unread) -> None:
-        """Remove the names of a reading that was stored."""
+        """Remove the names that a stored reading included."""
         named = self._named.get(agent_id, {})
         self._named[agent_id] = {k: number for k, number in named.items() if number > unread.until}
 

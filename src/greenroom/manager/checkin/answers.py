@@ -52,8 +52,8 @@ log = structlog.get_logger(__name__)
 
 
 NOT_FRESH_JITTER_S: Final = 1.0
-"""After a failure, Agents that got no news return at random times within this interval, so that the failure adds no
-load."""
+"""The interval within which Agents check in again, at random times, after an answer that is not fresh. It prevents
+additional load during a failure."""
 
 
 def managers(zone: ZoneState) -> list[ManagerAddress]:
@@ -75,7 +75,7 @@ status."""
 
 
 SHARED_S: Final = 1.0
-"""Lists that many Agents need, after an election or a change for all, are read at most once in this time."""
+"""The minimum time between two readings of a list that is the same for many Agents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +90,8 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedAnswer:
-    """An answer, the instructions in it, and the list that the Agent has after it (session id → generation) with its
-    digest.
+    """An answer with its instructions. `generations` is the desired list that the Agent then has (session id →
+    generation), and `digest` is the digest of this list.
     """
 
     answer: Answer
@@ -127,32 +127,36 @@ class Answers:
         )
 
     async def make(
-        self, message: CheckIn, state: CheckInState, *, images_sent: str, held: Mapping[str, int] | None
+        self, message: CheckIn, state: CheckInState, *, images_sent: str, known_list: Mapping[str, int] | None
     ) -> PreparedAnswer:
-        """Create the answer for this state: the desired list if the Agent's differs, images and commands if any. Only
-        the changes of the list, if the Agent's list (`held`) at the time of the message is known. Raises Unavailable:
-        the database cannot be reached."""
+        """Create the answer for this state. It contains the desired list if the list of the Agent differs, and images
+        and commands if there are any. Only the changes of the list are sent if `known_list` is not None: the list of
+        the Agent at the time of the message. Raises Unavailable: the database cannot be reached."""
         db, secrets = self._db, self._secrets
         desired = changes = images = None
-        listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
+        sessions, generations, list_digest = list[DesiredSession](), state.agent.generations, message.have_digest
         if message.full or state.agent.digest != message.have_digest:
-            delta = difference(held, state.agent.generations) if held is not None and not message.full else None
+            delta = (
+                difference(known_list, state.agent.generations) if known_list is not None and not message.full else None
+            )
             if delta is not None or state.agent.generations:
                 # Sessions that seem to be gone are read too: no existing session is reported as gone.
-                listed = await checkin.read_desired(db, message.agent_id, delta.changed | delta.left if delta else None)
-            generations = {session.session_id: session.generation for session in listed}
-            entries = [_desired(session, message.agent_id, secrets) for session in listed]
-            if held is None or delta is None:
+                sessions = await checkin.read_desired(
+                    db, message.agent_id, delta.changed | delta.left if delta else None
+                )
+            generations = {session.session_id: session.generation for session in sessions}
+            entries = [_desired(session, message.agent_id, secrets) for session in sessions]
+            if known_list is None or delta is None:
                 desired = entries
             else:
                 left = (delta.changed | delta.left) - generations.keys()
                 changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
-                generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
-            name = state.agent.digest if generations == state.agent.generations else digest(generations)
+                generations = {**{k: g for k, g in known_list.items() if k not in left}, **generations}
+            list_digest = state.agent.digest if generations == state.agent.generations else digest(generations)
         if state.agent.images_digest != images_sent:
-            images = await self._images.get(state.agent.images_digest, lambda: self._offered(state.agent.agent_id))
-        ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
-        commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
+            images = await self._images.get(state.agent.images_digest, lambda: self._read_images(state.agent.agent_id))
+        orders = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
+        commands = [command for order in orders if (command := _command(order, secrets)) is not None]
         answer = msgspec.structs.replace(
             self.no_news(state),
             desired=desired,
@@ -170,25 +174,25 @@ class Answers:
                 filter_policies_digest=state.zone.filter_policies_digest,
             )
         return PreparedAnswer(
-            answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name
+            answer=answer, instructions=_instructions(sessions, orders), generations=generations, digest=list_digest
         )
 
-    async def _offered(self, agent_id: str) -> list[DesiredImage]:
+    async def _read_images(self, agent_id: str) -> list[DesiredImage]:
         return [_image(image, self._secrets) for image in await checkin.read_images(self._db, agent_id)]
 
 
-def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -> list[Instruction]:
+def _instructions(desired: list[DesiredSession], orders: list[OrderedCommand]) -> list[Instruction]:
     sessions = [
         Instruction(kind="session", key=session.session_id, generation=session.generation, age_s=session.age_s)
-        for session in listed
+        for session in desired
         if session.status in ORDERED
     ]
-    commands = [Instruction(kind="command", key=one.command_id, generation=0, age_s=one.age_s) for one in ordered]
+    commands = [Instruction(kind="command", key=one.command_id, generation=0, age_s=one.age_s) for one in orders]
     return sessions + commands
 
 
 def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
-    """Return True if the Agent's web filter policies are outdated; an Agent that reports none is not sent any."""
+    """Return True if the web filter policies of the Agent are outdated. False for an Agent that reports no digest."""
     return message.have_filter_policies not in {None, state.zone.filter_policies_digest}
 
 
@@ -211,7 +215,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
         spec=None if session.want is Want.ABSENT else _spec(session, agent_id, secrets),
         assignment=_assignment(session, session.assignment, secrets) if session.assignment else None,
         authorised=authorised,
-        secrets=_brokered(session, secrets),
+        secrets=_secrets_of_session(session, secrets),
         has_run=session.has_run,
     )
 
@@ -231,8 +235,8 @@ def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
     }
 
 
-def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:
-    """The readable secrets; requests are sent without those that cannot be decrypted."""
+def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:
+    """The secrets of the session; those that cannot be decrypted are logged and omitted."""
     readable = list[Brokered]()
     for stored in session.secrets:
         try:
@@ -246,34 +250,33 @@ def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]
 
 
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:
-    """The assignment; None if its variables cannot be decrypted, like `_spec`."""
+    """The assignment; None if its variables cannot be decrypted."""
     try:
         with one_item("assignment", session.session_id):
-            return msgspec.convert(stored | {"env": _opened(stored.get("env", {}), secrets)}, Assignment)
+            return msgspec.convert(stored | {"env": _decrypted(stored.get("env", {}), secrets)}, Assignment)
     except GreenroomError as error:
         log.error("the assignment of a session cannot be read", session_id=session.session_id, reason=error.message)
         return None
 
 
-def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
+def _decrypted(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     return {name: secrets.unseal(value) for name, value in env.items()}
 
 
 def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpec | None:
-    """The specification; None if it cannot be read: the Agent reports that for this session, and receives all
-    others."""
+    """The specification; None if it cannot be read. The Agent then reports an error for this session only."""
     if session.spec is None:
         return None
     try:
         with one_item("specification", session.session_id):
             spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
-            own = values(
+            placeholders = values(
                 path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session.session_id),
                 session_id=session.session_id,
                 permissions=permissions_of(spec.get("environment", {})),
                 password=spec["credential"],
             )
-            return filled_spec(spec, own)
+            return filled_spec(spec, placeholders)
     except GreenroomError as error:
         log.error("the specification of a session cannot be read", session_id=session.session_id, reason=error.message)
         return None
@@ -282,7 +285,7 @@ def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpe
 def spec_with_secrets(
     spec: StoredSpec, credential_encrypted: bytes, files_encrypted: bytes | None, secrets: Secrets
 ) -> StoredSpec:
-    """The specification with its secrets, which the row has encrypted."""
+    """The specification with its secrets, which the row stores encrypted."""
     return {
         **unsealed(spec, secrets.unseal, plain=True),
         "credential": secrets.decrypt(credential_encrypted),
@@ -309,10 +312,10 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
 
 
 def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
-    """The command; None if its variables cannot be decrypted: this command times out, the others do not."""
+    """The command; None if its variables cannot be decrypted. Only this command then times out."""
     try:
         with one_item("command", order.command_id):
-            env = _opened(order.env, secrets)
+            env = _decrypted(order.env, secrets)
     except GreenroomError as error:
         log.error("a command cannot be read", command_id=order.command_id, reason=error.message)
         return None

@@ -1,5 +1,5 @@
-"""The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction for all messages of one
-moment.
+"""The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction commits all messages that
+wait at its start.
 
 The commit stores observations and moves the sessions concerned. Messages without news are stored separately within
 `DELAY_S`.
@@ -52,30 +52,30 @@ class Applied:
     """The changes of a commit."""
 
     moved: list[Decision]
-    shown: set[str]
-    """Further sessions whose page may have changes."""
+    changed: set[str]
+    """The ids of the other sessions that changed, for their pages."""
 
 
 async def apply(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> Applied:
-    """Apply messages that are newer than all applied ones."""
+    """Apply messages, each newer than all applied messages of its Agent."""
     observed = {(m.agent_id, o.session_id): (m, o) for m in messages for o in m.sessions}
     if not observed:
         return Applied([], set())
     rows = await observations.read_reported(connection, [observation_of(m, o) for m, o in observed.values()])
-    known = {row.session_id: (row, *observed[row.agent_id, row.session_id]) for row in rows}
-    seen = {session_id: (row, observation_of(m, o)) for session_id, (row, m, o) in sorted(known.items())}
-    decided = transitions.decisions(seen.values())
-    handovers = [_handover(row, o, config) for row, o in seen.values() if _advances_handover(row, o)]
+    reported = {row.session_id: (row, *observed[row.agent_id, row.session_id]) for row in rows}
+    observed_rows = {session_id: (row, observation_of(m, o)) for session_id, (row, m, o) in sorted(reported.items())}
+    decided = transitions.decisions(observed_rows.values())
+    handovers = [_handover(row, o, config) for row, o in observed_rows.values() if _advances_handover(row, o)]
     await transitions.lock(connection, decided, [report.session_id for report in handovers])
-    if seen:
-        await observations.write_observations(connection, [o for _, o in seen.values()])
+    if observed_rows:
+        await observations.write_observations(connection, [o for _, o in observed_rows.values()])
     changed = await observations.write_handovers(connection, handovers) if handovers else {}
     moved = await transitions.apply(connection, decided)
-    handed = [StartStep(session_id=s, name="handed_over") for s, state in changed.items() if state != "failed"]
-    steps = handed + _steps_of_starts(o for _, _, o in known.values())
+    handover_steps = [StartStep(session_id=s, name="handed_over") for s, state in changed.items() if state != "failed"]
+    steps = handover_steps + _steps_of_starts(o for _, _, o in reported.values())
     if steps:
         await observations.write_steps(connection, steps)
-    commands = await _write_commands(connection, ((m, o) for _, m, o in known.values()))
+    commands = await _write_commands(connection, ((m, o) for _, m, o in reported.values()))
     return Applied(moved, {*changed, *(step.session_id for step in steps), *commands})
 
 
@@ -106,36 +106,36 @@ def observation_of(message: CheckIn, observed: Observed) -> Observation:
     )
 
 
-def _advances_handover(row: ReportedSession, seen: Observation) -> bool:
+def _advances_handover(row: ReportedSession, observation: Observation) -> bool:
     return (
-        seen.handover is not None
-        and row.assignment_id == seen.assignment_id
-        and row.assignment_state not in ("assigned", "failed", seen.handover)
+        observation.handover is not None
+        and row.assignment_id == observation.assignment_id
+        and row.assignment_state not in ("assigned", "failed", observation.handover)
     )
 
 
-def _handover(row: ReportedSession, seen: Observation, config: ManagerConfig) -> HandoverReport:
-    if seen.handover is None or seen.assignment_id is None:
+def _handover(row: ReportedSession, observation: Observation, config: ManagerConfig) -> HandoverReport:
+    if observation.handover is None or observation.assignment_id is None:
         raise AssertionError("the observation has no hand-over")
     return HandoverReport(
         session_id=row.session_id,
         agent_id=row.agent_id,
-        assignment_id=seen.assignment_id,
-        state=seen.handover,
+        assignment_id=observation.assignment_id,
+        state=observation.handover,
         deadline_s=config.handover_assigned_s + HANDOVER_SLACK_S,
     )
 
 
-def _steps_of_starts(known: Iterable[Observed]) -> list[StartStep]:
+def _steps_of_starts(reported: Iterable[Observed]) -> list[StartStep]:
     return [
         StartStep(session_id=observed.session_id, name=step.name, at=step.at)
-        for observed in known
+        for observed in reported
         for step in observed.steps
         if step.name in AGENT_STEPS
     ]
 
 
-async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn, Observed]]) -> list[str]:
+async def _write_commands(connection: Connection, reported: Iterable[tuple[CheckIn, Observed]]) -> list[str]:
     results = [
         CommandResult(
             agent_id=message.agent_id,
@@ -146,7 +146,7 @@ async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn,
             output_complete=report.output_complete,
             picture=report.picture,
         )
-        for message, observed in known
+        for message, observed in reported
         for report in observed.commands
     ]
     return await write_command_results(connection, results) if results else []
@@ -154,8 +154,8 @@ async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn,
 
 log = structlog.get_logger(__name__)
 
-MOST: Final = 500
-"""Messages in a commit, whose statements must end within their time limit on a busy machine too."""
+MAX_MESSAGES: Final = 500
+"""The maximum number of messages in a commit, so that its statements end within their time limit on a busy machine."""
 
 
 @dataclass(slots=True)
@@ -180,7 +180,8 @@ class Committer:
         self._arrived = asyncio.Event()
 
     async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
-        """Wait until this message, or a newer one, is committed; `new_capacity`: its offer differs from the stored one.
+        """Wait until this message, or a newer one, is committed; `new_capacity`: its capacity differs from the stored
+        one.
 
         Raises:
             Unavailable: the database cannot be reached; the Agent repeats the message.
@@ -190,8 +191,8 @@ class Committer:
         pending = self._pending.setdefault(message.agent_id, _Pending(message))
         pending.waiters.append(waiter)
         pending.new_capacity |= new_capacity
-        held = pending.message
-        if is_newer(message.incarnation, message.seq, held.incarnation, held.seq):
+        newest = pending.message
+        if is_newer(message.incarnation, message.seq, newest.incarnation, newest.seq):
             pending.message = message
         self._arrived.set()
         await waiter
@@ -199,7 +200,7 @@ class Committer:
     async def run(self) -> None:
         while True:
             await self._arrived.wait()
-            group = {agent_id: self._pending.pop(agent_id) for agent_id in list(islice(self._pending, MOST))}
+            group = {agent_id: self._pending.pop(agent_id) for agent_id in list(islice(self._pending, MAX_MESSAGES))}
             if not self._pending:
                 self._arrived.clear()
             await self._commit(group)
@@ -220,8 +221,8 @@ class Committer:
         transitions.log(applied.moved, RoundEvents(self._db, self._logs))
 
     async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
-        """Report the failure to the waiting calls, unless another's message failed. No message may end this Manager:
-        the Agent would send it to the next."""
+        """Commit the messages of a failed group one by one, or report the failure to the waiting calls. No message may
+        end this Manager, because its Agent would then send it to the next Manager."""
         is_away = isinstance(error, Unavailable) and not isinstance(error, StatementCanceled)
         if len(batch) > 1 and not is_away:
             for agent_id, pending in batch.items():
@@ -252,19 +253,20 @@ class Committer:
         async with self._db.pipelined(events) as connection:
             newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             for message in messages:
-                # Only of a newer message: an older list would stay, because the newer one was acknowledged to the
-                # Agent.
+                # The list of an older message is ignored: the Agent would not correct it, because its newer list is
+                # acknowledged.
                 if message.images is not None and message.agent_id in newer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
                     await reports.write_images(connection, message.agent_id, images)
             applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
             events |= transitions.events_of(applied.moved, self._me.zone_key)
-            events |= {ChangeEvent.session(session_id) for session_id in applied.shown}
+            events |= {ChangeEvent.session(session_id) for session_id in applied.changed}
         await self._write_homes([message for message in messages if message.agent_id in newer])
         return applied
 
     async def _write_homes(self, messages: Sequence[CheckIn]) -> None:
-        """Write homes in separate transactions, because of the lock order; they are reported again at intervals."""
+        """Write homes in separate transactions, because of the lock order. After a failure, the next report repeats
+        them."""
         for message in messages:
             if message.homes is not None:
                 reported = msgspec.convert(message.homes, list[ReportedHome], from_attributes=True)
@@ -272,8 +274,8 @@ class Committer:
                     await write_homes(connection, message.agent_id, reported)
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
-        """Write capacities in a separate transaction, because of the lock order; a difference is reported again with
-        every message."""
+        """Write capacities in a separate transaction, because of the lock order. After a failure, the next message
+        repeats them."""
         capacities = [
             reports.CapacityReport(
                 agent_id=agent_id, cores=p.message.capacity.cores, memory_bytes=p.message.capacity.memory_bytes
@@ -311,7 +313,7 @@ def _resolve(waiter: asyncio.Future[None], error: GreenroomError | None) -> None
 
 
 class Beats:
-    """The messages without news that wait to be stored, the newest of each Agent."""
+    """The messages without news that are not stored yet: the newest message of each Agent."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db
@@ -319,20 +321,20 @@ class Beats:
         self._waiting: dict[str, CheckIn] = {}
 
     def add(self, message: CheckIn) -> None:
-        held = self._waiting.setdefault(message.agent_id, message)
-        if is_newer(message.incarnation, message.seq, held.incarnation, held.seq):
+        newest = self._waiting.setdefault(message.agent_id, message)
+        if is_newer(message.incarnation, message.seq, newest.incarnation, newest.seq):
             self._waiting[message.agent_id] = message
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(DELAY_S)
             waiting, self._waiting = list(self._waiting.values()), {}
-            for i in range(0, len(waiting), MOST):
-                await self._store(waiting[i : i + MOST])
+            for i in range(0, len(waiting), MAX_MESSAGES):
+                await self._store(waiting[i : i + MAX_MESSAGES])
 
     async def _store(self, messages: Sequence[CheckIn]) -> None:
-        """Store messages. If the database is unavailable they are queued again. A message that it refuses does not stop
-        those of other Agents.
+        """Store messages. If the database is unavailable, they are queued again. If it refuses a message, the messages
+        of other Agents are stored.
         """
         try:
             async with self._db.connection() as connection:

@@ -170,7 +170,7 @@ class Enrollment:
         try:
             authority = await self._authority()
             certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))
-        except SetupError as error:  # no reason to back off from this Manager, which other requests need
+        except SetupError as error:  # refused, not unavailable: the Agent must not back off from this Manager
             self._logs.write(LogCode.EDGE_CERTIFICATE_FAILED, error.message)
             raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
         self._logs.write(
@@ -235,8 +235,8 @@ def _agent_id(proposed: str | None) -> str:
 class ImageCopies:
     """Two routes for the transfer of images between Agents. Created once, after the Manager is registered.
 
-    A ticket contains the two Agents and the image; only Managers can create and read it. It is valid for some minutes,
-    unless an Agent is disabled or the image is no longer needed.
+    A ticket contains the two Agents and the image; only Managers can create and read it. It expires after `TICKET_S`,
+    and earlier if an Agent is disabled or the image is no longer needed.
     """
 
     def __init__(self, shared: ManagerContext) -> None:

@@ -38,8 +38,8 @@ def checked(message: CheckIn) -> CheckIn:
     for home in message.homes or ():
         ids += [home.user_id, home.image_id, *([home.removal_id] if home.removal_id else [])]
     ids += [report.command_id for o in message.sessions for report in o.commands]
-    if wrong := [value for value in ids if not _UUID.fullmatch(value)]:
-        raise Invalid(f"{wrong[0][:80]!r} is not a UUID.")
+    if invalid := [value for value in ids if not _UUID.fullmatch(value)]:
+        raise Invalid(f"{invalid[0][:80]!r} is not a UUID.")
     is_large = len(message.sessions) + len(message.unknown) > MAX_SESSIONS or len(message.homes or ()) > MAX_HOMES
     if is_large or not 0 <= message.term_seen < MAX_TERM:
         raise Invalid("The message has too many sessions or homes, or an invalid term.")
@@ -73,7 +73,8 @@ def _clean_result(report: CommandReport) -> CommandReport:
 
 
 def _text(value: str) -> str:
-    """Clean text from inside a container: remove NUL, which PostgreSQL cannot store, and keep only its end."""
+    """Clean text from inside a container: remove NUL, which PostgreSQL cannot store, and all but its last
+    `MAX_TEXT` characters."""
     return value.replace("\0", "")[-MAX_TEXT:]
 
 
@@ -86,13 +87,13 @@ def _details(line: LogLine) -> LogDetails:
 
 
 def named_sessions(message: CheckIn) -> list[str]:
-    """The sessions that the Agent's log lines name."""
+    """The ids of the sessions in the log lines of the Agent."""
     return sorted({session_id for line in message.logs if (session_id := _id(line.session_id))})
 
 
-def agent_rows(message: CheckIn, zone_name: str, own: Mapping[str, str | None]) -> list[LogRow]:
-    """The Agent's log lines as rows of Diagnostics. `own` has the user of each of its sessions; a row names no other
-    session, for any message of the Agent."""
+def agent_rows(message: CheckIn, zone_name: str, users: Mapping[str, str | None]) -> list[LogRow]:
+    """The log lines of the Agent as rows of Diagnostics. `users` maps the id of each of its sessions to the user. A row
+    never has the id of another session or user, even if the message contains it."""
     return [
         LogRow(
             level=line.level,
@@ -100,8 +101,8 @@ def agent_rows(message: CheckIn, zone_name: str, own: Mapping[str, str | None]) 
             code=line.code,
             message=_text(line.message),
             zone_name=zone_name,
-            session_id=line.session_id if line.session_id in own else None,
-            user_id=line.user_id if line.user_id and own.get(line.session_id or "") == line.user_id else None,
+            session_id=line.session_id if line.session_id in users else None,
+            user_id=line.user_id if line.user_id and users.get(line.session_id or "") == line.user_id else None,
             details={**_details(line), "agent_id": message.agent_id},
             time=datetime.fromtimestamp(line.at, UTC),
         )

@@ -1,8 +1,8 @@
 """The check-in: store Agents' observations, answer with instructions (docs/explanation/protocols.md §2).
 
-An answer is created from one reading of the database right before it is sent. A held poll reads again after a
-notification that concerns its Agent, and always at its end (ADR 3). While the database is away the answer has `fresh`
-false, changes nothing, and is held like any other. No code here needs the leadership: launches continue while a zone
+An answer is created from one reading of the database, immediately before it is sent. A held check-in reads again after
+a notification about its Agent, and always at its end (ADR 3). While the database is away, the answer has `fresh` false,
+changes nothing, and is held like any other. This module does not need the leadership: launches continue while a zone
 has no Primary.
 """
 
@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 
 
 MAX_TERMS_AHEAD: Final = 1_000_000
-"""The maximum by which an Agent's term may be ahead after a restore of the database; more is a forgery that would use
-up the terms.
+"""The maximum by which the term of an Agent may exceed the term of the zone, which is lower after a restore of the
+database. A larger difference is a forgery that would use up the terms.
 """
 
 
@@ -50,16 +50,16 @@ class ManagerLeftError(GreenroomError):
 
 
 RECENT_S: Final = 1.0
-"""A check-in that follows the last one of its Agent within this time uses the reading of that one: half of the age that
+"""The maximum age of a reading that the next check-in of the same Agent uses: half of the age that
 docs/explanation/protocols.md §2 allows for an answer."""
-LISTS_KEPT: Final = 4
-"""Number of desired lists stored for each Agent: its two connections are answered at the same time, so the list that it
-applies may be the last but two."""
+MAX_LISTS: Final = 4
+"""The number of desired lists stored for each Agent. Its two connections are answered at the same time, so the list
+that it applies may be two lists older than the newest."""
 
 
 @dataclass(slots=True)
 class _SentState:
-    """The state that this Manager sent to one incarnation of an Agent; losing it costs just one unneeded answer."""
+    """The state that this Manager sent to one incarnation of an Agent; a loss causes only one unnecessary answer."""
 
     incarnation: int
     images_digest: str = ""
@@ -67,14 +67,15 @@ class _SentState:
     removals: frozenset[OrderedRemoval] = frozenset()
     verdicts: frozenset[str] = frozenset()
     lists: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
-    """Digest → the desired list (session id → generation) with that digest, of the last answers; the newest is last."""
-    asked_at_s: dict[str, float] = field(default_factory=dict[str, float])
-    """Unknown containers → the time of the Agent's first request about each."""
+    """Digest → the desired list (session id → generation) with this digest, for the last answers; the newest is
+    last."""
+    reported_at_s: dict[str, float] = field(default_factory=dict[str, float])
+    """The session id of each unknown container → the time of the Agent's first report of it."""
 
     def remember(self, name: str, generations: Mapping[str, int]) -> None:
         """Store the list that the Agent has now; `name` is its digest."""
         self.lists.pop(name, None)
-        self.lists = {**dict(list(self.lists.items())[1 - LISTS_KEPT :]), name: generations}
+        self.lists = {**dict(list(self.lists.items())[1 - MAX_LISTS :]), name: generations}
 
     def has_list_with(self, session_id: str, generation: int) -> bool:
         newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
@@ -82,9 +83,9 @@ class _SentState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """The last reading of an Agent: the time of its request, and the number of notifications about the Agent until
-    then.
+class _LastReading:
+    """The last reading of an Agent, with the time of its start and the number of notifications about the Agent at this
+    time.
     """
 
     state: CheckInState
@@ -112,7 +113,7 @@ class CheckIns:
         self._committer = committer
         self._beats = beats
         self._sent: dict[str, _SentState] = {}
-        self._last: dict[str, _Known] = {}
+        self._last: dict[str, _LastReading] = {}
         self._zone: ZoneState | None = None
         """The last reading of the zone; one object for all Agents, as long as it is equal."""
         self._reader = BatchedReader(DesiredListCache(self._db, self._me.manager_id, self._wakers).read)
@@ -121,7 +122,8 @@ class CheckIns:
     # Check-in -------------------------------------------------------------------------------------------------------
 
     async def check_in(self, message: CheckIn, credential: str) -> Answer:
-        """Store the Agent's observations; answer at once, when there is news, or when the hold is over.
+        """Store the Agent's observations. Answer immediately if there is news, otherwise at the first news or at the
+        end of the hold.
 
         Raises:
             Unauthenticated: the credential is not the Agent's.
@@ -139,7 +141,7 @@ class CheckIns:
                 return self._answers.no_news(state)
             await self._write_log(message)
             try:
-                must_read_again = await self._take(message, state)
+                must_read_again = await self._store(message, state)
             except Unavailable as error:
                 log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
                 answer = await self._answer(message, state)  # not held: the Agent must report it again soon
@@ -157,14 +159,14 @@ class CheckIns:
         return await self._answer(message, state)
 
     async def _write_log(self, message: CheckIn) -> None:
-        """Store the Agent's log lines; while the database is away, without their sessions."""
-        own: dict[str, str | None] = {}
-        if named := named_sessions(message):
+        """Store the log lines of the Agent, without their sessions while the database is away."""
+        users: dict[str, str | None] = {}
+        if session_ids := named_sessions(message):
             try:
-                own = await checkin.read_own(self._db, message.agent_id, named)
+                users = await checkin.read_own(self._db, message.agent_id, session_ids)
             except Unavailable as error:
                 log.warning("log lines of an Agent are stored without their sessions", reason=error.message)
-        for row in agent_rows(message, self._logs.zone_name, own):
+        for row in agent_rows(message, self._logs.zone_name, users):
             self._logs.add(row)
 
     def _admit(self, message: CheckIn, credential: str, state: CheckInState) -> None:
@@ -182,8 +184,9 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
     def _recent(self, message: CheckIn) -> CheckInState | None:
-        """The last reading of this Agent, if it is recent and sufficient: the message is read again once committed; or
-        it is held, there was no notification about the Agent since, and it contains no news.
+        """The last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
+        observations, after whose commit the state is read again. For other messages it is sufficient if the check-in is
+        held, no notification about the Agent has arrived since, and the reading contains no news.
         """
         last = self._last.get(message.agent_id)
         if last is None or boottime_s() - last.at_s > RECENT_S:
@@ -197,7 +200,7 @@ class CheckIns:
         return None if self._is_news(message, last.state) else last.state
 
     async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
-        """The present state, or the last one with `fresh` false while the database is away."""
+        """The present state; while the database is away, the last state with `fresh` false."""
         await self._takeover.wait()
         notifications, at_s = self._wakers.notification_count(agent_id), boottime_s()
         try:
@@ -213,25 +216,29 @@ class CheckIns:
         if self._zone is None or self._zone != reading.zone:
             self._zone = reading.zone
         state = CheckInState(agent=reading.agents[agent_id], zone=self._zone)
-        self._last[agent_id] = _Known(state, notifications, at_s)
+        self._last[agent_id] = _LastReading(state, notifications, at_s)
         return state
 
-    async def _take(self, message: CheckIn, state: CheckInState) -> bool:
-        """Store the message. Return True if this waited for the commit, so that the state must be read again. Raises
-        Unavailable: it could not be committed."""
+    async def _store(self, message: CheckIn, state: CheckInState) -> bool:
+        """Store the message. Return True if this waited for the commit, so that the state must be read again.
+
+        Raises:
+            Unavailable: it could not be committed.
+        """
         if not state.fresh:
             return False
         reported, agent = message.capacity, state.agent
         new_capacity = (reported.cores, reported.memory_bytes) != (agent.cores_reported, agent.memory_reported)
         reported_before = (agent.recorded_manager_id, agent.recorded_term) == (self._me.manager_id, message.term_seen)
-        comes_again = message.term_seen < state.zone.term  # the Agent repeats it at once, with the term of the answer
+        # With an older term, the Agent sends the message again immediately, with the term of the answer.
+        will_repeat = message.term_seen < state.zone.term
         nothing_new = (
             not message.sessions
             and message.images is None
             and message.homes is None
             and not new_capacity
             and (agent.complete or not message.inventory_complete)
-            and (reported_before or comes_again)
+            and (reported_before or will_repeat)
         )
         if nothing_new:
             self._beats.add(message)
@@ -265,8 +272,8 @@ class CheckIns:
     def _overdue(self, message: CheckIn, sent: _SentState) -> frozenset[str]:
         """Unknown containers whose grace period is over."""
         now_s = boottime_s()
-        sent.asked_at_s = {session_id: sent.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
-        return frozenset(s for s, at_s in sent.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
+        sent.reported_at_s = {session_id: sent.reported_at_s.get(session_id, now_s) for session_id in message.unknown}
+        return frozenset(s for s, at_s in sent.reported_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
 
     async def _answer(self, message: CheckIn, state: CheckInState) -> Answer:
         answer = await self._make_answer(message, state)
@@ -280,28 +287,31 @@ class CheckIns:
             return self._answers.no_news(state)
         sent = self._sent_to(message)
         try:
-            held = sent.lists.get(message.have_digest) if message.takes_changes else None
-            news = await self._answers.make(message, state, images_sent=sent.images_digest, held=held)
+            known_list = sent.lists.get(message.have_digest) if message.takes_changes else None
+            prepared = await self._answers.make(message, state, images_sent=sent.images_digest, known_list=known_list)
             verdicts = await self._verdicts(message, sent)
         except Unavailable:
             return self._answers.no_news(state.stale())
-        if news.digest != state.agent.digest:  # it had changed by then
+        if prepared.digest != state.agent.digest:  # the list has changed since the state was read
             self._wakers.name(message.agent_id)
-        self._deliver(sent, news.instructions)
-        sent.remember(news.digest, news.generations)
+        self._measure(sent, prepared.instructions)
+        sent.remember(prepared.digest, prepared.generations)
         sent.images_digest = state.agent.images_digest
         sent.removals = frozenset(state.agent.removals)
         sent.command_ids = state.agent.command_ids
         sent.verdicts = frozenset(verdicts)
-        return msgspec.structs.replace(news.answer, verdicts=verdicts)
+        return msgspec.structs.replace(prepared.answer, verdicts=verdicts)
 
-    def _deliver(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
-        """Count instructions that the Agent receives for the first time; those of other Managers are not known."""
+    def _measure(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
+        """Measure instructions that the Agent receives for the first time. Nothing is measured in the first answer,
+        because another Manager may have sent its instructions."""
         if not sent.lists:
             return
-        for one in instructions:
-            if one.key not in sent.command_ids and not sent.has_list_with(one.key, one.generation):
-                self._metrics.instruction_seconds.labels(one.kind).observe(max(0.0, one.age_s))
+        for instruction in instructions:
+            if instruction.key not in sent.command_ids and not sent.has_list_with(
+                instruction.key, instruction.generation
+            ):
+                self._metrics.instruction_seconds.labels(instruction.kind).observe(max(0.0, instruction.age_s))
 
     async def _verdicts(self, message: CheckIn, sent: _SentState) -> dict[str, observations.Verdict]:
         if not message.unknown:
@@ -309,13 +319,14 @@ class CheckIns:
         self._overdue(message, sent)
         living = await checkin.read_living(self._db, message.agent_id, message.unknown)
         now_s = boottime_s()
-        asked_for_s = {session_id: now_s - at_s for session_id, at_s in sent.asked_at_s.items()}
-        return observations.verdicts(message.unknown, living, asked_for_s, self._config.verdict_grace_s)
+        reported_for_s = {session_id: now_s - at_s for session_id, at_s in sent.reported_at_s.items()}
+        return observations.verdicts(message.unknown, living, reported_for_s, self._config.verdict_grace_s)
 
 
 _CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."
 _EARLY: Final = 0.2
-"""Fraction of the hold by which it may end early, so that Agents that were answered together do not return together."""
+"""The maximum fraction of the hold by which it ends early, at random, so that Agents that were answered together do not
+check in together again."""
 
 
 def _result(answer: Answer) -> str:

@@ -1,9 +1,10 @@
 """Reads the input of check-ins: one statement for all requests of the same moment (ADR 3), and desired lists.
 
-A reading of a list covers the named sessions, or all: if a notification named no session, if nothing was named, and
-every `WHOLE_EVERY_S`, because a notification may be lost. A name counts until a reading that began after it is stored.
+A reading of a list covers only the sessions that notifications have named. It covers all sessions if a notification
+named no session, if there was no notification, and every `WHOLE_EVERY_S`, because a notification may be lost. A named
+session is read until the result of a reading that began after the notification is stored.
 
-Requests that arrive during a reading are read with the next one, so that no answer is older than its request.
+Requests that arrive during a reading wait for the next reading, so that no answer is older than its request.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from greenroom.manager.status import Unread, Wakers
 from greenroom.wire.messages import digest
 
 WHOLE_EVERY_S: Final = 4.0
-"""The shortest hold: at the end of a hold the whole list is read in any case."""
+"""The maximum time between two readings of a whole list: the shortest hold of a check-in."""
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """Session id → generation, and its digest; `number` is that of the reading, `whole_at_s` the time at which all
-    sessions were last read."""
+    """A desired list: `generations` (session id → generation) with its digest. `number` is the number of the reading;
+    `whole_at_s` is the time at which all sessions were last read."""
 
     generations: Mapping[str, int]
     digest: str
@@ -37,7 +38,7 @@ class _List:
 
 
 class DesiredListCache:
-    """The lists of the Agents that this Manager reads."""
+    """The desired lists of the Agents that check in to this Manager."""
 
     def __init__(self, db: Database, manager_id: str, wakers: Wakers) -> None:
         self._db = db
@@ -50,8 +51,8 @@ class DesiredListCache:
     async def read(self, agent_ids: Collection[str]) -> CheckInReading | None:
         """Like `read_states`, with the whole list of each Agent and its digest; two readings may overlap."""
         number, now_s = next(self._numbers), boottime_s()
-        asked = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
-        sessions = {agent_id: unread.session_ids for agent_id, unread in asked.items()}
+        unread_of = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
+        sessions = {agent_id: unread.session_ids for agent_id, unread in unread_of.items()}
         reading = await read_states(self._db, sessions, self._manager_id)
         if reading is None:
             return None
@@ -59,9 +60,11 @@ class DesiredListCache:
             self._lists, self._db_epoch = {}, reading.zone.db_epoch
             if any(sessions.values()):
                 return await self.read(agent_ids)
-        for agent_id in asked.keys() - reading.agents.keys():
+        for agent_id in unread_of.keys() - reading.agents.keys():
             self._wakers.forget(agent_id)
-        agents = [self._with_list(agent, asked[agent_id], number, now_s) for agent_id, agent in reading.agents.items()]
+        agents = [
+            self._with_list(agent, unread_of[agent_id], number, now_s) for agent_id, agent in reading.agents.items()
+        ]
         return CheckInReading(zone=reading.zone, agents={agent.agent_id: agent for agent in agents})
 
     def _unread(self, agent_id: str, now_s: float) -> Unread:
@@ -70,8 +73,8 @@ class DesiredListCache:
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
     def _with_list(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
-        """The Agent with its list. The list of a reading that began later is not replaced: it includes all earlier
-        names."""
+        """The Agent with its list. A list from a reading that began later is not replaced, because it includes all
+        changes of this reading."""
         known = self._lists.get(agent.agent_id)
         if known is None or number > known.number:
             known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
@@ -80,7 +83,7 @@ class DesiredListCache:
 
 
 def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str], number: int, now_s: float) -> _List:
-    """The list after these sessions of it were `read`; empty = all."""
+    """The known list, updated with the generations in `found` of the sessions in `read` (empty = all)."""
     if known is None:
         return _List(found, digest(found), number, now_s)
     now = updated(known.generations, read or (known.generations.keys() | found.keys()), found)
@@ -91,12 +94,11 @@ def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str]
 PAUSE_S: Final = 0.005
 """Pause between two statements, so that one statement reads many Agents."""
 GATHERED_S: Final = 0.1
-"""The time for which work that no request waits for is gathered."""
-MOST: Final = 500
-"""Agents in a statement, which must end within the time limit of statements on a busy machine too."""
-AT_ONCE: Final = 20
-"""Agents that continue at the same moment: each takes a fraction of a millisecond, and an instruction waits in the
-meantime."""
+"""The time for which requests that are not urgent are collected for one statement."""
+MAX_AGENTS: Final = 500
+"""The maximum number of Agents in a statement, so that it ends within its time limit on a busy machine."""
+BATCH_SIZE: Final = 20
+"""The number of Agents that continue before other tasks of the process run, so that instructions are not delayed."""
 
 
 Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
@@ -104,42 +106,42 @@ Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
 
 
 class BatchedReader:
-    """The single reader of a Manager. Hurried requests never wait for others."""
+    """The single reader of a Manager. Urgent requests (`hurry`) never wait for the others."""
 
     def __init__(self, read: Read) -> None:
         self._hurried = _Queue(read, gathered_s=0.0)
         self._unhurried = _Queue(read, gathered_s=GATHERED_S)
 
     async def read(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
-        """A reading that began after this call and contains the Agent, if it exists; None: the Manager's record does
-        not exist. Raises Unavailable: the database cannot be reached."""
+        """A reading that began after this call and contains the Agent, if it exists; None if the record of the Manager
+        does not exist. Raises Unavailable: the database cannot be reached."""
         return await (self._hurried if hurry else self._unhurried).read(agent_id)
 
 
 class _Queue:
-    """Agents to be read, one statement after another; each statement includes the requests of `gathered_s`
-    before it."""
+    """Requests to read Agents. One statement runs at a time, `gathered_s` after its first request, and reads all Agents
+    that were requested before."""
 
     def __init__(self, read: Read, *, gathered_s: float) -> None:
         self._read = read
         self._gathered_s = gathered_s
-        self._asked: list[tuple[str, asyncio.Future[CheckInReading | None]]] = []
+        self._requests: list[tuple[str, asyncio.Future[CheckInReading | None]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def read(self, agent_id: str) -> CheckInReading | None:
         answer: asyncio.Future[CheckInReading | None] = asyncio.get_running_loop().create_future()
-        self._asked.append((agent_id, answer))
+        self._requests.append((agent_id, answer))
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="looks")
+            self._task = asyncio.create_task(self._run(), name="readings")
         return await answer
 
     async def _run(self) -> None:
         try:
-            while self._asked:
-                if len(self._asked) < MOST:
+            while self._requests:
+                if len(self._requests) < MAX_AGENTS:
                     await asyncio.sleep(self._gathered_s)
-                asked, self._asked = self._asked[:MOST], self._asked[MOST:]
-                await self._answer([agent_id for agent_id, _ in asked], [answer for _, answer in asked])
+                requests, self._requests = self._requests[:MAX_AGENTS], self._requests[MAX_AGENTS:]
+                await self._answer([agent_id for agent_id, _ in requests], [answer for _, answer in requests])
                 await asyncio.sleep(PAUSE_S)
         finally:
             self._task = None
@@ -152,8 +154,8 @@ class _Queue:
                 if not answer.done():
                     answer.set_exception(error)
             return
-        for i in range(0, len(answers), AT_ONCE):
-            for answer in answers[i : i + AT_ONCE]:
+        for i in range(0, len(answers), BATCH_SIZE):
+            for answer in answers[i : i + BATCH_SIZE]:
                 if not answer.done():  # else its Agent has left
                     answer.set_result(reading)
             await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""Calls of providers, each with a time limit: a failure becomes a sentence, an outcome is written under the fence.
+"""Calls of providers, each with a time limit. A failure is stored as a sentence; every write is fenced.
 
-A machine is requested once. A machine whose request was not certainly refused may appear later, and is found by its
-name.
+A machine is requested once. If the request failed without a clear refusal by the provider, the machine may appear
+later; a listing finds it by its name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CALL_S: Final = 60.0
 
 
 class Providers:
-    """Keeps the provider of each pool while its settings stay the same, so that connections and drivers are reused."""
+    """The providers of the pools. A provider is reused until the settings of its pool change."""
 
     trusted: tuple[AllowedHost, ...] = ()
     """The hosts of the setting `webhook_hosts`."""
@@ -49,17 +49,17 @@ class Providers:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._plugins: dict[str, ProviderPlugin[Any]] = {}
-        self._made: dict[str, tuple[object, Provider]] = {}
+        self._cached: dict[str, tuple[object, Provider]] = {}
 
     def of(self, pool: MachinePoolRow) -> Provider:
         """The provider of a pool. Raises GreenroomError: it is not installed, or its settings or the pool's secrets
         cannot be used."""
         settings = (pool.provider, pool.options, pool.secrets, self.trusted)
-        kept = self._made.get(pool.machine_pool_id)
-        if kept is None or kept[0] != settings:
-            kept = settings, self._new(pool)
-            self._made[pool.machine_pool_id] = kept
-        return kept[1]
+        cached = self._cached.get(pool.machine_pool_id)
+        if cached is None or cached[0] != settings:
+            cached = settings, self._new(pool)
+            self._cached[pool.machine_pool_id] = cached
+        return cached[1]
 
     def secrets_of(self, pool: MachinePoolRow) -> dict[str, str]:
         """The secrets of a pool; never displayed. Raises SetupError: they were sealed with another key."""
@@ -67,8 +67,8 @@ class Providers:
 
     def _new(self, pool: MachinePoolRow) -> Provider:
         if pool.provider not in self._plugins:
-            found = find_provider(pool.provider)
-            self._plugins[pool.provider] = found(pool.provider, load(found.settings_type))
+            plugin_type = find_provider(pool.provider)
+            self._plugins[pool.provider] = plugin_type(pool.provider, load(plugin_type.settings_type))
         return self._plugins[pool.provider].provider(
             PoolContext(
                 machine_pool_id=pool.machine_pool_id,
@@ -84,13 +84,13 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MAX_TOGETHER: Final = 4
-"""Maximum number of simultaneous calls of one pool: a provider that hangs does not delay another pool."""
+"""Maximum number of simultaneous calls of one pool: a provider that hangs does not delay the other pools."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCallOutcome:
-    """The outcome of a call. `error`: None = success. `failed`: the reason why its order failed. `listing`: the
-    provider's machines, if the call listed them and succeeded.
+    """The outcome of a call. `error`: None after a success. `failed`: the reason why the order of the call failed.
+    `listing`: the machines of the provider, after a successful listing.
     """
 
     machine_pool_id: str
@@ -107,16 +107,16 @@ class Calls:
         self._providers = providers
         self._installation_id = installation_id
         self._call_s = call_s
-        self._turns = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_TOGETHER))
+        self._limits = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_TOGETHER))
 
     async def list(self, pool: MachinePoolRow) -> ProviderCallOutcome:
         """The pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
-            found = await self._limited(pool, lambda provider: provider.list(prefix), "list its machines")
+            listed = await self._limited(pool, lambda provider: provider.list(prefix), "list its machines")
         except GreenroomError as error:
             return _outcome(pool, error)
-        pairs = [(machine.ref, machine.name) for machine in found]
+        pairs = [(machine.ref, machine.name) for machine in listed]
         machines = machines_of_pool(self._installation_id, pool.machine_pool_id, pairs)
         return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
@@ -150,25 +150,25 @@ class Calls:
         """Request the end of a machine. Its end is confirmed by a listing."""
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
-            what = f"end the machine {action.ref}"
-            await self._limited(pool, lambda provider: provider.end(action.ref, name), what)
+            task = f"end the machine {action.ref}"
+            await self._limited(pool, lambda provider: provider.end(action.ref, name), task)
         except GreenroomError as error:
             return _outcome(pool, error)
         return ProviderCallOutcome(pool.machine_pool_id)
 
-    async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], what: str) -> T:
-        """Raises GreenroomError: the call failed. Nothing else is raised, because a round works for all pools."""
-        async with self._turns[pool.machine_pool_id]:
+    async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], task: str) -> T:
+        """Raises GreenroomError: the call failed. Nothing else is raised, because a round serves all pools."""
+        async with self._limits[pool.machine_pool_id]:
             try:
                 async with asyncio.timeout(self._call_s):
                     return await call(self._providers.of(pool))
             except GreenroomError:
                 raise
             except TimeoutError as error:
-                raise ProviderError(f"The provider did not {what} within {self._call_s:g} s.") from error
+                raise ProviderError(f"The provider did not {task} within {self._call_s:g} s.") from error
             except (OSError, ExceptionGroup) as error:
                 raise ProviderError(
-                    f"The provider did not {what}: {provider_text(str(error)) or 'no reason'}."
+                    f"The provider did not {task}: {provider_text(str(error)) or 'no reason'}."
                 ) from error
             except Exception as error:  # its message may contain secrets
                 where = traceback.extract_tb(error.__traceback__)[-1]
@@ -178,7 +178,7 @@ class Calls:
                     error=type(error).__name__,
                     where=f"{where.filename}:{where.lineno}",
                 )
-                raise ProviderError(f"The provider did not {what}: {type(error).__name__}.") from error
+                raise ProviderError(f"The provider did not {task}: {type(error).__name__}.") from error
 
 
 def _outcome(pool: MachinePoolRow, error: GreenroomError) -> ProviderCallOutcome:
@@ -210,26 +210,29 @@ def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: st
     )
 
 
-class UnderWay:
-    """Provider calls in progress. `done` is called when a call ends."""
+class CallsInProgress:
+    """The calls of providers in progress. `on_end` is called at the end of each call."""
 
-    def __init__(self, done: Callable[[], None]) -> None:
-        self._done = done
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
         self._tasks: dict[asyncio.Task[ProviderCallOutcome], str] = {}
 
     @property
     def pools(self) -> frozenset[str]:
-        """Pools with calls that have not ended, or whose outcome was not read yet."""
+        """The ids of the pools with calls that have not ended, or whose outcomes were not returned yet."""
         return frozenset(self._tasks.values())
 
     def begin(self, machine_pool_id: str, call: Coroutine[Any, Any, ProviderCallOutcome]) -> None:
         task = asyncio.create_task(call, name=f"provider of {machine_pool_id}")
         self._tasks[task] = machine_pool_id
-        task.add_done_callback(lambda _: self._done())
+        task.add_done_callback(lambda _: self._on_end())
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
-        """The outcomes of calls that have ended, after this time at the latest; each is returned once. Raises
-        ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call."""
+        """Wait up to this time for the end of a call; return the outcomes of all calls that have ended, each once.
+
+        Raises:
+            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call.
+        """
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)

@@ -1,7 +1,7 @@
-"""The Primary's work about machine pools, outside its rounds: providers take seconds or minutes, and may hang.
+"""The work of the Primary on machine pools, outside its rounds: providers take seconds or minutes, and may hang.
 
 A round lists the providers' machines, plans under the lock of the pools, writes the plan, and then carries it out.
-Every write is fenced. The next round finds changes between two writes in the rows and in the providers' listings.
+Every write is fenced. A change between two writes of a round appears in the rows and listings of the next round.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for, warned
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.calls import CALL_S, Calls, ProviderCallOutcome, Providers, UnderWay
+from greenroom.manager.machines.calls import CALL_S, Calls, CallsInProgress, ProviderCallOutcome, Providers
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ BUSY_LISTING_S: Final = 10.0
 IDLE_LISTING_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3600.0
 WAITED_S: Final = 2.0
-"""The time a round waits for providers. Later answers are for the next round, which they start."""
+"""The time for which a round waits for providers. A later answer starts the next round, which stores it."""
 
 
 @dataclass(eq=False)
@@ -69,14 +69,14 @@ class MachineWork:
     def __post_init__(self) -> None:
         self._calls: Calls | None = None
         self._woken = asyncio.Event()
-        self._under_way = UnderWay(self._woken.set)
-        self._of: Fence | None = None
-        """The term whose calls are in progress."""
-        self._shown: dict[str, ListedMachines] = {}
-        """Listings for the next plan."""
+        self._calls_in_progress = CallsInProgress(self._woken.set)
+        self._calls_fence: Fence | None = None
+        """The fence of the term to which the calls in progress belong."""
+        self._listings: dict[str, ListedMachines] = {}
+        """Machine pool id → the listing for the next plan."""
         self._pruned_at_s = boottime_s()
-        self._unknown = frozenset[str]()
-        """Machines without an order in the last listings, by the provider's names."""
+        self._stray = frozenset[str]()
+        """The references of the machines without an order in the last listings."""
 
     def wake(self) -> None:
         self._woken.set()
@@ -88,12 +88,12 @@ class MachineWork:
                 await wait_for(self._woken, EVERY_S)
                 self._woken.clear()
                 if (ctx := self.context()) is None:
-                    await self._under_way.stop()
+                    await self._calls_in_progress.stop()
                     continue
                 with warned(log, "the machine pools are deferred to the next round", "machines"):
                     await self.round(ctx)
         finally:
-            await self._under_way.stop()
+            await self._calls_in_progress.stop()
 
     async def round(self, ctx: PrimaryContext) -> None:
         """One round.
@@ -102,9 +102,9 @@ class MachineWork:
             LeaseLost: the term is over; nothing was written afterwards.
             Unavailable: the database cannot be reached.
         """
-        if ctx.fence != self._of:
-            await self._under_way.stop()
-            self._of, self._shown = ctx.fence, {}
+        if ctx.fence != self._calls_fence:
+            await self._calls_in_progress.stop()
+            self._calls_fence, self._listings = ctx.fence, {}
         async with ctx.db.connection() as connection:
             if not await has_pools(connection, ctx.zone_id):
                 return
@@ -114,69 +114,75 @@ class MachineWork:
         if any(pool.provider == "webhook" for pool in pools):
             self.providers.trusted = trusted_hosts(installation_of(await stored_settings(ctx.db)).webhook_hosts)
         listings = await self._list(ctx, self._calls, pools)
-        snapshot, made, unknown = await _plan(ctx, listings)
-        _log(ctx, snapshot, made)
-        self._log_unknown(ctx, snapshot, unknown)
-        await self._do(ctx, self._calls, pools, made)
+        snapshot, machine_plan, stray = await _plan(ctx, listings)
+        _log(ctx, snapshot, machine_plan)
+        self._log_unknown(ctx, snapshot, stray)
+        await self._carry_out(ctx, self._calls, pools, machine_plan)
         if boottime_s() - self._pruned_at_s > PRUNE_EVERY_S:
             self._pruned_at_s = boottime_s()
             await machine_orders.prune(ctx.db)
-        if made.orders:
+        if machine_plan.orders:
             self.wake()  # they are requested after the next listing
 
-    def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, unknown: Sequence[StrayMachine]) -> None:
-        """Log new machines without an order; without a listing none are known."""
+    def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, stray: Sequence[StrayMachine]) -> None:
+        """Log each machine without an order once, after the first listing that has it."""
         has_order = {order.machine_order_id for order in snapshot.orders}
         names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
-        for found in unknown:
-            if found.ref not in self._unknown:
-                why = (
-                    f"{found.reason}. Both end with the order; you can end the machine without the Agent at the"
+        for machine in stray:
+            if machine.ref not in self._stray:
+                explanation = (
+                    f"{machine.reason}. Both end with the order; you can end the machine without the Agent at the"
                     " provider earlier."
-                    if found.machine_order_id in has_order
+                    if machine.machine_order_id in has_order
                     else "the provider lists it, but the database has no order for it, for example after a restore."
                     " Sessions may run on it; end it at the provider when no session runs on it."
                 )
-                sentence = f"Machine {found.ref} of pool {names[found.machine_pool_id]} is not changed: {why}"
+                sentence = (
+                    f"Machine {machine.ref} of pool {names[machine.machine_pool_id]} is not changed: {explanation}"
+                )
                 ctx.logs.write(LogCode.MACHINE_UNKNOWN, sentence)
         if snapshot.listings:
-            self._unknown = frozenset(found.ref for found in unknown)
+            self._stray = frozenset(machine.ref for machine in stray)
 
     async def _list(
         self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]
     ) -> dict[str, ListedMachines]:
-        """The listings of providers that were requested now or earlier; a provider that is still busy gets no new
-        request.
+        """Request listings that are due, and return all listings that have arrived. A provider with a call in progress
+        gets no request.
         """
-        busy = self._under_way.pools
+        busy = self._calls_in_progress.pools
         for pool in pools:
             if pool.machine_pool_id not in busy and _is_due(pool):
-                self._under_way.begin(pool.machine_pool_id, calls.list(pool))
-        await self._take(ctx, pools)
-        shown, self._shown = self._shown, {}
-        return shown
+                self._calls_in_progress.begin(pool.machine_pool_id, calls.list(pool))
+        await self._store_outcomes(ctx, pools)
+        listings, self._listings = self._listings, {}
+        return listings
 
-    async def _do(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow], made: MachinePlan) -> None:
-        busy = self._under_way.pools
+    async def _carry_out(
+        self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow], machine_plan: MachinePlan
+    ) -> None:
+        busy = self._calls_in_progress.pools
         by_id = {pool.machine_pool_id: pool for pool in pools if pool.machine_pool_id not in busy}
-        for action in made.actions:
+        for action in machine_plan.actions:
             if isinstance(action, RequestMachine) and action.machine_pool_id in by_id:
                 call = calls.create(ctx, by_id[action.machine_pool_id], action)
             elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
                 call = _end(ctx, calls, by_id[action.machine_pool_id], action)
             else:
                 continue
-            self._under_way.begin(action.machine_pool_id, call)
-        if self._under_way.pools & by_id.keys():
-            await self._take(ctx, pools)
+            self._calls_in_progress.begin(action.machine_pool_id, call)
+        if self._calls_in_progress.pools & by_id.keys():
+            await self._store_outcomes(ctx, pools)
 
-    async def _take(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
+    async def _store_outcomes(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
         """Write the outcomes of calls that have ended, and store the listings."""
         had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
-        ended = await self._under_way.outcomes(self.waited_s)
-        outcomes = [one for one in ended if one.machine_pool_id in had_failed]
-        self._shown |= {one.machine_pool_id: one.listing for one in outcomes if one.listing is not None}
-        await _remember(ctx, pools, [one for one in outcomes if one.listing is None or had_failed[one.machine_pool_id]])
+        all_outcomes = await self._calls_in_progress.outcomes(self.waited_s)
+        outcomes = [one for one in all_outcomes if one.machine_pool_id in had_failed]
+        self._listings |= {one.machine_pool_id: one.listing for one in outcomes if one.listing is not None}
+        await _store_memory(
+            ctx, pools, [one for one in outcomes if one.listing is None or had_failed[one.machine_pool_id]]
+        )
         if any(one.listing is None for one in outcomes):
             await ctx.db.notify(ChangeEvent(Topic.MACHINES))
 
@@ -194,9 +200,9 @@ def _is_due(pool: MachinePoolRow) -> bool:
 async def _plan(
     ctx: PrimaryContext, listings: dict[str, ListedMachines]
 ) -> tuple[ZoneSnapshot, MachinePlan, list[StrayMachine]]:
-    """Plan under the lock of the zone's pools, and write the plan; the last are machines without any order."""
+    """Plan under the lock of the zone's pools, and write the plan. The list has the machines without an order."""
     events = {ChangeEvent(Topic.MACHINES)}
-    unknown: list[StrayMachine] = []
+    stray: list[StrayMachine] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await machine_pools.lock_pools(connection, ctx.zone_id)
         for pool_id, listing in listings.items():
@@ -210,17 +216,17 @@ async def _plan(
             overcommit=ctx.config.cpu_overcommit,
             quiet=ctx.quiet,
         )
-        made = plan(snapshot)
-        for action in made.actions:
+        machine_plan = plan(snapshot)
+        for action in machine_plan.actions:
             if not isinstance(action, StrayMachine):
                 events |= await _write(ctx, connection, snapshot, action)
             elif not await machine_orders.release_again(connection, action):
-                unknown.append(action)
-        await _remember_orders(connection, snapshot, made)
+                stray.append(action)
+        await _store_back_off(connection, snapshot, machine_plan)
         gone = await machine_pools.remove_deleted(connection, ctx.zone_id)
-    if made.actions or gone:
+    if machine_plan.actions or gone:
         await ctx.db.notify(*events)
-    return snapshot, made, unknown
+    return snapshot, machine_plan, stray
 
 
 async def _write(
@@ -245,15 +251,15 @@ async def _write(
         case Surplus():
             await machine_orders.note_surplus(connection, action)
         case _:
-            pass  # providers are called after the commit
+            pass  # a call of a provider, after the commit
     return set()
 
 
-async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made: MachinePlan) -> None:
-    """Store the back-off of each pool after failed orders, or after machines that serve."""
+async def _store_back_off(connection: Connection, snapshot: ZoneSnapshot, machine_plan: MachinePlan) -> None:
+    """Store the back-off of each pool after failed orders, or after machines that joined."""
     orders = {order.machine_order_id: order for order in snapshot.orders}
     failed, joined = defaultdict[str, list[str]](list), set[str]()
-    for move in made.moves:
+    for move in machine_plan.moves:
         order = orders[move.machine_order_id]
         if move.failed:
             failed[order.machine_pool_id].append(move.reason[:1].upper() + move.reason[1:] + ".")
@@ -267,8 +273,8 @@ async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made:
 
 
 async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
-    """Request the end of a machine. If a machine cannot be ended, for example because it is protected, only its order
-    is retried later, and the pool continues."""
+    """Request the end of a machine. If the provider does not end it, for example because it is protected, only its
+    order is retried later; the pool is not affected."""
     outcome = await calls.end(pool, action)
     if outcome.error is None:
         return outcome
@@ -282,39 +288,41 @@ async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: 
     return ProviderCallOutcome(pool.machine_pool_id)
 
 
-async def _remember(
+async def _store_memory(
     ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[ProviderCallOutcome]
 ) -> None:
-    """Store the providers' answers with their pools; a failure is logged if it differs from the last one."""
+    """Store the outcomes of calls with their pools. A failure is logged if it differs from the last failure."""
     by_pool = defaultdict[str, list[ProviderCallOutcome]](list)
     for outcome in outcomes:
         by_pool[outcome.machine_pool_id].append(outcome)
-    for pool_id, mine in by_pool.items():
-        worst = max(mine, key=lambda outcome: (outcome.error is not None, outcome.retry_after_s))
-        before = next(pool for pool in pools if pool.machine_pool_id == pool_id)
+    for pool_id, pool_outcomes in by_pool.items():
+        worst = max(pool_outcomes, key=lambda outcome: (outcome.error is not None, outcome.retry_after_s))
+        pool_before = next(pool for pool in pools if pool.machine_pool_id == pool_id)
         async with guarded(ctx.db, ctx.fence) as connection:
             row = await machine_pools.lock_pool(connection, pool_id)
             memory = core_orders.after_calls(row.as_planned.memory, worst.error, worst.retry_after_s, row.now)
-            failed = [outcome.failed for outcome in mine if outcome.failed is not None]
+            failed = [outcome.failed for outcome in pool_outcomes if outcome.failed is not None]
             memory = core_orders.after_orders(memory, failed, joined=False, now=row.now)
             if memory != row.as_planned.memory:
                 await machine_pools.remember(connection, pool_id, memory)
-        if worst.error is not None and worst.error != before.last_error:
-            again = f"{memory.next_call:%H:%M:%S} UTC" if memory.next_call else "the next round"
-            sentence = f"machine pool {before.name}: {worst.error} The next request to its provider is at {again}."
+        if worst.error is not None and worst.error != pool_before.last_error:
+            next_request = f"{memory.next_call:%H:%M:%S} UTC" if memory.next_call else "the next round"
+            sentence = (
+                f"machine pool {pool_before.name}: {worst.error} The next request to its provider is at {next_request}."
+            )
             ctx.logs.write(LogCode.MACHINE_PROVIDER_FAILED, sentence[:1].upper() + sentence[1:])
 
 
-def _log(ctx: PrimaryContext, snapshot: ZoneSnapshot, made: MachinePlan) -> None:
+def _log(ctx: PrimaryContext, snapshot: ZoneSnapshot, machine_plan: MachinePlan) -> None:
     names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
     orders = {order.machine_order_id: order for order in snapshot.orders}
-    for action in made.actions:
+    for action in machine_plan.actions:
         if isinstance(action, PlaceOrder):
             name = names[action.machine_pool_id]
             ctx.logs.write(LogCode.MACHINE_ORDERED, f"Machine pool {name} orders a machine. {action.reason}")
         elif isinstance(action, OrderTransition):
             order = orders[action.machine_order_id]
             ref = action.ref or order.ref or f"of order {order.machine_order_id[:8]}"
-            what = f"The machine {ref} of pool {names[order.machine_pool_id]}"
+            subject = f"The machine {ref} of pool {names[order.machine_pool_id]}"
             code = LogCode.MACHINE_ORDER_FAILED if action.failed else LogCode.MACHINE_MOVED
-            ctx.logs.write(code, f"{what} is {action.to}: {action.reason}.")
+            ctx.logs.write(code, f"{subject} is {action.to}: {action.reason}.")

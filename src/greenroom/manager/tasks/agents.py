@@ -1,4 +1,5 @@
-"""The Primary's tasks about Agents: promote, mark missing, lost or dead, mark running again; correct their counts."""
+"""The Primary's tasks about Agents: mark them running, missing or dead, and their sessions lost; correct their
+counts."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 
-MOST_TOGETHER: Final = 200
+MAX_TOGETHER: Final = 200
 TOGETHER: Final = "several Agents"
-"""The item that fails if one of many Agents cannot be marked as running; they are tried individually then."""
+"""The item whose failure is recorded if Agents cannot be marked as running together; they are then tried
+individually."""
 
 
 async def run_agents(ctx: PrimaryContext) -> None:
@@ -36,13 +38,15 @@ async def run_agents(ctx: PrimaryContext) -> None:
         await stop("primary.after_check")
     failures = ctx.tasks.failures
     due = [action for action in plan if not failures.in_backoff("agents", action.agent_id)]
-    await _return(ctx, [action for action in due if isinstance(action, AgentMove) and action.to == "running"], names)
+    await _mark_running(
+        ctx, [action for action in due if isinstance(action, AgentMove) and action.to == "running"], names
+    )
     for action in due:
         if isinstance(action, AgentMove) and action.to == "running":
             continue
         async with ctx.tasks.isolated("agents", action.agent_id):
             if isinstance(action, SessionsLost):
-                await _lose(ctx, action)
+                await _mark_lost(ctx, action)
             else:
                 await _move(ctx, action, names[action.agent_id])
     await _end_of_dead(ctx)
@@ -55,9 +59,9 @@ _AGENT_IS: Final = {
 }
 
 
-async def _return(ctx: PrimaryContext, actions: Sequence[AgentMove], names: Mapping[str, str]) -> None:
-    """Mark Agents as running, many together: after an outage, or on their first day, thousands report at once."""
-    most = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MOST_TOGETHER
+async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentMove], names: Mapping[str, str]) -> None:
+    """Mark Agents as running, many in one transaction: after an outage, thousands report at the same time."""
+    most = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MAX_TOGETHER
     for group in (actions[i : i + most] for i in range(0, len(actions), most)):
         async with ctx.tasks.isolated("agents", group[0].agent_id if len(group) == 1 else TOGETHER):
             async with guarded(ctx.db, ctx.fence) as connection:
@@ -72,7 +76,7 @@ async def _return(ctx: PrimaryContext, actions: Sequence[AgentMove], names: Mapp
 async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        rows = await _moved(ctx, connection, action, name)
+        rows = await _mark_missing_or_dead(ctx, connection, action, name)
     if rows is None:
         return
     _announce(ctx, action, name)
@@ -85,10 +89,10 @@ def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
     ctx.news.add(ChangeEvent(Topic.AGENTS), ChangeEvent.agent(action.agent_id))
 
 
-async def _moved(
+async def _mark_missing_or_dead(
     ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
 ) -> list[ChangedSession] | None:
-    """The sessions that changed with the Agent; None if it does not change, because it has checked in since."""
+    """Mark the Agent as missing or dead; return its changed sessions, or None if it has checked in since."""
     if action.to == "missing":
         return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
     if not await db_liveness.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
@@ -96,7 +100,7 @@ async def _moved(
     return await db_liveness.delete_sessions_of(connection, action.agent_id, f"Agent {name} is dead: {action.reason}")
 
 
-async def _lose(ctx: PrimaryContext, action: SessionsLost) -> None:
+async def _mark_lost(ctx: PrimaryContext, action: SessionsLost) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
     for row in rows:
@@ -104,8 +108,8 @@ async def _lose(ctx: PrimaryContext, action: SessionsLost) -> None:
 
 
 async def _end_of_dead(ctx: PrimaryContext) -> None:
-    """End the sessions of dead Agents, which no Agent will confirm. If a container returns with its Agent, it gets the
-    verdict destroy."""
+    """End the sessions of dead Agents, which no Agent will confirm. If the Agent returns with a container, the
+    verdict on the container is `destroy`."""
     session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
     if not session_ids:
         return

@@ -1,7 +1,7 @@
-"""The context of the Primary's tasks in each round. Each task is isolated: its exceptions stop only that task.
+"""The context of the Primary's tasks in each round. Each task is isolated: its exceptions stop only this task.
 
-Every later Primary would find the same row and fail like this Manager; so an exception is logged with its reason, and
-the task backs off before it is tried again.
+A failed task does not stop this Manager, because the next Primary would read the same row and fail too. The exception
+is logged, and the task is tried again after a back-off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIRST_BACKOFF_S: Final = 1.0
 MAX_BACKOFF_S: Final = 30.0
 """Back-off of a task that failed, doubled after each further failure."""
 FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
-"""A failure that is not repeated for this time is dropped: its row does not exist any more."""
+"""The time after its last back-off at which a failure is removed: its row does not exist any more."""
 
 
 @dataclass(slots=True)
@@ -45,39 +45,39 @@ class TaskFailures:
     """The failures of a Primary's rounds: of a task, or of one item of it."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], _TaskFailure] = {}
+        self._failures: dict[tuple[str, str], _TaskFailure] = {}
         self.done_at_s = float("-inf")
-        """The time at which a task, or an item of one, last succeeded: a round with progress is slow, and does not
+        """The time of the last success of a task, or of an item of a task. A round with recent successes does not
         hang."""
 
     @property
     def tasks(self) -> list[str]:
-        return sorted({task for (task, _), failure in self._found.items() if _is_fresh(failure)})
+        return sorted({task for (task, _), failure in self._failures.items() if _is_fresh(failure)})
 
     def stops(self, task: str) -> bool:
-        return (task, "") in self._found
+        return (task, "") in self._failures
 
     def in_backoff(self, task: str, item: str = "") -> bool:
         """Return True if it failed and must not be tried again yet."""
-        failure = self._found.get((task, item))
+        failure = self._failures.get((task, item))
         return failure is not None and boottime_s() < failure.again_at_s
 
     def failed(self, task: str, item: str = "") -> float:
         """Record a failure; returns its back-off in seconds."""
-        self._found = {key: failure for key, failure in self._found.items() if _is_fresh(failure)}
-        before = self._found.get((task, item))
+        self._failures = {key: failure for key, failure in self._failures.items() if _is_fresh(failure)}
+        before = self._failures.get((task, item))
         backoff_s = FIRST_BACKOFF_S if before is None else min(2 * before.backoff_s, MAX_BACKOFF_S)
-        self._found[task, item] = _TaskFailure(backoff_s, boottime_s() + backoff_s)
+        self._failures[task, item] = _TaskFailure(backoff_s, boottime_s() + backoff_s)
         return backoff_s
 
     def done(self, task: str, item: str = "") -> None:
         self.done_at_s = boottime_s()
-        if self._found.pop((task, item), None) is not None:
+        if self._failures.pop((task, item), None) is not None:
             log.info("a task of the Primary succeeds again", task=task, item=item)
 
     def clear(self) -> None:
         """Clear all failures: this Manager is no longer Primary, and the next one starts without failures."""
-        self._found.clear()
+        self._failures.clear()
 
 
 def _is_fresh(failure: _TaskFailure) -> bool:
@@ -101,7 +101,7 @@ class Tasks:
         Raises:
             LeaseLost: the term is over; that ends the round.
             Unavailable: the database cannot be reached; that ends the round, too.
-            psycopg.Error: with `within`, one of `AWAY`, as the transaction itself is concerned.
+            psycopg.Error: with `within`, one of `AWAY`, because the whole transaction has failed.
         """
         try:
             if within is None:
@@ -119,18 +119,18 @@ class Tasks:
 
     def _failed(self, task: str, item: str, error: Exception) -> None:
         backoff_s = self.failures.failed(task, item)
-        what = f"{task} ({item})" if item else task
+        subject = f"{task} ({item})" if item else task
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
         log.debug("a task of the Primary failed", task=task, item=item, exc_info=error)
         self.logs.write(
             LogCode.PRIMARY_TASK_FAILED,
-            f"The Primary's task {what} failed: {type(error).__name__}: {reason}; the other tasks continue, and this"
+            f"The Primary's task {subject} failed: {type(error).__name__}: {reason}; the other tasks continue, and this"
             f" task is tried again in {backoff_s:g} s.",
         )
 
 
 class RoundEvents:
-    """Announces changes after their commit: log rows at once, notifications together with `send`."""
+    """Publishes changes after their commit: log rows immediately, notifications together in `send`."""
 
     def __init__(self, db: Database, logs: LogWriter) -> None:
         self._db = db

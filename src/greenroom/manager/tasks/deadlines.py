@@ -1,6 +1,6 @@
-"""The Primary's tasks about sessions past a deadline: none stays in a transitional status, none outlives its clock.
+"""The Primary's tasks about sessions past a deadline of their status, of a setting, or of their retention.
 
-Users' sessions are deleted, stopped or paused when one of their clocks ends. The pool plan handles staged ones.
+Sessions of users are deleted, stopped or paused when one of their time limits ends. The pool plan ends staged sessions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from greenroom.manager import transitions
 from greenroom.manager.tasks.context import PrimaryContext
 
 POOL_FAILED_KEEP_S: Final = 300.0
-"""Seconds until a failed staged session is discarded if its pool did not do so."""
+"""Seconds after which a failed staged session is discarded if its pool has not discarded it."""
 
 
 async def run_deadlines(ctx: PrimaryContext) -> None:
@@ -38,15 +38,15 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
     if not plan:
         return
     await stop("primary.after_check")
-    done: list[tuple[Overdue, ChangedSession]] = []
+    acted: list[tuple[Overdue, ChangedSession]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        held = await db_deadlines.lock_waiting(connection, ctx.zone_id, [action.session_id for action in plan])
-        for action in _planned(held, ctx):
+        locked = await db_deadlines.lock_waiting(connection, ctx.zone_id, [action.session_id for action in plan])
+        for action in _planned(locked, ctx):
             async with ctx.tasks.isolated("deadlines", action.session_id, within=connection):
                 if (changed := await _act(connection, action)) is not None:
-                    done.append((action, changed))
-    for action, changed in done:
+                    acted.append((action, changed))
+    for action, changed in acted:
         ctx.news.moved(changed, action.reason, _LEVELS.get(action.kind))
 
 
@@ -60,21 +60,21 @@ async def _act(connection: Connection, action: Overdue) -> ChangedSession | None
     if action.kind == "take_back":
         return await take_back(connection, action.session_id, action.status)
     set_aside = action.kind == "set_aside"
-    failed = db_deadlines.SessionFailure(action.reason, set_aside=set_aside, slow=action.slow)
-    return await db_deadlines.fail(connection, action.session_id, action.status, failed)
+    failure = db_deadlines.SessionFailure(action.reason, set_aside=set_aside, slow=action.slow)
+    return await db_deadlines.fail(connection, action.session_id, action.status, failure)
 
 
 def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[Overdue]:
     if not waiting:
         return []
     watch = Watch(ctx.config.handover_received_s, ctx.lateness)
-    made = core_deadlines.plan(waiting, waiting[0].now, quiet=ctx.quiet, watch=watch)
-    return [action for action in made if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
+    actions = core_deadlines.plan(waiting, waiting[0].now, quiet=ctx.quiet, watch=watch)
+    return [action for action in actions if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
 
 
 async def run_missed_moves(ctx: PrimaryContext) -> None:
-    """Decide again about sessions whose next step was already reported. This returns `unreachable` and `lost` sessions
-    with their Agent, and covers moves that the group commit missed."""
+    """Decide again on sessions whose stored observation requires another status. This includes `unreachable` and `lost`
+    sessions whose Agent has returned, and transitions that the group commit missed."""
     decided = transitions.decisions(await read_missed(ctx.db, ctx.zone_id))
     if not decided:
         return
@@ -85,8 +85,8 @@ async def run_missed_moves(ctx: PrimaryContext) -> None:
 
 
 async def run_recovered(ctx: PrimaryContext) -> None:
-    """End sessions that were quarantined as slow and answer again: there is nothing to inspect, and they use capacity.
-    They do not return to their pool: a session that was assigned is never claimable again."""
+    """End sessions that were quarantined as slow and answer again. There is nothing to inspect, and they use capacity.
+    They do not return to their pool, because a session that was assigned is never claimable again."""
     if not await db_deadlines.read_recovered(ctx.db, ctx.zone_id):
         return
     async with guarded(ctx.db, ctx.fence) as connection:
@@ -104,9 +104,9 @@ async def run_recovered(ctx: PrimaryContext) -> None:
 
 async def run_cleanup(ctx: PrimaryContext) -> None:
     """Discard failed sessions after their retention, and delete the rows of those that ended long ago."""
-    kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
+    retention_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
-        cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)
+        cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, retention_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
         ctx.news.moved(session, "its retention after the failure has ended")
@@ -122,19 +122,19 @@ async def run_expiry(ctx: PrimaryContext) -> None:
         LeaseLost: the term is over; nothing was written.
         Unavailable: the database cannot be reached.
     """
-    looked_at = await lifecycle.read_expiring(ctx.db, ctx.zone_id)
-    if not _planned_expiry(looked_at, ctx):
+    candidates = await lifecycle.read_expiring(ctx.db, ctx.zone_id)
+    if not _planned_expiry(candidates, ctx):
         return
     await stop("primary.after_check")
-    done: list[tuple[Expiry, ChangedSession]] = []
+    acted: list[tuple[Expiry, ChangedSession]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
-        held = await lifecycle.lock_expiring(connection, ctx.zone_id, [session.session_id for session in looked_at])
-        names = {session.session_id: session.username for session in held}
-        for expiry in _planned_expiry(held, ctx):
+        locked = await lifecycle.lock_expiring(connection, ctx.zone_id, [session.session_id for session in candidates])
+        names = {session.session_id: session.username for session in locked}
+        for expiry in _planned_expiry(locked, ctx):
             async with ctx.tasks.isolated("expiry", expiry.session_id, within=connection):
                 if (changed := await _apply(connection, expiry)) is not None:
-                    done.append((expiry, changed))
-    for expiry, changed in done:
+                    acted.append((expiry, changed))
+    for expiry, changed in acted:
         username = names[expiry.session_id]
         ctx.news.log(
             LogCode.SESSION_EXPIRED,
@@ -148,8 +148,8 @@ async def run_expiry(ctx: PrimaryContext) -> None:
 
 
 def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) -> list[Expiry]:
-    made = plan_expiry(sessions, sessions[0].now, quiet=ctx.quiet) if sessions else []
-    return [expiry for expiry in made if not ctx.tasks.failures.in_backoff("expiry", expiry.session_id)]
+    expiries = plan_expiry(sessions, sessions[0].now, quiet=ctx.quiet) if sessions else []
+    return [expiry for expiry in expiries if not ctx.tasks.failures.in_backoff("expiry", expiry.session_id)]
 
 
 async def _apply(connection: Connection, expiry: Expiry) -> ChangedSession | None:

@@ -1,9 +1,9 @@
-"""Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write
+"""Keeps every pool of the zone at its desired number: lock the config, count in the next statement, plan, write
 (docs/explanation/protocols.md §3).
 
 `core.pool.agenda` selects the pools to read. They are read without locks, by the same few statements for any number of
-pools, to find those that need a change. Their plan is created again in the transaction that locks the row of the
-config, so that two Primaries, or a Primary and an administrator, never both act on the same count.
+pools, to find those that need a change. For these pools the plan is made again in the transaction that locks the row of
+the config. Two Primaries, or a Primary and an administrator, therefore never act on the same count.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _LEVELS: Final[dict[str, Level]] = {
     "image-unavailable": "ERROR",
     "start-failing": "ERROR",
 }
-"""Level of the log row of a shortfall, if not the usual one."""
+"""Code of a shortfall → the level of its log row, if it is not the usual level."""
 
 
 async def run_due_pools(ctx: PrimaryContext) -> None:
@@ -141,7 +141,7 @@ async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> No
         async with ctx.tasks.isolated("pools", staging_config_id):
             snapshot = snapshot_of(config, rows)
             pool_plan = plan(snapshot)
-            _record_plan(ctx, snapshot, pool_plan, version)
+            _update_agenda(ctx, snapshot, pool_plan, version)
             if pool_plan.actions or _has_changed(config, pool_plan):
                 planned += 1
                 await run_pool(ctx, staging_config_id)
@@ -156,7 +156,7 @@ async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: C
     return found
 
 
-def _record_plan(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolPlan, version: int) -> None:
+def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolPlan, version: int) -> None:
     until = settled_until(snapshot, pool_plan)
     rest_s = None if until is None else (until - snapshot.now).total_seconds()
     ctx.agenda.mark_planned(
@@ -182,7 +182,7 @@ async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]
 
 
 async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
-    """Bring one pool towards Desired; returns the plan, None when the zone has no such config. Raises LeaseLost: the
+    """Plan one pool and write the plan. Return the plan, or None if the zone has no such config. Raises LeaseLost: the
     term is over; nothing was written."""
     version, events = ctx.agenda.version, set[ChangeEvent]()
     async with ctx.db.pipelined(events) as connection:
@@ -203,7 +203,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
             events.add(
                 ChangeEvent.staging(staging_config_id) if _has_more_to_do(pool_plan) else ChangeEvent(Topic.STAGING)
             )
-    _record_plan(ctx, snapshot, pool_plan, version)
+    _update_agenda(ctx, snapshot, pool_plan, version)
     ctx.agenda.agents.reserve(snapshot.image, pool_plan.creates)
     _log(ctx, config, snapshot, pool_plan)
     return pool_plan

@@ -3,10 +3,10 @@
 Refills, and the deletion of outdated rows, run in parallel to it. Every few seconds a round also removes the records of
 Managers that left the zone long ago, if the installation's settings enable it.
 
-A round first checks whether its tasks would find anything; at rest that is its only query, and pools have an agenda.
+A round first checks if any task is due. At rest, this is its only query, except for pools, which have an agenda.
 
-Outside the rounds a claimed session is replaced within milliseconds: a named pool is planned separately. No correctness
-depends on that; the next round finds missed pools.
+After a claim, the pool is planned outside the rounds, so that the session is replaced within milliseconds. If this
+fails, the next round plans the pool.
 """
 
 from __future__ import annotations
@@ -133,12 +133,12 @@ UPKEEP: Final[dict[str, Task]] = {
     "cleanup": run_cleanup,
     "records": run_records,
 }
-"""Tasks of the rounds that also count and clean up; a failed search to replace orphaned starts is not repeated more
-often."""
+"""The tasks that run every `UPKEEP_S`: they count and clean up, and replace orphaned starts, whose search must not be
+repeated more often."""
 
 
 class PrimaryRounds:
-    """Runs the tasks of a round; stores only its term, and the time of the last slow tasks."""
+    """Runs the tasks of a round. Its state is only the term, and the time of the last `UPKEEP` tasks."""
 
     def __init__(self) -> None:
         self._upkeep_at_s = float("-inf")
@@ -155,7 +155,7 @@ class PrimaryRounds:
         if ctx.fence.term != self._term:
             await ctx.db.notify(
                 ChangeEvent.primary(ctx.fence.zone_key)
-            )  # Agents that other Managers answer connect here now
+            )  # Agents of other Managers now connect to this Primary
             self._term = ctx.fence.term
         await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in AT_REST}, ctx)
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
@@ -183,14 +183,14 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
 
 
 MAX_S: Final = 10.0
-"""Limit for the pools named together: a plan that hangs is given up, and does not delay pools named later."""
+"""Time limit for the pools that are planned together: a plan that hangs is canceled, and does not delay later pools."""
 PAUSE_S: Final = 0.1
-"""Time from the beginning of one refill to that of the next. The first claim is followed at once, those of a burst
-share a plan, and in the meantime the Manager hands over their sessions."""
+"""The minimum time between the beginnings of two refills. The refill after a single claim begins immediately; the
+claims of a burst share a refill, and meanwhile the Manager hands over their sessions."""
 
 
 class Refill:
-    """Plans named pools outside the rounds, in at most `most_s`; `context` is None while this Manager is not
+    """Plans requested pools outside the rounds, in at most `most_s`; `context` returns None while this Manager is not
     Primary."""
 
     def __init__(
@@ -199,34 +199,34 @@ class Refill:
         self._context = context
         self._most_s = most_s
         self._pause_s = pause_s
-        self._wanted: set[str] = set()
+        self._requested: set[str] = set()
         self._woken = asyncio.Event()
 
-    def want(self, staging_config_id: str) -> None:
-        self._wanted.add(staging_config_id)
+    def request(self, staging_config_id: str) -> None:
+        self._requested.add(staging_config_id)
         self._woken.set()
 
     async def run(self) -> None:
-        """Plan forever; pools that are named during a plan are next."""
+        """Plan forever. Pools that are requested during a plan are in the next plan."""
         begun_s = float("-inf")
         while True:
             await self._woken.wait()
             await asyncio.sleep(begun_s + self._pause_s - boottime_s())
             begun_s = boottime_s()
             self._woken.clear()
-            wanted, self._wanted = self._wanted, set()
+            requested, self._requested = self._requested, set()
             ctx = self._context()
             if ctx is None or ctx.tasks.failures.in_backoff("pools"):
                 continue
             try:
                 async with asyncio.timeout(self._most_s):
                     with one_item("pools"):
-                        await run_named_pools(ctx, sorted(wanted))
+                        await run_named_pools(ctx, sorted(requested))
             except TimeoutError:
                 log.warning(
                     "the plan is deferred to the next round",
-                    pools=sorted(wanted),
+                    pools=sorted(requested),
                     reason=f"not finished after {self._most_s:g} s",
                 )
             except GreenroomError as error:
-                log.info("the plan is deferred to the next round", pools=sorted(wanted), reason=error.message)
+                log.info("the plan is deferred to the next round", pools=sorted(requested), reason=error.message)
