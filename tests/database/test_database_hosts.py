@@ -156,7 +156,7 @@ async def test_a_promotion_is_noticed_while_another_server_is_frozen(pair: tuple
 async def test_who_listens_to_a_frozen_server_listens_to_the_other_then(
     pair: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.db.notifications.ASK_S", 0.5)
+    monkeypatch.setattr("greenroom.db.notifications.CHECK_S", 0.5)
     one, two = pair
     received: list[ChangeEvent] = []
     listener = Listener(both(pair), application_name="listener", on_event=received.append)

@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
-from greenroom.db.fleet.views import read_ways
+from greenroom.db.fleet.views import read_routes
 from greenroom.kit.certificates import general_name, names_in, new_key, request_for
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 
@@ -72,7 +72,7 @@ ELSEWHERE = "https://www.bank.example"
 async def edges(db: Database) -> list[str]:
     """The addresses to which streams are passed on, and the address that waits."""
     (row,) = await db.fetch("SELECT edge_url, edge_url_requested FROM agents")
-    used = {way.edge_url for way in await read_ways(db)} | {row["edge_url"]}
+    used = {way.edge_url for way in await read_routes(db)} | {row["edge_url"]}
     return [*used, row["edge_url_requested"]]
 
 

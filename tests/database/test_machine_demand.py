@@ -13,7 +13,7 @@ from greenroom.core.fleet.machines.plan import plan
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_pools
 from greenroom.db.fleet.machine_snapshot import read_snapshot
-from greenroom.db.launch.on_demand import count_waiting, remember_refused
+from greenroom.db.launch.on_demand import count_waiting, store_refused
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come
     async with db.transaction() as connection:
         await machine_pools.insert_pool(connection, zones["us"], replace(FIELDS, name="other"))
     for zone_id in zones.values():
-        await remember_refused(
+        await store_refused(
             db,
             zone_id=zone_id,
             user_id=cloud.system.user_id,

@@ -13,7 +13,7 @@ from greenroom.db import migrate as db_migrate
 from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
-from greenroom.db.migrate import LAST_OF_THE_FIRST, Migration, before_new_code, check, migrate, migrations, plan
+from greenroom.db.migrate import LAST_REPLACED, Migration, before_new_code, check, migrate, migrations, plan
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -57,7 +57,7 @@ async def test_a_new_database_gets_everything_at_once(db: Database, dsn: str, mo
 
 async def test_a_database_made_before_the_first_schema_has_that_schema(db: Database, dsn: str):
     await db.write("DELETE FROM schema_migrations WHERE name = %s", (migrations()[0].name,))
-    for name in ("0001_pre_initial.sql", LAST_OF_THE_FIRST):
+    for name in ("0001_pre_initial.sql", LAST_REPLACED):
         await db.write("INSERT INTO schema_migrations (name, checksum) VALUES (%s, 'x')", (name,))
     assert await check(dsn) == []
     assert await migrate(dsn) == []

@@ -45,7 +45,7 @@ async def filled(dsn: str) -> AsyncIterator[NotingDatabase]:
 
 
 async def test_a_page_reads_little(filled: NotingDatabase, dsn: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(listing, "MOST_COUNTED", 500)
+    monkeypatch.setattr(listing, "MAX_COUNTED", 500)
     config = ApiConfig(database_url=dsn, secret_key_file=Path("unused"))
     app = create_app(config, filled, Secrets(bytes(32)), LogWriter(filled, "api"))
     read: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The catalogue in SQL: lists that others publish, facts of offered workspaces, and pictures."""
+"""The catalogue in SQL: lists of third parties, facts about workspaces created from the catalogue, and pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.db.listing import ListColumn, ListDefinition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """A list as of its last reading; `entries` is their number."""
+    """A list at its last reading; `entries` is the number of its entries."""
 
     catalogue_id: str
     name: str
@@ -58,7 +58,7 @@ async def read_entries(db: Database) -> list[tuple[str, ListedWorkspace]]:
 
 
 async def insert_catalogue(connection: Connection, name: str, list_url: str) -> str:
-    """Store a list that was not read yet; returns its id. Raises Duplicate: the name or the address exists."""
+    """Store a new list, which is not read yet; returns its id. Raises Duplicate: the name or the address exists."""
     cursor = await connection.execute(
         "INSERT INTO catalogues (name, list_url) VALUES (%s, %s) RETURNING catalogue_id::text", (name, list_url)
     )
@@ -66,17 +66,17 @@ async def insert_catalogue(connection: Connection, name: str, list_url: str) -> 
 
 
 async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
-    """Delete a catalogue. Raises NotFound: there is none with this id."""
+    """Delete a catalogue. Raises NotFound: there is no catalogue with this id."""
     cursor = await connection.execute("DELETE FROM catalogues WHERE catalogue_id = %s RETURNING 1", (catalogue_id,))
     require_row(await cursor.fetchone(), "catalogue", catalogue_id)
 
 
-async def store_read(db: Database, catalogue_id: str, read: PublishedList, etag: str) -> None:
+async def store_read(db: Database, catalogue_id: str, published: PublishedList, etag: str) -> None:
     """Store the result of a reading."""
     await db.write(
         "UPDATE catalogues SET entries = %s, left_out = %s, etag = %s, error = '', looked = clock_timestamp()"
         " WHERE catalogue_id = %s",
-        (Jsonb(msgspec.to_builtins(read.entries)), Jsonb(list(read.left_out)), etag, catalogue_id),
+        (Jsonb(msgspec.to_builtins(published.entries)), Jsonb(list(published.left_out)), etag, catalogue_id),
     )
 
 
@@ -111,7 +111,7 @@ _KNOWN: Final[LiteralString] = (
 
 
 async def read_known_rows(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
-    """The workspaces created from the catalogue, and those of one of these images."""
+    """The workspaces that were created from the catalogue or have one of these images."""
     return await db.fetch_as(KnownWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
 
 
@@ -135,7 +135,8 @@ async def find_added(db: Database, name: str) -> str | None:
 
 
 async def set_origin(connection: Connection, image_id: str, name: str, image: str) -> None:
-    """Store the entry and image of a workspace's origin or last update. Raises Duplicate: another has this entry."""
+    """Store the entry and image of a workspace's origin or last update. Raises Duplicate: another
+    workspace has this entry."""
     await connection.execute(
         "UPDATE images SET catalogue_name = %s, catalogue_image = %s WHERE image_id = %s", (name, image, image_id)
     )

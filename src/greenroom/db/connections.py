@@ -1,9 +1,9 @@
-"""Opening of connections to PostgreSQL, their end when the server stops answering, and the refusal of poolers.
+"""Opens connections to PostgreSQL, cuts them when the server stops answering, and refuses poolers.
 
-The servers that a connection string names, and the addresses of one name, are tried in parallel, and the first that
-accepts writes is used, so that a frozen server delays nothing. The kernel of a server that is frozen or cut off may
-still accept data, so only a limit of our own ends a wait (`PatientConnection.answer_s`). The connection is cut then,
-since a clean close would wait as well.
+The servers in a connection string, and the addresses of one host name, are tried in parallel. The first server that
+accepts writes is used, so that a frozen server causes no delay. The kernel of a frozen server may still accept data, so
+only a time limit in this process ends a wait (`PatientConnection.answer_s`). The connection is then cut, because a
+clean close would wait too.
 """
 
 from __future__ import annotations
@@ -33,21 +33,23 @@ T = TypeVar("T")
 
 refusals: Final = Refusals()
 
-NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
+KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,
     "tcp_user_timeout": 3000,
 }
-"""Options by which a connection that was cut silently fails within seconds; a unix socket needs none."""
+"""Options with which a connection whose line was cut fails within seconds. They have no effect on a unix socket."""
 ANSWER_S: Final = 3.0
-"""Maximum delay of an answer after the time at which the server itself should have given the statement up."""
-NEXT_HOST_S: Final = 0.25
-"""The next server is tried as well if the one before has not answered for this time; at once if it refused."""
-AGAIN_S: Final = 0.15
+"""The time to wait for an answer after the statement timeout, at which the server itself should cancel the
+statement."""
+NEXT_SERVER_S: Final = 0.25
+"""The time without an answer of a server after which the next server is tried too; after a refusal it is tried
+immediately."""
+RETRY_PAUSE_S: Final = 0.15
 """Approximate pause between two attempts at one server; longer if it refuses the login (`db.servers`)."""
-_WAIT_S: Final = 60.0
-"""psycopg wakes ten times a second to notice Ctrl-C; asyncio does not need that."""
+_INTERVAL_S: Final = 60.0
+"""The interval of psycopg's checks for Ctrl-C, by default 0.1 s. asyncio does not need these checks."""
 
 
 class StandbyError(psycopg.OperationalError):
@@ -55,7 +57,7 @@ class StandbyError(psycopg.OperationalError):
 
 
 class NoPrimaryError(psycopg.OperationalError):
-    """Every server that the connection string names answers, and none accepts writes."""
+    """All servers in the connection string answer, but none accepts writes."""
 
 
 class NoAnswerError(psycopg.OperationalError):
@@ -64,7 +66,7 @@ class NoAnswerError(psycopg.OperationalError):
 
 @contextmanager
 def reraise_lost_cancellation() -> Generator[None]:
-    """Raise a cancellation that arrived inside and was lost. psycopg waits with `asyncio.wait_for`, which before Python
+    """Raise a cancellation that the block has lost. psycopg waits with `asyncio.wait_for`, which before Python
     3.12 swallows a cancellation that arrives at the same moment as the answer; the loop around it would then never end.
     """
     task = asyncio.current_task()
@@ -75,10 +77,10 @@ def reraise_lost_cancellation() -> Generator[None]:
 
 
 class PatientConnection(psycopg.AsyncConnection[Row]):
-    """A connection with long waits, to the first server of its string that accepts writes."""
+    """A connection to the first server of its string that accepts writes, with a limit on the wait for an answer."""
 
     answer_s: float | None = None
-    """Longest wait for one answer; None = no limit. It does not count while the answer is arriving."""
+    """Maximum time without data from the server during a wait for an answer; None = no limit."""
     opened_at_s: float = 0.0
     """The time of the opening, by the loop's clock."""
 
@@ -98,8 +100,8 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
         servers = servers_of(conninfo)
         attempts = _Attempts(cls, servers, ends_at_s, options)
         if len(servers) == 1:
-            return await attempts.alone()
-        return await attempts.side_by_side()
+            return await attempts.connect_to_only()
+        return await attempts.connect_to_first()
 
     @classmethod
     async def to_one(cls, server: str, options: dict[str, Any]) -> Self:
@@ -107,7 +109,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
 
         Raises:
             StandbyError: it accepts no writes.
-            RefusedError: it refuses the login, or did a moment ago.
+            RefusedError: it refuses the login, or refused it a moment ago.
             psycopg.OperationalError: it cannot be reached.
         """
         refusals.require_due(server)
@@ -122,19 +124,19 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
         connection.opened_at_s = asyncio.get_running_loop().time()
         return connection
 
-    async def wait(self, gen: PQGen[T], interval: float = _WAIT_S, timeout: float | None = None) -> T:
+    async def wait(self, gen: PQGen[T], interval: float = _INTERVAL_S, timeout: float | None = None) -> T:
         del interval
         if self.answer_s is None or timeout is not None:
-            return await super().wait(gen, _WAIT_S, timeout)
-        cut = _Cut(self, self.answer_s)
+            return await super().wait(gen, _INTERVAL_S, timeout)
+        silence = _SilenceTimer(self, self.answer_s)
         try:
-            return await super().wait(gen, _WAIT_S)
+            return await super().wait(gen, _INTERVAL_S)
         except psycopg.OperationalError as error:
-            if cut.done:
+            if silence.done:
                 raise NoAnswerError(f"the database did not answer within {self.answer_s:g} s") from error
             raise
         finally:
-            cut.cancel()
+            silence.cancel()
 
 
 _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
@@ -142,13 +144,15 @@ _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 class PooledConnection(PatientConnection[Row]):
-    """A connection of a pool, tried repeatedly: the pool's pauses are longer than a promotion should take."""
+    """A connection of a pool. Attempts are repeated here, because the pauses of the pool are longer than a
+    promotion."""
 
     @classmethod
     async def connect(
         cls, conninfo: str = "", *, tried_for_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
     ) -> Self:
-        """Try each server for `tried_for_s`. Raises psycopg.OperationalError: as there, or the pool is `closing`."""
+        """Try each server for `tried_for_s`. Raises psycopg.OperationalError: no server can be used, or the pool is
+        `closing`."""
         ends_at_s = asyncio.get_running_loop().time() + tried_for_s
         if closing is None:
             return await cls._first(conninfo, ends_at_s, options)
@@ -168,28 +172,28 @@ class _Attempts:
 
     def __init__(
         self,
-        kind: type[PatientConnection[Row]],
+        connection_type: type[PatientConnection[Row]],
         servers: list[str],
         ends_at_s: float | None,
         options: dict[str, Any],
     ) -> None:
-        self._kind = kind
+        self._connection_type = connection_type
         self._servers = servers
         self._ends_at_s = ends_at_s
         self._options = options
         self._failures: dict[int, psycopg.OperationalError] = {}
         self._failed = [asyncio.Event() for _ in servers]
 
-    async def alone(self) -> Any:
+    async def connect_to_only(self) -> Any:
         """Connect to the only server."""
-        found = await self._to(0)
-        if found is None:
-            raise self._why_not()
-        return found
+        connection = await self._try_until_end(0)
+        if connection is None:
+            raise self._error()
+        return connection
 
-    async def side_by_side(self) -> Any:
-        """Connect to the first of several servers that accepts writes; other attempts end then."""
-        tasks = [asyncio.create_task(self._later(number), name="connect") for number in range(len(self._servers))]
+    async def connect_to_first(self) -> Any:
+        """Connect to the first of several servers that accepts writes, and cancel the other attempts."""
+        tasks = [asyncio.create_task(self._try_later(number), name="connect") for number in range(len(self._servers))]
         found = None
         try:
             for task in asyncio.as_completed(tasks, timeout=self._left_s()):
@@ -200,69 +204,69 @@ class _Attempts:
             for connection in await _end(*tasks):
                 if connection is not found:
                     await connection.close()
-        raise self._why_not()
+        raise self._error()
 
     def _left_s(self) -> float | None:
         return None if self._ends_at_s is None else max(0.0, self._ends_at_s - asyncio.get_running_loop().time())
 
-    async def _later(self, number: int) -> Any:
+    async def _try_later(self, number: int) -> Any:
         if number:
             with suppress(TimeoutError):
-                async with asyncio.timeout(number * NEXT_HOST_S):
+                async with asyncio.timeout(number * NEXT_SERVER_S):
                     await self._failed[number - 1].wait()
-        return await self._to(number)
+        return await self._try_until_end(number)
 
-    async def _to(self, number: int) -> Any:
+    async def _try_until_end(self, number: int) -> Any:
         while True:
             try:
-                return await self._once(self._servers[number])
+                return await self._try_once(self._servers[number])
             except psycopg.OperationalError as error:
                 self._failures[number] = error
                 self._failed[number].set()
             if (left_s := self._left_s()) is None:
                 return None
-            usual_s = AGAIN_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
+            usual_s = RETRY_PAUSE_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
             pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
-            await asyncio.sleep(min(pause_s, left_s))  # until the end: a pool begins its next search at once
+            await asyncio.sleep(min(pause_s, left_s))  # the whole rest: a pool begins its next search immediately
             if left_s < pause_s:
                 return None
 
-    async def _once(self, server: str) -> Any:
+    async def _try_once(self, server: str) -> Any:
         """Try a server once. If its name has several addresses, each of them is a server for the duration of this
         search; the name stays in the connection string for the certificate."""
         left_s = self._left_s()
         addresses = await addresses_of(server)
         if len(addresses) <= 1:
             known = {"hostaddr": addresses[0]} if addresses else {}
-            return await self._kind.to_one(server, self._options | known)
+            return await self._connection_type.to_one(server, self._options | known)
         ends_at_s = None if left_s is None else asyncio.get_running_loop().time() + left_s
         servers = [f"{server} hostaddr={address}" for address in addresses]
-        return await _Attempts(self._kind, servers, ends_at_s, self._options).side_by_side()
+        return await _Attempts(self._connection_type, servers, ends_at_s, self._options).connect_to_first()
 
-    def _why_not(self) -> psycopg.OperationalError:
+    def _error(self) -> psycopg.OperationalError:
         names = [_name(server) for server in self._servers]
-        found = [self._failures.get(number) for number in range(len(names))]
-        if len(found) == 1 and found[0] is not None and not isinstance(found[0], StandbyError):
-            return found[0]
-        if all(isinstance(error, StandbyError | NoPrimaryError) for error in found):
+        errors = [self._failures.get(number) for number in range(len(names))]
+        if len(errors) == 1 and errors[0] is not None and not isinstance(errors[0], StandbyError):
+            return errors[0]
+        if all(isinstance(error, StandbyError | NoPrimaryError) for error in errors):
             servers = " and ".join(names)
-            are = "is a standby" if len(names) == 1 else "are standbys"
+            verb = "is a standby" if len(names) == 1 else "are standbys"
             return NoPrimaryError(
-                f"no server of the database URL accepts writes: {servers} {are} or read-only; promote a server, "
+                f"no server of the database URL accepts writes: {servers} {verb} or read-only; promote a server, "
                 "or add the primary to the URL"
             )
-        reasons = (" ".join(str(error or "no answer").split()) for error in found)
+        reasons = (" ".join(str(error or "no answer").split()) for error in errors)
         return psycopg.OperationalError(
             "; ".join(f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True))
         )
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """Cancel the tasks, and wait; returns the connections of those that were done at that moment."""
+    """Cancel the tasks and wait; returns the connections of tasks that were already done."""
     for task in tasks:
         task.cancel()
-    ended = await asyncio.gather(*tasks, return_exceptions=True)
-    return [found for found in ended if isinstance(found, psycopg.AsyncConnection)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return [result for result in results if isinstance(result, psycopg.AsyncConnection)]
 
 
 def servers_of(conninfo: str) -> list[str]:
@@ -273,8 +277,8 @@ def servers_of(conninfo: str) -> list[str]:
     count = max((len(values) for name, values in lists.items() if name != "port"), default=1)
     servers: list[str] = []
     for number in range(count):
-        own = {name: values[min(number, len(values) - 1)] for name, values in lists.items()}
-        servers.append(make_conninfo("", **(parts | own), target_session_attrs="any"))
+        server_parts = {name: values[min(number, len(values) - 1)] for name, values in lists.items()}
+        servers.append(make_conninfo("", **(parts | server_parts), target_session_attrs="any"))
     return servers
 
 
@@ -285,8 +289,9 @@ def _name(server: str) -> str:
     return f"{name}:{port}" if port else str(name)
 
 
-class _Cut:
-    """Cuts a connection that is silent. A cancellation does not help: the driver would ask the server first."""
+class _SilenceTimer:
+    """Cuts a silent connection after a time limit. A cancellation would not help, because the driver waits for the
+    server."""
 
     def __init__(self, connection: PatientConnection[Any], after_s: float) -> None:
         self._connection = connection
@@ -300,16 +305,16 @@ class _Cut:
     def _due(self) -> None:
         if self._connection.pgconn.status != psycopg.pq.ConnStatus.OK:
             return
-        line = self._connection.fileno()
+        descriptor = self._connection.fileno()
         poll = select.poll()
-        poll.register(line, select.POLLIN)
+        poll.register(descriptor, select.POLLIN)
         if poll.poll(0):  # this process was late, or the answer is long
             self._timer = asyncio.get_running_loop().call_later(self._after_s, self._due)
             return
         self.done = True
         log.warning("the database does not answer; the connection is cut", after_s=self._after_s)
-        with suppress(OSError), socket.socket(fileno=os.dup(line)) as end:
-            end.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as socket_end:
+            socket_end.shutdown(socket.SHUT_RDWR)
 
 
 _POOLER: Final = (
@@ -322,9 +327,9 @@ POOLER_AGAIN_S: Final = 5.0
 
 
 async def refuse_pooler(dsn: str) -> None:
-    """Check that a connection is one session of PostgreSQL, with the requested options: a statement, a lock and a
-    notification belong to a session (ADR 67). A second connection holds a transaction in the meantime, so that a pooler
-    cannot answer with the same session by chance. Raises SetupError: there is a pooler in between."""
+    """Check that a connection is one session of PostgreSQL with the requested options, because locks and notifications
+    belong to a session (ADR 67). A second connection holds a transaction in the meantime, so that a pooler
+    cannot answer with the same session by chance. Raises SetupError: the URL names a pooler."""
     key = secrets.randbits(31)
     try:
         first = await _connect(dsn, autocommit=True)
@@ -352,7 +357,7 @@ async def refuse_pooler(dsn: str) -> None:
 
 
 async def refuse_pooler_later(dsn: str) -> None:
-    """Check as soon as an absent database answers; never returns. Raises SetupError: there is a pooler."""
+    """Check as soon as the database answers; never returns. Raises SetupError: the URL names a pooler."""
     is_known = False
     while not is_known:
         await asyncio.sleep(POOLER_AGAIN_S)

@@ -1,7 +1,7 @@
-"""The pool of connections to PostgreSQL and the four methods for all SQL.
+"""The pool of connections to PostgreSQL, through which all SQL runs.
 
 Reads are repeated on a lost connection, at most `READ_ATTEMPTS` times; writes are not, because they may have been
-committed: their caller decides. Queries are `LiteralString`, so that the type checker refuses SQL that is composed at
+committed; their caller decides. Queries are `LiteralString`, so that the type checker refuses SQL that is composed at
 run time. Database errors become those of `greenroom.core.errors` (constraint name → error that a user can act on).
 """
 
@@ -36,7 +36,7 @@ from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.addresses import is_this_host
 from greenroom.db.connections import (
     ANSWER_S,
-    NOTICED_WHEN_DEAD,
+    KEEPALIVE_OPTIONS,
     PooledConnection,
     refusals,
     reraise_lost_cancellation,
@@ -112,7 +112,7 @@ log = structlog.get_logger(__name__)
 
 
 def unverified_hosts(dsn: str) -> list[str]:
-    """Hosts of a connection string, other than this one, with a certificate that is not verified.
+    """Hosts of a connection string, except this machine, whose certificate is not verified.
 
     Verified means `sslmode=verify-full`, with the authority's certificate in `sslrootcert`. Raises SetupError: it is
     not a connection string.
@@ -145,7 +145,7 @@ def warn_of_unverified(dsn: str) -> None:
         )
 
 
-# Much faster than the standard library's, and rows contain much JSON; dataclasses are encoded directly.
+# These functions are much faster than those of the standard library, and encode dataclasses directly.
 set_json_loads(msgspec.json.decode)
 set_json_dumps(msgspec.json.encode)
 
@@ -164,11 +164,11 @@ AWAY: Final = (
     pg.ReadOnlySqlTransaction,
     pg.FeatureNotSupported,
 )
-"""Errors that do not depend on the statement: the database is away, this process stood still inside a transaction, the
+"""Errors that do not depend on the statement: the database is away, this process was frozen inside a transaction, the
 server was demoted in the meantime, or a newer version migrated and added a column that a prepared statement of this
 connection does not expect. The driver classifies the last three as other errors."""
-_GIVEN_UP: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
-"""Errors of the statement only, although the driver classifies them as lost connections: the database answers."""
+_CANCELED: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
+"""Errors of a statement that the database canceled. The driver classifies them as lost connections."""
 CHANNEL: Final = "greenroom"
 NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
 """Statement, or part of one, that notifies of `events` (`texts_of`) with its commit."""
@@ -188,10 +188,10 @@ async def returned(cursor: Cursor) -> DictRow:
 
 
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
-    """Rows as dataclasses of this kind, their enumerations and nested JSON included. A row with a value of a wrong type
+    """Rows as dataclasses of this type, with enumerations and nested JSON. A row with a value of a wrong type
     is logged and left out, so that it does not stop the work on the others. Raises msgspec.ValidationError: a row lacks
-    a field of the kind; a defect of the statement."""
-    return [found for row in rows if (found := convert(kind, row)) is not None]
+    a field of the type, which is a defect of the statement."""
+    return [converted for row in rows if (converted := convert(kind, row)) is not None]
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
@@ -203,9 +203,10 @@ class Database:
     """A pool of autocommit connections with one application name.
 
     `dsn` is a libpq connection string; with several hosts the one that accepts writes is used. `statement_timeout_ms`
-    limits one statement, and a pause inside a transaction; a server that has not answered ANSWER_S later is given up.
-    `acquire_timeout_s` limits the wait for a connection. `plans_once`: its statements find their rows by key, so that
-    one plan fits all values; PostgreSQL would plan a statement about a list of keys again each time.
+    limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_S` later, the
+    connection is cut. `acquire_timeout_s` limits the wait for a connection. `plans_once`: PostgreSQL plans each
+    statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
+    statements with a list of keys every time.
     """
 
     def __init__(
@@ -234,7 +235,7 @@ class Database:
                 "autocommit": True,
                 "application_name": application_name,
                 "connect_timeout": 5,
-                **NOTICED_WHEN_DEAD,
+                **KEEPALIVE_OPTIONS,
                 "prepare_threshold": 1 if plans_once else 5,
                 "options": f"-c statement_timeout={statement_timeout_ms} "
                 f"-c idle_in_transaction_session_timeout={statement_timeout_ms} -c TimeZone=UTC"
@@ -243,8 +244,8 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=acquire_timeout_s,
-            # The pool's own pauses are a second and more; an attempt is made often enough, and the next caller starts
-            # again if the pool has given up.
+            # The pauses of the pool are a second and more, so the pool does not repeat attempts: a connection repeats
+            # them itself, and the next caller starts another attempt.
             reconnect_timeout=0.1,
             open=False,
         )
@@ -279,16 +280,17 @@ class Database:
                         try:
                             yield connection
                         except (pg.ReadOnlySqlTransaction, pg.FeatureNotSupported):
-                            # The server was demoted, or the others have the same prepared statements.
+                            # The server was demoted, or the other connections have the same outdated prepared
+                            # statements.
                             await self._pool.drain()
                             raise
-        except _GIVEN_UP as error:
+        except _CANCELED as error:
             raise StatementCanceled(f"The database canceled a statement: {error}".strip()) from error
         except AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
-            why = refusals.why(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""
-            raise Unavailable(f"The database cannot be reached at the moment: {why or error}".strip()) from error
+            reason = refusals.messages(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""
+            raise Unavailable(f"The database cannot be reached at the moment: {reason or error}".strip()) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
         """Replace the connections that were opened before a lost one, because they have lost their server as well. They
@@ -324,7 +326,7 @@ class Database:
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
         """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False. A
-        statement that the database gave up is not repeated: it would take as long again."""
+        statement that the database canceled is not repeated, because it would take as long again."""
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:

@@ -49,7 +49,7 @@ async def installation_id(db: Database) -> str:
 async def ensure_zones(
     db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
 ) -> None:
-    """Create the zones that do not exist; rewrite the values of those not edited since `up` wrote them.
+    """Create the zones that do not exist, and update those whose values were not edited since `up` wrote them.
 
     A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
     Connections too.
@@ -77,21 +77,22 @@ async def ensure_zones(
 
 
 JOIN_HOURS: Final = 1
-"""Time limit for an Agent to join; after it another `up` or `setup` is needed."""
+"""Time limit for an Agent to join; later, another `up` or `setup` is needed."""
 
 
 async def allow_join(
     db: Database, token_hash: bytes, zone_name: str, agent_id: str | None = None, *, created_by: str = ""
 ) -> None:
-    """Allow one new Agent, enabled at once, to join the zone within JOIN_HOURS; if `agent_id` has registered with this
-    database, that Agent once more, in its own zone. Raises NotFound: there is no such zone."""
+    """Allow one new Agent, which is enabled immediately, to join the zone within JOIN_HOURS. If Agent `agent_id` has
+    registered with this database, allow only this Agent to join again, in its zone. Raises NotFound: there is no such
+    zone."""
     zone_id = await zone_of_agent(db, agent_id) if agent_id else None
     known_id = agent_id if zone_id else None
     if zone_id is None:
-        found = (await zones_named(db, [zone_name])).get(zone_name)
-        if found is None:
+        zone = (await zones_named(db, [zone_name])).get(zone_name)
+        if zone is None:
             raise NotFound(f"There is no zone {zone_name}; create it first (greenroom zones create).")
-        zone_id = found.zone_id
+        zone_id = zone.zone_id
     await add_join_token(
         db,
         token_hash,
@@ -115,7 +116,8 @@ WAITING: Final = "waits for an administrator to enable it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedAgent:
-    """An Agent in the installation's status: pending, running, missing, dead or WAITING; its last reported `disk`."""
+    """An Agent in the status of the installation. `state` is pending, running, missing, dead or WAITING; `disk` is the
+    last report."""
 
     hostname: str
     state: str
@@ -159,7 +161,7 @@ async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, st
 
 async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
     """End all sessions of these Agents, whose processes have ended and whose containers are removed next; returns their
-    number. From any status to `deleted` through `deleting`, in one transaction, with the lock order of
+    number. They change from any status to `deleted` in one transaction, with the lock order of
     docs/explanation/protocols.md §3."""
     agents = list(agent_ids)
     async with db.transaction() as connection:
@@ -202,8 +204,8 @@ DESKTOP: Final = "Desktop"
 
 async def has_first_data(db: Database) -> bool:
     """Return True if the first data exist; the database may be empty, or of any version."""
-    tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS there")
-    if tables is None or not tables["there"]:
+    tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS exists")
+    if tables is None or not tables["exists"]:
         return False
     return await db.fetch_one("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,)) is not None
 
@@ -219,7 +221,7 @@ async def ensure_first_data(
 ) -> bool:
     """Create the first data unless they exist; True = created now, with this password and this key.
 
-    All in one transaction, and never a second time: data that an administrator deleted stay deleted. The caller stores
+    All data are created in one transaction, and never a second time: deleted data stay deleted. The caller stores
     password and secret *before* the call, so that a crash in between loses nothing. `image` is the reference of the
     desktop image; the hashes are argon2id of the one-time password, and sha256 of the secret half of the key. If the
     installation is `reachable` from other machines, the password must be changed at the first log-in.
@@ -278,7 +280,7 @@ async def _desktop(connection: Connection, image: str) -> None:
 
 
 async def stored_settings(db: Database) -> dict[str, Any]:
-    """name → value of the settings that were changed."""
+    """Name → value of the settings that were changed."""
     return {row["name"]: row["value"] for row in await db.fetch("SELECT name, value FROM settings")}
 
 

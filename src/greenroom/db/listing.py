@@ -20,17 +20,20 @@ _WORDS: Final[tuple[LiteralString, ...]] = ("w1", "w2", "w3", "w4", "w5", "w6", 
 """Names of the values of a filter's words; their number is `core.listing.MAX_WORDS`."""
 
 
-LOOKED_AT: Final = 5
-"""Words are searched in this number of rows for each row of a page."""
-MOST_COUNTED: Final = 10_000
-MOST_COUNTED_WITH_WORDS: Final = 1000
-"""Maximum number of rows that are read to count those with the words."""
+SEARCHED_PER_ROW: Final = 5
+"""The number of rows that are searched for words, as a multiple of the rows of a page."""
+MAX_COUNTED: Final = 10_000
+MAX_COUNTED_WITH_WORDS: Final = 1000
+"""The maximum number of rows that are read to count the rows with the words."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListColumn:
-    """A column of a list. `sql` is its value for ordering, never NULL, of type `kind`; `has` is the condition that
-    `{word}` occurs there, None = in its value, or nowhere if that is not text. `orders`: the list can be ordered by it.
+    """A column of a list.
+
+    `sql` is its value for ordering, never NULL, of type `kind`. `has` is the condition that the column contains
+    `{word}`; None = a text column is searched in its value, and other columns are not searched. `orders`: the list can
+    be ordered by the column.
     """
 
     sql: LiteralString
@@ -62,7 +65,7 @@ class ListPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The number of rows, or, with `more`, a lower bound of it."""
+    """The number of rows; with `more`, there are more rows than this number."""
 
     number: int
     more: bool
@@ -102,12 +105,12 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListDefinition(Generic[T]):
-    """The rows of a list, as `kind`; `noun` names one in errors.
+    """A list whose rows have the type `kind`; `noun` is the name of a row in errors.
 
-    `select` has the columns of a row. `source` is the table, with LEFT joins, so that PostgreSQL leaves out tables that
-    an order and a filter do not need. `key`, of type `key_kind`, is the column that identifies a row. `columns` are
-    those of the list by their displayed names; `order` is the usual order. `filters` are conditions by the name of
-    their value.
+    `select` has the columns of a row. `source` is the table, with LEFT joins, so that PostgreSQL does not read tables
+    that an order and a filter do not need. `key`, of type `key_kind`, is the column that identifies a row. `columns`
+    are the columns of the list by their displayed names; `order` is the default order. `filters` are conditions by the
+    name of their value.
     """
 
     kind: type[T]
@@ -134,11 +137,12 @@ class ListDefinition(Generic[T]):
         return await db.fetch_one_as(self.kind, f"{self.query} WHERE {where}", values)
 
     async def get(self, db: Database, key: str) -> T:
-        """The row with this key. Raises NotFound: there is none."""
+        """The row with this key. Raises NotFound: there is no such row."""
         return require_row(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
 
     async def lock(self, connection: Connection, key: str) -> T:
-        """Lock the row until commit, against concurrent changes, and return it. Raises NotFound: there is none."""
+        """Lock the row until commit, against concurrent changes, and return it. Raises NotFound: there is no such
+        row."""
         where: LiteralString = f"WHERE {self.key} = %s"
         await connection.execute(
             f"SELECT 1 {self.source} {where} FOR NO KEY UPDATE OF {self.key.partition('.')[0]}", (key,)
@@ -155,7 +159,7 @@ class ListDefinition(Generic[T]):
         after: Position | None = None,
         limit: int | None = None,
     ) -> ListPage[T]:
-        """The first `limit` rows after `after`, which is the last row of the page before. The rows of the page are
+        """The first `limit` rows after `after`, the last row of the previous page. The rows of the page are
         found first, and all columns of `select` are read only for them.
         """
         conditions, order = conditions or Conditions(), order or self.order
@@ -173,7 +177,7 @@ class ListDefinition(Generic[T]):
             for where in conditions.wheres
         )
         ordered: LiteralString = f"ORDER BY position{direction}, position_key{direction}"
-        most = None if limit is None else LOOKED_AT * limit + 1 if conditions.words else limit + 1
+        most = None if limit is None else SEARCHED_PER_ROW * limit + 1 if conditions.words else limit + 1
         rows = await db.fetch(
             f"WITH looked_at AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({looked_at}) AS kinds {ordered}"
             f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM looked_at"
@@ -184,13 +188,13 @@ class ListDefinition(Generic[T]):
             {**conditions.values, "limit": limit, "most": most},
         )
         page = rows[:limit]
-        goes_on = len(rows) > len(page) or (bool(page) and page[-1]["last"])
-        end = Position(page[-1]["position"], page[-1]["position_key"]) if goes_on else None
+        has_more = len(rows) > len(page) or (bool(page) and page[-1]["last"])
+        end = Position(page[-1]["position"], page[-1]["position_key"]) if has_more else None
         return ListPage(rows_as(self.kind, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """Count the rows that match, among the first rows by a column."""
-        most = MOST_COUNTED_WITH_WORDS if conditions.words else MOST_COUNTED
+        most = MAX_COUNTED_WITH_WORDS if conditions.words else MAX_COUNTED
         looked_at: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"
             f" ORDER BY {self.columns[by].sql} DESC LIMIT %(most)s + 1)"
@@ -204,8 +208,8 @@ class ListDefinition(Generic[T]):
         return Total(min(row["found"], most), row["looked_at"] > most) if row else Total(0, more=False)
 
     def matching(self, words: Sequence[Word] = (), /, **values: object) -> Conditions:
-        """The conditions of `filters` for the values that are not None. Others are not in the statement, so that
-        PostgreSQL can choose the index. A row must have all the words.
+        """The conditions of `filters` for the values that are not None. Conditions without a value are not part of
+        the statement, so that PostgreSQL can choose the index. A row must have all the words.
         """
         parts: list[LiteralString] = [part for name, part in self.filters.items() if values[name] is not None]
         conditions = Conditions(parts, values=values)
@@ -215,8 +219,8 @@ class ListDefinition(Generic[T]):
                 for title, column in self.columns.items()
                 if word.column in (None, title) and (condition := column.condition) is not None
             ]
-            found: LiteralString = " OR ".join(places) if places else "false"
-            conditions.words.append(found.format(word=f"%({name})s::text"))
+            condition_of_word: LiteralString = " OR ".join(places) if places else "false"
+            conditions.words.append(condition_of_word.format(word=f"%({name})s::text"))
             conditions.values[name] = word.text
         return conditions
 

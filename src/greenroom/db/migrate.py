@@ -1,10 +1,10 @@
-"""Applies the SQL files of `greenroom/db/migrations`, once each, in the order of their names and with grants.
+"""Applies each SQL file of `greenroom/db/migrations` once, in the order of their names, and then the grants.
 
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version can continue
-to run with it; *post* runs after every process has the new version. Files after the last *pre* file must wait
-(`only_pre`). An advisory lock prevents two starts from overlapping (a lock row would outlive kill -9). Only migrations
-use the owner's role; the api and the Managers have a separate role (SERVICE_ROLE), which another operator's database
-may lack.
+to run with it; *post* runs after every process has the new version. With `only_pre`, the files after the last *pre*
+file are not applied. An advisory lock prevents two migrations at the same time; unlike a row, it ends with a killed
+process. Only migrations use the owner's role; the api and the Managers have a separate role (SERVICE_ROLE), which the
+database of an operator may not have.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import psycopg
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import cause
-from greenroom.db.connections import NOTICED_WHEN_DEAD, NoPrimaryError, PatientConnection
+from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, PatientConnection
 
 OWNER_ROLE: Final = "greenroom"
 SERVICE_ROLE: Final = "greenroom_service"
@@ -39,8 +39,8 @@ _GRANTS: Final[tuple[LiteralString, ...]] = (
 
 
 async def grant(connection: psycopg.AsyncConnection) -> None:
-    """Grant the service role the privileges that it needs on all present tables, and no more; nothing if there is no
-    such role. `connection` is the owner's, after migrations were applied."""
+    """Grant the service role exactly the privileges that it needs on all tables, if the role exists. `connection`
+    belongs to the owner; the migrations are applied."""
     async with connection.transaction():
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             return
@@ -49,7 +49,8 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
 
 
 async def ensure_service_role(dsn: str) -> None:
-    """Create the service role in an older cluster of `up` that has none; its owner was allowed to do so then."""
+    """Create the service role in an older cluster of `up` that has none. In such a cluster, the owner may create
+    roles."""
     async with await PatientConnection.connect(dsn, autocommit=True) as connection:
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             await connection.execute(ROLES[1])
@@ -57,8 +58,9 @@ async def ensure_service_role(dsn: str) -> None:
 
 _LOCK = (73, 0)
 
-LAST_OF_THE_FIRST: Final = "0063_pre_observed_reasons.sql"
-"""The last of the files that `0001_pre_schema.sql` replaced; a database with this file has that schema."""
+LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
+"""The last file that `0001_pre_schema.sql` replaced; a database with this file has the schema of
+`0001_pre_schema.sql`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ def migrations() -> list[Migration]:
 async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Migrate the database to this version; returns the names of the files that were applied.
 
-    With `only_pre` only as far as the previous version can continue to run; a new database gets all files. Raises
-    SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
+    With `only_pre`, only files with which the previous version can continue to run are applied, except to a new
+    database. Raises SetupError: the database is newer than this program, an applied file was changed, or it cannot be
+    reached.
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
@@ -98,7 +101,7 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
         known = await _known(connection)
-        if LAST_OF_THE_FIRST in known:
+        if LAST_REPLACED in known:
             known = with_first_schema(known)
             await _replace_known(connection, known)
         pending = plan(migrations(), known)
@@ -125,7 +128,7 @@ async def check(dsn: str) -> list[str]:
 
 async def _connect(dsn: str) -> psycopg.AsyncConnection:
     try:
-        return await PatientConnection.connect(dsn, autocommit=True, connect_timeout=10, **NOTICED_WHEN_DEAD)
+        return await PatientConnection.connect(dsn, autocommit=True, connect_timeout=10, **KEEPALIVE_OPTIONS)
     except NoPrimaryError as error:
         raise SetupError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     except psycopg.Error as error:
@@ -149,21 +152,21 @@ async def _replace_known(connection: psycopg.AsyncConnection, known: dict[str, s
 
 def with_first_schema(known: dict[str, str]) -> dict[str, str]:
     """The applied files, with `0001_pre_schema.sql` for all files that it replaced."""
-    if LAST_OF_THE_FIRST not in known:
+    if LAST_REPLACED not in known:
         return known
     first = migrations()[0]
-    return {first.name: first.checksum} | {name: known[name] for name in known if name > LAST_OF_THE_FIRST}
+    return {first.name: first.checksum} | {name: known[name] for name in known if name > LAST_REPLACED}
 
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
-    """The files that can be applied while the previous version runs: all but those after the last *pre* file."""
+    """The files that can be applied while the previous version runs: all files up to the last *pre* file."""
     last = max((number for number, file in enumerate(pending) if file.is_pre), default=-1)
     return pending[: last + 1]
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
-    """The files still to be applied; `known` is name → checksum of the applied ones. Raises SetupError: a file was
-    changed after it was applied, or the database has files that this program does not have."""
+    """The files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a file
+    was changed after it was applied, or the database has files that this program does not have."""
     if unknown := sorted(set(known) - {f.name for f in files}):
         raise SetupError(
             f"The database belongs to a newer version of Greenroom (it has {unknown[-1]}); update Greenroom."

@@ -32,7 +32,7 @@ class SecretFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSecret(SecretFields):
-    """A secret, without its value; `num_leases` is the number of its leases that are not over."""
+    """A secret, without its value; `num_leases` is the number of leases that use it and have not ended."""
 
     secret_id: str
     owner_id: str | None
@@ -87,7 +87,8 @@ async def groups_of(db: Database, user_id: str) -> list[str]:
 
 
 async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
-    """Lock the row of a secret until commit, and return it with its encrypted value. Raises NotFound: there is none."""
+    """Lock the row of a secret until commit, and return it with its encrypted value. Raises NotFound: there is no
+    such secret."""
     secret = await _SECRETS.lock(connection, secret_id)
     cursor = await connection.execute("SELECT value_encrypted FROM secrets WHERE secret_id = %s", (secret_id,))
     return secret, (await returned(cursor))["value_encrypted"]
@@ -164,8 +165,8 @@ ADDS_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> '
 async def is_supported(db: Database, zone_id: str | None) -> bool:
     """Return True if an Agent of this zone (None = of any zone) adds secrets to requests."""
     row = await db.fetch_one(
-        "SELECT coalesce(bool_or(" + ADDS_SECRETS + "), true) AS can FROM agents a"
+        "SELECT coalesce(bool_or(" + ADDS_SECRETS + "), true) AS supported FROM agents a"
         " WHERE enabled AND (%(zone_id)s::uuid IS NULL OR zone_id = %(zone_id)s::uuid)",
         {"zone_id": zone_id},
     )
-    return row is None or bool(row["can"])
+    return row is None or bool(row["supported"])

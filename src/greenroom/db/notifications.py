@@ -1,4 +1,5 @@
-"""LISTEN for commits of other processes: ends waits early. All data are also polled, so any may be lost."""
+"""LISTEN for notifications of commits, which end waits early. All data are also polled, so notifications may be
+lost."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent
-from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PatientConnection, reraise_lost_cancellation
+from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, PatientConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL
 
 log = structlog.get_logger(__name__)
@@ -19,8 +20,8 @@ log = structlog.get_logger(__name__)
 ListenConnection = PatientConnection[tuple[object, ...]]
 
 RECONNECT_S: Final = 0.5
-ASK_S: Final = 12.0
-"""The interval of requests that check the server: a frozen server ends no connection."""
+CHECK_S: Final = 12.0
+"""The interval of requests that check the server, because a frozen server does not end its connections."""
 _ANSWER_S: Final = 5.0 + ANSWER_S
 """`prepare` may wait 5 s for a lock (`db.fleet.managers.hold_instance`)."""
 
@@ -28,9 +29,9 @@ _ANSWER_S: Final = 5.0 + ANSWER_S
 class Listener:
     """One LISTEN connection (L of docs/explanation/protocols.md §1) to the server itself, reopened when it is lost.
 
-    `on_event` must return at once. `on_connect` is called after every (re)connect, because events may have been missed.
-    `prepare` is awaited with every new connection before it listens, for example to take a session lock; an error of it
-    that is not a lost connection ends `run`.
+    `on_event` must return immediately. `on_connect` is called after every (re)connect, because events may have been
+    missed. `prepare` is awaited with every new connection before it listens, for example to take a session lock; its
+    errors end `run`, except a lost connection.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Listener:
             application_name=self._name,
             # The server must detect a lost client: this connection may hold a session lock.
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
-            **NOTICED_WHEN_DEAD,
+            **KEEPALIVE_OPTIONS,
         )
         connection.answer_s = _ANSWER_S
         try:
@@ -98,7 +99,7 @@ class Listener:
 
     async def _receive(self, connection: ListenConnection) -> None:
         while True:
-            async for notification in connection.notifies(timeout=ASK_S):
+            async for notification in connection.notifies(timeout=CHECK_S):
                 if (event := ChangeEvent.parse(notification.payload)) is not None:
                     self._on_event(event)
                 if (task := asyncio.current_task()) is not None and task.cancelling():

@@ -1,4 +1,5 @@
-"""Recordings of leases: rows of programs' actions, and pictures of their screens. They outlive lease and session."""
+"""Recordings of leases: rows about the actions of programs, and pictures of the screen. A recording remains after its
+lease and session have ended."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from greenroom.db.rows import values_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecording:
-    """The recording of a lease, with the numbers of rows and pictures left out of it."""
+    """The recording of a lease; `rows_left_out` and `pictures_left_out` are numbers of omitted rows and pictures."""
 
     lease_id: str
     session_id: str
@@ -54,8 +55,9 @@ class StoredRecordingRow(RecordedAct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
-    """The size of a locked recording; `user_bytes` is that of its user's recordings that are not `required`."""
+class RecordingSize:
+    """The size of a locked recording. `user_bytes` is the size of all recordings of its user that are not
+    `required`."""
 
     rows: int
     picture_bytes: int
@@ -64,8 +66,8 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """The size of the pictures of all recordings, and of recordings that no group requires."""
+class StoredSize:
+    """The size of the pictures of all recordings, and of the recordings that no group requires (`wished_bytes`)."""
 
     all_bytes: int = 0
     wished_bytes: int = 0
@@ -109,10 +111,10 @@ class RecordingFilter:
 
 
 async def list_recordings(
-    db: Database, wanted: RecordingFilter, *, after: Position | None, limit: int
+    db: Database, recording_filter: RecordingFilter, *, after: Position | None, limit: int
 ) -> ListPage[LeaseRecording]:
     """Recordings that match, newest first."""
-    return await _RECORDINGS.read(db, _RECORDINGS.matching(**asdict(wanted)), after=after, limit=limit)
+    return await _RECORDINGS.read(db, _RECORDINGS.matching(**asdict(recording_filter)), after=after, limit=limit)
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:
@@ -125,25 +127,25 @@ async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> l
 
 
 async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
-    """The picture of a row, a PNG. Raises NotFound: it has none."""
+    """The picture of a row, a PNG. Raises NotFound: the row has no picture."""
     row = await db.fetch_one(
         "SELECT data FROM recording_pictures WHERE lease_id = %s AND number = %s", (lease_id, number)
     )
     return require_row(row, "picture of row", str(number))["data"]
 
 
-async def read_stored(db: Database) -> Stored:
+async def read_stored(db: Database) -> StoredSize:
     """The size of all pictures."""
     row = await db.fetch_one_as(
-        Stored,
+        StoredSize,
         "SELECT coalesce(sum(picture_bytes), 0)::bigint AS all_bytes,"
         " coalesce(sum(picture_bytes) FILTER (WHERE NOT required), 0)::bigint AS wished_bytes FROM recordings",
     )
-    return row or Stored()
+    return row or StoredSize()
 
 
 async def read_full_warning(db: Database, within_s: float) -> str | None:
-    """The last log row of this period about pictures that are left out."""
+    """The message of the last log row of this period about omitted pictures."""
     row = await db.fetch_one(
         "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"
         " ORDER BY time DESC LIMIT 1",
@@ -152,10 +154,10 @@ async def read_full_warning(db: Database, within_s: float) -> str | None:
     return row["message"] if row else None
 
 
-async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> Fitted | None:
+async def append(db: Database, lease_id: str, fit: Callable[[RecordingSize], Fitted]) -> Fitted | None:
     """Append the rows that `fit` returns for the present recording; None = there is no recording (any more).
 
-    A transaction writes one recording: two transactions with several recordings could wait for each other. Raises
+    A transaction writes one recording only, because two transactions with several recordings could deadlock. Raises
     Unavailable: the database is away; nothing was written.
     """
     async with db.transaction() as connection:
@@ -166,17 +168,24 @@ async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> 
             " FROM recordings r WHERE lease_id = %s FOR NO KEY UPDATE OF r",
             (lease_id,),
         )
-        used = row_as(Used, await cursor.fetchone())
-        if used is None:
+        size = row_as(RecordingSize, await cursor.fetchone())
+        if size is None:
             return None
-        fits = fit(used)
-        await _insert(connection, lease_id, used.rows + 1, fits.rows)
+        fitted = fit(size)
+        await _insert(connection, lease_id, size.rows + 1, fitted.rows)
         await connection.execute(
             "UPDATE recordings SET rows = rows + %s, rows_left_out = rows_left_out + %s, pictures = pictures + %s,"
             " pictures_left_out = pictures_left_out + %s, picture_bytes = picture_bytes + %s WHERE lease_id = %s",
-            (len(fits.rows), fits.rows_left_out, fits.pictures, fits.pictures_left_out, fits.picture_bytes, lease_id),
+            (
+                len(fitted.rows),
+                fitted.rows_left_out,
+                fitted.pictures,
+                fitted.pictures_left_out,
+                fitted.picture_bytes,
+                lease_id,
+            ),
         )
-        return fits
+        return fitted
 
 
 _INSERT: Final[LiteralString] = """

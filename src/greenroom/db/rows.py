@@ -86,7 +86,7 @@ def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
     try:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:
-        if " - at `$" not in str(error):  # of the row itself, not of a value in it
+        if " - at `$" not in str(error):  # the error concerns the row itself, not a value in it
             raise
         ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
         if (entry := (kind.__name__, str(ids), str(error))) not in _LOGGED:

@@ -1,4 +1,5 @@
-"""The servers of the database: their addresses, looked up again for each attempt; and servers that refuse the login."""
+"""The servers of the database: their addresses, which are looked up for each attempt, and their refusals of the
+login."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ _last: Final[dict[tuple[str, str], _Lookup]] = {}
 async def addresses_of(server: str) -> list[str]:
     """The addresses of the name in a connection string of one server; none if it has no name to look up.
 
-    Callers during a look-up of the same name share its answer, so that a slow resolver gets one request, and answers a
-    search that began before the last one ended. A separate thread waits, so that no other work is delayed. Raises
+    Simultaneous callers with the same name share one look-up, so that a slow resolver gets only one request. A separate
+    thread waits for it, so that no other work is delayed. Raises
     psycopg.OperationalError: there are none, or the resolver does not answer in time.
     """
     parts = conninfo_to_dict(server)
@@ -70,12 +71,12 @@ def _is_name(host: str) -> bool:
     return False
 
 
-def _look_up(host: str, port: str, found: Future[list[str]]) -> None:
+def _look_up(host: str, port: str, result: Future[list[str]]) -> None:
     try:
         answers = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP, type=socket.SOCK_STREAM)
-        found.set_result(list(dict.fromkeys(str(answer[4][0]) for answer in answers)))
+        result.set_result(list(dict.fromkeys(str(answer[4][0]) for answer in answers)))
     except BaseException as error:  # noqa: BLE001 -- it is raised in the waiting callers
-        found.set_exception(error)
+        result.set_exception(error)
 
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,8 @@ BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
 _REFUSED: Final = re.compile(
     r"FATAL:\s+(.*(?:authentication failed|no pg_hba\.conf entry|is not permitted to log in|does not exist).*)"
 )
-"""libpq has no code for a refusal, only the server's message; in another language it counts as an absent server."""
+"""libpq has no code for a refusal, only the message of the server. A message in another language is not recognized, and
+the server counts as absent."""
 
 
 class RefusedError(psycopg.OperationalError):
@@ -109,8 +111,8 @@ class Refusals:
         last = self._last.get(server)
         return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
 
-    def why(self, servers: Iterable[str]) -> str:
-        """The last messages of those servers that refuse the log-in, at any address; empty if none does."""
+    def messages(self, servers: Iterable[str]) -> str:
+        """The last messages of the servers that refuse the login, at any address; empty if none refuses it."""
         return "; ".join(
             last.sentence
             for server in servers
@@ -124,18 +126,18 @@ class Refusals:
             raise RefusedError(self._last[server].sentence)
 
     def failed(self, server: str, name: str, error: psycopg.OperationalError) -> psycopg.OperationalError:
-        """The error to raise for a failed attempt, which is remembered if it is a refusal."""
-        found = _REFUSED.search(str(error))
-        if found is None:
+        """The error to raise for a failed attempt, which is stored if it is a refusal."""
+        match = _REFUSED.search(str(error))
+        if match is None:
             self._last.pop(server, None)
             return error
         last = self._last.get(server)
-        if last and self.due_in_s(server) > 0:  # another attempt that began as early has already recorded it
+        if last and self.due_in_s(server) > 0:  # a simultaneous attempt has already stored it
             return RefusedError(last.sentence)
         in_a_row = last.in_a_row + 1 if last else 1
         pause_s = BACKOFF.delay_s(in_a_row)
         sentence = (
-            f"{name} refuses the login: {found[1].strip()}; check user, password and database in the database URL"
+            f"{name} refuses the login: {match[1].strip()}; check user, password and database in the database URL"
         )
         self._last[server] = _Refusal(sentence, in_a_row, time.monotonic() + pause_s)
         log.warning("the database refuses the login", reason=sentence, again_in_s=pause_s)

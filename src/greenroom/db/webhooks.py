@@ -1,4 +1,4 @@
-"""Webhooks in SQL: the targets and subjects of messages; and deliveries, each taken by one process at a time."""
+"""Webhooks in SQL, with their addresses and events, and deliveries, each taken by one process at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookFields:
-    """The chosen fields of a webhook."""
+    """The changeable fields of a webhook."""
 
     name: str
     url: str
@@ -60,7 +60,8 @@ lock_webhook: Final = _WEBHOOKS.lock
 async def insert_webhook(
     connection: Connection, fields: WebhookFields, secret_encrypted: bytes, most: int
 ) -> str | None:
-    """Store a webhook; returns its id, None if there are already `most`. Raises Duplicate: the name exists."""
+    """Store a webhook; returns its id, or None if there are already `most` webhooks. Raises Duplicate: the name
+    exists."""
     await connection.execute("LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE")
     cursor = await connection.execute("SELECT count(*) AS number FROM webhooks")
     if (await returned(cursor))["number"] >= most:
@@ -89,18 +90,19 @@ async def change_secret(connection: Connection, webhook_id: str, secret_encrypte
 
 
 async def delete_webhook(connection: Connection, webhook_id: str) -> None:
-    """Delete a webhook and its deliveries; retention removes a message written at the same time."""
+    """Delete a webhook and its deliveries. A message that is written at the same time is deleted after its
+    retention."""
     await connection.execute("DELETE FROM webhooks WHERE webhook_id = %s", (webhook_id,))
     await connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = %s", (webhook_id,))
 
 
 TAKEN_S: Final = 60.0
-"""A delivery that was taken this long ago and has no outcome is taken again: the process that took it has died."""
+"""The time after which a delivery without an outcome is taken again, because its process has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message to a webhook and the result of its last attempt; `due`: when it is tried next."""
+    """A message to a webhook and the result of its last attempt; `due` is the time of the next attempt."""
 
     delivery_id: str
     webhook_id: str
@@ -119,7 +121,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveDelivery:
-    """A message that this process delivers now; `attempts` includes the present one."""
+    """A message that this process delivers now; `attempts` includes the present attempt."""
 
     delivery_id: str
     event: str
@@ -175,7 +177,7 @@ async def list_deliveries(
 
 
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
-    """One delivery. Raises NotFound: the webhook has none with this id (any more)."""
+    """A delivery of a webhook. Raises NotFound: the webhook has no delivery with this id (any more)."""
     row = await _DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
     return require_row(row, "delivery", delivery_id)
 
@@ -191,7 +193,7 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
 
 
 async def count_waiting(db: Database) -> WaitingMessages:
-    """Count the waiting messages of all enabled webhooks; those of a disabled one are not delivered."""
+    """Count the waiting messages of all enabled webhooks; messages of disabled webhooks are not delivered."""
     (row,) = await db.fetch_as(
         WaitingMessages,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
@@ -216,7 +218,7 @@ async def take(db: Database, webhook_id: str, most: int) -> list[ActiveDelivery]
 
 
 async def insert_active(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> ActiveDelivery | None:
-    """Insert a message that the caller delivers at once, even if disabled; None = no such webhook."""
+    """Insert a message that the caller delivers immediately, also to a disabled webhook; None = no such webhook."""
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
         "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
@@ -242,7 +244,7 @@ async def record_attempt(
 
 
 async def replay(db: Database, delivery_id: str) -> None:
-    """Deliver a message that is over again, with all attempts."""
+    """Queue a message with an outcome for delivery again, with all attempts."""
     await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE delivery_id = %s AND state <> 'waiting'",
@@ -261,7 +263,8 @@ async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
 
 
 async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:
-    """Keep each webhook's newest `most` waiting messages; returns names with the number of those given up."""
+    """Keep each webhook's newest `most` waiting messages; returns the names of
+    webhooks with the number of messages that were given up."""
     rows = await db.write(
         "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"

@@ -38,7 +38,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, PoolClaim
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agents
-from greenroom.db.launch.on_demand import insert_for_user, read_unready, remember_refused
+from greenroom.db.launch.on_demand import insert_for_user, read_unready, store_refused
 from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold, stop
@@ -221,7 +221,7 @@ class Search:
             zone_rooms = await self._rooms(zone)
             if not zone_rooms.rooms:
                 if requested.keeps_room:
-                    await remember_refused(
+                    await store_refused(
                         self.db,
                         zone_id=zone.zone_id,
                         user_id=requested.user.user_id,

@@ -16,7 +16,7 @@ from greenroom.db import listing
 from greenroom.db.access.users import USERS
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import LAUNCHES
-from greenroom.db.listing import LOOKED_AT
+from greenroom.db.listing import SEARCHED_PER_ROW
 from greenroom.db.session.views import SESSIONS, SessionFilter, list_sessions
 
 PATH = "/api/v1/sessions"
@@ -192,7 +192,7 @@ async def test_words_are_looked_for_in_so_many_rows_and_then_it_goes_on(admin: C
     oldest = shown[-1]["session_id"]
     first = await admin.get(PATH, params={"q": oldest, "limit": 1})
     assert first.json() == []
-    assert "next" in first.links, f"looked at {LOOKED_AT} rows of {len(shown)}"
+    assert "next" in first.links, f"looked at {SEARCHED_PER_ROW} rows of {len(shown)}"
     assert await ids(admin, PATH, "session_id", q=oldest) == [oldest]
     assert await ids(admin, PATH, "session_id", q="zone:west") == [
         row["session_id"] for row in shown if row["zone_name"] == "west"
@@ -206,10 +206,10 @@ async def test_of_many_rows_so_many_are_counted(
         return (await admin.get(PATH, params={"count": True, **question})).headers["x-total-count"]
 
     west = [row["zone_name"] == "west" for row in shown[:7]].count(True)
-    monkeypatch.setattr(listing, "MOST_COUNTED", len(shown))
-    monkeypatch.setattr(listing, "MOST_COUNTED_WITH_WORDS", 6)
+    monkeypatch.setattr(listing, "MAX_COUNTED", len(shown))
+    monkeypatch.setattr(listing, "MAX_COUNTED_WITH_WORDS", 6)
     assert [await total(), await total(q="zone:west")] == ["11", f"{west}+"]
-    monkeypatch.setattr(listing, "MOST_COUNTED", len(shown) - 1)
+    monkeypatch.setattr(listing, "MAX_COUNTED", len(shown) - 1)
     assert await total() == "10+"
 
 

@@ -88,7 +88,7 @@ class CallerChange:
             username=self.caller.username,
             zone_name=zone_name,
             details={"who": self.caller.name, "before": old, "after": new},
-            pressing=True,
+            urgent=True,
         )
 
 
@@ -101,7 +101,7 @@ class AuditBeforeAnswer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_after_row(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._logs.pressing:
+            if message["type"] == "http.response.start" and self._logs.urgent:
                 await self._logs.flush()
             await send(message)
 

@@ -27,7 +27,7 @@ from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 from greenroom.db.fleet.enrollment import gateway_credential, record_gateway_request
-from greenroom.db.fleet.views import read_ways
+from greenroom.db.fleet.views import read_routes
 from greenroom.db.session.shares import find_share
 from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed, is_same
@@ -125,7 +125,7 @@ async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep,
 async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
     """Return the part of a web gateway's configuration that changes while it runs."""
     await _check_gateway(request, db, secrets)
-    ways = await read_ways(db)
+    ways = await read_routes(db)
     direct = {(way.proxy_hostname, way.proxy_port) for way in ways if not way.proxy_connections}
     return _encoded(
         Fleet(

@@ -36,7 +36,7 @@ from greenroom.core.workspace.spec_builder import REQUEST_HOST
 from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrollment, managers, views, zones
 from greenroom.db.fleet.enrollment import GatewayRow
-from greenroom.db.fleet.views import read_ways, settle_edge
+from greenroom.db.fleet.views import confirm_edge, read_routes
 from greenroom.db.fleet.zones import ZoneSettings
 from greenroom.db.pool import configs
 from greenroom.db.rows import values_of
@@ -91,7 +91,7 @@ async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> Ag
     before = await find_agent(change.db, agent_id)
     changes = body.sent()
     if (edge_url := changes.pop("edge_url", None)) is not None:
-        await settle_edge(change.db, before.agent_id, edge_url)
+        await confirm_edge(change.db, before.agent_id, edge_url)
     changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
     await agents.update_agent(change.db, before.agent_id, **changes)
     after = await find_agent(change.db, before.agent_id)
@@ -235,7 +235,7 @@ async def _has_foreign_host(change: CallerChange, given: Mapping[str, Any], befo
     the settings of the installation.
     """
     config = change.config
-    urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_ways(change.db))]
+    urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_routes(change.db))]
     known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
     named = {name: given[name] for name in _ADDRESSES if name in given}
     foreign = foreign_hosts(named, before, known)

@@ -18,7 +18,7 @@ from greenroom.core.lease import refusal
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database
-from greenroom.db.fleet.views import read_ways
+from greenroom.db.fleet.views import read_routes
 from greenroom.db.launch.forecast import Workspace, WorkspaceSupply
 from greenroom.db.launch.ledger import UserOfLauncher, read_launcher
 from greenroom.db.pool import configs
@@ -45,7 +45,7 @@ async def targets_of(db: Database, offers: Coalesced[WorkspaceSupply], asked: Re
     if len(zones) < 2:
         return ()
     edges: defaultdict[str, list[str]] = defaultdict(list)
-    for way in await read_ways(db):
+    for way in await read_routes(db):
         if way.edge_url:
             edges[way.zone_id].append(way.edge_url)
     host = asked.headers.get("host", "")

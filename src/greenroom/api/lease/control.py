@@ -32,7 +32,7 @@ from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import controls
-from greenroom.db.lease.controls import Changed, Over
+from greenroom.db.lease.controls import ChangedControl, EndedControl
 from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session import viewers
 from greenroom.kit.concurrency import warned
@@ -140,7 +140,7 @@ async def _undo(db: Database, lease: LeaseRow, control: Control, said: str) -> N
     await controls.change_control(db, lease.lease_id, decide, said)
 
 
-async def _announce(parts: Controls, lease: LeaseRow, changed: Changed, said: str, code: LogCode) -> None:
+async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, said: str, code: LogCode) -> None:
     if changed.before.term == changed.after.term:
         return
     from_person = f" from {changed.before.name}" if changed.before.viewer and changed.after.viewer else ""
@@ -151,7 +151,7 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: Changed, said: st
         session_id=lease.session_id,
         user_id=lease.user_id,
         details={"lease_id": lease.lease_id, "term": changed.after.term},
-        pressing=True,
+        urgent=True,
     )
     await parts.db.notify(ChangeEvent.session(lease.session_id))
 
@@ -200,17 +200,17 @@ async def end_control(parts: Controls) -> None:
                 continue
             await asyncio.sleep(COLLECTED_S)
             with warned(log, "control of leased sessions was not looked at", "control"):
-                over = await controls.read_over(parts.db)
+                over = await controls.read_ended(parts.db)
                 await asyncio.gather(*(_try_end(parts, one) for one in over))
 
 
-async def _try_end(parts: Controls, one: Over) -> None:
+async def _try_end(parts: Controls, one: EndedControl) -> None:
     lease_id = one.lease_id
     with warned(log, "control of a leased session was not given back", "control", lease_id, lease_id=lease_id):
         await _end(parts, one)
 
 
-async def _end(parts: Controls, one: Over) -> None:
+async def _end(parts: Controls, one: EndedControl) -> None:
     """Record the change and send it to the page, which itself detects only the absence of the person."""
 
     def decide(control: Control, now: datetime) -> Control:

@@ -90,5 +90,5 @@ def log_granted_secrets(logs: LogWriter, caller: Caller, lease: LeaseRow, sessio
         session_id=lease.session_id,
         user_id=lease.user_id,
         details={"who": caller.name, "lease_id": lease.lease_id, "secrets": list(session_egress.secrets)},
-        pressing=True,
+        urgent=True,
     )

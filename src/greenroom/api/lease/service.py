@@ -256,7 +256,7 @@ async def _launch(
         launched = await leasing.launcher.launch(replace(request, lease=new), shows_machines=caller.may("agents_view"))
     except BaseException:
         if reservation_id is not None:
-            await leases.give_back(leasing.db, reservation_id)
+            await leases.delete_reservation(leasing.db, reservation_id)
         raise
     if not launched.repeated:
         lease, session = await asyncio.gather(
@@ -265,7 +265,7 @@ async def _launch(
         egress.log_granted_secrets(leasing.logs, caller, lease, reach)
         return lease, session
     if reservation_id is not None:
-        await leases.give_back(leasing.db, reservation_id)
+        await leases.delete_reservation(leasing.db, reservation_id)
     return await _first(leasing, caller, launched.session_id)
 
 

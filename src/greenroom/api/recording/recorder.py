@@ -39,7 +39,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.controls import read_control
 from greenroom.db.lease.leases import LeaseRow
-from greenroom.db.recordings import Stored, Used
+from greenroom.db.recordings import RecordingSize, StoredSize
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +122,7 @@ class Recorder:
         self._snapshot = snapshot
         self._lanes: dict[str, _Lane] = {}
         self._waiting_bytes = 0
-        self._stored = Stored()
+        self._stored = StoredSize()
         self._stored_at_s = float("-inf")
         self.counts = Counts()
 
@@ -294,7 +294,7 @@ class Recorder:
                 self._stored_at_s = time.monotonic()
         settings = self._snapshot.installation
 
-        def fit(used: Used) -> Fitted:
+        def fit(used: RecordingSize) -> Fitted:
             room = RecordingSpace(
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
@@ -318,7 +318,7 @@ class Recorder:
         return fits
 
     def _count(self, fits: Fitted) -> None:
-        self._stored = Stored(
+        self._stored = StoredSize(
             all_bytes=self._stored.all_bytes + fits.picture_bytes,
             wished_bytes=self._stored.wished_bytes + (0 if fits.required else fits.picture_bytes),
         )

@@ -106,7 +106,7 @@ def _write(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecordi
         user_id=recording.user_id,
         username=recording.username,
         details={"lease_id": recording.lease_id},
-        pressing=True,
+        urgent=True,
     )
 
 

@@ -30,7 +30,7 @@ from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, Session
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import commands, lifecycle, views
-from greenroom.db.session.commands import CommandState, Ordered
+from greenroom.db.session.commands import CommandState, OrderedScreenshot
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
@@ -335,7 +335,7 @@ class Screenshots:
         if status != SessionStatus.RUNNING:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
-    async def _picture(self, ordered: Ordered, end_s: float) -> bytes | None:
+    async def _picture(self, ordered: OrderedScreenshot, end_s: float) -> bytes | None:
         """Wait for an ordered screenshot; None if it has another size, or became outdated meanwhile."""
         while ordered.fits and time.monotonic() < end_s:
             result = await commands.read_command(self._db, ordered.command_id)

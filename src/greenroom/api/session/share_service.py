@@ -377,5 +377,5 @@ def log_share(logs: LogWriter, code: LogCode, message: str, caller: Caller, sess
         session_id=session.session_id,
         user_id=caller.user_id,
         username=caller.username,
-        pressing=True,
+        urgent=True,
     )

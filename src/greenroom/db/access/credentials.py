@@ -1,8 +1,8 @@
 """Log-ins at the console (cookies, attempts that count for the rate limit) and API keys.
 
 A key has a public half that names it and a secret half, of which only the hash is stored. It belongs to the user who
-created it (`created_by`): it may do no more than that user, and nothing while the user is disabled or locked. Only the
-installation's first key belongs to no user.
+created it (`created_by`): it has no permission that this user lacks, and is refused while the user is disabled or
+locked. Only the first key of the installation belongs to no user.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
 
 @dataclass(frozen=True, slots=True)
 class ListedLogin:
-    """A log-in for its user and administrators: without its token. `current`: it is the one of the request."""
+    """A log-in in the lists for its user and administrators, without its token. `current`: the request uses it."""
 
     login_id: str
     created: datetime
@@ -165,9 +165,9 @@ async def begin_attempt(
 ) -> float | None:
     """Count an attempt to log in, before the password is checked; None = continue, else the seconds to wait.
 
-    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot bypass it. Waiting times
-    come from `core.rate_limits.account_wait_s`, the source of an address from `core.rate_limits.source_of`; a known
-    device is a separate source. `is_known`: the account's user is logged in at this source.
+    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot bypass the limit. Waiting
+    times come from `core.rate_limits.account_wait_s`, the source of an address from `core.rate_limits.source_of`; a
+    known device is a separate source. `is_known`: the user of the account is logged in at this source.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(username_key(%s)))", (username,))
@@ -213,7 +213,7 @@ _OPEN_LOGINS: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogin:
-    """A valid log-in that a program created, or a browser; `ends` is its end if it is not used until then."""
+    """A valid log-in of a program or a browser. `ends` is the time of its end if it is not used before."""
 
     login_id: str
     user_id: str
@@ -240,14 +240,14 @@ async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[T
 
 
 async def insert_token_login(
-    connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, made_by: str
+    connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, created_by: str
 ) -> None:
     """Store a log-in that a program creates, after `users.lock_user`."""
     await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
     await connection.execute(
         "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
         " VALUES (%s, %s, %s, now() + make_interval(secs => %s), %s)",
-        (login_id, token_hash, user_id, lifetime_s, made_by[:500]),
+        (login_id, token_hash, user_id, lifetime_s, created_by[:500]),
     )
 
 
@@ -326,7 +326,7 @@ async def find_key(db: Database, key_id: str) -> ApiKey | None:
 
 
 async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
-    """Valid keys with every permission that end within this time, the first to end first."""
+    """Valid keys with every permission that end within this time, ordered by their end."""
     keys = await db.fetch_as(
         ApiKey,
         f"{_KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
@@ -375,5 +375,5 @@ async def update_key(connection: Connection, key: ApiKey) -> None:
 
 
 async def delete_key(connection: Connection, key_id: str) -> None:
-    """Revoke a key at once, after `lock_key`."""
+    """Revoke a key immediately, after `lock_key`."""
     await connection.execute("DELETE FROM api_keys WHERE key_id = %s", (key_id,))

@@ -64,12 +64,13 @@ GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build
 
 
 async def get_group(db: Database, group_id: str) -> Group:
-    """One group. Raises NotFound: there is none with this id."""
+    """The group with this id. Raises NotFound: there is no such group."""
     return require_row(await _GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
-    """Lock the group's row until commit, against concurrent changes, and return it. Raises NotFound: there is none."""
+    """Lock the group's row until commit, against concurrent changes, and return it. Raises NotFound: there is no such
+    group."""
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
     cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
     return require_row(row_as(Group, await cursor.fetchone()), "group", group_id)
@@ -92,8 +93,8 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
         (group_id,),
     )
     combinations = [row["groups"] for row in await cursor.fetchall()]
-    found = await groups_by_id(connection, {one for many in combinations for one in many})
-    return [[found[group] for group in combination] for combination in combinations]
+    settings_of = await groups_by_id(connection, {group_id for combination in combinations for group_id in combination})
+    return [[settings_of[group] for group in combination] for combination in combinations]
 
 
 async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupSettings]:
@@ -129,8 +130,9 @@ async def update_group(connection: Connection, group: Group) -> None:
 
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
     """Set each name to its validated value; None removes it. Raises Invalid: there is no such web filter policy."""
-    for name, given in sorted(changes.items()):
-        value = await find_policy_id(connection, given) if name == FILTER_SETTING and given else given
+    for name, new_value in sorted(changes.items()):
+        is_policy = name == FILTER_SETTING and new_value
+        value = await find_policy_id(connection, new_value) if is_policy else new_value
         if value is None:
             await connection.execute("DELETE FROM group_settings WHERE group_id = %s AND name = %s", (group_id, name))
         else:
@@ -142,7 +144,7 @@ async def change_settings(connection: Connection, group_id: str, changes: Settin
 
 
 async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Allow members to use a workspace; False = they may already. Raises Invalid: no such group or image."""
+    """Add a workspace to a group; False = the group has it already. Raises Invalid: no such group or image."""
     cursor = await connection.execute(
         "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
     )
@@ -150,7 +152,7 @@ async def add_image(connection: Connection, group_id: str, image_id: str) -> boo
 
 
 async def remove_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """End the members' use of a workspace through this group; False = they could not use it."""
+    """Remove a workspace from a group; False = the group does not have it."""
     cursor = await connection.execute(
         "DELETE FROM group_images WHERE group_id = %s AND image_id = %s", (group_id, image_id)
     )

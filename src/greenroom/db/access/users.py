@@ -35,7 +35,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFields:
-    """The changeable fields of a user; `password_hash` (argon2id, None = none) never leaves the process."""
+    """The changeable fields of a user. `password_hash` (argon2id, None = no password) is never sent to a client."""
 
     username: str
     first_name: str = ""
@@ -113,7 +113,7 @@ USERNAME_REUSED: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """The filter of a list of users: members of a group (None = all) who match all the `words`."""
+    """The filter of a list of users: the members of a group (None = all users) that match all `words`."""
 
     group_id: object = None
     words: Sequence[Word] = ()
@@ -130,7 +130,7 @@ def existing_user(row: T | None, user_id: str) -> T:
 
 
 async def get_user(db: Database, user_id: str) -> User:
-    """One user. Raises NotFound: there is none with this id."""
+    """The user with this id. Raises NotFound: there is no such user."""
     return existing_user(await find_user_by_id(db, user_id), user_id)
 
 
@@ -140,7 +140,8 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """The user with this name, ignoring case and the form of letters; older names may be equal: exact ones first."""
+    """The user with this name, ignoring case and the form of letters. If older accounts have equal names, the account
+    with the exact form of the letters is returned."""
     return await USERS.find(
         db,
         "lower(u.username) = lower(%(name)s)"
@@ -152,19 +153,19 @@ async def find_user(db: Database, username: str) -> User | None:
 
 async def list_users(
     db: Database,
-    wanted: UserFilter | None = None,
+    user_filter: UserFilter | None = None,
     *,
     order: SortOrder = BY_NAME,
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[User]:
-    """Users that match, by name unless another order is passed; `after` is the last one of the page before."""
-    return await USERS.read(db, (wanted or UserFilter()).conditions(), order=order, after=after, limit=limit)
+    """Users that match, by name unless another order is passed. `after` is the last user of the previous page."""
+    return await USERS.read(db, (user_filter or UserFilter()).conditions(), order=order, after=after, limit=limit)
 
 
-async def count_users(db: Database, wanted: UserFilter) -> Total:
+async def count_users(db: Database, user_filter: UserFilter) -> Total:
     """The number of users that match."""
-    return await USERS.count(db, wanted.conditions(), "username")
+    return await USERS.count(db, user_filter.conditions(), "username")
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
@@ -230,16 +231,17 @@ async def remove_from_group(connection: Connection, user_id: str, group_id: str)
 
 async def set_groups(connection: Connection, user_id: str, group_ids: list[str]) -> None:
     """Make the user a member of exactly these groups, and of All Users. Raises Invalid: one does not exist."""
-    wanted = sorted({*group_ids, ALL_USERS})
+    all_group_ids = sorted({*group_ids, ALL_USERS})
     await connection.execute(
-        "DELETE FROM user_groups WHERE user_id = %s AND group_id <> ALL(%s::uuid[])", (user_id, wanted)
+        "DELETE FROM user_groups WHERE user_id = %s AND group_id <> ALL(%s::uuid[])", (user_id, all_group_ids)
     )
-    for group_id in wanted:
+    for group_id in all_group_ids:
         await add_to_group(connection, user_id, group_id)
 
 
 async def require_an_administrator(connection: Connection) -> None:
-    """Called last in a transaction. Raises Refused: no user who can log in has `global_admin` any more."""
+    """Check, as the last step of a transaction, that a user who can log in has `global_admin`. Raises Refused: there is
+    no such user."""
     await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")
     cursor = await connection.execute(
         "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN groups g USING (group_id)"
@@ -253,7 +255,7 @@ async def require_an_administrator(connection: Connection) -> None:
 _BY_KEYS: Final[LiteralString] = (
     "SELECT b.session_id FROM leases b JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s AND %(barred)s"
 )
-"""Sessions that API keys of a user lease."""
+"""Sessions with a lease of an API key of user `user_id`, if the user is `barred`."""
 
 
 async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[ChangeEvent]:
@@ -283,9 +285,9 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
         "  OR l.session_id IN (" + _BY_KEYS + "))",
         {"user_id": user_id, "barred": barred},
     )
-    left = await end_for_user(connection, user_id)
-    left |= await withdraw_from_user(connection, user_id)
-    return left | {ChangeEvent.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
+    events = await end_for_user(connection, user_id)
+    events |= await withdraw_from_user(connection, user_id)
+    return events | {ChangeEvent.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
@@ -294,14 +296,15 @@ async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
         "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
         (user_id,),
     )
-    gone = {"deleting", "deleted"}
-    return [str(row["session_id"]) for row in await cursor.fetchall() if row["status"] not in gone]
+    ending = {"deleting", "deleted"}
+    return [str(row["session_id"]) for row in await cursor.fetchall() if row["status"] not in ending]
 
 
 async def delete_user_row(connection: Connection, user_id: str) -> None:
     """Delete a user who has no live session, after `lock_user`.
 
-    Sessions that are ending lose their user; a claimable one never can, because its status would be `running`.
+    The user is removed from sessions that are ending. Such a session never becomes claimable, because its status is not
+    `running`.
 
     Raises:
         NotFound: there is no user with this id.
@@ -333,7 +336,7 @@ class Attributes:
 
     @property
     def has_ssh_private_key(self) -> bool:
-        """True if there is a key. The key itself leaves the process only for the user's sessions."""
+        """True if there is a key. The key itself is sent only to the user's sessions."""
         return self.ssh_private_key_encrypted is not None
 
 
@@ -346,7 +349,7 @@ _SELECT_ATTRIBUTES: Final[LiteralString] = (
 
 
 async def get_attributes(db: Database, user_id: str) -> Attributes:
-    """The attributes of a user; all unset without a row (or without such a user)."""
+    """The attributes of a user; all are unset if there is no row, or no such user."""
     return await db.fetch_one_as(Attributes, _SELECT_ATTRIBUTES, {"user_id": user_id}) or Attributes(user_id=user_id)
 
 

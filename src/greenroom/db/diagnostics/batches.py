@@ -1,8 +1,8 @@
 """Rows that are collected and written together, or deleted together.
 
-A row that the database refuses does not delay the others. Parts of rows come from strangers (a name tried at the
-log-in, the host name of a refused Agent), so texts are made storable first. Outdated rows are deleted in small batches,
-so that no request waits for a lock and no statement exceeds its time limit.
+A row that the database refuses does not delay the others. Rows contain texts from unknown clients (a user name of a
+failed log-in, the host name of a refused Agent), so characters that cannot be stored are removed first. Outdated rows
+are deleted in small batches, so that no request waits for a lock and no statement exceeds its time limit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ JsonRow = Mapping[str, Any]
 
 MAX_TEXT: Final = 8192
 MOST: Final = 500
-"""Rows in a statement, which must end within the time limit of statements on a busy machine too."""
+"""The maximum number of rows in a statement, so that it ends within its time limit on a busy machine."""
 
 
 def storable(value: Any) -> Any:
@@ -40,12 +40,12 @@ def storable(value: Any) -> Any:
 
 
 class WaitingRows(Generic[Row]):
-    """Rows that wait to be written: their number is bounded, they are kept while the database is away, lost ones are
+    """Rows that wait to be written. Their number is limited; they are kept while the database is away; lost rows are
     counted.
 
-    `statement` writes the rows of the JSON list `rows`, and `params` converts each row to an object: a statement for
-    each would cost several times as much. `what` names the rows, in two words, in the log of this process. Beyond
-    `most` waiting rows the newest is lost.
+    `statement` writes all rows of the JSON list `rows`; one statement for each row would cost several times as much.
+    `params` converts a row to an object of the list. `what` is the name of the rows in the log of this process, in two
+    words. If `most` rows wait, a new row is lost.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WaitingRows(Generic[Row]):
         self._what = what
         self._most = most
         self._rows: list[Row] = []
-        self._there_are_some = asyncio.Event()
+        self._has_rows = asyncio.Event()
         self._reported = 0
         self.dropped = 0
 
@@ -66,14 +66,14 @@ class WaitingRows(Generic[Row]):
             self.dropped += 1
         else:
             self._rows.append(row)
-            self._there_are_some.set()
+            self._has_rows.set()
 
-    async def come(self) -> None:
+    async def wait_for_rows(self) -> None:
         """Wait until there are rows."""
-        await self._there_are_some.wait()
+        await self._has_rows.wait()
 
     async def write(self) -> bool:
-        """Write the waiting rows; returns True if there were some and they are written now."""
+        """Write the waiting rows; returns True if there were rows and all are written."""
         is_written = False
         while self._rows:
             rows, self._rows = self._rows[:MOST], self._rows[MOST:]
@@ -88,7 +88,7 @@ class WaitingRows(Generic[Row]):
                 )
                 return False
             is_written = True
-        self._there_are_some.clear()
+        self._has_rows.clear()
         return is_written
 
     def newly_dropped(self) -> int:
@@ -128,7 +128,8 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
 
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
-"""Limit of a kind and round: more rows than a Manager can write in between, as any client causes refusals."""
+"""The maximum number of batches of one statement in a round. They delete more rows than a Manager can write between two
+rounds, because any client can cause rows of refusals."""
 LOCK: Final = 75
 """Advisory lock: one process cleans up at a time."""
 

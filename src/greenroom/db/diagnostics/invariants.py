@@ -1,7 +1,7 @@
-"""Invariants of the database of a live system, as queries for violations; and the rows that no role can read.
+"""Invariants of the database of a running deployment, as queries for violations, and a search for unreadable rows.
 
-Each query returns one sentence per violation, in the column `what`. Work in progress may look wrong for a moment: the
-caller queries twice.
+Each query returns one sentence per violation, in the column `what`. An operation in progress may violate an invariant
+for a moment, so the caller queries twice.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from greenroom.db.workspace.homes import HomeFilter, list_homes
 from greenroom.db.workspace.images import list_images
 
 IN_POOL: Final = "s.user_id IS NULL AND NOT s.retired AND s.status IN ('requested', 'starting', 'running')"
-"""Condition on `sessions s` with a config: it is or will be claimable."""
+"""Condition on `sessions s` with a config: the session is, or will be, claimable."""
 ROTATING: Final = (
     "s.replaces IS NOT NULL AND EXISTS (SELECT 1 FROM sessions r WHERE r.session_id = s.replaces"
     " AND r.user_id IS NULL AND NOT r.retired AND r.status IN ('requested', 'starting', 'running'))"
 )
-"""Condition on `sessions s`: it replaces a session that is still in the pool."""
+"""Condition on `sessions s`: the session replaces another session that is still in the pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """An invariant of `greenroom doctor`. `code` never gets another meaning; `query` finds violations."""
+    """An invariant of `greenroom doctor`. The meaning of `code` never changes; `query` finds violations."""
 
     code: str
     holds: str
     query: LiteralString
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     problem_of: Callable[[str], str | None] | None = None
-    """Returns the defect of the column `value` of a row, None: none. Without it each row is a violation."""
+    """Returns the defect of the column `value` of a row, or None if it has none. Without this function, each row is a
+    violation."""
 
 
 INVARIANTS: Final = (
@@ -315,9 +316,9 @@ _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
 
 async def unreadable(db: Database) -> list[str]:
     """The rows that cannot be read, each as a sentence with its ids."""
-    found = list[str]()
+    sentences = list[str]()
     for noun, read in _READS.items():
         with collect_unreadable() as rows:
             await read(db)
-        found += [f"a {noun} cannot be read, {row}" for row in rows]
-    return found
+        sentences += [f"a {noun} cannot be read, {row}" for row in rows]
+    return sentences

@@ -1,4 +1,4 @@
-"""Log rows for Diagnostics: written in batches, bounded, drops counted."""
+"""Log rows for Diagnostics, written in batches from a queue of limited length; dropped rows are counted."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ SELECT r.time, r.level, r.component, r.code, r.message, r.zone_name, r.session_i
 class LogRow:
     """One row of Diagnostics; `message` is a sentence for people, `code` is stable.
 
-    When it is written, names are added that are needed to read it after its objects are deleted: the user of a session,
-    the name of a user, workspace and zone of a staging config.
+    The statement that writes the row adds facts that are needed after the objects of the row are deleted: the user of a
+    session, the name of a user, and the workspace and zone of a staging config.
     """
 
     level: Level
@@ -71,8 +71,8 @@ class LogFields(TypedDict, total=False):
 
 
 class LogWriter:
-    """Collects rows and writes them `FLUSH_S` after the first; while the database is away at most `MAX_QUEUED` are
-    kept. Rows that name no zone are about `zone_name`, if there is one."""
+    """Collects rows and writes them `FLUSH_S` after the first. While the database is away, at most `MAX_QUEUED` are
+    kept. Rows without a zone get `zone_name`, if it is not empty."""
 
     def __init__(self, db: Database, component: str, zone_name: str = "") -> None:
         self._db = db
@@ -80,7 +80,7 @@ class LogWriter:
         self.zone_name = zone_name
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
-        self.pressing = False
+        self.urgent = False
         """True while a queued row must be stored before its change is reported."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
 
@@ -94,19 +94,20 @@ class LogWriter:
         message: str,
         *,
         level: Level | None = None,
-        pressing: bool = False,
+        urgent: bool = False,
         **fields: Unpack[LogFields],
     ) -> None:
-        """Queue a row and print it. `level` replaces the code's; `pressing`: stored before its change is reported."""
+        """Queue a row and print it. `level` replaces the level of the code. `urgent`: the row is stored before its
+        change is reported."""
         level = level or code.level
-        self.pressing |= pressing
+        self.urgent |= urgent
         message = one_line(message)
         fields.setdefault("zone_name", self.zone_name or None)
         getattr(log, level.lower())(message, code=str(code), **{k: v for k, v in fields.items() if v is not None})
         self.add(LogRow(level=level, component=self._component, code=str(code), message=message, **fields))
 
     def add(self, row: LogRow) -> None:
-        """Queue one row; if the queue is full the newest is dropped and counted."""
+        """Queue one row; if the queue is full, this row is dropped and counted."""
         self.counts[row.level] += 1
         self._rows.add(row)
 
@@ -114,7 +115,7 @@ class LogWriter:
         """Write queued rows until cancelled, then the last ones."""
         try:
             while True:
-                await self._rows.come()
+                await self._rows.wait_for_rows()
                 await asyncio.sleep(FLUSH_S)
                 await asyncio.shield(self.flush())  # cancelled midway, its rows would be lost
         finally:
@@ -123,7 +124,7 @@ class LogWriter:
     async def flush(self) -> None:
         """Write queued rows; they stay queued while the database is away."""
         async with self._writing:
-            self.pressing = False
+            self.urgent = False
             if not await self._rows.write():
                 return
         await self._db.notify(ChangeEvent(Topic.LOGS))

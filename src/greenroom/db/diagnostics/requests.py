@@ -1,4 +1,4 @@
-"""Requests at Managers, for Diagnostics: each that was not 2xx, and 2xx counted per Agent and minute.
+"""Requests at Managers, for Diagnostics: each request without status 2xx, and the number of 2xx per Agent and minute.
 
 Gateways report the requests for Managers that they answered themselves.
 """
@@ -49,7 +49,7 @@ _INSERT: Final[LiteralString] = (
 
 
 class RequestLog:
-    """Collects requests and writes them in batches; bounded, drops counted."""
+    """Collects requests and writes them in batches. The queue has a limit; dropped rows are counted."""
 
     def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
         self._manager = manager_instance_id
@@ -78,7 +78,7 @@ class RequestLog:
         if not 200 <= status < 300:
             self._rows.add(row)
             return
-        self._reach(now.replace(second=0, microsecond=0))
+        self._begin_minute(now.replace(second=0, microsecond=0))
         counted = self._counted.setdefault((agent_id, method, path, status), row)
         if counted is row:
             row.time = self._minute
@@ -86,7 +86,7 @@ class RequestLog:
             counted.count += 1
             counted.duration_ms = max(counted.duration_ms, duration_ms)
 
-    def _reach(self, minute: datetime) -> None:
+    def _begin_minute(self, minute: datetime) -> None:
         if minute <= self._minute:
             return
         for row in self._counted.values():
@@ -98,12 +98,12 @@ class RequestLog:
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(MINUTE_POLL_S):
-                        await self._rows.come()
+                        await self._rows.wait_for_rows()
                 await asyncio.sleep(FLUSH_S)
-                self._reach(datetime.now(UTC).replace(second=0, microsecond=0))
+                self._begin_minute(datetime.now(UTC).replace(second=0, microsecond=0))
                 await asyncio.shield(self.flush())  # cancelled midway, its rows would be lost
         finally:
-            self._reach(datetime.max.replace(tzinfo=UTC))
+            self._begin_minute(datetime.max.replace(tzinfo=UTC))
             await self.flush()
 
     async def flush(self) -> None:
@@ -114,5 +114,5 @@ class RequestLog:
 
 
 async def add_gateway_requests(db: Database, requests: Sequence[RequestRow]) -> None:
-    """Store requests for Diagnostics. Their `agent_id` is the caller's claim, which is not checked."""
+    """Store requests for Diagnostics. Their `agent_id` comes from the caller and is not checked."""
     await db.write(_INSERT, {"rows": Jsonb(list(requests))})

@@ -38,8 +38,8 @@ _OLD_RECORDINGS: Final[LiteralString] = (
     "   AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.lease_id = r.lease_id)) old"
 )
 
-# now(), because it does not change within the statement, so that an index finds the rows; with clock_timestamp() all
-# younger rows would be read each time.
+# now() does not change within the statement, so that an index finds the rows; with clock_timestamp() all younger rows
+# would be read each time.
 BY_AGE: Final[dict[str, LiteralString]] = {
     "logs": deletion(
         "logs", "log_id", "NOT security AND time < now() - make_interval(secs => %(log_s)s) ORDER BY time"

@@ -1,4 +1,4 @@
-"""The data of Diagnostics: log rows, requests to Managers, and the rows of things in a runtime."""
+"""The data of Diagnostics: log rows, requests to Managers, and the rows that belong to objects in a runtime."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ _LEVELS: Final[Mapping[str, LiteralString]] = {
 
 @dataclass(frozen=True, slots=True)
 class FailedTasks:
-    """The number of failures of a zone's Primary; `time` and `message` are of the last failure."""
+    """The number of failed tasks of the Primary of a zone, with the time and message of the last failure."""
 
     zone_name: str
     times: int
@@ -181,7 +181,7 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 
 
 async def read_known_rows(db: Database, things: Sequence[Thing]) -> KnownRows:
-    """Read the rows of these things. The caller has read the things before."""
+    """Read the rows that belong to these objects of a runtime. The objects must be read before the rows."""
     homes = [thing.home for thing in things if thing.home is not None]
     row = await db.fetch_one(
         "SELECT (SELECT coalesce(jsonb_object_agg(session_id, agent_id), '{}') FROM sessions"

@@ -18,7 +18,8 @@ ALIVE_WITHIN_S: Final = 15.0
 """An Agent that checked in within this time is alive: no other host may use its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
-"""An Agent `a` that does not wait for an administrator; until then it gets no instructions and no streams."""
+"""Condition on an Agent `a`: it does not wait for an administrator. Until then it gets no instructions and no
+streams."""
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
@@ -27,8 +28,8 @@ EPOCH: Final = (
     " 'installation'::regclass::oid || '.' || db_epoch FROM installation)"
 )
 """SQL for the installation's db_epoch, which changes with a restore, a fork or a new database
-(docs/explanation/protocols.md §1). A dump that is restored in the same server restores every row, also that of
-`installation`, but creates the table again: its oid differs then, and that of the database if it was created again."""
+(docs/explanation/protocols.md §1). A dump that is restored in the same server restores the row of `installation`, but
+creates the table again, so the oid of the table or of the database differs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,11 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
     """Admit an Agent to a zone with its next incarnation; `core.fleet.enrollment` decides who is admitted.
 
     With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
-    Agent is enabled at once if `enabled`, or if its token allows it.
+    Agent is enabled immediately if `enabled`, or if its token allows it.
 
     Raises:
         Unauthenticated: the token or the credential is not valid here.
-        IdentityConflict: another Agent has this identity, or it is known already.
+        IdentityConflict: another Agent has this identity, or the Agent is already registered.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
@@ -65,11 +66,11 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
         credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
         if known is not None:
             edge = known.edge.reported(newcomer.edge_url, with_token=newcomer.token_hash is not None)
-            identity = await _admit_again(connection, newcomer, credential_hash, edge)
+            identity = await _readmit(connection, newcomer, credential_hash, edge)
             return replace(identity, edge=edge, edge_before=known.edge)
         await _check_route(connection, newcomer.agent_id)
-        vouched = token is not None and token.enable_agent
-        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or vouched)
+        enabled_by_token = token is not None and token.enable_agent
+        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or enabled_by_token)
 
 
 _KNOWN: Final = (
@@ -82,7 +83,7 @@ _KNOWN: Final = (
 
 
 async def _check_route(connection: Connection, agent_id: str) -> None:
-    """Check that no other Agent's id has the same first 8 digits, which lead to the Agent's streams."""
+    """Check that no other Agent's id has the same first 8 digits, which are part of the paths of its streams."""
     cursor = await connection.execute(
         "SELECT hostname FROM agents WHERE left(agent_id::text, 8) = left(%s::text, 8)", (agent_id,)
     )
@@ -115,7 +116,7 @@ async def _admit_new(
     return AgentRegistration(**row, is_new=True)
 
 
-async def _admit_again(
+async def _readmit(
     connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeClaim
 ) -> AgentRegistration:
     cursor = await connection.execute(
@@ -133,7 +134,8 @@ async def _admit_again(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEdge:
-    """An Agent and its edge gateway. `has_edge`: by its last registration, whether or not it is confirmed."""
+    """An Agent and its edge gateway. `has_edge`: its last registration has an edge address, which may not be
+    confirmed yet."""
 
     agent_id: str
     zone_id: str
@@ -143,7 +145,7 @@ class AgentEdge:
 
     @property
     def route(self) -> str:
-        """The first 8 digits of the id: the part of a stream's path that names the Agent."""
+        """The first 8 digits of the id, which identify the Agent in the path of a stream."""
         return self.agent_id[:8]
 
 
@@ -189,7 +191,7 @@ async def update_agent(
 
     An override is the exact offer; without one it is the Agent's cores times `cpu_overcommit`. An Agent that reports
     nothing offers nothing. The Primary applies changes within a round; a new override is also applied here, so that it
-    is visible at once. Raises NotFound: no such Agent.
+    is visible immediately. Raises NotFound: no such Agent.
     """
     values = {
         "agent_id": agent_id,

@@ -1,4 +1,4 @@
-"""The reads of a Manager before it answers a check-in, in SQL; `reports` writes."""
+"""The reads of a Manager before it answers a check-in, in SQL; `db.fleet.reports` has the writes."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _LOGIN_TO_FETCH: Final = (
     "   AND coalesce(r.refreshed, '-infinity') >= coalesce(i.refresh_requested, '-infinity')))"
     " THEN i.docker_token_encrypted END"
 )
-"""The password of image `i` for an Agent `a` that is enabled and must fetch it, or keeps it for machines that do."""
+"""The password of the registry of image `i`, for an enabled Agent `a` that must pull it or keeps it for its
+machines."""
 
 OFFERED: Final = (
     "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"
     " AND (NOT i.restrict_to_server OR i.server_id = a.agent_id) AND " + ADMITTED
 )
-"""SQL for an image `i` that an Agent `a` should hold: that of an enabled workspace that may run on it."""
+"""Condition: image `i` belongs to an enabled workspace that may run on Agent `a`, which should have the image."""
 
 WireJson = dict[str, Any]
 """JSON in a format of `wire.messages`: reports and instructions of an Agent, stored unchanged."""
@@ -75,10 +76,10 @@ class AgentState:
     cores_reported: float
     memory_reported: int
     recorded_manager_id: str | None
-    """The Manager with which it was last recorded, at `recorded_term`."""
+    """The Manager that last stored a message of the Agent, in term `recorded_term`."""
     recorded_term: int
     generations: Mapping[str, int]
-    """Session id → generation: the desired list, or in a reading of some sessions only these."""
+    """Session id → generation: the desired list, or only the sessions that were read."""
     digest: str = ""
     """The digest of the whole list (`wire.messages.digest`), once it is known."""
     command_ids: frozenset[str]
@@ -92,7 +93,7 @@ class ZoneState:
     """The part of the input of an answer that is the same for all Agents of a Manager."""
 
     enabled: bool
-    """True if the Manager itself is enabled; the zone is its zone."""
+    """True if the Manager is enabled."""
     zone_id: str
     term: int
     primary_id: str | None
@@ -161,33 +162,36 @@ _STATES: Final = (
 )
 
 
-_agents: Final = msgspec.json.Decoder(list[AgentState])
+_decoder: Final = msgspec.json.Decoder(list[AgentState])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckInReading:
-    """One reading of the database: the zone, and the existing ones of the requested Agents, by id."""
+    """One reading of the database: the zone, and the requested Agents that exist, by id."""
 
     zone: ZoneState
     agents: dict[str, AgentState]
 
 
-async def read_states(db: Database, asked: Mapping[str, Collection[str]], manager_id: str) -> CheckInReading | None:
-    """Read the input of the answers for the Agents in `asked`, in one statement; None if the Manager's record does not
-    exist. Of each Agent's list these sessions are read; of an Agent without any, all.
+async def read_states(
+    db: Database, session_ids_of: Mapping[str, Collection[str]], manager_id: str
+) -> CheckInReading | None:
+    """Read the input of the answers for these Agents in one statement; None if the Manager's record does not exist.
 
-    Not repeated when the connection was lost: the Agents wait, and an unavailable database is an answer too.
+    `session_ids_of` contains, for each Agent, the sessions of its list to read; empty = all.
+
+    The statement is not repeated when the connection was lost, because the Agents wait for an answer.
     """
     params = {
-        "agent_ids": list(asked),
-        "whole": [agent_id for agent_id, sessions in asked.items() if not sessions],
-        "session_ids": [session_id for sessions in asked.values() for session_id in sessions],
+        "agent_ids": list(session_ids_of),
+        "whole": [agent_id for agent_id, sessions in session_ids_of.items() if not sessions],
+        "session_ids": [session_id for sessions in session_ids_of.values() for session_id in sessions],
         "manager_id": manager_id,
     }
     rows = await db.fetch(_STATES, params, retry=False)
     if not rows:
         return None
-    agents = _agents.decode(rows[0].pop("agents"))
+    agents = _decoder.decode(rows[0].pop("agents"))
     return CheckInReading(zone=msgspec.convert(rows[0], ZoneState), agents={agent.agent_id: agent for agent in agents})
 
 
@@ -229,11 +233,11 @@ class DesiredSession:
     auth_epoch: int
     client_settings: ViewerSettings
     guests: dict[str, Access] = field(default_factory=dict[str, Access])
-    """The viewers who were admitted besides its user: viewer id → their access."""
+    """The viewers that were admitted, except the user: viewer id → access."""
     secrets: list[FilterSecret] = field(default_factory=list[FilterSecret])
     lease_id: str | None = None
     lease_epoch: int | None = None
-    """The lease that holds it, and the epoch of its token; None while its user is disabled."""
+    """The lease of the session, and the epoch of its token; None while its user is disabled."""
     must_record: bool = False
     has_run: bool = False
     permissions: dict[str, bool] = field(default_factory=dict[str, bool])
@@ -243,7 +247,7 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
     """The Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database is away."""
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
-        # A quarantined session has no user any more: an Agent that returns late runs no `assign` in it.
+        # A quarantined session has no user, so an Agent that returns late does not run `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
         " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
         " coalesce((SELECT jsonb_object_agg(v.viewer_id, h.access) FROM session_shares h JOIN session_viewers v"
@@ -268,7 +272,7 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
 
 def _desired_session(row: DictRow) -> DesiredSession:
     """The session of a row. If JSON in the row cannot be read, the session stays on the list without a specification
-    and viewers: the Agent reports that for this session, and gets all others."""
+    and viewers. The Agent then reports an error for this session only."""
     try:
         return msgspec.convert(row, DesiredSession)
     except msgspec.ValidationError as error:
@@ -294,7 +298,7 @@ class RegistryImage:
 
 
 async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
-    """The images an Agent should have, once each: those of enabled workspaces that may run on it.
+    """The images that an Agent should have, each once: the images of enabled workspaces that may run on it.
 
     No images while it waits to be enabled.
     """
@@ -302,7 +306,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
         RegistryImage,
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
-        # Of workspaces with the same image the policy that pulls most often counts: the values are in that order.
+        # Of several workspaces with the same image, the policy that pulls most often applies: it is the lowest value.
         " min(i.pull_policy) OVER same AS pull_policy,"
         " CASE WHEN max(i.refresh_requested) OVER same > coalesce(r.refreshed, '-infinity')"
         "   THEN extract(epoch FROM max(i.refresh_requested) OVER same)::float8 ELSE 0 END AS refresh"
@@ -354,7 +358,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
 
 
 async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
-    """The sessions of these that are or were this Agent's, with their users."""
+    """Session id → user id, for those of these sessions that are or were on this Agent."""
     rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
         (list(session_ids), agent_id),
@@ -364,7 +368,7 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
 
 
 async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """The sessions of these with a row of this Agent that is not deleted."""
+    """The ids of those of these sessions that are on this Agent and not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",

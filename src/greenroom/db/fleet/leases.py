@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from greenroom.core.errors import LeaseLost
 from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.lease import Predecessor
-from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PatientConnection, reraise_lost_cancellation
+from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, PatientConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 
 log = structlog.get_logger(__name__)
@@ -65,8 +65,8 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 
 async def lock_lease(connection: Connection, fence: Fence) -> None:
-    """Bind the transaction of `connection` to the term; `guarded` is for transactions that lock nothing before the
-    lease row and wait for each statement. Raises LeaseLost: the term is over."""
+    """Bind the transaction of `connection` to the term. For transactions that lock other rows before the lease row, or
+    use a pipeline; for all others use `guarded`. Raises LeaseLost: the term is over."""
     cursor = await connection.execute(
         "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
         " AND expires_at > clock_timestamp() FOR SHARE",
@@ -89,9 +89,9 @@ class LeaseConnection:
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
         """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
-        None = not available now, wait a little. 0 = another Manager is alive; check whether this one is still enabled,
-        and try again. Must not be called while believing: session locks nest. Raises psycopg.Error: the connection must
-        be closed.
+        None = not available now; wait briefly. 0 = another Manager is alive; check whether this Manager is still
+        enabled, and try again. Must not be called while this Manager is Primary, because session locks nest. Raises
+        psycopg.Error: the connection must be closed.
         """
         row = await self._row(
             "SELECT lease_take_v4(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
@@ -100,8 +100,8 @@ class LeaseConnection:
         return None if row is None or row["term"] is None else int(row["term"])
 
     async def settle(self, manager_id: str) -> Predecessor | None:
-        """Reduce the statement timeout to that of W, once after a TAKE and its first renewal, which must not be
-        delayed. Records this Manager as the holder; returns the one before, None if there was none."""
+        """Set the statement timeout of W and record this Manager as the holder. Return the previous holder, or None if
+        there was none. Called once after the first renewal of a TAKE, which it must not delay."""
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
             "WITH l AS (UPDATE zone_leases SET announced_term = term WHERE zone_key = %s AND holder = %s"
@@ -150,7 +150,7 @@ class LeaseConnection:
 
 @asynccontextmanager
 async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> AsyncGenerator[LeaseConnection]:
-    """Open W and close it in any case; closing it releases the zone's lock. `dsn` is a direct address, not of a
+    """Open W; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
     transaction pooler; `name` the application name; `holder` the uuid of this process.
     """
     connection = await PatientConnection[dict[str, Any]].connect(
@@ -160,18 +160,18 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
         application_name=name,
         connect_timeout=3,
         options=_OPTIONS,
-        **NOTICED_WHEN_DEAD,
+        **KEEPALIVE_OPTIONS,
     )
     connection.answer_s = ANSWER_S  # longer than the server's own limits
     try:
         yield LeaseConnection(connection, zone_key, holder)
     finally:
-        # Not a clean shutdown: on a cut line that would wait. PostgreSQL notices the closed socket as well.
+        # A clean shutdown would wait on a cut line. PostgreSQL detects the closed socket too.
         connection.pgconn.finish()
 
 
 REMAINING: Final[LiteralString] = (
-    # separately: before PostgreSQL 17 it is not possible to subtract from an infinite time
+    # two numbers: before PostgreSQL 17 it is not possible to subtract from an infinite time
     "(extract(epoch FROM l.expires_at) - extract(epoch FROM clock_timestamp()))::double precision"
 )
 """Seconds until the end of the leadership in `zone_leases l`."""
@@ -192,9 +192,8 @@ async def evict(db: Database, zone_key: int) -> int:
     """EVICT: end the connection that still holds the lock of a zone after its leadership ended; returns the number of
     ended connections.
 
-    Never by pid alone: it must still hold the lock. A connection that is not the last holder's is ended only after a
-    second without activity: a connection that just got the lock is about to take the leadership, and its row is not
-    committed yet.
+    Only a connection that still holds the lock is ended. A connection of another holder than the last is ended only
+    after a second without activity, because it may have just got the lock and not yet committed its leadership.
     """
     rows = await db.write(
         "SELECT pg_terminate_backend(l.pid) FROM zone_leases z JOIN pg_locks l"

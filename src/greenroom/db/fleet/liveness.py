@@ -39,7 +39,7 @@ async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[Agen
 
 
 async def mark_running(connection: Connection, agents: Mapping[str, str]) -> frozenset[str]:
-    """Mark Agents as running that have the expected status of each; returns those that still had it."""
+    """Mark Agents (id → expected status) as running; returns the ids of those that still had the expected status."""
     await connection.execute(
         "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE", (list(agents),)
     )
@@ -55,7 +55,7 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
     """Mark an Agent missing, if it is still silent; returns the sessions changed, or None if it reported.
 
     Its unassigned sessions change with it: `running` ones become `unreachable`, those not yet running are deleted. All
-    get a new generation, so that only new observations can return one to service.
+    get a new generation, so that only a new observation can return a session to service.
     """
     cursor = await connection.execute(
         "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"

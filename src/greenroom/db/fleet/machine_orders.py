@@ -31,7 +31,7 @@ _TIMES: Final[dict[OrderState, LiteralString]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrderRow:
-    """An order, for administrators. `sessions` are those on its machine now."""
+    """An order, for administrators. `sessions` is the present number of sessions on its machine."""
 
     machine_order_id: str
     machine_pool_id: str | None
@@ -52,9 +52,9 @@ class MachineOrderRow:
     changed: datetime
 
 
-# Agents that were joined by hand on the machine of order `o`, since it was ordered. Copied disks may have one machine
-# id: an Agent from before is on the host that was copied, one of another order on another machine. An Agent that is
-# dead, and has no session, does not count.
+# Agents that were joined by hand on the machine of order `o` after it was ordered. Machines with copies of one disk may
+# have the same machine id. Agents that registered before the order, or belong to another order, are therefore excluded:
+# they are on another machine. Dead Agents without a session are excluded too.
 OTHER_AGENTS: Final[LiteralString] = """
   FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
    AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash
@@ -132,7 +132,7 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
     """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None if the
     order has changed since the plan: nothing was written.
 
-    A released machine is no Agent's machine from then on: its token is invalid, its Agent is removed. The order does
+    When a machine is released, its token is revoked and its Agent is removed. The order does
     not change if the Agent has a session or registered at this moment, or if another Agent was joined on the machine by
     hand.
     """
@@ -149,7 +149,9 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
     agent_id: str | None = row["agent_id"]
     if move.to in (OrderState.RELEASING, OrderState.ENDED):
         is_kept = row["is_kept"] and move.to is OrderState.RELEASING
-        if is_kept or not await _take_out(connection, row["token_hash"], agent_id, is_known=row["known"] == agent_id):
+        if is_kept or not await _remove_agent(
+            connection, row["token_hash"], agent_id, is_known=row["known"] == agent_id
+        ):
             return None
     elif agent_id is not None and move.to in (OrderState.JOINED, OrderState.DRAINING):
         await connection.execute(
@@ -174,8 +176,11 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
     return agent_id or ""
 
 
-async def _take_out(connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_known: bool) -> bool:
-    """Remove the Agent of a released machine, and end its token; False = it has a session, or just registered."""
+async def _remove_agent(
+    connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_known: bool
+) -> bool:
+    """Revoke the token of a released machine and remove its Agent; False = the Agent has a session, or just
+    registered."""
     if agent_id is not None and is_known:
         try:
             await remove_agent(connection, agent_id)
@@ -209,24 +214,24 @@ async def note_unconfirmed(connection: Connection, machine_order_id: str, error:
 async def note_not_ended(connection: Connection, machine_order_id: str, error: str, retry_after_s: float) -> bool:
     """Store that the provider failed to end the machine of an order; True = the message in the ledger is new."""
     cursor = await connection.execute(
-        "SELECT end_failures + 1 AS failures, clock_timestamp() AS now, starts_with(state_reason, %s) AS is_said"
+        "SELECT end_failures + 1 AS failures, clock_timestamp() AS now, starts_with(state_reason, %s) AS is_stored"
         " FROM machine_orders WHERE machine_order_id = %s FOR NO KEY UPDATE",
         (error, machine_order_id),
     )
     row = require_row(await cursor.fetchone(), "machine order", machine_order_id)
-    again = next_end(row["failures"], retry_after_s, row["now"])
+    next_try = next_end(row["failures"], retry_after_s, row["now"])
     await connection.execute(
         "UPDATE machine_orders SET end_failures = %(failures)s, next_end = %(again)s,"
         " state_reason = CASE WHEN state = 'releasing' THEN %(reason)s ELSE state_reason END"
         " WHERE machine_order_id = %(order)s",
         {
             "failures": row["failures"],
-            "again": again,
-            "reason": f"{error} The provider is asked again at {again:%H:%M:%S} UTC.",
+            "again": next_try,
+            "reason": f"{error} The provider is asked again at {next_try:%H:%M:%S} UTC.",
             "order": machine_order_id,
         },
     )
-    return not row["is_said"]
+    return not row["is_stored"]
 
 
 async def note_surplus(connection: Connection, surplus: Surplus) -> None:
@@ -240,8 +245,8 @@ async def note_surplus(connection: Connection, surplus: Surplus) -> None:
 async def release_again(connection: Connection, stray: StrayMachine) -> bool:
     """Release the machine of an ended order once more; False = there is no such order.
 
-    Its Agent was removed without a session when the order ended, so nothing runs there. That is not known of a machine
-    without any order: a restored database has no orders that were written after its backup.
+    No session runs on it, because its Agent was removed without a session when the order ended. A machine without any
+    order may have sessions: a restored database lacks the orders that were written after its backup.
     """
     cursor = await connection.execute(
         "UPDATE machine_orders SET state = 'releasing', state_reason = %(reason)s, ref = %(ref)s, ended = NULL,"

@@ -1,4 +1,4 @@
-"""Machine pools in SQL: the settings of administrators, and the state of their Manager."""
+"""Machine pools in SQL: their settings, and the state that the Primary stores."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoo
 
 
 async def find_pool(db: Database, name: str) -> MachinePoolRow:
-    """A pool by its id or name. Raises NotFound: there is none."""
+    """The pool with this id or name. Raises NotFound: there is no such pool."""
     where: LiteralString = "p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL"
     return require_row(await _POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
 
@@ -132,13 +132,14 @@ async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) 
 
 
 SECRETS_IN_USE_S: Final = 60.0
-"""A call that began before secrets were changed uses the old ones; no call begins this long after its round."""
+"""The time after a change of secrets in which a call of a provider may still use the old secrets."""
 
 
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store a pool and clear its failures; without approval its tokens enable no Agent. Raises Duplicate: the name."""
+    """Store a pool and clear its failures; without approval its tokens enable no Agent. Raises Duplicate: the name
+    exists."""
     await connection.execute(
         f"UPDATE machine_pools SET {assigned(FIELDS)}"
         ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"
@@ -168,7 +169,7 @@ async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
     )
 
 
-async def remember(connection: Connection, machine_pool_id: str, memory: MachinePoolFailures) -> None:
+async def store_memory(connection: Connection, machine_pool_id: str, memory: MachinePoolFailures) -> None:
     """Store the failures after a plan, or after a call of the provider."""
     await connection.execute(
         "UPDATE machine_pools SET " + assigned(_MEMORY) + " WHERE machine_pool_id = %(machine_pool_id)s",
@@ -191,7 +192,8 @@ async def note_listed(connection: Connection, machine_pool_id: str, listing: Lis
 
 
 async def remove_deleted(connection: Connection, zone_id: str) -> list[str]:
-    """Remove deleted pools whose last order has ended and whose provider was listed since; returns their names."""
+    """Remove deleted pools whose orders have all ended and whose provider was listed after the deletion; returns their
+    names."""
     cursor = await connection.execute(
         "DELETE FROM machine_pools p WHERE p.zone_id = %s AND p.deleted IS NOT NULL"
         " AND (p.listed > p.deleted OR NOT EXISTS (SELECT 1 FROM machine_orders o"

@@ -27,14 +27,14 @@ from greenroom.db.launch.ledger import AGENTS_OF_ZONE
 from greenroom.db.launch.on_demand import STILL_WAITING, waiting
 from greenroom.db.workspace.images import IMAGE_FACTS
 
-MOST_PEOPLE: Final = 1000
-"""The maximum number of waiting users that are read, those who wait longest first."""
-MOST_MACHINES: Final = 20
-"""Maximum number of machines of one pool that are counted on at the same time."""
+MAX_USERS: Final = 1000
+"""The maximum number of waiting users that are read, in the order of their waiting time, longest first."""
+MAX_MACHINES: Final = 20
+"""The maximum number of future machines of one pool that are part of the supply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Person:
+class _WaitingRow:
     user_id: str
     image_id: str
     image: ImageFacts
@@ -53,14 +53,14 @@ class _Supply:
     number: int
 
 
-# A launch tries one zone after another: the order of its refusals is that of its attempts.
-_PEOPLE: Final[LiteralString] = (
+# A launch tries one zone after another, so the order of its refusals is the order of its attempts.
+_WAITING_USERS: Final[LiteralString] = (
     f"SELECT w.user_id::text, w.image_id::text, w.since, w.zone_ids, {IMAGE_FACTS}"
     " AS image FROM (SELECT w.user_id, w.image_id, min(w.since) AS since,"
     f" array_agg(w.zone_id::text ORDER BY w.since, w.zone_id) AS zone_ids{STILL_WAITING}"
     " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(most)s"
 )
-# A machine that has just joined has room for users who try again within a moment. A failing provider is not counted on.
+# A machine that has just joined is included: waiting users will launch on it. A failing provider supplies no machine.
 _SUPPLY: Final[LiteralString] = """
 SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores, p.memory,
        CASE WHEN p.call_failures > 0 THEN 0 WHEN p.next_try > clock_timestamp() THEN o.coming
@@ -73,51 +73,55 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 """
 
 
-async def read_people(
+async def read_waiting_users(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """Unmet demand of the users who count in the zone with these `pools`; sentences for those who count elsewhere."""
-    params = {**waiting(zone_id), "most": MOST_PEOPLE}
-    people = rows_as(_Person, await (await connection.execute(_PEOPLE, params)).fetchall())
-    if not any(zone_id in person.zone_ids for person in people):
+    """The unmet demand of the users who are counted in this zone with these `pools`, and sentences about users who are
+    counted in another zone."""
+    params = {**waiting(zone_id), "most": MAX_USERS}
+    users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
+    if not any(zone_id in user.zone_ids for user in users):
         return [], []
     supplies = rows_as(_Supply, await (await connection.execute(_SUPPLY, params)).fetchall())
     planned = {pool.machine_pool_id for pool in pools if not pool.closed}
     supply = defaultdict[str, list[PlacementAgent]](list)
-    for one in supplies:
-        if one.enabled or one.machine_pool_id in planned:
-            supply[one.zone_id] += _machines(one, overcommit)
-    names = {one.zone_id: one.zone_name for one in supplies}
-    images = {person.image_id: person.image for person in people}
-    here = defaultdict[str, list[WaitingUser]](list)
-    there = defaultdict[tuple[str, str], int](int)
-    for one, counts_in in zones_of_users(map(_waiting, people), supply).items():
-        if counts_in == zone_id:
-            here[one.image_id].append(one)
-        elif zone_id in one.zone_ids:
-            there[one.image_id, counts_in] += 1
-    wants = [_want(images[image_id], found, zone_id, names) for image_id, found in here.items()]
+    for each in supplies:
+        if each.enabled or each.machine_pool_id in planned:
+            supply[each.zone_id] += _machines(each, overcommit)
+    names = {each.zone_id: each.zone_name for each in supplies}
+    images = {user.image_id: user.image for user in users}
+    users_of_image = defaultdict[str, list[WaitingUser]](list)
+    users_elsewhere = defaultdict[tuple[str, str], int](int)
+    for each, counted_zone in zones_of_users(map(_waiting, users), supply).items():
+        if counted_zone == zone_id:
+            users_of_image[each.image_id].append(each)
+        elif zone_id in each.zone_ids:
+            users_elsewhere[each.image_id, counted_zone] += 1
+    demand = [
+        _unmet_demand(images[image_id], waiting_users, zone_id, names)
+        for image_id, waiting_users in users_of_image.items()
+    ]
     sentences = [
         f"{waiting_users_text(number)} for {images[image_id].friendly_name} here as well; zone "
-        f"{names[counts_in]} counts them and may get a machine first."
-        for (image_id, counts_in), number in there.items()
-        if counts_in in names
+        f"{names[counted_zone]} counts them and may get a machine first."
+        for (image_id, counted_zone), number in users_elsewhere.items()
+        if counted_zone in names
     ]
-    return sorted(wants, key=lambda want: want.why), sorted(sentences)
+    return sorted(demand, key=lambda unmet: unmet.why), sorted(sentences)
 
 
-def _waiting(person: _Person) -> WaitingUser:
+def _waiting(row: _WaitingRow) -> WaitingUser:
     return WaitingUser(
-        user_id=person.user_id,
-        image_id=person.image_id,
-        request=session_of(person.image),
-        since=person.since,
-        zone_ids=tuple(person.zone_ids),
+        user_id=row.user_id,
+        image_id=row.image_id,
+        request=session_of(row.image),
+        since=row.since,
+        zone_ids=tuple(row.zone_ids),
     )
 
 
 def _machines(supply: _Supply, overcommit: float) -> Iterable[PlacementAgent]:
-    for number in range(min(supply.number, MOST_MACHINES)):
+    for number in range(min(supply.number, MAX_MACHINES)):
         yield PlacementAgent(
             agent_id=f"{supply.machine_pool_id} {number}",
             hostname="",
@@ -127,16 +131,16 @@ def _machines(supply: _Supply, overcommit: float) -> Iterable[PlacementAgent]:
         )
 
 
-def _want(image: ImageFacts, people: Sequence[WaitingUser], zone_id: str, names: dict[str, str]) -> UnmetDemand:
-    number = len(people)
-    others = sorted({names[z] for one in people for z in one.zone_ids if z != zone_id and z in names})
-    also = f", in zone {' and '.join(others)} as well" if others else ""
-    return UnmetDemand(session_of(image), number, f"{waiting_users_text(number)} for {image.friendly_name}{also}")
+def _unmet_demand(image: ImageFacts, users: Sequence[WaitingUser], zone_id: str, names: dict[str, str]) -> UnmetDemand:
+    number = len(users)
+    others = sorted({names[z] for user in users for z in user.zone_ids if z != zone_id and z in names})
+    also_text = f", in zone {' and '.join(others)} as well" if others else ""
+    return UnmetDemand(session_of(image), number, f"{waiting_users_text(number)} for {image.friendly_name}{also_text}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Short:
-    """A staging config that lacks sessions because of missing room."""
+class _UnfilledConfig:
+    """A staging config with a lack of sessions, because the Agents have no room."""
 
     staging_config_id: str
     image: ImageFacts
@@ -197,14 +201,14 @@ async def read_snapshot(
     overcommit: float | None = None,
     quiet: bool = False,
 ) -> ZoneSnapshot:
-    """The input of the plan of these pools of one zone. `overcommit` None = as its Agents report it."""
+    """The input of the plan of these pools of one zone. `overcommit` None = the highest overcommit of its Agents."""
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     now = await returned(await connection.execute(_NOW, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
     agents = tuple(replace(agent, image_state="present") for agent in rows_as(PlacementAgent, await cursor.fetchall()))
-    short = rows_as(_Short, await (await connection.execute(_SHORT, params)).fetchall())
+    unfilled = rows_as(_UnfilledConfig, await (await connection.execute(_SHORT, params)).fetchall())
     offered = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
-    people, elsewhere = await read_people(connection, zone_id, pools, offered)
+    demand, elsewhere = await read_waiting_users(connection, zone_id, pools, offered)
     orders = rows_as(_OpenOrder, await (await connection.execute(_ORDERS, params)).fetchall())
     by_id = {agent.agent_id: agent for agent in agents}
     return ZoneSnapshot(
@@ -212,7 +216,7 @@ async def read_snapshot(
         zone_name=now["zone_name"],
         overcommit=offered,
         agents=agents,
-        wants=(*people, *(_of_config(one, now["zone_name"]) for one in short)),
+        wants=(*demand, *(_of_config(config, now["zone_name"]) for config in unfilled)),
         pools=tuple(pools),
         orders=tuple(_order(row, by_id) for row in orders),
         listings=listings,
@@ -221,14 +225,15 @@ async def read_snapshot(
     )
 
 
-def _of_config(short: _Short, zone_name: str) -> UnmetDemand:
-    title = config_title(short.image.friendly_name, zone_name, short.staging_config_id)
-    sessions = "1 session" if short.number == 1 else f"{short.number} sessions"
-    return UnmetDemand(session_of(short.image), short.number, f"the pool {title} lacks {sessions}")
+def _of_config(config: _UnfilledConfig, zone_name: str) -> UnmetDemand:
+    title = config_title(config.image.friendly_name, zone_name, config.staging_config_id)
+    sessions = "1 session" if config.number == 1 else f"{config.number} sessions"
+    return UnmetDemand(session_of(config.image), config.number, f"the pool {title} lacks {sessions}")
 
 
 def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
-    """An open order with its Agent, which serves nothing here, but keeps its machine, if it is in another zone now."""
+    """An open order with its Agent. An Agent that has moved to another zone does not serve this zone, but its machine
+    is kept."""
     if row.agent_id is None:
         return row
     elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")

@@ -1,7 +1,7 @@
 """Managers and their zones in SQL.
 
-Heartbeats never name `enabled` or `zone_id`: the database keeps "at least one enabled Manager per zone" with triggers
-on exactly these columns (docs/explanation/protocols.md §1, DISABLE).
+Heartbeats never write `enabled` or `zone_id`. Triggers on these two columns ensure that every zone has at least one
+enabled Manager (docs/explanation/protocols.md §1, DISABLE).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ManagerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnabledChange:
-    """The result of `set_enabled`: whether the Manager `changed`, and the `others`, enabled ones of its zone."""
+    """The result of `set_enabled`. `others` is the number of other enabled Managers of the zone."""
 
     instance_id: str
     zone_key: int
@@ -57,8 +57,8 @@ class EnabledChange:
 
 
 async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, version: str) -> ManagerRow:
-    """Find the record of this instance id or create it, enabled; an existing one keeps zone, `enabled` and first
-    report. Raises SetupError: a new Manager names a zone that does not exist."""
+    """Find the record of this instance id, or create it as enabled. An existing record keeps its zone, `enabled` and
+    first report. Raises SetupError: the zone of a new Manager does not exist."""
     await db.write(
         "INSERT INTO managers (instance_id, hostname, version, zone_id)"
         " SELECT %s, %s, %s, zone_id FROM zones WHERE %s = ANY(zone_name || former_names)"
@@ -80,7 +80,7 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
 async def describe(
     db: Database, manager_id: str, hostname: str, version: str, gateway_url: str, *, crash_loop: str
 ) -> None:
-    """Store the host of this Manager, its URL for Agents, and the reason why it counts as crash-looping."""
+    """Store the host of this Manager, its URL for Agents, and the reason why it is crash-looping."""
     await db.write(
         "UPDATE managers SET hostname = %s, version = %s, gateway_url = %s, crash_loop = %s,"
         " last_reported = clock_timestamp() WHERE manager_id = %s",
@@ -89,7 +89,7 @@ async def describe(
 
 
 async def hold_instance(connection: ListenConnection, manager_key: int, instance_id: str) -> None:
-    """Take the lock of this instance id on L, waiting 5 s for a predecessor that is just ending.
+    """Take the lock of this instance id on L; wait up to 5 s for a previous process that is ending.
 
     Raises:
         SetupError: another live process has this instance id.
@@ -123,7 +123,8 @@ class Heartbeat:
 async def heartbeat(
     db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = ""
 ) -> Heartbeat | None:
-    """Report this Manager alive, its last finished round and why it is crash-looping; None: its record is gone."""
+    """Store that this Manager is alive, its last finished round, and the reason why it is crash-looping; None: its
+    record does not exist any more."""
     rows = await db.write(
         "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
@@ -137,7 +138,8 @@ async def heartbeat(
 
 
 async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledChange:
-    """Enable or disable a Manager: DISABLE of docs/explanation/protocols.md §1, which works on a frozen one too.
+    """Enable or disable a Manager: DISABLE of docs/explanation/protocols.md §1, which also works if the Manager is
+    frozen.
 
     Raises:
         NotFound: no such Manager.
@@ -161,7 +163,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
                 f"{change.instance_id} is the last enabled Manager of zone {change.zone_name}; "
                 "enable another Manager of the zone first."
             )
-        # triggers end its leadership and notify, as for plain SQL
+        # triggers end its leadership and notify, as they do for plain SQL
         await connection.execute(
             "UPDATE managers SET enabled = %s WHERE manager_id = %s AND enabled <> %s", (enabled, manager_id, enabled)
         )
@@ -171,13 +173,14 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
 
 
 async def lock_zones(connection: Connection) -> None:
-    """Lock all zones by id, like the triggers, before Managers change: two such transactions cannot deadlock."""
+    """Lock all zones by id, as the triggers do, before Managers change, so that two such transactions cannot
+    deadlock."""
     await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedManager:
-    """A Manager, for administrators; `term` is its zone's."""
+    """A Manager, for administrators; `term` is the term of its zone."""
 
     manager_id: str
     instance_id: str
@@ -215,7 +218,7 @@ _LIST: Final = (
 
 
 async def list_managers(db: Database, manager_id: str | None = None) -> list[ListedManager]:
-    """All Managers by zone, or one."""
+    """All Managers by zone, or one Manager."""
     return await db.fetch_as(ListedManager, _LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
 
 
@@ -236,7 +239,7 @@ _IS_LIVE: Final[LiteralString] = (
 
 
 async def delete_manager(db: Database, manager_id: str, *, force: bool = False) -> None:
-    """Remove the record of a Manager, which is not Primary any more; a live one registers again as new.
+    """Remove the record of a Manager and end its leadership. A Manager that is alive registers again as a new one.
 
     Raises:
         NotFound: no such Manager.
@@ -273,7 +276,8 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record after `lock_zones`; False = it has reported. Raises LastEnabledManager: it is the last one."""
+    """Remove a record after `lock_zones`; False = the Manager has reported. Raises LastEnabledManager: it is the last
+    enabled Manager of its zone."""
     cursor = await connection.execute(
         "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
         " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",

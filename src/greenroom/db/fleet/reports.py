@@ -1,4 +1,4 @@
-"""The writes of a Manager for the check-ins of Agents, in SQL. The reads are in `checkin`.
+"""The writes of a Manager for the check-ins of Agents, in SQL. The reads are in `db.fleet.checkin`.
 
 The group commit follows the lock order of docs/explanation/protocols.md §3: agents, then the rows that `end_sessions`
 locks (agent_capacity, sessions), then sessions by id. Observations have a separate table, so that claims do not wait

@@ -46,7 +46,7 @@ class AgentRow:
     zone_id: str
     zone_name: str
     stored_status: AgentStatus
-    """The status stored by the Primary; `status` is the displayed one."""
+    """The status that the Primary stored; `status` is the displayed status."""
     enabled: bool
     draining: bool
     manager_id: str | None
@@ -140,7 +140,7 @@ _AGENTS: Final = ListDefinition(
 async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[AgentRow]:
-    """Agents by zone and age, or one."""
+    """Agents by zone and age, or one Agent."""
     conditions = _AGENTS.matching(agent_id=agent_id, running_within_s=RUNNING_WITHIN_S)
     return await _AGENTS.read(db, conditions, after=after, limit=limit)
 
@@ -158,19 +158,19 @@ async def find_agents(db: Database, name: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamWay(ProxyFacts):
-    """The way to the streams of a zone, or of an Agent with an edge gateway, whose certificate has the `authority`."""
+class StreamRoute(ProxyFacts):
+    """The route to the streams of a zone, or of an Agent with an edge gateway, whose certificate `authority` signed."""
 
     zone_id: str
     agent_id: str | None
     authority: str
 
 
-async def read_ways(db: Database) -> list[StreamWay]:
-    """All edge gateways, by their Agent's id, without Agents that wait to be enabled; then the zones without one. One
-    statement, because every web gateway polls each second."""
+async def read_routes(db: Database) -> list[StreamRoute]:
+    """The routes to all edge gateways by the id of their Agent, except Agents that wait to be enabled; then the routes
+    to the zones without an edge gateway. One statement, because every web gateway polls each second."""
     return await db.fetch_as(
-        StreamWay,
+        StreamRoute,
         "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"
         " z.proxy_hostname, z.proxy_path, z.proxy_port, coalesce(f.certificate, '') AS authority"
         f" FROM zones z LEFT JOIN agents a ON a.zone_id = z.zone_id AND a.edge_url <> '' AND {ADMITTED}"
@@ -178,16 +178,15 @@ async def read_ways(db: Database) -> list[StreamWay]:
     )
 
 
-async def settle_edge(db: Database, agent_id: str, address: str) -> None:
-    """Confirm an address of an Agent's edge gateway: the one that waits, or the one in use. No address waits any more;
-    `agents:` is notified. Raises Refused: the address is neither; the Agent may have sent another one in the
-    meantime."""
-    settled = await db.write(
+async def confirm_edge(db: Database, agent_id: str, address: str) -> None:
+    """Confirm an address of an Agent's edge gateway: the requested address, or the address in use. The request ends;
+    `agents:` is notified. Raises Refused: the address is neither; the Agent may have requested another address."""
+    confirmed = await db.write(
         "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
         " WHERE agent_id = %(agent_id)s AND %(address)s IN (edge_url, edge_url_requested) RETURNING 1",
         {"agent_id": agent_id, "address": address},
     )
-    if not settled:
+    if not confirmed:
         raise Refused(
             f"The Agent does not report {address or 'no address'} for its edge gateway. Read the reported "
             "address again; to use another one, set it on the host of the Agent (GREENROOM_EDGE_URL) and "
@@ -208,11 +207,11 @@ _HOLDERS: Final = (
 
 
 async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[Holder]]:
-    """Image name → Agents of the zone that have it and can serve it, for those images that this Agent should have."""
-    found = dict[str, list[Holder]]()
+    """Image name → the Agents of the zone that can serve the image, for the images that this Agent should have."""
+    holders = dict[str, list[Holder]]()
     for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
-        found.setdefault(row.pop("name"), []).append(Holder(**row))
-    return found
+        holders.setdefault(row.pop("name"), []).append(Holder(**row))
+    return holders
 
 
 async def read_hostname(db: Database, agent_id: str) -> str:

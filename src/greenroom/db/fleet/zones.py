@@ -85,7 +85,7 @@ async def list_zones(db: Database) -> list[ListedZone]:
 
 
 async def get_zone(db: Database, zone_id: str) -> ListedZone:
-    """One zone. Raises NotFound: there is no zone with this id."""
+    """The zone with this id. Raises NotFound: there is no such zone."""
     return require_row(
         await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id
     )
@@ -94,8 +94,8 @@ async def get_zone(db: Database, zone_id: str) -> ListedZone:
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
     """One zone, locked until the transaction ends.
 
-    All zones are locked, by id, because taking a former name from a zone changes that zone, too. Raises NotFound: there
-    is no zone with this id.
+    All zones are locked, by id, because a new name is removed from the former names of another zone. Raises NotFound:
+    there is no zone with this id.
     """
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
@@ -103,7 +103,7 @@ async def lock_zone(connection: Connection, zone_id: str) -> Zone:
 
 
 async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
-    """Store a new zone; returns the id. A zone that had its name formerly loses that former name.
+    """Store a new zone; returns the id. The name is removed from the former names of other zones.
 
     Raises:
         Duplicate: the name exists.
@@ -112,12 +112,12 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
     await lock_zones(connection)
     cursor = await connection.execute("INSERT INTO zones " + inserted(_SETTABLE) + " RETURNING zone_id", asdict(new))
     zone_id = str((await returned(cursor))["zone_id"])
-    await _take_name(connection, new.zone_name)
+    await _remove_former_name(connection, new.zone_name)
     return zone_id
 
 
 async def update_zone(connection: Connection, zone: Zone) -> None:
-    """Store all settings of a zone, after `lock_zone`; a renamed one is still found by its former names.
+    """Store all settings of a zone, after `lock_zone`; a renamed zone is still found by its former names.
 
     Raises:
         NotFound: it was deleted in the meantime.
@@ -132,10 +132,10 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
         asdict(zone),
     )
     require_row(await cursor.fetchone(), "zone", zone.zone_id)
-    await _take_name(connection, zone.zone_name)
+    await _remove_former_name(connection, zone.zone_name)
 
 
-async def _take_name(connection: Connection, name: str) -> None:
+async def _remove_former_name(connection: Connection, name: str) -> None:
     """Remove the name from the former names of all zones, which are locked."""
     await connection.execute(
         "UPDATE zones SET former_names = array_remove(former_names, %(name)s) WHERE %(name)s = ANY(former_names)",
@@ -143,7 +143,7 @@ async def _take_name(connection: Connection, name: str) -> None:
     )
 
 
-_IN_THE_WAY: Final[LiteralString] = """
+_USES: Final[LiteralString] = """
 SELECT 'Manager ' || instance_id AS what FROM managers WHERE zone_id = %(zone_id)s
     AND last_reported > clock_timestamp() - make_interval(secs => %(reported_within_s)s)
 UNION ALL SELECT 'Agent ' || coalesce(nullif(hostname, ''), agent_id::text) FROM agents WHERE zone_id = %(zone_id)s
@@ -160,20 +160,20 @@ MAX_NAMED: Final = 8
 
 
 async def delete_zone(connection: Connection, zone: Zone) -> None:
-    """Delete a zone to which nothing belongs, with its Managers that do not report any more and its ended sessions.
+    """Delete a zone that is not in use, with its Managers that do not report any more and its ended sessions.
     Raises Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the
     sentence names them."""
-    zone_id = {"zone_id": zone.zone_id, "reported_within_s": RUNNING_WITHIN_S}
+    parameters = {"zone_id": zone.zone_id, "reported_within_s": RUNNING_WITHIN_S}
     await lock_zones(connection)
-    cursor = await connection.execute(_IN_THE_WAY, zone_id)
-    in_the_way = [row["what"] for row in await cursor.fetchall()]
-    if in_the_way:
-        named = "; ".join(in_the_way[:MAX_NAMED])
-        more = f"; and {len(in_the_way) - MAX_NAMED} more" if len(in_the_way) > MAX_NAMED else ""
+    cursor = await connection.execute(_USES, parameters)
+    uses = [row["what"] for row in await cursor.fetchall()]
+    if uses:
+        named = "; ".join(uses[:MAX_NAMED])
+        more = f"; and {len(uses) - MAX_NAMED} more" if len(uses) > MAX_NAMED else ""
         raise Refused(f"Zone {zone.zone_name} is in use: {named}{more}. Remove or move them first.")
     # the last enabled Manager of a zone stays, unless the zone itself is deleted
-    await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", zone_id)
-    await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", zone_id)
-    await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", zone_id)
-    await connection.execute("DELETE FROM staging_configs WHERE zone_id = %(zone_id)s", zone_id)
-    await connection.execute("DELETE FROM zones WHERE zone_id = %(zone_id)s", zone_id)
+    await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", parameters)
+    await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", parameters)
+    await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", parameters)
+    await connection.execute("DELETE FROM staging_configs WHERE zone_id = %(zone_id)s", parameters)
+    await connection.execute("DELETE FROM zones WHERE zone_id = %(zone_id)s", parameters)

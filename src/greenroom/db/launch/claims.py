@@ -1,8 +1,8 @@
-"""The claim: one staged session of a pool becomes a user's, in one round trip (docs/explanation/protocols.md §3).
+"""The claim: a user gets one staged session of a pool, in one round trip (docs/explanation/protocols.md §3).
 
-`BEGIN; LOCK_USER; CLAIM; COMMIT` are sent as one pipeline, with the row of the lease if it is for one. A claim changes
-no capacity: the reservation was created when the session was staged. Its line in the ledger of launches is part of the
-statement, so that every claim has a trace.
+`BEGIN; LOCK_USER; CLAIM; COMMIT` are sent as one pipeline, with the row of the lease if the session is for a lease. A
+claim changes no capacity: the reservation was created when the session was staged. Its line in the ledger of launches
+is part of the statement, so that every claim has a trace.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from greenroom.db.session.sessions import COUNTING, LOCK_USER, NUMBER_OF_USER, r
 from greenroom.db.session.transitions import TO
 
 CLAIM_ATTEMPTS: Final = 4
-"""After a false miss there are three further attempts: SKIP LOCKED skips rows that a batch is updating."""
+"""The maximum number of attempts: SKIP LOCKED skips rows that a batch is updating, so an attempt may miss a session."""
 FRESH_AGENT_S: Final = 7.0
 """Claims and placement prefer Agents seen within this time."""
 
@@ -59,10 +59,10 @@ class PoolClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """The launch of a session in the ledger, which belongs to the session's row.
+    """The line of a launch in the ledger, written together with the row of its session.
 
-    `steps` is its whole trace, `duration_ms` counts from the request. `current_zone_id` and `request_host` are for the
-    search for another session, if this one fails.
+    `steps` is the whole trace of the launch; `duration_ms` is the time since the request. `current_zone_id` and
+    `request_host` are for the search for another session, if this one fails.
     """
 
     steps: Sequence[TraceStep] = ()
@@ -81,7 +81,7 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedSession:
-    """A staged session that has a user now; `edge_url` is the URL of its Agent's edge gateway, empty without one."""
+    """A staged session that now has a user; `edge_url` is the URL of its Agent's edge gateway, or empty."""
 
     session_id: str
     agent_id: str
@@ -90,18 +90,18 @@ class ClaimedSession:
 
 
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
-"""Condition on `agents a`: staged sessions on it can be handed out."""
+"""Condition on `agents a`: staged sessions on it can be claimed."""
 COMING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
 """Condition on the staged `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
-"""Condition on `sessions s`: it is staged and usable, whether expired or not."""
+"""Condition on `sessions s`: it is staged and usable; it may be expired."""
 FREE: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
-"""Condition on `sessions s`: it can be handed out, if its Agent serves and is in its zone."""
+"""Condition on `sessions s`: it can be claimed if its Agent serves and is in its zone."""
 CLAIMABLE_NOW: Final[LiteralString] = FREE + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
 """Condition on `sessions s` and its `agents a`: a claim would find it."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
-"""Condition without a table: sessions of the config may be handed out. `_CONTENTS` selects the parts separately."""
+"""Condition without a table: sessions of the config may be claimed. `_CONTENTS` selects the parts separately."""
 
 
 _FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
@@ -120,8 +120,8 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 
 def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
-    """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's. `preferred` are
-    conditions on `agents a`; a session of an Agent that meets the first is claimed first."""
+    """The parts `claimed` and `step` of a WITH: the user gets one free session of the pool. `preferred` are conditions
+    on `agents a`, in the order of their preference."""
     oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
     return f"""claimed AS (UPDATE sessions SET {TO[SessionStatus.ASSIGNING]}, replaces = NULL,
     user_id = %(user_id)s, launch_id = %(launch_id)s,
@@ -183,41 +183,41 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
 
 async def claim(
     db: Database,
-    wanted: PoolClaim,
+    request: PoolClaim,
     ledger: LedgerLine,
     *,
     max_sessions: int,
     after_user_lock: Callable[[], Awaitable[None]] | None = None,
 ) -> ClaimedSession | PoolContents:
-    """Claim one staged session of a pool for a user, in one round trip; if there was none, return the contents of the
-    pool.
+    """Claim one staged session of a pool for a user, in one round trip. Return the contents of the pool if it has no
+    session to claim.
 
     Raises:
-        SessionLimit, LeaseLimit: the user has `max_sessions` desktops, or for a lease as many leases, already.
+        SessionLimit, LeaseLimit: the user already has `max_sessions` desktops, or this number of leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: it was used for a different request.
     """
-    values = {**wanted.values(), **ledger.values(), "max_sessions": max_sessions}
+    values = {**request.values(), **ledger.values(), "max_sessions": max_sessions}
     contents = PoolContents()
     for _ in range(CLAIM_ATTEMPTS):
         try:
-            claimed = await _claim_once(db, wanted.user, values, after_user_lock)
+            claimed = await _claim_once(db, request.user, values, after_user_lock)
         except psycopg.errors.UniqueViolation as error:
-            raise await repeated_request(db, error, wanted.user) from error
+            raise await repeated_request(db, error, request.user) from error
         if claimed is not None:
             return claimed
         contents, of_user = await _read_contents(db, values)
         if of_user >= max_sessions:
-            raise user_limit_reached(max_sessions, leased=wanted.user.lease is not None)
+            raise user_limit_reached(max_sessions, leased=request.user.lease is not None)
         if not contents.serves:
             break
     return contents
 
 
-async def claim_replacement(connection: Connection, wanted: PoolClaim, failed_on: str | None) -> ClaimedSession | None:
-    """Claim a staged session for the user, other Agents than `failed_on` first; None = there is none. It never waits
-    for a row (SKIP LOCKED), so it may follow the lock on the failed session."""
-    cursor = await connection.execute(CLAIM_REPLACEMENT, {**wanted.values(), "agent_id": failed_on})
+async def claim_replacement(connection: Connection, request: PoolClaim, failed_on: str | None) -> ClaimedSession | None:
+    """Claim a staged session for the user, preferably from another Agent than `failed_on`; None = there is no session.
+    It never waits for a row (SKIP LOCKED), so it may follow the lock on the failed session."""
+    cursor = await connection.execute(CLAIM_REPLACEMENT, {**request.values(), "agent_id": failed_on})
     return row_as(ClaimedSession, await cursor.fetchone())
 
 
@@ -244,7 +244,7 @@ async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolC
 async def _claim_once(
     db: Database, user: SessionUser, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> ClaimedSession | None:
-    """Lock the user, claim, write the lease if it is for one, commit: one round trip."""
+    """Lock the user, claim, write the lease if there is one, and commit, in one round trip."""
     async with db.pipelined() as connection:
         locked = await connection.execute(LOCK_USER, values)
         if after_user_lock is not None:

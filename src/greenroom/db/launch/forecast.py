@@ -104,5 +104,5 @@ def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageReadiness]]:
     """Name of the image → id of the Agent → that Agent's report of it."""
     states: dict[str, dict[str, ImageReadiness]] = defaultdict(dict)
     for row in rows:
-        states[row["name"]] |= {said.agent_id: said for said in rows_as(ImageReadiness, [row])}
+        states[row["name"]] |= {report.agent_id: report for report in rows_as(ImageReadiness, [row])}
     return states

@@ -97,7 +97,7 @@ class UserOfLauncher(LaunchingUser):
 async def read_launch(
     db: Database, user_id: str, image_id: str, idempotency_key: str | None, *, leased: bool = False
 ) -> LaunchSnapshot:
-    """The snapshot of a launch, or of one for a lease. Raises NotFound: there is no such user."""
+    """The snapshot of a launch; `leased` = for a lease. Raises NotFound: there is no such user."""
     values = {
         "user_id": user_id,
         "image_id": image_id,
@@ -123,7 +123,7 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedLaunch:
-    """A launch that no pool or Agent could serve; successful ones are written with their session."""
+    """A launch that no pool or Agent could serve. Successful launches are written with their session."""
 
     launch_id: str
     user_id: str
@@ -156,7 +156,7 @@ class RecordedLaunch:
     at: datetime
     duration_ms: float
     waited_ms: float | None
-    """Time until the user could use the session or was refused; None = neither yet, or it is not known."""
+    """Time until the user could use the session or was refused; None = neither happened yet, or it is unknown."""
 
     @property
     def reason(self) -> str:
@@ -212,34 +212,39 @@ class LaunchFilter:
 
 async def list_launches(
     db: Database,
-    wanted: LaunchFilter,
+    launch_filter: LaunchFilter,
     *,
     order: SortOrder = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[RecordedLaunch]:
     """Launches that match; see `ListDefinition.read`."""
-    return await LAUNCHES.read(db, _conditions(wanted), order=order, after=after, limit=limit)
+    return await LAUNCHES.read(db, _conditions(launch_filter), order=order, after=after, limit=limit)
 
 
-async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
+async def count_launches(db: Database, launch_filter: LaunchFilter) -> Total:
     """The number of launches that match."""
-    return await LAUNCHES.count(db, _conditions(wanted), "time")
+    return await LAUNCHES.count(db, _conditions(launch_filter), "time")
 
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
-    """One launch; None = it is not in the ledger (any more)."""
+    """The launch with this id; None = it is not in the ledger (any more)."""
     return await LAUNCHES.find(db, "l.launch_id = %s", (launch_id,))
 
 
 async def launch_of_session(db: Database, session_id: str) -> RecordedLaunch | None:
-    """The launch of a session; None for a staged one."""
+    """The launch of a session; None for a staged session."""
     where: LiteralString = "l.launch_id = (SELECT s.launch_id FROM sessions s WHERE s.session_id = %s)"
     return await LAUNCHES.find(db, where, (session_id,))
 
 
-def _conditions(wanted: LaunchFilter) -> Conditions:
-    return LAUNCHES.matching(wanted.words, outcome=wanted.outcome, user_id=wanted.user_id, image_id=wanted.image_id)
+def _conditions(launch_filter: LaunchFilter) -> Conditions:
+    return LAUNCHES.matching(
+        launch_filter.words,
+        outcome=launch_filter.outcome,
+        user_id=launch_filter.user_id,
+        image_id=launch_filter.image_id,
+    )
 
 
 async def list_zones(db: Database) -> list[NamedZone]:

@@ -1,5 +1,4 @@
-"""The session of a launch on demand, inserted within the limit of its user; and the room that staged sessions yield to
-it.
+"""Inserts the session of a launch on demand within the limit of its user, and ends staged sessions to make room for it.
 
 Lock order of docs/explanation/protocols.md §3: users → agent_capacity → sessions (by id).
 """
@@ -48,9 +47,9 @@ async def read_unready(db: Database, zone_id: str) -> list[Unready]:
     )
 
 
-async def take_room(connection: Connection, agent_id: str, session_ids: Sequence[str], reason: str) -> bool:
-    """End staged sessions that are not usable yet and free their reservations at once; False = one became usable or
-    ended.
+async def end_to_make_room(connection: Connection, agent_id: str, session_ids: Sequence[str], reason: str) -> bool:
+    """End staged sessions that are not usable yet, and free their reservations immediately; False = one of them became
+    usable or ended.
 
     The transaction must hold no session row yet, and must be rolled back after False. All sessions are on `agent_id`;
     `reason` is a sentence that is stored with them.
@@ -73,8 +72,8 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
     return cursor.rowcount == len(session_ids)
 
 
-async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
-    """Store that a launch was refused in this zone for lack of room: its user waits for it.
+async def store_refused(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
+    """Store that a launch was refused in this zone for lack of room, and that its user waits for room.
 
     `room_helps` False: no host of the zone could run the session even if it were empty. Then the user waits for a
     machine if the zone has a pool that may order one, and for nothing otherwise.
@@ -91,14 +90,14 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
     )
 
 
-# From the ledger, which has an index by time: every plan of a pool queries this.
+# The ledger has an index by time, which is needed because every plan of a pool runs this query.
 STILL_WAITING: Final[LiteralString] = (
     " FROM launches_waiting w WHERE w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
     " AND w.since > clock_timestamp() - make_interval(secs => %(most_waiting_s)s)"
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""Waiting users, in any zone; with the parameters of `waiting`."""
+"""The waiting users of all zones; the parameters are those of `waiting`."""
 PEOPLE_WAITING: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )
@@ -125,14 +124,14 @@ async def insert_for_user(
     max_sessions: int,
     yielding: Sequence[Unready] = (),
 ) -> bool:
-    """Insert the session of a user, with the user's row locked so that two launches cannot both be the last allowed.
+    """Insert the session of a user. The row of the user is locked, so that two launches cannot exceed the limit.
 
-    Its line in the ledger, its lease and its notification are part of the transaction, and so is the end of the staged
-    sessions, on the same Agent and not usable yet, that are `yielding` to it. False = the Agent has no room any more,
-    or one of those became usable.
+    Its line in the ledger, its lease and its notification are part of the transaction. The transaction also ends the
+    `yielding` sessions, which are staged on the same Agent and not usable yet. False = the Agent has no room any more,
+    or one of these sessions became usable.
 
     Raises:
-        SessionLimit, LeaseLimit: the user has `max_sessions` desktops, or for a lease as many leases, already.
+        SessionLimit, LeaseLimit: the user already has `max_sessions` desktops, or this number of leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: it was used for a different request.
     """
@@ -158,17 +157,17 @@ async def insert_for_user(
 async def insert_in_room(
     connection: Connection, new: NewSession, *, max_sessions: int, yielding: Sequence[str]
 ) -> bool:
-    """Insert a user's session, in the room of the staged ones that are `yielding`; False = nothing was changed.
+    """Insert a user's session in the room of the `yielding` staged sessions, which end; False = nothing was changed.
 
-    The transaction holds the user's row, and session rows only by `lock_sessions`. The yielding sessions are on the
-    same Agent and not usable yet.
+    The transaction must have locked the user's row; it may have locked session rows only with `lock_sessions`. The
+    yielding sessions are on the same Agent and not usable yet.
     """
     if not yielding:
         return await insert_session(connection, new, max_sessions=max_sessions)
     reason = f"It ended to make room for session {new.session_id}, launched on demand: launches of users have priority."
     async with connection.transaction() as attempt:
         if not (
-            await take_room(connection, new.agent_id, yielding, reason)
+            await end_to_make_room(connection, new.agent_id, yielding, reason)
             and await insert_session(connection, new, max_sessions=max_sessions)
         ):
             raise Rollback(attempt)

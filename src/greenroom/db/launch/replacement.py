@@ -1,7 +1,7 @@
 """Failed sessions with a waiting user, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
 
-All writes are inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The lock order is
-kept in two ways: another staged session is claimed after the old row was locked, without ever waiting; a new session
+All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 24). The lock order
+holds for both cases: the claim of a staged session follows the lock on the old row, but never waits; a new session
 reserves its capacity before the old row is locked.
 """
 
@@ -32,7 +32,7 @@ from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, C
 Outcome = Literal["staged", "on_demand"]
 
 KEPT_PER_CONFIG: Final = 3
-"""Number of sessions that are kept for inspection; older ones are destroyed."""
+"""The number of quarantined sessions of one config; older ones are destroyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class SessionToReplace:
 
     @property
     def user(self) -> SessionUser:
-        """The user of the session and of its successor: the clocks start again, `supersede` moves the key."""
+        """The user of the session, for its successor. The clocks start again; `supersede` moves the idempotency key."""
         return SessionUser(
             user_id=self.user_id,
             launch_id=self.launch_id,
@@ -134,7 +134,8 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUS
   LEFT JOIN user_attributes t ON t.user_id = s.user_id
  WHERE """
 
-# Not yet usable, on a missing Agent. A session with a profile waits: its home must not be open on two hosts.
+# A session on a missing Agent that was never usable. A session with a profile is excluded, because its home must not be
+# open on two hosts.
 _ORPHANED_START: Final[LiteralString] = (
     "s.status IN ('requested', 'starting') AND s.started IS NULL AND s.user_id IS NOT NULL AND s.profile_path IS NULL"
     " AND a.status = 'missing'"
@@ -145,12 +146,12 @@ AWAITING_SUCCESSOR: Final[LiteralString] = _SEARCH + "s.awaits_successor AND s.z
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[SessionToReplace]:
-    """Failed sessions of the zone with a user who waits for another one."""
+    """Failed sessions of the zone with a user who waits for another session."""
     return await db.fetch_as(SessionToReplace, AWAITING_SUCCESSOR + " ORDER BY s.session_id", {"zone_id": zone_id})
 
 
 async def read_orphaned_starts(db: Database, zone_id: str) -> list[SessionToReplace]:
-    """Sessions of the zone with a waiting user and an Agent that went missing before they were ever usable."""
+    """Sessions of the zone with a waiting user, whose Agent became missing before they were usable."""
     return await db.fetch_as(
         SessionToReplace,
         _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
@@ -174,7 +175,8 @@ async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
 
 
 async def quarantine(connection: Connection, session_id: str) -> SessionToReplace | None:
-    """Detach the user from a session whose hand-over failed; returns the row from before, None = it changed."""
+    """Detach the user from a session whose hand-over failed; returns the row before the change, or None if
+    the session changed in the meantime."""
     row = await _locked(connection, session_id)
     if row is not None:
         await connection.execute(
@@ -191,8 +193,8 @@ async def discard_failed_start(
     """Detach the user from a session that did not start, and end it; returns the row before the change, None = it
     changed in the meantime.
 
-    From here on its Agent, even an absent one, receives only the end of the session. `cause` is the reason why it did
-    not start, stored if the row has none; `reason` is the reason of its end.
+    Its Agent, even if it is absent now, then receives only the instruction to end the session. `cause` is the reason
+    why it did not start, stored if the row has none; `reason` is the reason of its end.
     """
     row = await _locked(connection, session_id)
     if row is not None:
@@ -223,8 +225,8 @@ async def supersede(
 ) -> None:
     """Link the old row, already quarantined, to its successor.
 
-    The successor inherits the idempotency key, the launch, and the epoch: revoked tokens stay revoked. The ledger gets
-    the outcome of the launch and the further `steps` of its trace.
+    The successor inherits the idempotency key, the launch, and the epoch, so that revoked tokens stay revoked. The
+    ledger gets the outcome of the launch and the further `steps` of its trace.
     """
     await connection.execute(
         "UPDATE sessions SET superseded_by = %s WHERE session_id = %s", (session_id, old.session_id)
@@ -241,9 +243,9 @@ async def supersede(
     )
 
 
-async def give_up(connection: Connection, old: SessionToReplace, error: str, steps: Sequence[TraceStep]) -> bool:
-    """Give up the search for a successor: the user keeps the failed session with its reason; False = it was deleted in
-    the meantime. `error` is the sentence for the user, `steps` are the further lines of the launch's trace."""
+async def end_search(connection: Connection, old: SessionToReplace, error: str, steps: Sequence[TraceStep]) -> bool:
+    """End the search for a successor. The user keeps the failed session with its reason; False = it was deleted in the
+    meantime. `error` is the sentence for the user, `steps` are the next steps of the trace of the launch."""
     cursor = await connection.execute(
         "UPDATE sessions SET gave_up = true, error = %s, set_aside_reason = NULL"
         " WHERE session_id = %s AND awaits_successor RETURNING 1",

@@ -1,4 +1,4 @@
-"""The control of a leased session, and each change of it, in SQL; `core.lease` decides."""
+"""The control of a leased session and its changes, in SQL; the rules are in `core.lease`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.session.viewers import CONTROLLING
 
 MAX_CHANGES: Final = 100
-"""Maximum number of changes in the trace of a lease, the newest ones."""
+"""The maximum number of changes in the trace of a lease; older changes are omitted."""
 _LAST: Final[LiteralString] = (
     "SELECT term, viewer, name, until, clock_timestamp() AS now FROM lease_controls WHERE lease_id = %s"
     " ORDER BY term DESC LIMIT 1"
@@ -24,8 +24,8 @@ _LAST: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """A change of control; with equal terms it was a renewal, or no change."""
+class ChangedControl:
+    """A change of control. If the terms are equal, it was a renewal, or nothing changed."""
 
     before: Control
     after: Control
@@ -33,7 +33,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlChange:
-    """A line of a lease's trace."""
+    """A change of control in the trace of a lease."""
 
     term: int
     name: str
@@ -42,14 +42,14 @@ class ControlChange:
 
 
 async def read_control(db: Database, lease_id: str) -> Control:
-    """The control of a lease that is in force."""
+    """The present control of a lease."""
     row = await db.fetch_one(_LAST, (lease_id,))
     return in_force(msgspec.convert(row, Control), row["now"]) if row else Control()
 
 
 async def change_control(
     db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], said: str
-) -> Changed:
+) -> ChangedControl:
     """Change the control of a lease with `decide`, which gets the last term and the time. Concurrent calls are
     serialized. An exception of `decide` is raised, and nothing is changed."""
     async with db.transaction() as connection:
@@ -69,7 +69,7 @@ async def change_control(
                 " VALUES (%s, %s, %s, %s, %s, %s)",
                 (lease_id, after.term, after.viewer, after.name, after.until, said),
             )
-        return Changed(before=before, after=after)
+        return ChangedControl(before=before, after=after)
 
 
 async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
@@ -83,14 +83,15 @@ async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
 
 
 async def read_credential(db: Database, session_id: str) -> bytes:
-    """The encrypted password of a session's page, which signs orders to it."""
+    """The encrypted password of a session's page, which signs instructions to it."""
     row = await db.fetch_one("SELECT credential_encrypted FROM sessions WHERE session_id = %s", (session_id,))
     return require_row(row, "session", session_id)["credential_encrypted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Over:
-    """A person whose control is over: they were away, or may not control the session any more."""
+class EndedControl:
+    """A user or guest whose control has ended: they were away, or may not control the session any more (`may` is
+    False)."""
 
     lease_id: str
     session_id: str
@@ -99,10 +100,10 @@ class Over:
     may: bool
 
 
-async def read_over(db: Database) -> list[Over]:
-    """People whose control is over and not yet stored as the program's."""
+async def read_ended(db: Database) -> list[EndedControl]:
+    """The users and guests whose control has ended and was not returned to the program yet."""
     return await db.fetch_as(
-        Over,
+        EndedControl,
         "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"
         " (SELECT 1" + CONTROLLING + " AND h.session_id = l.session_id AND v.viewer_id::text = c.viewer)) AS may"
         " FROM lease_controls c JOIN leases l USING (lease_id) WHERE until IS NOT NULL)"

@@ -1,7 +1,6 @@
-"""Leases of sessions: their holders, deadlines and number, and the location of their sessions. The session has the
-rest.
+"""Leases of sessions: their holders, deadlines and number, and the addresses of their sessions.
 
-The deadline is the session's time limit, so that the Primary ends a leased session like any other whose clock is over.
+The deadline of a lease is the time limit of its session, so that the Primary ends it like any other expired session.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRow:
-    """A lease with the displayed fields of its session. `expires` is the deadline, `auth_epoch` that of its token;
-    `max_lease_s` and `not_after` are limits of the API key that created it."""
+    """A lease with the displayed fields of its session. `expires` is the deadline, `auth_epoch` the epoch of its
+    token; `max_lease_s` and `not_after` are limits of the API key that created it."""
 
     lease_id: str
     session_id: str
@@ -105,7 +104,7 @@ get_lease: Final = _LEASES.get
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseFilter:
-    """A filter of leases; None = any. `ended`: also ended sessions. `tag`: one of the words, or `name=word`."""
+    """A filter of leases; None = any. `ended`: includes ended leases. `tag`: a word of the tags, or `name=word`."""
 
     user_id: str | None = None
     key_id: str | None = None
@@ -113,18 +112,20 @@ class LeaseFilter:
     ended: bool = False
 
 
-async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | None, limit: int) -> ListPage[LeaseRow]:
+async def list_leases(
+    db: Database, lease_filter: LeaseFilter, *, after: Position | None, limit: int
+) -> ListPage[LeaseRow]:
     """Leases that match, newest first."""
-    name, equals, word = (wanted.tag or "").partition("=")
-    tag = None if wanted.tag is None else Jsonb({name: word} if equals else [name])
-    conditions = _LEASES.matching(user_id=wanted.user_id, key_id=wanted.key_id, tag=tag)
-    if not wanted.ended:
+    name, equals, word = (lease_filter.tag or "").partition("=")
+    tag = None if lease_filter.tag is None else Jsonb({name: word} if equals else [name])
+    conditions = _LEASES.matching(user_id=lease_filter.user_id, key_id=lease_filter.key_id, tag=tag)
+    if not lease_filter.ended:
         conditions.add("s.status <> 'deleted'")
     return await _LEASES.read(db, conditions, after=after, limit=limit)
 
 
 async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
-    """The existing leases of these, in any order."""
+    """The leases with these ids, in any order; unknown ids are omitted."""
     return await db.fetch_as(LeaseRow, f"{_LEASES.query} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
 
 
@@ -135,13 +136,13 @@ async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
 
 
 async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
-    """The lease that holds a session."""
+    """The lease of a session; None if it has none."""
     return await _LEASES.find(db, "l.session_id = %s", (session_id,))
 
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:
-    """Store the lease of the session that the user's launch got in this transaction, in place of the reservation;
-    nothing if it got none, or has no lease. No row is fetched, so that it may be part of a pipeline."""
+    """Store the lease of the session that the user's launch got in this transaction, and delete its reservation. Does
+    nothing if the user has no lease, or got no session. No row is fetched, so that it may be part of a pipeline."""
     if (lease := user.lease) is None:
         return
     await connection.execute(
@@ -156,7 +157,8 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
 
 
 async def extend(db: Database, session_id: str, seconds: float, longest_s: float) -> bool:
-    """Move a leased session's deadline to `seconds` from now. False: it ends, or lives over `longest_s` (0 = any)."""
+    """Move a leased session's deadline to `seconds` from now. False: the session ends, or would
+    last longer than `longest_s` (0 = no limit)."""
     rows = await db.write(
         "UPDATE sessions SET keepalive = lasts.since, expires = lasts.until, time_limit_ends = lasts.until,"
         " expiry = expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
@@ -171,7 +173,7 @@ async def extend(db: Database, session_id: str, seconds: float, longest_s: float
 
 
 async def move_lease(connection: Connection, old_session_id: str, session_id: str) -> None:
-    """Move a lease to the session that replaces a leased one."""
+    """Move a lease to the session that replaces its session."""
     await connection.execute("UPDATE leases SET session_id = %s WHERE session_id = %s", (session_id, old_session_id))
 
 
@@ -187,8 +189,8 @@ async def end_leases_of_key(connection: Connection, key_id: str, reason: str) ->
         "UPDATE leases SET auth_epoch = auth_epoch + 1 WHERE key_id = %s AND session_id = ANY(%s::uuid[])",
         (key_id, session_ids),
     )
-    ended = [await request_delete(connection, session_id, reason) for session_id in session_ids]
-    return [one for one in ended if one.changed]
+    deletions = [await request_delete(connection, session_id, reason) for session_id in session_ids]
+    return [session for session in deletions if session.changed]
 
 
 async def end_leases_of_owner(connection: Connection, user_id: str, reason: str) -> list[DeletedSession]:
@@ -218,7 +220,8 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedSession:
-    """A session, usually of a lease, with its token's `auth_epoch`. `upstream_auth` is a gateway's `host[:port]`."""
+    """A session, usually of a lease, with its token's `auth_epoch`. `upstream_auth` is the
+    `host[:port]` of a gateway."""
 
     session_id: str
     status: SessionStatus
@@ -271,9 +274,10 @@ an earlier request with this `idempotency_key` created a session of the user."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseCounts:
-    """The input of the decision about a further lease of a user (`core.lease.refusal`).
+    """The input of the decision on another lease of a user (`core.lease.refusal`).
 
-    `of_user` and `of_key` are the leases that count. `repeated`: the request gets the session of an earlier one.
+    `of_user` and `of_key` are the leases that count. `repeated`: the request gets the session of an earlier
+    request.
     """
 
     groups: list[GroupSettings]
@@ -286,37 +290,37 @@ class LeaseCounts:
 async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempotency_key: str | None) -> LeaseCounts:
     """The leases of a user and of an API key, and their limits, without locks."""
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
-    held = await db.fetch_one_as(
+    counts = await db.fetch_one_as(
         LeaseCounts,
         "SELECT " + GROUPS_OF_USER + " AS groups, " + NUMBER_OF_USER + " AS of_user, " + _OF_KEY + ","
         " (SELECT max_leases FROM api_keys WHERE key_id = %(key_id)s) AS max_leases",
         values | {"counting": COUNTING, "leased": True},
     )
-    if held is None:
+    if counts is None:
         raise AssertionError("a query without FROM gives one row")
-    return held
+    return counts
 
 
 async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
-    """Count a lease that is about to be created as one of the key's; returns the reservation's id. None: the key has no
-    limit any more, or an earlier request with the same idempotency key created the lease. A request in progress does
-    not count against its repetition. Raises LeaseLimit: the key holds `max_leases`."""
+    """Reserve a lease of an API key before it is created; returns the id of the reservation. None: the key has no limit
+    any more, or an earlier request with the same idempotency key created the lease. The
+    reservation of a request does not count for its repetition. Raises LeaseLimit: the key has `max_leases` leases."""
     async with db.transaction() as connection:
         cursor = await connection.execute(
             "SELECT max_leases FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,)
         )
         row = await cursor.fetchone()
-        if row is None or (most := row["max_leases"]) is None:
+        if row is None or (max_leases := row["max_leases"]) is None:
             return None
         cursor = await connection.execute(
             "SELECT " + _OF_KEY,
             {"key_id": key_id, "counting": COUNTING, "user_id": user_id, "idempotency_key": idempotency_key},
         )
-        held = await returned(cursor)
-        if held["repeated"]:
+        counts = await returned(cursor)
+        if counts["repeated"]:
             return None
-        if held["of_key"] >= most:
-            raise key_limit_reached(most)
+        if counts["of_key"] >= max_leases:
+            raise key_limit_reached(max_leases)
         cursor = await connection.execute(
             "INSERT INTO lease_reservations (key_id, user_id, idempotency_key) VALUES (%s, %s, %s)"
             " RETURNING reservation_id::text",
@@ -325,8 +329,8 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
         return (await returned(cursor))["reservation_id"]
 
 
-async def give_back(db: Database, reservation_id: str) -> None:
-    """Delete a lease's reservation. Never fails: a remaining reservation counts for some more minutes."""
+async def delete_reservation(db: Database, reservation_id: str) -> None:
+    """Delete the reservation of a lease. Never fails: a reservation that remains expires after some minutes."""
     try:
         await db.write("DELETE FROM lease_reservations WHERE reservation_id = %s", (reservation_id,))
     except Unavailable as error:

@@ -109,7 +109,7 @@ _CONFIGS: Final = ListDefinition(
 async def list_configs(
     db: Database, *, after: Position | None = None, limit: int | None = None, unattended: bool = False
 ) -> ListPage[StagingConfig]:
-    """Configs by zone and workspace; `unattended` = only those of zones without a running Manager."""
+    """Configs by zone and workspace; `unattended` = only configs of zones without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
     if unattended:
@@ -118,7 +118,7 @@ async def list_configs(
 
 
 async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
-    """One config. Raises NotFound: there is none with this id."""
+    """The config with this id. Raises NotFound: there is no such config."""
     config = await _CONFIGS.find(
         db,
         "c.deleted IS NULL AND c.staging_config_id = %(staging_config_id)s",
@@ -162,11 +162,11 @@ async def lock_config(connection: Connection, staging_config_id: str) -> LockedC
 
 
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
-    """Change a locked config. Earlier failures are cleared, so that it tries again at once.
+    """Change a locked config. Earlier failures are cleared, so that the pool tries again immediately.
 
-    A changed expiration applies to the present staged sessions, too. A session that is too old for it keeps half of the
-    new expiration, time enough to replace such sessions one by one. Raises Duplicate: another config has this zone,
-    image and set of permissions.
+    A changed expiration applies to the present staged sessions, too. A session that is older than the new expiration
+    keeps half of it, so that such sessions can be replaced one at a time. Raises Duplicate: another config has this
+    zone, image and set of permissions.
     """
     values = values_of(ConfigFields, fields) | {"staging_config_id": staging_config_id}
     await connection.execute(
@@ -196,7 +196,7 @@ async def recycle_config(connection: Connection, staging_config_id: str) -> None
 
 
 async def note_shortfall(db: Database, staging_config_id: str, code: str, reason: str) -> bool:
-    """Store the reason why a pool is short, if the stored cause differs; False = another process did so first."""
+    """Store the shortfall of a pool if its stored code differs; False = another process has stored it."""
     rows = await db.write(
         "UPDATE staging_configs SET shortfall_code = %(code)s, shortfall_reason = %(reason)s"
         " WHERE staging_config_id = %(staging_config_id)s AND deleted IS NULL"
@@ -238,7 +238,8 @@ async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFill:
-    """The fill level and shortfall of a pool; `age_s` of its oldest claimable session, None = it has none."""
+    """The fill level and shortfall of a pool. `age_s` is the age of its oldest claimable session; None = it has
+    none."""
 
     staging_config_id: str
     zone_name: str
@@ -279,11 +280,11 @@ async def list_fills(db: Database) -> list[PoolFill]:
     zone_rows = await db.fetch(_ZONES, {"running_within_s": RUNNING_WITHIN_S})
     zones = {zone.zone_id: zone for zone in rows_as(ZoneFacts, [row["facts"] for row in zone_rows])}
     attended = {row["facts"]["zone_id"] for row in zone_rows if row["has_manager"]}
-    made: list[PoolFill] = []
+    fills: list[PoolFill] = []
     for row in pools:
         image, zone = images.get(row["image_id"]), zones.get(row["zone_id"])
         if image is None or zone is None:
-            continue  # it was created during this reading
+            continue  # the workspace or zone was created during this reading
         code: ShortfallCode | None = row["shortfall_code"]
         shortfall = effective_shortfall(
             Shortfall(code, row["shortfall_reason"]) if code else None,
@@ -294,7 +295,7 @@ async def list_fills(db: Database) -> list[PoolFill]:
             coming=row["coming"],
             has_manager=zone.zone_id in attended,
         )
-        made.append(
+        fills.append(
             PoolFill(
                 staging_config_id=row["staging_config_id"],
                 zone_name=zone.zone_name,
@@ -306,4 +307,4 @@ async def list_fills(db: Database) -> list[PoolFill]:
                 shortfall=shortfall,
             )
         )
-    return made
+    return fills

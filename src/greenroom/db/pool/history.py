@@ -1,10 +1,12 @@
 """Hits and misses of a staging config, from the ledger of launches.
 
-A *hit* was served by the config. A *miss* considered the config and got no staged session at all: its user waited for a
-new container, or got nothing. A launch served by another pool counts as neither, nor does a launch of a user with a
-better matching config. A hand-over that failed is a further step in the ledger and counts with its final outcome.
+A *hit* is a launch that got a session of the config. A *miss* is a launch for which the config was considered and that
+got no staged session: its user waited for a new container, or got no session. A launch that got a session of another
+pool is neither, and so is a launch whose user has a config with matching permissions. A failed hand-over is a further
+step in the ledger; its launch counts with the final outcome.
 
-Whole hours are counted once, when their launches have settled (ADR 27); younger launches are read from the ledger.
+Whole hours are counted once, when their launches do not change any more (ADR 27); younger launches are read from the
+ledger.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from greenroom.db.database import Database
 WINDOWS_HOURS: Final = (1, 24, 168)
 """Periods for which hits and misses are summed up; the longest is the length of a history."""
 SETTLED_HOURS: Final = 1
-"""After this time no launch changes any more: its user has a session, or was given up."""
+"""The time after which no launch changes any more: its user has a session, or the search for one has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class PoolHitCounts:
 
     @property
     def hit_rate(self) -> float | None:
-        """The ratio of hits to hits and misses; None without any."""
+        """Hits as a fraction of hits and misses; None if there are none."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
 
 
@@ -58,7 +60,7 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class PoolMissReason:
-    """The reason why a config was passed over."""
+    """The reason why a launch got no session of a config."""
 
     code: str
     setting: str | None
@@ -96,9 +98,9 @@ class History:
     recent_misses: tuple[PoolMiss, ...]
 
 
-# The last step is the outcome of a launch. A config with other permissions than the user's has no miss if a config with
-# the user's was considered. Each launch is unpacked once, regardless of the number of configs. The statement starts
-# with `wanted`, the configs with their images, and `spans`, the periods to read.
+# The last step is the outcome of a launch. A config without the permissions of the user has no miss if a config with
+# these permissions was considered. The steps of each launch are unpacked once, for any number of configs. The statement
+# starts with `wanted`, the configs with their images, and `spans`, the periods to read.
 _CONSIDERED: Final[LiteralString] = """
 looked AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
@@ -128,7 +130,7 @@ SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM st
 _WANTED: Final[LiteralString] = "WITH" + _IN_USE + " AND staging_config_id = ANY(%(ids)s::uuid[])), "
 _SINCE: Final[LiteralString] = "now() - make_interval(hours => %(hours)s)"
 
-# The part of an hour with which it begins, and launches younger than the counted hours.
+# The period consists of a part of its first hour, the counted hours, and the launches after the counted hours.
 _TOTALS: Final[LiteralString] = (
     f"{_WANTED}edge AS (SELECT date_trunc('hour', {_SINCE}) + interval '1 hour' AS whole,"
     " (SELECT max(hour) + interval '1 hour' FROM staging_hours) AS counted), "
@@ -152,8 +154,8 @@ _COUNT_AN_HOUR: Final[LiteralString] = (
     " LEFT JOIN considered USING (staging_config_id) GROUP BY 1, 2 ORDER BY 2 ON CONFLICT DO NOTHING RETURNING 1"
 )
 
-# A step that was used and is still part of a miss: its hand-over failed, and the next step contains the reason; in
-# ledgers of the previous version only that step's reason does.
+# A step with `used` is part of a miss if its hand-over failed: the next step contains the code and the reason, or in
+# ledgers of the previous version only the reason.
 _MISSES: Final[LiteralString] = """, reasons AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' AS setting,
        CASE WHEN l.is_served THEN 'on_demand' ELSE 'failed' END AS outcome,
@@ -174,7 +176,7 @@ async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int)
 
 
 async def count_hours(db: Database) -> None:
-    """Count the whole hours that have settled and were not counted yet, one after another."""
+    """Count the whole hours whose launches do not change any more and that were not counted yet, one after another."""
     while await db.write(_COUNT_AN_HOUR, {"hours": WINDOWS_HOURS[-1], "settled_hours": SETTLED_HOURS}):
         pass
 
@@ -183,8 +185,8 @@ async def read_history(db: Database, staging_config_id: str, *, limit: int) -> H
     """One config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses."""
     hours = WINDOWS_HOURS[-1]
     values = {"ids": [staging_config_id], "hours": hours, "windows": list(WINDOWS_HOURS), "limit": limit}
-    (found,) = await db.fetch_as(History, _HISTORY, values)
-    return found
+    (history,) = await db.fetch_as(History, _HISTORY, values)
+    return history
 
 
 _WINDOWS: Final[LiteralString] = f"""
@@ -222,7 +224,7 @@ def _rows(select: LiteralString) -> LiteralString:
     return "(SELECT coalesce(jsonb_agg(r), '[]') FROM (" + select + ") AS r)"
 
 
-# The ledger of a week is long with thousands of launches, so it is unpacked once for all four.
+# A week of the ledger may have thousands of launches, so it is unpacked once for all four parts.
 _HISTORY: Final[LiteralString] = (
     f"{_WANTED}spans AS (SELECT {_SINCE} AS since, 'infinity'::timestamptz AS until), {_CONSIDERED}{_MISSES}"
     f" SELECT {_rows(_WINDOWS)} AS windows, {_rows(_BY_HOUR)} AS by_hour, {_rows(_BY_REASON)} AS reasons, "

@@ -32,7 +32,7 @@ AgentsByImage = Mapping[str, tuple[PlacementAgent, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolMemory:
-    """The state that a plan stores for the next one."""
+    """The state that a plan stores for the next plan of its pool."""
 
     shortfall_code: ShortfallCode | None
     shortfall_reason: str | None
@@ -43,7 +43,7 @@ class PoolMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedConfig(ConfigFields):
-    """A config in the form of its plan, at the time `now` of the database."""
+    """The input of a plan from the row of its config, at the time `now` of the database."""
 
     staging_config_id: str
     image_id: str
@@ -66,8 +66,9 @@ _IN_WORK: Final[LiteralString] = """
       AND s.status NOT IN ('deleting', 'deleted')))
 """
 
-# Rows are compared by the transaction that wrote them; of Agents, which report all the time, only the relevant columns.
-_SUMS: Final[LiteralString] = """
+# Rows are compared by the transaction that wrote them (xmin). Rows of Agents change with every report, so only their
+# relevant columns are compared.
+_CHECKSUMS: Final[LiteralString] = """
 SELECT c.staging_config_id::text, hashtextextended(concat_ws(' ', c.xmin, i.xmin, z.xmin,
          (SELECT bit_xor(hashtextextended(concat_ws(' ', name, xmin), 0)) FROM settings),
          bit_xor(hashtextextended(concat_ws(' ', s.session_id, s.xmin, a.zone_id, a.status, a.enabled, a.draining,
@@ -130,7 +131,7 @@ SELECT zone_id::text, zone_name, allow_origin_domain, upstream_auth_address, loa
 
 @dataclass(frozen=True, slots=True)
 class FailedStart:
-    """Recent failed starts of one content on one Agent, and the creation of the newest of them."""
+    """Recent failed starts with one `config_hash` on one Agent; `created` is the creation time of the newest."""
 
     agent_id: str
     config_hash: str
@@ -141,9 +142,10 @@ class FailedStart:
 class PoolRows:
     """The input of the plans of some configs of one zone, without the configs themselves.
 
-    `images` are by image id; `sessions` (oldest first), `successes` (creation of the newest session that ever became
+    `images` are by image id; `sessions` (oldest first), `successes` (creation time of the newest session that was ever
     usable), `leaving` (sessions without a user that are ending), `broken` (staged sessions that stopped working
-    recently) and `failed_on` are by config. `agents` are those of the zone with the state of an image, by its id.
+    recently) and `failed_on` are by config. `agents` are the Agents of the zone with the state of an image, by image
+    id.
     """
 
     zone: ZoneFacts
@@ -160,10 +162,10 @@ class PoolRows:
 
 
 async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
-    """Return all configs of a zone that may need a change, the emptiest first, each with a checksum of the rows
-    on which the plan of a full pool depends.
+    """Return the configs of a zone that may need a change, those with the fewest sessions first, each with a checksum
+    of the rows on which the plan of a full pool depends.
     """
-    rows = await db.fetch(_SUMS, {"zone_id": zone_id})
+    rows = await db.fetch(_CHECKSUMS, {"zone_id": zone_id})
     return {row["staging_config_id"]: row["sum"] for row in rows}
 
 
@@ -212,11 +214,11 @@ async def read_pools(
         zone=facts,
         strategy=zone_row["strategy"],
         images={image.image_id: image for image in rows_as(ImageFacts, [row["image"] for row in image_rows])},
-        sessions=_by("staging_config_id", PooledSession, await sessions.fetchall()),
+        sessions=_grouped_by("staging_config_id", PooledSession, await sessions.fetchall()),
         successes={row["staging_config_id"]: row["last_success"] for row in of_configs},
         leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
-        broken=_by("staging_config_id", Broken, await broken.fetchall()),
-        failed_on=_by("staging_config_id", FailedStart, await failed_on.fetchall()),
+        broken=_grouped_by("staging_config_id", Broken, await broken.fetchall()),
+        failed_on=_grouped_by("staging_config_id", FailedStart, await failed_on.fetchall()),
         agents=agents,
         people_waiting=(await returned(waiting))["number"],
     )
@@ -227,16 +229,16 @@ async def read_agents(connection: Connection, zone_id: str, image_ids: Collectio
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)
-    views = rows_as(PlacementAgent, await agents.fetchall())
-    readiness = _by("image_id", ImageReadiness, await images.fetchall())
-    found: dict[str, tuple[PlacementAgent, ...]] = {}
+    placement_agents = rows_as(PlacementAgent, await agents.fetchall())
+    readiness = _grouped_by("image_id", ImageReadiness, await images.fetchall())
+    agents_by_image: dict[str, tuple[PlacementAgent, ...]] = {}
     for image_id in image_ids:
         states = {state.agent_id: state for state in readiness.get(image_id, ())}
-        found[image_id] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in views)
-    return found
+        agents_by_image[image_id] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in placement_agents)
+    return agents_by_image
 
 
-def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]:
+def _grouped_by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]:
     groups: dict[str, list[T]] = defaultdict(list)
     for row in rows:
         groups[row[name]] += rows_as(kind, [row])

@@ -1,4 +1,4 @@
-"""One-time orders to a session: commands, and screenshots, which are sent in the same way."""
+"""Commands in a session, and screenshots, which are stored and sent in the same way."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""A row of `session_commands k` that a caller may wait for; a command that has not begun then never does."""
+"""Condition on `session_commands k`: a caller may still wait for it. Later, a command that has not begun never
+begins."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""
 FRESH_S: Final = 1.0
-"""A picture this young is returned again, so that a session is captured no more often."""
+"""The maximum age of a picture that is returned again, so that a session is not captured more often."""
 MARK_S: Final = 60.0
-"""Watching a screen changes its row no more often than this."""
+"""The minimum time between two writes of `last_screenshot_at` of a session."""
 
 
 async def insert_command(
@@ -75,8 +76,9 @@ async def read_command(db: Database, command_id: str) -> CommandState | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
-    """A screenshot in progress or of just now. `agent_id`: only of a new order; `fits`: it has that size."""
+class OrderedScreenshot:
+    """A screenshot in progress or a recent one. `agent_id` is None unless it is new; `fits`: it has the requested
+    size."""
 
     command_id: str
     agent_id: str | None
@@ -85,8 +87,9 @@ class Ordered:
 
 async def order_screenshot(
     db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
-) -> Ordered | None:
-    """Order a screenshot within width x height, or find a recent one; delete old ones. None: it is not running."""
+) -> OrderedScreenshot | None:
+    """Order a screenshot within width x height, or find a recent one, and delete old ones. None: the session is not
+    running."""
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
         # the session before its commands: the same order as at the end of a session
@@ -104,16 +107,16 @@ async def order_screenshot(
             " ON CONFLICT (session_id) WHERE screenshot IS NOT NULL DO NOTHING RETURNING agent_id::text",
             (command_id, deadline_s, size, session_id),
         )
-        if (made := await cursor.fetchone()) is not None:
-            return Ordered(command_id, made["agent_id"], True)
+        if (inserted := await cursor.fetchone()) is not None:
+            return OrderedScreenshot(command_id, inserted["agent_id"], True)
         cursor = await connection.execute(
             "SELECT k.command_id::text, k.screenshot = %s AS fits FROM session_commands k"
             " JOIN sessions USING (session_id) WHERE session_id = %s AND status = 'running'"
             " AND k.screenshot IS NOT NULL",
             (size, session_id),
         )
-        found = await cursor.fetchone()
-    return None if found is None else Ordered(found["command_id"], None, found["fits"])
+        existing = await cursor.fetchone()
+    return None if existing is None else OrderedScreenshot(existing["command_id"], None, existing["fits"])
 
 
 async def mark_screenshot(db: Database, session_id: str) -> None:

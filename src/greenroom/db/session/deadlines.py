@@ -1,4 +1,4 @@
-"""Overdue sessions in SQL, for the Primary, and a check for work of its rounds. All writes are inside `guarded`."""
+"""Overdue sessions in SQL, for the Primary, and the check if a round has work. All writes are inside `guarded`."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class SessionWithDeadline(Waiting):
 async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
     """Sessions in transitional statuses, and those with an Agent that has returned.
 
-    With an absent Agent only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
-    continue when the Agent returns or is dead.
+    If the Agent is absent, only first starts and hand-overs are included, because their users wait. Other sessions,
+    also resumed ones, continue when the Agent returns or is dead.
     """
     return await db.fetch_as(SessionWithDeadline, WAITING, {"zone_id": zone_id, **WAITS})
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[SessionWithDeadline]:
-    """Lock those of these sessions that still wait, by id, and return them; rows that others hold are left out."""
+    """Lock those of these sessions that still wait, by id, and return them. Rows with another lock are omitted."""
     cursor = await connection.execute(
         WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **WAITS},
@@ -72,7 +72,7 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """The reason of a failure, as a sentence. `set_aside` keeps the session; `slow`: it was only too slow."""
+    """The reason of a failure, as a sentence. `set_aside`: the session is quarantined; `slow`: it was only too slow."""
 
     reason: str
     set_aside: bool = False
@@ -105,7 +105,7 @@ async def read_recovered(db: Database, zone_id: str) -> list[str]:
 
 
 async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSession]:
-    """End these sessions; returns the rows changed."""
+    """End the sessions that `read_recovered` returns; returns the changed rows."""
     cursor = await connection.execute(
         "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
@@ -117,7 +117,8 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSes
 
 
 async def delete_again(connection: Connection, session_id: str) -> ChangedSession | None:
-    """Instruct the Agent again to end a session; None: it has ended. `status_changed` stays: the wait began then."""
+    """Instruct the Agent again to end a session; None: it has ended. `status_changed` does not change,
+    because the wait began at this time."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1,"
         " deadline = clock_timestamp() + make_interval(secs => %s)"
@@ -133,8 +134,8 @@ async def clear_failed(
     """Delete failed sessions after their retention; returns the changed rows.
 
     A user's session is deleted as soon as the user has a later one of the same workspace, so that repeated launches do
-    not fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` is for those of a
-    deleted pool, also the quarantined ones.
+    not fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` applies to the
+    sessions of a deleted pool, also to quarantined ones.
     """
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
@@ -153,7 +154,7 @@ async def clear_failed(
     return rows_as(ChangedSession, await cursor.fetchall())
 
 
-# now() as in `db.diagnostics.retention`: an index is searched only for a time that does not change.
+# now() as in `db.diagnostics.retention`: an index can be used only for a time that does not change.
 FORGET: Final[LiteralString] = (
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
     " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0)"

@@ -1,4 +1,5 @@
-"""Stop, pause, resume, and the clocks of users' sessions (`core.session.states`, `core.session.deadlines`).
+"""Stops, pauses and resumes sessions, and the clocks of users' sessions (`core.session.states`,
+`core.session.deadlines`).
 
 Every statement changes one row and is guarded by its status. A caller that writes here notifies after commit: agent,
 session and zone.
@@ -27,8 +28,8 @@ from greenroom.core.session.states import (
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
-MAX_AT_ONCE: Final = 100
-"""Sessions per round of expiry; the rest are in the next one."""
+MAX_PER_ROUND: Final = 100
+"""The maximum number of sessions in a round of expiry; the next round reads the rest."""
 
 LIVING: Final = {"living": sorted(map(str, COUNTS_FOR_USER))}
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
@@ -40,9 +41,10 @@ CLOCKS: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
 )
-"""The clocks of a row of `sessions s`; a row of a version that did not write them is recognized by its expiration."""
+"""The clocks of a row of `sessions s`; for a row of an earlier version, which did not write them, the
+keepalive is derived from the expiration."""
 
-# The clocks start again; the time limit still counts from the assignment.
+# The keepalive clock starts again; the time limit still counts from the assignment.
 _START_CLOCKS: Final[LiteralString] = (
     " keepalive = clock_timestamp(), expiry = %(expiry)s,"
     " time_limit_ends = assigned + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),"
@@ -57,7 +59,8 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
 
 
 async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
-    """Restart the keepalive clock; returns the new expiration, None: no user, stopped, paused, or being deleted."""
+    """Restart the keepalive clock; returns the new expiration, or None if the session has no user, or is stopped,
+    paused or being deleted."""
     rows = await db.write(
         f"UPDATE sessions SET{_START_CLOCKS}"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",
@@ -109,8 +112,8 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Cha
 
 
 async def await_return(connection: Connection, agent_ids: Sequence[str]) -> None:
-    """Set a deadline from now for sessions that waited for these returned Agents: the lost and unreachable ones, and
-    those that must be stopped, paused or resumed (`db.session.deadlines.read_waiting`)."""
+    """Set a deadline from now for sessions that waited for these returned Agents: lost and unreachable sessions, and
+    sessions that must be stopped, paused or resumed (`db.session.deadlines.read_waiting`)."""
     await connection.execute(
         "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
         " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"
@@ -142,17 +145,18 @@ SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, c
 async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
     """Users' sessions of the zone whose `expires` has passed.
 
-    Sessions that can be stopped or paused only while they run are left out until they do.
+    Sessions that must be stopped or paused are included only while they run.
     """
     return await db.fetch_as(
         ExpiringSession,
         EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
-        {"zone_id": zone_id, **LIVING, "most": MAX_AT_ONCE},
+        {"zone_id": zone_id, **LIVING, "most": MAX_PER_ROUND},
     )
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
-    """Lock those of these sessions that are still over, by id, and return them; rows that others hold are left out."""
+    """Lock those of these sessions that are still expired, by id, and return them. Rows with another lock are
+    omitted."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, **LIVING, "ids": list(session_ids)},

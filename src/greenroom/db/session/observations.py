@@ -1,7 +1,8 @@
 """The observations of sessions by Agents, and the status changes that follow from them, in SQL.
 
-Observations have a separate table, so that claims never meet their updates; rows that did not change are not written.
-An observation is stored whole: the Primary decides again on the stored row, with the rules of the commit.
+Observations have a separate table, so that claims do not wait for their updates. Rows that did not change are not
+written. The whole observation is stored, because the Primary decides again on the stored row, with the rules of the
+commit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from greenroom.db.session.sessions import lock_sessions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedSession(SessionRow):
-    """The row of a session that an Agent reports, with all objects that a change concerns."""
+    """The row of a session that an Agent reports, with the ids of all objects that a change concerns."""
 
     agent_id: str
     assignment_state: str | None
@@ -63,7 +64,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandoverReport:
-    """The state of a hand-over; after `received` it has `deadline_s` until it is done."""
+    """The state of a hand-over; after `received`, it must be done within `deadline_s`."""
 
     session_id: str
     agent_id: str
@@ -87,7 +88,8 @@ class _OfSession(Protocol):
 
 
 _NAMED: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
-"""A condition for sessions joined to JSON, whose size PostgreSQL cannot estimate: it would read all sessions."""
+"""A condition for sessions that are joined to JSON. PostgreSQL cannot estimate the size of the JSON, and without the
+condition would read all sessions."""
 
 
 def _ids(of: Iterable[_OfSession]) -> list[str]:
@@ -122,11 +124,12 @@ DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
 
 
 async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
-    """Waiting sessions whose Agent runs, has reported everything, and may have reported the event."""
-    found = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
+    """Sessions in a waiting status with their stored observation, if their Agent runs and has reported all its
+    sessions."""
+    rows = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
     return [
         (session, observation)
-        for row in found
+        for row in rows
         for observation in rows_as(Observation, [row.pop("observation")])
         for session in rows_as(ReportedSession, [row])
     ]
@@ -134,7 +137,7 @@ async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession,
 
 _COLUMNS: Final = columns_of(Observation, without={"has_container"})
 _CHANGING: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
-"""The columns by which an observation differs from the one before."""
+"""The columns by which an observation is compared with the previous observation."""
 _WRITE: Final[LiteralString] = (
     f"INSERT INTO session_observed AS old ({listed(_COLUMNS)}) SELECT {selected(_COLUMNS, 'o')}"
     " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
@@ -148,12 +151,12 @@ _WRITE: Final[LiteralString] = (
 
 
 async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:
-    """Store observations that are newer than the known ones and differ."""
+    """Store observations that are newer than the stored observations and differ from them."""
     await connection.execute(_WRITE, (Jsonb(list(observations)), _ids(observations)))
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
-    """Change statuses, guarded as in docs/explanation/protocols.md §2; returns the ids of the changed ones."""
+    """Change statuses, guarded as in docs/explanation/protocols.md §2; returns the ids of the changed sessions."""
     if len(changes) > 1:
         await lock_sessions(connection, _ids(changes))
     cursor = await connection.execute(

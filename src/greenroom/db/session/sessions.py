@@ -1,10 +1,10 @@
-"""Session rows: inserted with their reservation, retired, deleted, ended (docs/explanation/protocols.md §3); claims are
-in `db.launch.claims`.
+"""Inserts session rows with their reservation; retires, deletes and ends sessions (docs/explanation/protocols.md §3).
+Claims are in `db.launch.claims`.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
 from which it may start (`core.session.states`). A caller that writes here notifies after commit: agent, session and
-zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would conflict with the foreign keys of
-observations and steps, so that a claim would skip a session that an Agent reports, and a batch would take locks out of
+zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE, which conflicts with the foreign keys of
+observations and steps: a claim would skip a session that an Agent reports, and a batch would lock rows in another
 order.
 """
 
@@ -45,7 +45,7 @@ _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
-"""The first lock of every transaction that gives a user a session: two launches cannot both be the last allowed."""
+"""The first lock of every transaction that gives a user a session, so that two launches cannot exceed the limit."""
 
 
 def user_values(user: SessionUser | None) -> dict[str, Any]:
@@ -163,9 +163,9 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
 
 
 async def insert_staged(connection: Connection, new: Sequence[NewSession]) -> list[bool]:
-    """Call `insert_session` for each, in one round trip if the connection is in pipeline mode."""
-    given = {"counting": COUNTING, "max_sessions": None}
-    cursors = [await connection.execute(_RESERVE_AND_INSERT, one.values() | given) for one in new]
+    """Insert staged sessions like `insert_session`, in one round trip if the connection is in pipeline mode."""
+    limits = {"counting": COUNTING, "max_sessions": None}
+    cursors = [await connection.execute(_RESERVE_AND_INSERT, session.values() | limits) for session in new]
     return [await cursor.fetchone() is not None for cursor in cursors]
 
 
@@ -213,7 +213,7 @@ UPDATE agent_capacity c SET
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
     """Mark sessions without a container `deleted` and free their reservation; returns those that were ended.
 
-    Commands that wait in them end too. Only `deleting` and `failed` sessions are ended, others stay. Lock order of
+    Their waiting commands end too. Only `deleting` and `failed` sessions are ended. Lock order of
     docs/explanation/protocols.md §3: the capacity rows by id in the first statement, then the sessions by id; the
     transaction must hold no session row yet. `reason` is a sentence, stored if the deletion recorded none.
     """
@@ -241,7 +241,7 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
 
 @dataclass(frozen=True, slots=True)
 class DeletedSession:
-    """The session of a deletion; not `changed`: it was ending already."""
+    """The session of a deletion; `changed` is False if it was already ending."""
 
     session_id: str
     agent_id: str | None
@@ -272,7 +272,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
     session = require_row(row_as(DeletedSession, await cursor.fetchone()), "session", session_id)
-    if session.superseded_by is not None:  # during the wait for the lock
+    if session.superseded_by is not None:  # it was replaced during the wait for the lock
         return await request_delete(connection, session.superseded_by, reason)
     return session
 
@@ -326,17 +326,17 @@ async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
-    """The error for a violated constraint: RepeatedRequest with the winner if it was the idempotency key's. Raises
-    IdempotencyMismatch: the winner's request was a different one."""
+    """The error for a violated constraint. For the idempotency key, it is RepeatedRequest with the session of the first
+    request. Raises IdempotencyMismatch: the first request was a different request."""
     if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT:
         return error
-    winner = await db.fetch_one(
+    first = await db.fetch_one(
         "SELECT COALESCE(superseded_by, session_id)::text AS session_id, idempotency_body FROM sessions"
         " WHERE user_id = %s AND idempotency_key = %s",
         (user.user_id, user.idempotency_key),
     )
-    if winner is None:
+    if first is None:
         return error
-    if not is_repeated(winner["idempotency_body"], user.idempotency_body):
+    if not is_repeated(first["idempotency_body"], user.idempotency_body):
         raise IdempotencyMismatch
-    return RepeatedRequest(winner["session_id"])
+    return RepeatedRequest(first["session_id"])

@@ -25,7 +25,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share with its session. `viewers` have joined, `present` are those with an open stream."""
+    """A share with its session. `viewers` is the number of viewers that joined, `present` of those with an open
+    stream."""
 
     share_id: str
     session_id: str
@@ -84,7 +85,8 @@ async def find_share(db: Database, share_id: str) -> Share | None:
 
 
 async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Share]:
-    """The shares of a session that are not over, oldest first; those hidden from its user only with `silent`."""
+    """The shares of a session that are not over, oldest first; silent shares, which its user does not see, only with
+    `silent`."""
     return await db.fetch_as(
         Share,
         _SHARE + "h.session_id = %s AND NOT " + OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
@@ -154,7 +156,7 @@ _ENDED: Final[LiteralString] = " RETURNING share_id, session_id::text, audience,
 
 
 async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[EndedShare]:
-    """End one share of a session or all, after `instruct_agent`; returns those that were open."""
+    """End one share or all shares of a session, after `instruct_agent`; returns the shares that were open."""
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND (%s::text IS NULL OR share_id = %s)" + _ENDED,
@@ -173,7 +175,7 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
 
 
 async def reduce_to_view(connection: Connection, session_id: str) -> list[EndedShare]:
-    """Reduce shares with control to watching, after `instruct_agent`; returns the changed ones."""
+    """Reduce shares with control to `view`, after `instruct_agent`; returns the changed shares."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
         f" AND access = 'control'{_ENDED}",
@@ -253,7 +255,8 @@ async def move_shares(connection: Connection, old_session_id: str, session_id: s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Open:
-    """A share that is not over; `groups` are those of the session's user, `permissions` those of the named user."""
+    """A share that is not over; `groups` are the groups of the session's user, `permissions` those of the share's
+    user."""
 
     share_id: str
     session_id: str
@@ -288,10 +291,14 @@ class Withdrawn:
 async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[ChangeEvent]]:
     """End the shares that groups, their members and the installation's settings do not allow in this transaction;
     returns them, and the events to notify after commit. Sessions are locked in the order of their ids."""
-    found = rows_as(_Open, await (await connection.execute(_OPEN)).fetchall())
-    groups = await groups_by_id(connection, {group for share in found for group in share.groups}) if found else {}
+    open_shares = rows_as(_Open, await (await connection.execute(_OPEN)).fetchall())
+    groups = (
+        await groups_by_id(connection, {group for share in open_shares for group in share.groups})
+        if open_shares
+        else {}
+    )
     ended, events = list[Withdrawn](), set[ChangeEvent]()
-    for share in found:
+    for share in open_shares:
         reason = reason_to_end(
             share.access,
             share.audience,
@@ -317,4 +324,4 @@ async def change_of_rights(db: Database, logs: LogWriter) -> AsyncGenerator[Conn
     await db.notify(*events)
     for share in ended:
         message = f"the share {share.share_id} of session {share.session_id} is over: {share.reason}"
-        logs.write(LogCode.SHARE_ENDED, message, session_id=share.session_id, pressing=True)
+        logs.write(LogCode.SHARE_ENDED, message, session_id=share.session_id, urgent=True)

@@ -16,9 +16,9 @@ _S = SessionStatus
 
 _CHANGED: Final[LiteralString] = "status_changed = clock_timestamp(), deadline = NULL"
 _INSTRUCT_AGENT: Final[LiteralString] = "generation = generation + 1"
-"""The Agent's desired list contains it again, and observations of the previous generation do not count."""
+"""The change is sent to the Agent, and observations of the previous generation are ignored."""
 _REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
-"""Tokens of its stream become invalid, and open streams are cut."""
+"""Tokens of the stream become invalid, and open streams are cut."""
 
 TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_INSTRUCT_AGENT}",
@@ -38,12 +38,13 @@ TO: Final[dict[SessionStatus, LiteralString]] = {
 DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
 )
-"""The user waits for another session; this one stores the user's id."""
+"""The user waits for another session; `set_aside_for` of this session stores the id of the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session with a new status, and the other objects concerned; `agent_id` None = its Agent has nothing to do."""
+    """A session with a new status, and the other objects concerned; `agent_id` None = its Agent
+    need not act."""
 
     session_id: str
     status: SessionStatus

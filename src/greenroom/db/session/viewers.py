@@ -1,4 +1,4 @@
-"""The viewers who joined sessions by shares, their presence, and an Agent's look-ups of a viewer, in SQL."""
+"""The viewers that joined sessions by shares, their presence, and look-ups of a viewer or stream, in SQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from greenroom.db.session.shares import OVER, Share
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerRow:
-    """A viewer who joined; `access` is the present access of their share."""
+    """A viewer that joined; `access` is the present access of the share."""
 
     viewer_id: str
     share_id: str
@@ -41,7 +41,8 @@ _VIEWER: Final[LiteralString] = (
 
 
 async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
-    """Store a viewer after `instruct_agent`; a user who joins by a share again stays the same. Returns the id."""
+    """Store a viewer after `instruct_agent`; a user who joins by the same share again keeps the viewer id.
+    Returns the id."""
     cursor = await connection.execute(
         "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
         (share.share_id, user_id),
@@ -56,7 +57,7 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Remove a viewer, after `instruct_agent`. Raises NotFound: no one with this id is in the session."""
+    """Remove a viewer, after `instruct_agent`. Raises NotFound: the session has no viewer with this id."""
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
         " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"
@@ -70,7 +71,7 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
 
 
 async def list_present(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
-    """Viewers of a session besides its user, in order of joining; those hidden from its user if `silent`."""
+    """The viewers of a session except its user, by the time of their presence; with `silent`, also silent viewers."""
     return await db.fetch_as(
         ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
@@ -82,7 +83,7 @@ async def list_present(db: Database, session_id: str, *, silent: bool) -> list[V
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedViewer:
-    """A viewer whose token was in a request."""
+    """The viewer to which the token in a request belongs."""
 
     share_id: str
     name: str
@@ -108,11 +109,11 @@ CONTROLLING: Final[LiteralString] = (
     " FROM session_viewers v JOIN session_shares h USING (share_id)"
     " WHERE v.ended IS NULL AND NOT " + OVER + " AND h.access = 'control'"
 )
-"""The viewers who may type."""
+"""The viewers with control."""
 
 
 async def find_controlling(db: Database, session_id: str, user_id: str) -> str | None:
-    """The id of the viewer as which a user controls another user's session; None = they do not control it."""
+    """The viewer id with which a user controls another user's session; None = the user does not control it."""
     row = await db.fetch_one(
         f"SELECT v.viewer_id::text{CONTROLLING}"
         " AND h.session_id = %s AND v.user_id = %s ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
@@ -124,7 +125,8 @@ async def find_controlling(db: Database, session_id: str, user_id: str) -> str |
 async def write_present(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
-    """Store viewer id → origin as the Agent reports them. Returns those who joined and those who left."""
+    """Store the present viewers (viewer id → origin) that the Agent reports. Returns the viewers that came and that
+    left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
         " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
@@ -162,7 +164,7 @@ _COMMON_GROUP: Final = (
 
 
 async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_users: str) -> bool:
-    """Return True if two users are in one group besides `all_users`."""
+    """Return True if two users have a common group, except `all_users`."""
     query = "SELECT FROM users u WHERE u.user_id = %(user)s AND " + _COMMON_GROUP
     return await db.fetch_one(query, {"owner": owner_id, "user": user_id, "all_users": all_users}) is not None
 
@@ -170,7 +172,7 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
 async def find_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[Candidate]:
-    """Enabled users whose name contains `word`: all, or those with a common group besides `all_users`."""
+    """Enabled users whose name contains `word`: all (`everybody`), or users with a common group, except `all_users`."""
     return await db.fetch_as(
         Candidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
@@ -250,5 +252,5 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
 
 
 async def find_stream_session(db: Database, session_id: str) -> StreamSession | None:
-    """The session that a stream of `session_id` leads to, or None if there is no such session."""
+    """The session whose stream a request for `session_id` gets, or None if there is no such session."""
     return await db.fetch_one_as(StreamSession, _STREAM_SESSION, {"session_id": session_id})

@@ -1,4 +1,4 @@
-"""Sessions for display: one, lists by filter and order, page by page, and their number."""
+"""Sessions for display: one session, and lists by filter and order, with their number."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(SessionLifetime):
-    """A session for display; `status` is the displayed one. `cores` and `memory` (bytes) are its reservation."""
+    """A session for display; `status` is the displayed status. `cores` and `memory` (bytes) are its reservation."""
 
     user_id: str | None
     username: str | None
     staging_config_id: str | None
-    """The config of its pool, also once it has a user."""
+    """The config of its pool, also after it was assigned to a user."""
     image_id: str
     image_name: str
     image_friendly_name: str
@@ -66,7 +66,7 @@ class Session(SessionLifetime):
     claimable: bool
     replaces: str | None
     awaits_successor: bool
-    """True if it failed, and its user gets another one."""
+    """True if it failed, and its user gets another session."""
     superseded_by: str | None
     created: datetime
     started: datetime | None
@@ -77,10 +77,10 @@ class Session(SessionLifetime):
     steps: dict[str, float]
     """Name of a step → its time, in seconds since the epoch."""
     seen_error: str
-    """The error of its Agent's last look at its page, or at its container."""
+    """The error of the Agent's last check of the page or the container."""
     status_age_s: float
     status_limit_s: float | None
-    """The limit in the row; None = the usual one of its status."""
+    """The limit in the row; None = the default limit of its status."""
     error: str | None
     log_tail: str | None
     exit_code: int | None
@@ -95,7 +95,7 @@ class Session(SessionLifetime):
 
 
 async def read_queue(db: Database, session_id: str) -> Queue | None:
-    """The queue of its Agent before a session that waits for its turn; None if it was never in one."""
+    """The queue before a session that waits for a start slot of its Agent; None if it was never in a queue."""
     return await db.fetch_one_as(
         Queue,
         """
@@ -176,7 +176,8 @@ SESSIONS: Final = ListDefinition(
 
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
-    """One session, or its successor unless not `follow`. Raises NotFound: there is no session with this id."""
+    """The session with this id, or with `follow` the session that replaced it. Raises NotFound: there is no session
+    with this id."""
     where: LiteralString = """s.session_id = (
         WITH RECURSIVE chain AS (
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
@@ -208,8 +209,9 @@ async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
 class SessionFilter:
     """The filter of a list of sessions; None = any.
 
-    `status` as displayed; `staged` True = only without a user, False = only with one; `ended` = also `deleted` and
-    superseded ones; `quarantine` = only quarantined ones. `session_ids`: at most these. `words`: all must match.
+    `status` is the displayed status. `staged`: True = only sessions without a user, False = only with a user. `ended`:
+    includes deleted and superseded sessions. `set_aside`: only quarantined sessions. `session_ids`: only these
+    sessions. `words`: all must match.
     """
 
     user_id: UUID | str | None = None
@@ -225,42 +227,43 @@ class SessionFilter:
 
     @property
     def orders(self) -> list[LiteralString]:
-        """The columns of the order. Ended sessions are many: they are read in the order of their creation."""
+        """The columns by which the list can be ordered. There are many ended sessions, so they have only one order."""
         return ["created"] if self.ended else SESSIONS.orders
 
 
 async def list_sessions(
     db: Database,
-    wanted: SessionFilter,
+    session_filter: SessionFilter,
     *,
     order: SortOrder = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[Session]:
-    """Sessions that match, in the order of a column of `SESSIONS`; `after` ends the page before."""
-    return await SESSIONS.read(db, _conditions(wanted), order=order, after=after, limit=limit)
+    """Sessions that match, in the order of a column of `SESSIONS`; `after` is the last session of the
+    previous page."""
+    return await SESSIONS.read(db, _conditions(session_filter), order=order, after=after, limit=limit)
 
 
-async def count_sessions(db: Database, wanted: SessionFilter) -> Total:
+async def count_sessions(db: Database, session_filter: SessionFilter) -> Total:
     """The number of sessions that match."""
-    return await SESSIONS.count(db, _conditions(wanted), "created")
+    return await SESSIONS.count(db, _conditions(session_filter), "created")
 
 
-def _conditions(wanted: SessionFilter) -> Conditions:
-    values = {name: getattr(wanted, name) for name in SESSIONS.filters}
-    conditions = replace(SESSIONS.matching(wanted.words, **values), kinds=_kinds(wanted))
-    if wanted.status not in (None, "running", "deleted"):
+def _conditions(session_filter: SessionFilter) -> Conditions:
+    values = {name: getattr(session_filter, name) for name in SESSIONS.filters}
+    conditions = replace(SESSIONS.matching(session_filter.words, **values), kinds=_kinds(session_filter))
+    if session_filter.status not in (None, "running", "deleted"):
         conditions.add(_UNSETTLED)
-    if wanted.staged is not None:
-        conditions.add("s.user_id IS NULL" if wanted.staged else "s.user_id IS NOT NULL")
+    if session_filter.staged is not None:
+        conditions.add("s.user_id IS NULL" if session_filter.staged else "s.user_id IS NOT NULL")
     return conditions
 
 
-def _kinds(wanted: SessionFilter) -> Sequence[LiteralString]:
-    if wanted.set_aside:
+def _kinds(session_filter: SessionFilter) -> Sequence[LiteralString]:
+    if session_filter.set_aside:
         return ("s.set_aside_for IS NOT NULL AND s.status = 'failed'",)
-    if not wanted.ended:
+    if not session_filter.ended:
         return (_SHOWN,)
-    if wanted.status is None:
+    if session_filter.status is None:
         return _SHOWN, _REPLACED, _ENDED
-    return (_ENDED,) if wanted.status == "deleted" else (_SHOWN, _REPLACED)
+    return (_ENDED,) if session_filter.status == "deleted" else (_SHOWN, _REPLACED)

@@ -1,7 +1,7 @@
-"""The homes that Agents keep: their reports, lists of them, and deletions, in SQL.
+"""Homes on Agents, in SQL: reports of Agents, lists, and deletions.
 
-A deletion is an order in the row (`removal_id`), which the Agent gets with every answer until it does not report the
-home any more; then the row is deleted. A transaction that reports homes locks only their rows.
+A deletion is requested in the row (`removal_id`). The Agent gets the request with every answer until it does not report
+the home any more; then the row is deleted. A transaction that stores a report locks only the rows of homes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """A home on an Agent. `username` and `image_friendly_name` are None if user or workspace is gone."""
+    """A home on an Agent. `username` and `image_friendly_name` are None if the user or the workspace was deleted."""
 
     home_id: str
     user_id: str
@@ -91,7 +91,7 @@ class HomeFilter:
 
 async def list_homes(
     db: Database,
-    which: HomeFilter,
+    home_filter: HomeFilter,
     words: Sequence[Word] = (),
     *,
     order: SortOrder = BY_USER,
@@ -99,16 +99,16 @@ async def list_homes(
     limit: int | None = None,
 ) -> ListPage[Home]:
     """The homes that match."""
-    return await HOMES.read(db, HOMES.matching(words, **asdict(which)), order=order, after=after, limit=limit)
+    return await HOMES.read(db, HOMES.matching(words, **asdict(home_filter)), order=order, after=after, limit=limit)
 
 
-async def count_homes(db: Database, which: HomeFilter, words: Sequence[Word] = ()) -> Total:
+async def count_homes(db: Database, home_filter: HomeFilter, words: Sequence[Word] = ()) -> Total:
     """The number of homes that match."""
-    return await HOMES.count(db, HOMES.matching(words, **asdict(which)), "last_used")
+    return await HOMES.count(db, HOMES.matching(words, **asdict(home_filter)), "last_used")
 
 
 async def request_removal(db: Database, home_id: str) -> None:
-    """Order its Agent to delete a home; nothing changes if that was ordered already.
+    """Request the deletion of a home by its Agent. Does nothing if the deletion was already requested.
 
     Raises:
         NotFound: there is no home with this id.
@@ -117,7 +117,7 @@ async def request_removal(db: Database, home_id: str) -> None:
     async with db.transaction() as connection:
         cursor = await connection.execute("SELECT agent_id FROM homes WHERE home_id = %s FOR UPDATE", (home_id,))
         agent_id = require_row(await cursor.fetchone(), "home folder", home_id)["agent_id"]
-        # Read once the row is locked: a session that requests it from now on waits, and is refused.
+        # The sessions are read after the lock: a later launch that needs the home waits for the lock, and is refused.
         cursor = await connection.execute(
             "SELECT " + _SESSIONS + " AS sessions FROM homes h WHERE h.home_id = %s", (home_id,)
         )
@@ -132,7 +132,8 @@ async def request_removal(db: Database, home_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedHome:
-    """A home in an Agent's report; times since the epoch. `removal_id`: the removal that moved it away."""
+    """A home in an Agent's report; times since the epoch. `removal_id`: the removal for which the Agent
+    moved it away."""
 
     user_id: str
     image_id: str
@@ -151,8 +152,8 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
     await connection.execute(
         "SELECT 1 FROM homes WHERE agent_id = %(agent_id)s ORDER BY user_id, image_id, home_id FOR UPDATE", values
     )
-    said: LiteralString = (
-        "WITH said AS (SELECT DISTINCT ON (user_id, image_id, removal) user_id, image_id,"
+    reported: LiteralString = (
+        "WITH reported AS (SELECT DISTINCT ON (user_id, image_id, removal) user_id, image_id,"
         " nullif(removal_id, '')::uuid AS removal, size_bytes, to_timestamp(measured) AS measured,"
         " least(to_timestamp(last_used), clock_timestamp()) AS last_used, coalesce(problem, '') AS problem"
         " FROM jsonb_to_recordset(%(homes)s) AS r(user_id uuid, image_id uuid, removal_id text, size_bytes bigint,"
@@ -160,23 +161,23 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
         " ORDER BY user_id, image_id, removal)"
     )
     await connection.execute(
-        said + " UPDATE homes h SET moved_away = true, problem = said.problem FROM said"
-        " WHERE h.agent_id = %(agent_id)s AND h.removal_id = said.removal",
+        reported + " UPDATE homes h SET moved_away = true, problem = reported.problem FROM reported"
+        " WHERE h.agent_id = %(agent_id)s AND h.removal_id = reported.removal",
         values,
     )
     await connection.execute(
-        said + " INSERT INTO homes AS h (agent_id, user_id, image_id, size_bytes, measured, last_used, problem)"
+        reported + " INSERT INTO homes AS h (agent_id, user_id, image_id, size_bytes, measured, last_used, problem)"
         " SELECT %(agent_id)s, user_id, image_id, size_bytes, measured, coalesce(last_used, clock_timestamp()), problem"
-        " FROM said WHERE removal IS NULL"
+        " FROM reported WHERE removal IS NULL"
         " ON CONFLICT (agent_id, user_id, image_id) WHERE NOT moved_away DO UPDATE SET"
         " size_bytes = coalesce(excluded.size_bytes, h.size_bytes), measured = coalesce(excluded.measured, h.measured),"
         " last_used = greatest(h.last_used, excluded.last_used), problem = excluded.problem",
         values,
     )
     await connection.execute(
-        said + " DELETE FROM homes h WHERE h.agent_id = %(agent_id)s AND NOT EXISTS (SELECT 1 FROM said"
-        " WHERE CASE WHEN h.moved_away THEN said.removal = h.removal_id"
-        "   ELSE said.removal IS NULL AND said.user_id = h.user_id AND said.image_id = h.image_id END)"
+        reported + " DELETE FROM homes h WHERE h.agent_id = %(agent_id)s AND NOT EXISTS (SELECT 1 FROM reported"
+        " WHERE CASE WHEN h.moved_away THEN reported.removal = h.removal_id"
+        "   ELSE reported.removal IS NULL AND reported.user_id = h.user_id AND reported.image_id = h.image_id END)"
         " AND (h.removal_id IS NOT NULL OR h.last_used < clock_timestamp() - make_interval(secs => %(new_s)s)"
         "   AND cardinality(" + _SESSIONS + ") = 0)",
         {**values, "new_s": NEW_S},
@@ -184,4 +185,4 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
 
 
 NEW_S: Final = 900.0
-"""The time a row stays without a report of its home after a start: a report may be older than the home."""
+"""The time for which a row without a report is kept after a start, because a report may be older than the home."""

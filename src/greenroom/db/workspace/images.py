@@ -31,8 +31,8 @@ class ImageOnAgentRow(ImageProgress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceRow(Definition):
-    """A stored workspace, with related facts: `available` = an Agent has its image; `groups` are ids of those whose
-    members may use it; `warnings` name settings without effect, with the reason."""
+    """A stored workspace with related facts. `available`: an Agent has its image. `groups` are the ids of the groups
+    whose members may use it. `warnings` are sentences about settings without effect."""
 
     image_id: str
     image_type: str
@@ -118,10 +118,10 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
 
 
 async def update_image(connection: Connection, image_id: str, fields: Definition, *, staged: Rollover) -> None:
-    """Store an image, after `lock_image`, and apply `staged` to its staged sessions. Failures of the former content are
-    cleared from its pools, which try again at once.
+    """Store an image, after `lock_image`, and apply `staged` to its staged sessions. The failures of its pools
+    are cleared, so that they try again immediately.
 
-    The pools' rows are locked before the time is read: a session inserted in the meantime counts as older.
+    The rows of the pools are locked before the time is read, so that a session that is inserted meanwhile is older.
 
     Raises:
         NotFound: it was deleted in the meantime.
@@ -144,7 +144,7 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
 
 
 async def add_client_fields(connection: Connection, image_id: str, fields: Mapping[str, Any]) -> None:
-    """Store these values with an image, in addition to its present ones."""
+    """Store these values with an image, in addition to its present values."""
     await connection.execute(
         "UPDATE images SET client_fields = client_fields || %s WHERE image_id = %s", (Jsonb(dict(fields)), image_id)
     )
@@ -188,12 +188,12 @@ def _values(fields: Definition) -> dict[str, Any]:
     return values | {name: Jsonb(values[name]) for name in _JSON}
 
 
-async def find_image(db: Database, named: str) -> str | None:
+async def find_image(db: Database, id_or_name: str) -> str | None:
     """The id of the image with this id (with or without dashes), else with this friendly name."""
     row = await db.fetch_one(
-        "SELECT image_id::text FROM images WHERE replace(image_id::text, '-', '') = replace(lower(%(named)s), '-', '')"
-        " OR friendly_name = %(named)s ORDER BY friendly_name = %(named)s LIMIT 1",
-        {"named": named},
+        "SELECT image_id::text FROM images WHERE replace(image_id::text, '-', '') = replace(lower(%(name)s), '-', '')"
+        " OR friendly_name = %(name)s ORDER BY friendly_name = %(name)s LIMIT 1",
+        {"name": id_or_name},
     )
     return row["image_id"] if row else None
 

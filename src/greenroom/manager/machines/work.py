@@ -269,7 +269,7 @@ async def _store_back_off(connection: Connection, snapshot: ZoneSnapshot, machin
         pool_id = pool.machine_pool_id
         memory = core_orders.after_orders(pool.memory, failed[pool_id], joined=pool_id in joined, now=snapshot.now)
         if memory != pool.memory:
-            await machine_pools.remember(connection, pool_id, memory)
+            await machine_pools.store_memory(connection, pool_id, memory)
 
 
 async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
@@ -304,7 +304,7 @@ async def _store_memory(
             failed = [outcome.failed for outcome in pool_outcomes if outcome.failed is not None]
             memory = core_orders.after_orders(memory, failed, joined=False, now=row.now)
             if memory != row.as_planned.memory:
-                await machine_pools.remember(connection, pool_id, memory)
+                await machine_pools.store_memory(connection, pool_id, memory)
         if worst.error is not None and worst.error != pool_before.last_error:
             next_request = f"{memory.next_call:%H:%M:%S} UTC" if memory.next_call else "the next round"
             sentence = (

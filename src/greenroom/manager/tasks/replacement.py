@@ -106,7 +106,7 @@ async def _end_search(
     failed starts. Return True if the user still waited."""
     error = (old.error or failed.cause) if failed.handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
-        return await replacement.give_up(connection, old, error, further_steps(old, failed, trace))
+        return await replacement.end_search(connection, old, error, further_steps(old, failed, trace))
 
 
 async def _notify(ctx: PrimaryContext, old: SessionToReplace, found: PlacedSession | None) -> None:

@@ -44,7 +44,7 @@ async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
             hashed(token),
             user.user_id,
             lifetime_s=change.installation.session_lifetime_s,
-            made_by=change.caller.name,
+            created_by=change.caller.name,
         )
     await change.db.notify(ChangeEvent(Topic.USERS))
     change.logs.write(
