@@ -220,11 +220,8 @@ class CheckIns:
         return state
 
     async def _store(self, message: CheckIn, state: CheckInState) -> bool:
-        """Store the message. Return True if this waited for the commit, so that the state must be read again.
-
-        Raises:
-            Unavailable: it could not be committed.
-        """
+        """Store the message. Return True if this waited for the commit, so that the state must be read again. Raises
+        Unavailable: it could not be committed."""
         if not state.fresh:
             return False
         reported, agent = message.capacity, state.agent
