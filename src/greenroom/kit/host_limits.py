@@ -136,10 +136,7 @@ def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Lim
 
 def restore_limits(before: Mapping[str, int], proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> None:
     """Restore earlier values, and remove them from `sysctl_file`. A setting that the kernel no longer has is left out.
-
-    Raises:
-        OSError: a setting or the file could not be written.
-    """
+    Raises OSError: a setting or the file could not be written."""
     now = read(proc)
     for name, value in before.items():
         if now.get(name, value) != value:

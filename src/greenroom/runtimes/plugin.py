@@ -87,11 +87,8 @@ class RuntimePlugin(Plugin[S], ABC):
         raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
 
     def building(self) -> AbstractAsyncContextManager[Builder]:
-        """The builder of images on this host, for one process at a time.
-
-        Raises:
-            SetupError: this runtime builds no images.
-        """
+        """The builder of images on this host, for one process at a time. Raises SetupError: this runtime builds no
+        images."""
         raise SetupError(f"The runtime {self.name} builds no images.")
 
     async def check(self, first_image: str) -> None:

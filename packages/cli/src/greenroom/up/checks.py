@@ -21,15 +21,15 @@ from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
-from greenroom.up.host_programs import search_path
+from greenroom.up.host_programs import has_program
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, listen_error
 from greenroom.up.programs import bytes_to_copy
 from greenroom.up.progress import Progress
 from greenroom.up.tls import check_pair
 
-PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
-"""Program → its Debian package."""
+PROGRAMS: Final = ("nginx", "setpriv")
+"""Programs of the distribution."""
 
 _UNUSABLE: Final = re.compile(r"""["$'\\`:,]""")
 """Characters that a path cannot contain: nginx cannot escape `$`; programs of PostgreSQL pass paths to a shell in
@@ -67,10 +67,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
 
 async def provide_desktop_image(layout: Layout, settings: Settings, progress: Progress) -> None:
     """Build the image of the first workspace for a new instance, if it is missing and the installed recipes have it.
-
-    Raises:
-        SetupError: the image is missing, and cannot be built.
-    """
+    Raises SetupError: the image is missing, and cannot be built."""
     if layout.instance.exists():
         return
     image, runtime, source = desktop_image(), find_runtime(settings.runtime), recipes.installed()
@@ -145,12 +142,9 @@ def missing_key_error(folder: Path, remedy: str) -> SetupError:
 
 def check_programs() -> None:
     """Refuse to start without the programs that come from the distribution."""
-    path = search_path()
-    for program, package in PROGRAMS.items():
-        if shutil.which(program, path=path) is None:
-            raise SetupError(
-                f"The program {program} is missing; run `sudo greenroom host setup`, which installs {package}."
-            )
+    for program in PROGRAMS:
+        if not has_program(program):
+            raise SetupError(f"The program {program} is missing; run `sudo greenroom host setup`, which installs it.")
 
 
 DATABASE_BYTES: Final = 120_000_000

@@ -38,11 +38,7 @@ def has_program(name: str) -> bool:
 
 
 def run(*command: str) -> str:
-    """Run a command and return its output.
-
-    Raises:
-        SetupError: it failed, with the end of its output.
-    """
+    """Run a command and return its output. Raises SetupError: it failed, with the end of its output."""
     done = _completed(command)
     if done.returncode:
         end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
@@ -89,11 +85,7 @@ def docker_state(*, responds: bool) -> DockerState:
 
 
 def start_docker() -> None:
-    """Start the daemon, also without systemd, and wait until it responds.
-
-    Raises:
-        SetupError: it does not respond.
-    """
+    """Start the daemon, also without systemd, and wait until it responds. Raises SetupError: it does not respond."""
     if SYSTEMD.is_dir():
         run("systemctl", "start", "docker")
         log_of_docker = "its log with `journalctl --unit docker`"
@@ -127,11 +119,8 @@ def started_docker() -> int | None:
 
 
 def stop_docker() -> None:
-    """Stop the daemon, which runs no containers, wait for its end, and delete the log that `start_docker` wrote.
-
-    Raises:
-        SetupError: it does not end.
-    """
+    """Stop the daemon, which runs no containers, wait for its end, and delete the log that `start_docker` wrote. Raises
+    SetupError: it does not end."""
     if SYSTEMD.is_dir():
         run("systemctl", "stop", "docker.service", "docker.socket")
         return

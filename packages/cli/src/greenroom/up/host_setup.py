@@ -10,7 +10,7 @@ import os
 import platform
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal
@@ -123,11 +123,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(host: Host) -> list[Step]:
-    """Return the steps that this host needs, in their order; an empty list if it is ready.
-
-    Raises:
-        SetupError: the host is not supported, or packages are missing that cannot be installed.
-    """
+    """Return the steps that this host needs, in their order; an empty list if it is ready. Raises SetupError: the host
+    is not supported, or packages are missing that cannot be installed."""
     if host.machine not in MACHINES:
         raise SetupError(
             f"Greenroom does not support the architecture {host.machine}; use a machine with {' or '.join(MACHINES)}."
@@ -169,11 +166,8 @@ def _is_missing(needed: Requirement, host: Host) -> bool:
 
 
 def plan_undo(record: Record, host: Host) -> list[Step]:
-    """Return the steps that revert the recorded changes.
-
-    Raises:
-        SetupError: containers run in a Docker daemon that the steps would remove.
-    """
+    """Return the steps that revert the recorded changes. Raises SetupError: containers run in a Docker daemon that the
+    steps would remove."""
     packages = tuple(package for package in record.packages if package in host.installed)
     removes_docker = record.docker_started or "docker.io" in packages
     if removes_docker and host.containers:
@@ -222,11 +216,8 @@ def read_host() -> Host:
 
 
 def read_record(file: Path = RECORD) -> Record:
-    """Return the record of earlier setups; an empty one if there is none.
-
-    Raises:
-        SetupError: the record cannot be read.
-    """
+    """Return the record of earlier setups; an empty one if there is none. Raises SetupError: the record cannot be
+    read."""
     try:
         return msgspec.convert(read_json(file), Record)
     except msgspec.ValidationError as error:
@@ -247,15 +238,12 @@ class Setup:
     """Executes steps on this host and records its changes. `say` prints a line."""
 
     say: Callable[[str], None]
-    record: Record = field(default_factory=read_record)
+    record: Record
     file: Path = RECORD
 
     def apply(self, steps: Iterable[Step]) -> None:
-        """Execute the steps; changes that were made before an error are recorded.
-
-        Raises:
-            SetupError: a step failed, with the end of its output.
-        """
+        """Execute the steps; changes that were made before an error are recorded. Raises SetupError: a step failed,
+        with the end of its output."""
         actions: Mapping[Action, Callable[[list[str]], object]] = {
             "repair": lambda _: self._repair(),
             "install": self._install,
