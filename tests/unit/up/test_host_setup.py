@@ -127,6 +127,11 @@ def test_undo_is_refused_while_containers_run():
         plan_undo(Record(packages=("docker.io",)), replace(READY, containers=2))
 
 
+def test_undo_is_refused_while_the_containers_of_this_host_cannot_be_counted():
+    with pytest.raises(SetupError, match="Unset DOCKER_HOST"):
+        plan_undo(Record(packages=("docker.io",)), replace(READY, docker="remote"))
+
+
 def test_undo_keeps_docker_of_another_source():
     assert plan_undo(Record(), replace(READY, containers=2)) == []
 

@@ -166,10 +166,14 @@ def _is_missing(needed: Requirement, host: Host) -> bool:
 
 
 def plan_undo(record: Record, host: Host) -> list[Step]:
-    """Return the steps that revert the recorded changes. Raises SetupError: containers run in a Docker daemon that the
-    steps would remove."""
+    """Return the steps that revert the recorded changes. Raises SetupError: containers run, or may run, in a Docker
+    daemon that the steps would remove."""
     packages = tuple(package for package in record.packages if package in host.installed)
     removes_docker = record.docker_started or "docker.io" in packages
+    if removes_docker and host.docker in {"remote", "unreachable"}:
+        raise SetupError(
+            "Unset DOCKER_HOST: the containers of this host's own Docker daemon cannot be counted with it."
+        )
     if removes_docker and host.containers:
         raise SetupError(
             f"Docker runs {host.containers} containers; end the instance with `greenroom down` and stop all other"
