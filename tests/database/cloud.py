@@ -14,8 +14,8 @@ from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.kit.secrets import hashed
+from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
 from greenroom.machine_providers.contract import NewMachine, Provider
-from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 

@@ -17,7 +17,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.db.diagnostics.views import RequestLog
 
 
 async def test_a_log_row_postgresql_cannot_hold_is_written_storably(db: Database):
@@ -118,7 +118,7 @@ async def test_requests_of_a_minute_are_counted_without_a_walk_over_all_agents(d
 
 async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("greenroom.db.diagnostics.logs.MAX_QUEUED", 3)
-    monkeypatch.setattr("greenroom.db.diagnostics.requests.MAX_QUEUED", 3)
+    monkeypatch.setattr("greenroom.db.diagnostics.views.MAX_QUEUED", 3)
     logs = LogWriter(db, "api")
     for number in range(5):
         logs.write(LogCode.LOGIN, f"{number}")

@@ -13,8 +13,7 @@ from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database
 from greenroom.db.installation import ensure_first_data
-from greenroom.db.launch.forecast import read_offer
-from greenroom.db.launch.ledger import read_launcher
+from greenroom.db.launch.ledger import read_launcher, read_offer
 from greenroom.db.workspace.images import list_images
 from greenroom.recipes import shelf
 

@@ -25,8 +25,8 @@ from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import hashed
+from greenroom.machine_providers.builtin import SimulatedProvider
 from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
-from greenroom.machine_providers.simulated import SimulatedProvider
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 

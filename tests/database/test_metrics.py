@@ -18,7 +18,7 @@ from greenroom.api.webhooks.courier import Courier
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.db.diagnostics.views import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.health import GatewayMetrics
 from greenroom.kit.secrets import Secrets

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support import rows
 
-from greenroom.api.launch.log import RepeatedRowFilter, Shortages
+from greenroom.api.launch.service import RepeatedRowFilter, Shortages
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 

@@ -23,11 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.machine_providers.command import CommandProvider
+from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
 from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider
+from greenroom.machine_providers.exchange import CommandProvider, WebhookProvider
 from greenroom.machine_providers.libcloud.provider import LibcloudProvider
-from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
-from greenroom.machine_providers.webhook import WebhookProvider
 
 PREFIX: Final = "gr-11111111-22222222-"
 SECRETS: Final = {"token": "hunter2hunter2", "key": 'begin "quoted"\nsecond/line\\of it\n'}

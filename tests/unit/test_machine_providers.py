@@ -39,12 +39,16 @@ from tests.unit.clouds import (
 )
 
 from greenroom.core.errors import SetupError
-from greenroom.machine_providers.command import ENVIRONMENT, CommandProvider
 from greenroom.machine_providers.contract import Provider, ProviderError
-from greenroom.machine_providers.exchange import MAX_ANSWER_BYTES, MAX_MACHINES
+from greenroom.machine_providers.exchange import (
+    ENVIRONMENT,
+    MAX_ANSWER_BYTES,
+    MAX_MACHINES,
+    CommandProvider,
+    WebhookProvider,
+)
 from greenroom.machine_providers.libcloud.provider import THREADS, LibcloudProvider
 from greenroom.machine_providers.libcloud.rules import allowed_clouds
-from greenroom.machine_providers.webhook import WebhookProvider
 
 
 async def named(provider: Provider) -> dict[str, str]:

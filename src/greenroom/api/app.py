@@ -49,7 +49,7 @@ from greenroom.core.fleet.enrollment import JoinAttemptLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.forecast import read_offer
+from greenroom.db.launch.ledger import read_offer
 from greenroom.kit import plugins
 from greenroom.kit.concurrency import Coalesced, CoalescedEach
 from greenroom.kit.config import ApiConfig, comma_parts

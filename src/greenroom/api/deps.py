@@ -21,7 +21,7 @@ from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.forecast import WorkspaceSupply
+from greenroom.db.launch.ledger import WorkspaceSupply
 from greenroom.kit.concurrency import Coalesced
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords

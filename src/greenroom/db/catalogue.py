@@ -15,7 +15,7 @@ from greenroom.core.catalogue.published import ListedWorkspace, PublishedList
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned
-from greenroom.db.launch.forecast import MEASURED, MEASURED_STARTS
+from greenroom.db.launch.ledger import MEASURED, MEASURED_STARTS
 from greenroom.db.listing import ListColumn, ListDefinition
 
 

@@ -1,8 +1,13 @@
-"""The providers that come with Greenroom."""
+"""The providers that come with Greenroom.
+
+Provider `simulated`: machines that exist only in this process, and join no zone. It previews the orders of a machine
+pool before a cloud charges for them. Tests simulate the joins.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +15,55 @@ from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import Options, ProviderRules
 from greenroom.core.outgoing import url_problem
 from greenroom.kit.config import FromEnvironment, comma_parts
-from greenroom.machine_providers.contract import Provider
+from greenroom.machine_providers.contract import NewMachine, Provider, ProviderError, ProviderMachine
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
-from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
+
+
+@dataclass(slots=True)
+class SimulatedCloud:
+    """The machines, by the provider's reference. `before` is called before each action with its name, and may raise.
+
+    `created` and `ended` are the total numbers; `on_create` and `on_end` are called afterwards.
+    """
+
+    machines: dict[str, ProviderMachine] = field(default_factory=dict[str, ProviderMachine])
+    created: int = 0
+    ended: int = 0
+    before: Callable[[str], None] = lambda _: None
+    on_create: Callable[[NewMachine, str], None] = lambda _machine, _ref: None
+    on_end: Callable[[str], None] = lambda _: None
+
+
+class SimulatedProvider:
+    """A provider of the machines of a cloud."""
+
+    def __init__(self, cloud: SimulatedCloud) -> None:
+        self._cloud = cloud
+
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
+        self._cloud.before("list")
+        return [machine for machine in self._cloud.machines.values() if machine.name.startswith(prefix)]
+
+    async def create(self, machine: NewMachine) -> str:
+        self._cloud.before("create")
+        if not machine.name:
+            raise ProviderError("A machine needs a name.", refused=True)
+        for ref, there in self._cloud.machines.items():
+            if there.name == machine.name:
+                return ref
+        self._cloud.created += 1
+        ref = f"sim-{self._cloud.created}"
+        self._cloud.machines[ref] = ProviderMachine(ref, machine.name)
+        self._cloud.on_create(machine, ref)
+        return ref
+
+    async def end(self, ref: str, name: str) -> None:
+        del name
+        self._cloud.before("end")
+        if self._cloud.machines.pop(ref, None) is not None:
+            self._cloud.ended += 1
+            self._cloud.on_end(ref)
+
 
 TOKEN: Final = "token"  # noqa: S105 -- its name
 """The name of the secret that the provider `webhook` sends as a header."""
@@ -59,7 +110,7 @@ class CommandPlugin(ProviderPlugin[CommandSettings]):
     rules = COMMAND
 
     def provider(self, pool: PoolContext) -> Provider:
-        from greenroom.machine_providers.command import CommandProvider  # noqa: PLC0415
+        from greenroom.machine_providers.exchange import CommandProvider  # noqa: PLC0415
 
         folders = [Path(folder) for folder in comma_parts(self.settings.machine_commands)]
         return CommandProvider(pool.options, pool.secrets, folders)
@@ -72,7 +123,7 @@ class WebhookPlugin(ProviderPlugin[FromEnvironment]):
     rules = WEBHOOK
 
     def provider(self, pool: PoolContext) -> Provider:
-        from greenroom.machine_providers.webhook import WebhookProvider  # noqa: PLC0415
+        from greenroom.machine_providers.exchange import WebhookProvider  # noqa: PLC0415
 
         return WebhookProvider(pool.options, pool.secrets, pool.call_s, pool.trusted)
 

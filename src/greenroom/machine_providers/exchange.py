@@ -1,17 +1,41 @@
-"""The JSON between Greenroom and the programs and addresses of an administrator.
+"""The providers `command` and `webhook`: JSON for a program or an address of the administrator.
 
 A request is {"action": "list" | "create" | "end", …}; the response {"machines": […]}, {"ref": "…"} or {}, or {"error":
 "a sentence", "retry_after_s": 30}.
+
+`webhook` sends the secret `token` as `Authorization: Bearer`, the others in the JSON. Redirects are not followed: they
+would carry secrets to other hosts. The rules for its addresses are those of webhooks of events.
+
+`command` runs the program once for each request, with the JSON on stdin and stdout, and with the Manager's own rights.
+Therefore the program must be in a folder that the Manager's own settings name (`GREENROOM_MACHINE_COMMANDS`), which the
+API cannot change. The environment is fixed, because variables like BASH_ENV and LD_PRELOAD run code. Secrets are only
+in the JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import stat
+from asyncio.subprocess import SubprocessStreamProtocol
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Literal
 
+import httpx
 import msgspec
 
+from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import is_usable_ref, provider_text
+from greenroom.kit.outgoing import TooLongError, pinned, read_content, webhook_address
+from greenroom.machine_providers.builtin import TOKEN, WEBHOOK
 from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
 
 MAX_ANSWER_BYTES: Final = 4_000_000
@@ -97,3 +121,206 @@ def created_ref(answer: ProviderAnswer, source: str) -> str:
     if answer.ref is None or not is_usable_ref(answer.ref):
         raise ProviderError(f"{source} returned no reference (ref) of the new machine.")
     return answer.ref
+
+
+CONNECT_S: Final = 10.0
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+class WebhookProvider:
+    """Posts to `options["url"]`; `trusted` are the hosts of the setting `webhook_hosts`."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        timeout_s: float,
+        trusted: Sequence[AllowedHost] = (),
+    ) -> None:
+        self._url = str(options.get("url", ""))
+        self._options = options
+        self._all_secrets = secrets
+        self._secrets = {name: secret for name, secret in secrets.items() if name != TOKEN}
+        self._timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
+        self._trusted = trusted
+
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
+        return machines_of(await self._post(self._request(action="list", prefix=prefix)), self._url)
+
+    async def create(self, machine: NewMachine) -> str:
+        return created_ref(await self._post(creation(machine, self._options, self._secrets)), self._url)
+
+    async def end(self, ref: str, name: str) -> None:
+        await self._post(self._request(action="end", ref=ref, name=name))
+
+    def _request(self, **fields: Any) -> Request:
+        return Request(options=self._options, secrets=self._secrets, **fields)
+
+    async def _post(self, request: Request) -> ProviderAnswer:
+        hidden = [*self._all_secrets.values(), *request.hidden]
+        headers = {"Content-Type": "application/json"}
+        if problem := WEBHOOK.secrets_problem(self._all_secrets):
+            raise ProviderError(problem, refused=True)
+        if token := self._all_secrets.get(TOKEN):
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            address = await webhook_address(self._url, self._trusted)
+            async with httpx.AsyncClient(trust_env=False, timeout=self._timeout, verify=_tls()) as client:
+                body = msgspec.json.encode(request)
+                answer = await client.send(
+                    pinned(client, "POST", httpx.URL(self._url), address, headers=headers, content=body), stream=True
+                )
+                try:
+                    content = await read_content(answer, MAX_ANSWER_BYTES)
+                finally:
+                    await answer.aclose()
+        except Invalid as error:
+            raise ProviderError(error.message, refused=True) from error
+        except TooLongError as error:
+            raise ProviderError(f"{self._url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            reason = provider_text(str(error), hidden) or type(error).__name__
+            raise ProviderError(f"{self._url} cannot be reached: {reason}.", refused=True) from error
+        except httpx.HTTPError as error:
+            reason = provider_text(str(error), hidden) or type(error).__name__
+            raise ProviderError(f"{self._url} did not send a valid answer: {reason}.") from error
+        if answer.is_success:
+            return answer_of(content, self._url, hidden)
+        text = provider_text(content.decode(errors="replace"), hidden).rstrip(".")
+        raise ProviderError(
+            f"{self._url} answered {answer.status_code}{': ' + text if text else ''}.",
+            retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")),
+            refused=answer.is_client_error or answer.is_redirect,
+        )
+
+
+def _retry_after_s(text: str) -> float:
+    """Return the pause that a response requests, as seconds or as a date; 0 = none."""
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+MAX_STDERR_BYTES: Final = 20_000
+END_S: Final = 5.0
+"""The maximum wait for the end of a killed program. A program that waits for a lost disk takes longer."""
+
+
+class CommandProvider:
+    """Runs `options["program"]`, which must be in one of `folders`."""
+
+    def __init__(self, options: Mapping[str, Any], secrets: Mapping[str, str], folders: Sequence[Path]) -> None:
+        self._options = options
+        self._secrets = secrets
+        self._folders = folders
+        self._program = str(options.get("program", ""))
+
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
+        request = Request(action="list", options=self._options, secrets=self._secrets, prefix=prefix)
+        return machines_of(await self._run(request), self._program)
+
+    async def create(self, machine: NewMachine) -> str:
+        return created_ref(await self._run(creation(machine, self._options, self._secrets)), self._program)
+
+    async def end(self, ref: str, name: str) -> None:
+        await self._run(Request(action="end", options=self._options, secrets=self._secrets, ref=ref, name=name))
+
+    async def _run(self, request: Request) -> Any:
+        program = runnable(self._program, self._folders)
+        loop = asyncio.get_running_loop()
+        try:
+            transport, protocol = await loop.subprocess_exec(
+                lambda: SubprocessStreamProtocol(65536, loop), program, env=ENVIRONMENT, cwd="/", start_new_session=True
+            )
+        except OSError as error:
+            raise ProviderError(f"{program} cannot be run: {error.strerror}.", refused=True) from error
+        process = asyncio.subprocess.Process(transport, protocol, loop)
+        try:
+            out, err = await _talk(process, msgspec.json.encode(request))
+        finally:
+            await _end(process, transport)
+        if process.returncode != 0:
+            last = err.decode(errors="replace").strip().rpartition("\n")[2]
+            words = provider_text(last, request.hidden).rstrip(".") or "it wrote no error message"
+            raise ProviderError(f"{program} failed with status {process.returncode}: {words}.")
+        if len(out) > MAX_ANSWER_BYTES:
+            raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
+        return answer_of(out, program, request.hidden)
+
+
+async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
+    """Send the request to the program, and read its output until it ends. The output is limited."""
+    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+    if stdin is None or stdout is None or stderr is None:
+        raise AssertionError("its streams are pipes")
+
+    async def give() -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read the request
+            stdin.write(request)
+            await stdin.drain()
+        stdin.close()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(give())
+        out = group.create_task(_read(stdout, MAX_ANSWER_BYTES + 1))
+        err = group.create_task(_read(stderr, MAX_STDERR_BYTES))
+        group.create_task(process.wait())
+    return out.result(), err.result()
+
+
+async def _end(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
+    """End the program with the processes of its group. Processes that left the group may hold its streams. These are
+    closed, because the program counts as ended only after they are.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for number in range(3):
+        if pipe := transport.get_pipe_transport(number):
+            pipe.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            await process.wait()
+
+
+async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
+    """Return the first `most` bytes of the stream. Further bytes are read and dropped."""
+    kept = bytearray()
+    while part := await stream.read(65536):
+        kept += part[: most - len(kept)]
+    return bytes(kept)
+
+
+def runnable(program: str, folders: Sequence[Path]) -> str:
+    """Return the program if the Manager may run it. Raises ProviderError: it may not; the sentence has the reason."""
+    if not folders:
+        raise ProviderError(
+            "This Manager runs no programs of machine pools: its setting GREENROOM_MACHINE_COMMANDS is empty.",
+            refused=True,
+        )
+    path = Path(program)
+    try:
+        real = path.resolve(strict=True)
+        found = real.stat()
+        allowed = [folder.resolve() for folder in folders]
+        if not path.is_absolute() or real.parent not in allowed:
+            listed = ", ".join(map(str, folders))
+            raise ProviderError(f"{program} is not in a folder of GREENROOM_MACHINE_COMMANDS ({listed}).", refused=True)
+        if not stat.S_ISREG(found.st_mode) or not os.access(real, os.X_OK):
+            raise ProviderError(f"{program} is not a program that this Manager's account can execute.", refused=True)
+        for what, mode in ((program, found.st_mode), (str(real.parent), real.parent.stat().st_mode)):
+            if mode & (stat.S_IWOTH | stat.S_IWGRP):
+                raise ProviderError(
+                    f"{what} can be written by other accounts; remove their write permission.", refused=True
+                )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a path"
+        raise ProviderError(f"The program {provider_text(program)} cannot be found: {reason}.", refused=True) from error
+    return str(real)

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
-from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.db.diagnostics.views import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError

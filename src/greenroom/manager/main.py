@@ -19,7 +19,7 @@ from greenroom.core.pool.agenda import Agenda
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.db.diagnostics.views import RequestLog
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
 from greenroom.db.notifications import Listener
 from greenroom.kit import stops

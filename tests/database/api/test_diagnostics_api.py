@@ -13,7 +13,7 @@ from tests.support import rows
 
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
-from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
+from greenroom.db.diagnostics.views import RequestRow, add_gateway_requests
 from greenroom.db.installation import installation_id
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

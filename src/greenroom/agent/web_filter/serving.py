@@ -13,9 +13,8 @@ from typing import Final, Protocol
 import structlog
 
 from greenroom.agent.web_filter.brokering import FilterError, Owner
-from greenroom.agent.web_filter.configuration import SquidLocation, configuration, pages
 from greenroom.agent.web_filter.denials import DenialLog
-from greenroom.agent.web_filter.squid import ACCOUNT, Squid
+from greenroom.agent.web_filter.squid import ACCOUNT, Squid, SquidLocation, configuration, pages
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.named_secrets import Brokered
 from greenroom.core.web_filter import CLOSED_PORT, PORT, Denial, FilterPolicy, name_servers, parse_denial

@@ -25,7 +25,7 @@ from greenroom.core.session.sharing import refusal_of_viewer
 from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
 from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
+from greenroom.db.diagnostics.views import RequestRow, add_gateway_requests
 from greenroom.db.fleet.enrollment import gateway_credential, record_gateway_request
 from greenroom.db.fleet.views import read_routes
 from greenroom.db.session.shares import find_share

@@ -24,8 +24,14 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.machines.demand import format_hint, parse_hint
-from greenroom.core.fleet.machines.model import MachineOrder, OrderState, OrderTransition, PlaceOrder
+from greenroom.core.fleet.machines.model import (
+    MachineOrder,
+    OrderState,
+    OrderTransition,
+    PlaceOrder,
+    format_hint,
+    parse_hint,
+)
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import (
     APPROVERS,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, JsonObject, Shaped, Text, View
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.demand import format_hint, parse_hint
+from greenroom.core.fleet.machines.model import format_hint, parse_hint
 from greenroom.core.fleet.machines.provider import DEFAULT_EDGE_URL
 
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query
 
 from greenroom.api.bodies import Name
 from greenroom.api.deps import ChangeDep, Db
-from greenroom.api.launch.forecast import plain_launches
+from greenroom.api.launch.routes import plain_launches
 from greenroom.api.paging import Paging
 from greenroom.api.pool.schemas import (
     ExplainReason,

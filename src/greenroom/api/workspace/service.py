@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.launch.forecast import plain_launches
+from greenroom.api.launch.routes import plain_launches
 from greenroom.api.security import Caller
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
 from greenroom.core.errors import Invalid

@@ -1,27 +1,185 @@
-"""Parses actions as clients send them. An item with `action` is an action of the computer-use tool (`computer`); an
-item with `type` is an action of the Responses API (`responses_api`).
+"""Parses actions as clients send them. An item with `action` is an action of the computer-use tool (`computer`).
+
+An item with `type` is a `ComputerAction` of the Responses API: click, double_click, drag, keypress, move, screenshot,
+scroll, type, wait; and of hosted browsers goto, navigate, press.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
+from msgspec import Meta, Struct, field
 
-from greenroom.core.actions import computer, responses_api
+from greenroom.core.actions import actions, computer
 from greenroom.core.actions.actions import (
     MAX_ACTIONS,
+    MAX_NOTCHES,
     MAX_TEXT_BYTES,
     MAX_TOTAL_SECONDS,
     Action,
+    Button,
     Clipboard,
+    Coordinate,
+    Point,
     Press,
     WaitStep,
     Write,
+    checked_text,
+    web_address,
 )
+from greenroom.core.actions.keys import MAX_KEYS, chord_of, keysym_of
 from greenroom.core.errors import Invalid
+
+PIXELS_A_NOTCH: Final = 100
+"""The pixels that a page scrolls for one notch of the wheel. Actions of this API scroll by pixels."""
+WAIT_S: Final = 2.0
+"""The duration of `wait`, which has no field for it."""
+
+_BUTTONS: Final = {
+    "left": Button.LEFT,
+    "right": Button.RIGHT,
+    "wheel": Button.MIDDLE,
+    "middle": Button.MIDDLE,
+}
+_KEYS_FOR_BUTTONS: Final = {"back": "XF86Back", "forward": "XF86Forward"}
+"""Buttons that RFB does not have → the keys that have the same effect in browsers and file managers."""
+Keys = Annotated[list[str], Meta(max_length=MAX_KEYS)]
+Pixels = Annotated[int, Meta(ge=-MAX_NOTCHES * PIXELS_A_NOTCH, le=MAX_NOTCHES * PIXELS_A_NOTCH)]
+
+
+def _modifier_keys(keys: list[str]) -> tuple[int, ...]:
+    # Clients of this API send CTRL, C for ctrl+c, not for ctrl+shift+c.
+    is_chord = len(keys) > 1
+    return tuple(dict.fromkeys(keysym_of(key.lower() if is_chord and len(key) == 1 else key) for key in keys))
+
+
+def _notches(pixels: int) -> int:
+    notches = -(-abs(pixels) // PIXELS_A_NOTCH)
+    return notches if pixels > 0 else -notches
+
+
+class _Place(Struct, frozen=True, forbid_unknown_fields=True):
+    x: Coordinate
+    y: Coordinate
+
+
+def _xy(place: _Place | tuple[Coordinate, Coordinate]) -> tuple[int, int]:
+    return (place.x, place.y) if isinstance(place, _Place) else place
+
+
+class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    pass
+
+
+class _PointVerb(_Verb, frozen=True):
+    x: Coordinate
+    y: Coordinate
+    keys: Keys = []
+
+    @property
+    def at(self) -> Point:
+        return Point(self.x, self.y, "x, y")
+
+
+class _Click(_PointVerb, frozen=True, tag="click"):
+    button: Literal["left", "right", "wheel", "middle", "back", "forward"] = "left"
+
+    def to_action(self) -> Action:
+        if self.button in _KEYS_FOR_BUTTONS:
+            return actions.Press((_modifier_keys([*self.keys, _KEYS_FOR_BUTTONS[self.button]]),))
+        return actions.Click(_BUTTONS[self.button], self.at, keys=_modifier_keys(self.keys))
+
+
+class _DoubleClick(_PointVerb, frozen=True, tag="double_click"):
+    def to_action(self) -> Action:
+        return actions.Click(Button.LEFT, self.at, 2, _modifier_keys(self.keys))
+
+
+class _Move(_PointVerb, frozen=True, tag="move"):
+    def to_action(self) -> Action:
+        return actions.Move(self.at, _modifier_keys(self.keys))
+
+
+class _Scroll(_PointVerb, frozen=True, tag="scroll", kw_only=True):
+    scroll_x: Pixels = 0
+    scroll_y: Pixels = 0
+    x_in_js: Pixels = field(name="scrollX", default=0)
+    y_in_js: Pixels = field(name="scrollY", default=0)
+
+    def to_action(self) -> Action:
+        across, down = self.scroll_x or self.x_in_js, self.scroll_y or self.y_in_js
+        return actions.Scroll(_notches(across), _notches(down), self.at, _modifier_keys(self.keys))
+
+
+class _Drag(_Verb, frozen=True, tag="drag"):
+    path: Annotated[list[_Place | tuple[Coordinate, Coordinate]], Meta(min_length=2, max_length=1000)]
+    keys: Keys = []
+
+    def to_action(self) -> Action:
+        points = (Point(*_xy(place), f"path[{index}]") for index, place in enumerate(self.path))
+        return actions.Drag(tuple(points), _modifier_keys(self.keys))
+
+
+class _Keypress(_Verb, frozen=True, tag="keypress"):
+    keys: Annotated[Keys, Meta(min_length=1)]
+
+    def to_action(self) -> Action:
+        return actions.Press((_modifier_keys(self.keys),))
+
+
+class _Type(_Verb, frozen=True, tag="type"):
+    text: str
+
+    def to_action(self) -> Action:
+        return actions.Write(checked_text(self.text))
+
+
+class _Wait(_Verb, frozen=True, tag="wait"):
+    def to_action(self) -> Action:
+        return actions.WaitStep(WAIT_S)
+
+
+class _Screenshot(_Verb, frozen=True, tag="screenshot"):
+    def to_action(self) -> Action:
+        return actions.TakeScreenshot()
+
+
+class _GoTo(_Verb, frozen=True, tag="goto"):
+    url: str
+
+    def to_action(self) -> Action:
+        return actions.OpenAddress(web_address(self.url))
+
+
+class _Navigate(_GoTo, frozen=True, tag="navigate"):
+    pass
+
+
+class _Press(_Verb, frozen=True, tag="press"):
+    key: str
+
+    def to_action(self) -> Action:
+        return actions.Press((chord_of(self.key),))
+
+
+Verb = (
+    _Click
+    | _DoubleClick
+    | _Move
+    | _Scroll
+    | _Drag
+    | _Keypress
+    | _Type
+    | _Wait
+    | _Screenshot
+    | _GoTo
+    | _Navigate
+    | _Press
+)
+
 
 FOCUS: Final = "focus"
 """The only action that needs an element itself instead of its place on the screen."""
@@ -33,7 +191,7 @@ _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     }
     for field, union, names in (
         ("action", computer.Verb, ("coordinate",)),
-        ("type", responses_api.Verb, ("x", "y")),
+        ("type", Verb, ("x", "y")),
     )
 }
 """The field that names the action (`action` or `type`) → the actions at a place on the screen → their fields for the
@@ -91,7 +249,7 @@ MAX_DEPTH: Final = 2
 """The levels of lists and objects below which an action has no numbers; the path of a drag has two."""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
-    for field, union in (("action", computer.Verb), ("type", responses_api.Verb))
+    for field, union in (("action", computer.Verb), ("type", Verb))
 }
 """The verbs of each dialect, by the field that names them."""
 
@@ -130,8 +288,8 @@ def _parse_item(item: object, where: str) -> Action:
         instead = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(verbs)}."
         raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {instead}")
     try:
-        parsed: computer.Verb | responses_api.Verb = (
-            msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, responses_api.Verb)
+        parsed: computer.Verb | Verb = (
+            msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, Verb)
         )
         return parsed.to_action()
     except msgspec.ValidationError as error:

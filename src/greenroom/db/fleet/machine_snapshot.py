@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.fleet.machines.demand import WaitingUser, zones_of_users
 from greenroom.core.fleet.machines.model import (
     ListedMachines,
     MachineOrder,
     MachinePool,
     UnmetDemand,
+    WaitingUser,
     ZoneSnapshot,
+    zones_of_users,
 )
 from greenroom.core.launch.eviction import waiting_users_text
 from greenroom.core.launch.placement import PlacementAgent, session_of

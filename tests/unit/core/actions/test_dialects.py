@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.actions import actions as a
-from greenroom.core.actions import computer, responses_api
+from greenroom.core.actions import computer, dialects
 from greenroom.core.actions.actions import Action, Button, Point
 from greenroom.core.actions.dialects import VERBS, parse
 from greenroom.core.actions.plan import Size, plan
@@ -171,7 +171,7 @@ NEARLY = (  # values that belong to different fields
     | st.sampled_from(["ctrl+s", "https://a.example/", "http://[", "left", "up", "\ud800"])
 )
 FIELDS = sorted(
-    {name for kind in (*computer.Verb.__args__, *responses_api.Verb.__args__) for name in kind.__struct_fields__}
+    {name for kind in (*computer.Verb.__args__, *dialects.Verb.__args__) for name in kind.__struct_fields__}
 )
 ITEMS = JSON | st.sampled_from(sorted(VERBS)).flatmap(
     lambda field: st.builds(

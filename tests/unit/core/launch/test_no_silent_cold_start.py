@@ -1,7 +1,7 @@
 """A launch that gets no staged session although it considered a config logs a line for that config, with the reason.
 
 Checked on the plan and on the trace of any launch, with any zones, configs, settings and contents of pools; the same
-lines are written to the log (`api.launch.log`).
+lines are written to the log (`api.launch.service`).
 """
 
 from __future__ import annotations

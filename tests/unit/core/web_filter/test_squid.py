@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.agent.web_filter.configuration import PAGES, SquidLocation, configuration, pages
+from greenroom.agent.web_filter.squid import PAGES, SquidLocation, configuration, pages
 from greenroom.core.web_filter import PORT, Denial, FilterPolicy, Level, levels, parse_denial
 
 PLACE = SquidLocation(

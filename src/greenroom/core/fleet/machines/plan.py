@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.fleet.machines import orders as order_rules
-from greenroom.core.fleet.machines.demand import hints_on, take_room
 from greenroom.core.fleet.machines.model import (
     COMING,
     Action,
@@ -32,6 +31,8 @@ from greenroom.core.fleet.machines.model import (
     Surplus,
     UnmetDemand,
     ZoneSnapshot,
+    hints_on,
+    take_room,
 )
 from greenroom.core.launch.placement import (
     TOLERANCE,

@@ -39,8 +39,8 @@ from greenroom.core.fleet.machines.model import (
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import machine_name, machines_of_pool, name_prefix
 from greenroom.core.launch.placement import PlacementAgent, Strategy, place
+from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
 from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
-from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.machines import DESKTOP, agent, ago
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.machines.demand import WaitingUser, take_room, zones_of_users
+from greenroom.core.fleet.machines.model import WaitingUser, take_room, zones_of_users
 from greenroom.core.launch.placement import PlacementAgent
 
 ZONES = ("eu", "us", "asia")

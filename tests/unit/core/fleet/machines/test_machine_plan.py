@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from tests.unit.machines import DESKTOP, GB, NOW, POOL, agent, ago, joined, order, pool, want, zone
 
-from greenroom.core.fleet.machines.demand import Hint
 from greenroom.core.fleet.machines.model import (
+    Hint,
     MachinePlan,
     MachinePoolFailures,
     OrderState,

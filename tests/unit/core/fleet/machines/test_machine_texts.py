@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.demand import Hint, format_hint, hints_on, parse_hint
-from greenroom.core.fleet.machines.model import Machine
+from greenroom.core.fleet.machines.model import Hint, Machine, format_hint, hints_on, parse_hint
 from greenroom.core.fleet.machines.provider import (
     MAX_PROVIDER_TEXT,
     JoinParameters,
