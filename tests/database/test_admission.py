@@ -20,8 +20,8 @@ WAITING = 3
 async def test_a_launch_without_a_turn_is_refused_at_once_and_the_others_are_served(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(forecast, "FEWEST", WAITING)
-    monkeypatch.setattr(forecast, "MOST_S", 0.0)
+    monkeypatch.setattr(forecast, "ALWAYS_ADMITTED", WAITING)
+    monkeypatch.setattr(forecast, "MAX_WAIT_S", 0.0)
     stage = await System.populate(db, cores=100)
     launcher, users = stage.launcher, [await stage.user(f"user-{n}") for n in range(AT_ONCE + WAITING)]
     await launcher.launch(stage.request())

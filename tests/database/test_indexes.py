@@ -16,7 +16,7 @@ from tests.support import rows
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
-from greenroom.db.launch.on_demand import PEOPLE_WAITING, read_unready, waiting
+from greenroom.db.launch.on_demand import PEOPLE_WAITING, read_starting_staged, waiting
 from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
 from greenroom.db.session.observations import read_missed
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
@@ -73,7 +73,7 @@ class Recorder(Database):
         (read_waiting, "sessions_live_by_zone"),
         (read_missed, "sessions_live_by_zone"),
         (read_recovered, "sessions_set_aside"),
-        (read_unready, "sessions_live_by_zone"),
+        (read_starting_staged, "sessions_live_by_zone"),
         (partial(read_agents, missing_s=15.0), "sessions_live_by_agent"),
     ],
 )

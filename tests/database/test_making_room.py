@@ -17,7 +17,7 @@ from greenroom.api.launch.service import LaunchResult
 from greenroom.core.errors import NoResources
 from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S
 from greenroom.db.database import Database
-from greenroom.db.launch.on_demand import read_unready
+from greenroom.db.launch.on_demand import read_starting_staged
 from greenroom.manager.tasks.replacement import run_successors
 
 CORES = 4
@@ -70,7 +70,7 @@ async def test_a_launch_takes_the_room_of_the_newest_unready_staged_session(stag
     await stage.plan()
     assert await stage.pool() == {"requested": CORES}
     await stage.becomes_usable(2)
-    newest = max(await read_unready(stage.db, stage.zone_id), key=lambda u: (u.created, u.session_id))
+    newest = max(await read_starting_staged(stage.db, stage.zone_id), key=lambda u: (u.created, u.session_id))
     launch = asyncio.ensure_future(stage.launch_of("ada"))
     sent = await notifications(stage.db, launch)
     result = launch.result()

@@ -6,7 +6,7 @@ import re
 
 from tests.support.sources import FOLDERS, ROOT
 
-from greenroom.core.log_codes import SECURITY_CODES, SESSION_IS, LogCode
+from greenroom.core.log_codes import CODE_OF_STATUS, SECURITY_CODES, LogCode
 
 PAGE = (ROOT / "docs/reference/logs.md").read_text()
 
@@ -24,4 +24,4 @@ def test_the_page_names_the_security_events():
 def test_every_code_is_written_by_something():
     sources = (path for folder in FOLDERS for path in folder.rglob("*.py"))
     named = {name for path in sources for name in re.findall(r"\bLogCode\.([A-Z_]+)", path.read_text())}
-    assert {code.name for code in LogCode} == named | {code.name for code in SESSION_IS.values()}
+    assert {code.name for code in LogCode} == named | {code.name for code in CODE_OF_STATUS.values()}

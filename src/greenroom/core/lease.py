@@ -1,8 +1,8 @@
 """Leases: their duration, the control of their sessions, and the limits for the numbers of desktops and leases.
 
-Each change of control begins a new term, and terms only grow. The page of the session accepts only input of the present
-term, and refuses commands of earlier terms. A person has control for a time, which they renew while they are present.
-After that time the program has control again, even before the change is stored.
+Each change of control begins a new, higher term. The page of the session accepts only input of the current term, and
+refuses commands of earlier terms. A person has control until a time, which they extend while they are present. After
+that time, the program has control again, even before the change is stored.
 
 A desktop that a person opens counts toward `max_kasms_per_user` of its user. A lease counts toward
 `max_leases_per_user` of its user and, if it was created with an API key, also toward `max_leases` of that key. Desktops
@@ -25,14 +25,16 @@ from greenroom.core.recording.described import Mode
 Holder = Literal["program", "person"]
 
 USER: Final = "user"
-"""The `viewer` of the user of the session. The `viewer` of other users is the id with which they joined."""
+"""The value of `viewer` for the user of the session. For other users, it is their viewer id."""
 PROGRAM: Final = "program"
 """The name that the gateway sends for the connections of the program to the page of the session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A term of control of the person `name`. `viewer`: the connections whose input counts; empty = the program's."""
+    """A term of control. `viewer` identifies the connections whose input is accepted; empty = those of the program.
+    `name` is the person who has control.
+    """
 
     term: int = 0
     viewer: str = ""
@@ -46,62 +48,62 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person who requests control. `owns`: the user of the session, who may take control from others."""
+    """A person who requests control. `owns` is True for the user of the session, who may take control from others."""
 
     viewer: str
     name: str
     owns: bool
 
 
-def in_force(control: Control, now: datetime) -> Control:
+def current_control(control: Control, now: datetime) -> Control:
     """Return the control that applies now. After the time of a person, the program has control."""
     is_over = control.until is not None and control.until <= now
     return replace(control, viewer="", name="", until=None) if is_over else control
 
 
-def taken_over(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
+def take_control(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
     """Return the control after a person took it or renewed their own term. With `term`, they can only renew that term.
     Raises Held: another person has control, or control has changed since that term."""
-    held = in_force(control, now)
-    is_theirs = held.viewer == person.viewer
-    if term is not None and (term != control.term or not is_theirs):
-        raise Held(CHANGED)
-    if held.viewer and not is_theirs and not person.owns:
-        raise Held(f"{held.name} has control of this desktop; ask them to hand it back.")
+    current = current_control(control, now)
+    has_control = current.viewer == person.viewer
+    if term is not None and (term != control.term or not has_control):
+        raise Held(CONTROL_CHANGED)
+    if current.viewer and not has_control and not person.owns:
+        raise Held(f"{current.name} has control of this desktop; ask them to hand it back.")
     return Control(
-        term=control.term + (not is_theirs),
+        term=control.term + (not has_control),
         viewer=person.viewer,
         name=person.name,
         until=now + timedelta(seconds=away_s),
     )
 
 
-def handed_back(control: Control, now: datetime, person: Person, term: int | None = None) -> Control:
+def return_control(control: Control, now: datetime, person: Person, term: int | None = None) -> Control:
     """Return the control after a person returned it to the program; unchanged if the program already has it. Raises
     Held: another person has control, or control has changed since `term`."""
-    held = in_force(control, now)
-    if not held.viewer:
+    current = current_control(control, now)
+    if not current.viewer:
         return control
     if term is not None and term != control.term:
-        raise Held(CHANGED)
-    if held.viewer != person.viewer and not person.owns:
+        raise Held(CONTROL_CHANGED)
+    if current.viewer != person.viewer and not person.owns:
         raise Held(
-            f"{held.name} has control of this desktop; only this person or the user of the session can return it."
+            f"{current.name} has control of this desktop; only this person or the user of the session can return it."
         )
     return Control(term=control.term + 1)
 
 
-def expired(control: Control, now: datetime) -> Control:
+def expire_control(control: Control, now: datetime) -> Control:
     """Return the control to store after the time of a person has ended; unchanged if it has not ended."""
-    return Control(term=control.term + 1) if in_force(control, now) != control else control
+    return Control(term=control.term + 1) if current_control(control, now) != control else control
 
 
-def withdrawn(control: Control, term: int) -> Control:
+def withdraw_control(control: Control, term: int) -> Control:
     """Return the control after its person lost the permission; unchanged if control changed since that term."""
     return Control(term=term + 1) if control.term == term and control.viewer else control
 
 
-CHANGED: Final = "Control of this desktop has changed since then. Take over again."
+CONTROL_CHANGED: Final = "Control of this desktop has changed since then. Take over again."
 
 
 def held_sentence(name: str) -> str:
@@ -117,7 +119,7 @@ class NewLease:
     """A lease to create: its holder, its duration, and its recording.
 
     `lease_id` is a new UUID. `holder` is the name of the caller in log rows. `key_id` is the API key of the caller;
-    `max_lease_s` and `not_after` are the maximum duration and the end of that key, which the lease keeps.
+    `max_lease_s` and `not_after` are the maximum duration and the end from that key, which also limit extensions.
     `reservation_id` is the reservation as which the lease counted until now (`db.lease.leases`).
     """
 
@@ -147,7 +149,7 @@ class LeaseLimits:
     not_after: datetime | None = None
 
     def require(self, seconds: float, now: datetime) -> None:
-        """Raises Invalid: the lease may not last this number of seconds; the message names the limit."""
+        """Check the limits. Raises Invalid: the lease may not last this number of seconds."""
         if self.max_lease_s is not None and seconds > self.max_lease_s:
             raise Invalid(f"Leases of this API key may last {self.max_lease_s} s (max_lease_s), not {seconds:g} s.")
         ends = now + timedelta(seconds=seconds)
@@ -162,22 +164,24 @@ class LeaseLimits:
             )
 
 
-FREED_BY: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
-"""Topics of the events that can end the refusal: a lease ended, or a limit or the user's groups changed."""
+LIMIT_TOPICS: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
+"""The topics of events after which a refused lease may be permitted: a lease ended, or a limit or the user's groups
+changed.
+"""
 
 
-def most_of_user(settings: Mapping[str, EffectiveSetting], *, leased: bool) -> int:
+def max_for_user(settings: Mapping[str, EffectiveSetting], *, leased: bool) -> int:
     """Return the maximum number of leases, or of desktops, that a user may have at the same time."""
     return int(settings["max_leases_per_user" if leased else "max_kasms_per_user"].value)
 
 
-def user_limit_reached(most: int, *, leased: bool) -> SessionLimit | LeaseLimit:
-    """Return the refusal for a user who has the maximum number `most` of leases, or of desktops."""
+def user_limit_reached(maximum: int, *, leased: bool) -> SessionLimit | LeaseLimit:
+    """Return the refusal for a user who has `maximum` leases, or desktops."""
     if leased:
-        verb = "lease is" if most == 1 else "leases are"
-        return LeaseLimit(f"{most} {verb} allowed for this user (max_leases_per_user); release one first.")
-    verb = "session is" if most == 1 else "sessions are"
-    return SessionLimit(f"{most} {verb} allowed for this user (max_kasms_per_user); delete a session first.")
+        verb = "lease is" if maximum == 1 else "leases are"
+        return LeaseLimit(f"{maximum} {verb} allowed for this user (max_leases_per_user); release one first.")
+    verb = "session is" if maximum == 1 else "sessions are"
+    return SessionLimit(f"{maximum} {verb} allowed for this user (max_kasms_per_user); delete a session first.")
 
 
 def key_limit_reached(max_leases: int) -> LeaseLimit:
@@ -199,8 +203,8 @@ def refusal(
     `of_user` is the number of leases, or desktops, of the user. `of_key` is the number of leases of the API key of the
     request, and `max_leases` is the limit of that key (None = it has no limit, or there is no key).
     """
-    if of_user >= (most := most_of_user(settings, leased=leased)):
-        return user_limit_reached(most, leased=leased)
+    if of_user >= (maximum := max_for_user(settings, leased=leased)):
+        return user_limit_reached(maximum, leased=leased)
     if leased and max_leases is not None and of_key >= max_leases:
         return key_limit_reached(max_leases)
     return None

@@ -1,7 +1,7 @@
 """The order and the filter of a long list.
 
-As in the console's filter, every word must occur somewhere in a row. `zone:eu` searches only the first column whose
-name begins with `zone`, or for the whole word if there is none.
+As in the filter of the console, every word must occur in a row. `zone:eu` searches for `eu` only in the first column
+whose name begins with `zone`; if there is no such column, it searches for the whole word in all columns.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The codes of log rows, with their levels and a mark for security events. Codes are for programs and never change.
+"""The codes of log rows, with their levels and a mark for security events. Programs use codes, so they never change.
 
-docs/reference/logs.md has the meaning of each; a test compares the codes.
+docs/reference/logs.md has the meaning of each code; a test compares its list with this one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 LogDetails = dict[str, Any]
-"""JSON with the sentence of a row: `who`, `before` and `after` of a change, otherwise data for programs."""
+"""JSON in addition to the sentence of a row: for a change, `who`, `before` and `after`; otherwise data for programs."""
 
 INFO: Final = "INFO"
 WARNING: Final = "WARNING"
@@ -23,7 +23,7 @@ SECURITY: Final = "security"
 
 
 class LogCode(StrEnum):
-    """Code, default level, and whether it is a security event."""
+    """The code of a log row, with its default level and the mark of a security event."""
 
     level: Level
     is_security: bool
@@ -195,14 +195,14 @@ class LogCode(StrEnum):
     SETTING_CHANGED = "setting-changed", INFO
 
 
-SESSION_IS: Final = {status: LogCode(f"session-{status}") for status in SessionStatus}
+CODE_OF_STATUS: Final = {status: LogCode(f"session-{status}") for status in SessionStatus}
 """The code of the row that reports that a session has reached this status."""
 
 SECURITY_CODES: Final = frozenset(code for code in LogCode if code.is_security)
 
 
 def is_security_event(component: str, code: str, details: LogDetails) -> bool:
-    """True if a log row is evidence: log-ins, refusals, access to others' sessions, changes.
+    """True if a log row is a security event: a log-in, a refusal, access to another user's session, or a change.
 
     Such rows are kept by age and up to a number per code, so that a source of many rows of one kind displaces only the
     oldest of that kind (`greenroom.db.diagnostics.retention`). Changes by administrators are recognized by

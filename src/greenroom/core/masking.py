@@ -1,6 +1,6 @@
-"""Masking of secrets and variables: their names are visible, their values are not.
+"""Masks the values of secrets and variables; their names stay visible.
 
-Variables of workspaces, groups and launches are the fields named `environment`, at any depth, of a JSON value.
+The variables of workspaces, groups and launches are in the fields named `environment` of a JSON value, at any depth.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogDetails
 
-SECRETS: Final = frozenset(
+SECRET_FIELDS: Final = frozenset(
     {
         "password",
         "password_hash",
@@ -32,10 +32,10 @@ MASK: Final = "(secret)"
 
 
 def masked(name: str, value: object) -> Any:
-    """Return `value` of the field `name` with secrets masked. None is not masked."""
+    """Return `value` of the field `name` with its secrets masked. None stays None."""
     if value is None:
         return None
-    if name in SECRETS:
+    if name in SECRET_FIELDS:
         return MASK
     if isinstance(value, Mapping):
         inner = cast("Mapping[str, object]", value)
@@ -48,9 +48,9 @@ def masked(name: str, value: object) -> Any:
 
 
 def difference(before: LogDetails, after: LogDetails) -> tuple[LogDetails, LogDetails]:
-    """Return the changed fields with old and new values, masked. Only fields of `after` count. Objects are compared
-    field by field: `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`. A value that is
-    absent on one side is None.
+    """Return the old values and the new values of the changed fields, masked. Only fields of `after` are compared.
+    Objects are compared field by field: `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`.
+    A value that is absent on one side is None.
     """
     changes = [change for name in after for change in _changes(name, name, before.get(name), after[name])]
     return {path: old for path, old, _ in changes}, {path: new for path, _, new in changes}
@@ -76,8 +76,8 @@ Change = Callable[[str, str | None], str]
 def with_variables(value: object, change: Change, other: object = None, *, name: str = "") -> Any:
     """Return `value` of the field `name`, with `change` applied to the value of every variable.
 
-    `other` is another version of the object, from which `change` gets the other value of each variable. The variables
-    of the field `environment` are its entries; all else is unchanged.
+    `other` is another version of the object; `change` also gets the value of the variable there. Variables are the
+    entries of the field `environment`; other fields are not changed.
     """
     if isinstance(value, list):
         return [with_variables(part, change) for part in cast("list[object]", value)]
@@ -90,7 +90,7 @@ def with_variables(value: object, change: Change, other: object = None, *, name:
     return {key: with_variables(part, change, others.get(key), name=key) for key, part in inner.items()}
 
 
-def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
+def sealed(value: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
     """Return the value as it is stored: each variable is sealed; a masked variable keeps its stored
     value. Raises Invalid: a masked variable has no stored value."""
 
@@ -103,7 +103,7 @@ def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: s
             )
         return before
 
-    return with_variables(given, change, stored, name=name)
+    return with_variables(value, change, stored, name=name)
 
 
 def unsealed(stored: object, unseal: Callable[[str], str], *, plain: bool) -> Any:

@@ -1,13 +1,13 @@
 """Named secrets that the web filter of a lease adds to requests: their hosts, headers and permitted users.
 
-This module also has the files that make a session trust that web filter.
+This module also has the files with which programs of a session trust the web filter.
 
 A host is an exact name, or `.example.com` for each host directly below example.com, like `*.example.com` in a
-certificate. Only requests by https at port 443 count. The configuration of Squid (`agent/web_filter/templates`) agrees
-with `applies_to`.
+certificate. Secrets are added only to requests by https at port 443. The configuration of Squid
+(`agent/web_filter/templates`) must agree with `applies_to`.
 
-The filter intercepts connections to the hosts of the secrets, so programs see its certificate there. Its authority is
-for this session only. Programs read the authority from one of these files, Chromium from its policies.
+The filter intercepts connections to the hosts of the secrets, so programs get the certificate of the filter there. Its
+authority is only for this session. Programs read the authority from one of the files, Chromium from its policies.
 """
 
 from __future__ import annotations
@@ -30,32 +30,34 @@ if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 
-PLACE: Final = "{secret}"
+PLACEHOLDER: Final = "{secret}"
 """The placeholder of the secret in a template."""
 MAX_HOSTS: Final = 20
 MAX_SECRETS: Final = 20
 """Maximum number of secrets of one lease."""
 MAX_HEADER: Final = 1800
-"""Maximum characters of a header's value in the configuration of Squid; Squid reads no longer value."""
+"""Maximum characters of a header's value in the configuration of Squid, which cannot read longer values."""
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_CONNECTION: Final = frozenset(
+_CONNECTION_HEADERS: Final = frozenset(
     [
         *("connection", "content-length", "expect", "host", "keep-alive"),
         *("te", "trailer", "transfer-encoding", "upgrade", "via"),
     ]
 )
 """Headers of the connection, which the filter controls."""
-_SQUIDS: Final = frozenset({"all", "other"})
+_SQUID_HEADER_GROUPS: Final = frozenset({"all", "other"})
 """Names that Squid interprets as more than one header."""
-_NOT_FOR_SECRETS: Final = frozenset({"accept-encoding", "cookie", "max-forwards", "range", "referer"})
-"""Headers that sites log, store or forward, or that change the form of the response."""
+_UNSUITABLE_HEADERS: Final = frozenset({"accept-encoding", "cookie", "max-forwards", "range", "referer"})
+"""Headers that sites log, store or forward, or that change the format of the response."""
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brokered:
-    """A secret in the filter of a lease: requests to `hosts` get this `header` in place of their own."""
+class FilterSecret:
+    """A secret that the web filter of a lease adds to requests: requests to `hosts` get the `header` with this `value`,
+    which replaces a header of the same name.
+    """
 
     name: str
     hosts: tuple[str, ...]
@@ -80,11 +82,11 @@ class SecretUsers:
 
 
 def host(text: str) -> str:
-    """Return a host of a secret as it is stored. Raises Invalid: it is no host; the sentence has the correct form."""
+    """Return a host of a secret as it is stored. Raises Invalid: it is not a host; the message has the correct form."""
     name = text.strip()
     if "*" in name:
-        below = name.removeprefix("*.") if name.startswith("*.") and "*" not in name[2:] else "example.com"
-        raise Invalid(f"{shortened(text)} has a wildcard; write .{below} for each host directly below {below}.")
+        parent = name.removeprefix("*.") if name.startswith("*.") and "*" not in name[2:] else "example.com"
+        raise Invalid(f"{shortened(text)} has a wildcard; write .{parent} for each host directly below {parent}.")
     if address_in(name):
         raise Invalid(f"{shortened(text)} is an IP address; a secret goes only to hosts with names.")
     if "://" in name or "/" in name or ":" in name:
@@ -93,14 +95,14 @@ def host(text: str) -> str:
             "the port 443."
         )
     suffix = name.startswith(".")
-    found = domain(name.removeprefix("."))
-    if "." not in found:
+    stored_name = domain(name.removeprefix("."))
+    if "." not in stored_name:
         raise Invalid(f"{shortened(text)} has no dot; write a full name, like api.example.com.")
-    if _public_suffixes().is_public(found):
+    if _public_suffixes().is_public(stored_name):
         raise Invalid(
             f"{shortened(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
         )
-    return f".{found}" if suffix else found
+    return f".{stored_name}" if suffix else stored_name
 
 
 @cache
@@ -112,22 +114,26 @@ def _public_suffixes() -> PublicSuffixList:
 
 
 def hosts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return hosts as they are stored: unique and sorted. Raises Invalid: one is no host, or none or too many."""
+    """Return hosts as they are stored: unique and sorted. Raises Invalid: one is not a host, or their number is 0 or
+    too large.
+    """
     if not 0 < len(texts) <= MAX_HOSTS:
         raise Invalid(f"A secret needs 1 to {MAX_HOSTS} hosts, not {len(texts)}.")
     return tuple(sorted({host(text) for text in texts}))
 
 
 def header(text: str) -> str:
-    """Return the name of a header that may contain a secret. Raises Invalid: it cannot; the sentence has the reason."""
+    """Return the name of a header that may contain a secret. Raises Invalid: this header may not; the message has the
+    reason.
+    """
     if not _HEADER.fullmatch(text):
         raise Invalid(f"{shortened(text)} is not the name of a header; write one like Authorization or x-api-key.")
     lower = text.lower()
-    if lower in _CONNECTION or lower.startswith("proxy-"):
+    if lower in _CONNECTION_HEADERS or lower.startswith("proxy-"):
         raise Invalid(f"{text} controls the connection and is set by the web filter; it cannot contain a secret.")
-    if lower in _SQUIDS:
+    if lower in _SQUID_HEADER_GROUPS:
         raise Invalid(f"{text} is the name of several headers in the web filter; it cannot contain a secret.")
-    if lower in _NOT_FOR_SECRETS:
+    if lower in _UNSUITABLE_HEADERS:
         raise Invalid(f"{text} is not a header for a secret; write one like Authorization or x-api-key.")
     return text
 
@@ -135,8 +141,8 @@ def header(text: str) -> str:
 def template(text: str) -> str:
     """Return a template of a header's value, with `{secret}` in the place of the secret. Raises Invalid: there is no
     place for the secret or more than one, or the text cannot be in a header."""
-    if text.count(PLACE) != 1:
-        raise Invalid(f"A template must contain {PLACE} once, like Bearer {PLACE}.")
+    if text.count(PLACEHOLDER) != 1:
+        raise Invalid(f"A template must contain {PLACEHOLDER} once, like Bearer {PLACEHOLDER}.")
     _require_printable(text, "The template")
     return text
 
@@ -147,15 +153,15 @@ def header_value(template_text: str, secret: str) -> str:
     if not secret or secret != secret.strip():
         raise Invalid("The value is empty, or begins or ends with a space or an end of line.")
     _require_printable(secret, "The value")
-    value = template_text.replace(PLACE, secret)
+    value = template_text.replace(PLACEHOLDER, secret)
     if len(quoted(value)) > MAX_HEADER:
         raise Invalid(f"The value is too long: the header may have at most {MAX_HEADER} characters with the template.")
     return value
 
 
-def _require_printable(text: str, what: str) -> None:
+def _require_printable(text: str, noun: str) -> None:
     if not _PRINTABLE.fullmatch(text):
-        raise Invalid(f"{what} has a control character or a character outside of ASCII, which a header cannot contain.")
+        raise Invalid(f"{noun} has a control character or a character outside of ASCII, which a header cannot contain.")
 
 
 def quoted(value: str) -> str:
@@ -170,7 +176,7 @@ def applies_to(secret_hosts: Iterable[str], name: str) -> bool:
     return any(lower == one or (one.startswith(".") and lower.partition(".")[2] == one[1:]) for one in secret_hosts)
 
 
-def names_of_certificate(secrets: Iterable[Brokered]) -> list[str]:
+def names_of_certificate(secrets: Iterable[FilterSecret]) -> list[str]:
     """Return the names in a filter's certificate, for the hosts whose connections it intercepts."""
     return sorted({f"*{one}" if one.startswith(".") else one for secret in secrets for one in secret.hosts})
 
@@ -179,16 +185,18 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or applies_to((one,), other) or applies_to((other,), one)
 
 
-def require_distinct(secrets: Sequence[Brokered]) -> None:
-    """Refuse secrets of which two would be in the same header of one request. Raises Invalid: names both."""
+def require_distinct(secrets: Sequence[FilterSecret]) -> None:
+    """Refuse two secrets for the same header of one request. Raises Invalid: there are such secrets; the message names
+    both.
+    """
     for one, other in combinations(secrets, 2):
         same = one.header.lower() == other.header.lower()
         if same and any(_overlap(a, b) for a in one.hosts for b in other.hosts):
             raise Invalid(f"The secrets {one.name} and {other.name} use the same header {one.header} for one host.")
 
 
-def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
-    """Refuse a secret for hosts that a lease cannot reach. Raises Invalid: with the first such host."""
+def require_reachable_hosts(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
+    """Refuse a secret for hosts that a lease cannot reach. Raises Invalid: there is such a host."""
     for one in secret_hosts:
         if decision(policy, one.removeprefix(".")).action == "deny":
             raise Invalid(f"The secret {name} goes to {one}, which the lease cannot reach; add it to options.egress.")
@@ -196,9 +204,9 @@ def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]
 
 AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"
 BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
-"""The authorities that the image trusts, and that of the filter."""
+"""The file with the authorities that the image trusts and the authority of the filter."""
 BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-"""The bundles of images: Debian, Ubuntu, Alpine, Arch; Fedora, RHEL."""
+"""The files with the trusted authorities in images: Debian, Ubuntu, Alpine and Arch; Fedora and RHEL."""
 BROWSER_POLICIES: Final = (
     "/etc/chromium/policies/managed/greenroom-filter.json",
     "/etc/opt/chrome/policies/managed/greenroom-filter.json",
@@ -214,12 +222,14 @@ VARIABLES: Final = {
 
 
 def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
-    """Return the files for the container of such a session. `bundles` are those of its image, by their paths."""
-    believed = {path: f"{content.rstrip()}\n{certificate}" for path, content in bundles.items()}
-    first = next(iter(believed.values()), certificate)
+    """Return the files for the container of a session with secrets. `bundles` are the trusted authorities of its image,
+    by path.
+    """
+    bundle_files = {path: f"{content.rstrip()}\n{certificate}" for path, content in bundles.items()}
+    first = next(iter(bundle_files.values()), certificate)
     der = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate)).decode()
     policy = json.dumps({"CACertificates": [der]})
-    contents = {**believed, AUTHORITY: certificate, BUNDLE: first, **dict.fromkeys(BROWSER_POLICIES, policy)}
+    contents = {**bundle_files, AUTHORITY: certificate, BUNDLE: first, **dict.fromkeys(BROWSER_POLICIES, policy)}
     return tuple(
         SessionFile(path=path, content=content, mode=0o644, folder_mode=0o755, uid=0, gid=0)
         for path, content in contents.items()

@@ -1,9 +1,8 @@
-"""Rules for the targets of the installation's own requests: messages of webhooks, and lists of workspaces with their
+"""Rules for the destinations of requests of the installation: messages of webhooks, and lists of workspaces with their
 pictures.
 
-Users who may create webhooks must not use them to reach hosts that only the network of this host can reach.
-
-A publisher can redirect a list at any time, so each address is checked, not only that of the list.
+Users who may create webhooks must not reach hosts that can be reached only from the network of this host. A publisher
+can redirect a list at any time, so the address of each redirect is checked too.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ _SPECIAL: Final = tuple(
         *("2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
 )
-"""Special-purpose addresses (RFC 6890), multicast, deprecated ranges; Python 3.11 calls some of them global."""
+"""Special-purpose addresses (RFC 6890), multicast and deprecated ranges. Python 3.11 treats some of them as global."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-"""Addresses of IPv4 hosts behind a translator, in their last 32 bits."""
+"""Addresses with the address of an IPv4 host in their last 32 bits."""
 _PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -54,7 +53,7 @@ def is_trusted(url: str, trusted: Sequence[AllowedHost]) -> bool:
 
 
 def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
-    """The reason why no webhook can have this address, as a sentence; None if one can."""
+    """Return the reason why a webhook cannot have this address, as a sentence; None if it can."""
     if len(url) > MAX_URL:
         return f"The address of a webhook has at most {MAX_URL} characters."
     if problem := web_address_problem(url):
@@ -68,21 +67,23 @@ def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 
 
 def address_problem(address: Address) -> str | None:
-    """The reason why an address needs the setting, as the end of a sentence; None if it is allowed."""
-    if is_of_internet(address):
+    """Return the reason why an address is allowed only with the setting, as the end of a sentence; None if it is
+    public.
+    """
+    if is_public(address):
         return None
-    real = within(address)
-    shown = f"{address}" if real == address else f"{address} ({real})"
-    return f"{shown} is not a public address; the setting `{SETTING}` can allow the host"
+    effective = effective_address(address)
+    text = f"{address}" if effective == address else f"{address} ({effective})"
+    return f"{text} is not a public address; the setting `{SETTING}` can allow the host"
 
 
-def is_of_internet(address: Address) -> bool:
+def is_public(address: Address) -> bool:
     """True if an address, or the IPv4 address that it contains, is part of the public internet."""
-    real = within(address)
-    return real.is_global and not any(real.version == net.version and real in net for net in _SPECIAL)
+    effective = effective_address(address)
+    return effective.is_global and not any(effective.version == net.version and effective in net for net in _SPECIAL)
 
 
-def within(address: Address) -> Address:
+def effective_address(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address contains, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
@@ -102,7 +103,7 @@ def _port(parts: SplitResult) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """The networks that lists may come from in addition to the internet."""
+    """The networks, in addition to the internet, from which lists may be read."""
 
     this_host: bool = False
     private_networks: bool = False
@@ -113,20 +114,24 @@ _PRIVATE: Final = tuple(
     ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 )
 _METADATA: Final = ipaddress.ip_address("fd00:ec2::254")
-"""Returns credentials of the machine. The metadata services of other clouds have link-local or shared addresses."""
+"""A metadata service, which returns credentials of the machine. Those of other clouds have link-local or shared
+addresses.
+"""
 
 
 def refusal(address: Address, reach: Reach, *, is_own: bool) -> str | None:
-    """The reason against a request to an address, as the end of a sentence; or None. `is_own`: it is this host's."""
-    real = within(address)
-    if real.is_multicast or real.is_link_local:
+    """Return the reason against a request to an address, as the end of a sentence; None if it is allowed. `is_own` is
+    True for an address of this host.
+    """
+    effective = effective_address(address)
+    if effective.is_multicast or effective.is_link_local:
         return f"{address} is not the address of a server"
-    if is_own or real.is_loopback or real.is_unspecified:
-        allowed = reach.this_host and not real.is_unspecified
+    if is_own or effective.is_loopback or effective.is_unspecified:
+        allowed = reach.this_host and not effective.is_unspecified
         return None if allowed else f"{address} is this host; the setting catalogues_on_this_host can allow it"
-    if is_of_internet(address):
+    if is_public(address):
         return None
-    if address == _METADATA or not any(real.version == net.version and real in net for net in _PRIVATE):
+    if address == _METADATA or not any(effective.version == net.version and effective in net for net in _PRIVATE):
         return f"{address} is not the address of a server"
     if reach.private_networks:
         return None

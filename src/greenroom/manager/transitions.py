@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.log_codes import SESSION_IS, LogCode
+from greenroom.core.log_codes import CODE_OF_STATUS, LogCode
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.observations import StatusTransition, decide
 from greenroom.core.session.states import SessionStatus
@@ -150,7 +150,7 @@ def log(applied: Iterable[Decision], news: RoundEvents) -> None:
     for decision in applied:
         session, transition = decision.session, decision.transition
         sentence = f"session {transition.session_id} is {transition.to}: {transition.reason}"
-        code = SESSION_IS[transition.to]
+        code = CODE_OF_STATUS[transition.to]
         if transition.leaves_pool:
             code = LogCode.STAGED_SESSION_BROKEN
             sentence = f"{sentence.rstrip('.')}; it cannot be claimed and is replaced."

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent, session_events
-from greenroom.core.launch.eviction import Room, Unready, events_of, room_reason
+from greenroom.core.launch.eviction import Room, StartingSession, events_of, room_reason
 from greenroom.core.launch.plan import (
     LaunchAttempt,
     LaunchZone,
@@ -38,7 +38,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, PoolClaim
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agents
-from greenroom.db.launch.on_demand import insert_for_user, read_unready, store_refused
+from greenroom.db.launch.on_demand import insert_for_user, read_starting_staged, store_refused
 from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold, stop
@@ -102,7 +102,7 @@ class Writer(Protocol):
 class PlacedSession:
     """A committed session of a user.
 
-    `reason` is the sentence for the trace and the log. `steps` is the trace of the launch. `yielding` are the staged
+    `reason` is the sentence for the trace and the log. `steps` is the trace of the launch. `evicted` are the staged
     sessions that end to make room. `edge_url` is the address of the edge gateway of its Agent; empty if it has none.
     """
 
@@ -113,21 +113,21 @@ class PlacedSession:
     reason: str
     steps: tuple[TraceStep, ...]
     auth_epoch: int = 1
-    yielding: tuple[Unready, ...] = ()
+    evicted: tuple[StartingSession, ...] = ()
 
     @property
     def events(self) -> set[ChangeEvent]:
         pool = self.attempt.pool
-        return events_of(self.yielding) | session_events(
+        return events_of(self.evicted) | session_events(
             self.session_id,
             agent_id=self.agent_id,
             staging_config_id=pool.staging_config_id if pool else None,
         )
 
-    def log_yielding(self, logs: LogWriter, user: str) -> None:
+    def log_evictions(self, logs: LogWriter, user: str) -> None:
         """Log a row for each staged session that ends to make room. `user` is the part of the sentence about the
         user."""
-        for session in self.yielding:
+        for session in self.evicted:
             logs.write(
                 LogCode.STAGED_SESSION_ENDED,
                 f"A staged session ends before it was usable: it made room for {user}; launches of users have "
@@ -232,7 +232,7 @@ class Search:
             for room in zone_rooms.rooms:
                 new = new_session(
                     self.secrets,
-                    requested.spec_in(zone),
+                    requested.spec_maker_for(zone),
                     zone_id=zone.zone_id,
                     agent_id=room.agent.agent_id,
                     memory=requested.request.memory,
@@ -250,7 +250,7 @@ class Search:
                         attempt=attempt,
                         reason=reason,
                         steps=steps,
-                        yielding=room.yielding,
+                        evicted=room.evicted,
                     )
             taken_on = [room.agent.hostname for room in zone_rooms.rooms]
         return (concurrency_miss(taken_on),)
@@ -259,7 +259,11 @@ class Search:
         """Return the room in a zone. The staged sessions that yield are read only if no Agent has free room."""
         agents = await read_agents(self.db, zone.zone_id, self.requested.request.image)
         free = self.requested.rooms_in(zone, agents)
-        return free if free.rooms else self.requested.rooms_in(zone, agents, await read_unready(self.db, zone.zone_id))
+        return (
+            free
+            if free.rooms
+            else self.requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
+        )
 
 
 def _assignment(assign: Exec) -> Assignment:
@@ -306,7 +310,7 @@ class LaunchWriter:
             new,
             self._ledger_line(steps),
             max_sessions=self.launch.max_sessions,
-            yielding=room.yielding,
+            evicted=room.evicted,
         )
         if placed:
             await stop("launch.after_insert")

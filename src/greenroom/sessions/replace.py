@@ -97,7 +97,7 @@ def replacement_session(
         permissions=old.permissions,
         assign=_assign_of(old),
         request=session_of(image),
-        spec_in=partial(_spec_of_launch, old, image),
+        spec_maker_for=partial(_spec_of_launch, old, image),
         last_agent_id=old.agent_id,
         another_agent="other Agent",
         instead=" in its place",
@@ -115,9 +115,9 @@ def replacement_session(
             runtime_class=old.spec.get("run_config", {}).get("runtime", ""),
             with_secrets=old.with_secrets,
         ),
-        spec_in=partial(_spec_of_start, old, secrets),
+        spec_maker_for=partial(_spec_of_start, old, secrets),
         last_agent_id=None,
-        never_on=old.started_on,
+        excluded_agent_ids=old.started_on,
         another_agent="other Agent on another machine" if failed.slow else "other Agent",
     )
 
@@ -202,13 +202,13 @@ class ReplacementWriter:
         ProfileInUse: another session uses the profile of the user."""
         if new.zone_id == self.old.zone_id:
             new = replace(new, term=self.fence.term)
-        yielding = [session.session_id for session in room.yielding]
+        evicted = [session.session_id for session in room.evicted]
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
-            if yielding:
-                await self._lock(connection, yielding)
+            if evicted:
+                await self._lock(connection, evicted)
             # The limit was checked at the launch. The failed session counts until then, so the total does not change.
-            if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, yielding=yielding):
+            if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, evicted=evicted):
                 return False
             old = await self._detach_user(connection)
             trace = further_steps(old, self.failed, steps)
@@ -217,9 +217,9 @@ class ReplacementWriter:
             )
             return True
 
-    async def _lock(self, connection: Connection, yielding: Sequence[str]) -> None:
+    async def _lock(self, connection: Connection, evicted: Sequence[str]) -> None:
         """Lock the rows of the sessions that yield and of the failed session by id, after those of their capacity."""
-        ids = [self.old.session_id, *yielding]
+        ids = [self.old.session_id, *evicted]
         await lock_sessions_capacity(connection, ids)
         await lock_sessions(connection, ids)
 

@@ -19,7 +19,7 @@ import msgspec
 
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
-from greenroom.core.named_secrets import Brokered
+from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
@@ -305,7 +305,7 @@ class Desired(Message, frozen=True, kw_only=True):
     spec: dict[str, Any] | None = None
     assignment: Assignment | None = None
     authorised: Authorised | None = None
-    secrets: tuple[Brokered, ...] = ()
+    secrets: tuple[FilterSecret, ...] = ()
     """The secrets that its web filter adds to requests; the session itself never gets them."""
     has_run: bool = False
     """True if its container has run. If that container no longer exists, the Agent does not create another one."""

@@ -13,7 +13,7 @@ from tests.support import rows
 from tests.support.managers import notifications
 from tests.support.waiting import eventually
 
-from greenroom.core.launch.forecast import NOT_NOW
+from greenroom.core.launch.forecast import USER_REMEDIES
 from greenroom.core.session.progress import failure
 
 
@@ -153,7 +153,7 @@ async def test_a_launch_that_no_agent_can_serve_says_why(stage: Stage, ada: Clie
     response = await ada.post("/api/v1/sessions", json=body)
     problem = response.json()
     assert (response.status_code, problem["code"]) == (409, "no-resources")
-    assert problem["detail"] == NOT_NOW["agent_disabled"]
+    assert problem["detail"] == USER_REMEDIES["agent_disabled"]
     assert "agent-1" not in response.text
     detail = (await stage.admin.post("/api/v1/sessions", json=body | {"user_id": await ada.own_id()})).json()["detail"]
     assert detail.endswith("Zone default: agent-1 is disabled. Enable an Agent or end its draining.")

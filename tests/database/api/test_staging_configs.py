@@ -10,7 +10,7 @@ from tests.database.api.staging import PATH, Stage
 from tests.support import rows
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.launch.forecast import NOT_NOW
+from greenroom.core.launch.forecast import USER_REMEDIES
 from greenroom.db.access.users import ALL_USERS
 
 
@@ -138,7 +138,7 @@ async def test_a_workspace_is_ready_for_those_who_would_get_a_staged_session(
     await stage.db.write("UPDATE agents SET draining = true")
     image = await image_for(ada)
     assert not image["ready"], "a claim takes nothing from an Agent that is to become empty"
-    assert (image["expected_s"], image["reason"]) == (None, NOT_NOW["agent_disabled"])
+    assert (image["expected_s"], image["reason"]) == (None, USER_REMEDIES["agent_disabled"])
 
 
 async def test_a_zone_with_the_request_host_is_saved_and_warned_about(stage: Stage):

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.masking import MASK, SECRETS, difference, masked
+from greenroom.core.masking import MASK, SECRET_FIELDS, difference, masked
 
-names = st.sampled_from(["a", "environment", "settings", "run_config", *sorted(SECRETS)])
+names = st.sampled_from(["a", "environment", "settings", "run_config", *sorted(SECRET_FIELDS)])
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
@@ -32,10 +32,10 @@ def hidden_at(path: list[str], name: str) -> dict[str, Any]:
 
 
 def at_the_top_alone(_: str, value: dict[str, Any]) -> dict[str, Any]:
-    return {name: MASK if name in SECRETS else inner for name, inner in value.items()}
+    return {name: MASK if name in SECRET_FIELDS else inner for name, inner in value.items()}
 
 
-PLACES = st.builds(hidden_at, st.lists(names, max_size=3), st.sampled_from([*sorted(SECRETS), "environment"]))
+PLACES = st.builds(hidden_at, st.lists(names, max_size=3), st.sampled_from([*sorted(SECRET_FIELDS), "environment"]))
 
 
 @for_all(PLACES, subject=masked, mutants=[at_the_top_alone])

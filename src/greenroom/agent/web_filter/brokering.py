@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.named_secrets import Brokered, names_of_certificate
+from greenroom.core.named_secrets import FilterSecret, names_of_certificate
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 
 
@@ -79,7 +79,7 @@ class Brokering:
         _write(self._authority_file, msgspec.json.encode(made), uid=os.geteuid())
         return made
 
-    def write(self, secrets: Sequence[Brokered], text: str) -> bool:
+    def write(self, secrets: Sequence[FilterSecret], text: str) -> bool:
         """Write files that differ, `text` being the configuration of the headers; returns True if a file changed.
         Raises FilterError: the folder in memory is another account's."""
         if not secrets:

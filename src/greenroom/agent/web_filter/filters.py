@@ -23,7 +23,7 @@ from greenroom.agent.web_filter.serving import Serving, servers_of
 from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
 from greenroom.core.log_codes import LogCode
-from greenroom.core.named_secrets import Brokered
+from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
@@ -52,7 +52,7 @@ class _Filter:
     serving: Serving | None = None
     network: FilterNetwork | None = None
     in_force: FilterPolicy | None = None
-    secrets: tuple[Brokered, ...] = ()
+    secrets: tuple[FilterSecret, ...] = ()
     brokers: bool = False
     """True if it has had secrets: its sessions trust its authority."""
     checked_at: float = 0.0
@@ -65,7 +65,7 @@ class _Filter:
     def _serves(self) -> bool:
         return self.serving is not None and self.serving.run is not None
 
-    def is_current(self, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> bool:
+    def is_current(self, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> bool:
         runs = self.network is not None and (not self.network.address or self._serves)
         same = self.in_force == policy and self.secrets == secrets
         return runs and same and time.monotonic() - self.checked_at < RULES_EVERY_S
@@ -164,7 +164,7 @@ class WebFilters:
         except OSError as error:
             raise FilterError(f"The web filter cannot be set up on this host: {reason_of(error)}") from error
 
-    def _secrets_of(self, policy_id: str) -> tuple[Brokered, ...]:
+    def _secrets_of(self, policy_id: str) -> tuple[FilterSecret, ...]:
         """The secrets that the filter of a policy adds to requests; such a policy has one session."""
         for session_id, desired in self._sessions.desired.entries.items():
             spec = self._sessions.desired.spec(session_id) if desired.secrets else None
@@ -172,7 +172,7 @@ class WebFilters:
                 return desired.secrets
         return ()
 
-    async def _apply(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> None:
+    async def _apply(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
         subject.brokers = subject.brokers or bool(secrets)
         account, believed = self._servers.account(), subject.brokers
         subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, believed=believed)

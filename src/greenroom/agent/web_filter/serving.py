@@ -16,7 +16,7 @@ from greenroom.agent.web_filter.brokering import FilterError, Owner
 from greenroom.agent.web_filter.denials import DenialLog
 from greenroom.agent.web_filter.squid import ACCOUNT, Squid, SquidLocation, configuration, pages
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.named_secrets import Brokered
+from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.web_filter import CLOSED_PORT, PORT, Denial, FilterPolicy, name_servers, parse_denial
 from greenroom.kit.accounts import system_account
 from greenroom.kit.concurrency import one_item
@@ -49,7 +49,7 @@ class Serving(Protocol):
         FilterError: no secrets can be added here."""
         ...
 
-    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
+    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:
         """Start the Squid, or make it read a changed policy or changed secrets. Raises GreenroomError: it does not
         serve, with the reason."""
         ...
@@ -147,7 +147,7 @@ class HostServing:
     def authority(self) -> str:
         return self._squid.brokering.authority().certificate
 
-    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
+    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:
         await self._squid.apply(policy, network.address, network.subnet, self._resolvers, secrets)
 
     def refused(self) -> list[Denial]:
@@ -207,7 +207,7 @@ class RuntimeServing:
     def authority(self) -> str:
         raise FilterError(NO_SECRETS)
 
-    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
+    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:
         if secrets:
             raise FilterError(NO_SECRETS)
         folder = self._runner.filter_folder

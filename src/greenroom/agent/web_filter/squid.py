@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from greenroom.agent.web_filter.brokering import Brokering, FilterError, Owner, require_tls
-from greenroom.core.named_secrets import Brokered, quoted
+from greenroom.core.named_secrets import FilterSecret, quoted
 from greenroom.core.web_filter import PORT, PRIVATE, PRIVATE_IPV6, FilterPolicy, levels, open_ports
 from greenroom.kit.processes import listens, send, started_ticks
 from greenroom.kit.templates import templates
@@ -66,7 +66,7 @@ class _Header:
     value: str
 
 
-def headers(secrets: Sequence[Brokered]) -> str:
+def headers(secrets: Sequence[FilterSecret]) -> str:
     """The text of the file that adds secrets to requests, selected by `core.named_secrets.applies_to`."""
     found = [
         _Header(
@@ -147,7 +147,7 @@ class Squid:
         address: str,
         subnet: str,
         name_servers: tuple[str, ...],
-        secrets: Sequence[Brokered] = (),
+        secrets: Sequence[FilterSecret] = (),
     ) -> None:
         """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration. Raises
         FilterError: Squid is not installed or does not start, with its message."""
@@ -190,7 +190,7 @@ class Squid:
 
     # Files --------------------------------------------------------------------------------------------------------
 
-    def _write(self, policy: FilterPolicy, place: SquidLocation, secrets: Sequence[Brokered]) -> bool:
+    def _write(self, policy: FilterPolicy, place: SquidLocation, secrets: Sequence[FilterSecret]) -> bool:
         """Write files that differ; returns True if one changed. Squid itself may write only to `log`."""
         self._own(self._folder, 0o750)
         self._own(self._folder / "pages", 0o750)

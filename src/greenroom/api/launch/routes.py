@@ -28,7 +28,7 @@ from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, require_row
 from greenroom.core.launch.compatibility import LaunchFacts, profile_is_allowed
-from greenroom.core.launch.forecast import LIMIT_REACHED, Prospect, prospect
+from greenroom.core.launch.forecast import LIMIT_REACHED, LaunchForecast, launch_forecast
 from greenroom.core.launch.nearest import NEARER_BY_MS, RoundTripTarget, round_trip_targets
 from greenroom.core.launch.plan import plan_launch
 from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
@@ -68,7 +68,7 @@ async def own_workspaces(
     offer = await offers.get()
     allowed = set(user.image_ids)
     return [
-        _launcher_image(workspace, _prospect(workspace, offer, user, gateway_zone))
+        _launcher_image(workspace, _forecast_for(workspace, offer, user, gateway_zone))
         for image_id, workspace in offer.workspaces.items()
         if image_id in allowed
     ]
@@ -90,30 +90,32 @@ async def targets_of(db: Database, offers: Coalesced[WorkspaceSupply], asked: Re
     return round_trip_targets(zones, current_zone_id(zones, request, may_choose=False), edges, host)
 
 
-def _prospect(workspace: Workspace, offer: WorkspaceSupply, user: UserOfLauncher, gateway_zone: str | None) -> Prospect:
+def _forecast_for(
+    workspace: Workspace, offer: WorkspaceSupply, user: UserOfLauncher, gateway_zone: str | None
+) -> LaunchForecast:
     image, supply = workspace.image, offer.supply
     facts = launch_facts(user, image)
     if refusal(facts.settings, leased=False, of_user=user.num_sessions) is not None:
-        return Prospect(False, None, LIMIT_REACHED)
+        return LaunchForecast(False, None, LIMIT_REACHED)
     if not supply.zones:
-        return prospect(image, (), supply)
+        return launch_forecast(image, (), supply)
     request = LaunchRequest(user_id="", image_id=image.image_id, request_host="", gateway_zone=gateway_zone)
     begins_in = current_zone_id(supply.zones, request, may_choose=False)
-    return prospect(
+    return launch_forecast(
         image, plan_launch(supply.zones, begins_in, image, supply.pools.get(image.image_id, ()), facts), supply
     )
 
 
-def _launcher_image(workspace: Workspace, prospect: Prospect) -> LauncherImage:
+def _launcher_image(workspace: Workspace, forecast: LaunchForecast) -> LauncherImage:
     image = workspace.image
     return LauncherImage.of(
         workspace,
         image_id=image.image_id,
         name=image.name,
         friendly_name=image.friendly_name,
-        ready=prospect.ready,
-        expected_s=None if prospect.expected_s is None else round(prospect.expected_s, 1),
-        reason=prospect.reason,
+        ready=forecast.ready,
+        expected_s=None if forecast.expected_s is None else round(forecast.expected_s, 1),
+        reason=forecast.reason,
     )
 
 

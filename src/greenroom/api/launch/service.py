@@ -23,7 +23,7 @@ from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse, Refused
 from greenroom.core.launch.forecast import AT_ONCE, LaunchPace, refusal, refused_step
 from greenroom.core.launch.plan import Miss
-from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, planned
+from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, plan_request
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.launch_environment import launch_problem
@@ -137,7 +137,7 @@ class LaunchLog:
             username=launch.username,
             staging_config_id=attempt.pool.staging_config_id if attempt.pool else None,
         )
-        got.log_yielding(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
+        got.log_evictions(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
     def failed(self, launch: Launch, error: Refused, search: Search) -> None:
         """Log that no attempt succeeded."""
@@ -303,7 +303,7 @@ class Launcher:
                 self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
             )
             try:
-                launch = planned(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
+                launch = plan_request(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
                 return await self._carry_out(launch, begin_s)
             except RepeatedRequest as first:
                 return await self._result_of(first.session_id, request.user_id)

@@ -26,7 +26,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.lease import USER, Control, Person, expired, handed_back, taken_over, withdrawn
+from greenroom.core.lease import USER, Control, Person, expire_control, return_control, take_control, withdraw_control
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.database import Database
@@ -92,7 +92,7 @@ async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | Non
     desk = await parts.desks.of(lease)
 
     def decide(control: Control, now: datetime) -> Control:
-        return taken_over(control, now, person, parts.away_s, term)
+        return take_control(control, now, person, parts.away_s, term)
 
     said = f"{person.name} took over"
     changed = await controls.change_control(parts.db, lease.lease_id, decide, said)
@@ -115,7 +115,7 @@ async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int 
     """
     said = f"{person.name} handed back"
     changed = await controls.change_control(
-        parts.db, lease.lease_id, lambda control, now: handed_back(control, now, person, term), said
+        parts.db, lease.lease_id, lambda control, now: return_control(control, now, person, term), said
     )
     await _announce(parts, lease, changed, said, LogCode.CONTROL_HANDED_BACK)
     await _order(parts, await parts.desks.of(lease), lease, changed.after)
@@ -214,7 +214,7 @@ async def _end(parts: Controls, one: EndedControl) -> None:
     """Record the change and send it to the page, which itself detects only the absence of the person."""
 
     def decide(control: Control, now: datetime) -> Control:
-        return expired(control, now) if one.may else withdrawn(control, one.term)
+        return expire_control(control, now) if one.may else withdraw_control(control, one.term)
 
     said = f"{one.name} was away" if one.may else f"{one.name} may not control it any more"
     changed = await controls.change_control(parts.db, one.lease_id, decide, said)

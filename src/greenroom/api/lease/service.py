@@ -38,7 +38,7 @@ from greenroom.core.errors import (
     WrongState,
 )
 from greenroom.core.installation import Installation
-from greenroom.core.lease import FREED_BY, LeaseLimits, NewLease, refusal
+from greenroom.core.lease import LIMIT_TOPICS, LeaseLimits, NewLease, refusal
 from greenroom.core.session.authorization import Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.session.states import NOT_YET_RUNNING
@@ -227,7 +227,7 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
 async def until_freed(subscriber: Subscriber, end_s: float) -> None:
     """Wait for an event that can free a limit of leases, until `end_s` (monotonic) or the stop of the process."""
     while not subscriber.closed and (left_s := end_s - time.monotonic()) > 0:
-        if any(event is RESYNC or event.topic in FREED_BY for event in await subscriber.take(left_s)):
+        if any(event is RESYNC or event.topic in LIMIT_TOPICS for event in await subscriber.take(left_s)):
             return
 
 

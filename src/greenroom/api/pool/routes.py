@@ -33,7 +33,7 @@ from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.launch.request import LaunchSnapshot, launch_facts
-from greenroom.core.lease import most_of_user
+from greenroom.core.lease import max_for_user
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import ConfigFields, config_title
 from greenroom.core.pool.shortfalls import barrier
@@ -151,7 +151,7 @@ async def explain_staging_config(
     begin = _named(snapshot.zones, zone or config.zone_id)
     plan = plan_launch(snapshot.zones, begin.zone_id, image, snapshot.pools, launching)
     ahead = simulate_launch(plan, config.staging_config_id, config.zone_id)
-    misses = [*_about_user(snapshot, image, most_of_user(launching.settings, leased=False)), *ahead.misses]
+    misses = [*_about_user(snapshot, image, max_for_user(launching.settings, leased=False)), *ahead.misses]
     empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
     served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
     if served is not None:

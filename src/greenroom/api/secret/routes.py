@@ -186,7 +186,7 @@ async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[S
             f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets lists your secrets."
         )
     named_secrets.require_distinct(
-        [named_secrets.Brokered(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
+        [named_secrets.FilterSecret(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
     )
     return mine
 
@@ -206,7 +206,7 @@ async def own_policy(
     deleted meanwhile.
     """
     for secret in granted:
-        named_secrets.require_reached(policy, secret.name, secret.hosts)
+        named_secrets.require_reachable_hosts(policy, secret.name, secret.hosts)
     parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
     number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
     own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from greenroom.api.bodies import Body, Name, Secret, Shaped, Text, View
-from greenroom.core.named_secrets import MAX_HOSTS, PLACE
+from greenroom.core.named_secrets import MAX_HOSTS, PLACEHOLDER
 
 SecretName = Annotated[
     str,
@@ -25,7 +25,7 @@ Hosts = Annotated[
 Header = Annotated[
     Name, Field(description="header that contains it; a header of this name from the program is replaced")
 ]
-Template = Annotated[Text, Field(description=f"value of the header, with {PLACE} in the place of the secret")]
+Template = Annotated[Text, Field(description=f"value of the header, with {PLACEHOLDER} in the place of the secret")]
 Value = Annotated[Secret, Field(description="value of the secret; never returned")]
 Users = Annotated[list[UUID], Field(max_length=1000, description="users who may use it, in addition to the owner")]
 Groups = Annotated[list[UUID], Field(max_length=1000, description="groups whose members may use it")]
@@ -41,7 +41,7 @@ class SecretCreate(Body):
     hosts: Hosts
     value: Value
     header: Header = "Authorization"
-    template: Template = f"Bearer {PLACE}"
+    template: Template = f"Bearer {PLACEHOLDER}"
     description: Text = ""
     users: Users = []
     groups: Groups = []

@@ -1,7 +1,7 @@
-"""The launches that a staged session cannot serve, as a table of rules (docs/reference/staging.md).
+"""The table of rules for the launches that a staged session cannot serve (docs/reference/staging.md).
 
-A staged container exists before its user is known. Therefore it cannot serve a launch with a setting that applies when
-a container is created. All violations are found, not only the first; each names the setting and the group that sets it.
+A staged container is created before its user is known. It therefore cannot serve a launch with a setting that applies
+to the creation of a container. All violations are returned, each with the setting and the groups that set it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class LaunchFacts:
     `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
     None = Enabled. `image_volume_mappings` maps host paths to options. `assign` is the command of the image, which can
     receive a `kasm_url` at hand-over. `language` and `timezone` are preferences of the user or a group, not of a
-    browser. `has_ssh_keys` is True if the user is not known. `filters_disabled` is True if the image is never filtered,
-    even if a group has a policy.
+    browser. `has_ssh_keys` is also True if the user is not known. `filters_disabled` is True if the image is never
+    filtered, even if a group has a policy.
     """
 
     settings: Mapping[str, EffectiveSetting] = field(default_factory=lambda: resolve(()))
@@ -65,7 +65,7 @@ class LaunchFacts:
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
     def missing_profile(self) -> str | None:
-        """A sentence if a setting prevents the use of the workspace's persistent profile; None otherwise."""
+        """Return a sentence if a setting prevents the use of the workspace's persistent profile; None otherwise."""
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
@@ -85,7 +85,7 @@ def profile_is_allowed(setting: EffectiveSetting, path: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A public `setting` with which no staged session can serve a launch, and the groups that set it."""
+    """The violation of a rule: the public `setting` that excludes staged sessions, and the groups that set it."""
 
     code: str
     setting: str
@@ -95,7 +95,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of the table. `check` returns the obstacle as the end of a sentence, or None."""
+    """A rule of the table. `check` returns the reason for a violation as the end of a sentence, or None."""
 
     code: str
     setting: str
@@ -104,14 +104,14 @@ class Rule:
 
 def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tuple[Violation, ...]:
     """Return all reasons why a staged session with `staged_permissions` cannot serve this launch, in table order."""
-    found: list[Violation] = []
+    violated: list[Violation] = []
     for rule in RULES:
         sentence = rule.check(facts, staged_permissions)
         if sentence is not None:
             group = ", ".join(_groups(rule, facts, staged_permissions))
             source = f" (group {group})" if group else ""
-            found.append(Violation(rule.code, rule.setting, group or None, f"{rule.setting}{source}: {sentence}"))
-    return tuple(found)
+            violated.append(Violation(rule.code, rule.setting, group or None, f"{rule.setting}{source}: {sentence}"))
+    return tuple(violated)
 
 
 def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
@@ -128,7 +128,9 @@ def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchF
 
 
 def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:
-    """Return the groups that set the setting of the rule; none = a default, the workspace, the user or request."""
+    """Return the groups that set the setting of the rule; empty if the value comes from a default, the workspace, the
+    user or the request.
+    """
     names: Sequence[str] = [rule.setting]
     if rule.code == "permissions":
         names = differing(permissions_of(facts.settings), staged_permissions)
@@ -173,40 +175,42 @@ def _web_filter_policy(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str |
 def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
     effective = permissions_of(facts.settings)
     parts = [
-        f"{name} is {_word(effective[name])} for the user and {_word(staged.get(name))} in the staging config"
+        f"{name} is {_on_or_off(effective[name])} for the user and {_on_or_off(staged.get(name))} in the staging config"
         for name in differing(effective, staged)
     ]
     return f"{', '.join(parts)}, so its sessions are not for this user" if parts else None
 
 
-def _word(value: object) -> str:
+def _on_or_off(value: object) -> str:
     return "on" if value else "off"
 
 
-def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
-    """Return the check of the preferred language or time zone of a user, unless the groups prefer a staged session."""
+def _preference(noun: str, value_of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
+    """Return the check of a preference of the user: language or time zone. It finds no violation if the groups allow
+    staged sessions with another value.
+    """
 
     def check(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
-        if not of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):
+        if not value_of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):
             return None
-        return f"the user's {what} {of(facts)} is set {AT_CREATION}"
+        return f"the user's {noun} {value_of(facts)} is set {AT_CREATION}"
 
     return check
 
 
 def _launch_options(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
-    asked = [
+    names = [
         name
-        for name, given in (
+        for name, value in (
             ("environment", facts.environment),
             ("network_id", facts.network_id),
             ("kasm_url", facts.kasm_url if facts.assign is None else None),
             ("egress", facts.filter_policy),
         )
-        if given
+        if value
     ]
-    it_or_them = AT_CREATION if len(asked) == 1 else ALL_AT_CREATION
-    return f"the request asks for {', '.join(asked)}, set {it_or_them}" if asked else None
+    suffix = AT_CREATION if len(names) == 1 else ALL_AT_CREATION
+    return f"the request asks for {', '.join(names)}, set {suffix}" if names else None
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -1,8 +1,8 @@
-"""The eviction of staged sessions, to make room for a session on demand when the zone is full.
+"""The eviction of staged sessions, which makes room for a session on demand if the zone is full.
 
-Only sessions that still start are evicted, because usable staged sessions are a reservation of an administrator. Early
-replacements are evicted first, then the newest sessions. Invariants, tested as properties: the launch fits after the
-eviction; it would not fit if any evicted session stayed; all evicted sessions are on one Agent, which rejects the
+Only sessions that are still starting are evicted, because administrators reserve capacity for usable staged sessions.
+Early replacements are evicted first, then the newest sessions. Invariants, tested as properties: the launch fits after
+the eviction; it would not fit if any evicted session stayed; all evicted sessions are on one Agent, which rejects the
 launch only for lack of room.
 """
 
@@ -17,14 +17,17 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, Rejection, place
 
 WAITING_S: Final = 15.0
-"""The time after a refusal for which a user counts as waiting. The pools of the zone then do not use free room."""
+"""The time after a refusal for which a user counts as waiting. In this time, the pools of the zone do not use free
+room.
+"""
 MAX_WAITING_S: Final = 60.0
-"""The maximum time for which a user who tries repeatedly delays the pools, because the session may never fit."""
+"""The maximum time for which the pools wait for a user who tries repeatedly. The session may never fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unready:
-    """A staged session that is not usable yet. It reserves `cores` (offered cores of its Agent) and `memory` (bytes).
+class StartingSession:
+    """A staged session that is not usable yet, with its reservation: `cores` (offered cores of its Agent) and `memory`
+    (bytes).
 
     `is_replacement` is True if it replaces a session that still exists.
     """
@@ -43,13 +46,13 @@ class Room:
     """An Agent for a new session, and the staged sessions that are evicted there; usually none."""
 
     agent: PlacementAgent
-    yielding: tuple[Unready, ...] = ()
+    evicted: tuple[StartingSession, ...] = ()
 
 
-def events_of(yielding: Iterable[Unready]) -> set[ChangeEvent]:
+def events_of(evicted: Iterable[StartingSession]) -> set[ChangeEvent]:
     """Return the change events for evicted staged sessions."""
     events: set[ChangeEvent] = set()
-    for session in yielding:
+    for session in evicted:
         events |= session_events(
             session.session_id, agent_id=session.agent_id, staging_config_id=session.staging_config_id
         )
@@ -64,43 +67,49 @@ def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) ->
     )
 
 
-def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unready]) -> list[Room]:
-    """Return the Agents for a user's session, in order. Staged sessions are evicted only if no Agent has room."""
+def rooms(placement: Placement, request: PlacementRequest, starting: Sequence[StartingSession]) -> list[Room]:
+    """Return the Agents for a user's session, in the order to try. Staged sessions are evicted only if no Agent has
+    room.
+    """
     if placement.candidates:
         return [Room(agent) for agent in placement.candidates]
-    room = make_room(placement.rejected, request, unready)
+    room = make_room(placement.rejected, request, starting)
     return [room] if room else []
 
 
-def make_room(rejected: Sequence[Rejection], request: PlacementRequest, unready: Sequence[Unready]) -> Room | None:
-    """Return the Agent with the fewest evictions; None if even the eviction of all sessions would not make room."""
+def make_room(
+    rejected: Sequence[Rejection], request: PlacementRequest, starting: Sequence[StartingSession]
+) -> Room | None:
+    """Return the Agent that needs the fewest evictions; None if not even the eviction of all starting sessions makes
+    room.
+    """
     rooms = [
-        Room(agent, yielding)
+        Room(agent, evicted)
         for agent in lacks_only_room(rejected, request)
-        if (yielding := _yielding(agent, request, [u for u in unready if u.agent_id == agent.agent_id])) is not None
+        if (evicted := _evictions(agent, request, [u for u in starting if u.agent_id == agent.agent_id])) is not None
     ]
-    return min(rooms, key=lambda room: (len(room.yielding), room.agent.agent_id), default=None)
+    return min(rooms, key=lambda room: (len(room.evicted), room.agent.agent_id), default=None)
 
 
-def _yielding(
-    agent: PlacementAgent, request: PlacementRequest, unready: Sequence[Unready]
-) -> tuple[Unready, ...] | None:
-    newest_first = sorted(unready, key=lambda u: (u.is_replacement, u.created, u.session_id), reverse=True)
-    selected: list[Unready] = []
+def _evictions(
+    agent: PlacementAgent, request: PlacementRequest, starting: Sequence[StartingSession]
+) -> tuple[StartingSession, ...] | None:
+    newest_first = sorted(starting, key=lambda u: (u.is_replacement, u.created, u.session_id), reverse=True)
+    selected: list[StartingSession] = []
     for session in newest_first:
         if _fits_without(agent, selected, request):
             break
         selected.append(session)
     if not _fits_without(agent, selected, request):
         return None
-    for session in reversed(newest_first):  # a selected session may stay if a session selected later is larger
+    for session in reversed(newest_first):  # An earlier selected session may stay if a later one is larger.
         others = [u for u in selected if u is not session]
         if session in selected and _fits_without(agent, others, request):
             selected = others
     return tuple(selected)
 
 
-def _fits_without(agent: PlacementAgent, evicted: Sequence[Unready], request: PlacementRequest) -> bool:
+def _fits_without(agent: PlacementAgent, evicted: Sequence[StartingSession], request: PlacementRequest) -> bool:
     return _fits(_emptied(agent, sum(u.cores for u in evicted), sum(u.memory for u in evicted)), request)
 
 
@@ -115,12 +124,14 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
 
 
 def room_reason(room: Room, zone_name: str, suffix: str = "") -> str:
-    """Return a sentence about the placement of a session. `suffix` names the session that it replaces, if any."""
+    """Return the sentence about the placement of a session. `suffix` is the part about the session that it replaces, or
+    empty.
+    """
     placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{suffix}"
-    if not room.yielding:
+    if not room.evicted:
         return f"{placed}."
     replaced = (
-        "a staged session that was" if len(room.yielding) == 1 else f"{len(room.yielding)} staged sessions that were"
+        "a staged session that was" if len(room.evicted) == 1 else f"{len(room.evicted)} staged sessions that were"
     )
     return f"{placed}, in place of {replaced} not usable yet: launches of users have priority."
 

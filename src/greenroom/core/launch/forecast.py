@@ -1,13 +1,13 @@
 """The forecast of a launch from its plan, the outcome of a launch for each pool, and the limit of waiting launches.
 
-For each workspace the launcher shows the expected result of a launch: a session at once, a session after some seconds,
-or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, so that it agrees with the
-launch. The sentences here are for all users; only administrators see the names of machines.
+For each workspace, the launcher displays the expected result of a launch: a session immediately, a session after some
+seconds, or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, as the launch itself
+does. The sentences in this module are for all users; only administrators see the names of machines.
 
 `db.pool.history` computes the outcome of each pool in SQL.
 
-A launch that would wait too long is refused at once, with its position in the queue and the time after which to try
-again. Without a limit, all waiting launches would share the capacity, and no user would be served in time.
+A launch that would wait too long is refused immediately, with its position in the queue and the time after which to try
+again. Without a limit, all waiting launches would share the capacity, and all users would wait too long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from greenroom.core.errors import Busy, NoResources, Refused
-from greenroom.core.launch.eviction import Unready, rooms
+from greenroom.core.launch.eviction import StartingSession, rooms
 from greenroom.core.launch.placement import ImageReadiness, Placement, PlacementAgent, place, session_of
 from greenroom.core.launch.plan import (
     LaunchAttempt,
@@ -34,9 +34,9 @@ from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 @dataclass(frozen=True, slots=True)
 class SimulatedLaunch:
-    """The part of a launch that concerns one staging config. `attempt` would assign a session of the config, unless its
-    `misses` prevent it. `earlier` are the staged attempts before it that can serve: if one of their pools has a
-    session, the launch ends there.
+    """The part of a launch that concerns one staging config. `attempt` assigns a session of the config, unless its
+    `misses` prevent it. `earlier` are the previous staged attempts without misses: if one of their pools has a session,
+    the launch ends there.
     """
 
     attempt: LaunchAttempt
@@ -48,8 +48,8 @@ class SimulatedLaunch:
 
 
 def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
-    """Return the part of a plan of `core.launch.plan.plan_launch` that concerns one staging config of a zone. A zone
-    that the launch does not search, or that the workspace excludes, has one attempt without a pool.
+    """Return the part of a plan of `core.launch.plan.plan_launch` that concerns one staging config of a zone. If the
+    launch does not search the zone, or the workspace excludes it, the zone has one attempt without a pool.
     """
     staged = [attempt for attempt in attempts if attempt.staged]
     own = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
@@ -70,7 +70,7 @@ START_S: Final = 10.0
 HAND_OVER_S: Final = 1.0
 """The expected time of a hand-over if none was measured yet."""
 
-NOT_NOW: Final[dict[str, str]] = {
+USER_REMEDIES: Final[dict[str, str]] = {
     "no_capacity": "All machines are full at the moment. Try again in a few minutes, or end a session you do not need.",
     "no_disk": "The disks of all machines are full at the moment. Try again later, or end a session you do not need.",
     "too_large": "No machine is large enough for it. Ask an administrator.",
@@ -82,18 +82,18 @@ NOT_NOW: Final[dict[str, str]] = {
     "restricted": "The machines it is restricted to cannot run it at the moment. Ask an administrator.",
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
-"""Code of a miss, or `too_large` → the sentences for a user if no launch is possible now, with the remedy."""
-_SHOWN_FIRST: Final = (
+"""Code of a miss, or `too_large` → the reason why no launch is possible now and the remedy, as sentences for users."""
+_CODES_BY_PRIORITY: Final = (
     "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large",
     "adds_no_secrets", "restricted", "zone_not_searched",
 )  # fmt: skip
-"""The first code that applies is shown. The codes are in the order of their probability to end without an action."""
+"""The first code that applies is displayed. The first codes are those that are most likely to end without an action."""
 LIMIT_REACHED: Final = "You have reached your maximum number of sessions. End one first."
 NOTHING_FITS: Final = "No machine is available for it at the moment. Try again later, or ask an administrator."
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class LaunchForecast:
     """The forecast of a launch. `ready` is True if a staged session would be handed over. `expected_s` is None if no
     launch is possible now; `reason` is then the reason, and empty otherwise.
     """
@@ -116,8 +116,8 @@ class Supply:
     """The zones, pools and Agents of the installation at one time, for forecasts.
 
     `zones` are in the order of their creation. `claimable` is the number of claimable sessions by staging config and
-    config hash. `pools` and `measured` are by image id; `agents` and `unready` (staged sessions that yield to launches)
-    are by zone id. `agents` lack the state of images, which is in `image_states`.
+    config hash. `pools` and `measured` are by image id; `agents` and `starting` (staged sessions that launches may
+    evict) are by zone id. The state of images is not in `agents`, but in `image_states`.
     """
 
     zones: tuple[LaunchZone, ...] = ()
@@ -128,15 +128,15 @@ class Supply:
         default_factory=dict[str, Mapping[str, ImageReadiness]]
     )
     """Name of the image → id of the Agent → the state of the image there."""
-    unready: Mapping[str, Sequence[Unready]] = field(default_factory=dict[str, Sequence[Unready]])
+    starting: Mapping[str, Sequence[StartingSession]] = field(default_factory=dict[str, Sequence[StartingSession]])
     measured: Mapping[str, MeasuredStarts] = field(default_factory=dict[str, MeasuredStarts])
 
 
-def prospect(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> Prospect:
+def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> LaunchForecast:
     """Return the forecast of a launch with these `attempts`, for a user below the session limit."""
     measured = supply.measured.get(image.image_id, MeasuredStarts())
     if first_serving(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
-        return Prospect(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
+        return LaunchForecast(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
     misses: list[Miss] = []
     for attempt in attempts:
         if attempt.staged:
@@ -145,23 +145,25 @@ def prospect(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Suppl
         if attempt.misses:
             continue
         placement = _placement(image, attempt.zone, supply)
-        if rooms(placement, session_of(image), supply.unready.get(attempt.zone.zone_id, ())):
-            return Prospect(False, START_S if measured.start_s is None else measured.start_s)
+        if rooms(placement, session_of(image), supply.starting.get(attempt.zone.zone_id, ())):
+            return LaunchForecast(False, START_S if measured.start_s is None else measured.start_s)
         misses += placement_misses(attempt.zone, placement)
-    return Prospect(False, None, not_now(misses))
+    return LaunchForecast(False, None, refusal_for_user(misses))
 
 
-def not_now(misses: Iterable[Miss]) -> str:
-    """Return the sentences for a user, from all misses that prevent a launch on demand."""
-    found = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
-    return next((NOT_NOW[code] for code in ("image_disabled", *_SHOWN_FIRST) if code in found), NOTHING_FITS)
+def refusal_for_user(misses: Iterable[Miss]) -> str:
+    """Return the sentences for a user about the misses that prevent a launch on demand."""
+    codes = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
+    return next(
+        (USER_REMEDIES[code] for code in ("image_disabled", *_CODES_BY_PRIORITY) if code in codes), NOTHING_FITS
+    )
 
 
 def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand: Iterable[Miss], launch_id: str) -> Refused:
-    """Return the error of a launch that no attempt served. `on_demand` are the misses of the attempts on demand."""
+    """Return the error of a launch without a session. `on_demand` are the misses of the attempts on demand."""
     if not image.enabled:
         return Refused(f"Workspace {image.friendly_name} is disabled; an administrator can enable it.")
-    return NoResources(no_resources_reason(trace), for_user=not_now(on_demand), launch_id=launch_id)
+    return NoResources(no_resources_reason(trace), for_user=refusal_for_user(on_demand), launch_id=launch_id)
 
 
 def _has_session(attempt: LaunchAttempt, image: ImageFacts, supply: Supply) -> bool:
@@ -181,7 +183,7 @@ Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
 
 @dataclass(frozen=True, slots=True)
 class PoolOutcome:
-    """The outcome of a launch for one staging config. `codes` has the reasons why it was skipped, each once."""
+    """The outcome of a launch for one staging config. `codes` are the codes of its misses, without duplicates."""
 
     staging_config_id: str
     zone_name: str
@@ -192,28 +194,30 @@ class PoolOutcome:
 def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
     """Return an outcome for each staging config that a launch considered, in their order. `trace` must be complete.
 
-    A launch is a *hit* of the config that served it, and a *miss* of a config if it got no staged session. A config
-    whose permissions differ from those of the user has no miss if a config with the permissions of the user was
-    considered.
+    A launch is a *hit* for the config whose session it got. It is a *miss* for a config if it got no staged session.
+    For a config with other permissions than the user, it is no miss if the launch also considered a config with the
+    permissions of the user.
     """
-    last = trace[-1] if trace and trace[-1].used else None
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    used = trace[-1] if trace and trace[-1].used else None
+    configs: dict[str, tuple[str, tuple[str, ...]]] = {}
     for step in trace:
         if step.candidate is None or not step.step.startswith("staged"):
             continue
-        _, codes = found.get(step.candidate, ("", ()))
+        _, codes = configs.get(step.candidate, ("", ()))
         if step.code is not None and step.code not in codes:
             codes = (*codes, step.code)
-        found[step.candidate] = (step.zone_name, codes)
-    somewhere = any("permissions" not in codes for _, codes in found.values())
+        configs[step.candidate] = (step.zone_name, codes)
+    has_matching_config = any("permissions" not in codes for _, codes in configs.values())
     return [
-        PoolOutcome(config_id, zone, _result(config_id, last, other=somewhere and "permissions" in codes), codes)
-        for config_id, (zone, codes) in found.items()
+        PoolOutcome(
+            config_id, zone, _result(config_id, used, other=has_matching_config and "permissions" in codes), codes
+        )
+        for config_id, (zone, codes) in configs.items()
     ]
 
 
-def _result(staging_config_id: str, last: TraceStep | None, *, other: bool) -> Result:
-    served = last if last is not None and last.step.startswith("staged") else None
+def _result(staging_config_id: str, used: TraceStep | None, *, other: bool) -> Result:
+    served = used if used is not None and used.step.startswith("staged") else None
     if served and served.candidate == staging_config_id:
         return "hit"
     if other:
@@ -222,32 +226,34 @@ def _result(staging_config_id: str, last: TraceStep | None, *, other: bool) -> R
 
 
 AT_ONCE: Final = 8
-"""The number of launches at the same time: half of the connections of the api, the rest is for other requests."""
-MOST_S: Final = 10.0
-FEWEST: Final = 100
-"""The number of launches that may always wait, even if the last launches were slow: the next launches may be faster."""
+"""The maximum number of launches at the same time. They use half of the connections of the api to the database; the
+other half is for other requests.
+"""
+MAX_WAIT_S: Final = 10.0
+ALWAYS_ADMITTED: Final = 100
+"""The number of launches that may always wait, even if the last launches were slow, because the next may be faster."""
 WEIGHT: Final = 0.05
-"""The weight of one launch in the smoothed time."""
+"""The weight of one launch in the moving average."""
 
 
 class LaunchPace:
     """The time that launches take at present, as a moving average."""
 
     def __init__(self) -> None:
-        self._each_s = 0.0
+        self._average_s = 0.0
 
     def served(self, taken_s: float) -> None:
         """Add the time that a launch took."""
-        self._each_s += WEIGHT * (taken_s - self._each_s)
+        self._average_s += WEIGHT * (taken_s - self._average_s)
 
     def wait_s(self, waiting: int) -> float:
         """Return the time in seconds that a new launch waits if `waiting` launches already wait."""
-        return (waiting + 1) * self._each_s / AT_ONCE
+        return (waiting + 1) * self._average_s / AT_ONCE
 
     def admit(self, waiting: int) -> None:
-        """Check that a new launch may wait. Raises Busy: too many launches already wait."""
+        """Permit a new launch to wait. Raises Busy: too many launches already wait."""
         wait_s = self.wait_s(waiting)
-        if waiting < FEWEST or wait_s <= MOST_S:
+        if waiting < ALWAYS_ADMITTED or wait_s <= MAX_WAIT_S:
             return
         seconds = math.ceil(wait_s)
         raise Busy(

@@ -1,7 +1,7 @@
 """The choice of the zone in which a launch begins, by the round trips that the browser of the user measured (ADR 69).
 
-A zone is compared only if browsers reach its streams directly. Streams with `proxy_connections` pass through the
-gateway that the user addressed, so another zone is never nearer than the zone of that gateway.
+Only zones whose streams browsers reach directly are compared. In a zone with `proxy_connections`, streams pass through
+the gateway that the user addressed, so such a zone is never nearer than the zone of that gateway.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ NearestZone = Literal["off", "suggest", "on"]
 """The group setting `nearest_zone`."""
 
 NEARER_BY_MS: Final = 5.0
-"""The minimum difference of round trips for a nearer zone; smaller ones are within the measurement's variation."""
+"""The minimum difference of round trips for a nearer zone. Smaller differences are within the error of measurement."""
 
 MAX_ADDRESSES: Final = 3
-"""The maximum number of addresses of one zone that a browser measures. The Agents of a zone are near each other."""
+"""The maximum number of addresses of one zone that a browser measures. A few are enough, because the Agents of a zone
+are near each other.
+"""
 
 MAX_ZONES: Final = 50
 MAX_ROUND_TRIP_MS: Final = 60_000.0
@@ -29,8 +31,8 @@ MAX_ROUND_TRIP_MS: Final = 60_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTripTarget:
-    """The addresses at which a browser measures its round trip to a zone: origins, or an empty text for the gateway
-    that it addressed. `current` is True if a launch begins in this zone unless another zone is nearer.
+    """A zone to which a browser measures its round trip. `addresses` are origins; an empty text is the gateway that the
+    browser addressed. `current` is True for the zone in which a launch begins unless another zone is nearer.
     """
 
     zone_id: str
@@ -40,8 +42,8 @@ class RoundTripTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
-    """A zone nearer to the user's browser. `zone` is its name with both round trips, as a part of a sentence."""
+class NearerZone:
+    """A zone that is nearer to the user's browser. `zone` has its name and both round trips, as part of a sentence."""
 
     zone_id: str
     zone: str
@@ -68,28 +70,30 @@ def round_trip_targets(
 
 def nearest_zone(
     zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, round_trips_ms: Mapping[str, float]
-) -> Nearest | None:
+) -> NearerZone | None:
     """Return the nearest zone in which a launch may begin, if it is nearer by `NEARER_BY_MS`; None otherwise."""
     here = _zone(zones, current_zone_id)
-    now_ms = round_trips_ms.get(current_zone_id)
-    if now_ms is None or image.only_zone_id is not None:
+    current_ms = round_trips_ms.get(current_zone_id)
+    if current_ms is None or image.only_zone_id is not None:
         return None
     measured = [z for z in zones if z is not here and _may_begin_in(z, here) and z.zone_id in round_trips_ms]
     if not measured:
         return None
     zone = min(measured, key=lambda z: (round_trips_ms[z.zone_id], z.zone_name))
     round_trip_ms = round_trips_ms[zone.zone_id]
-    if round_trip_ms > now_ms - NEARER_BY_MS:
+    if round_trip_ms > current_ms - NEARER_BY_MS:
         return None
-    return Nearest(
+    return NearerZone(
         zone.zone_id,
         f"zone {zone.zone_name}, which is nearer to the user's browser than zone {here.zone_name}:"
-        f" a round trip of {round_trip_ms:.0f} ms rather than {now_ms:.0f} ms",
+        f" a round trip of {round_trip_ms:.0f} ms rather than {current_ms:.0f} ms",
     )
 
 
 def _may_begin_in(zone: LaunchZone, here: LaunchZone) -> bool:
-    """True if a launch may begin there. Both zones must search others: no launch fails because it began nearer."""
+    """True if a launch may begin in the zone. Both zones must search other zones, so that no launch fails because it
+    began in the nearer zone.
+    """
     return here.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
 
 

@@ -1,8 +1,8 @@
-"""The placement of a new session: Agents as candidates in order, and the reason for each rejected Agent.
+"""The placement of a new session: the candidate Agents in the order to try, and the reasons for rejected Agents.
 
-The statement that inserts the session row makes the reservation, so a candidate may be full when it is used. With CPU
-Shares an Agent offers each of its cores several times (`overcommit`). A core of a quota reserves a whole core of the
-host, which is `overcommit` cores of the offer.
+Capacity is reserved by the statement that inserts the session row, so a candidate may be full at that time. With CPU
+Shares, an Agent offers each of its cores several times (`overcommit`). With CPU Quotas, a session reserves whole cores
+of the host, each of which is `overcommit` offered cores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
 ImageState = Literal["present", "pulling", "absent", "failed", "unknown"]
 
 TOLERANCE: Final = 1e-6
-"""The tolerance when sums of fractional cores are compared; the SQL of the reservation uses the same value."""
+"""The tolerance for comparisons of sums of fractional cores. The SQL of the reservation uses the same value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class ImageReadiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementAgent(ImageReadiness):
-    """The values of an Agent that placement needs, with the state of the image. Cores are offered cores (with
-    overcommit and overrides applied); memory is in bytes.
+    """The data of an Agent that placement needs, with the state of the image. Cores are offered cores (with overcommit
+    and overrides applied); memory is in bytes.
 
     `overcommit` is the number of offered cores per core of the host; 1 if an administrator sets the offer. `cpu_used`
     and `memory_used` are fractions of the host at its last check-in; None = not reported.
@@ -57,7 +57,7 @@ class PlacementAgent(ImageReadiness):
     memory_allocated: int = 0
     sessions: int = 0
     set_aside: int = 0
-    """The number of quarantined sessions among them, which keep their reservation until they are deleted."""
+    """The number of quarantined sessions in `sessions`, which keep their reservation until they are deleted."""
     cpu_used: float | None = None
     memory_used: float | None = None
     disk_free_bytes: int | None = None
@@ -77,11 +77,11 @@ class PlacementAgent(ImageReadiness):
     edge_url: str = ""
     """The address of its edge gateway; empty if it has none."""
     silent: bool = False
-    """True if it has been silent for longer than the check-in interval. It may be gone."""
+    """True if it has not reported for longer than the check-in interval."""
 
     @property
     def failure(self) -> str:
-        """The reason why sessions do not start there now, as a clause; empty if they do."""
+        """The reason why the Agent cannot start sessions now, as a clause; empty if it can."""
         if self.crash_loop:
             return with_subject(self.hostname, self.crash_loop).rstrip(".")
         return f"{self.hostname} cannot start sessions: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
@@ -96,30 +96,30 @@ class PlacementAgent(ImageReadiness):
 
     @property
     def load(self) -> float:
-        """The load, 0 to 1: the mean of the reserved and the used fraction, each the larger one of CPU and memory.
+        """The load, 0 to 1: the mean of the reserved fraction and the used fraction, each of CPU or memory, whichever
+        is larger.
 
-        The use shows the real load of a host, but it is seconds old and does not change in a burst of launches.
-        Reservations are exact at any time, but do not show the real load. If no use was measured, the load is the
-        reserved fraction.
+        The use is the real load of a host, but it is seconds old and does not change during a burst of launches.
+        Reservations are current, but are not the real load. If no use was measured, the load is the reserved fraction.
         """
         reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
         return (reserved + max(measured, default=reserved)) / 2
 
-    def with_image(self, said: ImageReadiness | None) -> PlacementAgent:
+    def with_image(self, readiness: ImageReadiness | None) -> PlacementAgent:
         """Return the Agent with this state of an image; unchanged if the state was not reported (None)."""
-        if said is None:
+        if readiness is None:
             return self
         return replace(
             self,
-            image_state=said.image_state,
-            image_error=said.image_error,
-            image_progress=said.image_progress,
-            image_changed=said.image_changed,
+            image_state=readiness.image_state,
+            image_error=readiness.image_error,
+            image_progress=readiness.image_progress,
+            image_changed=readiness.image_changed,
         )
 
     def with_one_more(self, request: PlacementRequest) -> PlacementAgent:
-        """Return the Agent with a further session."""
+        """Return the Agent with one more session."""
         return replace(
             self,
             cores_allocated=self.cores_allocated + request.reserved_cores(self),
@@ -161,14 +161,16 @@ class PlacementRequest:
     memory: int
     cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
-    only_why: str = RESTRICTED
+    only_reason: str = RESTRICTED
     """The reason why no other Agent is permitted, as the beginning of a sentence that ends with the permitted Agent."""
     runtime_class: str = ""
     with_secrets: bool = False
     """True if its web filter must add secrets to requests."""
 
     def reserved_cores(self, agent: PlacementAgent) -> float:
-        """Return the offered cores of the Agent that the session reserves, like the SQL function of this name."""
+        """Return the number of offered cores that the session reserves on the Agent, as the SQL function of this name
+        does.
+        """
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
 
@@ -187,8 +189,8 @@ def session_of(image: ImageFacts) -> PlacementRequest:
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """The reason why an Agent cannot run the session. `code` is listed in docs/reference/staging.md; `reason` is a
-    sentence with the numbers, without a full stop. `waiting_helps` is False if the Agent has no room for the session
-    even if it is empty.
+    sentence with the numbers, without a full stop. `waiting_helps` is False if even the empty Agent has no room for the
+    session.
     """
 
     agent: PlacementAgent
@@ -204,7 +206,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The candidates in the order to try, and all other Agents with the reasons."""
+    """The candidates in the order to try, and the reasons for all other Agents."""
 
     candidates: tuple[PlacementAgent, ...]
     rejected: tuple[Rejection, ...]
@@ -216,25 +218,27 @@ ORDER: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] = {
     "Least Kasms": lambda agent: (agent.sessions, agent.agent_id),
     "Most Kasms": lambda agent: (-agent.sessions, agent.agent_id),
 }
-"""Load Balance Strategy → sort key. Equal Agents are sorted by id, so that equal snapshots give equal plans."""
+"""Load Balance Strategy → sort key. Agents with equal values are sorted by id, so that plans are reproducible."""
 
 
 def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy: Strategy) -> Placement:
-    """Divide the Agents of a zone into candidates in order, with silent Agents last, and rejected Agents."""
-    only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
-    verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
-    able = (agent for agent, rejection in verdicts if rejection is None)
-    candidates = sorted(able, key=lambda agent: (agent.silent, ORDER[strategy](agent)))
+    """Divide the Agents of a zone into candidates, in order with silent Agents last, and rejected Agents."""
+    permitted_hostname = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
+    verdicts = [(agent, _rejection(agent, request, permitted_hostname)) for agent in agents]
+    accepted = (agent for agent, rejection in verdicts if rejection is None)
+    candidates = sorted(accepted, key=lambda agent: (agent.silent, ORDER[strategy](agent)))
     rejected = sorted((r for _, r in verdicts if r is not None), key=lambda r: (r.agent.hostname, r.agent.agent_id))
     return Placement(tuple(candidates), tuple(rejected))
 
 
-def _rejection(agent: PlacementAgent, request: PlacementRequest, only: str | None) -> Rejection | None:
-    """The reason why the Agent cannot run the session. `only`: host of the permitted Agent, if it is in the zone."""
+def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
+    """Return the reason why the Agent cannot run the session, or None. `permitted_hostname` is the host of the only
+    permitted Agent, if it is in the zone.
+    """
     if request.only_agent_id not in (None, agent.agent_id):
-        allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
-        return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_why} {allowed}")
-    found = (
+        allowed = f"Agent {permitted_hostname}" if permitted_hostname else "an Agent that is not in this zone"
+        return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_reason} {allowed}")
+    obstacle = (
         _not_running(agent)
         or _disabled(agent)
         or _no_such_runtime(agent, request)
@@ -244,10 +248,10 @@ def _rejection(agent: PlacementAgent, request: PlacementRequest, only: str | Non
         or _no_disk(agent)
         or _no_capacity(agent, request)
     )
-    if found is None:
+    if obstacle is None:
         return None
     empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
-    return Rejection(agent, *found, waiting_helps=_no_capacity(empty, request) is None)
+    return Rejection(agent, *obstacle, waiting_helps=_no_capacity(empty, request) is None)
 
 
 def _not_running(agent: PlacementAgent) -> tuple[str, str] | None:
@@ -291,15 +295,15 @@ def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, st
     why = {
         "pulling": f"is still pulling image {request.image} ({agent.image_progress} %)",
         "absent": f"does not have image {request.image} yet",
-        "failed": f"cannot get image {request.image}: {_why_not(agent, request.image)}",
+        "failed": f"cannot get image {request.image}: {_error_without_image(agent, request.image)}",
     }[agent.image_state]
     return "image_unavailable", f"{agent.hostname} {why}"
 
 
-def _why_not(agent: PlacementAgent, image: str) -> str:
-    """Return the message of the daemon without the name of the image."""
-    words = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
-    return words or "no reason was given"
+def _error_without_image(agent: PlacementAgent, image: str) -> str:
+    """Return the error of the image without the name of the image."""
+    error = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
+    return error or "no reason was given"
 
 
 def _no_capacity(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:

@@ -1,8 +1,9 @@
-"""The order of the attempts of a launch over zones, and the trace of every step (docs/explanation/a-launch.md).
+"""The attempts of a launch, in their order over zones, and the trace of every step (docs/explanation/a-launch.md).
 
-staged here → staged elsewhere → on demand here → on demand elsewhere. The zones "elsewhere" are tried by name, only if
-Search Alternate Zones is on in the current zone, and without zones that the workspace excludes. Attempts that cannot
-succeed have the reasons; the caller tries the other attempts one after another until one succeeds.
+The order is: staged here, staged elsewhere, on demand here, on demand elsewhere. "Here" is the current zone. The zones
+"elsewhere" are tried in the order of their names, only if Search Alternate Zones is on in the current zone, and without
+zones that the workspace excludes. Attempts that cannot succeed have reasons (`misses`); the caller tries the other
+attempts one after another until one succeeds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchZone:
-    """The values of a zone that a launch needs."""
+    """The data of a zone that a launch needs."""
 
     facts: ZoneFacts
     zone_key: int = 0
@@ -54,7 +55,7 @@ class StagedPool:
 @dataclass(frozen=True, slots=True)
 class Miss:
     """The reason why a step was skipped. `code` is listed in docs/reference/staging.md; `setting` and `group` are those
-    of a violation. `waiting_helps` is False if not even an empty Agent has room for the session, or there is no Agent.
+    of a violation. `waiting_helps` is False if there is no Agent, or even the empty Agent has no room for the session.
     """
 
     code: str
@@ -67,7 +68,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAttempt:
-    """A step in a zone. An attempt with `misses` is not tried."""
+    """An attempt of a launch: a step in a zone. An attempt with `misses` is not tried."""
 
     order: int
     step: Step
@@ -104,11 +105,13 @@ def plan_launch(
 ) -> tuple[LaunchAttempt, ...]:
     """Return all attempts of a launch in their order, numbered from 1."""
 
-    def in_the_way(pool: StagedPool) -> list[Miss]:
-        found = violations(facts, pool.permissions)
-        return [Miss(one.code, f"{one.reason}.", pool.staging_config_id, one.setting, one.group) for one in found]
+    def pool_misses(pool: StagedPool) -> list[Miss]:
+        return [
+            Miss(violation.code, f"{violation.reason}.", pool.staging_config_id, violation.setting, violation.group)
+            for violation in violations(facts, pool.permissions)
+        ]
 
-    return ordered_attempts(zones, current_zone_id, image, pools, in_the_way)
+    return ordered_attempts(zones, current_zone_id, image, pools, pool_misses)
 
 
 def ordered_attempts(
@@ -116,9 +119,9 @@ def ordered_attempts(
     current_zone_id: str,
     image: ImageFacts,
     pools: Sequence[StagedPool],
-    in_the_way: Callable[[StagedPool], Sequence[Miss]],
+    pool_misses: Callable[[StagedPool], Sequence[Miss]],
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts in the documented order. `in_the_way`: the reasons against a pool that is not paused."""
+    """Return the attempts in the documented order. `pool_misses` returns the misses of a pool that is not paused."""
     here, elsewhere = ordered_zones(zones, current_zone_id)
     only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
     attempts: list[LaunchAttempt] = []
@@ -128,19 +131,19 @@ def ordered_attempts(
 
     for zone in (here, *elsewhere):
         step: Step = "staged_here" if zone is here else "staged_elsewhere"
-        barred = _barred(zone, here, image, only_zone)
-        of_zone = [pool for pool in pools if pool.zone_id == zone.zone_id]
-        if barred or not of_zone:
-            none = Miss("pool_empty", f"No staging config for {image.friendly_name} in zone {zone.zone_name}.")
-            add(step, zone, None, barred or [none])
+        zone_misses = _zone_misses(zone, here, image, only_zone)
+        zone_pools = [pool for pool in pools if pool.zone_id == zone.zone_id]
+        if zone_misses or not zone_pools:
+            no_config = Miss("pool_empty", f"No staging config for {image.friendly_name} in zone {zone.zone_name}.")
+            add(step, zone, None, zone_misses or [no_config])
             continue
-        # Pools that can serve come first, because administrators read the trace from the top.
-        misses = {pool.staging_config_id: _paused(pool) or in_the_way(pool) for pool in of_zone}
-        for pool in sorted(of_zone, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
+        # Pools without misses come first, because administrators read the trace from the top.
+        misses = {pool.staging_config_id: _pause_miss(pool) or pool_misses(pool) for pool in zone_pools}
+        for pool in sorted(zone_pools, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
             add(step, zone, pool, misses[pool.staging_config_id])
     for zone in (here, *elsewhere):
         step = "on_demand_here" if zone is here else "on_demand_elsewhere"
-        add(step, zone, None, _barred(zone, here, image, only_zone))
+        add(step, zone, None, _zone_misses(zone, here, image, only_zone))
     return tuple(attempts)
 
 
@@ -151,12 +154,12 @@ def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[La
 
 
 def missed_steps(attempt: LaunchAttempt, misses: Sequence[Miss]) -> list[TraceStep]:
-    """Return the trace of an attempt that gave no session: one step per reason."""
-    return [_line(attempt, miss) for miss in misses]
+    """Return the trace of an attempt without a session: one step per reason."""
+    return [_missed_step(attempt, miss) for miss in misses]
 
 
 def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceStep:
-    """Return the last step of a trace: the session that the user got."""
+    """Return the last step of a trace, for the session that the user got."""
     return TraceStep(
         order=attempt.order,
         step=attempt.step,
@@ -169,7 +172,9 @@ def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceSt
 
 
 def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent") -> list[Miss]:
-    """Return the reasons why no `agent` (the kind of Agent) of a zone can run the session."""
+    """Return the reasons why no Agent of a zone can run the session. `agent` is the noun for the Agents in the
+    sentence.
+    """
     misses = [
         Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
         for r in placement.rejected
@@ -202,7 +207,7 @@ MAX_NAMED: Final = 5
 
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
     """Return the reason why a launch got no session, as sentences for an administrator, with the remedies. A zone
-    without Agents counts for the remedies only if no Agent of another zone has a reason.
+    without Agents adds a remedy only if no Agent has a reason.
     """
     lines = _not_on_demand(trace)
     of_agents = [line for line in lines if line.candidate is not None]
@@ -213,7 +218,7 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
 
 def outcome_reason(trace: Sequence[TraceStep]) -> str:
     """Return the outcome of a launch for a list: the origin of its session, or the reasons why it got none, the current
-    zone first. A reason of the pools counts only if no session on demand was tried.
+    zone first. The reasons of pools are returned only if no session on demand was tried.
     """
     lines = _not_on_demand(trace)
     if trace and not trace[-1].used and lines:
@@ -227,34 +232,34 @@ def _not_on_demand(trace: Sequence[TraceStep]) -> list[TraceStep]:
 
 def _by_zone(lines: Sequence[TraceStep]) -> str:
     parts: dict[str, list[str]] = {}
-    given: set[str] = set()
+    seen_details: set[str] = set()
     for line in lines:
-        parts.setdefault(line.zone_name, []).append(_details_once(line.reason.rstrip("."), given))
-    return ". ".join(_of_zone(name, reasons) for name, reasons in parts.items()) + "."
+        parts.setdefault(line.zone_name, []).append(_without_repeated_details(line.reason.rstrip("."), seen_details))
+    return ". ".join(_zone_text(name, reasons) for name, reasons in parts.items()) + "."
 
 
-def _details_once(reason: str, given: set[str]) -> str:
-    """Return a reason without details (of a daemon, after a colon) that are in `given`; add its details there."""
-    fact, colon, details = reason.partition(": ")
-    if colon and details in given:
-        return f"{fact} for the same reason"
-    given.add(details)
+def _without_repeated_details(reason: str, seen_details: set[str]) -> str:
+    """Return a reason without the details after its colon if they are in `seen_details`; otherwise add them there."""
+    statement, colon, details = reason.partition(": ")
+    if colon and details in seen_details:
+        return f"{statement} for the same reason"
+    seen_details.add(details)
     return reason
 
 
-def _of_zone(name: str, reasons: Sequence[str]) -> str:
-    text = _first(reasons)
+def _zone_text(name: str, reasons: Sequence[str]) -> str:
+    text = _first_reasons(reasons)
     return text if text.startswith(f"Zone {name} ") else f"Zone {name}: {text}"
 
 
-def _first(reasons: Sequence[str]) -> str:
+def _first_reasons(reasons: Sequence[str]) -> str:
     more = len(reasons) - MAX_NAMED
     return "; ".join([*reasons[:MAX_NAMED], *([f"and {more} more Agents cannot run it"] if more > 0 else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolContents:
-    """The sessions of a pool by state, counted without locks, to explain or simulate a claim."""
+    """The numbers of sessions of a pool by state, counted without locks, to explain or simulate a claim."""
 
     claimable: int = 0
     on_missing_agents: int = 0
@@ -274,39 +279,39 @@ class PoolContents:
 
 def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Miss:
     """Return the reason why a claim found no session: the most informative reason that applies."""
-    where = f"of {image.friendly_name} in zone {zone.zone_name}"
+    subject = f"of {image.friendly_name} in zone {zone.zone_name}"
     if not contents.image_enabled:
         return Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")
     if contents.paused or contents.deleted:
-        return Miss("pool_empty", f"The staging config {where} is {'deleted' if contents.deleted else 'paused'}.")
+        return Miss("pool_empty", f"The staging config {subject} is {'deleted' if contents.deleted else 'paused'}.")
     if contents.claimable:
-        sessions = f"1 staged session {where} was"
+        sessions = f"1 staged session {subject} was"
         if contents.claimable > 1:
-            sessions = f"{contents.claimable} staged sessions {where} were"
+            sessions = f"{contents.claimable} staged sessions {subject} were"
         return Miss("pool_empty", f"{sessions} being claimed by other launches at the same time.")
-    for number, code, how in (
+    for number, code, agent_state in (
         (contents.on_missing_agents, "agent_missing", "missing"),
         (contents.on_disabled_agents, "agent_disabled", "disabled or draining"),
     ):
         if number == 1:
-            return Miss(code, f"1 staged session {where} is on an Agent that is {how}.")
+            return Miss(code, f"1 staged session {subject} is on an Agent that is {agent_state}.")
         if number:
-            return Miss(code, f"{number} staged sessions {where} are on Agents that are {how}.")
+            return Miss(code, f"{number} staged sessions {subject} are on Agents that are {agent_state}.")
     others = ((contents.starting, "starting"), (contents.expired, "expired"), (contents.outdated, "out of date"))
     counts = ", ".join(f"{number} {word}" for number, word in others if number)
-    return Miss("pool_empty", f"No staged session {where} is free" + (f" ({counts})." if counts else "."))
+    return Miss("pool_empty", f"No staged session {subject} is free" + (f" ({counts})." if counts else "."))
 
 
-def _paused(pool: StagedPool) -> list[Miss]:
+def _pause_miss(pool: StagedPool) -> list[Miss]:
     if not pool.paused:
         return []
     return [Miss("pool_empty", "The staging config is paused.", candidate=pool.staging_config_id)]
 
 
-def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:
+def _zone_misses(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:
     if image.only_zone_id is not None and zone.zone_id != image.only_zone_id:
-        whither = f"zone {only_zone}" if only_zone else "a zone that does not exist"
-        return [Miss("restricted", f"Workspace {image.friendly_name} is restricted to {whither}.")]
+        permitted = f"zone {only_zone}" if only_zone else "a zone that does not exist"
+        return [Miss("restricted", f"Workspace {image.friendly_name} is restricted to {permitted}.")]
     if zone is not here and not here.search_alternate_zones:
         return [Miss("zone_not_searched", f"Search Alternate Zones is off in zone {here.zone_name}.")]
     if not image.enabled:
@@ -314,7 +319,7 @@ def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: st
     return []
 
 
-def _line(attempt: LaunchAttempt, miss: Miss) -> TraceStep:
+def _missed_step(attempt: LaunchAttempt, miss: Miss) -> TraceStep:
     return TraceStep(
         order=attempt.order,
         step=attempt.step,

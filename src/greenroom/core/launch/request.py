@@ -1,4 +1,4 @@
-"""The request of a launch, the data that is read for it, and all decisions before its first attempt."""
+"""The request of a launch, the data that it needs, and all decisions before its first attempt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import RequestedSession, SessionUser
-from greenroom.core.lease import NewLease, most_of_user, refusal
+from greenroom.core.lease import NewLease, max_for_user, refusal
 from greenroom.core.recording.described import stronger
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
@@ -28,9 +28,9 @@ from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_d
 class LaunchRequest:
     """The request of a launch. Ids are UUIDs as text.
 
-    `zone_id` counts only if the user may choose the zone (`allow_zone_selection`). `gateway_zone` is the name of the
-    zone whose gateway was addressed (header X-Greenroom-Zone). `request_host` is the Host header, which the gateway
-    serves. A `network_id` only excludes staged sessions: the caller must not choose the network of the container
+    `zone_id` applies only if the user may choose the zone (`allow_zone_selection`). `gateway_zone` is the name of the
+    zone whose gateway received the request (header X-Greenroom-Zone). `request_host` is the Host header. A `network_id`
+    only excludes staged sessions; the container does not get this network, because the caller must not choose it
     (`host`, `container:…`, a network without the rules of Greenroom).
     """
 
@@ -49,34 +49,37 @@ class LaunchRequest:
     lease: NewLease | None = None
     """None = the settings of the user define the lifetime of the session."""
     filter_policy: str | None = None
-    """The web filter policy that replaces the one in force, and allows no more; None = the policy in force."""
+    """The web filter policy of the request, which allows no more than the policy in force; None = the policy in force.
+    """
     with_secrets: bool = False
     """True if that web filter adds secrets to requests."""
 
     def body(self) -> str:
-        """Return the part of the request that must be equal if the idempotency key is equal, as JSON."""
-        same = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
-        del same["lease"]
+        """Return the part of the request that must be equal in all requests with the same idempotency key, as JSON."""
+        fields = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
+        del fields["lease"]
         if (lease := self.lease) is not None:
-            same |= {"lease_s": lease.seconds, "record_text": lease.record_text}
-            same["record"] = None if lease.record == "none" else lease.record
-        return json.dumps(same, sort_keys=True)
+            fields |= {"lease_s": lease.seconds, "record_text": lease.record_text}
+            fields["record"] = None if lease.record == "none" else lease.record
+        return json.dumps(fields, sort_keys=True)
 
 
-def is_repeated(first: str | None, again: str | None) -> bool:
-    """True if two bodies are the same request. A missing field counts as empty, because another version may have
-    written the body. A request that is repeated across an update, in either direction, is therefore the same request.
+def is_repeated(first: str | None, second: str | None) -> bool:
+    """True if two bodies are the same request. A missing field is equal to an empty field, because another version of
+    Greenroom without this field may have written the body.
     """
-    return first == again or (first is not None and again is not None and _chosen(first) == _chosen(again))
+    return first == second or (
+        first is not None and second is not None and _non_empty_fields(first) == _non_empty_fields(second)
+    )
 
 
-def _chosen(body: str) -> dict[str, object]:
-    """Return the fields of a body that are not empty; the default of every field is an empty value."""
+def _non_empty_fields(body: str) -> dict[str, object]:
+    """Return the fields of a body that are not empty. The default of every field is empty."""
     try:
-        sent = json.loads(body)
+        fields = json.loads(body)
     except ValueError:
         return {"": body}
-    return {name: value for name, value in sent.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +125,7 @@ class LaunchSnapshot(LaunchingUser):
     """The Agent that keeps the home of the user for this workspace; None = no Agent."""
 
 
-class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
+class RepeatedRequest(Exception):  # noqa: N818 -- not an error: the answer is the session of the first request
     """Raised if another request with the same idempotency key came first; `session_id` is its session."""
 
     def __init__(self, session_id: str) -> None:
@@ -132,7 +135,9 @@ class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A launch. The session `wanted` is searched in the order of the `attempts`, which begin in `current_zone_id`."""
+    """A planned launch. The session `wanted` is searched in the order of the `attempts`, which begin in
+    `current_zone_id`.
+    """
 
     request: LaunchRequest
     launch_id: str
@@ -145,11 +150,13 @@ class Launch:
 
 
 NO_LIMIT: Final = 1_000_000
-"""The maximum number of sessions of a user without a limit."""
+"""The maximum number of sessions if there is no limit."""
 
 
 def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest | None = None) -> LaunchFacts:
-    """Return the settings in force for the user of a workspace; without a request, those of a plain launch."""
+    """Return the settings that apply to a launch of a workspace by a user; without a request, to a launch without
+    options.
+    """
     return LaunchFacts(
         settings=resolve(user.groups),
         persistent_profile_path=image.persistent_profile_path,
@@ -167,20 +174,21 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
     )
 
 
-def planned(
+def plan_request(
     request: LaunchRequest, snapshot: LaunchSnapshot, *, launch_id: str, decrypt: Callable[[bytes], str]
 ) -> Launch:
-    """Plan a launch: its attempts in order, and the session to search.
+    """Return the planned launch: its attempts in order, and the session to search.
 
     Raises:
         RepeatedRequest: an earlier request with the same idempotency key created a session.
         IdempotencyMismatch: a different request had the same idempotency key.
         NotFound: the workspace does not exist.
         Forbidden: the user is disabled or locked, or may not use the workspace.
-        SessionLimit, LeaseLimit: `max_kasms_per_user`, or for a lease `max_leases_per_user`, is reached.
+        SessionLimit, LeaseLimit: the user has `max_kasms_per_user` sessions, or for a lease `max_leases_per_user`
+            leases.
         Invalid: the zone does not exist, the workspace accepts no variables, there is no profile to enable or reset,
-            the lease is longer than the sessions of the user may live, or a command of the workspace would run as root
-            next to a folder to which the session can write.
+            the lease is longer than the time limit of sessions of the user, or a command of the workspace would run as
+            root next to a folder to which the session can write.
         NoResources: there is no zone.
     """
     if (repeated := snapshot.repeated) is not None:
@@ -202,10 +210,10 @@ def planned(
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
     leased = request.lease is not None
-    if (refused := refusal(facts.settings, leased=leased, of_user=snapshot.num_sessions)) is not None:
-        raise refused
+    if (refused_error := refusal(facts.settings, leased=leased, of_user=snapshot.num_sessions)) is not None:
+        raise refused_error
     clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)
-    begins_in, nearer = _begins_in(snapshot.zones, request, image, facts)
+    first_zone_id, nearer = _first_zone(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
     extras = _extras_of(request, snapshot, facts, decrypt)
     assign = _with_identity(facts.assign, request, snapshot.username) if facts.assign else Exec(argv=())
@@ -214,9 +222,9 @@ def planned(
         launch_id=launch_id,
         username=snapshot.username,
         image=image,
-        max_sessions=most_of_user(facts.settings, leased=leased),
-        current_zone_id=begins_in,
-        attempts=plan_launch(snapshot.zones, begins_in, image, snapshot.pools, facts),
+        max_sessions=max_for_user(facts.settings, leased=leased),
+        current_zone_id=first_zone_id,
+        attempts=plan_launch(snapshot.zones, first_zone_id, image, snapshot.pools, facts),
         wanted=RequestedSession(
             user=SessionUser(
                 user_id=request.user_id,
@@ -226,40 +234,40 @@ def planned(
                 client_settings=client_settings_of(facts.settings),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
-                lease=_with_least_record(request.lease, facts),
+                lease=_with_required_recording(request.lease, facts),
             ),
             image=image,
             permissions=permissions,
             assign=assign,
-            request=_placed_with_home(
+            request=_restricted_to_home(
                 replace(session_of(image), with_secrets=request.with_secrets), snapshot.home_agent_id, facts
             ),
-            spec_in=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
+            spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
             keeps_room=True,
         ),
     )
 
 
-def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
-    """Return the lease, recorded at least as the groups of its user require for every lease."""
+def _with_required_recording(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
+    """Return the lease with at least the recording that the groups of its user require."""
     if lease is None:
         return None
-    least = facts.value("record_leases")
+    minimum = facts.value("record_leases")
     return replace(
         lease,
-        record=stronger(lease.record, least),
-        record_required=least == "pictures",
-        must_record=least != "none",
+        record=stronger(lease.record, minimum),
+        record_required=minimum == "pictures",
+        must_record=minimum != "none",
     )
 
 
-def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
-    """Restrict the session to the Agent with the user's home, unless the workspace is restricted to another."""
+def _restricted_to_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
+    """Restrict the session to the Agent with the user's home, unless the workspace is restricted to another Agent."""
     is_kept = facts.persistent_profile_path == KEPT and facts.profile_is_applied()
     if not is_kept or home_agent_id is None or request.only_agent_id is not None:
         return request
-    return replace(request, only_agent_id=home_agent_id, only_why=HOME_THERE)
+    return replace(request, only_agent_id=home_agent_id, only_reason=HOME_THERE)
 
 
 def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFacts:
@@ -294,23 +302,27 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
     return (addressed or list(zones))[0].zone_id
 
 
-def _begins_in(
+def _first_zone(
     zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
 ) -> tuple[str, str]:
-    """Return the id of the zone, and a sentence for the trace if another is nearer to the user than the gateway's."""
+    """Return the id of the zone in which the launch begins, and a sentence for the trace if a zone is nearer to the
+    user than the default zone.
+    """
     may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
-    begins_in = current_zone_id(zones, request, may_choose=may_choose)
-    unchosen = current_zone_id(zones, request, may_choose=False)
+    first_zone_id = current_zone_id(zones, request, may_choose=may_choose)
+    default_zone_id = current_zone_id(zones, request, may_choose=False)
     is_chosen = bool(request.zone_id and may_choose)
-    counts = not is_chosen if mode == "on" else may_choose  # only users who may choose get a suggestion
-    nearest = nearest_zone(zones, unchosen, image, request.round_trips_ms) if mode != "off" and counts else None
+    is_considered = not is_chosen if mode == "on" else may_choose  # only users who may choose a zone get a suggestion
+    nearest = (
+        nearest_zone(zones, default_zone_id, image, request.round_trips_ms) if mode != "off" and is_considered else None
+    )
     if nearest is None:
-        return begins_in, ""
+        return first_zone_id, ""
     if mode == "on":
         return nearest.zone_id, f"The launch began in {nearest.zone}."
-    if begins_in == nearest.zone_id:
-        return begins_in, f"The user accepted the suggestion to begin in {nearest.zone}."
-    return begins_in, f"The user did not accept the suggestion to begin in {nearest.zone}."
+    if first_zone_id == nearest.zone_id:
+        return first_zone_id, f"The user accepted the suggestion to begin in {nearest.zone}."
+    return first_zone_id, f"The user did not accept the suggestion to begin in {nearest.zone}."
 
 
 def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:

@@ -1,12 +1,12 @@
-"""The session that a launch or a replacement searches for a user, and the attempts after a session of a waiting user
-failed.
+"""The session that a launch or a replacement searches for a user, and the attempts after the failure of a session for
+which a user waits.
 
-After a failed *hand-over* the launch is planned again from its beginning, because a pool may have filled meanwhile.
-After `MAX_TRIED` failed hand-overs, a new session is created for the user. It needs no hand-over, so that a wrong
-`assign` excludes no user. After a failed *start* the session is tried on another Agent of the zone and then in other
-zones; then it fails with all causes. An Agent that went missing may return until the deadline. A start that was only
-too slow begins again after a pause and on another machine, because hosts are usually late when many sessions start
-there together. A launch that claimed a staged session has no setting that excludes staging, so any pool with the same
+After a failed *hand-over*, the launch is planned again from its beginning, because a pool may have sessions by then.
+After `MAX_STAGED_TRIED` failed hand-overs, a new session is created for the user. It needs no hand-over, so a wrong
+`assign` prevents no launch. After a failed *start*, the session is tried on another Agent of the zone and then in other
+zones; then it fails with all causes. A missing Agent may return until the deadline of the start. A start that was only
+too slow is repeated after a pause on another machine, because hosts are usually slow when many sessions start there at
+the same time. A launch that claimed a staged session has no setting that excludes staging, so any pool with the same
 permissions can serve it again.
 
 A launch (`core.launch.request`) and a replacement (`sessions.replace`) search in the same way and differ only in these
@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.compatibility import differing
-from greenroom.core.launch.eviction import Room, Unready, lacks_only_room, rooms
+from greenroom.core.launch.eviction import Room, StartingSession, lacks_only_room, rooms
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import (
     LaunchAttempt,
@@ -38,7 +38,7 @@ from greenroom.core.session.deadlines import Clocks
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
 
-MAX_TRIED: Final = 4
+MAX_STAGED_TRIED: Final = 4
 """The maximum number of staged sessions that are tried for one launch."""
 MAX_STARTS: Final = 3
 MAX_STARTS_IN_A_ZONE: Final = 2
@@ -54,9 +54,9 @@ class FailedSession:
     """A failed session of a user who waits.
 
     `tried` and `starts` count the sessions of the launch, including this one. `starts` maps the id of a zone to the
-    number of sessions that were created for the user there. `causes` are the sentences of earlier failed starts, each
-    with its Agent. `permissions` are those of the session. `slow` is True if the session took too long and is not known
-    to be broken.
+    number of sessions that were created for the user there. `causes` are the sentences about earlier failed starts,
+    each with its Agent. `permissions` are those of the session. `slow` is True if it failed only because of a time
+    limit.
     """
 
     handover: bool
@@ -70,18 +70,18 @@ class FailedSession:
 
     @property
     def is_final(self) -> bool:
-        """True if no attempt is left. Nothing counts the attempts of a session without a launch (`tried` 0)."""
+        """True if no attempt is left. A session without a launch (`tried` 0) gets no further attempt."""
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
 def backoff_s(failed: FailedSession, session_id: str) -> float:
-    """Return the pause between the failure and the next attempt in seconds: 0 unless a start was too slow. The pauses
-    of sessions that failed together are spread by their ids.
+    """Return the pause between the failure and the next attempt in seconds: 0 unless a start was too slow. The id of
+    the session varies the pause, so that sessions that failed together do not start again together.
     """
     if failed.handover or not failed.slow or failed.is_final:
         return 0.0
-    share = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
-    return SLOW_BACKOFF_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + share)
+    spread = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
+    return SLOW_BACKOFF_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + spread)
 
 
 def plan_successor(
@@ -91,14 +91,16 @@ def plan_successor(
     image: ImageFacts,
     pools: Sequence[StagedPool],
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts for the replacement in their order, as for a new launch; empty = it failed finally."""
+    """Return the attempts for the replacement in their order, as for a new launch; empty = the launch has failed."""
     if failed.is_final:
         return ()
     attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _blocking_reasons(pool, failed))
-    if failed.handover and failed.tried < MAX_TRIED:
+    if failed.handover and failed.tried < MAX_STAGED_TRIED:
         return attempts
-    made = [attempt for attempt in attempts if not attempt.staged]
-    return tuple(replace(_not_again(attempt, failed), order=order) for order, attempt in enumerate(made, 1))
+    on_demand = [attempt for attempt in attempts if not attempt.staged]
+    return tuple(
+        replace(_marked_if_exhausted(attempt, failed), order=order) for order, attempt in enumerate(on_demand, 1)
+    )
 
 
 def _blocking_reasons(pool: StagedPool, failed: FailedSession) -> list[Miss]:
@@ -109,7 +111,7 @@ def _blocking_reasons(pool: StagedPool, failed: FailedSession) -> list[Miss]:
     return [Miss("permissions", reason, candidate=pool.staging_config_id, setting="permissions")]
 
 
-def _not_again(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
+def _marked_if_exhausted(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
     if attempt.misses or failed.starts.get(attempt.zone.zone_id, 0) < MAX_STARTS_IN_A_ZONE:
         return attempt
     reason = f"It could not be started {MAX_STARTS_IN_A_ZONE} times in zone {attempt.zone.zone_name}."
@@ -117,8 +119,8 @@ def _not_again(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
 
 
 def with_known_host(attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts. If `request_host` is not known (empty), attempts that would create a session in a zone that
-    needs it are marked as missed, except in the zone `zone_id`.
+    """Return the attempts. If `request_host` is unknown (empty), attempts on demand in a zone that needs it get a miss,
+    except in the zone `zone_id`.
     """
     return tuple(
         attempt
@@ -154,13 +156,13 @@ def went_silent(silent_s: float) -> str:
 
 
 def failure(failed: FailedSession, session_id: str) -> str:
-    """Return the failure of the session with its cause, for trace and log, as a sentence without its full stop."""
-    what = "was quarantined" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
-    return f"Session {session_id} {what}: {failed.cause.rstrip('.')}"
+    """Return the failure of the session and its cause, for trace and log, as a sentence without the full stop."""
+    failure_text = "was quarantined" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
+    return f"Session {session_id} {failure_text}: {failed.cause.rstrip('.')}"
 
 
 def failure_line(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
-    """Return the last step of the trace, which was used, as a failed step."""
+    """Return the last step of the trace, which was a success, as a failed step."""
     code = "hand_over_failed" if failed.handover else "start_failed"
     return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
 
@@ -176,23 +178,27 @@ def final_error(failed: FailedSession, trace: Sequence[TraceStep]) -> str:
     `trace` is the trace of the last search; empty if there was no search, because no attempt was left.
     """
     cause = failed.cause.rstrip(".")
-    why = "; ".join(dict.fromkeys(step.reason.rstrip(".") for step in trace if step.code != "start_failed"))
-    said = f"{_on(failed.agent_name, cause)}. {_before(failed.causes)}" if failed.causes else f"{cause}."
-    another = "yet another" if failed.causes else "another"
-    return f"{said} It was not tried on {another} Agent: {why}." if why else said
+    reasons = "; ".join(dict.fromkeys(step.reason.rstrip(".") for step in trace if step.code != "start_failed"))
+    text = (
+        f"{_with_agent(failed.agent_name, cause)}. {_earlier_causes(failed.causes)}" if failed.causes else f"{cause}."
+    )
+    which_agent = "yet another" if failed.causes else "another"
+    return f"{text} It was not tried on {which_agent} Agent: {reasons}." if reasons else text
 
 
-def _on(agent_name: str, cause: str) -> str:
+def _with_agent(agent_name: str, cause: str) -> str:
     return cause if agent_name and agent_name in cause else f"On {agent_name or 'its Agent'}: {cause}"
 
 
-def _before(causes: Sequence[str]) -> str:
+def _earlier_causes(causes: Sequence[str]) -> str:
     return "Before that: " + "; ".join(cause.rstrip(".") for cause in causes) + "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionUser:
-    """The user of a session, and what it has from the launch. `clocks` begin when the user gets the session."""
+    """The user of a session, and the values that the session has from its launch. `clocks` begin when the user gets the
+    session.
+    """
 
     user_id: str
     launch_id: str | None
@@ -206,7 +212,7 @@ class SessionUser:
 
 
 class SpecMaker(Protocol):
-    """Builds the specification when its session's id and credential are known. Raises GreenroomError: it cannot."""
+    """Builds the specification of a session from its id and credential. Raises GreenroomError: it cannot be built."""
 
     def __call__(self, *, session_id: str, credential: str) -> SessionSpec: ...
 
@@ -218,7 +224,8 @@ class ZoneRooms:
     rooms: Sequence[Room]
     misses: Sequence[Miss]
     room_helps: bool
-    """True if an empty Agent would have room. If none has room now, pools leave room that becomes free."""
+    """True if an empty Agent would have room. If no Agent has room now, pools then do not use room that becomes free.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,30 +239,31 @@ class RequestedSession:
     """The command that hands over a staged session; `argv` is empty if the workspace has no such command."""
     request: PlacementRequest
     """The requirements of a new session for its Agent."""
-    spec_in: Callable[[LaunchZone], SpecMaker]
+    spec_maker_for: Callable[[LaunchZone], SpecMaker]
     """Returns the builder of the specification of a new session in a zone."""
     last_agent_id: str | None = None
-    never_on: frozenset[str] = frozenset()
+    excluded_agent_ids: frozenset[str] = frozenset()
     another_agent: str = "Agent"
-    """The name of the Agent that a zone lacks, for the reason of a zone without a possible Agent."""
+    """The noun for the Agents of a zone, in the reason of a zone without a possible Agent."""
     instead: str = ""
-    """A text that is inserted into the sentence about the origin of the session; `remark` is appended to it."""
+    """A text that is inserted into the sentence about the origin of the session. `remark` is appended to that sentence.
+    """
     remark: str = ""
     keeps_room: bool = False
-    """True if a waiting user tries again: pools leave room that becomes free, and machines are ordered."""
+    """True if a refused user counts as waiting: pools do not use room that becomes free, and machines are ordered."""
 
     def reason_of(self, reason: str) -> str:
         """Return the origin of the session of the user, as a sentence for trace and log."""
         return f"{reason} {self.remark}".rstrip()
 
     def rooms_in(
-        self, zone: LaunchZone, agents: Sequence[PlacementAgent], unready: Sequence[Unready] = ()
+        self, zone: LaunchZone, agents: Sequence[PlacementAgent], starting: Sequence[StartingSession] = ()
     ) -> ZoneRooms:
-        """Return the room for the session in a zone. Its staged sessions `unready` yield if no Agent has room."""
-        placed = place(agents, self.request, zone.load_balancing_strategy)
-        placement = others_first(without(placed, self.never_on), self.last_agent_id)
+        """Return the room for the session in a zone. Staged sessions in `starting` are evicted if no Agent has room."""
+        full_placement = place(agents, self.request, zone.load_balancing_strategy)
+        placement = others_first(without(full_placement, self.excluded_agent_ids), self.last_agent_id)
         return ZoneRooms(
-            rooms=rooms(placement, self.request, unready),
+            rooms=rooms(placement, self.request, starting),
             misses=placement_misses(zone, placement, self.another_agent),
             room_helps=bool(lacks_only_room(placement.rejected, self.request)),
         )

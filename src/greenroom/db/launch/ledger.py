@@ -26,7 +26,7 @@ from greenroom.db.access.users import USERNAME_REUSED, existing_user
 from greenroom.db.database import Database, rows_as
 from greenroom.db.fleet.zones import LAUNCH_ZONE, NamedZone
 from greenroom.db.launch.claims import CLAIMABLE_NOW, FRESH_AGENT_S
-from greenroom.db.launch.on_demand import read_unready
+from greenroom.db.launch.on_demand import read_starting_staged
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.named_secrets import ADDS_SECRETS
 from greenroom.db.pool.configs import STAGED_POOL
@@ -335,7 +335,7 @@ async def read_offer(db: Database) -> WorkspaceSupply:
             claimable={(row["staging_config_id"], row["config_hash"]): row["number"] for row in claimable},
             agents={zone.zone_id: await read_agents(db, zone.zone_id, "") for zone in launch_zones},
             image_states=_states(states),
-            unready={zone.zone_id: await read_unready(db, zone.zone_id) for zone in launch_zones},
+            starting={zone.zone_id: await read_starting_staged(db, zone.zone_id) for zone in launch_zones},
             measured={workspace.image.image_id: workspace.measured for workspace in workspaces},
         ),
     )

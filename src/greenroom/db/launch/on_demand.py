@@ -13,7 +13,7 @@ from psycopg import AsyncCursor, Rollback
 from psycopg.rows import DictRow
 
 from greenroom.core.events import ChangeEvent, session_events
-from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, Unready, events_of
+from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, StartingSession, events_of
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
 from greenroom.core.pool.model import COMING
@@ -35,10 +35,10 @@ from greenroom.db.session.transitions import TO
 _COMING: Final = sorted(map(str, COMING))
 
 
-async def read_unready(db: Database, zone_id: str) -> list[Unready]:
+async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSession]:
     """The staged sessions of a zone that are not usable yet."""
     return await db.fetch_as(
-        Unready,
+        StartingSession,
         "SELECT s.session_id::text, s.staging_config_id::text, s.agent_id::text, s.created, s.memory,"
         " reserved_cores(s.cores, s.cpu_quota, c.overcommit) AS cores, s.replaces IS NOT NULL AS is_replacement"
         " FROM sessions s JOIN agent_capacity c USING (agent_id) WHERE s.zone_id = %s AND s.user_id IS NULL"
@@ -122,12 +122,12 @@ async def insert_for_user(
     ledger: LedgerLine,
     *,
     max_sessions: int,
-    yielding: Sequence[Unready] = (),
+    evicted: Sequence[StartingSession] = (),
 ) -> bool:
     """Insert the session of a user. The row of the user is locked, so that two launches cannot exceed the limit.
 
     Its line in the ledger, its lease and its notification are part of the transaction. The transaction also ends the
-    `yielding` sessions, which are staged on the same Agent and not usable yet. False = the Agent has no room any more,
+    `evicted` sessions, which are staged on the same Agent and not usable yet. False = the Agent has no room any more,
     or one of these sessions became usable.
 
     Raises:
@@ -141,10 +141,10 @@ async def insert_for_user(
     try:
         async with db.transaction() as connection:
             await lock_user(connection, user.user_id)
-            ids = [session.session_id for session in yielding]
-            placed = await insert_in_room(connection, new, max_sessions=max_sessions, yielding=ids)
+            ids = [session.session_id for session in evicted]
+            placed = await insert_in_room(connection, new, max_sessions=max_sessions, evicted=ids)
             if placed:
-                events = events_of(yielding) | session_events(new.session_id, agent_id=new.agent_id)
+                events = events_of(evicted) | session_events(new.session_id, agent_id=new.agent_id)
                 await _write_ledger(connection, new, ledger, events)
                 await write_lease(connection, user)
             else:
@@ -154,20 +154,18 @@ async def insert_for_user(
         raise await repeated_request(db, error, user) from error
 
 
-async def insert_in_room(
-    connection: Connection, new: NewSession, *, max_sessions: int, yielding: Sequence[str]
-) -> bool:
-    """Insert a user's session in the room of the `yielding` staged sessions, which end; False = nothing was changed.
+async def insert_in_room(connection: Connection, new: NewSession, *, max_sessions: int, evicted: Sequence[str]) -> bool:
+    """Insert a user's session in the room of the `evicted` staged sessions, which end; False = nothing was changed.
 
     The transaction must have locked the user's row; it may have locked session rows only with `lock_sessions`. The
     yielding sessions are on the same Agent and not usable yet.
     """
-    if not yielding:
+    if not evicted:
         return await insert_session(connection, new, max_sessions=max_sessions)
     reason = f"It ended to make room for session {new.session_id}, launched on demand: launches of users have priority."
     async with connection.transaction() as attempt:
         if not (
-            await end_to_make_room(connection, new.agent_id, yielding, reason)
+            await end_to_make_room(connection, new.agent_id, evicted, reason)
             and await insert_session(connection, new, max_sessions=max_sessions)
         ):
             raise Rollback(attempt)

@@ -11,7 +11,7 @@ import msgspec
 
 from greenroom.core.errors import require_row
 from greenroom.core.events import ChangeEvent
-from greenroom.core.lease import USER, Control, in_force
+from greenroom.core.lease import USER, Control, current_control
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.session.viewers import CONTROLLING
 
@@ -44,7 +44,7 @@ class ControlChange:
 async def read_control(db: Database, lease_id: str) -> Control:
     """The present control of a lease."""
     row = await db.fetch_one(_LAST, (lease_id,))
-    return in_force(msgspec.convert(row, Control), row["now"]) if row else Control()
+    return current_control(msgspec.convert(row, Control), row["now"]) if row else Control()
 
 
 async def change_control(

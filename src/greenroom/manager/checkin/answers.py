@@ -12,7 +12,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.masking import unsealed
-from greenroom.core.named_secrets import PLACE, Brokered
+from greenroom.core.named_secrets import PLACEHOLDER, FilterSecret
 from greenroom.core.session.authorization import TABLE, Act
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
@@ -235,17 +235,17 @@ def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
     }
 
 
-def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:
+def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[FilterSecret, ...]:
     """The secrets of the session; those that cannot be decrypted are logged and omitted."""
-    readable = list[Brokered]()
+    readable = list[FilterSecret]()
     for stored in session.secrets:
         try:
             with one_item("secret", stored.name):
-                value = stored.template.replace(PLACE, secrets.decrypt(stored.value_encrypted.encode()))
+                value = stored.template.replace(PLACEHOLDER, secrets.decrypt(stored.value_encrypted.encode()))
         except GreenroomError as error:
             log.error("a secret cannot be read", secret=stored.name, reason=error.message)
         else:
-            readable.append(Brokered(name=stored.name, hosts=stored.hosts, header=stored.header, value=value))
+            readable.append(FilterSecret(name=stored.name, hosts=stored.hosts, header=stored.header, value=value))
     return tuple(readable)
 
 

@@ -16,7 +16,7 @@ import structlog
 from greenroom.core.errors import LeaseLost, StatementCanceled, Unavailable
 from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
-from greenroom.core.log_codes import SESSION_IS, Level, LogCode
+from greenroom.core.log_codes import CODE_OF_STATUS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import AWAY, Connection, Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
@@ -145,7 +145,7 @@ class RoundEvents:
 
     def moved(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:
         self.log(
-            SESSION_IS[session.status],
+            CODE_OF_STATUS[session.status],
             f"session {session.session_id} is {session.status}: {reason}",
             level=level,
             session_id=session.session_id,

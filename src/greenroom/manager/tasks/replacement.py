@@ -136,7 +136,7 @@ def _log(
         staging_config_id=old.staging_config_id,
     )
     if found is not None:
-        found.log_yielding(ctx.logs, f"{old.username}, whose session {old.session_id} failed")
+        found.log_evictions(ctx.logs, f"{old.username}, whose session {old.session_id} failed")
 
 
 def _outcome(old: SessionToReplace, found: PlacedSession | None, trace: Sequence[TraceStep]) -> str:

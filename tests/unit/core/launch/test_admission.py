@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Busy
-from greenroom.core.launch.forecast import AT_ONCE, FEWEST, MOST_S, LaunchPace, refused_step
+from greenroom.core.launch.forecast import ALWAYS_ADMITTED, AT_ONCE, MAX_WAIT_S, LaunchPace, refused_step
 
 
 def pace(each_s: float) -> LaunchPace:
@@ -18,14 +18,14 @@ def pace(each_s: float) -> LaunchPace:
 
 @pytest.mark.parametrize("each_s", [0.2, 0.4])
 def test_as_many_wait_as_are_served_in_time(each_s: float):
-    slow, most = pace(each_s), round(MOST_S * AT_ONCE / each_s)
+    slow, most = pace(each_s), round(MAX_WAIT_S * AT_ONCE / each_s)
     slow.admit(most - 1)
     with pytest.raises(Busy) as refused:
         slow.admit(most)
     assert refused.value.details == {
         "position": most + 1,
-        "expected_s": pytest.approx(MOST_S + each_s / AT_ONCE, abs=0.06),
-        "retry_after_s": MOST_S + 1,
+        "expected_s": pytest.approx(MAX_WAIT_S + each_s / AT_ONCE, abs=0.06),
+        "retry_after_s": MAX_WAIT_S + 1,
     }
     assert refused.value.message == (
         f"{most} launches wait in the queue, which takes about 11 s; this launch was not started. Try again in 11 s."
@@ -35,9 +35,9 @@ def test_as_many_wait_as_are_served_in_time(each_s: float):
 
 
 def test_a_few_may_wait_however_slow_the_last_ones_were():
-    pace(60).admit(FEWEST - 1)
+    pace(60).admit(ALWAYS_ADMITTED - 1)
     with pytest.raises(Busy):
-        pace(60).admit(FEWEST)
+        pace(60).admit(ALWAYS_ADMITTED)
 
 
 def test_the_pace_follows_the_latest_launches():

@@ -14,7 +14,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.events import ChangeEvent
 from greenroom.core.launch.eviction import (
     Room,
-    Unready,
+    StartingSession,
     events_of,
     lacks_only_room,
     make_room,
@@ -30,9 +30,9 @@ AGENT = PlacementAgent(
 )
 
 
-def unready(number: int, **changes: Any) -> Unready:
+def starting(number: int, **changes: Any) -> StartingSession:
     """Number `number` of the starting staged sessions, the oldest first, of 1 core."""
-    made = Unready(
+    made = StartingSession(
         session_id=f"s{number}",
         staging_config_id="c",
         agent_id="a1",
@@ -43,29 +43,31 @@ def unready(number: int, **changes: Any) -> Unready:
     return replace(made, **changes)
 
 
-def room(sessions: Sequence[Unready], *agents: PlacementAgent, request: PlacementRequest = REQUEST) -> Room | None:
+def room(
+    sessions: Sequence[StartingSession], *agents: PlacementAgent, request: PlacementRequest = REQUEST
+) -> Room | None:
     return make_room(place(agents or (AGENT,), request, "Least Load").rejected, request, sessions)
 
 
 def ids(found: Room | None) -> list[str] | None:
-    return None if found is None else [session.session_id for session in found.yielding]
+    return None if found is None else [session.session_id for session in found.evicted]
 
 
 def test_the_newest_yield_as_many_as_are_needed():
-    assert ids(room([unready(1), unready(2), unready(3)])) == ["s3", "s2"]
+    assert ids(room([starting(1), starting(2), starting(3)])) == ["s3", "s2"]
 
 
 def test_a_replacement_goes_before_what_is_missing_from_a_pool():
-    assert ids(room([unready(1, is_replacement=True), unready(2), unready(3)])) == ["s1", "s3"]
+    assert ids(room([starting(1, is_replacement=True), starting(2), starting(3)])) == ["s1", "s3"]
 
 
 def test_no_session_yields_in_vain():
-    assert ids(room([unready(1)])) is None
-    assert ids(room([unready(1, cores=2), unready(2)])) == ["s1"], "s2, the newer one, would not have been enough"
+    assert ids(room([starting(1)])) is None
+    assert ids(room([starting(1, cores=2), starting(2)])) == ["s1"], "s2, the newer one, would not have been enough"
 
 
 def test_what_yields_is_announced_with_its_agent_and_pool():
-    assert events_of([unready(1)]) == {
+    assert events_of([starting(1)]) == {
         ChangeEvent.session("s1"),
         ChangeEvent.agent("a1", "s1"),
         ChangeEvent.staging("c"),
@@ -74,7 +76,7 @@ def test_what_yields_is_announced_with_its_agent_and_pool():
 
 def test_where_the_fewest_have_to_yield():
     other = replace(AGENT, agent_id="a2", hostname="agent-2", cores_allocated=7)
-    sessions = [unready(1), unready(2), unready(3, agent_id="a2"), unready(4, agent_id="a2")]
+    sessions = [starting(1), starting(2), starting(3, agent_id="a2"), starting(4, agent_id="a2")]
     found = room(sessions, AGENT, other)
     assert found is not None
     assert (found.agent.hostname, ids(found)) == ("agent-2", ["s4"])
@@ -83,17 +85,17 @@ def test_where_the_fewest_have_to_yield():
 @pytest.mark.parametrize("change", [{"draining": True}, {"status": "missing"}, {"image_state": "absent"}, {"cores": 1}])
 def test_an_agent_that_lacks_more_than_room_is_left_alone(change: dict[str, object]):
     agent = replace(AGENT, **change)
-    assert room([unready(1), unready(2)], agent) is None
+    assert room([starting(1), starting(2)], agent) is None
     assert lacks_only_room(place((agent,), REQUEST, "Least Load").rejected, REQUEST) == ()
 
 
 def test_the_sentences():
     assert room_reason(Room(AGENT), "eu") == "A new session was placed on agent-1 in zone eu."
-    assert room_reason(Room(AGENT, (unready(1),)), "eu") == (
+    assert room_reason(Room(AGENT, (starting(1),)), "eu") == (
         "A new session was placed on agent-1 in zone eu, in place of a staged session that was not "
         "usable yet: launches of users have priority."
     )
-    assert "of 2 staged sessions that were not" in room_reason(Room(AGENT, (unready(1), unready(2))), "eu")
+    assert "of 2 staged sessions that were not" in room_reason(Room(AGENT, (starting(1), starting(2))), "eu")
     assert people_waiting(0, "eu") is None
     assert people_waiting(1, "eu") == "1 user waits for room in zone eu"
     assert people_waiting(2, "eu") == "2 users wait for room in zone eu"
@@ -101,17 +103,17 @@ def test_the_sentences():
 
 # Properties -------------------------------------------------------------------------------------------------------
 
-Case = tuple[list[PlacementAgent], list[Unready]]
-Maker = Callable[[Sequence[Rejection], PlacementRequest, Sequence[Unready]], Room | None]
+Case = tuple[list[PlacementAgent], list[StartingSession]]
+Maker = Callable[[Sequence[Rejection], PlacementRequest, Sequence[StartingSession]], Room | None]
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Full Agents, and the sessions that are starting on them."""
-    agents, sessions = list[PlacementAgent](), list[Unready]()
+    agents, sessions = list[PlacementAgent](), list[StartingSession]()
     for agent_id in draw(st.sampled_from([["a1"], ["a1", "a2"]])):
         own = [
-            unready(
+            starting(
                 len(sessions) + n,
                 agent_id=agent_id,
                 cores=draw(st.sampled_from([0.5, 1, 2])),
@@ -138,7 +140,7 @@ def cases(draw: st.DrawFn) -> Case:
     return agents, sessions
 
 
-def _fits(agent: PlacementAgent, gone: Sequence[Unready]) -> bool:
+def _fits(agent: PlacementAgent, gone: Sequence[StartingSession]) -> bool:
     return (
         agent.cores_allocated - sum(u.cores for u in gone) + REQUEST.cores <= agent.cores + TOLERANCE
         and agent.memory_allocated - sum(u.memory for u in gone) + REQUEST.memory <= agent.memory
@@ -153,26 +155,30 @@ def _room_is_enough_and_none_yields_in_vain(make: Maker, case: Case) -> None:
     assert (found is not None) == bool(enough)
     if found is not None:
         assert found.agent in enough
-        assert all(u in sessions and u.agent_id == found.agent.agent_id for u in found.yielding)
-        assert len(set(found.yielding)) == len(found.yielding)
-        assert _fits(found.agent, found.yielding)
-        for without in found.yielding:
-            assert not _fits(found.agent, [u for u in found.yielding if u is not without])
+        assert all(u in sessions and u.agent_id == found.agent.agent_id for u in found.evicted)
+        assert len(set(found.evicted)) == len(found.evicted)
+        assert _fits(found.agent, found.evicted)
+        for without in found.evicted:
+            assert not _fits(found.agent, [u for u in found.evicted if u is not without])
 
 
-def _all_of_them(rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[Unready]) -> Room | None:
+def _all_of_them(
+    rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[StartingSession]
+) -> Room | None:
     found = make_room(rejected, request, sessions)
     return found and Room(found.agent, tuple(u for u in sessions if u.agent_id == found.agent.agent_id))
 
 
 def _one_is_enough(
-    rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[Unready]
+    rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[StartingSession]
 ) -> Room | None:
     found = make_room(rejected, request, sessions)
-    return found and Room(found.agent, found.yielding[:1])
+    return found and Room(found.agent, found.evicted[:1])
 
 
-def _wherever(rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[Unready]) -> Room | None:
+def _wherever(
+    rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[StartingSession]
+) -> Room | None:
     del request
     agents = [r.agent for r in rejected if any(u.agent_id == r.agent.agent_id for u in sessions)]
     return Room(agents[0], tuple(u for u in sessions if u.agent_id == agents[0].agent_id)) if agents else None

@@ -10,19 +10,19 @@ import pytest
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.eviction import Unready
+from greenroom.core.launch.eviction import StartingSession
 from greenroom.core.launch.forecast import (
     HAND_OVER_S,
-    NOT_NOW,
     NOTHING_FITS,
     START_S,
+    USER_REMEDIES,
+    LaunchForecast,
     MeasuredStarts,
-    Prospect,
     Supply,
     first_serving,
-    not_now,
-    prospect,
+    launch_forecast,
     refusal,
+    refusal_for_user,
     simulate_launch,
 )
 from greenroom.core.launch.placement import ImageReadiness, PlacementAgent
@@ -45,15 +45,15 @@ def agent(cores: float = 4.0, **fields: object) -> PlacementAgent:
     return PlacementAgent(agent_id="a", hostname="vm", cores=cores, memory=1000, **fields)  # pyright: ignore[reportArgumentType]
 
 
-def found(facts: LaunchFacts = ALLOWED, **supply: object) -> Prospect:
+def found(facts: LaunchFacts = ALLOWED, **supply: object) -> LaunchForecast:
     offered = Supply(zones=(HERE, THERE), pools={"i": [POOL]}, **supply)  # pyright: ignore[reportArgumentType]
-    return prospect(IMAGE, plan_launch(offered.zones, "here", IMAGE, offered.pools["i"], facts), offered)
+    return launch_forecast(IMAGE, plan_launch(offered.zones, "here", IMAGE, offered.pools["i"], facts), offered)
 
 
 def test_a_staged_session_is_promised_only_to_those_who_would_get_it():
     supply = {"claimable": {("c", HASH): 1}, "agents": {"here": [agent()]}}
-    assert found(**supply) == Prospect(True, HAND_OVER_S), "from the other zone"
-    assert found(EXCLUDED, **supply) == Prospect(False, START_S)
+    assert found(**supply) == LaunchForecast(True, HAND_OVER_S), "from the other zone"
+    assert found(EXCLUDED, **supply) == LaunchForecast(False, START_S)
     assert found(claimable={("c", "before a change of the workspace"): 1}, agents={"here": [agent()]}).ready is False
 
 
@@ -65,21 +65,21 @@ def test_what_was_measured_is_expected():
 
 def test_what_cannot_be_launched_now_says_why_without_naming_machines():
     full = agent(cores_allocated=agent().cores)
-    assert found(agents={"here": [full]}) == Prospect(False, None, NOT_NOW["no_capacity"])
-    assert found(agents={"here": [agent(cores=0.5)]}) == Prospect(False, None, NOT_NOW["too_large"])
-    assert found(agents={"here": [agent(cores=0.5), full]}).reason == NOT_NOW["no_capacity"], "waiting helps"
+    assert found(agents={"here": [full]}) == LaunchForecast(False, None, USER_REMEDIES["no_capacity"])
+    assert found(agents={"here": [agent(cores=0.5)]}) == LaunchForecast(False, None, USER_REMEDIES["too_large"])
+    assert found(agents={"here": [agent(cores=0.5), full]}).reason == USER_REMEDIES["no_capacity"], "waiting helps"
     away = found(agents={"here": [agent(status="missing")]})
-    assert away == Prospect(False, None, NOT_NOW["agent_missing"])
+    assert away == LaunchForecast(False, None, USER_REMEDIES["agent_missing"])
     absent = {"desktop": {"a": ImageReadiness(agent_id="a", image_state="absent")}}
-    assert found(agents={"here": [agent()]}, image_states=absent).reason == NOT_NOW["image_unavailable"]
+    assert found(agents={"here": [agent()]}, image_states=absent).reason == USER_REMEDIES["image_unavailable"]
     assert found().reason, "no Agent at all"
-    assert not any("vm" in sentence for sentence in NOT_NOW.values())
+    assert not any("vm" in sentence for sentence in USER_REMEDIES.values())
 
 
 def test_zones_that_are_not_searched_promise_nothing():
     here = LaunchZone(facts=HERE.facts, search_alternate_zones=False)
     supply = Supply(zones=(here, THERE), pools={"i": [POOL]}, agents={"there": [agent()]})
-    found = prospect(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
+    found = launch_forecast(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
     assert (found.ready, found.expected_s) == (False, None)
 
 
@@ -92,22 +92,26 @@ def miss(code: str, *, waiting_helps: bool = True) -> Miss:
     [
         ([], NOTHING_FITS),
         ([miss("pool_empty")], NOTHING_FITS),
-        ([miss("no_capacity", waiting_helps=False)], NOT_NOW["too_large"]),
-        ([miss("no_capacity", waiting_helps=False), miss("no_capacity")], NOT_NOW["no_capacity"]),
-        ([miss("agent_missing", waiting_helps=False), miss("restricted")], NOT_NOW["agent_missing"]),
-        ([miss("restricted"), miss("no_capacity", waiting_helps=False)], NOT_NOW["too_large"]),
-        ([miss("no_capacity"), miss("image_disabled")], NOT_NOW["image_disabled"]),
+        ([miss("no_capacity", waiting_helps=False)], USER_REMEDIES["too_large"]),
+        ([miss("no_capacity", waiting_helps=False), miss("no_capacity")], USER_REMEDIES["no_capacity"]),
+        ([miss("agent_missing", waiting_helps=False), miss("restricted")], USER_REMEDIES["agent_missing"]),
+        ([miss("restricted"), miss("no_capacity", waiting_helps=False)], USER_REMEDIES["too_large"]),
+        ([miss("no_capacity"), miss("image_disabled")], USER_REMEDIES["image_disabled"]),
     ],
 )
 def test_of_several_obstacles_the_one_most_likely_to_pass_is_found(misses: list[Miss], sentence: str):
-    assert not_now(misses) == sentence
+    assert refusal_for_user(misses) == sentence
 
 
 def test_room_that_staged_sessions_would_make_counts_as_room():
-    yielding = {"here": [Unready(session_id="s", staging_config_id="c", agent_id="a", cores=4, memory=1, created=NOW)]}
+    evicted = {
+        "here": [StartingSession(session_id="s", staging_config_id="c", agent_id="a", cores=4, memory=1, created=NOW)]
+    }
     full = agent(cores_allocated=4.0)
-    assert found(agents={"here": [full]}, unready=yielding) == Prospect(False, START_S), "a staged one yields to it"
-    assert found(agents={"here": [full]}, unready={"there": yielding["here"]}).expected_s is None
+    assert found(agents={"here": [full]}, starting=evicted) == LaunchForecast(False, START_S), (
+        "a staged one yields to it"
+    )
+    assert found(agents={"here": [full]}, starting={"there": evicted["here"]}).expected_s is None
 
 
 def test_a_plan_means_for_a_config_its_attempt_and_those_before_it():
@@ -137,7 +141,10 @@ def test_a_launch_ends_at_the_first_pool_with_a_session_for_it():
 def test_a_launch_that_nothing_served_is_refused_with_what_stood_in_its_way():
     error = refusal(IMAGE, (), [miss("no_capacity")], "launch-1")
     assert isinstance(error, NoResources)
-    assert (error.without_machines().message, error.details) == (NOT_NOW["no_capacity"], {"launch_id": "launch-1"})
+    assert (error.without_machines().message, error.details) == (
+        USER_REMEDIES["no_capacity"],
+        {"launch_id": "launch-1"},
+    )
     disabled = refusal(replace(IMAGE, enabled=False), (), [miss("no_capacity")], "launch-1")
     assert (type(disabled), disabled.message) == (
         Refused,

@@ -14,9 +14,9 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, StagedPool, TraceStep, placement_misses
 from greenroom.core.launch.wanted import (
+    MAX_STAGED_TRIED,
     MAX_STARTS,
     MAX_STARTS_IN_A_ZONE,
-    MAX_TRIED,
     SLOW_BACKOFF_S,
     FailedSession,
     backoff_s,
@@ -103,7 +103,7 @@ def test_other_zones_are_not_searched_where_the_current_one_does_not(handover: b
 
 
 def test_after_many_hand_overs_a_session_is_made_for_the_user():
-    session = failed(handover=True, tried=MAX_TRIED)
+    session = failed(handover=True, tried=MAX_STAGED_TRIED)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", []), (2, "on_demand_elsewhere", "us", [])]
 
@@ -213,7 +213,7 @@ def every_launch_comes_to_an_end(subject: Planner, luck: Luck) -> None:
         staged, here, tried = attempt.staged, attempt.zone.zone_id, tried + 1
     else:
         raise AssertionError("it goes on for ever")
-    assert tried <= MAX_TRIED + MAX_STARTS
+    assert tried <= MAX_STAGED_TRIED + MAX_STARTS
     assert max(starts.values()) <= MAX_STARTS_IN_A_ZONE
 
 
@@ -234,7 +234,7 @@ def forgets_zones(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[
 
 
 def looks_into_pools(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
-    return plan(replace(session, handover=session.handover or session.tried < MAX_TRIED), zones)
+    return plan(replace(session, handover=session.handover or session.tried < MAX_STAGED_TRIED), zones)
 
 
 @pytest.mark.mutant

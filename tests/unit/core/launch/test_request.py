@@ -19,7 +19,7 @@ from greenroom.core.errors import (
     NotFound,
     SessionLimit,
 )
-from greenroom.core.launch.eviction import Unready
+from greenroom.core.launch.eviction import StartingSession
 from greenroom.core.launch.placement import HOME_THERE, RESTRICTED, PlacementAgent
 from greenroom.core.launch.plan import LaunchZone
 from greenroom.core.launch.request import (
@@ -30,7 +30,7 @@ from greenroom.core.launch.request import (
     RepeatedRequest,
     is_repeated,
     launch_facts,
-    planned,
+    plan_request,
 )
 from greenroom.core.lease import NewLease
 from greenroom.core.session.streams import ProxyFacts
@@ -69,7 +69,7 @@ SNAPSHOT = LaunchSnapshot(
 
 def plan(request: LaunchRequest = REQUEST, snapshot: LaunchSnapshot = SNAPSHOT, **settings: Any) -> Launch:
     groups = [GroupSettings(group_id="g", name="All", priority=1, settings=settings)]
-    return planned(request, replace(snapshot, groups=groups), launch_id="l", decrypt=bytes.decode)
+    return plan_request(request, replace(snapshot, groups=groups), launch_id="l", decrypt=bytes.decode)
 
 
 @pytest.mark.parametrize(
@@ -174,16 +174,16 @@ def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, p
     snapshot = replace(SNAPSHOT, image=image, ssh_public_key="ssh-rsa A", ssh_private_key_encrypted=b"secret")
     request = replace(REQUEST, persistent_profile_mode=mode, environment={"B": "2"}, idempotency_key="k")
     launch = plan(request, snapshot, inject_ssh_keys=True, allow_persistent_profile=True, session_time_limit=60)
-    spec = launch.wanted.spec_in(EU)(session_id="s", credential="c")
+    spec = launch.wanted.spec_maker_for(EU)(session_id="s", credential="c")
     assert (spec.environment["B"], len(spec.files)) == ("2", 3)
     assert [mount.profile for mount in spec.mounts] == ([] if profile is None else [profile])
     assert launch.wanted.user.clocks.time_limit_s == 60
     assert launch.wanted.user.idempotency_body == request.body()
     without = plan(replace(request, idempotency_key=None), replace(snapshot, ssh_private_key_encrypted=None))
-    assert without.wanted.spec_in(EU)(session_id="s", credential="c").files == ()
+    assert without.wanted.spec_maker_for(EU)(session_id="s", credential="c").files == ()
     assert without.wanted.user.idempotency_body is None
     public = plan(request, replace(snapshot, ssh_private_key_encrypted=None), inject_ssh_keys=True)
-    assert len(public.wanted.spec_in(EU)(session_id="s", credential="c").files) == 2
+    assert len(public.wanted.spec_maker_for(EU)(session_id="s", credential="c").files) == 2
 
 
 @pytest.mark.parametrize("mode", ["Enabled", "Reset"])
@@ -217,8 +217,8 @@ def test_a_launch_goes_where_the_users_home_is(
     snapshot = replace(SNAPSHOT, image=image, home_agent_id="a")
     request = plan(replace(REQUEST, persistent_profile_mode=mode), snapshot, **allowed).wanted.request
     assert request.only_agent_id == only
-    assert (request.only_why == HOME_THERE) == (only == "a")
-    assert plan(snapshot=replace(snapshot, home_agent_id=None), **allowed).wanted.request.only_why == RESTRICTED
+    assert (request.only_reason == HOME_THERE) == (only == "a")
+    assert plan(snapshot=replace(snapshot, home_agent_id=None), **allowed).wanted.request.only_reason == RESTRICTED
 
 
 def test_for_a_plain_launch_nothing_is_requested():
@@ -233,7 +233,7 @@ def test_for_a_plain_launch_nothing_is_requested():
 
 AGENT = PlacementAgent(agent_id="a", hostname="agent-1", cores=4, memory=1000)
 FULL = replace(AGENT, cores_allocated=4, memory_allocated=1000)
-UNREADY = Unready(
+UNREADY = StartingSession(
     session_id="s", staging_config_id="c", agent_id="a", cores=2, memory=200, created=datetime(2026, 1, 2, tzinfo=UTC)
 )
 
@@ -244,13 +244,13 @@ def test_a_new_session_goes_where_there_is_room_or_others_yield():
     assert ([room.agent for room in free.rooms], list(free.misses), free.room_helps) == ([AGENT], [], False)
     full = wanted.rooms_in(EU, [FULL])
     assert (list(full.rooms), [miss.code for miss in full.misses], full.room_helps) == ([], ["no_capacity"], True)
-    assert [room.yielding for room in wanted.rooms_in(EU, [FULL], [UNREADY]).rooms] == [(UNREADY,)]
+    assert [room.evicted for room in wanted.rooms_in(EU, [FULL], [UNREADY]).rooms] == [(UNREADY,)]
     assert not wanted.rooms_in(EU, [replace(FULL, enabled=False)]).room_helps
 
 
 def test_a_replacement_tries_other_agents_first_and_some_never():
     agents = [replace(AGENT, agent_id=agent_id) for agent_id in "abc"]
-    wanted = replace(plan().wanted, last_agent_id="a", never_on=frozenset("b"), another_agent="other Agent")
+    wanted = replace(plan().wanted, last_agent_id="a", excluded_agent_ids=frozenset("b"), another_agent="other Agent")
     assert [room.agent.agent_id for room in wanted.rooms_in(EU, agents).rooms] == ["c", "a"]
     assert [miss.reason for miss in wanted.rooms_in(EU, agents[1:2]).misses] == ["Zone eu has no other Agent."]
 

@@ -12,16 +12,16 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.errors import Held
 from greenroom.core.lease import (
-    CHANGED,
+    CONTROL_CHANGED,
     USER,
     Control,
     Person,
-    expired,
-    handed_back,
+    current_control,
+    expire_control,
     held_sentence,
-    in_force,
-    taken_over,
-    withdrawn,
+    return_control,
+    take_control,
+    withdraw_control,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,64 +38,64 @@ def after(seconds: float) -> datetime:
 def test_the_program_has_control_until_a_person_takes_it_for_a_time():
     first = Control()
     assert (first.holder, first.term) == ("program", 0)
-    theirs = taken_over(first, NOW, INES, AWAY_S)
+    theirs = take_control(first, NOW, INES, AWAY_S)
     assert (theirs.holder, theirs.term, theirs.viewer, theirs.until) == ("person", 1, "v1", after(AWAY_S))
-    assert in_force(theirs, after(AWAY_S - 1)) == theirs
-    assert in_force(theirs, after(AWAY_S)) == Control(term=1)
+    assert current_control(theirs, after(AWAY_S - 1)) == theirs
+    assert current_control(theirs, after(AWAY_S)) == Control(term=1)
 
 
 def test_a_persons_time_that_is_over_is_written_down_once_as_a_term_of_the_program():
-    theirs = taken_over(Control(), NOW, INES, AWAY_S)
-    assert expired(theirs, after(AWAY_S - 1)) == theirs
-    ended = expired(theirs, after(AWAY_S))
+    theirs = take_control(Control(), NOW, INES, AWAY_S)
+    assert expire_control(theirs, after(AWAY_S - 1)) == theirs
+    ended = expire_control(theirs, after(AWAY_S))
     assert ended == Control(term=2)
-    assert expired(ended, after(AWAY_S)) == ended
+    assert expire_control(ended, after(AWAY_S)) == ended
 
 
 def test_who_may_not_control_it_any_more_loses_that_term_alone():
-    theirs = taken_over(Control(), NOW, INES, AWAY_S)
-    assert withdrawn(theirs, 1) == Control(term=2)
-    assert withdrawn(theirs, 0) == theirs
-    assert withdrawn(Control(term=1), 1) == Control(term=1)
+    theirs = take_control(Control(), NOW, INES, AWAY_S)
+    assert withdraw_control(theirs, 1) == Control(term=2)
+    assert withdraw_control(theirs, 0) == theirs
+    assert withdraw_control(Control(term=1), 1) == Control(term=1)
 
 
 def test_who_has_control_renews_it_and_keeps_the_term():
-    theirs = taken_over(Control(), NOW, INES, AWAY_S)
-    assert taken_over(theirs, after(10), INES, AWAY_S, term=1) == Control(
+    theirs = take_control(Control(), NOW, INES, AWAY_S)
+    assert take_control(theirs, after(10), INES, AWAY_S, term=1) == Control(
         term=1, viewer="v1", name="Ines", until=after(10 + AWAY_S)
     )
-    assert taken_over(theirs, after(10), INES, AWAY_S).term == 1
+    assert take_control(theirs, after(10), INES, AWAY_S).term == 1
 
 
 def test_a_renewal_takes_nothing_back_that_was_lost():
-    theirs = taken_over(Control(), NOW, INES, AWAY_S)
-    for now, at in ((theirs, after(AWAY_S)), (taken_over(theirs, NOW, ADA, AWAY_S), NOW)):
-        with pytest.raises(Held, match=CHANGED):
-            taken_over(now, at, INES, AWAY_S, term=1)
-    assert taken_over(theirs, after(AWAY_S), INES, AWAY_S).term == 2
+    theirs = take_control(Control(), NOW, INES, AWAY_S)
+    for now, at in ((theirs, after(AWAY_S)), (take_control(theirs, NOW, ADA, AWAY_S), NOW)):
+        with pytest.raises(Held, match=CONTROL_CHANGED):
+            take_control(now, at, INES, AWAY_S, term=1)
+    assert take_control(theirs, after(AWAY_S), INES, AWAY_S).term == 2
 
 
 def test_of_two_people_the_first_has_it_and_the_user_may_take_it_back():
-    theirs = taken_over(Control(), NOW, INES, AWAY_S)
+    theirs = take_control(Control(), NOW, INES, AWAY_S)
     with pytest.raises(Held, match="Ines has control of this desktop; ask them to hand it back"):
-        taken_over(theirs, NOW, OTTO, AWAY_S)
+        take_control(theirs, NOW, OTTO, AWAY_S)
     with pytest.raises(
         Held, match="Ines has control of this desktop; only this person or the user of the session can return it"
     ):
-        handed_back(theirs, NOW, OTTO)
-    assert taken_over(theirs, NOW, ADA, AWAY_S).viewer == USER
-    assert handed_back(theirs, NOW, ADA) == Control(term=2)
-    assert taken_over(theirs, after(AWAY_S), OTTO, AWAY_S).viewer == "v2"
+        return_control(theirs, NOW, OTTO)
+    assert take_control(theirs, NOW, ADA, AWAY_S).viewer == USER
+    assert return_control(theirs, NOW, ADA) == Control(term=2)
+    assert take_control(theirs, after(AWAY_S), OTTO, AWAY_S).viewer == "v2"
 
 
 def test_handing_back_twice_is_a_success_and_a_late_one_takes_nothing_from_the_next():
-    theirs = taken_over(Control(), NOW, INES, AWAY_S)
-    back = handed_back(theirs, NOW, INES, term=1)
+    theirs = take_control(Control(), NOW, INES, AWAY_S)
+    back = return_control(theirs, NOW, INES, term=1)
     assert back == Control(term=2)
-    assert handed_back(back, NOW, INES, term=1) == back
-    again = taken_over(back, NOW, INES, AWAY_S)
-    with pytest.raises(Held, match=CHANGED):
-        handed_back(again, NOW, INES, term=1)
+    assert return_control(back, NOW, INES, term=1) == back
+    again = take_control(back, NOW, INES, AWAY_S)
+    with pytest.raises(Held, match=CONTROL_CHANGED):
+        return_control(again, NOW, INES, term=1)
 
 
 def test_a_program_reads_who_has_it():
@@ -134,9 +134,9 @@ def one_at_a_time(take: Callable[..., Control], said: list[tuple[Person, str, in
     holders: dict[int, str] = {0: ""}
     for person, what, term, wait_s, delivered in said:
         at += timedelta(seconds=wait_s)
-        before = in_force(row, at)
+        before = current_control(row, at)
         try:
-            row = take(row, at, person, AWAY_S, term) if what == "take" else handed_back(row, at, person, term)
+            row = take(row, at, person, AWAY_S, term) if what == "take" else return_control(row, at, person, term)
         except Held:
             assert before.viewer not in ("", person.viewer) or term is not None, "what is free may be had"
             continue
@@ -156,15 +156,15 @@ def one_at_a_time(take: Callable[..., Control], said: list[tuple[Person, str, in
 
 
 def test_one_controls_at_a_time():
-    holds(one_at_a_time, taken_over, steps)
+    holds(one_at_a_time, take_control, steps)
 
 
 def ignores_others(now: Control, at: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    return taken_over(in_force(now, at) if person.owns else Control(term=now.term), at, person, away_s)
+    return take_control(current_control(now, at) if person.owns else Control(term=now.term), at, person, away_s)
 
 
 def keeps_the_term(now: Control, at: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    new = taken_over(now, at, person, away_s, term)
+    new = take_control(now, at, person, away_s, term)
     return Control(term=now.term, viewer=new.viewer, name=new.name, until=new.until)
 
 

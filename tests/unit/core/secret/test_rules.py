@@ -12,7 +12,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core import named_secrets
 from greenroom.core.errors import Invalid
-from greenroom.core.named_secrets import Brokered, SecretUsers
+from greenroom.core.named_secrets import FilterSecret, SecretUsers
 from greenroom.core.web_filter import FilterPolicy
 
 LABELS = st.sampled_from(["a", "b", "api", "x-1"])
@@ -21,8 +21,8 @@ HOSTS = st.one_of(NAMES, NAMES.map(lambda name: f".{name}"))
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
 
 
-def brokered(name: str, header: str, *hosts: str) -> Brokered:
-    return Brokered(name=name, hosts=hosts, header=header, value="v")
+def brokered(name: str, header: str, *hosts: str) -> FilterSecret:
+    return FilterSecret(name=name, hosts=hosts, header=header, value="v")
 
 
 def test_hosts_are_stored_unique_in_lower_case_and_sorted():
@@ -162,7 +162,7 @@ def test_the_certificate_of_a_filter_names_the_hosts_and_nothing_else():
 
 
 def test_a_secret_does_not_show_its_value():
-    assert "s3cret" not in repr(Brokered(name="n", hosts=(), header="h", value="s3cret"))
+    assert "s3cret" not in repr(FilterSecret(name="n", hosts=(), header="h", value="s3cret"))
 
 
 @pytest.mark.parametrize(("one", "other"), [("api.a.b", ".a.b"), (".a.b", "api.a.b"), ("a.b", "a.b"), (".a.b", ".a.b")])
@@ -201,6 +201,6 @@ def test_a_key_without_an_owner_is_not_the_owner_of_what_no_one_owns():
 
 def test_a_lease_reaches_the_hosts_of_its_secrets():
     policy = FilterPolicy(filter_policy_id="p", name="p", allow=("example.com", "api.test.org"))
-    named_secrets.require_reached(policy, "github", ["api.test.org", ".example.com", "api.example.com"])
+    named_secrets.require_reachable_hosts(policy, "github", ["api.test.org", ".example.com", "api.example.com"])
     with pytest.raises(Invalid, match=r"github goes to \.test\.org, which the lease cannot reach"):
-        named_secrets.require_reached(policy, "github", [".test.org"])
+        named_secrets.require_reachable_hosts(policy, "github", [".test.org"])
