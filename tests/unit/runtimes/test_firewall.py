@@ -40,10 +40,10 @@ def verdict(text: str, chain: str, address: str, port: int) -> str:
 def test_new_connections_leave_only_for_public_addresses_and_resolvers(address: str, port: int, resolver: str):
     text = ruleset(IDENTITY, [resolver])
     private = any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in PRIVATE)
-    asks = address == resolver and port == 53
+    read_only = address == resolver and port == 53
     forward, host = chains(IDENTITY)
-    assert verdict(text, forward, address, port) == ("REJECT" if private and not asks else "RETURN")
-    assert verdict(text, host, address, port) == ("RETURN" if asks else "REJECT")
+    assert verdict(text, forward, address, port) == ("REJECT" if private and not read_only else "RETURN")
+    assert verdict(text, host, address, port) == ("RETURN" if read_only else "REJECT")
 
 
 @given(address=addresses.filter(lambda a: ipaddress.ip_address(a).is_private))

@@ -15,10 +15,10 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, examined, lacking, storage_remarks
+from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, check_cluster, find_limitations, storage_remarks
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
-from greenroom.runtimes.kubernetes.starting import UNBOUND, _without_node  # pyright: ignore[reportPrivateUsage]
+from greenroom.runtimes.kubernetes.starting import UNBOUND, _no_node_sentence  # pyright: ignore[reportPrivateUsage]
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
@@ -61,7 +61,7 @@ def cluster_at(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[
     file.write_text(KUBECONFIG)
     cluster = Cluster(Where(kube_config=file))
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answers), base_url="http://127.0.0.1:9")
-    monkeypatch.setattr(cluster, "_plain", client)
+    monkeypatch.setattr(cluster, "_http_client", client)
     return cluster
 
 
@@ -110,7 +110,7 @@ async def test_a_namespace_whose_quota_is_used_up_is_there(tmp_path: Path, monke
 
 async def test_without_a_kubeconfig_the_file_is_named(tmp_path: Path):
     with pytest.raises(SetupError, match=str(tmp_path / "nothing")):
-        await examined(Where(kube_config=tmp_path / "nothing"))
+        await check_cluster(Where(kube_config=tmp_path / "nothing"))
 
 
 DEFAULT = {"standard": {DEFAULT_CLASS: "true"}, "fast": {}}
@@ -134,16 +134,16 @@ def test_a_storage_class_that_is_missing_is_named(wanted: str, classes: dict[str
 
 def test_a_session_that_waits_for_its_home_says_where_to_look():
     said = f"0/2 nodes are available: 2 pod has {UNBOUND}"
-    assert "check the claim and its storage class" in _without_node(said)
-    assert "claim" not in _without_node("0/2 nodes are available: 2 Insufficient cpu")
+    assert "check the claim and its storage class" in _no_node_sentence(said)
+    assert "claim" not in _no_node_sentence("0/2 nodes are available: 2 Insufficient cpu")
 
 
 async def test_without_the_right_to_list_events_it_is_said_what_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     classes = ("list storageclasses", "list runtimeclasses")
-    assert await lacking(cluster_at(tmp_path, monkeypatch, Server(refused=classes)), "", ()) == []
+    assert await find_limitations(cluster_at(tmp_path, monkeypatch, Server(refused=classes)), "", ()) == []
     refused = Server(refused=(*classes, "list events"))
-    (remark,) = await lacking(cluster_at(tmp_path, monkeypatch, refused), "", ())
+    (remark,) = await find_limitations(cluster_at(tmp_path, monkeypatch, refused), "", ())
     assert "may not list events in the namespace desks." in remark
     assert await checked(tmp_path, monkeypatch, Server(refused=("list events",))) == "v1.20.2", "it is not needed"

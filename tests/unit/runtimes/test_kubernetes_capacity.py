@@ -16,7 +16,7 @@ from greenroom.agent.capacity import CapacityMeter
 from greenroom.core.session.starts import default_width
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes import runtime as module
-from greenroom.runtimes.kubernetes.amounts import Amount, of_nodes
+from greenroom.runtimes.kubernetes.amounts import Amount, allocatable_of_nodes
 from greenroom.runtimes.kubernetes.names import ObjectOwner
 from greenroom.runtimes.kubernetes.runtime import KubernetesRuntime
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
@@ -49,7 +49,7 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
         namespace = Namespace(*objects)
         monkeypatch.setattr(module, "Cluster", lambda *_, **__: namespace)
         runtime = KubernetesRuntime("i", agent_id, settings=KubernetesSettings(kube_config=Path("unused")))
-        monkeypatch.setattr(runtime, "_sees_nodes", sees_nodes)
+        monkeypatch.setattr(runtime, "_can_list_nodes", sees_nodes)
         return runtime
 
     return made
@@ -108,4 +108,4 @@ async def test_of_nodes_too(agent: Any):
 )
 def test_a_node_counts_that_an_administrator_keeps_for_pods_that_tolerate_it(key: str, effect: str, counts: bool):
     tainted = node(taints=[{"key": key, "effect": effect}])
-    assert (of_nodes([tainted]) == Amount(cores=8.0, memory_bytes=32 * GIB)) is counts
+    assert (allocatable_of_nodes([tainted]) == Amount(cores=8.0, memory_bytes=32 * GIB)) is counts

@@ -83,8 +83,8 @@ def changes(folder: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Ch
     file.write_text(KUBECONFIG)
     cluster, transport = Cluster(Where(kube_config=file)), httpx2.MockTransport(server)
     plain = httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9")
-    monkeypatch.setattr(cluster, "_plain", plain)
-    monkeypatch.setattr(cluster, "_typed", AsyncClient(cluster._config, namespace="desks", transport=transport))
+    monkeypatch.setattr(cluster, "_http_client", plain)
+    monkeypatch.setattr(cluster, "_lightkube", AsyncClient(cluster._config, namespace="desks", transport=transport))
     return Changes(cluster, LABELS)
 
 

@@ -13,9 +13,9 @@ from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Run
 from greenroom.runtimes.kubernetes.access import version_problem
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone, translated
+from greenroom.runtimes.kubernetes.kubeconfig import load_config
 from greenroom.runtimes.kubernetes.objects import metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
-from greenroom.runtimes.kubernetes.where import loaded
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "%s"}}]
@@ -50,20 +50,20 @@ def file_with(folder: Path, content: str) -> Path:
 def test_a_kubeconfig_that_cannot_be_used_is_one_sentence(tmp_path: Path, content: str, why: str):
     file = file_with(tmp_path, content)
     with pytest.raises(SetupError, match=why) as raised:
-        loaded(Where(kube_config=file))
+        load_config(Where(kube_config=file))
     assert str(file) in raised.value.message
     assert raised.value.message.endswith(".")
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(SetupError, match="nothing"):
-        loaded(Where(kube_config=tmp_path / "nothing"))
+        load_config(Where(kube_config=tmp_path / "nothing"))
 
 
 def test_settings_go_before_the_file(tmp_path: Path):
     file = file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")
-    assert loaded(Where(kube_config=file)).namespace == "desks"
-    assert loaded(Where(kube_config=file, kube_namespace="others")).namespace == "others"
+    assert load_config(Where(kube_config=file)).namespace == "desks"
+    assert load_config(Where(kube_config=file, kube_namespace="others")).namespace == "others"
 
 
 async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
@@ -76,7 +76,7 @@ async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "asks", "meaning"),
+    ("code", "said", "read_only", "meaning"),
     [
         (401, "Unauthorized", False, RuntimeUnavailable),
         (403, NO_RIGHT, True, RuntimeUnavailable),
@@ -92,12 +92,12 @@ async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
     ],
 )
 async def test_what_the_server_answers_is_an_error_of_the_contract(
-    code: int, said: str, asks: bool, meaning: type[Exception]
+    code: int, said: str, read_only: bool, meaning: type[Exception]
 ):
     request = httpx2.Request("GET", "http://cluster/")
     answer = httpx2.Response(code, request=request)
     with pytest.raises(meaning):
-        async with translated(asks=asks):
+        async with translated(read_only=read_only):
             raise httpx2.HTTPStatusError(said, request=request, response=answer)
 
 
@@ -169,7 +169,7 @@ async def test_the_output_of_a_pod_is_asked_of_our_container(tmp_path: Path, mon
 
     cluster = Cluster(Where(kube_config=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://127.0.0.1:9")
-    monkeypatch.setattr(cluster, "_plain", client)
+    monkeypatch.setattr(cluster, "_http_client", client)
     assert "a line" in await cluster.logs("gr-a", 50, 1.0)
     assert [line async for _, line in cluster.follow_logs("gr-filter-a", "squid", None)] == ["a line"]
     assert asked == ["session", "squid"]
@@ -179,6 +179,6 @@ async def test_a_bookmark_of_a_watch_has_a_version_and_nothing_else(tmp_path: Pa
     line = b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"7"},"spec":{"containers":null}}}'
     answers = httpx2.MockTransport(lambda request: httpx2.Response(200, content=line + b"\n"))
     cluster = Cluster(Where(kube_config=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
-    monkeypatch.setattr(cluster, "_plain", httpx2.AsyncClient(transport=answers, base_url="http://127.0.0.1:9"))
+    monkeypatch.setattr(cluster, "_http_client", httpx2.AsyncClient(transport=answers, base_url="http://127.0.0.1:9"))
     seen = [(change, metadata(pod).resourceVersion) async for change, pod in cluster.watch(Pod)]
     assert seen == [("BOOKMARK", "7")]

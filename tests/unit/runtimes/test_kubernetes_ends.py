@@ -19,9 +19,9 @@ from greenroom.runtimes.contract import ImageMissing, RuntimeUnavailable, StartE
 from greenroom.runtimes.kubernetes import sessions, starting
 from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes
-from greenroom.runtimes.kubernetes.manifest import Offer, pod_for
+from greenroom.runtimes.kubernetes.manifest import AllowedResources, pod_for
 from greenroom.runtimes.kubernetes.names import ObjectOwner, object_name
-from greenroom.runtimes.kubernetes.sessions import END_S, SessionPods
+from greenroom.runtimes.kubernetes.sessions import REMOVAL_GRACE_S, SessionPods
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
@@ -40,7 +40,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sessions_in(objects: WithNodes) -> SessionPods:
     homes = KubernetesHomes(objects, ME, KubernetesSettings())
-    return SessionPods(objects, ME, homes, PodFilters(objects, ME, ""), Offer())
+    return SessionPods(objects, ME, homes, PodFilters(objects, ME, ""), AllowedResources())
 
 
 def spec(mounts: tuple[Mount, ...] = ()) -> SessionSpec:
@@ -78,7 +78,7 @@ async def begun(objects: WithNodes, mounts: tuple[Mount, ...]) -> SessionPods:
 async def test_a_pod_with_a_profile_that_fails_to_start_is_ended_by_its_node():
     objects = WithNodes(place=without_image)
     await begun(objects, PROFILE)
-    assert objects.deleted == [(NAME, END_S)]
+    assert objects.deleted == [(NAME, REMOVAL_GRACE_S)]
     assert objects.pods() == {}
 
 

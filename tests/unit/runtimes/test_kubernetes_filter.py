@@ -27,12 +27,12 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     FilterObjects,
     contains,
     is_from_template,
-    packed,
+    pack_files,
     policies_that_allow,
     route_through_filter,
 )
 from greenroom.runtimes.kubernetes.names import POLICY, ObjectOwner
-from greenroom.runtimes.kubernetes.seen import ended_sentence, is_up, run_of, waits_for
+from greenroom.runtimes.kubernetes.pod_state import ended_sentence, is_up, run_id_of, waiting_of
 
 PARTS = FilterObjects(identity=ObjectOwner(installation_id="i", agent_id="a"), policy_id="p")
 OWNER = Secret(metadata=ObjectMeta(name=PARTS.name, uid="u"))
@@ -118,8 +118,8 @@ def test_another_image_is_another_pod_and_another_policy_is_not():
 def test_files_are_packed_the_same_each_time_and_long_lists_are_short():
     """The size limit of a Secret is 1 MiB."""
     text = "".join(f"acl allow_3 dstdomain -n .{number:x}.host-{number}.example.org\n" for number in range(20_000))
-    assert packed({"squid.conf": text}) == packed({"squid.conf": text})
-    assert len(packed({"squid.conf": text})) < 400_000 < len(text)
+    assert pack_files({"squid.conf": text}) == pack_files({"squid.conf": text})
+    assert len(pack_files({"squid.conf": text})) < 400_000 < len(text)
 
 
 def test_what_the_server_adds_by_itself_is_no_change():
@@ -140,7 +140,7 @@ def test_what_the_cluster_puts_beside_a_filter_says_nothing_about_it():
     assert not is_up(pod)
     pod.status = PodStatus(podIP="10.0.0.5", containerStatuses=[mesh, squid])
     assert is_up(pod)
-    assert run_of(pod) == "squid"
+    assert run_id_of(pod) == "squid"
 
 
 def begun(state: ContainerState) -> Pod:
@@ -157,4 +157,4 @@ def test_a_session_that_was_not_shut_in_says_what_the_check_said():
 
 def test_a_node_without_the_filters_image_is_what_a_session_waits_for():
     waiting = ContainerStateWaiting(reason="ErrImagePull", message="not found")
-    assert waits_for(begun(ContainerState(waiting=waiting))) == ("ErrImagePull", "not found", "agent:1")
+    assert waiting_of(begun(ContainerState(waiting=waiting))) == ("ErrImagePull", "not found", "agent:1")

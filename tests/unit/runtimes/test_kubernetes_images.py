@@ -22,7 +22,7 @@ from tests.support.kubernetes.in_memory import Namespace
 from greenroom.runtimes.contract import Credentials, PullError
 from greenroom.runtimes.kubernetes import images as module
 from greenroom.runtimes.kubernetes import starting
-from greenroom.runtimes.kubernetes.images import EVERYTHING, PulledImages, getter_of, log_in_of
+from greenroom.runtimes.kubernetes.images import ALL_TAINTS, PulledImages, log_in_of, pull_pod_of
 from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import decoded
 
@@ -37,7 +37,7 @@ DIGEST = "sha256:abc"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads follow each other at once, so that the duration is a number of reads."""
     monkeypatch.setattr(starting, "POLL_S", 0.0)
-    monkeypatch.setattr(module, "SAID_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "EVENT_INTERVAL_S", 0.0)
 
 
 def seen(state: ContainerState | None, image_id: str = "", **more: Any) -> PodStatus:
@@ -76,7 +76,7 @@ class Node:
 async def test_an_image_is_on_its_way_while_the_node_pulls_it():
     namespace = Namespace(event("Pulling"))
     Node(namespace, looks=4)
-    first, *said, last = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)]
+    first, *said, last = [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, OLD)]
     assert (first, {*said}, last) == (0, {0}, 100)
     assert [(image.name, image.digest) for image in await PulledImages(namespace, WHO).all()] == [(IMAGE_NAME, DIGEST)]
     assert namespace.names(Pod) == []
@@ -86,21 +86,21 @@ async def test_an_image_is_on_its_way_while_the_node_pulls_it():
 async def test_an_image_is_not_on_its_way_while_the_node_does_not_say_so(said: list[Event]):
     namespace = Namespace(*said)
     Node(namespace, looks=4)
-    assert [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)] == [0, 100]
+    assert [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, OLD)] == [0, 100]
 
 
 async def test_without_the_right_to_list_events_an_image_is_got_all_the_same():
     namespace = Namespace(forbidden=(Event,))
     Node(namespace, looks=4)
-    assert [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)] == [0, 100]
+    assert [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, OLD)] == [0, 100]
 
 
 async def test_a_node_that_cannot_make_the_pod_says_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(starting, "MADE_WITHIN_S", 0.0)
+    monkeypatch.setattr(starting, "CREATED_WITHIN_S", 0.0)
     namespace = Namespace(event("FailedCreatePodSandBox", "Warning", "no addresses\n left."))
     Node(namespace, looks=1000)
     with pytest.raises(PullError, match=r"node-1 has not created .*: FailedCreatePodSandBox: no addresses left\.$"):
-        _ = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)]
+        _ = [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, OLD)]
     assert namespace.names(Pod) == []
 
 
@@ -115,7 +115,7 @@ async def test_a_pod_that_its_lost_node_gives_up_is_gone():
 
     namespace.on_get = lost
     with pytest.raises(PullError, match="was deleted"):
-        _ = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)]
+        _ = [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, OLD)]
 
 
 # Tainted nodes ----------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
         pod = namespace.objects.get((Pod, GETTER))
         if pod is None:
             return
-        if EVERYTHING in pod.spec.tolerations:
+        if ALL_TAINTS in pod.spec.tolerations:
             pod.status = seen(CREATING, image_id=DIGEST)
         else:
             why = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
@@ -146,7 +146,7 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
 
     namespace.on_get = schedule
     monkeypatch.setattr(starting, "UNSCHEDULABLE_FOR_S", 0.2)
-    getting = PulledImages(namespace, WHO).get(IMAGE_NAME, None)
+    getting = PulledImages(namespace, WHO).pull(IMAGE_NAME, None)
     if anywhere:
         assert [done async for done in getting] == [0, 100]
     else:
@@ -157,20 +157,20 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
 async def test_of_the_tolerations_that_it_has_none_is_lost():
     """A server refuses the removal of a toleration."""
     why = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message="untolerated taint")
-    pod = getter_of(IMAGE_NAME, WHO)
+    pod = pull_pod_of(IMAGE_NAME, WHO)
     assert pod.spec is not None
     given = [*(pod.spec.tolerations or []), Toleration(key="of-the-cluster", operator="Exists")]
     pod.spec.tolerations, pod.status = given, PodStatus(phase="Pending", conditions=[why])
     namespace = Namespace(pod)
 
     def schedule() -> None:
-        if EVERYTHING in (there := namespace.objects[Pod, GETTER]).spec.tolerations:
+        if ALL_TAINTS in (there := namespace.objects[Pod, GETTER]).spec.tolerations:
             there.status = seen(CREATING, image_id=DIGEST)
 
     namespace.on_get = schedule
-    _ = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, None)]
+    _ = [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, None)]
     ((_, changes), *_) = namespace.patched[1:]
-    assert [Toleration(**one) for one in changes["spec"]["tolerations"]] == [*given, EVERYTHING]
+    assert [Toleration(**one) for one in changes["spec"]["tolerations"]] == [*given, ALL_TAINTS]
 
 
 # Log-ins ------------------------------------------------------------------------------------------------------------

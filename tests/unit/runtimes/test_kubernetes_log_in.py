@@ -25,11 +25,11 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes import log_in
-from greenroom.runtimes.kubernetes.access import examined
+from greenroom.runtimes.kubernetes.access import check_cluster
 from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.kubeconfig import load_config
 from greenroom.runtimes.kubernetes.log_in import LogInProgram
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
-from greenroom.runtimes.kubernetes.where import loaded
 
 VERSION = "client.authentication.k8s.io/v1"
 NOWHERE = "http://127.0.0.1:9"
@@ -91,7 +91,7 @@ async def test_a_log_in_that_cannot_be_used_is_one_sentence(
     tmp_path: Path, user: object, error: type[GreenroomError], sentence: str
 ):
     with pytest.raises(error, match=sentence) as raised:
-        await examined(Where(kube_config=kubeconfig(tmp_path, user)))
+        await check_cluster(Where(kube_config=kubeconfig(tmp_path, user)))
     assert raised.value.message.endswith(".")
     assert "lines" not in raised.value.message, "a token is secret"
 
@@ -99,7 +99,7 @@ async def test_a_log_in_that_cannot_be_used_is_one_sentence(
 @pytest.mark.parametrize("server", ["http://[::1", "127.0.0.1:9", "http://127.0.0.1:99999", "https://"])
 def test_a_server_that_is_no_address_is_named(tmp_path: Path, server: str):
     with pytest.raises(SetupError, match="which is not an address such as https://") as raised:
-        loaded(Where(kube_config=kubeconfig(tmp_path, {}, server)))
+        load_config(Where(kube_config=kubeconfig(tmp_path, {}, server)))
     assert repr(server) in raised.value.message
 
 
@@ -110,7 +110,7 @@ async def test_a_log_in_program_that_hangs_is_ended_with_all_it_began(tmp_path: 
     reading = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
     file = kubeconfig(tmp_path, program(f"exec 3>{held}; sleep 600 & wait"))
     with pytest.raises(RuntimeUnavailable, match=r"sh of the kubeconfig did not answer within 0\.5 s"):
-        await examined(Where(kube_config=file))
+        await check_cluster(Where(kube_config=file))
     os.set_blocking(reading, True)
     assert await asyncio.to_thread(os.read, reading, 1) == b"", "as soon as none holds its other end"
     os.close(reading)
@@ -120,10 +120,10 @@ async def test_a_kubeconfig_of_several_files_is_one_sentence(tmp_path: Path, mon
     file = kubeconfig(tmp_path, {})
     monkeypatch.setenv("KUBECONFIG", f"{file}:/home/ann/others")
     with pytest.raises(SetupError, match=f"names 2 files \\({file}, /home/ann/others\\).* GREENROOM_KUBE_CONFIG"):
-        await examined(Where())
+        await check_cluster(Where())
     monkeypatch.setenv("KUBECONFIG", f":{file}")
-    assert loaded(Where()).namespace == "desks"
-    assert loaded(Where(kube_config=file)).namespace == "desks"
+    assert load_config(Where()).namespace == "desks"
+    assert load_config(Where(kube_config=file)).namespace == "desks"
 
 
 # One that works --------------------------------------------------------------------------------------------------

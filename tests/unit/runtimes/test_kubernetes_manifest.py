@@ -22,22 +22,28 @@ from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, Mount, Service, SessionFile, SessionSpec
 from greenroom.runtimes.contract import SPEC_HASH, Credentials, StartError
-from greenroom.runtimes.kubernetes.amounts import UNLIMITED, Amount, of_nodes, of_pods, total_of_quotas
+from greenroom.runtimes.kubernetes.amounts import (
+    UNLIMITED,
+    Amount,
+    allocatable_of_nodes,
+    requests_of_pods,
+    total_of_quotas,
+)
 from greenroom.runtimes.kubernetes.exec import exit_code_of, script_of
 from greenroom.runtimes.kubernetes.images import log_in_of
 from greenroom.runtimes.kubernetes.manifest import (
     LOST_AFTER_S,
-    Offer,
+    AllowedResources,
+    pending_entry,
     pending_files,
     pod_for,
     pod_of,
     secret_of,
-    template_of,
-    with_pending,
+    template_entry,
 )
 from greenroom.runtimes.kubernetes.names import RAN, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import GONE, SILENT_FOR, SLACK, container_of, deletion_due_at
+from greenroom.runtimes.kubernetes.pod_state import GONE, SILENT_FOR, SLACK, container_of, deletion_due_at
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
@@ -49,8 +55,8 @@ def spec(**changes: object) -> SessionSpec:
     return SessionSpec(**{"image": "desk:1", "image_id": "i", "credential": "hidden", **changes})  # type: ignore[arg-type]
 
 
-def made(wanted: SessionSpec, offer: Offer | None = None, volumes: Volumes | None = None) -> Pod:
-    return pod_of(SESSION, wanted, WHO, volumes=volumes or Volumes(), offer=offer or Offer())
+def made(wanted: SessionSpec, allowed: AllowedResources | None = None, volumes: Volumes | None = None) -> Pod:
+    return pod_of(SESSION, wanted, WHO, volumes=volumes or Volumes(), allowed=allowed or AllowedResources())
 
 
 def test_no_secret_is_in_the_pod():
@@ -102,7 +108,7 @@ def test_what_a_pod_cannot_have_is_one_sentence(config: dict[str, object], why: 
 
 def test_a_workspace_chooses_nodes_and_the_runtime_and_still_leaves_a_lost_node():
     config = {"node_selector": {"disk": "fast"}, "tolerations": [{"operator": "Exists"}], "runtime": "kata"}
-    pod = made(spec(run_config=config), Offer(runtime_classes=("kata",)))
+    pod = made(spec(run_config=config), AllowedResources(runtime_classes=("kata",)))
     assert pod.spec is not None
     assert (pod.spec.nodeSelector, pod.spec.runtimeClassName) == ({"disk": "fast"}, "kata")
     keys = [(one.key, one.tolerationSeconds) for one in pod.spec.tolerations or []]
@@ -112,7 +118,7 @@ def test_a_workspace_chooses_nodes_and_the_runtime_and_still_leaves_a_lost_node(
 
 def test_a_pod_belongs_to_its_secret():
     secret = secret_of(SESSION, spec(), WHO)
-    secret.data = template_of(made(spec()))
+    secret.data = template_entry(made(spec()))
     metadata(secret).uid = "its-uid"
     (owner,) = metadata(pod_for(secret)).ownerReferences or []
     assert (owner.kind, owner.uid, owner.name) == ("Secret", "its-uid", metadata(secret).name)
@@ -120,7 +126,7 @@ def test_a_pod_belongs_to_its_secret():
 
 def test_files_wait_in_the_secret_and_a_later_one_replaces_an_earlier():
     secret = secret_of(SESSION, spec(), WHO)
-    secret.data = with_pending(
+    secret.data = pending_entry(
         pending_files(secret, [SessionFile(path="/a", content="old"), SessionFile(path="/b", content="b")])
     )
     found = {file.path: file.content for file in pending_files(secret, [SessionFile(path="/a", content="new")])}
@@ -172,7 +178,7 @@ def seen_with(phase: str, state: State, **more: object) -> Pod:
 
 def test_a_session_runs_once_its_files_are_there():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
-    secret.data = with_pending([SessionFile(path="/a", content="a")])
+    secret.data = pending_entry([SessionFile(path="/a", content="a")])
     assert container_of(secret, pod, NOW).state is ContainerState.CREATED
     secret.data = {}
     seen = container_of(secret, pod, NOW)
@@ -262,7 +268,7 @@ def quota(hard: dict[str, str], used: dict[str, str]) -> ResourceQuota:
 
 
 def test_what_a_quota_leaves_counts_not_what_it_allows():
-    own = of_pods([made(spec(cores=1.0)), seen_with("Failed", State())])
+    own = requests_of_pods([made(spec(cores=1.0)), seen_with("Failed", State())])
     assert own == Amount(cores=1.0, memory_bytes=1 << 30)
     quotas = [quota({"requests.cpu": "10", "limits.memory": "8Gi"}, {"requests.cpu": "7500m", "limits.memory": "4Gi"})]
     assert total_of_quotas(quotas, own) == Amount(cores=3.5, memory_bytes=5 << 30)
@@ -276,7 +282,7 @@ def test_only_nodes_that_take_pods_count():
     lost = {**ready, "conditions": [{"type": "Ready", "status": "Unknown"}]}
     nodes = [({}, ready), ({"unschedulable": True}, ready), ({}, lost)]
     found = [msgspec.convert({"spec": of, "status": status}, Node) for of, status in nodes]
-    assert of_nodes(found) == Amount(cores=2.0, memory_bytes=4 << 30)
+    assert allocatable_of_nodes(found) == Amount(cores=2.0, memory_bytes=4 << 30)
 
 
 def test_a_command_is_quoted_marked_and_without_the_credential():

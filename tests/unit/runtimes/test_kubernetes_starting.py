@@ -23,8 +23,8 @@ from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.states import SessionStatus
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.kubernetes import starting
-from greenroom.runtimes.kubernetes.making import MADE_WITHIN_S, newest_of
-from greenroom.runtimes.kubernetes.starting import TimeLimits, running
+from greenroom.runtimes.kubernetes.creation_events import CREATED_WITHIN_S, newest_relevant
+from greenroom.runtimes.kubernetes.starting import TimeLimits, wait_until_running
 
 NAME, UID = "gr-s", "uid-of-gr-s"
 RUNS = ContainerState(running=ContainerStateRunning())
@@ -56,7 +56,7 @@ PULLING = event("Pulling", 5, message='Pulling image "desk:1"')
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit is over at once, and reads follow each other at once."""
     monkeypatch.setattr(starting, "POLL_S", 0.0)
-    monkeypatch.setattr(starting, "MADE_WITHIN_S", 0.0)
+    monkeypatch.setattr(starting, "CREATED_WITHIN_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_what_its_node_said_last_is_why_a_start_failed(events: list[Event]
     of_another = event("FailedMount", 30, "Warning", uid="another")
     namespace = Namespace(pod(waiting("ContainerCreating")), *events, of_another)
     with pytest.raises(StartError) as raised:
-        await running(namespace, NAME)
+        await wait_until_running(namespace, NAME)
     assert sentence in raised.value.message
     assert raised.value.message.endswith(".")
 
@@ -103,18 +103,18 @@ async def test_without_a_reason_a_start_goes_on(events: list[Event], forbidden: 
             namespace.put(pod(RUNS, "Running"))
 
     namespace.on_get = runs_after_some
-    assert (await running(namespace, NAME)).status is not None
+    assert (await wait_until_running(namespace, NAME)).status is not None
     assert looks == 5
 
 
 def test_the_time_is_over_before_the_primary_gives_the_start_up():
-    assert DEADLINE_S[SessionStatus.STARTING] > MADE_WITHIN_S
+    assert DEADLINE_S[SessionStatus.STARTING] > CREATED_WITHIN_S
     limits, made = TimeLimits(), pod(waiting("ContainerCreating"))
     assert not limits.is_late(made, 0.0)
-    assert not limits.is_late(made, MADE_WITHIN_S - 0.1)
-    assert limits.is_late(made, MADE_WITHIN_S)
-    assert not limits.is_late(pod(waiting("ErrImagePull")), MADE_WITHIN_S), "the Pod itself says why"
-    assert not limits.is_late(made, MADE_WITHIN_S), "it begins anew"
+    assert not limits.is_late(made, CREATED_WITHIN_S - 0.1)
+    assert limits.is_late(made, CREATED_WITHIN_S)
+    assert not limits.is_late(pod(waiting("ErrImagePull")), CREATED_WITHIN_S), "the Pod itself says why"
+    assert not limits.is_late(made, CREATED_WITHIN_S), "it begins anew"
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_the_time_is_over_before_the_primary_gives_the_start_up():
 def test_only_while_its_node_makes_it_the_time_counts(seen: Pod, made: bool):
     limits = TimeLimits()
     limits.is_late(seen, 0.0)
-    assert limits.is_late(seen, MADE_WITHIN_S) is made
+    assert limits.is_late(seen, CREATED_WITHIN_S) is made
 
 
 def test_the_time_of_an_event_is_that_of_its_last_repetition():
     new_api = {"lastTimestamp": None, "eventTime": "2026-01-01T00:00:01.5Z"}
     repeated = event("FailedMount", 0, "Warning", **new_api, series={"lastObservedTime": "2026-01-01T00:00:20.5Z"})
-    assert newest_of([repeated, NO_ADDRESS]) is repeated
+    assert newest_relevant([repeated, NO_ADDRESS]) is repeated
     same_second = event("FailedMount", 5, "Warning", **{**new_api, "eventTime": "2026-01-01T00:00:05.9Z"})
-    assert newest_of([same_second, PULLING]) is PULLING, "times of nodes have no parts of seconds"
-    assert newest_of([]) is None
+    assert newest_relevant([same_second, PULLING]) is PULLING, "times of nodes have no parts of seconds"
+    assert newest_relevant([]) is None

@@ -111,9 +111,10 @@ class Images(Protocol):
 class LogInKeeper(Protocol):
     """A runtime whose sessions run on other machines, which pull images themselves with stored log-ins."""
 
-    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
-        """Set the log-ins of the wanted images to the `known` ones, None = no log-in; delete those of images that are
-        not wanted any more."""
+    async def keep_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
+        """Store the registry log-ins of `images` and delete those of all other images. `credentials`: the log-in of
+        each image, or None for no log-in; an image without an entry keeps its log-in.
+        """
         ...
 
 

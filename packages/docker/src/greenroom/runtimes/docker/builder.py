@@ -48,7 +48,7 @@ class DockerBuilder:
 
     async def labels(self, image: str) -> dict[str, str] | None:
         """The labels of an image; None = it is not here."""
-        async with translated(asks=True):
+        async with translated(read_only=True):
             try:
                 found = await self._docker.images.inspect(image)
             except aiodocker.DockerError as error:

@@ -21,16 +21,16 @@ NETWORKS_FULL = (
 
 
 @asynccontextmanager
-async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> AsyncGenerator[None]:
+async def translated(image: str = "", pull: str = "", *, read_only: bool = False) -> AsyncGenerator[None]:
     """Raise Docker's errors as those of the contract.
 
-    `image`: a 404 is about this image. `pull`: this image is being pulled. `asks`: the call changes no session, so an
-    error inside the daemon means that it does not work at present.
+    `image`: a 404 is about this image. `pull`: this image is being pulled. `read_only`: the call changes no session, so
+    an error inside the daemon means that it does not work at present.
     """
     try:
         yield
     except aiodocker.DockerError as error:
-        raise _meaning(error, image, pull, asks=asks) from error
+        raise _meaning(error, image, pull, read_only=read_only) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise RuntimeUnavailable(f"The Docker daemon does not answer ({plainly(error)}).") from error
 
@@ -45,9 +45,9 @@ def plainly(error: Exception, nothing: str = "timeout") -> str:
     return re.sub(r"^Error response from daemon: ", "", text).strip().rstrip(".") or nothing
 
 
-def _meaning(error: aiodocker.DockerError, image: str, pull: str, *, asks: bool) -> Exception:
+def _meaning(error: aiodocker.DockerError, image: str, pull: str, *, read_only: bool) -> Exception:
     text = plainly(error)
-    if error.status == NO_ANSWER or (asks and error.status >= 500):
+    if error.status == NO_ANSWER or (read_only and error.status >= 500):
         how = "does not answer" if error.status == NO_ANSWER else "answers with an error"
         return RuntimeUnavailable(f"The Docker daemon {how}: {text}.")
     if NO_ADDRESSES in text:

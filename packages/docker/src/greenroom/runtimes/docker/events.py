@@ -35,7 +35,7 @@ async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> Asyn
                 kind=EVENTS[data["Action"]],
                 exit_code=None if exit_code is None else int(exit_code),
             )
-        async with translated(asks=True):
+        async with translated(read_only=True):
             await reading
         raise RuntimeUnavailable("Docker ended the stream of events.")
     finally:

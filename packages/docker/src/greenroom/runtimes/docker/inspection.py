@@ -104,7 +104,7 @@ async def read_host(docker_host: str | None, database: Path | None, disk: FreeDi
     Raises:
         GreenroomError: Docker does not answer.
     """
-    async with docker(docker_host) as client, translated(asks=True), asyncio.timeout(ANSWERS_WITHIN_S):
+    async with docker(docker_host) as client, translated(read_only=True), asyncio.timeout(ANSWERS_WITHIN_S):
         info: dict[str, Any] = await cast("Any", client.system).info()  # aiodocker has no type for it
         version = await client.version()
     storage: dict[str, str] = dict(info["DriverStatus"] or ())

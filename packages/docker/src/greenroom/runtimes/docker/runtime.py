@@ -109,7 +109,7 @@ class DockerRuntime:
 
     async def open(self) -> None:
         self._client = daemon.connect(self._docker_host)
-        async with translated(asks=True):
+        async with translated(read_only=True):
             await self._network.ensure(self._docker)
             info: DockerJson = await self._docker.system.info()
             root: str = info["DockerRootDir"]
@@ -182,7 +182,7 @@ class DockerRuntime:
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         """The container with this name, if it is this session with this specification."""
-        async with translated(asks=True):
+        async with translated(read_only=True):
             found: DockerJson = await self._handle(session_id).show()
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         name = container_name(session_id)
@@ -247,7 +247,7 @@ class DockerRuntime:
             ContainerMissing: the session has none.
             ContainerConflict: it is not of this installation.
         """
-        async with translated(asks=True):
+        async with translated(read_only=True):
             found: DockerJson = await self._handle(session_id).show()
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         if labels.get(INSTALLATION) != self._identity.installation_id:
@@ -255,7 +255,7 @@ class DockerRuntime:
         return found
 
     async def list(self) -> list[Container]:
-        async with translated(asks=True):
+        async with translated(read_only=True):
             entries = await self._docker.containers.list(all=True, filters=self._filters())
             seen = [container_from_list({name: entry[name] for name in _LISTED}) for entry in entries]
         exited = {c.session_id: c for c in seen if c.state is ContainerState.EXITED}
@@ -278,7 +278,7 @@ class DockerRuntime:
             return await run_exec(self._docker, await self._own(session_id), command)
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        async with translated(asks=True):
+        async with translated(read_only=True):
             try:
                 await self._own(session_id)
                 written = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
@@ -305,7 +305,7 @@ class DockerRuntime:
     # Images -------------------------------------------------------------------------------------------------------
 
     async def images(self) -> list[Image]:
-        async with translated(asks=True):
+        async with translated(read_only=True):
             found: list[DockerJson] = await self._docker.images.list()
         tags: list[tuple[str, DockerJson]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
         return [
@@ -315,7 +315,7 @@ class DockerRuntime:
         ]
 
     async def image(self, name: str) -> Image | None:
-        async with translated(pull=name, asks=True):
+        async with translated(pull=name, read_only=True):
             try:
                 found = await self._docker.images.inspect(name)
             except aiodocker.DockerError as error:
@@ -341,13 +341,13 @@ class DockerRuntime:
         return DockerArchives(self._docker)
 
     async def capacity(self) -> Capacity:
-        async with translated(asks=True):
+        async with translated(read_only=True):
             info: DockerJson = await self._docker.system.info()
         return daemon.capacity(info, self._share, self._runtime_classes)
 
     async def disk_usage(self, session_id: str) -> Use | None:
         try:
-            async with translated(asks=True):
+            async with translated(read_only=True):
                 return await self._disk.used(self._handle(session_id))
         except ContainerMissing:
             return None
@@ -360,7 +360,7 @@ class DockerRuntime:
         return docker_usage.containers_here()
 
     async def _homes_in_use(self) -> dict[HomeId, str]:
-        async with translated(asks=True):
+        async with translated(read_only=True):
             entries = await self._docker.containers.list(all=True, filters=self._filters())
         mounts = [(mount, entry) for entry in entries for mount in entry["Mounts"] or ()]
         used = [(self._mounts.homes.home_at(mount.get("Source", "")), entry) for mount, entry in mounts]
@@ -383,7 +383,7 @@ class DockerRuntime:
             return await trust.bundles(self._handle(session_id))
 
     async def filter_networks(self) -> list[FilterNetwork]:
-        async with translated(asks=True):
+        async with translated(read_only=True):
             return await self._filter_networks.all(self._docker)
 
     async def remove_all(self) -> int:

@@ -35,7 +35,7 @@ class DockerThings:
 
     async def list(self) -> list[Thing]:
         own = f"{INSTALLATION}={self._identity.installation_id}"
-        async with translated(asks=True):
+        async with translated(read_only=True):
             containers = await self._docker.containers.list(all=True, filters={"label": [own]})
             networks: list[DockerJson] = await self._docker.networks.list(filters={"label": [own, POLICY]})
         now_s = time.time()

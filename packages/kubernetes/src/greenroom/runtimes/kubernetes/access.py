@@ -20,7 +20,7 @@ OLDEST: Final = (1, 20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Verbs for one resource, and their purpose."""
+    """Verbs that this Agent needs for one resource, and their purpose."""
 
     resource: str
     verbs: tuple[str, ...]
@@ -28,7 +28,7 @@ class Need:
     group: str = ""
 
     @property
-    def named(self) -> str:
+    def full_name(self) -> str:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
@@ -80,10 +80,10 @@ async def check(cluster: Cluster) -> str:
     """Check that the cluster can serve this Agent, and return the cluster's version.
 
     Raises:
-        RuntimeUnavailable: it cannot; the sentence contains the remedy.
+        RuntimeUnavailable: the cluster cannot. The message contains the remedy.
     """
-    said = await cluster.ask("version")
-    version = str(said.get("gitVersion") or "")
+    answer = await cluster.ask("version")
+    version = str(answer.get("gitVersion") or "")
     if problem := version_problem(version):
         raise RuntimeUnavailable(problem)
     if missing := await _missing(cluster, NEEDS):
@@ -96,8 +96,9 @@ async def check(cluster: Cluster) -> str:
 
 
 async def _require_namespace(cluster: Cluster) -> None:
-    """Check that the namespace exists with a dry run. Lists of a missing namespace are empty, and permissions in it can
-    be granted: only the creation of an object fails."""
+    """Check with a dry run that the namespace exists. Kubernetes returns empty lists for a missing namespace, and
+    permissions in it can be granted; only the creation of an object fails.
+    """
     secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "gr-check-"}}
     try:
         await cluster.ask(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
@@ -115,7 +116,9 @@ def version_problem(version: str) -> str:
     return ""
 
 
-async def may(cluster: Cluster, verb: str, resource: str, group: str = "", *, in_namespace: bool = True) -> bool:
+async def is_permitted(
+    cluster: Cluster, verb: str, resource: str, group: str = "", *, in_namespace: bool = True
+) -> bool:
     """Return True if this Agent's account has this permission."""
     resource, _, part = resource.partition("/")
     attributes: Json = {"verb": verb, "resource": resource, "group": group}
@@ -134,18 +137,20 @@ async def may(cluster: Cluster, verb: str, resource: str, group: str = "", *, in
 
 
 async def _missing(cluster: Cluster, needs: Sequence[Need]) -> list[str]:
-    asked = [(need, verb) for need in needs for verb in need.verbs]
-    allowed = await asyncio.gather(*(may(cluster, verb, need.resource, need.group) for need, verb in asked))
-    return [f"{verb} {need.named}" for (need, verb), is_allowed in zip(asked, allowed, strict=True) if not is_allowed]
+    checked = [(need, verb) for need in needs for verb in need.verbs]
+    allowed = await asyncio.gather(*(is_permitted(cluster, verb, need.resource, need.group) for need, verb in checked))
+    return [
+        f"{verb} {need.full_name}" for (need, verb), is_allowed in zip(checked, allowed, strict=True) if not is_allowed
+    ]
 
 
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
-"""Annotation of the storage class of claims that name none."""
+"""Annotation of the storage class that the cluster uses for claims without a class."""
 
 
-async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collection[str]) -> list[str]:
-    """Return a sentence for each thing that some sessions will lack. Things that this account may not read are left
-    out.
+async def find_limitations(cluster: Cluster, storage_class: str, runtime_classes: Collection[str]) -> list[str]:
+    """Return a sentence for each feature that some sessions cannot use in this cluster. Features that this account may
+    not check are omitted.
     """
     remarks: list[str] = []
     if missing := await _missing(cluster, FILTER_NEEDS):
@@ -159,12 +164,12 @@ async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collect
             f" five minutes counts as stuck: this Agent may not {', '.join(missing)} in the namespace"
             f" {cluster.namespace}."
         )
-    if await may(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
-        found = await cluster.list_global(StorageClass)
-        remarks += storage_remarks(storage_class, {_name(of): _annotations(of) for of in found})
-    if runtime_classes and await may(cluster, "list", "runtimeclasses", "node.k8s.io", in_namespace=False):
-        there = {one.metadata.name for one in await cluster.list_global(RuntimeClass) if one.metadata}
-        if absent := sorted(set(runtime_classes) - there):
+    if await is_permitted(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
+        classes = await cluster.list_global(StorageClass)
+        remarks += storage_remarks(storage_class, {_name(item): _annotations(item) for item in classes})
+    if runtime_classes and await is_permitted(cluster, "list", "runtimeclasses", "node.k8s.io", in_namespace=False):
+        existing = {item.metadata.name for item in await cluster.list_global(RuntimeClass) if item.metadata}
+        if absent := sorted(set(runtime_classes) - existing):
             remarks.append(
                 f"The cluster has no runtime class {', '.join(absent)} (GREENROOM_RUNTIME_CLASSES). Sessions that"
                 " request it do not start."
@@ -172,31 +177,32 @@ async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collect
     return remarks
 
 
-def storage_remarks(wanted: str, classes: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The reasons why homes cannot be created; `classes` are the storage classes with their annotations, `wanted` is
-    empty for the default one."""
+def storage_remarks(storage_class: str, classes: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the reasons why homes cannot be created. `storage_class`: empty = the default class. `classes`: the
+    classes of the cluster with their annotations.
+    """
     names = ", ".join(sorted(classes)) or "none"
-    if wanted and wanted not in classes:
-        missing = f"The cluster has no storage class {wanted} (GREENROOM_KUBE_STORAGE_CLASS), it has: {names}."
+    if storage_class and storage_class not in classes:
+        missing = f"The cluster has no storage class {storage_class} (GREENROOM_KUBE_STORAGE_CLASS), it has: {names}."
         return [f"{missing} Sessions with a persistent profile do not start."]
-    if not wanted and not any(noted.get(DEFAULT_CLASS) == "true" for noted in classes.values()):
-        what_to_do = "Name one in GREENROOM_KUBE_STORAGE_CLASS, or sessions with a persistent profile do not start."
-        return [f"The cluster has no default storage class, it has: {names}. {what_to_do}"]
+    if not storage_class and not any(annotations.get(DEFAULT_CLASS) == "true" for annotations in classes.values()):
+        remedy = "Name one in GREENROOM_KUBE_STORAGE_CLASS, or sessions with a persistent profile do not start."
+        return [f"The cluster has no default storage class, it has: {names}. {remedy}"]
     return []
 
 
-def _name(of: StorageClass) -> str:
-    return (of.metadata.name or "") if of.metadata is not None else ""
+def _name(storage_class: StorageClass) -> str:
+    return (storage_class.metadata.name or "") if storage_class.metadata is not None else ""
 
 
-def _annotations(of: StorageClass) -> dict[str, str]:
-    """The annotations of a storage class; the client leaves the types of its mappings open."""
-    return cast("Any", of.metadata).annotations or {}
+def _annotations(storage_class: StorageClass) -> dict[str, str]:
+    """The annotations of a storage class. The client has no types for its mappings."""
+    return cast("Any", storage_class.metadata).annotations or {}
 
 
-async def examined(settings: KubernetesSettings, runtime_classes: Collection[str] = ()) -> list[str]:
-    """Check a cluster as an Agent with these settings would; returns a sentence for each thing that some sessions will
-    lack.
+async def check_cluster(settings: KubernetesSettings, runtime_classes: Collection[str] = ()) -> list[str]:
+    """Check a cluster as an Agent with these settings does. Return a sentence for each feature that some sessions
+    cannot use.
 
     Raises:
         SetupError: the settings or the kubeconfig cannot be used.
@@ -206,6 +212,6 @@ async def examined(settings: KubernetesSettings, runtime_classes: Collection[str
     await cluster.open()
     try:
         await check(cluster)
-        return await lacking(cluster, settings.kube_storage_class, runtime_classes)
+        return await find_limitations(cluster, settings.kube_storage_class, runtime_classes)
     finally:
         await cluster.close()

@@ -1,4 +1,4 @@
-"""The capacity of a namespace for sessions: the rest of its quotas, or the capacity of its nodes. Pure."""
+"""The capacity of a namespace for sessions, from its quotas and its nodes. Pure."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ resource, and on control-plane nodes. All other taints are set by an administrat
 """
 
 
-def of_pods(pods: Iterable[Pod]) -> Amount:
+def requests_of_pods(pods: Iterable[Pod]) -> Amount:
     """Return the sum of the requests of Pods that have not ended."""
     total = ZERO
     for pod in pods:
         if pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}:
             continue
         for container in pod.spec.containers if pod.spec else ():
-            requests = of_mapping(container.resources, "requests")
+            requests = mapping_of(container.resources, "requests")
             total += Amount(cores=number(requests.get("cpu")), memory_bytes=int(number(requests.get("memory"))))
     return total
 
 
 def total_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount:
-    """Return the total for sessions: the rest of the tightest quota, and the amount that sessions use already. It is
-    `UNLIMITED` for a resource without a quota.
+    """Return the total for sessions: the smallest unused part of a quota, plus the amount that sessions use already. A
+    resource without a quota has the amount in `UNLIMITED`.
     """
     cores, memory = _remaining(quotas, CORES), _remaining(quotas, MEMORY)
     return Amount(
@@ -76,14 +76,14 @@ def _remaining(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float |
     remaining: list[float] = []
     for quota in quotas:
         quota_status = quota.status
-        hard, used = of_mapping(quota_status, "hard"), of_mapping(quota_status, "used")
+        hard, used = mapping_of(quota_status, "hard"), mapping_of(quota_status, "used")
         if quota.spec is not None and (quota.spec.scopes or quota.spec.scopeSelector):
-            continue  # a quota for some Pods only
+            continue  # the quota applies only to some Pods
         remaining += [number(hard[name]) - number(used.get(name)) for name in names if name in hard]
     return min(remaining, default=None)
 
 
-def of_nodes(nodes: Iterable[Node]) -> Amount:
+def allocatable_of_nodes(nodes: Iterable[Node]) -> Amount:
     """Return the allocatable amount of ready, schedulable nodes. Nodes with an administrator's taint count, because
     workspaces can have tolerations.
     """
@@ -94,7 +94,7 @@ def of_nodes(nodes: Iterable[Node]) -> Amount:
         if node.spec is not None and (node.spec.unschedulable or any(map(_repels_all, node.spec.taints or []))):
             continue
         if is_ready and node.status is not None:
-            allocatable = of_mapping(node.status, "allocatable")
+            allocatable = mapping_of(node.status, "allocatable")
             total += Amount(cores=number(allocatable.get("cpu")), memory_bytes=int(number(allocatable.get("memory"))))
     return total
 
@@ -109,9 +109,9 @@ def unlimited_resources(amount: Amount) -> list[str]:
     return cores + (["requests.memory"] if amount.memory_bytes >= UNLIMITED.memory_bytes else [])
 
 
-def of_mapping(resource: object, name: str) -> Mapping[str, object]:
-    """Return a mapping that is an attribute of a Kubernetes object; empty if there is none. The client does not type
-    it.
+def mapping_of(resource: object, name: str) -> Mapping[str, object]:
+    """Return a mapping that is an attribute of a Kubernetes object; empty if there is none. The client has no types for
+    mappings.
     """
     return cast("Mapping[str, object] | None", getattr(resource, name, None)) or {}
 

@@ -1,4 +1,4 @@
-"""The changes in a namespace, as events of the contract."""
+"""Translation of changes in a namespace to events of sessions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from greenroom.runtimes.contract import SESSION, ContainerConflict, ContainerEve
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, deletion_due_at, exit_code_of, is_up, lost_at, out_of_memory
+from greenroom.runtimes.kubernetes.pod_state import ENDED, deletion_due_at, exit_code_of, is_up, lost_at, out_of_memory
 
 log = structlog.get_logger(__name__)
 
 Kind = TypeVar("Kind", Pod, Secret)
-TIMER_LATE_S: Final = 0.1
-"""The delay of a timer after its time, so that the receiver of the event finds that the time has passed."""
-SECRETS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
+TIMER_DELAY_S: Final = 0.1
+"""The delay after the due time, so that the receiver of the event never compares it with an earlier time."""
+SECRET_EVENTS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Silent:
+class _SilentPod:
     """A Pod whose node has not answered for too long."""
 
     name: str
@@ -34,59 +34,59 @@ class _Silent:
 
 
 class Changes:
-    """The events of all sessions with these labels, from now on."""
+    """The future events of all sessions with these labels."""
 
     def __init__(self, cluster: Cluster, labels: Mapping[str, str]) -> None:
         self._cluster = cluster
         self._labels = labels
-        self._queue: asyncio.Queue[ContainerEvent | _Silent] = asyncio.Queue()
-        self._up: set[str] = set()
+        self._queue: asyncio.Queue[ContainerEvent | _SilentPod] = asyncio.Queue()
+        self._running: set[str] = set()
         self._ended: set[str] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._silent: dict[str, asyncio.TimerHandle] = {}
+        self._loss_timers: dict[str, asyncio.TimerHandle] = {}
+        self._deletion_timers: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> AsyncGenerator[ContainerEvent]:
-        """Yield the events. Also deletes Pods of nodes that are silent for too long; they stay deleted if the node
-        answers again. The generator ends when the server no longer has the changes since the last event: missed changes
-        produce no event.
+        """Yield the events, and delete Pods of nodes that do not answer for too long. A deleted Pod stays deleted if
+        its node answers again. The generator ends when the server no longer has the changes since the last event.
+        Changes before the next call produce no event.
 
         Raises:
             RuntimeUnavailable: the connection was lost.
         """
-        _, of_secrets = await self._cluster.list(Secret, self._labels)
-        pods, of_pods = await self._cluster.list(Pod, self._labels)
+        _, secrets_version = await self._cluster.list(Secret, self._labels)
+        pods, pods_version = await self._cluster.list(Pod, self._labels)
         for pod in pods:
-            self._saw(pod, _session(pod))
-        self._queue = asyncio.Queue()  # the present state causes no event
-        watching = [
-            asyncio.create_task(self._watch(Secret, of_secrets), name="secrets"),
-            asyncio.create_task(self._watch(Pod, of_pods), name="pods"),
+            self._observe(pod, _session_of(pod))
+        self._queue = asyncio.Queue()  # the initial state causes no event
+        watches = [
+            asyncio.create_task(self._watch(Secret, secrets_version), name="secrets"),
+            asyncio.create_task(self._watch(Pod, pods_version), name="pods"),
         ]
-        taking: asyncio.Task[ContainerEvent | _Silent] | None = None
+        next_item: asyncio.Task[ContainerEvent | _SilentPod] | None = None
         try:
             while True:
-                taking = asyncio.create_task(self._queue.get(), name="event")
-                await asyncio.wait({taking, *watching}, return_when=asyncio.FIRST_COMPLETED)
-                if taking.done():
-                    taken = taking.result()
-                    if isinstance(taken, ContainerEvent):
-                        yield taken
+                next_item = asyncio.create_task(self._queue.get(), name="event")
+                await asyncio.wait({next_item, *watches}, return_when=asyncio.FIRST_COMPLETED)
+                if next_item.done():
+                    item = next_item.result()
+                    if isinstance(item, ContainerEvent):
+                        yield item
                     else:
-                        await self._give_up(taken)
-                for watch in watching:
+                        await self._delete_silent_pod(item)
+                for watch in watches:
                     if watch.done():
                         watch.result()
                         return
         finally:
-            for timer in (*self._timers.values(), *self._silent.values()):
+            for timer in (*self._loss_timers.values(), *self._deletion_timers.values()):
                 timer.cancel()
-            if taking is not None:
-                taking.cancel()
-            for task in watching:
+            if next_item is not None:
+                next_item.cancel()
+            for task in watches:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            await asyncio.gather(*watches, return_exceptions=True)
 
-    async def _give_up(self, silent: _Silent) -> None:
+    async def _delete_silent_pod(self, silent: _SilentPod) -> None:
         log.warning("the node of a Pod does not answer; the Pod is deleted", pod=silent.name)
         try:
             await self._cluster.delete(Pod, silent.name, silent.uid)
@@ -94,62 +94,62 @@ class Changes:
             log.warning("the deletion of a Pod is refused", pod=silent.name, reason=error.message)
 
     async def _watch(self, kind: type[Kind], version: str) -> None:
-        """Watch until the version from which the watch would continue is too old."""
+        """Queue the changes until the API server no longer has the version from which the watch continues."""
         try:
             while True:
-                async for change, thing in self._cluster.watch(kind, self._labels, version):
-                    version = metadata(thing).resourceVersion or version
-                    self._changed(change, thing)
+                async for change, resource in self._cluster.watch(kind, self._labels, version):
+                    version = metadata(resource).resourceVersion or version
+                    self._process_change(change, resource)
         except ApiGone as error:
             log.info("the watch is too old", kind=kind.__name__, reason=error.message)
 
-    def _changed(self, change: str, thing: Pod | Secret) -> None:
-        session_id = _session(thing)
+    def _process_change(self, change: str, resource: Pod | Secret) -> None:
+        session_id = _session_of(resource)
         if change == "BOOKMARK" or not session_id:
             return
-        if isinstance(thing, Secret):
-            if change in SECRETS:
-                self._queue.put_nowait(ContainerEvent(session_id=session_id, kind=SECRETS[change]))
+        if isinstance(resource, Secret):
+            if change in SECRET_EVENTS:
+                self._queue.put_nowait(ContainerEvent(session_id=session_id, kind=SECRET_EVENTS[change]))
         elif change == "DELETED":
-            self._died(session_id, exit_code_of(thing))
-            self._up.discard(session_id)
+            self._report_end(session_id, exit_code_of(resource))
+            self._running.discard(session_id)
             self._ended.discard(session_id)
         else:
-            self._saw(thing, session_id)
+            self._observe(resource, session_id)
 
-    def _saw(self, pod: Pod, session_id: str) -> None:
+    def _observe(self, pod: Pod, session_id: str) -> None:
         if status(pod).phase in ENDED:
             if out_of_memory(pod) and session_id not in self._ended:
                 self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="oom"))
-            self._died(session_id, exit_code_of(pod))
-        elif is_up(pod) and session_id not in self._up:
-            self._up.add(session_id)
+            self._report_end(session_id, exit_code_of(pod))
+        elif is_up(pod) and session_id not in self._running:
+            self._running.add(session_id)
             self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="start"))
-        if (at := lost_at(pod)) is not None and session_id not in self._timers:
-            self._timers[session_id] = _at(at, lambda: self._died(session_id, None))
+        if (at := lost_at(pod)) is not None and session_id not in self._loss_timers:
+            self._loss_timers[session_id] = _call_at(at, lambda: self._report_end(session_id, None))
         if (at := deletion_due_at(pod)) is None:
-            self._answers(session_id)
-        elif session_id not in self._silent:
-            silent = _Silent(metadata(pod).name or "", metadata(pod).uid or "")
-            self._silent[session_id] = _at(at, lambda: self._queue.put_nowait(silent))
+            self._cancel_deletion(session_id)
+        elif session_id not in self._deletion_timers:
+            silent = _SilentPod(metadata(pod).name or "", metadata(pod).uid or "")
+            self._deletion_timers[session_id] = _call_at(at, lambda: self._queue.put_nowait(silent))
 
-    def _answers(self, session_id: str) -> None:
-        if (timer := self._silent.pop(session_id, None)) is not None:
+    def _cancel_deletion(self, session_id: str) -> None:
+        if (timer := self._deletion_timers.pop(session_id, None)) is not None:
             timer.cancel()
 
-    def _died(self, session_id: str, exit_code: int | None) -> None:
-        if (timer := self._timers.pop(session_id, None)) is not None:
+    def _report_end(self, session_id: str, exit_code: int | None) -> None:
+        if (timer := self._loss_timers.pop(session_id, None)) is not None:
             timer.cancel()
-        self._answers(session_id)
+        self._cancel_deletion(session_id)
         if session_id not in self._ended:
             self._ended.add(session_id)
             self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="die", exit_code=exit_code))
 
 
-def _at(at: datetime, call: Callable[[], None]) -> asyncio.TimerHandle:
-    after_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_LATE_S
+def _call_at(at: datetime, call: Callable[[], None]) -> asyncio.TimerHandle:
+    after_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_DELAY_S
     return asyncio.get_running_loop().call_later(after_s, call)
 
 
-def _session(thing: Pod | Secret) -> str:
-    return labels_of(thing).get(SESSION, "")
+def _session_of(resource: Pod | Secret) -> str:
+    return labels_of(resource).get(SESSION, "")

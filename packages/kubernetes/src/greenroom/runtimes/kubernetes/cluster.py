@@ -1,4 +1,4 @@
-"""The API server of one cluster, for one namespace: lightkube's client, with additions."""
+"""A client for the API server of one cluster and one namespace. It extends the client of lightkube."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from wsproto.utilities import LocalProtocolError
 
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, log_in_failed, translated
+from greenroom.runtimes.kubernetes.kubeconfig import load_config
 from greenroom.runtimes.kubernetes.log_in import LogInProgram
 from greenroom.runtimes.kubernetes.names import CONTAINER
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
-from greenroom.runtimes.kubernetes.where import loaded
 
 CALL_TIMEOUT_S: Final = 10.0
 FIELD_MANAGER: Final = "greenroom"
 EXEC_PROTOCOL: Final = "v4.channel.k8s.io"
-WATCHED_FOR_S: Final = 60
-"""The server ends a watch after this time, and the watch is repeated. A dead connection therefore cannot look like a
-quiet one."""
-LATE_S: Final = 10.0
-"""A watch that received nothing for this much longer is dead."""
+WATCH_S: Final = 60
+"""The server ends a watch after this time, and the caller repeats it. Thus a lost connection is noticed although no
+object changes."""
+WATCH_MARGIN_S: Final = 10.0
+"""The additional time after which a watch without data counts as lost."""
 
 Kind = TypeVar("Kind", bound=NamespacedResource)
 GlobalKind = TypeVar("GlobalKind", bound=GlobalResource)
@@ -42,73 +42,76 @@ Json = dict[str, Any]
 
 
 class Cluster:
-    """Calls of the API server. Every call raises `RuntimeUnavailable` if the server does not answer, or does not permit
-    it."""
+    """Requests to the API server. Each raises `RuntimeUnavailable` if the server does not answer or does not permit the
+    request.
+    """
 
     def __init__(
         self,
-        where: KubernetesSettings,
+        settings: KubernetesSettings,
         timeout_s: float = CALL_TIMEOUT_S,
         fence: Callable[[], None] = lambda: None,
     ) -> None:
-        """`fence` is called before each change: it raises `RuntimeUnavailable` while another process acts.
+        """`fence` is called before each change. It raises `RuntimeUnavailable` while another Agent replica is active.
 
         Raises:
             SetupError: the settings or the kubeconfig cannot be used.
         """
         self._fence = fence
-        self._config = loaded(where)
+        self._config = load_config(settings)
         self.namespace = self._config.namespace
         self.server: str = self._config.cluster.server
         self._timeout_s = timeout_s
-        self._typed: AsyncClient | None = None
-        self._plain: httpx2.AsyncClient | None = None
+        self._lightkube: AsyncClient | None = None
+        self._http_client: httpx2.AsyncClient | None = None
 
     async def open(self) -> None:
-        """Connect; nothing is sent.
+        """Create the HTTP clients. No request is sent.
 
         Raises:
             RuntimeUnavailable: a certificate or key of the kubeconfig cannot be read.
         """
-        if self._typed is not None:
+        if self._lightkube is not None:
             return
         timeout = httpx2.Timeout(self._timeout_s)
         try:
-            plain = client_adapter.AsyncClient(self._config, ConnectionParams(timeout=timeout))
-            typed = AsyncClient(self._config, namespace=self.namespace, timeout=timeout, field_manager=FIELD_MANAGER)
+            http_client = client_adapter.AsyncClient(self._config, ConnectionParams(timeout=timeout))
+            lightkube = AsyncClient(
+                self._config, namespace=self.namespace, timeout=timeout, field_manager=FIELD_MANAGER
+            )
         except (OSError, ValueError) as error:
             raise RuntimeUnavailable(f"The certificates for Kubernetes cannot be used: {error}.") from error
         user = self._config.user
-        if user is not None and user.exec is not None and isinstance(plain.auth, ExecAuth):
+        if user is not None and user.exec is not None and isinstance(http_client.auth, ExecAuth):
             log_in = LogInProgram(user.exec)
-            plain.auth = cast("Any", typed)._client._client.auth = log_in  # noqa: SLF001 -- no argument for it
-        self._plain, self._typed = plain, typed
+            http_client.auth = cast("Any", lightkube)._client._client.auth = log_in  # noqa: SLF001 -- no argument for it
+        self._http_client, self._lightkube = http_client, lightkube
 
     async def close(self) -> None:
-        if self._typed is not None:
-            await self._typed.close()
-        if self._plain is not None:
-            await self._plain.aclose()
-        self._typed = self._plain = None
+        if self._lightkube is not None:
+            await self._lightkube.close()
+        if self._http_client is not None:
+            await self._http_client.aclose()
+        self._lightkube = self._http_client = None
 
     @property
     def _client(self) -> Any:
-        """The client without types: lightkube has only partial ones."""
-        if self._typed is None:
+        """The client without types, because the types of lightkube are incomplete."""
+        if self._lightkube is None:
             raise RuntimeUnavailable("The runtime is not open.")
-        return self._typed
+        return self._lightkube
 
     @property
     def _http(self) -> httpx2.AsyncClient:
-        if self._plain is None:
+        if self._http_client is None:
             raise RuntimeUnavailable("The runtime is not open.")
-        return self._plain
+        return self._http_client
 
     # Objects ------------------------------------------------------------------------------------------------------
 
     async def get(self, kind: type[Kind], name: str) -> Kind | None:
         """Return the object with this name, or None."""
-        async with translated(asks=True):
+        async with translated(read_only=True):
             try:
                 return await self._client.get(kind, name)
             except httpx2.HTTPStatusError as error:
@@ -117,33 +120,35 @@ class Cluster:
                 raise
 
     async def list(self, kind: type[Kind], labels: Mapping[str, str] | None = None) -> tuple[list[Kind], str]:
-        """All objects with these labels, and the version from which a watch continues."""
-        async with translated(asks=True):
+        """Return all objects with these labels, and the version from which a watch continues."""
+        async with translated(read_only=True):
             listing = self._client.list(kind, labels=dict(labels or {}), chunk_size=500)
-            found: list[Kind] = [one async for one in listing]
+            found: list[Kind] = [item async for item in listing]
             return found, str(listing.resourceVersion)
 
     async def list_global(self, kind: type[GlobalKind], labels: Mapping[str, str] | None = None) -> list[GlobalKind]:
-        """All objects of a cluster-wide kind."""
-        async with translated(asks=True):
-            return [one async for one in self._client.list(kind, labels=dict(labels or {}), chunk_size=500)]
+        """Return all objects of a cluster-wide kind."""
+        async with translated(read_only=True):
+            return [item async for item in self._client.list(kind, labels=dict(labels or {}), chunk_size=500)]
 
     async def list_fields(self, kind: type[Kind], fields: Mapping[str, str]) -> list[Kind]:
-        """All objects whose fields have these values."""
-        async with translated(asks=True):
-            return [one async for one in self._client.list(kind, fields=dict(fields), chunk_size=500)]
+        """Return all objects whose fields have these values."""
+        async with translated(read_only=True):
+            return [item async for item in self._client.list(kind, fields=dict(fields), chunk_size=500)]
 
-    async def create(self, thing: Kind) -> Kind:
-        """Raises:
-        ContainerConflict: an object with this name exists.
-        StartError: the server refuses it.
+    async def create(self, resource: Kind) -> Kind:
+        """Create an object and return it as stored.
+
+        Raises:
+            ContainerConflict: an object with this name exists.
+            StartError: the server refuses the object.
         """
         self._fence()
         async with translated():
-            return await self._client.create(thing)
+            return await self._client.create(resource)
 
-    async def replace(self, thing: Kind) -> Kind:
-        """Replace the object, if it still has the `resourceVersion` of `thing`.
+    async def replace(self, resource: Kind) -> Kind:
+        """Replace the object, if it still has the `resourceVersion` of `resource`.
 
         Raises:
             ContainerConflict: it has changed since it was read.
@@ -151,10 +156,10 @@ class Cluster:
         """
         self._fence()
         async with translated():
-            return await self._client.replace(thing)
+            return await self._client.replace(resource)
 
     async def patch(self, kind: type[Kind], name: str, changes: Json) -> Kind:
-        """Merge changes into an object; null removes a key. With `metadata.resourceVersion` in it, fails like
+        """Merge changes into an object; null removes a key. Changes with a `metadata.resourceVersion` can fail as in
         `replace`.
 
         Raises:
@@ -165,7 +170,8 @@ class Cluster:
             return await self._client.patch(kind, name, changes, patch_type=PatchType.MERGE)
 
     async def delete(self, kind: type[Kind], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
-        """Delete an object, with `uid` only that very object; False = it was already deleted, or is another object.
+        """Delete an object. With `uid`, an object with the same name and another uid stays. Return False if no object
+        was deleted.
 
         Raises:
             StartError: the server refuses it.
@@ -190,17 +196,18 @@ class Cluster:
         version: str | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[tuple[str, Kind]]:
-        """(ADDED, MODIFIED, DELETED or BOOKMARK, object) since this version. It ends after `WATCHED_FOR_S`; the caller
-        then continues from the version of the last object. A bookmark has only a version.
+        """Yield the changes since this version, each as ADDED, MODIFIED, DELETED or BOOKMARK with its object. The watch
+        ends after `WATCH_S`; the caller then continues from the version of the last object. A bookmark has only a
+        version.
 
         Raises:
             ApiGone: that version is too old.
         """
-        async with translated(asks=True):
+        async with translated(read_only=True):
             path = self._path(kind, "").rstrip("/")
             params: dict[str, str | int] = {
                 "watch": "true",
-                "timeoutSeconds": WATCHED_FOR_S,
+                "timeoutSeconds": WATCH_S,
                 "allowWatchBookmarks": "true",
             }
             if labels:
@@ -209,7 +216,7 @@ class Cluster:
                 params["fieldSelector"] = ",".join(f"{name}={value}" for name, value in fields.items())
             if version:
                 params["resourceVersion"] = version
-            limits = httpx2.Timeout(self._timeout_s, read=WATCHED_FOR_S + LATE_S)
+            limits = httpx2.Timeout(self._timeout_s, read=WATCH_S + WATCH_MARGIN_S)
             async with self._http.stream("GET", path, params=params, timeout=limits) as answer:
                 if not answer.is_success:
                     await answer.aread()
@@ -221,16 +228,16 @@ class Cluster:
                     yield change.type, _decoded(change, kind)
 
     def _path(self, kind: type[NamespacedResource], name: str, part: str = "") -> str:
-        of = api_info(kind)
-        group = f"apis/{of.resource.group}" if of.resource.group else "api"
-        path = f"{group}/{of.resource.version}/namespaces/{self.namespace}/{of.plural}/{name}"
+        info = api_info(kind)
+        group = f"apis/{info.resource.group}" if info.resource.group else "api"
+        path = f"{group}/{info.resource.version}/namespaces/{self.namespace}/{info.plural}/{name}"
         return f"{path}/{part}" if part else path
 
     # Calls without an object --------------------------------------------------------------------------------------
 
     async def ask(self, path: str, body: object = None) -> Json:
-        """Return the answer to a GET, or with a body to a POST."""
-        async with translated(asks=True):
+        """Send a GET request, or a POST request if there is a body, and return the answer."""
+        async with translated(read_only=True):
             method = "GET" if body is None else "POST"
             content = None if body is None else msgspec.json.encode(body)
             headers = {"Content-Type": "application/json"} if content else None
@@ -239,29 +246,29 @@ class Cluster:
             return msgspec.json.decode(answer.content, type=Json)
 
     async def logs(self, pod: str, lines: int, timeout_s: float, container: str = CONTAINER) -> str:
-        """The end of a Pod's output. The request names one container, because the cluster may add others to the Pod.
+        """Return the last lines of the output of one container; the cluster may add other containers to the Pod.
 
         Raises:
             ContainerMissing: there is no such Pod.
         """
-        async with translated(asks=True):
+        async with translated(read_only=True):
             path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
             answer = await self._http.get(path, params={"container": container, "tailLines": lines}, timeout=timeout_s)
             _raise_for(answer)
             return answer.text
 
     async def follow_logs(self, pod: str, container: str, since: str | None) -> AsyncGenerator[tuple[str, str]]:
-        """Yield the lines that a Pod's container writes, each with its time: from now on, or after the time `since`.
-        The stream ends with the container, and after `WATCHED_FOR_S` without a line; the caller then continues from the
-        time of the last line.
+        """Yield the lines that a Pod's container writes after the time `since` (None = now), each with its time. The
+        stream ends with the container, or after `WATCH_S` without a line; the caller then continues from the time of
+        the last line.
 
         Raises:
             ContainerMissing: there is no such Pod.
         """
         params: dict[str, str | int] = {"container": container, "follow": "true", "timestamps": "true"}
         params |= {"tailLines": 0} if since is None else {"sinceTime": since}
-        limits = httpx2.Timeout(self._timeout_s, read=WATCHED_FOR_S)
-        async with translated(asks=True):
+        limits = httpx2.Timeout(self._timeout_s, read=WATCH_S)
+        async with translated(read_only=True):
             try:
                 async with self._http.stream(
                     "GET", f"{self._path(Pod, pod)}/log", params=params, timeout=limits
@@ -280,10 +287,10 @@ class Cluster:
     async def exec(
         self, pod: str, container: str, argv: Sequence[str], *, stdin: bool = False
     ) -> AsyncGenerator[AsyncWebSocketSession]:
-        """Open a connection to a command in a Pod. `argv` is in the URL, which servers log: no secrets.
+        """Run a command in a Pod and yield the connection to it. Servers log `argv`, so it must not contain secrets.
 
         Raises:
-            httpx2.websockets.WebSocketUpgradeError: the server refuses; the response contains the reason.
+            httpx2.websockets.WebSocketUpgradeError: the server refuses the command; the response contains the reason.
             httpx2.websockets.WebSocketDisconnect, WebSocketNetworkError: the connection was closed, or lost.
         """
         self._fence()
@@ -310,10 +317,10 @@ def _raise_for(answer: httpx2.Response) -> None:
     if answer.is_success:
         return
     try:
-        said = str(msgspec.json.decode(answer.content, type=Json).get("message") or answer.reason_phrase)
+        message = str(msgspec.json.decode(answer.content, type=Json).get("message") or answer.reason_phrase)
     except msgspec.DecodeError:
-        said = f"{answer.status_code} {answer.reason_phrase}"
-    raise httpx2.HTTPStatusError(said, request=answer.request, response=answer)
+        message = f"{answer.status_code} {answer.reason_phrase}"
+    raise httpx2.HTTPStatusError(message, request=answer.request, response=answer)
 
 
 def _is_another(answer: httpx2.Response) -> bool:
@@ -322,7 +329,7 @@ def _is_another(answer: httpx2.Response) -> bool:
 
 
 def _decoded(change: _Change, kind: type[Kind]) -> Kind:
-    """Decode an object. Of a bookmark only the metadata is decoded: the rest is empty, also required fields."""
+    """Decode an object. A bookmark has only metadata; its other fields are missing, including required fields."""
     if change.type != "BOOKMARK":
         return msgspec.json.decode(change.object, type=kind)
     return kind(metadata=msgspec.json.decode(change.object, type=_Bookmark).metadata)  # pyright: ignore[reportCallIssue]

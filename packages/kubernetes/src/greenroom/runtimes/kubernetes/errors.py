@@ -1,4 +1,4 @@
-"""Translation of the API server's errors into sentences and into the errors of the contract."""
+"""Translation of the API server's errors to the errors of the runtime contract."""
 
 from __future__ import annotations
 
@@ -22,28 +22,31 @@ UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 TOO_MANY: Final = 429
 
-SAID: Final[dict[int, str]] = {
+MESSAGES: Final[dict[int, str]] = {
     UNAUTHORIZED: "The API server of Kubernetes does not accept this Agent's log-in; renew its kubeconfig or its token",
     FORBIDDEN: "This Agent may not do this in Kubernetes; give its account the verbs of docs/reference/kubernetes.md",
     GONE: "The API server of Kubernetes no longer has this resource version; the list is read again",
     TOO_MANY: "The API server of Kubernetes limits the requests of this Agent at present",
 }
 QUOTA: Final = "exceeded quota"
-NO_RIGHT: Final = re.compile(r'User ".*" cannot ')
-"""Matches a forbidden answer if the account lacks the verb. In any other forbidden answer the object itself is
-refused."""
-PASSES: Final = ("because it is being terminated", "status unknown for quota", "not yet ready to handle request")
-"""Texts of forbidden answers that do not depend on the object; a later attempt may succeed."""
+MISSING_PERMISSION: Final = re.compile(r'User ".*" cannot ')
+"""Matches the reason of status 403 if the account lacks the verb. Other reasons mean that the object is refused."""
+TEMPORARY_REFUSALS: Final = (
+    "because it is being terminated",
+    "status unknown for quota",
+    "not yet ready to handle request",
+)
+"""Parts of the reasons of status 403 after which a later attempt may succeed."""
 MAX_REASON: Final = 400
 """Maximum number of quoted characters of an answer."""
 
 
 class ApiGone(RuntimeUnavailable):
-    """The API server no longer has the version from which a watch was to go on: list again."""
+    """The API server no longer has the version from which a watch must continue. The caller lists the objects again."""
 
 
 def code_of(error: httpx2.HTTPStatusError) -> int:
-    """The status of an answer, also of an error in the middle of a watch, which has no separate response."""
+    """Return the HTTP status of an error. An error inside a watch has it in its object, not in a response."""
     if isinstance(error, ApiError):
         status = cast("Status | None", error.status)
         if status is not None and status.code:
@@ -53,7 +56,7 @@ def code_of(error: httpx2.HTTPStatusError) -> int:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The first error of a group, or of a group inside it."""
+    """Return the first error of a group, including nested groups."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
@@ -67,21 +70,21 @@ def reason_of(error: Exception) -> str:
 
 
 def log_in_failed(error: ConfigError) -> str:
-    """Return a sentence for an error that the client finds when it logs in, for example a missing token file."""
+    """Return a sentence for an error of the log-in, for example a missing token file."""
     return f"The log-in at Kubernetes failed: {reason_of(error)}."
 
 
 @asynccontextmanager
-async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
-    """Raise the client's errors as those of the contract.
+async def translated(*, read_only: bool = False) -> AsyncGenerator[None]:
+    """Translate errors of the client to errors of the contract.
 
-    `asks`: the call changes nothing, so a refusal means that the cluster does not serve at present; a forbidden read
-    must not fail a running session.
+    `read_only`: the call changes nothing. Then a refusal is raised as `RuntimeUnavailable`, because it must not fail a
+    running session.
     """
     try:
         yield
     except httpx2.HTTPStatusError as error:
-        raise _meaning(error, asks=asks) from error
+        raise _contract_error(error, read_only=read_only) from error
     except ConfigError as error:
         raise RuntimeUnavailable(log_in_failed(error)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, TimeoutError) as error:
@@ -92,17 +95,19 @@ async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
         ) from error
 
 
-def _meaning(error: httpx2.HTTPStatusError, *, asks: bool) -> Exception:
+def _contract_error(error: httpx2.HTTPStatusError, *, read_only: bool) -> Exception:
     code, reason = code_of(error), reason_of(error)
     if code == NOT_FOUND:
-        no_place = reason.startswith("namespaces ")
-        return RuntimeUnavailable(f"Kubernetes has no such namespace: {reason}.") if no_place else ContainerMissing()
+        is_namespace = reason.startswith("namespaces ")
+        return (
+            RuntimeUnavailable(f"Kubernetes has no such namespace: {reason}.") if is_namespace else ContainerMissing()
+        )
     if code == FORBIDDEN and QUOTA in reason:
         return StartError(f"The quota of the namespace is used up: {reason}.")
-    if code in SAID and (code != FORBIDDEN or NO_RIGHT.search(reason)):
-        return (ApiGone if code == GONE else RuntimeUnavailable)(f"{SAID[code]} ({reason}).")
-    if code == FORBIDDEN and (asks or any(words in reason for words in PASSES)):
+    if code in MESSAGES and (code != FORBIDDEN or MISSING_PERMISSION.search(reason)):
+        return (ApiGone if code == GONE else RuntimeUnavailable)(f"{MESSAGES[code]} ({reason}).")
+    if code == FORBIDDEN and (read_only or any(text in reason for text in TEMPORARY_REFUSALS)):
         return RuntimeUnavailable(f"Kubernetes refuses this at present: {reason}.")
-    if asks or code >= 500 or code == 0:
+    if read_only or code >= 500 or code == 0:
         return RuntimeUnavailable(f"The API server of Kubernetes answers with an error: {reason}.")
     return (ContainerConflict if code == CONFLICT else StartError)(f"Kubernetes refused: {reason}.")

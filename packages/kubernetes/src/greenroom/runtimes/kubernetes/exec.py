@@ -1,8 +1,8 @@
 """Commands in the Pod of a session.
 
-The script is sent through the standard input, because the URL of the request is in the server's log and in `ps`. A
-shell in the container reads it, and records in shared memory that the command began, and its exit code. Therefore
-the state of a command can be read even if its connection is lost or hangs.
+The script is sent through the standard input, because the URL of the request appears in the server's log. A shell in
+the container runs the script and records the start and the exit code of the command in shared memory. Therefore the
+state of a command can be read after its connection is lost.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _READ_STATE: Final = f'cat "{MARK_FOLDER}/$1" 2>/dev/null || echo none'
 
 
 def script_of(command: Exec, mark: str, once: bool) -> str:
-    """Return the shell script of a command: quoted, with the variables of the command and without the credential of
-    the session.
+    """Return the shell script of a command. It sets the variables of the command and removes the credential of the
+    session. With `once`, the script does not run the command again if its file `mark` exists.
     """
     lines = [f"mkdir -p -m 700 {MARK_FOLDER} || exit {NOT_RUN}"]
     file = f"{MARK_FOLDER}/{mark}"
@@ -77,8 +77,8 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
     """Implements `Containers.exec` for a running Pod.
 
     Raises:
-        StartError: the command did not begin.
-        RuntimeUnavailable: its state is unknown.
+        StartError: the command was not started.
+        RuntimeUnavailable: the state of the command is unknown.
     """
     mark, output = command.once or uuid.uuid4().hex, OutputTail()
     script = script_of(command, mark, bool(command.once))
@@ -103,8 +103,9 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
 
 
 async def _final_state(cluster: Cluster, pod: str, mark: str, end: float) -> str:
-    """Wait until the command has ended or its time is over. Return its state: none, begun, unknown, or its exit
-    code."""
+    """Wait until the command has ended or its time limit is over. Return "none", "begun", "unknown" or its exit
+    code.
+    """
     loop = asyncio.get_running_loop()
     while True:
         state = await _read_state(cluster, pod, mark)

@@ -1,9 +1,8 @@
-"""The objects of a web filter in a namespace: a Squid in a Pod, a Service in front of it, and two NetworkPolicies.
-Pure.
+"""The objects of a web filter in a namespace: a Pod with Squid, its Service, and two NetworkPolicies. Pure.
 
 The first policy allows a session under the filter to reach only the Service. The second allows Squid to reach public
-addresses and name servers. The cluster's network may not enforce them, and no API reports that. Therefore a
-session's Pod first connects to a port that must be closed to it, and does not start if the connection succeeds.
+addresses and name servers. No API reports if the cluster's network enforces policies. Therefore a session's Pod first
+connects to a port that the policy closes, and does not start if the connection succeeds.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from greenroom.core.web_filter import CLOSED_PORT, PORT, PRIVATE, PRIVATE_IPV6, 
 from greenroom.core.workspace.session_spec import SessionFile
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import INSTALLATION
-from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
+from greenroom.runtimes.kubernetes.manifest import lost_node_tolerations, restricted_container, restricted_pod
 from greenroom.runtimes.kubernetes.names import (
     ADDRESS,
     APPLIED,
@@ -64,8 +63,8 @@ from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, met
 VOLUME: Final = "/run/greenroom-filter"
 FOLDER: Final = f"{VOLUME}/files"
 MOUNT_PATH: Final = "/etc/greenroom-filter"
-"""The mount path of the Secret of the filter. A node may update the files up to a minute late, so they are read only at
-the first start.
+"""The mount path of the filter's Secret. Its files are read only at the first start, because a node updates them up to
+a minute late.
 """
 FILES: Final = "files.tar.gz"
 """Key of the files in the filter's Secret, which can hold 1 MiB."""
@@ -76,9 +75,9 @@ exec squid -N -n greenroom -f {FOLDER}/squid.conf
 """
 RELOAD: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
 DNS_LABELS: Final = {"k8s-app": "kube-dns"}
-"""Labels of the name servers of clusters, for any program."""
+"""Labels of the Pods that serve DNS in a cluster."""
 MEMORY: Final = ("64Mi", "512Mi")
-"""The memory request and the limit of a Squid. Lists of 10,000 domains take about 100 MiB."""
+"""The memory request and the memory limit of Squid. A list of 10,000 domains needs about 100 MiB."""
 
 BYPASS_MESSAGE: Final = (
     "The session could bypass its web filter: the network of this cluster does not enforce NetworkPolicies, or another"
@@ -96,8 +95,8 @@ until ! opens "$1" {CLOSED_PORT}; do
   sleep 0.5
 done
 """
-"""The script that a session's Pod runs before its container starts; `$1` is the filter's address. A policy may come
-into effect a little later than a Pod.
+"""The script that a session's Pod runs before its container starts; `$1` is the filter's address. It waits up to 10 s
+until the network enforces the policy.
 """
 
 
@@ -159,23 +158,28 @@ class FilterObjects:
         return Service(metadata=self._metadata(owner), spec=spec)
 
     def policies(self, owner: Secret, name_servers: Iterable[str]) -> list[NetworkPolicy]:
-        """Return the policy of the sessions under the filter, and the policy of Squid. The second also admits sessions
-        at a port that the first closes, so that a test of this port shows if the first is enforced.
+        """Return the policy of the sessions under the filter, and the policy of Squid. The policy of Squid admits
+        sessions to `CLOSED_PORT`, and the policy of the sessions closes it. Thus `CHECK` tests only the second.
         """
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],
             egress=[NetworkPolicyEgressRule(to=[_pods(self.squid_labels)], ports=_tcp(PORT))],
         )
-        names = [_pods(DNS_LABELS, all_namespaces=True), *(_block(_single_address(server)) for server in name_servers)]
-        public = [_block("0.0.0.0/0", PRIVATE), _block("::/0", PRIVATE_IPV6)]
+        name_server_peers = [
+            _pods(DNS_LABELS, all_namespaces=True),
+            *(_block(_single_address(server)) for server in name_servers),
+        ]
+        public_peers = [_block("0.0.0.0/0", PRIVATE), _block("::/0", PRIVATE_IPV6)]
         squid = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.squid_labels),
             policyTypes=["Ingress", "Egress"],
             ingress=[NetworkPolicyIngressRule(from_=[_pods(self.session_labels)], ports=_tcp(PORT, CLOSED_PORT))],
             egress=[
-                NetworkPolicyEgressRule(to=public, ports=[NetworkPolicyPort(protocol="TCP")]),
-                NetworkPolicyEgressRule(to=names, ports=[NetworkPolicyPort(port=53, protocol="UDP"), *_tcp(53)]),
+                NetworkPolicyEgressRule(to=public_peers, ports=[NetworkPolicyPort(protocol="TCP")]),
+                NetworkPolicyEgressRule(
+                    to=name_server_peers, ports=[NetworkPolicyPort(port=53, protocol="UDP"), *_tcp(53)]
+                ),
             ],
         )
         return [
@@ -184,7 +188,7 @@ class FilterObjects:
         ]
 
     def pod(self, owner: Secret, image: FilterImage, applied: str) -> Pod:
-        """Return the Pod of Squid, which its node restarts when it ends. It satisfies the restricted profile."""
+        """Return the Pod of Squid, in the restricted profile. Its node restarts the container when it ends."""
         mounts = [
             VolumeMount(name="given", mountPath=MOUNT_PATH, readOnly=True),
             VolumeMount(name="run", mountPath=VOLUME),
@@ -196,7 +200,7 @@ class FilterObjects:
             command=["sh", "-c", SQUID],
             resources=ResourceRequirements(requests={"cpu": "10m", "memory": MEMORY[0]}, limits={"memory": MEMORY[1]}),
             readinessProbe=Probe(tcpSocket=TCPSocketAction(port=PORT), periodSeconds=1, timeoutSeconds=1),
-            securityContext=locked(read_only=True),
+            securityContext=restricted_container(read_only=True),
             volumeMounts=mounts,
         )
         spec = PodSpec(
@@ -210,8 +214,8 @@ class FilterObjects:
             automountServiceAccountToken=False,
             enableServiceLinks=False,
             imagePullSecrets=image.secrets or None,
-            tolerations=of_lost_nodes(),
-            securityContext=unprivileged(),
+            tolerations=lost_node_tolerations(),
+            securityContext=restricted_pod(),
         )
         meta = self._metadata(owner)
         meta.annotations = {TEMPLATE_DIGEST: digest(spec), APPLIED: applied}
@@ -219,12 +223,12 @@ class FilterObjects:
 
 
 def digest(value: object) -> str:
-    """Return a digest, which is equal for equal values."""
+    """Return a digest of a value; equal values have equal digests."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:32]
 
 
-def packed(files: Mapping[str, str]) -> bytes:
-    """Return an archive of the files of a filter, to be unpacked at `/`; it is equal for equal files."""
+def pack_files(files: Mapping[str, str]) -> bytes:
+    """Return an archive with the files of a filter, for unpacking at `/`. Equal files give equal archives."""
     return gzip.compress(
         archive([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
     )
@@ -236,8 +240,8 @@ def is_from_template(pod: Pod, expected: Pod) -> bool:
 
 
 def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
-    """Change a session's Pod to use the filter at this address: its programs get proxy variables, it has no other name
-    server, and the session starts only after the check that it cannot bypass the filter.
+    """Change a session's Pod to use the filter at this address. Its programs get proxy variables, the filter is its
+    only name server, and an init container checks that the session cannot bypass the filter.
     """
     spec = pod.spec or PodSpec(containers=[])
     variables = proxy_variables(address)
@@ -251,7 +255,7 @@ def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
         imagePullPolicy="IfNotPresent",
         command=["bash", "-c", CHECK, "bash", address],
         resources=ResourceRequirements(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "64Mi"}),
-        securityContext=locked(read_only=True),
+        securityContext=restricted_container(read_only=True),
         terminationMessagePolicy="FallbackToLogsOnError",
     )
     spec.initContainers = [check]
@@ -260,12 +264,12 @@ def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
     return pod
 
 
-# Policies of others ---------------------------------------------------------------------------------------------------
+# Third-party policies -------------------------------------------------------------------------------------------------
 
 
 def policies_that_allow(policies: Iterable[NetworkPolicy], labels: Mapping[str, str]) -> list[str]:
-    """Return the names of the policies that allow connections of Pods with these labels, except policies of filters.
-    Each policy only adds permissions.
+    """Return the names of the policies, except those of web filters, that allow connections of Pods with these labels.
+    In Kubernetes a policy can only add permissions.
     """
     return [
         metadata(policy).name or ""
@@ -320,7 +324,7 @@ def _tcp(*ports: int) -> list[NetworkPolicyPort]:
 
 
 def contains(actual: Any, expected: Any) -> bool:
-    """Return True if the object of the server contains every expected value; it may contain more, such as defaults."""
+    """Return True if the object of the server has every expected value. It may have more values, such as defaults."""
     if isinstance(expected, dict):
         expected = cast("dict[str, Any]", expected)
         return isinstance(actual, dict) and all(

@@ -36,33 +36,33 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     contains,
     digest,
     is_from_template,
-    packed,
+    pack_files,
     policies_that_allow,
     route_through_filter,
 )
 from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, encoded, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, is_ready, is_up, run_of, waits_for
+from greenroom.runtimes.kubernetes.pod_state import ENDED, is_ready, is_up, run_id_of, waiting_of
 from greenroom.runtimes.kubernetes.starting import TimeLimits, states
 
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
 CALL_WITHIN_S: Final = 10.0
-LAST_LINES: Final = 8
-CRASHES: Final = "CrashLoopBackOff"
-FOLLOW_AGAIN_S: Final = 1.0
-ANY: Final = "all"
+LOG_LINES: Final = 8
+CRASH_LOOP: Final = "CrashLoopBackOff"
+FOLLOW_RETRY_S: Final = 1.0
+ANY_ADDRESS: Final = "all"
 """Any address, in Squid's notation: the NetworkPolicies determine which Pods reach it."""
 
 Kind = TypeVar("Kind", Service, NetworkPolicy)
 
 
 class PodFilters:
-    """The web filters of one Agent. A network counts as open only after `open` restricted it in this process."""
+    """The web filters of one Agent. A network counts as open only after a call of `open` in this process."""
 
     def __init__(self, cluster: Cluster, identity: ObjectOwner, image: str) -> None:
-        """`image`: empty = that of the Pod in which this process runs."""
+        """`image`: empty = the image of the Pod in which this process runs."""
         self._cluster = cluster
         self._identity = identity
         self._image = FilterImage(name=image) if image else None
@@ -72,70 +72,71 @@ class PodFilters:
 
     async def open(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
         self._open.pop(policy_id, None)
-        parts = self._of(policy_id)
-        await self._refuse_leaks(parts)
-        owner = await self._cluster.get(Secret, parts.name)
+        objects = self._objects(policy_id)
+        await self._refuse_bypasses(objects)
+        owner = await self._cluster.get(Secret, objects.name)
         if owner is None:
-            owner = await self._cluster.create(parts.secret())
-        for policy in parts.policies(owner, account.name_servers):
+            owner = await self._cluster.create(objects.secret())
+        for policy in objects.policies(owner, account.name_servers):
             await self._apply(NetworkPolicy, policy)
-        service = await self._apply(Service, parts.service(owner))
+        service = await self._apply(Service, objects.service(owner))
         address = service.spec.clusterIP if service.spec is not None else None
         if not address:
-            raise RuntimeUnavailable(f"The Service {parts.name} of a web filter has no address yet.")
+            raise RuntimeUnavailable(f"The Service {objects.name} of a web filter has no address yet.")
         if annotations_of(owner).get(ADDRESS) != address:
-            await self._cluster.patch(Secret, parts.name, {"metadata": {"annotations": {ADDRESS: address}}})
-        network = self._open[policy_id] = FilterNetwork(policy_id=policy_id, address=address, subnet=ANY)
+            await self._cluster.patch(Secret, objects.name, {"metadata": {"annotations": {ADDRESS: address}}})
+        network = self._open[policy_id] = FilterNetwork(policy_id=policy_id, address=address, subnet=ANY_ADDRESS)
         return network
 
-    async def _refuse_leaks(self, parts: FilterObjects) -> None:
-        """Raise StartError if another policy opens the filter. Policies may be added later, so this check is
-        repeated."""
+    async def _refuse_bypasses(self, objects: FilterObjects) -> None:
+        """Raise StartError if a third-party policy allows sessions to bypass the filter. The check is repeated, because
+        policies may be added later.
+        """
         policies, _ = await self._cluster.list(NetworkPolicy)
-        labels = {**self._identity.of_session(""), POLICY: parts.policy_id}
+        labels = {**self._identity.of_session(""), POLICY: objects.policy_id}
         if found := policies_that_allow(policies, labels):
             raise StartError(
                 f"The NetworkPolicy {', '.join(sorted(found))} of the namespace {self._cluster.namespace} allows"
                 f" sessions under a web filter to bypass it: exclude Pods with the label {POLICY} from the policy."
             )
 
-    async def _apply(self, kind: type[Kind], wanted: Kind) -> Kind:
-        """Create the object, or change it to the wanted state."""
-        name = metadata(wanted).name or ""
-        found = await self._cluster.get(kind, name)
-        if found is None:
-            return await self._cluster.create(wanted)
-        is_owned = metadata(found).ownerReferences == metadata(wanted).ownerReferences
-        spec = msgspec.to_builtins(wanted.spec)
-        if is_owned and contains(msgspec.to_builtins(found.spec), spec):
-            return found
+    async def _apply(self, kind: type[Kind], expected: Kind) -> Kind:
+        """Create the object, or change it to the expected state."""
+        name = metadata(expected).name or ""
+        existing = await self._cluster.get(kind, name)
+        if existing is None:
+            return await self._cluster.create(expected)
+        is_owned = metadata(existing).ownerReferences == metadata(expected).ownerReferences
+        spec = msgspec.to_builtins(expected.spec)
+        if is_owned and contains(msgspec.to_builtins(existing.spec), spec):
+            return existing
         log.warning("a changed part of a web filter is restored", name=name, kind=kind.__name__)
-        about = {"ownerReferences": msgspec.to_builtins(metadata(wanted).ownerReferences)}
-        return await self._cluster.patch(kind, name, {"metadata": about, "spec": spec})
+        metadata_changes = {"ownerReferences": msgspec.to_builtins(metadata(expected).ownerReferences)}
+        return await self._cluster.patch(kind, name, {"metadata": metadata_changes, "spec": spec})
 
     async def close(self, policy_id: str) -> bool:
-        sessions, _ = await self._cluster.list(Secret, self._of(policy_id).session_labels)
+        sessions, _ = await self._cluster.list(Secret, self._objects(policy_id).session_labels)
         if sessions:
             return False
         self._open.pop(policy_id, None)
-        await self._remove(self._of(policy_id))
+        await self._remove(self._objects(policy_id))
         return True
 
-    async def _remove(self, parts: FilterObjects) -> None:
-        """Delete the Pod and its dependents first, and the Secret by which the filter is found last."""
+    async def _remove(self, objects: FilterObjects) -> None:
+        """Delete the objects of a filter. The Secret is the last one, because filters are found by their Secrets."""
         for kind, name in (
-            (Pod, parts.name),
-            (Service, parts.name),
-            (NetworkPolicy, f"{parts.name}-squid"),
-            (NetworkPolicy, parts.name),
-            (Secret, parts.name),
+            (Pod, objects.name),
+            (Service, objects.name),
+            (NetworkPolicy, f"{objects.name}-squid"),
+            (NetworkPolicy, objects.name),
+            (Secret, objects.name),
         ):
             await self._cluster.delete(kind, name)
 
     async def all(self) -> list[FilterNetwork]:
         secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("filter"))
         policies = [labels_of(secret)[POLICY] for secret in secrets]
-        return [self._open.get(policy) or FilterNetwork(policy_id=policy, subnet=ANY) for policy in policies]
+        return [self._open.get(policy) or FilterNetwork(policy_id=policy, subnet=ANY_ADDRESS) for policy in policies]
 
     async def remove_all(self) -> None:
         """Remove the filters of all Agents of the installation."""
@@ -143,26 +144,26 @@ class PodFilters:
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
         for secret in secrets:
             labels = labels_of(secret)
-            maker = ObjectOwner(installation_id=self._identity.installation_id, agent_id=labels[AGENT])
-            await self._remove(FilterObjects(identity=maker, policy_id=labels[POLICY]))
+            creator = ObjectOwner(installation_id=self._identity.installation_id, agent_id=labels[AGENT])
+            await self._remove(FilterObjects(identity=creator, policy_id=labels[POLICY]))
 
-    def _of(self, policy_id: str) -> FilterObjects:
+    def _objects(self, policy_id: str) -> FilterObjects:
         return FilterObjects(identity=self._identity, policy_id=policy_id)
 
     # Sessions -------------------------------------------------------------------------------------------------------
 
     async def applied(self, policy_id: str | None, pod: Pod) -> Pod:
-        """A session's Pod, behind its filter if it has one.
+        """Return a session's Pod, changed to use the web filter of the policy if there is one.
 
         Raises:
-            StartError: the policy's network is not open.
+            StartError: the network of the policy is not open.
         """
         if policy_id is None:
             return pod
         return route_through_filter(pod, self._network(policy_id).address, await self._filter_image())
 
     def require_open(self, secret: Secret) -> None:
-        """Check that the network is open. Raises StartError: the network of the session's policy is not open."""
+        """Raise StartError if the session has a policy whose network is not open."""
         if labels_of(secret).get(PART) == "session" and (policy_id := labels_of(secret).get(POLICY)):
             self._network(policy_id)
 
@@ -176,45 +177,45 @@ class PodFilters:
 
     async def run(self, policy_id: str, files: Mapping[str, str]) -> bool:
         self._network(policy_id)
-        parts, applied = self._of(policy_id), digest(dict(files))
-        secret = await self._cluster.get(Secret, parts.name)
+        objects, applied = self._objects(policy_id), digest(dict(files))
+        secret = await self._cluster.get(Secret, objects.name)
         if secret is None:
             raise RuntimeUnavailable("The Secret of the web filter was deleted; it is created again.")
-        content = packed(files)
+        content = pack_files(files)
         if decoded(secret, FILES) != content:
-            secret = await self._cluster.patch(Secret, parts.name, {"data": {FILES: encoded(content)}})
-        wanted = parts.pod(secret, await self._filter_image(), applied)
-        pod = await self._cluster.get(Pod, parts.name)
-        if pod is not None and not _can_be_reused(pod, wanted):
-            await self._cluster.delete(Pod, parts.name, metadata(pod).uid, 0)
+            secret = await self._cluster.patch(Secret, objects.name, {"data": {FILES: encoded(content)}})
+        expected = objects.pod(secret, await self._filter_image(), applied)
+        pod = await self._cluster.get(Pod, objects.name)
+        if pod is not None and not _can_be_reused(pod, expected):
+            await self._cluster.delete(Pod, objects.name, metadata(pod).uid, 0)
             pod = None
-        served = pod is not None and is_ready(pod)
+        was_ready = pod is not None and is_ready(pod)
         if pod is None:
-            await self._cluster.create(wanted)
-        pod = await self._serves(parts.name)
+            await self._cluster.create(expected)
+        pod = await self._wait_until_ready(objects.name)
         if annotations_of(pod).get(APPLIED) != applied:
-            await self._reload(parts.name, content, applied)
-        return not served
+            await self._reload(objects.name, content, applied)
+        return not was_ready
 
-    async def _serves(self, name: str) -> Pod:
-        """Return its Pod once it is ready.
+    async def _wait_until_ready(self, name: str) -> Pod:
+        """Wait until the Pod is ready and return it.
 
         Raises:
-            StartError: it does not become ready.
+            StartError: the Pod does not become ready.
         """
         limits, end = TimeLimits(), time.monotonic() + READY_WITHIN_S
-        async with aclosing(states(self._cluster, name)) as seen:
-            async for pod in seen:
+        async with aclosing(states(self._cluster, name)) as pod_states:
+            async for pod in pod_states:
                 if pod is None:
                     raise ContainerMissing
                 if is_ready(pod):
                     return pod
                 if (problem := limits.problem(pod, time.monotonic())) is not None:
                     raise StartError(f"The web filter has no running Pod: {problem.message}")
-                if time.monotonic() > end or waits_for(pod)[0] == CRASHES:
+                if time.monotonic() > end or waiting_of(pod)[0] == CRASH_LOOP:
                     break
         output_text = (
-            await self._cluster.logs(name, LAST_LINES, CALL_WITHIN_S, FILTER_CONTAINER)
+            await self._cluster.logs(name, LOG_LINES, CALL_WITHIN_S, FILTER_CONTAINER)
         ).strip() or "it wrote no log"
         raise StartError(f"The web filter is not ready: {output_text}")
 
@@ -235,15 +236,15 @@ class PodFilters:
         log.info("the web filter reads its policy again", pod=name)
 
     async def output(self, policy_id: str) -> AsyncGenerator[str]:
-        name = self._of(policy_id).name
+        name = self._objects(policy_id).name
         pod, since = await self._cluster.get(Pod, name), None
-        run = run_of(pod) if pod is not None else None
-        while pod is not None and is_up(pod) and run_of(pod) == run:
+        run = run_id_of(pod) if pod is not None else None
+        while pod is not None and is_up(pod) and run_id_of(pod) == run:
             async with aclosing(self._cluster.follow_logs(name, FILTER_CONTAINER, since)) as lines:
                 async for at, line in lines:
                     since = at
                     yield line
-            await asyncio.sleep(FOLLOW_AGAIN_S)
+            await asyncio.sleep(FOLLOW_RETRY_S)
             pod = await self._cluster.get(Pod, name)
 
     # Its image ------------------------------------------------------------------------------------------------------
@@ -263,12 +264,13 @@ class PodFilters:
             )
         containers = {container.name: container.image for container in pod.spec.containers}
         image = containers.get("agent") or next(iter(containers.values())) or ""
-        secrets = tuple(one.name for one in pod.spec.imagePullSecrets or [] if one.name)
+        secrets = tuple(reference.name for reference in pod.spec.imagePullSecrets or [] if reference.name)
         return FilterImage(name=image, pull_secrets=secrets)
 
 
-def _can_be_reused(pod: Pod, wanted: Pod) -> bool:
-    """Return True if a Pod need not be replaced: it has not ended, does not crash repeatedly, and has the current
-    template. A filter has no state, so nothing is lost if an old Pod continues on a silent node."""
+def _can_be_reused(pod: Pod, expected: Pod) -> bool:
+    """Return True if a Pod has the current template, has not ended and does not crash repeatedly. A filter has no
+    state, so a replaced Pod may continue on a node that does not answer.
+    """
     is_leaving = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
-    return not is_leaving and waits_for(pod)[0] != CRASHES and is_from_template(pod, wanted)
+    return not is_leaving and waiting_of(pod)[0] != CRASH_LOOP and is_from_template(pod, expected)

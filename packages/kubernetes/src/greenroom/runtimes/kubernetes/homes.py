@@ -1,10 +1,11 @@
-"""Profiles of users as claims, one for each folder that a profile would have on a host, or for each kept home.
+"""Homes and profiles of users as PersistentVolumeClaims. Each folder of a host corresponds to one claim.
 
-A claim is removed in two visible steps: it is marked with the removal, then deleted; the cluster keeps it as long as a
-Pod uses it. A session that needs it in the meantime waits until it is deleted, and gets a new one.
+A claim is removed in two steps: it gets an annotation with the id of the removal, then it is deleted. The cluster keeps
+the claim while a Pod uses it. A session that needs the claim during its removal waits for the deletion and gets a new
+claim.
 
-The class of a claim cannot be changed. A claim that never got a volume, and that names another class than the settings
-do now, is empty and may wait forever: it is replaced.
+The storage class of a claim cannot be changed. A claim without a volume is replaced if its class differs from the class
+in the settings. It is empty, and may wait forever for a volume.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from greenroom.runtimes.contract import (
     StartError,
     StoredHome,
 )
-from greenroom.runtimes.kubernetes.amounts import number, of_mapping
+from greenroom.runtimes.kubernetes.amounts import mapping_of, number
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
@@ -55,39 +56,38 @@ class KubernetesHomes:
     # For sessions -------------------------------------------------------------------------------------------------
 
     async def prepare(self, mounts: Sequence[Mount]) -> None:
-        """Create the missing claims; a claim that must be reset is replaced.
+        """Create the missing claims, and replace the claims whose profiles must be reset.
 
         Raises:
-            StartError: the cluster refuses it, or its name belongs to another object.
-            RuntimeUnavailable: it is still in use, or could not be created at present.
+            StartError: the cluster refuses a claim, or its name belongs to another profile.
+            RuntimeUnavailable: a claim is still in use, or cannot be created at present.
         """
         for mount in mounts:
             if mount.profile is not None:
-                wanted = claim_of(mount.source, self._identity, self._settings)
-                await self._prepare(wanted, is_reset=mount.profile == "Reset")
+                expected = claim_of(mount.source, self._identity, self._settings)
+                await self._prepare(expected, is_reset=mount.profile == "Reset")
 
-    async def _prepare(self, wanted: Claim, *, is_reset: bool) -> None:
-        name, found = metadata(wanted).name or "", await self._own(wanted)
-        if found is not None:
-            is_in_vain = _waits_for_another_class(found, wanted)
-            if not (is_reset or is_in_vain or _is_leaving(found)):
+    async def _prepare(self, expected: Claim, *, is_reset: bool) -> None:
+        name, existing = metadata(expected).name or "", await self._find_own(expected)
+        if existing is not None:
+            needs_other_class = _waits_for_another_class(existing, expected)
+            if not (is_reset or needs_other_class or _is_leaving(existing)):
                 return
-            if is_in_vain:
+            if needs_other_class:
                 log.info("a claim without a volume is replaced, because its storage class changed", claim=name)
-            if is_reset or is_in_vain:
-                await self._cluster.delete(Claim, name, metadata(found).uid)
-            await self._wait_until_deleted(name, metadata(found).uid)
+            if is_reset or needs_other_class:
+                await self._cluster.delete(Claim, name, metadata(existing).uid)
+            await self._wait_until_deleted(name, metadata(existing).uid)
         try:
-            await self._cluster.create(wanted)
+            await self._cluster.create(expected)
         except ContainerConflict as error:
-            # created in the meantime by another session of that user; or another conflict, such as a quota that was
-            # just counted
-            if await self._own(wanted) is None:
+            # another session of this user created the claim, or the conflict is temporary, for example of a quota
+            if await self._find_own(expected) is None:
                 raise RuntimeUnavailable(f"The claim {name} has not been created yet. {error.message}") from error
 
-    async def _own(self, wanted: Claim) -> Claim | None:
-        """The existing claim with this name."""
-        name, owner = metadata(wanted).name or "", annotations_of(wanted)[OWNER]
+    async def _find_own(self, expected: Claim) -> Claim | None:
+        """Return the existing claim with this name, or None. Raises StartError: it belongs to another profile."""
+        name, owner = metadata(expected).name or "", annotations_of(expected)[OWNER]
         found = await self._cluster.get(Claim, name)
         if found is not None and annotations_of(found).get(OWNER) != owner:
             raise StartError(f"The claim {name} does not belong to the profile {owner}; delete it.")
@@ -97,8 +97,8 @@ class KubernetesHomes:
         try:
             async with asyncio.timeout(GONE_WITHIN_S):
                 while True:
-                    left = await self._cluster.get(Claim, name)
-                    if left is None or metadata(left).uid != uid:
+                    current = await self._cluster.get(Claim, name)
+                    if current is None or metadata(current).uid != uid:
                         return
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:
@@ -111,7 +111,11 @@ class KubernetesHomes:
     async def list(self) -> list[StoredHome]:
         found, _ = await self._cluster.list(Claim, self._identity.selector("home"))
         homes = [(home_of(annotations_of(claim).get(OWNER, "")), annotations_of(claim)) for claim in found]
-        return [StoredHome(home=home, removal_id=noted.get(REMOVAL, "")) for home, noted in homes if home is not None]
+        return [
+            StoredHome(home=home, removal_id=annotations.get(REMOVAL, ""))
+            for home, annotations in homes
+            if home is not None
+        ]
 
     async def in_use(self) -> dict[HomeId, str]:
         found, _ = await self._cluster.list(Secret, self._identity.selector("session"))
@@ -123,12 +127,12 @@ class KubernetesHomes:
         }
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        """The capacity of the claim, which does not depend on its content."""
+        """Return the capacity of the claim. The size of its content is not known."""
         claim = await self._cluster.get(Claim, self._name(home))
         if claim is None:
             return None
-        given = of_mapping(claim.status, "capacity").get("storage")
-        return HomeSize(size_bytes=int(number(given)))
+        capacity = mapping_of(claim.status, "capacity").get("storage")
+        return HomeSize(size_bytes=int(number(capacity)))
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         name = self._name(home)
@@ -153,19 +157,19 @@ def _is_leaving(claim: Claim) -> bool:
     return metadata(claim).deletionTimestamp is not None or REMOVAL in annotations_of(claim)
 
 
-def _waits_for_another_class(found: Claim, wanted: Claim) -> bool:
-    """Return True if the claim has no volume and another storage class is wanted now. Without the annotation, as on
-    older claims, the class in its spec counts.
+def _waits_for_another_class(found: Claim, expected: Claim) -> bool:
+    """Return True if the claim has no volume and its storage class is not the expected one. Older claims have no
+    annotation with the class; then the class in the spec is compared.
     """
-    had = found.spec.storageClassName if found.spec else None
-    asked = annotations_of(found).get(CLASS, had or "")
+    class_in_spec = found.spec.storageClassName if found.spec else None
+    requested_class = annotations_of(found).get(CLASS, class_in_spec or "")
     has_volume = found.spec is not None and bool(found.spec.volumeName)
     is_pending = found.status is None or found.status.phase == "Pending"
-    return is_pending and not has_volume and asked != annotations_of(wanted)[CLASS]
+    return is_pending and not has_volume and requested_class != annotations_of(expected)[CLASS]
 
 
 def claim_of(folder: str, identity: ObjectOwner, settings: KubernetesSettings) -> Claim:
-    """The claim for a profile. Its annotation names the owner; it outlives sessions and this Agent."""
+    """Return the claim for a profile. It stays when sessions or this Agent are deleted."""
     return Claim(
         metadata=ObjectMeta(
             name=home_name(identity.installation_id, folder),

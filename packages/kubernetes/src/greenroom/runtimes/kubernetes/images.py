@@ -1,8 +1,8 @@
-"""The images of a namespace: each has a Secret with the log-in at its registry, and has been pulled once by a node.
+"""The images of a namespace. Each has a Secret with the log-in for its registry.
 
-Nodes pull images themselves when they need them for a session, so the Secrets must follow the log-ins. An image is
-pulled in advance by a Pod that does not use it, so that a registry's refusal is known before a session waits for it.
-After that the image counts as present.
+Nodes pull an image when they need it for a session, so the Secrets are updated when a log-in changes. A separate Pod
+pulls each image in advance, so that an error of the registry is known before a session starts. After this pull the
+image counts as present.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
-from greenroom.runtimes.kubernetes.making import is_being_created, is_pull, newest_event, reason_of
-from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
+from greenroom.runtimes.kubernetes.creation_events import is_being_created, is_pull, newest_event, reason_of
+from greenroom.runtimes.kubernetes.manifest import lost_node_tolerations, restricted_container, restricted_pod
 from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, encoded, metadata, status
-from greenroom.runtimes.kubernetes.seen import unschedulable
+from greenroom.runtimes.kubernetes.pod_state import unschedulable
 from greenroom.runtimes.kubernetes.starting import TimeLimits, states
 
 log = structlog.get_logger(__name__)
@@ -41,17 +41,17 @@ log = structlog.get_logger(__name__)
 DIGEST: Final = "greenroom.digest"
 HUB: Final = "https://index.docker.io/v1/"
 LOG_IN: Final = ".dockerconfigjson"
-GOT: Final = frozenset(
+PULLED_REASONS: Final = frozenset(
     {"CreateContainerError", "RunContainerError", "CreateContainerConfigError", "ContainerCannotRun"}
 )
 """Reasons for which a container waits after its image was pulled."""
-SAID_EVERY_S: Final = 30.0
-"""The interval at which the state of an image pull on a node is read. A pull may take long, and a Pod that cannot start
-must not delay others.
+EVENT_INTERVAL_S: Final = 30.0
+"""The interval at which the events of an image pull are read. A slow pull continues, and a Pod that cannot start is
+detected.
 """
 TAINT: Final = "taint"
-"""A word of the scheduler, in every version, if a node is excluded because of a taint."""
-EVERYTHING: Final = Toleration(operator="Exists")
+"""Part of the scheduler's message, in every version of Kubernetes, if a node is excluded because of a taint."""
+ALL_TAINTS: Final = Toleration(operator="Exists")
 
 
 class PulledImages:
@@ -65,96 +65,99 @@ class PulledImages:
         found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
         return [image for secret in found if self._is_named(secret) and (image := _image(secret)) is not None]
 
-    async def one(self, name: str) -> Image | None:
+    async def find(self, name: str) -> Image | None:
         secret = await self._cluster.get(Secret, image_name(self._identity, name))
         return _image(secret) if secret is not None else None
 
     def _is_named(self, secret: Secret) -> bool:
-        """Return True if sessions refer to the Secret by its name."""
+        """Return True if the Secret has the name that the Pods of sessions refer to."""
         return metadata(secret).name == image_name(self._identity, annotations_of(secret).get(IMAGE, ""))
 
-    async def get(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
-        """Make a node pull the image. Raises PullError: with the node's reason."""
+    async def pull(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
+        """Create a Pod so that its node pulls the image. Yield the progress as 0 or 100.
+
+        Raises:
+            PullError: the image cannot be pulled; the message contains the reason from the node.
+        """
         yield 0
-        object_ = image_name(self._identity, name)
-        await self._keep(name, credentials)
+        secret_name = image_name(self._identity, name)
+        await self._store_log_in(name, credentials)
         try:
-            await self._cluster.create(getter_of(name, self._identity))
+            await self._cluster.create(pull_pod_of(name, self._identity))
         except ContainerConflict:
-            pass  # of an earlier attempt, which continues
+            pass  # the Pod of an earlier attempt pulls the image
         except StartError as error:
             raise PullError(f"The image {name} could not be fetched: {error.message}") from error
         digest: str | None = None
         try:
-            async with aclosing(self._watch_pull(name, object_)) as got:
-                async for digest in got:
+            async with aclosing(self._watch_pull(name, secret_name)) as digests:
+                async for digest in digests:
                     if digest is None:
                         yield 0
         finally:
-            await self._cluster.delete(Pod, object_, grace_s=0)
-        await self._cluster.patch(Secret, object_, {"metadata": {"annotations": {DIGEST: digest}}})
+            await self._cluster.delete(Pod, secret_name, grace_s=0)
+        await self._cluster.patch(Secret, secret_name, {"metadata": {"annotations": {DIGEST: digest}}})
         yield 100
 
-    async def _keep(self, name: str, credentials: Credentials | None) -> None:
-        wanted = log_in_of(name, credentials, self._identity)
+    async def _store_log_in(self, name: str, credentials: Credentials | None) -> None:
+        expected = log_in_of(name, credentials, self._identity)
         try:
-            await self._cluster.create(wanted)
+            await self._cluster.create(expected)
         except ContainerConflict:
-            await self._cluster.patch(Secret, image_name(self._identity, name), {"data": data_of(wanted)})
+            await self._cluster.patch(Secret, image_name(self._identity, name), {"data": data_of(expected)})
 
     async def _watch_pull(self, name: str, pod_name: str) -> AsyncGenerator[str | None]:
-        """Yield the digest once a node has the image; before that None at intervals, while a node reports that it pulls
-        it."""
-        limits, said = TimeLimits(), time.monotonic()
-        async with aclosing(states(self._cluster, pod_name)) as seen:
-            async for pod in seen:
+        """Yield None at intervals while a node pulls the image, and the digest when the node has it."""
+        limits, event_read_at = TimeLimits(), time.monotonic()
+        async with aclosing(states(self._cluster, pod_name)) as pod_states:
+            async for pod in pod_states:
                 if pod is None or metadata(pod).deletionTimestamp is not None:
                     break
                 if (digest := digest_of(pod)) is not None:
                     yield digest
                     return
-                await self._go_anywhere(pod)
+                await self._tolerate_all_taints(pod)
                 now = time.monotonic()
                 if (problem := limits.problem(pod, now)) is not None:
                     raise PullError(f"The image {name} could not be fetched: {problem.message}")
                 is_late = limits.is_late(pod, now)
-                if now - said >= SAID_EVERY_S and is_being_created(pod):
-                    said = now
+                if now - event_read_at >= EVENT_INTERVAL_S and is_being_created(pod):
+                    event_read_at = now
                     event = await newest_event(self._cluster, pod)
                     if is_pull(event):
                         yield None
-                    elif is_late and (why := reason_of(pod, event)):
-                        raise PullError(f"The image {name} could not be fetched: {why}.")
+                    elif is_late and (reason := reason_of(pod, event)):
+                        raise PullError(f"The image {name} could not be fetched: {reason}.")
         raise PullError(f"The image {name} could not be fetched: the Pod that pulls it was deleted.")
 
-    async def _go_anywhere(self, pod: Pod) -> None:
-        """Add a toleration of all taints if every node has a taint, so that any node can pull the image. It is not set
-        from the beginning, because nodes that are cordoned or do not answer have taints too.
+    async def _tolerate_all_taints(self, pod: Pod) -> None:
+        """Add a toleration for all taints if taints prevent the placement on any node. The Pod does not have it from
+        the beginning, because nodes that are cordoned or do not answer have taints too.
         """
-        given = pod.spec.tolerations or [] if pod.spec is not None else []
-        if TAINT in unschedulable(pod) and EVERYTHING not in given:
-            changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*given, EVERYTHING])}}
-            with suppress(ContainerMissing, StartError):  # the scheduler's message is reported then
+        tolerations = pod.spec.tolerations or [] if pod.spec is not None else []
+        if TAINT in unschedulable(pod) and ALL_TAINTS not in tolerations:
+            changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*tolerations, ALL_TAINTS])}}
+            with suppress(ContainerMissing, StartError):  # then the error with the scheduler's message is raised
                 await self._cluster.patch(Pod, metadata(pod).name or "", changes)
 
-    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
-        """Implements `contract.LogInKeeper`; an image without a Secret gets its log-in when it is pulled.
+    async def keep_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
+        """Implement `contract.LogInKeeper`. An image without a Secret gets its log-in when it is pulled.
 
-        Secrets that are not wanted, or have a name of an earlier version, are deleted, even while running Pods refer to
-        them: a Pod needs them only until its container is created, which happens only once.
+        Secrets of other images, or with a name of an earlier version, are deleted, even if running Pods refer to them.
+        A Pod needs a Secret only until its container is created.
         """
         found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
         for secret in found:
             image = annotations_of(secret).get(IMAGE, "")
             try:
-                if image not in wanted or not self._is_named(secret):
+                if image not in images or not self._is_named(secret):
                     await self._cluster.delete(Secret, metadata(secret).name or "", metadata(secret).uid)
-                elif image in known:
-                    await self._follow(secret, image, known[image])
+                elif image in credentials:
+                    await self._update_log_in(secret, image, credentials[image])
             except (ContainerMissing, StartError) as error:
                 log.warning("the registry log-in of an image was not stored", image=image, reason=error.message)
 
-    async def _follow(self, secret: Secret, image: str, credentials: Credentials | None) -> None:
+    async def _update_log_in(self, secret: Secret, image: str, credentials: Credentials | None) -> None:
         data = data_of(log_in_of(image, credentials, self._identity))
         if data_of(secret) != data:
             await self._cluster.patch(Secret, metadata(secret).name or "", {"data": data})
@@ -167,32 +170,36 @@ class PulledImages:
 
 
 def _image(secret: Secret) -> Image | None:
-    noted = annotations_of(secret)
-    return Image(name=noted[IMAGE], digest=noted[DIGEST]) if noted.get(DIGEST) and IMAGE in noted else None
+    annotations = annotations_of(secret)
+    return (
+        Image(name=annotations[IMAGE], digest=annotations[DIGEST])
+        if annotations.get(DIGEST) and IMAGE in annotations
+        else None
+    )
 
 
 def digest_of(pod: Pod) -> str | None:
-    """Return the digest of the image's content, `sha256:unknown` if a node has the image without a known digest, and
-    None if no node has it.
+    """Return the digest of the image, `sha256:unknown` if the node has the image but reports no digest, or None if the
+    node does not have the image.
     """
     for container in status(pod).containerStatuses or []:
         state = container.state
         waiting = state.waiting.reason if state is not None and state.waiting is not None else None
         if container.imageID:
             return container.imageID.rpartition("://")[2].rpartition("@")[2]
-        if waiting in GOT or (state is not None and (state.running or state.terminated)):
+        if waiting in PULLED_REASONS or (state is not None and (state.running or state.terminated)):
             return "sha256:unknown"
     return None
 
 
 def log_in_of(name: str, credentials: Credentials | None, identity: ObjectOwner) -> Secret:
-    """The Secret with the log-in for an image, empty if its registry needs none."""
+    """Return the Secret with the log-in for an image. The list of log-ins is empty if the registry needs none."""
     log_ins: Json = {}
     if credentials is not None:
         registry = registry_of(name)
         pair = base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
-        known = {"username": credentials.user, "password": credentials.password, "auth": pair}
-        log_ins[HUB if registry == DEFAULT_REGISTRY else registry] = known
+        entry = {"username": credentials.user, "password": credentials.password, "auth": pair}
+        log_ins[HUB if registry == DEFAULT_REGISTRY else registry] = entry
     return Secret(
         metadata=ObjectMeta(
             name=image_name(identity, name), labels=identity.labels("image"), annotations={IMAGE: name}
@@ -202,16 +209,16 @@ def log_in_of(name: str, credentials: Credentials | None, identity: ObjectOwner)
     )
 
 
-def getter_of(name: str, identity: ObjectOwner) -> Pod:
-    """A Pod that makes a node pull the image; its command may fail."""
-    needs = {"cpu": "1m", "memory": "16Mi"}
+def pull_pod_of(name: str, identity: ObjectOwner) -> Pod:
+    """Return a Pod whose node pulls the image. The result of its command has no effect."""
+    resources = {"cpu": "1m", "memory": "16Mi"}
     container = Container(
         name="image",
         image=name,
         command=["/bin/true"],
         imagePullPolicy="IfNotPresent",
-        resources=ResourceRequirements(requests=needs, limits=needs),
-        securityContext=locked(),
+        resources=ResourceRequirements(requests=resources, limits=resources),
+        securityContext=restricted_container(),
     )
     return Pod(
         metadata=ObjectMeta(name=image_name(identity, name), labels=identity.labels("image")),
@@ -221,8 +228,8 @@ def getter_of(name: str, identity: ObjectOwner) -> Pod:
             automountServiceAccountToken=False,
             enableServiceLinks=False,
             terminationGracePeriodSeconds=0,
-            tolerations=of_lost_nodes(),
+            tolerations=lost_node_tolerations(),
             imagePullSecrets=[LocalObjectReference(name=image_name(identity, name))],
-            securityContext=unprivileged(),
+            securityContext=restricted_pod(),
         ),
     )

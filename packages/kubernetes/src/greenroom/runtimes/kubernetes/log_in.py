@@ -1,7 +1,7 @@
-"""The log-in program of a kubeconfig (`exec`): it is run for a token if there is none, or if the server refuses it.
+"""The log-in program of a kubeconfig (`exec`). It runs when there is no token or the server refuses the token.
 
-An error of the program is reported as one sentence, and a program that hangs is killed. All errors may be temporary:
-the program may be installed, or a person may log in with it, while the Agent runs.
+An error of the program is reported as one sentence, and a program that hangs is killed. No error is permanent: an
+administrator may install the program, or log in with it, while the Agent runs.
 """
 
 from __future__ import annotations
@@ -28,80 +28,81 @@ ANSWERS_WITHIN_S: Final = 30.0
 
 
 class LogInProgram(httpx2.Auth):
-    """Authenticates requests with the token of this program; concurrent requests share one run."""
+    """Authenticates requests with the token of this program. Concurrent requests share one run of the program."""
 
     def __init__(self, program: UserExec) -> None:
         self._program = program
-        self._named = f"The log-in program {program.command} of the kubeconfig"
+        self._label = f"The log-in program {program.command} of the kubeconfig"
         self._token = ""
-        self._asking = asyncio.Lock()
+        self._run_lock = asyncio.Lock()
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        if used := self._token:
-            request.headers["Authorization"] = f"Bearer {used}"
+        if token := self._token:
+            request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
             if response.status_code != UNAUTHORIZED:
                 return
-        request.headers["Authorization"] = f"Bearer {await self._other_than(used)}"
+        request.headers["Authorization"] = f"Bearer {await self._renewed_token(token)}"
         yield request
 
-    async def _other_than(self, refused: str) -> str:
-        """Return a token other than the refused one.
+    async def _renewed_token(self, refused: str) -> str:
+        """Return the current token; run the program first if the current token is the refused one.
 
-        Raises RuntimeUnavailable: the program returns no token in time.
+        Raises:
+            RuntimeUnavailable: the program returns no token in time.
         """
         try:
-            async with asyncio.timeout(ANSWERS_WITHIN_S), self._asking:
+            async with asyncio.timeout(ANSWERS_WITHIN_S), self._run_lock:
                 if self._token == refused:
-                    self._token = self._token_in(await self._answer())
+                    self._token = self._token_in(await self._run_program())
                 return self._token
         except TimeoutError as error:
-            raise RuntimeUnavailable(f"{self._named} did not answer within {ANSWERS_WITHIN_S:g} s.") from error
+            raise RuntimeUnavailable(f"{self._label} did not answer within {ANSWERS_WITHIN_S:g} s.") from error
 
-    async def _answer(self) -> bytes:
+    async def _run_program(self) -> bytes:
         info: dict[str, Any] = {"apiVersion": self._program.apiVersion, "kind": "ExecCredential"}
         info["spec"] = {"interactive": False}
-        given = {one.name: one.value for one in self._program.env or []}
-        environment = {**os.environ, **given, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+        variables = {variable.name: variable.value for variable in self._program.env or []}
+        environment = {**os.environ, **variables, "KUBERNETES_EXEC_INFO": json.dumps(info)}
         command = [self._program.command, *(self._program.args or [])]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
-            raise RuntimeUnavailable(f"{self._named} cannot be run: {error.strerror or error}.") from error
+            raise RuntimeUnavailable(f"{self._label} cannot be run: {error.strerror or error}.") from error
         try:
-            answer, complaint = await process.communicate()
+            answer, error_output = await process.communicate()
         finally:
-            await _end(process)
+            await _kill(process)
         if process.returncode:
-            why = " ".join(complaint.decode(errors="replace").split())[-MAX_REASON:].rstrip(".")
-            raise RuntimeUnavailable(f"{self._named} failed: {why or f'exit code {process.returncode}'}.")
+            reason = " ".join(error_output.decode(errors="replace").split())[-MAX_REASON:].rstrip(".")
+            raise RuntimeUnavailable(f"{self._label} failed: {reason or f'exit code {process.returncode}'}.")
         return answer
 
     def _token_in(self, answer: bytes) -> str:
         try:
-            given = msgspec.json.decode(answer, type=_Credential).status or _Status()
+            status = msgspec.json.decode(answer, type=_Credential).status or _Status()
         except msgspec.DecodeError as error:
-            raise RuntimeUnavailable(f"{self._named} did not answer with an ExecCredential: {error}.") from error
-        if token := (given.token or "").strip():
+            raise RuntimeUnavailable(f"{self._label} did not answer with an ExecCredential: {error}.") from error
+        if token := (status.token or "").strip():
             if is_token(token):
                 return token
-            raise RuntimeUnavailable(f"{self._named} returned a token with invalid characters.")
-        if given.clientCertificateData:
+            raise RuntimeUnavailable(f"{self._label} returned a token with invalid characters.")
+        if status.clientCertificateData:
             raise RuntimeUnavailable(
-                f"{self._named} returns a client certificate, which is not supported; configure a token, or use a"
+                f"{self._label} returns a client certificate, which is not supported; configure a token, or use a"
                 " user that has a token."
             )
-        raise RuntimeUnavailable(f"{self._named} returned no token.")
+        raise RuntimeUnavailable(f"{self._label} returned no token.")
 
 
 def is_token(text: str) -> bool:
-    """Return True if the text can be sent as a token. Otherwise the error of the HTTP client would contain it."""
+    """Return True if the text can be sent as a token. The HTTP client would quote an invalid token in its error."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
-async def _end(process: Process) -> None:
+async def _kill(process: Process) -> None:
     """Kill the program and its child processes."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):

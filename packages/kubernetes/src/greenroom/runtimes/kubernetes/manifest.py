@@ -1,7 +1,7 @@
 """Converts a session's specification to its Secret and its Pod. Pure.
 
-The Pod fits the restricted profile of Pod security: no root, no privileges, no capabilities, the default seccomp
-profile. Secret values are in the Secret and never in the Pod, which more people may read.
+The Pod satisfies the restricted profile of Pod security: no root, no privileges, no capabilities, and the default
+seccomp profile. Secret values are only in the Secret, because more users may read Pods.
 """
 
 from __future__ import annotations
@@ -62,39 +62,39 @@ from greenroom.runtimes.kubernetes.objects import decoded, encoded, metadata
 from greenroom.runtimes.kubernetes.volumes import Volumes
 
 LOST_AFTER_S: Final = 30
-"""The time a Pod stays bound to a node that does not answer; the cluster's own default is five minutes."""
+"""The time a Pod stays bound to a node that does not answer. The default of Kubernetes is five minutes."""
 GRACE_S: Final = 10
 MIN_CORES: Final = 0.001
-BUILT_IN: Final = frozenset({"NET_BIND_SERVICE"})
+ALLOWED_CAPABILITIES: Final = frozenset({"NET_BIND_SERVICE"})
 """The only capability that the restricted profile allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """The resources of the cluster that sessions may use in addition to Pods."""
+class AllowedResources:
+    """The runtime classes and the folders of nodes that sessions may use."""
 
     runtime_classes: Collection[str] = ()
     """Names of RuntimeClasses."""
     folders: Collection[str] = ()
-    """Folders of the nodes that may be mounted, with their subfolders."""
+    """Folders of the nodes; sessions may also mount their subfolders."""
 
 
 def variables_of(spec: SessionSpec) -> dict[str, str]:
-    """The variables of a session without its credential.
+    """Return the environment variables of a session, without its credential.
 
     Raises:
-        StartError: its user chose a variable that a launch may not set.
+        StartError: the launch sets a variable that it may not set.
     """
-    of_workspace: dict[str, str] = spec.run_config.get("environment") or {}
-    if problem := chosen_problem(spec.environment, of_workspace=of_workspace):
+    workspace_variables: dict[str, str] = spec.run_config.get("environment") or {}
+    if problem := chosen_problem(spec.environment, of_workspace=workspace_variables):
         raise StartError(problem)
-    return {**spec.environment, **of_workspace}
+    return {**spec.environment, **workspace_variables}
 
 
 def secret_of(
     session_id: str, spec: SessionSpec, identity: ObjectOwner, labels: Mapping[str, str] | None = None
 ) -> Secret:
-    """The session's Secret, which exists before and after its Pod: it represents the session in this namespace."""
+    """Return the session's Secret. It represents the session in this namespace, and exists longer than the Pod."""
     data = {CREDENTIAL: spec.credential, **{VARIABLE + name: text for name, text in variables_of(spec).items()}}
     return Secret(
         metadata=ObjectMeta(
@@ -117,38 +117,44 @@ def _labels(session_id: str, spec: SessionSpec, identity: ObjectOwner) -> dict[s
 
 
 def pending_files(secret: Secret, files: Sequence[SessionFile] = ()) -> list[SessionFile]:
-    """The files that must still be unpacked in the session, with these; a later one replaces one of the same path."""
+    """Return the files of the Secret that are not unpacked yet, and `files`. A later file replaces one with the same
+    path.
+    """
     known = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[SessionFile])
     return list({file.path: file for file in (*known, *files)}.values())
 
 
-def with_pending(files: Sequence[SessionFile]) -> dict[str, str]:
-    """The entry of the Secret with these files."""
+def pending_entry(files: Sequence[SessionFile]) -> dict[str, str]:
+    """Return the entry of the Secret's data with these files."""
     return {PENDING_FILES: encoded(msgspec.json.encode(list(files)))}
 
 
-def template_of(pod: Pod) -> dict[str, str]:
-    """The entry of the Secret with the template of its Pod."""
+def template_entry(pod: Pod) -> dict[str, str]:
+    """Return the entry of the Secret's data with the template of its Pod."""
     return {TEMPLATE: encoded(msgspec.json.encode(pod))}
 
 
 def pod_for(secret: Secret) -> Pod:
-    """Create the Pod of this Secret from its template; the Secret owns it."""
+    """Return the Pod from the template in this Secret; the Secret is its owner."""
     pod = msgspec.json.decode(decoded(secret, TEMPLATE), type=Pod)
-    about, of_secret = metadata(pod), metadata(secret)
-    owner = OwnerReference(apiVersion="v1", kind="Secret", name=of_secret.name or "", uid=of_secret.uid or "")
-    about.ownerReferences = [owner]
-    pod.metadata = about
+    pod_metadata, secret_metadata = metadata(pod), metadata(secret)
+    owner = OwnerReference(
+        apiVersion="v1", kind="Secret", name=secret_metadata.name or "", uid=secret_metadata.uid or ""
+    )
+    pod_metadata.ownerReferences = [owner]
+    pod.metadata = pod_metadata
     return pod
 
 
-def pod_of(session_id: str, spec: SessionSpec, identity: ObjectOwner, *, volumes: Volumes, offer: Offer) -> Pod:
-    """The session's Pod.
+def pod_of(
+    session_id: str, spec: SessionSpec, identity: ObjectOwner, *, volumes: Volumes, allowed: AllowedResources
+) -> Pod:
+    """Return the session's Pod.
 
     Raises:
-        StartError: an option cannot be used here; the sentence names it.
+        StartError: an option cannot be used in Kubernetes. The message names the option.
     """
-    options = _allowed(spec.run_config)
+    options = _validated(spec.run_config)
     if spec.network is not None:
         raise StartError(f"A session cannot be on the network {spec.network!r}: it is one of Docker.")
     services = {service.name: service.port for service in spec.services if service.port and service.allowed}
@@ -187,8 +193,8 @@ def pod_of(session_id: str, spec: SessionSpec, identity: ObjectOwner, *, volumes
             imagePullSecrets=[LocalObjectReference(name=image_name(identity, spec.image))],
             nodeSelector=options.get("node_selector"),
             tolerations=_tolerations(options),
-            runtimeClassName=_runtime_class(options, offer),
-            securityContext=unprivileged(*_user(options)),
+            runtimeClassName=_runtime_class(options, allowed),
+            securityContext=restricted_pod(*_user(options)),
             **_dns(options),
         ),
     )
@@ -204,7 +210,7 @@ def resources_of(spec: SessionSpec) -> ResourceRequirements:
         limits["ephemeral-storage"] = str(spec.disk_limit_bytes)
     requests = {"cpu": cores, "memory": str(spec.memory_bytes)}
     if spec.disk_limit_bytes:
-        requests["ephemeral-storage"] = "0"  # a limit, and no reserved part of a node
+        requests["ephemeral-storage"] = "0"  # without it the request is equal to the limit
     return ResourceRequirements(requests=requests, limits=limits)
 
 
@@ -220,8 +226,8 @@ def _environment(secret: str, spec: SessionSpec) -> list[EnvVar]:
     ]
 
 
-def _allowed(config: RunConfig) -> RunConfig:
-    """The administrator's override, checked again where it is used, because other programs can write rows."""
+def _validated(config: RunConfig) -> RunConfig:
+    """Check the run config of the administrator again, because other programs can write to the database."""
     try:
         return run_config.validated(config)
     except Invalid as error:
@@ -230,16 +236,16 @@ def _allowed(config: RunConfig) -> RunConfig:
 
 def _container_security(options: RunConfig) -> SecurityContext:
     added: list[str] = options.get("cap_add") or []
-    if refused := sorted(set(added) - BUILT_IN):
+    if refused := sorted(set(added) - ALLOWED_CAPABILITIES):
         raise StartError(
             f"The run config adds {', '.join(refused)}, which the restricted profile of Pods forbids; the image"
             " requires a host with Docker."
         )
-    return locked(added, read_only=bool(options.get("read_only")))
+    return restricted_container(added, read_only=bool(options.get("read_only")))
 
 
-def locked(added: Sequence[str] = (), *, read_only: bool = False) -> SecurityContext:
-    """The security context of a container in the restricted profile of Pods."""
+def restricted_container(added: Sequence[str] = (), *, read_only: bool = False) -> SecurityContext:
+    """Return the security context of a container in the restricted profile."""
     return SecurityContext(
         allowPrivilegeEscalation=False,
         privileged=False,
@@ -248,8 +254,8 @@ def locked(added: Sequence[str] = (), *, read_only: bool = False) -> SecurityCon
     )
 
 
-def unprivileged(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
-    """The security context of a Pod in the restricted profile; claims belong to the group."""
+def restricted_pod(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
+    """Return the security context of a Pod in the restricted profile. The group owns the files of its claims."""
     return PodSecurityContext(
         runAsNonRoot=True,
         runAsUser=user,
@@ -261,7 +267,7 @@ def unprivileged(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
 
 
 def _user(options: RunConfig) -> tuple[int, int]:
-    """User and group by their numbers: without a number the node cannot verify that it is not root."""
+    """Return the numbers of the user and the group. From a name a node cannot verify that the user is not root."""
     name, _, group = str(options.get("user") or OWNER).partition(":")
     if not name.isdecimal() or not (group or name).isdecimal():
         raise StartError(f"The run config names the user {name}; in a Pod it must be a number, like {OWNER}.")
@@ -273,27 +279,28 @@ def _hostname(options: RunConfig) -> str | None:
     return re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")[:63] if name else None
 
 
-def _runtime_class(options: RunConfig, offer: Offer) -> str | None:
+def _runtime_class(options: RunConfig, allowed: AllowedResources) -> str | None:
     name: str = options.get("runtime") or ""
-    if name and name not in offer.runtime_classes:
+    if name and name not in allowed.runtime_classes:
         raise StartError(f"This Agent does not offer the runtime {name} (GREENROOM_RUNTIME_CLASSES).")
     return name or None
 
 
 def _tolerations(options: RunConfig) -> list[Toleration]:
-    """The tolerations of a Pod. The first match of a taint is used, so ours of lost nodes precede a workspace's that
-    tolerate all."""
-    given: list[dict[str, Any]] = options.get("tolerations") or []
-    return [*of_lost_nodes(), *(Toleration(**entry) for entry in given)]
+    """Return the tolerations of a Pod. Kubernetes uses the first match, so the tolerations for lost nodes precede those
+    of the workspace, which may match all taints.
+    """
+    entries: list[dict[str, Any]] = options.get("tolerations") or []
+    return [*lost_node_tolerations(), *(Toleration(**entry) for entry in entries)]
 
 
-def of_lost_nodes() -> list[Toleration]:
-    """The tolerations of a Pod that is given up when its node does not answer."""
+def lost_node_tolerations() -> list[Toleration]:
+    """Return the tolerations that end a Pod `LOST_AFTER_S` after its node stops answering."""
     return [
         Toleration(
-            key=f"node.kubernetes.io/{what}", operator="Exists", effect="NoExecute", tolerationSeconds=LOST_AFTER_S
+            key=f"node.kubernetes.io/{condition}", operator="Exists", effect="NoExecute", tolerationSeconds=LOST_AFTER_S
         )
-        for what in ("not-ready", "unreachable")
+        for condition in ("not-ready", "unreachable")
     ]
 
 
@@ -303,10 +310,12 @@ def _dns(options: RunConfig) -> dict[str, Any]:
 
 
 def _memory(options: RunConfig, mounted: Collection[str]) -> Volumes:
-    """Shared memory and the in-memory folders of the run config; a mounted folder replaces one in memory."""
+    """Return the volumes for shared memory and the in-memory folders (tmpfs) of the run config. A mount of the same
+    folder replaces an in-memory folder.
+    """
     sizes = {"/dev/shm": int(options.get("shm_size") or SHM_BYTES)}  # noqa: S108 -- a place in the container
     tmpfs: dict[str, str] = options.get("tmpfs") or {}
-    sizes |= {path: _tmpfs_bytes(given) for path, given in tmpfs.items() if path not in mounted}
+    sizes |= {path: _tmpfs_bytes(option) for path, option in tmpfs.items() if path not in mounted}
     volumes = [
         Volume(name=f"memory-{number}", emptyDir=EmptyDirVolumeSource(medium="Memory", sizeLimit=str(size)))
         for number, size in enumerate(sizes.values())

@@ -24,17 +24,17 @@ this label."""
 CREDENTIAL: Final = "credential"
 """Key of the session's Secret."""
 VARIABLE: Final = "variable."
-"""Prefix of keys: the variables of the session, whose names are not always valid keys."""
+"""Prefix of the keys for variables of the session. It keeps them separate from the other keys."""
 PENDING_FILES: Final = "pending-files"
-"""Key: files that must still be unpacked in the session; removed after that."""
+"""Key: files that are not unpacked in the session yet."""
 TEMPLATE: Final = "pod"
-"""Key: the template of the Pod, for the start."""
+"""Key: the template from which the Pod is created."""
 RAN: Final = "greenroom.pod"
-"""Annotation of the Secret: uid of the Pod that was created for it. With it and without a Pod the session is lost."""
+"""Annotation of the Secret: uid of the Pod that was created for it. The session is lost if this Pod does not exist."""
 FAILED: Final = "greenroom.failed"
-"""Annotation of the Secret: the reason why the session does not start, written before its Pod is deleted for it."""
+"""Annotation of the Secret: the reason why the session does not start. It is written before the Pod is deleted."""
 LABELS: Final = "greenroom.labels"
-"""Annotation: further labels of the session, as JSON; their values need not be valid in Kubernetes."""
+"""Annotation: additional labels of the session, as JSON, because their values may be invalid in Kubernetes."""
 PAGE_PORT: Final = "greenroom.page-port"
 SERVICES: Final = "greenroom.services"
 """Annotations of a Pod: the ports of its page and, as `audio=4901,uploads=4902`, of its other services."""
@@ -47,19 +47,19 @@ address."""
 IMAGE: Final = "greenroom.image"
 """Annotation: the name of an image."""
 OWNER: Final = "greenroom.home"
-"""Annotation of a claim: the folder of the profile that it represents, which contains the user's name."""
+"""Annotation of a claim: the folder of its profile. The path contains the user's name."""
 CLASS: Final = "greenroom.storage-class"
 """Annotation of a claim: the requested storage class; empty = the default one of the cluster."""
 
 HOMES: Final = "greenroom.homes"
 """Annotation of a session's Secret: the folders of its profiles, as JSON."""
 REMOVAL: Final = "greenroom.removal"
-"""Annotation of a claim: the removal in progress."""
+"""Annotation of a claim: the id of the removal in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectOwner:
-    """The owner of objects."""
+    """The installation and the Agent that own objects, and the labels of these objects."""
 
     installation_id: str
     agent_id: str
@@ -68,11 +68,11 @@ class ObjectOwner:
         return {PART_OF: "greenroom", INSTALLATION: self.installation_id, AGENT: self.agent_id, PART: part}
 
     def of_agent(self, part: str) -> dict[str, str]:
-        """The labels that select this Agent's objects of a kind."""
+        """Return the labels that select this Agent's objects of a part."""
         return {**self.selector(part), AGENT: self.agent_id}
 
     def selector(self, part: str) -> dict[str, str]:
-        """The labels that select the objects of a kind of all Agents of the installation."""
+        """Return the labels that select the objects of a part, of all Agents of the installation."""
         return {INSTALLATION: self.installation_id, PART: part}
 
     def of_session(self, session_id: str) -> dict[str, str]:
@@ -80,29 +80,28 @@ class ObjectOwner:
 
 
 def object_name(session_id: str) -> str:
-    """The name of the Secret and the Pod, derived from the session's id, so that a second Pod for it cannot be
-    created."""
+    """Return the name of a session's Secret and Pod. It is unique, so a session cannot get a second Pod."""
     return f"gr-{session_id}"
 
 
 def image_name(identity: ObjectOwner, image: str) -> str:
-    """The name of the Secret with an Agent's log-in for an image, which exists even if no log-in is needed."""
+    """Return the name of the Secret with an Agent's log-in for an image. It exists even if no log-in is needed."""
     return f"gr-image-{_digest(f'{identity.installation_id} {identity.agent_id} {image}')}"
 
 
 def filter_name(agent_id: str, policy_id: str) -> str:
-    """The name of all objects of a web filter."""
+    """Return the name of the objects of a web filter."""
     return f"gr-filter-{_digest(f'{agent_id} {policy_id}')}"
 
 
 def home_name(installation_id: str, folder: str) -> str:
-    """The name of the claim for a profile."""
+    """Return the name of the claim for a profile."""
     return f"{HOME_PREFIX}{_digest(f'{installation_id} {folder}')}"
 
 
 HOME_PREFIX: Final = "gr-home-"
 CLAIMS: Final = "/claims/"
-"""Folder of volume mappings that are claims: `/claims/NAME`, `/claims/NAME/folder`."""
+"""Prefix of the sources of volume mappings that name a claim: `/claims/NAME`, `/claims/NAME/folder`."""
 
 
 def _digest(text: str) -> str:

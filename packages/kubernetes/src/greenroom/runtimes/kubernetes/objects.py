@@ -1,4 +1,4 @@
-"""Typed access to objects of the cluster: the client leaves the types of its mappings open. Pure."""
+"""Typed access to objects of the cluster, because the client has no types for its mappings. Pure."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret, Service
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-Thing = Pod | Secret | PersistentVolumeClaim | Service | NetworkPolicy
+Resource = Pod | Secret | PersistentVolumeClaim | Service | NetworkPolicy
 
 
-def metadata(thing: Thing) -> ObjectMeta:
-    """The metadata of an object, empty if it has none."""
-    return thing.metadata or ObjectMeta()
+def metadata(resource: Resource) -> ObjectMeta:
+    """Return the metadata of an object; empty if it has none."""
+    return resource.metadata or ObjectMeta()
 
 
 def status(pod: Pod) -> PodStatus:
-    """The status of a Pod; empty at first."""
+    """Return the status of a Pod; empty if it has none yet."""
     return pod.status or PodStatus()
 
 
-def labels_of(thing: Thing) -> dict[str, str]:
-    """The labels of an object."""
-    return cast("Any", metadata(thing)).labels or {}
+def labels_of(resource: Resource) -> dict[str, str]:
+    """Return the labels of an object."""
+    return cast("Any", metadata(resource)).labels or {}
 
 
-def annotations_of(thing: Thing) -> dict[str, str]:
-    """The annotations of an object."""
-    return cast("Any", metadata(thing)).annotations or {}
+def annotations_of(resource: Resource) -> dict[str, str]:
+    """Return the annotations of an object."""
+    return cast("Any", metadata(resource)).annotations or {}
 
 
 def data_of(secret: Secret) -> dict[str, str]:
-    """The data of a Secret: key → content in base64."""
+    """Return the data of a Secret: key → content in base64."""
     return cast("Any", secret).data or {}
 
 
@@ -44,5 +44,5 @@ def encoded(content: bytes) -> str:
 
 
 def decoded(secret: Secret, key: str) -> bytes:
-    """The content of a key; empty if it is missing."""
+    """Return the decoded content of a key; empty if the key is missing."""
     return base64.b64decode(data_of(secret).get(key, ""))

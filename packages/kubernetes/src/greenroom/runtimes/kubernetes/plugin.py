@@ -12,7 +12,7 @@ from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
 
 class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
-    """Implements `RuntimePlugin`; the modules that use lightkube import it when they are needed."""
+    """Implements `RuntimePlugin`. Its methods import modules when they are called, because lightkube loads slowly."""
 
     settings_type = KubernetesSettings
     title = "the cluster"
@@ -46,15 +46,15 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
 
     async def check(self, first_image: str) -> None:
         """Check the cluster. The nodes pull images themselves."""
-        from greenroom.runtimes.kubernetes.access import examined  # noqa: PLC0415
+        from greenroom.runtimes.kubernetes.access import check_cluster  # noqa: PLC0415
 
         del first_image
         try:
-            await examined(self.settings)
+            await check_cluster(self.settings)
         except RuntimeUnavailable as error:
             raise SetupError(error.message) from error
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
-        from greenroom.runtimes.kubernetes.access import examined  # noqa: PLC0415
+        from greenroom.runtimes.kubernetes.access import check_cluster  # noqa: PLC0415
 
-        return await examined(self.settings, instance.runtime_classes)
+        return await check_cluster(self.settings, instance.runtime_classes)

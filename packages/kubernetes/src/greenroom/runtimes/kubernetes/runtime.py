@@ -1,8 +1,7 @@
-"""Sessions as Pods of one namespace.
+"""The runtime that runs sessions as Pods of one namespace.
 
-Each session has a Secret, which is created first and deleted last, and one Pod. Both have the session's id in their
-names, so neither can exist twice. This process stores no state: it reads from the API server, and the server's changes
-are hints.
+Each session has one Secret, which is created first and deleted last, and one Pod. Their names contain the session's id,
+so neither can exist twice. This process stores no state of sessions; it reads the state from the API server.
 """
 
 from __future__ import annotations
@@ -37,8 +36,14 @@ from greenroom.runtimes.contract import (
     StartError,
     cut_output,
 )
-from greenroom.runtimes.kubernetes.access import check, lacking, may
-from greenroom.runtimes.kubernetes.amounts import Amount, of_nodes, of_pods, total_of_quotas, unlimited_resources
+from greenroom.runtimes.kubernetes.access import check, find_limitations, is_permitted
+from greenroom.runtimes.kubernetes.amounts import (
+    Amount,
+    allocatable_of_nodes,
+    requests_of_pods,
+    total_of_quotas,
+    unlimited_resources,
+)
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.exec import run_exec
@@ -46,10 +51,10 @@ from greenroom.runtimes.kubernetes.filter_manifest import FOLDER
 from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes
 from greenroom.runtimes.kubernetes.images import PulledImages
-from greenroom.runtimes.kubernetes.manifest import Offer
+from greenroom.runtimes.kubernetes.manifest import AllowedResources
 from greenroom.runtimes.kubernetes.names import ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import labels_of
-from greenroom.runtimes.kubernetes.seen import container_of
+from greenroom.runtimes.kubernetes.pod_state import container_of
 from greenroom.runtimes.kubernetes.sessions import SessionPods, now
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.probe import Prober
@@ -57,14 +62,15 @@ from greenroom.runtimes.probe import Prober
 log = structlog.get_logger(__name__)
 
 LOGS_WITHIN_S: Final = 3.0
-NOT_HERE: Final = (
+CANNOT_STOP: Final = (
     "A Pod cannot be stopped or paused and continued later. Sessions in Kubernetes run until they are deleted."
 )
 
 
 class KubernetesRuntime:
-    """Implements `contract.Runtime`, `HomeHost`, `FilterHost`, `FilterRunner` and `LogInKeeper`; arguments
-    as in `plugin.Context`."""
+    """Implements `contract.Runtime`, `HomeHost`, `FilterHost`, `FilterRunner` and `LogInKeeper`. `plugin.Context`
+    documents the arguments.
+    """
 
     def __init__(
         self,
@@ -85,17 +91,17 @@ class KubernetesRuntime:
         self._storage_class = settings.kube_storage_class
         self._images = PulledImages(self._cluster, self._identity)
         self.homes = KubernetesHomes(self._cluster, self._identity, settings)
-        offer = Offer(runtime_classes=runtime_classes, folders=tuple(folders))
+        allowed = AllowedResources(runtime_classes=runtime_classes, folders=tuple(folders))
         self._filters = PodFilters(self._cluster, self._identity, settings.kube_filter_image)
-        self._sessions = SessionPods(self._cluster, self._identity, self.homes, self._filters, offer)
+        self._sessions = SessionPods(self._cluster, self._identity, self.homes, self._filters, allowed)
         self._prober = Prober()
-        self._sees_nodes = False
+        self._can_list_nodes = False
 
     async def open(self) -> None:
         await self._cluster.open()
         version = await check(self._cluster)
-        self._sees_nodes = await may(self._cluster, "list", "nodes", in_namespace=False)
-        for remark in await lacking(self._cluster, self._storage_class, self._runtime_classes):
+        self._can_list_nodes = await is_permitted(self._cluster, "list", "nodes", in_namespace=False)
+        for remark in await find_limitations(self._cluster, self._storage_class, self._runtime_classes):
             log.warning("the cluster does not meet the requirements of some sessions", reason=remark)
         log.info("sessions are Pods", namespace=self._cluster.namespace, server=self._cluster.server, version=version)
 
@@ -129,17 +135,17 @@ class KubernetesRuntime:
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         del grace_s
-        await self._refuse(session_id)
+        await self._refuse_stop(session_id)
 
     async def pause(self, session_id: str) -> None:
-        await self._refuse(session_id)
+        await self._refuse_stop(session_id)
 
     async def unpause(self, session_id: str) -> None:
-        await self._refuse(session_id)
+        await self._refuse_stop(session_id)
 
-    async def _refuse(self, session_id: str) -> None:
+    async def _refuse_stop(self, session_id: str) -> None:
         await self._sessions.require(session_id)
-        raise StartError(NOT_HERE)
+        raise StartError(CANNOT_STOP)
 
     async def remove(self, session_id: str) -> None:
         await self._sessions.remove(session_id)
@@ -156,22 +162,26 @@ class KubernetesRuntime:
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         secret, pod = await self._sessions.require(session_id)
-        seen = container_of(secret, pod, now())
-        if seen.state is not ContainerState.RUNNING:
-            raise StartError(f"The command was not run: the session is {seen.state.value}.")
+        container = container_of(secret, pod, now())
+        if container.state is not ContainerState.RUNNING:
+            raise StartError(f"The command was not run: the session is {container.state.value}.")
         return await run_exec(self._cluster, object_name(session_id), command)
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """The session's output; empty if no node can return it. This call does not wait for a node."""
+        """Return the last lines of the session's output; empty if its node cannot return them."""
         try:
             secret, pod = await self._sessions.require(session_id)
-            seen = container_of(secret, pod, now())
-            if pod is None or seen.state is ContainerState.CREATED or (seen.ended and seen.exit_code is None):
+            container = container_of(secret, pod, now())
+            if (
+                pod is None
+                or container.state is ContainerState.CREATED
+                or (container.ended and container.exit_code is None)
+            ):
                 return ""
-            written = await self._cluster.logs(object_name(session_id), lines, LOGS_WITHIN_S)
+            output = await self._cluster.logs(object_name(session_id), lines, LOGS_WITHIN_S)
         except (ContainerMissing, ContainerConflict):
             return ""
-        return cut_output(written, MAX_LOGS)
+        return cut_output(output, MAX_LOGS)
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
         async with aclosing(Changes(self._cluster, self._identity.selector("session")).run()) as changes:
@@ -192,13 +202,13 @@ class KubernetesRuntime:
         return await self._images.all()
 
     async def image(self, name: str) -> Image | None:
-        return await self._images.one(name)
+        return await self._images.find(name)
 
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        return self._images.get(name, credentials)
+        return self._images.pull(name, credentials)
 
-    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
-        await self._images.keep_log_ins(wanted, known)
+    async def keep_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
+        await self._images.keep_log_ins(images, credentials)
 
     # Web filters --------------------------------------------------------------------------------------------------
 
@@ -242,24 +252,23 @@ class KubernetesRuntime:
         )
 
     async def host_usage(self) -> HostUsage:
-        """The requests of sessions; their real use is not read from the nodes."""
+        """Return the resources that the sessions request. Their actual usage is not read."""
         total, own = await self._amounts()
         return HostUsage(cpu=own.cores / total.cores if total.cores else 0.0, memory_bytes=own.memory_bytes)
 
     async def _amounts(self) -> tuple[Amount, Amount]:
-        """The total that sessions of this Agent may have, and the amount that they have.
+        """Return the total amount for the sessions of this Agent, and the amount that they request now.
 
-        The used amount of a quota includes the sessions of other Agents. From the capacity of nodes they are subtracted
-        here.
+        Sessions of other Agents are part of the used amount of a quota. They are subtracted from the capacity of nodes.
         """
         (quotas, _), (pods, _) = await asyncio.gather(
             self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))
         )
-        own = of_pods(pod for pod in pods if self._is_own(pod))
+        own = requests_of_pods(pod for pod in pods if self._is_own(pod))
         total = total_of_quotas(quotas, own)
-        if self._sees_nodes:
-            others = of_pods(pod for pod in pods if not self._is_own(pod))
-            total = total.minimum(of_nodes(await self._cluster.list_global(Node)).without(others))
+        if self._can_list_nodes:
+            others = requests_of_pods(pod for pod in pods if not self._is_own(pod))
+            total = total.minimum(allocatable_of_nodes(await self._cluster.list_global(Node)).without(others))
         if unknown := unlimited_resources(total):
             names = " and ".join(unknown)
             raise RuntimeUnavailable(
@@ -272,7 +281,7 @@ class KubernetesRuntime:
         return labels_of(pod).get(AGENT) == self._identity.agent_id
 
     async def remove_all(self) -> int:
-        """Remove all sessions. Profiles stay, because they belong to users."""
+        """Remove all sessions and return their number. Profiles of users stay."""
         containers = await self.list()
         await asyncio.gather(*(self.remove(container.session_id) for container in containers))
         await self._filters.remove_all()

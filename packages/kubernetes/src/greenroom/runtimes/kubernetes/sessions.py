@@ -31,61 +31,66 @@ from greenroom.runtimes.kubernetes.exec import OutputTail, run_script
 from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes
 from greenroom.runtimes.kubernetes.manifest import (
-    Offer,
+    AllowedResources,
+    pending_entry,
     pending_files,
     pod_for,
     pod_of,
     secret_of,
-    template_of,
-    with_pending,
+    template_entry,
 )
 from greenroom.runtimes.kubernetes.names import FAILED, PENDING_FILES, RAN, ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, container_of, is_lost, is_up, node_of
-from greenroom.runtimes.kubernetes.starting import ended, running
+from greenroom.runtimes.kubernetes.pod_state import ENDED, container_of, is_lost, is_up, node_of
+from greenroom.runtimes.kubernetes.starting import wait_until_ended, wait_until_running
 from greenroom.runtimes.kubernetes.volumes import profiles_of, volumes_of
 
 log = structlog.get_logger(__name__)
 
-END_S: Final = 1
-"""The grace period of a Pod that is removed."""
+REMOVAL_GRACE_S: Final = 1
+"""The grace period for the removal of a Pod."""
 REMOVED_WITHIN_S: Final = 8.0
-"""The time limit of a removal. After it the node counts as silent, and the Pod is deleted without it."""
+"""The time limit of a removal. After it the Pod is deleted without a confirmation from its node."""
 UNPACKED_WITHIN_S: Final = 20.0
 
 
 def now() -> datetime:
-    """The time by the clock of this host, which agrees with those of the cluster."""
+    """Return the time of this host's clock. The clocks of the cluster must have the same time."""
     return datetime.now(UTC)
 
 
 class SessionPods:
-    """The sessions of one namespace; every step may be repeated, by this process or by another."""
+    """The sessions of one namespace. This process or another one can repeat every step."""
 
     def __init__(
-        self, cluster: Cluster, identity: ObjectOwner, homes: KubernetesHomes, filters: PodFilters, offer: Offer
+        self,
+        cluster: Cluster,
+        identity: ObjectOwner,
+        homes: KubernetesHomes,
+        filters: PodFilters,
+        allowed: AllowedResources,
     ) -> None:
         self._cluster = cluster
         self._identity = identity
         self._homes = homes
         self._filters = filters
-        self._offer = offer
+        self._allowed = allowed
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None) -> Container:
-        """Create the Secret with the template of the Pod. The Pod itself is created at the start. Errors in it are
-        found here, before any object exists.
+        """Create the Secret with the template of the Pod; `start` creates the Pod. Errors in the specification are
+        raised before any object is created.
         """
-        volumes = volumes_of(spec.mounts, self._identity.installation_id, self._offer.folders)
-        pod = pod_of(session_id, spec, self._identity, volumes=volumes, offer=self._offer)
+        volumes = volumes_of(spec.mounts, self._identity.installation_id, self._allowed.folders)
+        pod = pod_of(session_id, spec, self._identity, volumes=volumes, allowed=self._allowed)
         pod = await self._filters.applied(spec.filter_policy, pod)
         manifest = secret_of(session_id, spec, self._identity, labels)
-        manifest.data = {**data_of(manifest), **template_of(pod)}
+        manifest.data = {**data_of(manifest), **template_entry(pod)}
         try:
             secret, existing_pod = await self._cluster.create(manifest), None
         except ContainerConflict:
             secret, existing_pod = await self._adopt(session_id, spec)
         if spec.mounts and existing_pod is None:
-            await self._homes.prepare(spec.mounts)  # the Secret shows a removal that they are in use
+            await self._homes.prepare(spec.mounts)  # the Secret exists already, so that a removal finds it
         return container_of(secret, existing_pod, now())
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
@@ -104,7 +109,7 @@ class SessionPods:
         return (labels.get(INSTALLATION), labels.get(SESSION)) == (self._identity.installation_id, session_id)
 
     async def find(self, session_id: str) -> tuple[Secret | None, Pod | None]:
-        """Return the Secret and the Pod of a session. The Secret is read first: a Pod without a Secret is being
+        """Return the Secret and the Pod of a session. The Secret is read first, because a Pod without a Secret is being
         removed.
         """
         name = object_name(session_id)
@@ -132,22 +137,22 @@ class SessionPods:
         secrets, _ = await self._cluster.list(Secret, selector)
         found, _ = await self._cluster.list(Pod, selector)
         pods = {labels_of(pod).get(SESSION): pod for pod in found}
-        time = now()
-        return [container_of(secret, pods.get(labels_of(secret).get(SESSION)), time) for secret in secrets]
+        read_at = now()
+        return [container_of(secret, pods.get(labels_of(secret).get(SESSION)), read_at) for secret in secrets]
 
     # Start --------------------------------------------------------------------------------------------------------
 
     async def start(self, session_id: str) -> Container:
         secret, pod = await self.require(session_id)
-        seen = container_of(secret, pod, now())
-        if seen.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
-            # the deletion of its Pod had no effect: the Pod gets another attempt
+        container = container_of(secret, pod, now())
+        if container.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
+            # the Pod was not deleted after the failure: try to start it again
             changes = {"metadata": {"annotations": {FAILED: None}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
-        if seen.state is ContainerState.RUNNING:
-            return seen
-        if seen.state is ContainerState.EXITED:
-            raise StartError(seen.ended or "A session whose Pod has ended cannot be started again.")
+        if container.state is ContainerState.RUNNING:
+            return container
+        if container.state is ContainerState.EXITED:
+            raise StartError(container.ended or "A session whose Pod has ended cannot be started again.")
         self._filters.require_open(secret)
         if pod is None:
             pod = await self._create_pod(secret, session_id)
@@ -160,13 +165,12 @@ class SessionPods:
         return container_of(secret, pod, now())
 
     async def _wait_until_running(self, created: Pod) -> Pod:
-        """Return the Pod once it runs. A Pod that cannot run is deleted, because it would use quota until its session
-        is deleted, and users may inspect a failed session for a long time. The reason is stored before the deletion, so
-        that it is not lost in a crash.
+        """Return the Pod when it runs. A Pod that cannot run is deleted, because it would use quota as long as users
+        inspect the failed session. The reason is stored before the deletion, so that a crash does not lose it.
         """
         name = metadata(created).name or ""
         try:
-            return await running(self._cluster, name)
+            return await wait_until_running(self._cluster, name)
         except (StartError, ImageMissing) as error:
             pod = await self._cluster.get(Pod, name)
             if pod is not None and metadata(pod).uid == metadata(created).uid and status(pod).phase not in ENDED:
@@ -190,7 +194,7 @@ class SessionPods:
             raise
 
     async def _refuse_profiles_on_silent_nodes(self, manifest: Pod) -> None:
-        """Refuse to start the Pod if a Pod on a silent node has the same profile: it may still run and write."""
+        """Raise StartError if a Pod on a node that does not answer has the same profile, because it may still write."""
         if not (profiles := profiles_of(manifest)):
             return
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
@@ -204,9 +208,9 @@ class SessionPods:
     # Files --------------------------------------------------------------------------------------------------------
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
-        """Store the files in the Secret until they are in the container. After a crash another process unpacks them."""
+        """Store the files in the Secret until they are unpacked. After a crash another process unpacks them."""
         secret, pod = await self.require(session_id)
-        changes = {"data": with_pending(pending_files(secret, files))}
+        changes = {"data": pending_entry(pending_files(secret, files))}
         secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         if pod is not None and is_up(pod):
             await self._unpack(secret)
@@ -215,21 +219,21 @@ class SessionPods:
         if PENDING_FILES not in data_of(secret):
             return secret
         name = metadata(secret).name or ""
-        packed = archive(pending_files(secret))
-        script = f"head -c {len(packed)} | tar -x -p -f - -C / --no-same-owner --no-overwrite-dir"
+        archive_bytes = archive(pending_files(secret))
+        script = f"head -c {len(archive_bytes)} | tar -x -p -f - -C / --no-same-owner --no-overwrite-dir"
         output = OutputTail()
         try:
-            exit_code = await run_script(self._cluster, name, script, output, packed, within_s=UNPACKED_WITHIN_S)
+            exit_code = await run_script(self._cluster, name, script, output, archive_bytes, within_s=UNPACKED_WITHIN_S)
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
             raise RuntimeUnavailable(f"The files could not be copied into the session: {reason_of(error)}.") from error
         if exit_code != 0:
             raise StartError(f"The files could not be copied into the session: {output.text.strip()[-300:]}.")
-        # only if the Secret is unchanged: files that were added in the meantime are not unpacked yet
+        # the resourceVersion makes the patch fail if other files were added in the meantime
         changes = {"metadata": {"resourceVersion": metadata(secret).resourceVersion}, "data": {PENDING_FILES: None}}
         try:
             return await self._cluster.patch(Secret, name, changes)
         except ContainerConflict:
-            # another Agent unpacked the files, or there are more files, which the next start unpacks
+            # another Agent unpacked the files, or the next start unpacks the added files
             return await self._cluster.get(Secret, name) or secret
 
     # Removal ------------------------------------------------------------------------------------------------------
@@ -244,8 +248,8 @@ class SessionPods:
         await self._cluster.delete(Secret, object_name(session_id), metadata(secret).uid)
 
     async def _remove_pod(self, pod: Pod) -> None:
-        """Remove a Pod. A Pod with a profile on a silent node stays in the list, to prevent a second use of the
-        profile. The cluster removes it when the node answers or is deleted.
+        """Remove a Pod. If its node does not answer and the Pod has a profile, the Pod stays in the cluster to prevent
+        a second use of the profile. The cluster removes it when the node answers or is deleted.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         is_silent = is_lost(pod, now())
@@ -254,16 +258,16 @@ class SessionPods:
         if is_silent:
             log.warning("the node does not terminate a Pod", pod=name, stays=bool(profiles_of(pod)))
         if not is_silent or not profiles_of(pod):
-            # the node needs more seconds to remove an ended Pod from the list
+            # remove the Pod without waiting for the node, which does this a few seconds after the end
             await self._cluster.delete(Pod, name, uid, 0)
 
     async def _end(self, pod: Pod) -> bool:
-        """Request the end of the Pod. Return True if it has ended or does not exist.
+        """Delete the Pod with a grace period. Return True if it has ended or does not exist.
 
-        A Pod with a profile always has a grace period, so that its node confirms the end: the container may start at
-        the same time. The API server gives no grace period to a Pod without a node.
+        A Pod with a profile always has a grace period, so that its node confirms the end, because its container may
+        start at the same time. The API server ignores the grace period of a Pod without a node.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
-        grace_s = END_S if is_up(pod) or profiles_of(pod) else 0
+        grace_s = REMOVAL_GRACE_S if is_up(pod) or profiles_of(pod) else 0
         existed = await self._cluster.delete(Pod, name, uid, grace_s)
-        return not existed or await ended(self._cluster, name, uid, REMOVED_WITHIN_S)
+        return not existed or await wait_until_ended(self._cluster, name, uid, REMOVED_WITHIN_S)

@@ -10,16 +10,16 @@ from greenroom.kit.config import FromEnvironment
 
 
 class KubernetesSettings(FromEnvironment):
-    """The cluster, the namespace, and the defaults of sessions there."""
+    """The settings for the cluster, the namespace, and the defaults of sessions."""
 
     kube_config: Path | None = None
-    """A kubeconfig; None = the service account of the Pod in which this process runs, or else $KUBECONFIG."""
+    """The kubeconfig; None = the service account of the Pod in which this process runs, or else $KUBECONFIG."""
     kube_context: str = ""
-    """A context of the kubeconfig; empty = its current one."""
+    """The context of the kubeconfig; empty = the current context."""
     kube_namespace: str = ""
     """The namespace of the sessions' Pods; empty = the namespace of the context, or of the Agent's Pod."""
     kube_storage_class: str = ""
-    """The storage class of the claims for profiles; empty = the cluster's default one."""
+    """The storage class of the claims for profiles; empty = the default class of the cluster."""
     kube_home_size: str = Field(default="10Gi", pattern=r"^[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i?)?$")
     kube_filter_image: str = ""
-    """Image with Squid and bash for web filters; empty = that of the Agent's own Pod."""
+    """The image with Squid and bash for web filters; empty = the image of the Agent's Pod."""

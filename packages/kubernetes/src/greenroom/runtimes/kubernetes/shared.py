@@ -1,5 +1,6 @@
-"""The shared records of the Agents of a namespace: a Lease, and Secrets that are replaced only with their
-`resourceVersion`.
+"""The shared records of Agent replicas in a namespace: a Kubernetes Lease and Secrets.
+
+Every write names the `resourceVersion` that it replaces.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ BEAT: Final = "greenroom.beat"
 COPY: Final = "greenroom.copy"
 CONTENT: Final = "content"
 TIMEOUT_S: Final = 1.0
-"""A renewal that takes longer has failed."""
-LARGEST: Final = 1_000_000
+"""The time limit of a request."""
+MAX_RECORD_BYTES: Final = 1_000_000
 """Maximum size of a record in bytes; the API server limits a Secret to 1 MiB."""
 
 
 class NamespaceShared:
-    """Implements `contract.Shared` for the Agents named `group` of a namespace.
+    """Implements `contract.Shared` for the Agent replicas of `group` in a namespace.
 
     Raises:
-        SetupError: the settings, or the name, cannot be used.
+        SetupError: the settings or the name of the group cannot be used.
     """
 
-    def __init__(self, where: KubernetesSettings, group: str) -> None:
+    def __init__(self, settings: KubernetesSettings, group: str) -> None:
         if not GROUP.fullmatch(group):
             raise SetupError(f"GREENROOM_AGENT_GROUP {group!r} must be up to 40 of a-z, 0-9 and -.")
-        self._cluster = Cluster(where, timeout_s=TIMEOUT_S)
+        self._cluster = Cluster(settings, timeout_s=TIMEOUT_S)
         self._group = group
         self._place = ""
 
@@ -73,22 +74,27 @@ class NamespaceShared:
         if lease is None or lease.metadata is None:
             return None, None
         self._place = (lease.metadata.uid or "").replace("-", "")
-        spec, said = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
+        spec, annotations = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
         record = LeaseRecord(
             holder=spec.holderIdentity or "",
-            address=said.get(ADDRESS, ""),
+            address=annotations.get(ADDRESS, ""),
             term=(spec.leaseTransitions or 0) + 1,
-            ttl_s=_number(said.get(TTL), float(spec.leaseDurationSeconds or 0)),
-            beat=int(_number(said.get(BEAT))),
-            copy=int(_number(said.get(COPY))),
+            ttl_s=_number(annotations.get(TTL), float(spec.leaseDurationSeconds or 0)),
+            beat=int(_number(annotations.get(BEAT))),
+            copy=int(_number(annotations.get(COPY))),
         )
         return record, lease.metadata.resourceVersion
 
     async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
         now = datetime.now(UTC)
-        said = {ADDRESS: record.address, TTL: f"{record.ttl_s:g}", BEAT: str(record.beat), COPY: str(record.copy)}
+        annotations = {
+            ADDRESS: record.address,
+            TTL: f"{record.ttl_s:g}",
+            BEAT: str(record.beat),
+            COPY: str(record.copy),
+        }
         lease = Lease(
-            metadata=ObjectMeta(name=f"{PREFIX}-{self._group}", resourceVersion=version, annotations=said),
+            metadata=ObjectMeta(name=f"{PREFIX}-{self._group}", resourceVersion=version, annotations=annotations),
             spec=LeaseSpec(
                 holderIdentity=record.holder,
                 leaseDurationSeconds=max(1, round(record.ttl_s)),
@@ -96,7 +102,7 @@ class NamespaceShared:
                 renewTime=now,
             ),
         )
-        written = await self._written(lease, version)
+        written = await self._write(lease, version)
         if written.metadata is not None:
             self._place = (written.metadata.uid or "").replace("-", "")
         return _version(written)
@@ -114,18 +120,20 @@ class NamespaceShared:
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
         packed = base64.b64encode(zlib.compress(content)).decode()
-        if len(packed) > LARGEST:
+        if len(packed) > MAX_RECORD_BYTES:
             raise RuntimeUnavailable(
                 f"{name} has {len(packed)} bytes, more than a Secret can contain; add another zone."
             )
         secret = Secret(
-            metadata=ObjectMeta(name=self._secret(name), resourceVersion=version), data={CONTENT: packed}, type="Opaque"
+            metadata=ObjectMeta(name=self._secret(name), resourceVersion=version),
+            data={CONTENT: packed},
+            type="Opaque",
         )
-        return _version(await self._written(secret, version))
+        return _version(await self._write(secret, version))
 
-    async def _written(self, thing: Lease | Secret, version: str | None) -> Lease | Secret:
+    async def _write(self, resource: Lease | Secret, version: str | None) -> Lease | Secret:
         try:
-            return await (self._cluster.create(thing) if version is None else self._cluster.replace(thing))
+            return await (self._cluster.create(resource) if version is None else self._cluster.replace(resource))
         except ContainerMissing as error:
             raise ContainerConflict("It was deleted in the meantime.") from error
         except StartError as error:
@@ -135,8 +143,8 @@ class NamespaceShared:
         return f"{PREFIX}-{self._group}-{name}"
 
 
-def _version(thing: Lease | Secret) -> str:
-    return (thing.metadata.resourceVersion or "") if thing.metadata is not None else ""
+def _version(resource: Lease | Secret) -> str:
+    return (resource.metadata.resourceVersion or "") if resource.metadata is not None else ""
 
 
 def _number(text: str | None, otherwise: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""Waits until a session's Pod runs, or until the reason why it will not is known."""
+"""Wait until a session's Pod runs, or until it is certain that the Pod cannot run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lightkube.resources.core_v1 import Pod
 
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.making import MADE_WITHIN_S, is_being_created, newest_event, reason_of
+from greenroom.runtimes.kubernetes.creation_events import CREATED_WITHIN_S, is_being_created, newest_event, reason_of
 from greenroom.runtimes.kubernetes.objects import metadata, status
-from greenroom.runtimes.kubernetes.seen import (
+from greenroom.runtimes.kubernetes.pod_state import (
     ENDED,
     IMAGE_REASONS,
     REFUSED_REASONS,
@@ -22,13 +22,13 @@ from greenroom.runtimes.kubernetes.seen import (
     exit_code_of,
     is_up,
     unschedulable,
-    waits_for,
+    waiting_of,
 )
 
 UNSCHEDULABLE_FOR_S: Final = 15.0
-"""The time for which the scheduler may find no node; a node may be freed or added in a moment."""
+"""The time limit for the scheduler to find a node."""
 IMAGE_FOR_S: Final = 12.0
-"""The time for which a node may report a missing image. It tries again, and a registry's first answer may be late."""
+"""The time for which a node may report that it cannot pull the image. The node repeats the pull."""
 REFUSED_FOR_S: Final = 5.0
 POLL_S: Final = 1.0
 UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
@@ -36,62 +36,62 @@ UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
 
 
 class TimeLimits:
-    """The time for which each reason not to run has lasted. `now` is a monotonic clock."""
+    """The time limits of the states in which a Pod does not run yet. `now` is the time of a monotonic clock."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def problem(self, pod: Pod, now: float) -> StartError | ImageMissing | None:
-        """The error that ends the wait; None = the Pod may still run."""
-        reason, said, image = waits_for(pod)
+        """Return the error of a state that exceeded its time limit; None = the Pod may still run."""
+        reason, message, image = waiting_of(pod)
         node = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
-        kinds: list[tuple[str, bool, float, StartError | ImageMissing]] = [
-            ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(_without_node(node))),
+        checks: list[tuple[str, bool, float, StartError | ImageMissing]] = [
+            ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(_no_node_sentence(node))),
             (
                 "image",
                 reason in IMAGE_REASONS,
                 IMAGE_FOR_S,
-                ImageMissing(f"The node cannot pull the image {image}: {reason}: {said}."),
+                ImageMissing(f"The node cannot pull the image {image}: {reason}: {message}."),
             ),
             (
                 "settings",
                 reason in REFUSED_REASONS,
                 REFUSED_FOR_S,
-                StartError(f"The node cannot start the session: {reason}: {said}."),
+                StartError(f"The node cannot start the session: {reason}: {message}."),
             ),
         ]
-        over = [error for kind, holds, for_s, error in kinds if self._lasts(kind, for_s, now, holds=holds)]
-        return over[0] if over else None
+        expired = [error for kind, applies, for_s, error in checks if self._lasts(kind, for_s, now, applies=applies)]
+        return expired[0] if expired else None
 
     def is_late(self, pod: Pod, now: float) -> bool:
-        """Return True if its node takes too long to create its container; the Pod itself has no reason."""
-        return self._lasts("made", MADE_WITHIN_S, now, holds=is_being_created(pod))
+        """Return True if the node exceeds the time limit for the creation of the container."""
+        return self._lasts("made", CREATED_WITHIN_S, now, applies=is_being_created(pod))
 
-    def _lasts(self, kind: str, for_s: float, now: float, *, holds: bool) -> bool:
-        if not holds:
+    def _lasts(self, kind: str, for_s: float, now: float, *, applies: bool) -> bool:
+        if not applies:
             self._since.pop(kind, None)
             return False
         return now - self._since.setdefault(kind, now) >= for_s
 
 
-def _without_node(said: str) -> str:
-    sentence = f"No node can run the session at present: {said}."
-    if UNBOUND in said:
+def _no_node_sentence(message: str) -> str:
+    sentence = f"No node can run the session at present: {message}."
+    if UNBOUND in message:
         sentence += "The volume of its home does not exist yet: check the claim and its storage class."
     return sentence
 
 
-async def running(cluster: Cluster, name: str) -> Pod:
-    """Return the Pod once its container runs, or has run and ended.
+async def wait_until_running(cluster: Cluster, name: str) -> Pod:
+    """Wait until the container of the Pod runs, or has run and ended. Return the Pod.
 
     Raises:
-        StartError: it cannot be started.
-        ImageMissing: its node cannot pull its image.
-        ContainerMissing: it was deleted.
+        StartError: the Pod cannot be started.
+        ImageMissing: the node cannot pull the image.
+        ContainerMissing: the Pod was deleted.
     """
     limits = TimeLimits()
-    async with aclosing(states(cluster, name)) as seen:
-        async for pod in seen:
+    async with aclosing(states(cluster, name)) as pod_states:
+        async for pod in pod_states:
             if pod is None:
                 raise ContainerMissing
             if is_up(pod):
@@ -102,16 +102,18 @@ async def running(cluster: Cluster, name: str) -> Pod:
                 raise StartError(ended_sentence(pod) or f"The session ended immediately with exit code {code}.")
             if (problem := limits.problem(pod, time.monotonic())) is not None:
                 raise problem
-            if limits.is_late(pod, time.monotonic()) and (why := reason_of(pod, await newest_event(cluster, pod))):
-                raise StartError(f"{why}.")
+            if limits.is_late(pod, time.monotonic()) and (
+                delay_reason := reason_of(pod, await newest_event(cluster, pod))
+            ):
+                raise StartError(f"{delay_reason}.")
     raise RuntimeUnavailable("The API server of Kubernetes ended the watch of the session's Pod.")
 
 
-async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
-    """Return True if this very Pod is gone, or its node reports its end, within this time."""
+async def wait_until_ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
+    """Wait until the Pod with this uid is gone, or its node reports its end. Return False after the time limit."""
     try:
-        async with asyncio.timeout(within_s), aclosing(states(cluster, name)) as seen:
-            async for pod in seen:
+        async with asyncio.timeout(within_s), aclosing(states(cluster, name)) as pod_states:
+            async for pod in pod_states:
                 if pod is None or metadata(pod).uid != uid or status(pod).phase in ENDED:
                     return True
     except TimeoutError:
@@ -120,20 +122,20 @@ async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
 
 
 async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
-    """Yield a Pod now and after each change, and at least every `POLL_S` again; None = it does not exist."""
+    """Yield the Pod immediately, after each change, and after `POLL_S` without a change; None = it does not exist."""
     pod = await cluster.get(Pod, name)
     yield pod
     queue: asyncio.Queue[Pod | Exception | None] = asyncio.Queue()
 
     async def follow(version: str | None) -> None:
         try:
-            async for change, seen in cluster.watch(Pod, version=version, fields={"metadata.name": name}):
+            async for change, changed_pod in cluster.watch(Pod, version=version, fields={"metadata.name": name}):
                 if change != "BOOKMARK":
-                    queue.put_nowait(None if change == "DELETED" else seen)
+                    queue.put_nowait(None if change == "DELETED" else changed_pod)
         except RuntimeUnavailable as error:
             queue.put_nowait(error)
 
-    following = asyncio.create_task(follow(metadata(pod).resourceVersion if pod else None), name="pod")
+    follower = asyncio.create_task(follow(metadata(pod).resourceVersion if pod else None), name="pod")
     try:
         while True:
             try:
@@ -141,9 +143,9 @@ async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
                     pod_or_error = await queue.get()
             except TimeoutError:
                 yield pod
-                if following.done() and queue.empty():
+                if follower.done() and queue.empty():
                     pod = await cluster.get(Pod, name)
-                    following = asyncio.create_task(follow(metadata(pod).resourceVersion if pod else None), name="pod")
+                    follower = asyncio.create_task(follow(metadata(pod).resourceVersion if pod else None), name="pod")
                     yield pod
                 continue
             if isinstance(pod_or_error, Exception):
@@ -151,5 +153,5 @@ async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
             pod = pod_or_error
             yield pod
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        follower.cancel()
+        await asyncio.gather(follower, return_exceptions=True)

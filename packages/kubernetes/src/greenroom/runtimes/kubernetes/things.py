@@ -20,7 +20,7 @@ from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.runtimes.contract import AGENT, SESSION
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.names import OWNER, ObjectOwner
-from greenroom.runtimes.kubernetes.objects import Thing as Object
+from greenroom.runtimes.kubernetes.objects import Resource as Object
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -42,7 +42,7 @@ class NamespaceThings:
         getters, _ = await self._cluster.list(Pod, self._identity.selector("image"))
         claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
         others: list[Object] = [*filters, *log_ins, *getters]
-        return [*_things(secrets, pods), *map(_thing, others), *_of_users(claims)]
+        return [*_things(secrets, pods), *map(_thing, others), *_things_of_users(claims)]
 
     async def remove(self, thing: Thing) -> None:
         await self._cluster.delete(KINDS[thing.kind], thing.name, thing.ref)
@@ -50,26 +50,26 @@ class NamespaceThings:
 
 def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[Thing]:
     """The Secrets, and the Pods whose Secret does not exist."""
-    of_secrets = {labels_of(secret).get(SESSION) for secret in secrets}
+    session_ids = {labels_of(secret).get(SESSION) for secret in secrets}
     yield from map(_thing, secrets)
-    yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in of_secrets)
+    yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in session_ids)
 
 
-def _of_users(claims: list[Claim]) -> Iterator[Thing]:
+def _things_of_users(claims: list[Claim]) -> Iterator[Thing]:
     for claim in claims:
         home = home_of(annotations_of(claim).get(OWNER, ""))
         if home is not None:
             yield _thing(claim, home)
 
 
-def _thing(found: Object, home: HomeId | None = None) -> Thing:
-    about, labels = metadata(found), labels_of(found)
-    made = about.creationTimestamp
+def _thing(resource: Object, home: HomeId | None = None) -> Thing:
+    object_metadata, labels = metadata(resource), labels_of(resource)
+    created = object_metadata.creationTimestamp
     return Thing(
-        kind=next(kind for kind, of in KINDS.items() if isinstance(found, of)),
-        name=about.name or "",
-        ref=about.uid or "",
-        age_s=time.time() - made.timestamp() if made is not None else 0.0,
+        kind=next(kind for kind, of in KINDS.items() if isinstance(resource, of)),
+        name=object_metadata.name or "",
+        ref=object_metadata.uid or "",
+        age_s=time.time() - created.timestamp() if created is not None else 0.0,
         agent_id=labels.get(AGENT, ""),
         session_id=labels.get(SESSION, ""),
         home=home,
@@ -77,14 +77,14 @@ def _thing(found: Object, home: HomeId | None = None) -> Thing:
 
 
 @asynccontextmanager
-async def namespace_things(where: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceThings]:
+async def namespace_things(settings: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceThings]:
     """Open the things of an installation.
 
     Raises:
         SetupError: the settings or the kubeconfig cannot be used.
         RuntimeUnavailable: its certificates cannot be read.
     """
-    cluster = Cluster(where)
+    cluster = Cluster(settings)
     await cluster.open()
     try:
         yield NamespaceThings(cluster, installation_id)

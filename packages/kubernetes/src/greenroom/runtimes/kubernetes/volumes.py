@@ -26,9 +26,7 @@ _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volumes:
-    """The volumes and mounts of a session. `homes` are the claims that must exist, with the folders that they
-    represent.
-    """
+    """The volumes and mounts of a session. `homes` maps the name of each claim for a profile to its folder."""
 
     volumes: tuple[Volume, ...] = ()
     mounts: tuple[VolumeMount, ...] = ()
@@ -36,40 +34,40 @@ class Volumes:
 
 
 def volumes_of(mounts: Sequence[Mount], installation_id: str, allowed: Collection[str]) -> Volumes:
-    """The volumes of a session's mounts.
+    """Return the volumes and mounts of a Pod for a session's mounts.
 
-    A profile has its own claim. `/claims/NAME` is an existing claim, never one of a profile: a mapping could name that
-    of another user. Any other folder is one of the node, below an `allowed` folder. Only the allowed folder is mounted
-    as such, and the rest of the path is resolved inside it, so that no link leads out.
+    Each profile has its own claim. `/claims/NAME` is an existing claim, but never the claim of a profile, which may
+    belong to another user. Any other source is a folder of the node below an `allowed` folder. The allowed folder is
+    the volume, and the rest of the path is its `subPath`, so that links cannot lead outside.
 
     Raises:
-        StartError: a mount is not allowed; the sentence names it.
+        StartError: a mount is not allowed. The message names the mount.
     """
     volumes: dict[str, Volume] = {}
-    placed: list[VolumeMount] = []
+    volume_mounts: list[VolumeMount] = []
     homes: dict[str, str] = {}
     for mount in mounts:
         if mount.profile is not None:
             name = home_name(installation_id, mount.source)
             homes[name] = mount.source
-            volume, inner = _claim(name), ""
+            volume, sub_path = _claim(name), ""
         elif mount.source.startswith(CLAIMS):
-            volume, inner = _named_claim(mount.source)
+            volume, sub_path = _named_claim(mount.source)
         else:
-            volume, inner = _folder(mount.source, allowed)
-        known = next((one for one in volumes.values() if _same(one, volume)), None)
-        volume.name = known.name if known else f"volume-{len(volumes)}"
+            volume, sub_path = _folder(mount.source, allowed)
+        existing = next((other for other in volumes.values() if _has_same_source(other, volume)), None)
+        volume.name = existing.name if existing else f"volume-{len(volumes)}"
         volumes.setdefault(volume.name, volume)
-        placed.append(
+        volume_mounts.append(
             VolumeMount(
-                name=volume.name, mountPath=mount.target, subPath=inner or None, readOnly=mount.read_only or None
+                name=volume.name, mountPath=mount.target, subPath=sub_path or None, readOnly=mount.read_only or None
             )
         )
-    return Volumes(volumes=tuple(volumes.values()), mounts=tuple(placed), homes=homes)
+    return Volumes(volumes=tuple(volumes.values()), mounts=tuple(volume_mounts), homes=homes)
 
 
 def profiles_of(pod: Pod) -> frozenset[str]:
-    """Names of the claims for profiles that a Pod mounts."""
+    """Return the names of the claims for profiles that a Pod mounts."""
     claims = (volume.persistentVolumeClaim for volume in (pod.spec.volumes if pod.spec else None) or [])
     return frozenset(claim.claimName for claim in claims if claim and claim.claimName.startswith(HOME_PREFIX))
 
@@ -79,27 +77,27 @@ def _claim(name: str) -> Volume:
 
 
 def _named_claim(source: str) -> tuple[Volume, str]:
-    name, _, inner = posixpath.normpath(source).removeprefix(CLAIMS).partition("/")
+    name, _, sub_path = posixpath.normpath(source).removeprefix(CLAIMS).partition("/")
     if ".." in source.split("/") or not _CLAIM.fullmatch(name):
         raise StartError(f"{source} does not name a claim; write {CLAIMS}NAME or {CLAIMS}NAME/folder.")
     if name.startswith(HOME_PREFIX):
         raise StartError(f"{source} may not be mounted: it is the profile of a user.")
-    return _claim(name), inner
+    return _claim(name), sub_path
 
 
 def _folder(source: str, allowed: Collection[str]) -> tuple[Volume, str]:
     if problem := source_problem(source):
         raise StartError(problem)
     path = posixpath.normpath(source)
-    held = [folder for folder in map(posixpath.normpath, allowed) if is_within(path, folder)]
-    if not held:
+    matching = [folder for folder in map(posixpath.normpath, allowed) if is_within(path, folder)]
+    if not matching:
         raise StartError(
             f"{source} may not be mounted: no folder of GREENROOM_VOLUME_FOLDERS holds it; a claim is {CLAIMS}NAME."
         )
-    outer = max(held, key=len)
-    volume = Volume(name="", hostPath=HostPathVolumeSource(path=outer, type="Directory"))
-    return volume, path.removeprefix(outer).strip("/")
+    allowed_folder = max(matching, key=len)
+    volume = Volume(name="", hostPath=HostPathVolumeSource(path=allowed_folder, type="Directory"))
+    return volume, path.removeprefix(allowed_folder).strip("/")
 
 
-def _same(one: Volume, other: Volume) -> bool:
-    return (one.hostPath, one.persistentVolumeClaim) == (other.hostPath, other.persistentVolumeClaim)
+def _has_same_source(first: Volume, second: Volume) -> bool:
+    return (first.hostPath, first.persistentVolumeClaim) == (second.hostPath, second.persistentVolumeClaim)

@@ -1,8 +1,8 @@
 """The state of a session, read from its Secret and its Pod. Pure.
 
-The Secret is the session; the Pod is its only run. Without a Pod the session is created; with a Pod that runs and has
-its files it is running. If its Pod ended, was evicted by the cluster, or is on a lost node, it has exited, with the
-reason as a sentence.
+A session exists while its Secret exists, and has one Pod. It is `created` before its Pod exists, and `running` when its
+Pod runs and has its files. It is `exited`, with a sentence as the reason, when its Pod ended, was evicted, or is on a
+lost node.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from greenroom.runtimes.kubernetes.names import (
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 
 SLACK: Final = timedelta(seconds=5)
-"""The delay with which a node that answers may report an end."""
+"""The time a node has, after the grace period of a deleted Pod, to report the end of the Pod."""
 SILENT_FOR: Final = timedelta(seconds=60)
-"""The time a Pod's node may be silent. Kubernetes deletes its Pods earlier (`LOST_AFTER_S`), except while all nodes are
-silent: then it deletes none, and the Pod would exist forever.
+"""The time after which this Agent deletes a Pod whose node does not answer. Kubernetes deletes it earlier
+(`LOST_AFTER_S`), except while no node answers.
 """
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 GONE: Final = (
     "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
     " deleted by hand. Its unsaved data is lost."
 )
-OURS: Final = frozenset({CONTAINER, FILTER_CONTAINER})
-NONE: Final[Mapping[str, str]] = {}
+OWN_CONTAINERS: Final = frozenset({CONTAINER, FILTER_CONTAINER})
+NO_SERVICES: Final[Mapping[str, str]] = {}
 IMAGE_REASONS: Final = frozenset(
     {
         "ErrImagePull",
@@ -55,14 +55,14 @@ IMAGE_REASONS: Final = frozenset(
 REFUSED_REASONS: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
 )
-"""Reasons for a waiting container that will not start by waiting, although the node tries again."""
+"""Reasons of a waiting container that do not change, although the node tries again."""
 
 
 def container_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
-    """The session as an object of the contract."""
+    """Return the session as a container of the runtime contract."""
     labels, annotations = labels_of(secret), annotations_of(secret)
     state, exit_code, ended = _state(secret, pod, now)
-    address, services = _addresses(pod) if pod is not None and state is ContainerState.RUNNING else (None, NONE)
+    address, services = _addresses(pod) if pod is not None and state is ContainerState.RUNNING else (None, NO_SERVICES)
     return Container(
         session_id=labels.get(SESSION, ""),
         agent_id=labels.get(AGENT, ""),
@@ -92,35 +92,37 @@ def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerSta
 
 
 def is_up(pod: Pod) -> bool:
-    """Return True if its container runs and it has an address."""
+    """Return True if the container of the Pod runs and the Pod has an address."""
     container = _container(pod)
     runs = container is not None and container.state is not None and container.state.running is not None
     return runs and bool(status(pod).podIP)
 
 
 def is_ready(pod: Pod) -> bool:
-    """Return True if its readiness probe succeeds and it is not being deleted."""
-    said = any(condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod))
-    return said and is_up(pod) and metadata(pod).deletionTimestamp is None
+    """Return True if the Pod is up, its readiness probe succeeds and it is not being deleted."""
+    is_condition_true = any(condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod))
+    return is_condition_true and is_up(pod) and metadata(pod).deletionTimestamp is None
 
 
-def run_of(pod: Pod) -> str:
-    """The id of the current run of the Pod's container; a node may restart a container."""
+def run_id_of(pod: Pod) -> str:
+    """Return the id of the current run of the Pod's container, which changes when the node restarts the container."""
     container = _container(pod)
     return (container.containerID or "") if container is not None else ""
 
 
 def lost_at(pod: Pod) -> datetime | None:
-    """The time at which the Pod counts as lost unless it has ended: after its deletion, its grace period and
-    `SLACK`."""
+    """Return the time from which a deleted Pod counts as lost if it has not ended; None if it is not deleted. The
+    deletion timestamp of Kubernetes includes the grace period.
+    """
     deleted = metadata(pod).deletionTimestamp
     return deleted + SLACK if deleted is not None else None
 
 
 def deletion_due_at(pod: Pod) -> datetime | None:
-    """The time at which to request its deletion, because its node does not answer; None while the node answers.
+    """Return the time at which to delete the Pod because its node does not answer; None while the node answers.
 
-    The cluster then sets the Pod's condition to not ready, while the node's last report on the container is ready.
+    If a node does not answer, the cluster sets the Pod's condition to not ready, but the container's status stays
+    ready.
     """
     container = _container(pod)
     if metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED or not (container and container.ready):
@@ -132,80 +134,79 @@ def deletion_due_at(pod: Pod) -> datetime | None:
 
 
 def is_lost(pod: Pod, now: datetime) -> bool:
-    """Return True if it should be gone and is not, because its node does not answer. The deletion timestamp of
-    Kubernetes includes the grace period.
-    """
+    """Return True if the Pod is deleted but still exists, because its node does not answer."""
     at = lost_at(pod)
     return at is not None and now >= at and status(pod).phase not in ENDED
 
 
 def lost_sentence(pod: Pod) -> str:
-    """The reason why a lost Pod no longer exists."""
+    """Return the reason why the session of a lost Pod has exited."""
     return f"The node {node_of(pod)} does not answer any more. The unsaved data of the session is lost."
 
 
 def node_of(pod: Pod) -> str:
-    """The name of its node, or a phrase for it."""
+    """Return the name of the Pod's node, or words that replace the name in a sentence."""
     return (pod.spec.nodeName if pod.spec else None) or "of the session"
 
 
 def exit_code_of(pod: Pod) -> int | None:
-    """The exit code of its first process, once it has ended and its node reported that."""
+    """Return the exit code of the first process, or None if its node has not reported the end."""
     container = _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
     return ended.exitCode if ended is not None else None
 
 
 def ended_sentence(pod: Pod) -> str:
-    """The reason why it ended, if not by its first process."""
-    of_pod, container = status(pod), _container(pod)
+    """Return the reason why the Pod ended; empty if its first process ended by itself."""
+    pod_status, container = status(pod), _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
-    if refused := refused_before_its_start(pod):
-        return f"{refused}."
-    if of_pod.reason == "Evicted":
-        return f"The node evicted the session: {_plain(of_pod.message)}."
-    if of_pod.reason:
-        return f"Kubernetes ended the session ({of_pod.reason}): {_plain(of_pod.message)}."
+    if init_failure := init_failure_of(pod):
+        return f"{init_failure}."
+    if pod_status.reason == "Evicted":
+        return f"The node evicted the session: {_message_of(pod_status.message)}."
+    if pod_status.reason:
+        return f"Kubernetes ended the session ({pod_status.reason}): {_message_of(pod_status.message)}."
     if ended is not None and ended.reason == "OOMKilled":
         return (
             f"The container ran out of memory and ended with exit code {ended.exitCode}; raise the workspace's memory."
         )
     if metadata(pod).deletionTimestamp is not None:
         return GONE
-    return f"Kubernetes ended the session: {_plain(of_pod.message)}." if ended is None else ""
+    return f"Kubernetes ended the session: {_message_of(pod_status.message)}." if ended is None else ""
 
 
 def out_of_memory(pod: Pod) -> bool:
-    """Return True if its first process was killed for lack of memory."""
+    """Return True if the first process was killed because the container ran out of memory."""
     container = _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
     return ended is not None and ended.reason == "OOMKilled"
 
 
 def unschedulable(pod: Pod) -> str:
-    """The scheduler's reason why no node fits; empty while there is none."""
+    """Return the scheduler's reason why no node can run the Pod; empty if there is none."""
     for condition in _conditions(pod):
         if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
-            return _plain(condition.message)
+            return _message_of(condition.message)
     return ""
 
 
-def waits_for(pod: Pod) -> tuple[str, str, str]:
-    """Reason and message of a container that is not created, because of its image, its volumes or its settings; and its
-    image. Other containers wait for an init container."""
+def waiting_of(pod: Pod) -> tuple[str, str, str]:
+    """Return the reason, the message and the image of the first container that waits; empty texts if none waits. A
+    container that waits only for an init container is ignored.
+    """
     for container in [*(status(pod).initContainerStatuses or []), *(status(pod).containerStatuses or [])]:
         waiting = container.state.waiting if container.state is not None else None
         if waiting is not None and waiting.reason != "PodInitializing":
-            return waiting.reason or "", _plain(waiting.message), container.image
+            return waiting.reason or "", _message_of(waiting.message), container.image
     return "", "", ""
 
 
-def refused_before_its_start(pod: Pod) -> str:
-    """The message of an init container that failed; empty if none did."""
+def init_failure_of(pod: Pod) -> str:
+    """Return the message of the init container that failed; empty if none failed."""
     for container in status(pod).initContainerStatuses or []:
         ended = container.state.terminated if container.state is not None else None
         if ended is not None and ended.exitCode:
-            return _plain(ended.message or ended.reason)
+            return _message_of(ended.message or ended.reason)
     return ""
 
 
@@ -214,8 +215,10 @@ def _conditions(pod: Pod) -> list[PodCondition]:
 
 
 def _container(pod: Pod) -> ContainerStatus | None:
-    """The session's or filter's container: the cluster may add others, and lists them in any order."""
-    return next((one for one in status(pod).containerStatuses or [] if one.name in OURS), None)
+    """Return the container of the session or the filter. The cluster may add other containers, in any order."""
+    return next(
+        (container for container in status(pod).containerStatuses or [] if container.name in OWN_CONTAINERS), None
+    )
 
 
 def _addresses(pod: Pod) -> tuple[str | None, Mapping[str, str]]:
@@ -223,9 +226,9 @@ def _addresses(pod: Pod) -> tuple[str | None, Mapping[str, str]]:
     if not own or PAGE_PORT not in annotations:
         return None, {}
     host = f"[{own}]" if ":" in own else own
-    named = [part.partition("=") for part in annotations.get(SERVICES, "").split(",") if part]
-    return f"{host}:{annotations[PAGE_PORT]}", {name: f"{host}:{port}" for name, _, port in named}
+    parts = [part.partition("=") for part in annotations.get(SERVICES, "").split(",") if part]
+    return f"{host}:{annotations[PAGE_PORT]}", {name: f"{host}:{port}" for name, _, port in parts}
 
 
-def _plain(text: str | None) -> str:
+def _message_of(text: str | None) -> str:
     return (text or "no reason was given").strip().rstrip(".")

@@ -21,17 +21,17 @@ from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 DEFAULT_FILE: Final = "~/.kube/config"
 
 
-def loaded(where: KubernetesSettings) -> SingleConfig:
-    """The connection of these settings, with its namespace.
+def load_config(settings: KubernetesSettings) -> SingleConfig:
+    """Return the server, the user and the namespace that these settings select.
 
     Raises:
-        SetupError: there is none, or the file cannot be used; the sentence names it.
+        SetupError: there is no kubeconfig, or it cannot be used. The message names the file.
     """
-    file = where.kube_config or _default_file()
+    file = settings.kube_config or _default_file()
     name = str(file) if file else "the service account of this Pod"
     try:
-        config = KubeConfig.from_file(file) if file else KubeConfig.from_service_account()
-        single = config.get(where.kube_context or None)
+        contexts = KubeConfig.from_file(file) if file else KubeConfig.from_service_account()
+        config = contexts.get(settings.kube_context or None)
     except ConfigError as error:
         raise SetupError(f"{name} cannot be used for Kubernetes: {error}.") from error
     except OSError as error:
@@ -42,14 +42,14 @@ def loaded(where: KubernetesSettings) -> SingleConfig:
         raise SetupError(f"{name} is not a kubeconfig: {error}.") from error
     except KeyError as error:
         raise SetupError(f"{name} is not a kubeconfig: {error} is missing.") from error
-    if single is None:
+    if config is None:
         raise SetupError(f"{name} names no current context; set GREENROOM_KUBE_CONTEXT.")
-    user = single.user or User()
-    if problem := _problem(single, user):
+    user = config.user or User()
+    if problem := _problem(config, user):
         raise SetupError(f"{name} {problem}.")
     token = user.token.strip() if user.token else None
-    context = msgspec.structs.replace(single.context, namespace=where.kube_namespace or single.namespace)
-    return single._replace(context=context, user=msgspec.structs.replace(user, token=token))
+    context = msgspec.structs.replace(config.context, namespace=settings.kube_namespace or config.namespace)
+    return config._replace(context=context, user=msgspec.structs.replace(user, token=token))
 
 
 def _default_file() -> Path | None:
@@ -65,10 +65,10 @@ def _default_file() -> Path | None:
     return Path(named[0] if named else DEFAULT_FILE).expanduser()
 
 
-def _problem(single: SingleConfig, user: User) -> str:
-    """The problem of the settings, to follow the name of the file; empty = none."""
-    if not _is_address(single.cluster.server):
-        return f"names the server {single.cluster.server!r}, which is not an address such as https://kubernetes.example.org:6443"
+def _problem(config: SingleConfig, user: User) -> str:
+    """Return the reason why the kubeconfig cannot be used, without the name of the file; empty = none."""
+    if not _is_address(config.cluster.server):
+        return f"names the server {config.cluster.server!r}, which is not an address such as https://kubernetes.example.org:6443"
     if (user.client_cert or user.client_cert_data) and not (user.client_key or user.client_key_data):
         return "has a client certificate without its key"
     if user.token and not is_token(user.token.strip()):
