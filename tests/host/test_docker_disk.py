@@ -71,7 +71,7 @@ async def test_docker_is_asked_where_the_agent_cannot_look(host: Host, runtime: 
         async def show(self, **how: Any) -> dict[str, Any]:
             return {**await container.show(**how), "GraphDriver": None}
 
-    used = await DockerDisk().used(OutOfSight())
+    used = await DockerDisk().measure(OutOfSight())
     assert used is not None
     assert 60 * MB <= used.size_bytes < 80 * MB
 

@@ -60,5 +60,5 @@ def test_the_page_names_each_verb_of_one_agent():
     alone = page.partition("## Several processes of the Agent")[0]
     rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", alone, re.MULTILINE)
     assert {(name, tuple(verbs.split(", "))) for name, verbs, _ in rows} == {
-        (need.named, need.verbs) for need in (*NEEDS, *REASON_NEEDS, *FILTER_NEEDS)
+        (need.full_name, need.verbs) for need in (*NEEDS, *REASON_NEEDS, *FILTER_NEEDS)
     }

@@ -18,7 +18,7 @@ OTHERS = {
     "agent/web_filter/serving.py: _follow": "its errors end the filter, which is started again",
     "api/session/orders.py: _wait": "those who wait for the screenshot get its errors",
     "runtimes/docker/events.py: run": "the loop events is kept, and waits for it",
-    "runtimes/docker/networks.py: _keep_rules": "its errors are kept, and no session starts until they are over",
+    "runtimes/docker/networks.py: _refresh_rules": "its errors are kept, and no session starts until they are over",
     "runtimes/kubernetes/changes.py: _watch": "the loop events is kept, and waits for it",
 }
 """File and coroutine → who handles its errors. An entry without a task fails the test."""

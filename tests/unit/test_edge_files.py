@@ -42,7 +42,7 @@ def test_a_stolen_fleet_authority_is_worth_nothing_outside_its_domain():
     stolen, key = new_authority("fleet", NOW, domain=EDGE_DOMAIN), new_key()
     root = x509.load_pem_x509_certificate(stolen.certificate.encode())
 
-    def believed(name: str) -> bool:
+    def trusted(name: str) -> bool:
         signed = x509.load_pem_x509_certificate(stolen.sign(key.public_key(), [name], 90, NOW).encode())
         subject = cast("x509.DNSName | x509.IPAddress", general_name(name))
         verifier = PolicyBuilder().store(Store([root])).time(NOW).build_server_verifier(subject)
@@ -52,8 +52,8 @@ def test_a_stolen_fleet_authority_is_worth_nothing_outside_its_domain():
             return False
         return True
 
-    assert believed(NAMES[0])
-    assert not any(believed(name) for name in ("www.bank.example", "greenroom.internal", "127.0.0.1", "192.0.2.7"))
+    assert trusted(NAMES[0])
+    assert not any(trusted(name) for name in ("www.bank.example", "greenroom.internal", "127.0.0.1", "192.0.2.7"))
 
 
 @dataclass

@@ -122,8 +122,8 @@ class ContainerChanges:
         spec = self.sessions.desired.spec(session_id)
         if spec is None or self.sessions.observed.known(session_id).ran:
             return
-        believed = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
-        if files := (*spec.files, *believed):
+        trusted = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
+        if files := (*spec.files, *trusted):
             await self.runtime.put_files(session_id, files)
 
     async def _give_full_share(self, session_id: str) -> None:

@@ -61,7 +61,7 @@ class HostFolders:
         self.own = str(own)
         self.allowed = [str(folder).rstrip("/") for folder in allowed]
 
-    def placed(self, mount: Mount) -> Mount:
+    def resolve(self, mount: Mount) -> Mount:
         """The mount with its folder on this host."""
         home = home_of(mount.source)
         return mount if home is None else replace(mount, source=self.homes.place(home))
@@ -70,11 +70,11 @@ class HostFolders:
         """Create missing folders, empty those that must be reset; may be repeated before the start. Raises StartError:
         a folder may not be mounted, does not exist or cannot be created; the sentence names it and the reason."""
         for mount in mounts:
-            if (placed := self.placed(mount)) is mount:
+            if (resolved := self.resolve(mount)) is mount:
                 self._check_place(mount.source)
             else:
                 self.homes.make_room()
-            _prepare(placed, session_id)
+            _prepare(resolved, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
         """The identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
@@ -108,7 +108,7 @@ class HostFolders:
             os.close(folder)
 
     def _check_mounted(self, source: str) -> None:
-        """Check a folder of an existing container: its homes were found by `placed`."""
+        """Check a folder of an existing container: its homes were found by `resolve`."""
         if self.homes.home_at(source) is None:
             self._check_place(source)
 

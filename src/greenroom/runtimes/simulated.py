@@ -373,9 +373,9 @@ class SimulatedRuntime:
         return {home: name for name, stored in self._containers.items() for home in _homes_of(stored)}
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
     ) -> FilterNetwork:
-        del account, believed  # there is nothing to filter: it has no address
+        del account, trusted  # there is nothing to filter: it has no address
         self._filter_policies.add(policy_id)
         return FilterNetwork(policy_id=policy_id)
 

@@ -37,30 +37,34 @@ lines = st.fixed_dictionaries(
 @given(st.lists(lines, max_size=30))
 def test_it_never_falls_and_never_claims_to_be_done(stream: list[dict[str, Any]]):
     progress = PullProgress()
-    seen = [progress.after(line) for line in stream]
+    seen = [progress.update(line) for line in stream]
     assert seen == sorted(seen)
     assert all(0 <= percent <= 99 for percent in seen)
 
 
 def test_layers_count_by_their_bytes():
     progress = PullProgress()
-    progress.after({"id": "big", "status": "Downloading", "progressDetail": {"current": 0, "total": 900}})
-    progress.after({"id": "small", "status": "Downloading", "progressDetail": {"current": 0, "total": 100}})
-    assert progress.after({"id": "small", "status": "Pull complete", "progressDetail": {}}) == 10
-    assert progress.after({"id": "big", "status": "Download complete"}) == 82
-    assert progress.after({"id": "big", "status": "Extracting", "progressDetail": {"current": 450, "total": 900}}) == 91
+    progress.update({"id": "big", "status": "Downloading", "progressDetail": {"current": 0, "total": 900}})
+    progress.update({"id": "small", "status": "Downloading", "progressDetail": {"current": 0, "total": 100}})
+    assert progress.update({"id": "small", "status": "Pull complete", "progressDetail": {}}) == 10
+    assert progress.update({"id": "big", "status": "Download complete"}) == 82
+    assert (
+        progress.update({"id": "big", "status": "Extracting", "progressDetail": {"current": 450, "total": 900}}) == 91
+    )
 
 
 def test_layers_that_are_here_already_do_not_count():
     progress = PullProgress()
-    assert progress.after({"id": "base", "status": "Already exists"}) == 0
-    progress.after({"id": "new", "status": "Pulling fs layer"})
-    assert progress.after({"id": "new", "status": "Downloading", "progressDetail": {"current": 25, "total": 100}}) == 20
+    assert progress.update({"id": "base", "status": "Already exists"}) == 0
+    progress.update({"id": "new", "status": "Pulling fs layer"})
+    assert (
+        progress.update({"id": "new", "status": "Downloading", "progressDetail": {"current": 25, "total": 100}}) == 20
+    )
 
 
 def test_a_layer_that_waits_counts_like_the_others():
     progress = PullProgress()
     for layer in ("first", "second", "third", "fourth"):
-        progress.after({"id": layer, "status": "Pulling fs layer"})
-    progress.after({"id": "first", "status": "Downloading", "progressDetail": {"current": 1, "total": 500}})
-    assert progress.after({"id": "first", "status": "Pull complete", "progressDetail": {}}) == 25
+        progress.update({"id": layer, "status": "Pulling fs layer"})
+    progress.update({"id": "first", "status": "Downloading", "progressDetail": {"current": 1, "total": 500}})
+    assert progress.update({"id": "first", "status": "Pull complete", "progressDetail": {}}) == 25

@@ -13,7 +13,7 @@ from greenroom.core.workspace import run_config
 from greenroom.core.workspace.run_config import CAPABILITIES
 from greenroom.core.workspace.session_spec import Mount, Service, SessionSpec
 from greenroom.runtimes.contract import Capacity, StartError
-from greenroom.runtimes.docker.daemon import capacity, missing
+from greenroom.runtimes.docker.daemon import capacity, missing_runtimes
 from greenroom.runtimes.docker.spec import (
     ContainerOwner,
     container_config,
@@ -92,7 +92,7 @@ def test_a_variable_that_the_image_sets_is_not_changed_by_a_launch():
     chosen = spec(environment={"MODE": "desktop"})
     assert "MODE=desktop" in container_config(SESSION, chosen, IDENTITY)["Env"]
     with pytest.raises(StartError, match="MODE is set by the image"):
-        container_config(SESSION, chosen, IDENTITY, of_image=["MODE"])
+        container_config(SESSION, chosen, IDENTITY, image_variables=["MODE"])
 
 
 def test_another_network_of_the_installation_takes_the_place_of_ours():
@@ -125,7 +125,7 @@ def test_of_the_runtimes_those_are_offered_that_docker_has():
     info = {"NCPU": 8, "MemTotal": 1 << 30, "Runtimes": {"runc": {"path": "runc"}, "runsc": {"path": "/usr/bin/runsc"}}}
     offered = capacity(info, 0.5, ("kata", "runsc"))
     assert offered == Capacity(cores=4, memory_bytes=1 << 29, runtime_classes=("runsc",))
-    assert missing(info, ("kata", "runsc")) == ["kata"]
+    assert missing_runtimes(info, ("kata", "runsc")) == ["kata"]
 
 
 def test_a_mounted_folder_takes_the_place_of_one_in_memory():

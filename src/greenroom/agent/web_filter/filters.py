@@ -174,8 +174,8 @@ class WebFilters:
 
     async def _apply(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
         subject.brokers = subject.brokers or bool(secrets)
-        account, believed = self._servers.account(), subject.brokers
-        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, believed=believed)
+        account, trusted = self._servers.account(), subject.brokers
+        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, trusted=trusted)
         if subject.network.address:
             serving = subject.serving = subject.serving or self._servers.of(policy.filter_policy_id)
             before = serving.run

@@ -191,11 +191,14 @@ class FilterHost(Protocol):
         ...
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
     ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `believed`: variables of its sessions name the filter's authority (core.named_secrets). Raises StartError: this
-        host cannot ensure that, with the reason."""
+        `trusted`: variables of its sessions name the filter's authority (core.named_secrets).
+
+        Raises:
+            StartError: this host cannot ensure that, with the reason.
+        """
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:

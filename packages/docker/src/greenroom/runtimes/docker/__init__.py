@@ -1,1 +1,1 @@
-"""Sessions as containers of a Docker daemon."""
+"""The runtime that runs sessions as containers of a Docker daemon."""

@@ -1,7 +1,7 @@
-"""Images of a Docker daemon as files: the output of `docker save`, and the check before it may be loaded.
+"""Archives of Docker images, as `docker save` writes them, and the check before one is loaded.
 
-A file from another host is checked before the daemon gets it. Its image must be the requested one, by the digest of its
-parts, which the daemon compares with the layers; and it may contain no image names.
+An archive from another host is checked before the daemon gets it. It must contain no image names, and the digest of its
+configuration or manifest must be the id of the requested image. The daemon compares these parts with the layers.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import msgspec
 
 from greenroom.runtimes.contract import Image, ImageMissing, PullError
 from greenroom.runtimes.docker.daemon import TAR, post
-from greenroom.runtimes.docker.errors import plainly, translated
+from greenroom.runtimes.docker.errors import error_text, translated
 
 CHUNK_BYTES: Final = 1 << 18
 MAX_MANIFEST_BYTES: Final = 4 << 20
 NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-"""Annotations with the name of an image in an archive of newer daemons."""
+"""Annotations that contain the name of an image, in the archives of newer daemons."""
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -38,14 +38,15 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class _Index(msgspec.Struct, frozen=True):
-    """The additional index of newer daemons."""
+    """The content of `index.json`, which only newer daemons write."""
 
     manifests: list[_Entry] = []
 
 
-def problem(archive: Path, digest: str) -> str:
-    """The reason not to load this file as the image with this id, as the rest of a sentence; empty = it is that
-    image."""
+def archive_problem(archive: Path, digest: str) -> str:
+    """Return the reason why this archive must not be loaded as the image with this id, as part of a sentence; empty =
+    it may be loaded.
+    """
     try:
         with tarfile.open(archive) as tar:
             if "repositories" in tar.getnames():
@@ -56,11 +57,14 @@ def problem(archive: Path, digest: str) -> str:
                 index = msgspec.json.decode(_read(tar, "index.json"), type=_Index)
             if len(manifests) != 1 or manifests[0].names:
                 return "it contains several images, or image names"
-            if any(note in one.annotations for one in index.manifests for note in NAMES):
+            if any(annotation in entry.annotations for entry in index.manifests for annotation in NAMES):
                 return "it contains image names"
             # The id is the digest of the configuration, or of the manifest if containerd stores the images.
-            made_of = [manifests[0].config, *(f"blobs/{one.digest.replace(':', '/')}" for one in index.manifests)]
-            digests = [f"sha256:{hashlib.sha256(_read(tar, name)).hexdigest()}" for name in made_of]
+            part_names = [
+                manifests[0].config,
+                *(f"blobs/{entry.digest.replace(':', '/')}" for entry in index.manifests),
+            ]
+            digests = [f"sha256:{hashlib.sha256(_read(tar, name)).hexdigest()}" for name in part_names]
     except (tarfile.TarError, msgspec.MsgspecError, KeyError, ValueError, EOFError) as error:
         return f"it cannot be read ({type(error).__name__}: {error})"
     return "" if digest in digests else "it is not the requested image"
@@ -77,17 +81,17 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 class DockerArchives:
-    """`contract.Archives` of the daemon of the connection `docker`."""
+    """Implements `contract.Archives` with the daemon of the connection `docker`."""
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker: Any = docker
 
     async def save(self, digest: str) -> AsyncIterator[bytes]:
-        """The image with this id, without its names: for a request by id the daemon writes none.
+        """Yield the archive of the image with this id. The daemon writes no names for a request by id.
 
         Raises:
-            ImageMissing: it is not here.
-            PullError: it cannot be read.
+            ImageMissing: the image is not on this host.
+            PullError: the image cannot be read.
         """
         async with translated(image=digest):
             try:
@@ -97,21 +101,21 @@ class DockerArchives:
             except aiodocker.DockerError as error:
                 if error.status == 404:
                     raise ImageMissing(f"The image {digest} is not on this host.") from error
-                raise PullError(f"The image {digest} cannot be read: {plainly(error)}.") from error
+                raise PullError(f"The image {digest} cannot be read: {error_text(error)}.") from error
 
     async def load(self, archive: Path, image: Image) -> None:
-        """Load an image from an archive of `save`, and name it.
+        """Load an image from an archive of `save`, and set its name.
 
         Raises:
-            PullError: it is not that image, or the daemon cannot load it.
+            PullError: the archive contains another image, or the daemon cannot load it.
         """
-        if wrong := await asyncio.to_thread(problem, archive, image.digest):
-            raise PullError(f"The copy of the image {image.name} was rejected: {wrong}.")
-        quiet = {"quiet": "1"}
+        if reason := await asyncio.to_thread(archive_problem, archive, image.digest):
+            raise PullError(f"The copy of the image {image.name} was rejected: {reason}.")
+        parameters = {"quiet": "1"}
         with archive.open("rb") as file:
             async with (
                 translated(pull=image.name),
-                post(self._docker, "images/load", file, headers=TAR, params=quiet, timeout=None) as response,
+                post(self._docker, "images/load", file, headers=TAR, params=parameters, timeout=None) as response,
             ):
                 async for line in response.content:
                     answer = json.loads(line)
@@ -123,7 +127,7 @@ class DockerArchives:
             )
 
     async def name(self, image: Image) -> bool:
-        """Name the image if it is here with this id; returns True if it is."""
+        """Set the name of the image with this id. Return False if the daemon does not have the image."""
         async with translated(pull=image.name):
             try:
                 await self._docker.images.inspect(image.digest)

@@ -1,4 +1,4 @@
-"""Creates images with a Docker daemon: from a file tree, or from the instructions in a build context."""
+"""The creation of images with a Docker daemon, from a file system or from a build context."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from greenroom.runtimes.docker.daemon import TAR, post
 from greenroom.runtimes.docker.errors import translated
 
 CPU_SHARES: Final = 64
-"""CPU shares of a build; a container without shares has 1024. Sessions on the host keep their speed."""
-ALONE: Final = "\0greenroom-builds"
-"""Name of a socket that only one process of this host can bind; it is free again when that process ends."""
+"""The CPU shares of a build, so that it does not slow sessions down. The default of a container is 1024."""
+LOCK_SOCKET: Final = "\0greenroom-builds"
+"""The name of an abstract socket. Only one process of this host can bind it, until that process ends."""
 POLL_S: Final = 1.0
 
 
 @asynccontextmanager
-async def alone_on_host() -> AsyncGenerator[None]:
-    """Wait until no other process of this host builds."""
-    with socket.socket(socket.AF_UNIX) as held:
+async def build_lock() -> AsyncGenerator[None]:
+    """Hold the lock for builds on this host. Wait until no other process holds it."""
+    with socket.socket(socket.AF_UNIX) as lock_socket:
         while True:
             try:
-                held.bind(ALONE)
+                lock_socket.bind(LOCK_SOCKET)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
@@ -41,46 +41,47 @@ async def alone_on_host() -> AsyncGenerator[None]:
 
 
 class DockerBuilder:
-    """`contract.Builder` of the daemon of the connection `docker`."""
+    """Implements `contract.Builder` with the daemon of the connection `docker`."""
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker: Any = docker
 
     async def labels(self, image: str) -> dict[str, str] | None:
-        """The labels of an image; None = it is not here."""
+        """Return the labels of an image, or None if the daemon does not have it."""
         async with translated(read_only=True):
             try:
-                found = await self._docker.images.inspect(image)
+                inspection = await self._docker.images.inspect(image)
             except aiodocker.DockerError as error:
                 if error.status == 404:
                     return None
                 raise
-        return cast("dict[str, str]", found["Config"].get("Labels") or {})
+        return cast("dict[str, str]", inspection["Config"].get("Labels") or {})
 
     async def tree(self, files: AsyncIterator[bytes]) -> str:
-        """Create an image from a file system as a tar; returns its id.
+        """Create an image from a tar archive of a file system. Return its id.
 
         Raises:
-            BuildError: the daemon refuses it.
+            BuildError: the daemon refuses the archive.
         """
-        made = ""
-        # The request is sent with its first piece, and the daemon ends a connection without a request after 5 minutes.
+        image_id = ""
+        # Wait for the first chunk, because the daemon closes a connection that sends no request within 5 minutes.
         first = await anext(files, b"")
-        async for answer in self._answers("images/create", {"fromSrc": "-"}, _continued(first, files)):
-            made = str(answer.get("status", made))
-        return made
+        async for answer in self._answers("images/create", {"fromSrc": "-"}, _prepend(first, files)):
+            image_id = str(answer.get("status", image_id))
+        return image_id
 
     async def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
-        """Build an image from a context with a Dockerfile, as a tar; yields the output of the daemon and the commands,
-        by line. The commands use the host's network, because rules for sessions and the host's own rules block traffic
-        of other networks.
+        """Build an image from a tar archive with a Dockerfile. Yield the output of the daemon and the commands, by
+        line.
+
+        The commands use the host's network, because firewall rules may block other networks.
 
         Raises:
-            BuildError: an instruction failed; the message contains the daemon's message.
+            BuildError: an instruction failed. The message contains the daemon's message.
         """
         parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
         parameters["cpushares"] = str(CPU_SHARES)
-        rest = ""  # the daemon forwards a command's output, which may contain half a line
+        rest = ""  # an answer may end inside a line
         try:
             async for answer in self._answers("build", parameters, io.BytesIO(context)):
                 *lines, rest = (rest + str(answer.get("stream", ""))).split("\n")
@@ -93,7 +94,7 @@ class DockerBuilder:
     async def _answers(
         self, path: str, parameters: Mapping[str, str], body: io.BytesIO | AsyncIterator[bytes]
     ) -> AsyncIterator[dict[str, Any]]:
-        """Call the API directly: aiodocker has no call for the import, and none for a build with a network."""
+        """Yield the answers to a request, which is sent directly because aiodocker has no method for it."""
         async with (
             translated(),
             post(self._docker, path, body, headers=TAR, params=parameters, timeout=None) as response,
@@ -111,7 +112,7 @@ class DockerBuilder:
             await self._docker.images.tag(image, repo=repository, tag=tag)
 
 
-async def _continued(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
-    async for piece in rest:
-        yield piece
+    async for chunk in rest:
+        yield chunk

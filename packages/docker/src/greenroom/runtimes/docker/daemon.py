@@ -1,4 +1,4 @@
-"""The connection to a host's Docker daemon, and the daemon's offer."""
+"""The connection to a host's Docker daemon, and the capacity of the host."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from greenroom.runtimes.contract import Capacity, RuntimeUnavailable
 log = structlog.get_logger(__name__)
 
 DockerJson = dict[str, Any]
-"""JSON of Docker's API, of requests and answers."""
+"""A JSON object of Docker's API."""
 
 TAR: Final = {"Content-Type": "application/x-tar"}
-"""Headers of a request with a tar."""
+"""The headers of a request with a tar archive."""
 CALL_TIMEOUT_S: Final = 60.0
 REMOVAL_TIMEOUT_S: Final = 20.0
-FREEZES: Final = 3
+PAUSE_ATTEMPTS: Final = 3
 
 
 def connect(docker_host: str | None) -> aiodocker.Docker:
-    """A client of the daemon at this address; None = the address that the `docker` command uses.
+    """Return a client of the daemon at this address; None = the address that the `docker` command uses.
 
     Raises:
-        RuntimeUnavailable: there is none.
+        RuntimeUnavailable: there is no daemon.
     """
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S, connect=10)
     try:
         return aiodocker.Docker(url=docker_host, timeout=timeout)
     except (AssertionError, ValueError, aiodocker.DockerContextError) as error:
-        where = f" at {docker_host}" if docker_host else ""
-        raise RuntimeUnavailable(f"There is no Docker daemon{where}; start one, or set DOCKER_HOST.") from error
+        place = f" at {docker_host}" if docker_host else ""
+        raise RuntimeUnavailable(f"There is no Docker daemon{place}; start one, or set DOCKER_HOST.") from error
 
 
 def post(
     docker: Any, path: str, body: Any, *, headers: Mapping[str, str], **options: Any
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """Send a POST of Docker's API for which aiodocker has no method; `options` are those of its private `_query`, which
-    is used only here.
+    """Send a POST request for which aiodocker has no method. `options` are passed to the private `_query` of aiodocker,
+    which no other function uses.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
@@ -65,17 +65,17 @@ async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
 
 
 async def pause(docker: Any, name: str) -> None:
-    """Pause a container. runc cannot freeze a container in which a process starts at the same moment, so a failed
-    freeze is tried again, `FREEZES` times in total.
+    """Pause a container, with up to `PAUSE_ATTEMPTS` attempts. An attempt fails if a process starts in the container at
+    the same time.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
     """
-    for attempt in range(1, FREEZES + 1):
+    for attempt in range(1, PAUSE_ATTEMPTS + 1):
         try:
             await docker.containers.container(name).pause()
         except aiodocker.DockerError as error:
-            if "unable to freeze" not in error.message or attempt == FREEZES:
+            if "unable to freeze" not in error.message or attempt == PAUSE_ATTEMPTS:
                 raise
             log.warning("a container could not be frozen and is tried again", container=name, attempt=attempt)
         else:
@@ -83,11 +83,11 @@ async def pause(docker: Any, name: str) -> None:
 
 
 async def delete(docker: Any, container_id: str) -> None:
-    """Kill and delete a container, and wait until it is deleted, also if another removal is in progress.
+    """Kill and delete a container, and wait until it is deleted. Another removal may be in progress.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
-        TimeoutError: it still exists after `REMOVAL_TIMEOUT_S`.
+        TimeoutError: the container still exists after `REMOVAL_TIMEOUT_S`.
     """
     container = docker.containers.container(container_id)
     async with asyncio.timeout(REMOVAL_TIMEOUT_S):
@@ -105,19 +105,22 @@ async def delete(docker: Any, container_id: str) -> None:
 
 
 async def delete_all(docker: Any, container_ids: Sequence[str]) -> None:
-    """Delete containers, as many at a time as is fastest for the daemon, so that each has its own time limit regardless
-    of their number. Raises the errors of `delete`."""
-    turns = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+    """Delete containers, a limited number in parallel, so that the time limit of each does not depend on their number.
+    Raises the errors of `delete`.
+    """
+    limit = asyncio.Semaphore(2 * (os.cpu_count() or 1))
 
-    async def in_turn(container_id: str) -> None:
-        async with turns:
+    async def delete_one(container_id: str) -> None:
+        async with limit:
             await delete(docker, container_id)
 
-    await asyncio.gather(*map(in_turn, container_ids))
+    await asyncio.gather(*map(delete_one, container_ids))
 
 
 def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:
-    """The offer of the host by the daemon's answer to `GET /info`; only runtime classes that the daemon has."""
+    """Return the capacity of the host from the daemon's answer to `GET /info`. Runtime classes that the daemon does not
+    have are omitted.
+    """
     return Capacity(
         cores=info["NCPU"] * share,
         memory_bytes=int(info["MemTotal"] * share),
@@ -125,6 +128,6 @@ def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> 
     )
 
 
-def missing(info: DockerJson, runtime_classes: Sequence[str]) -> list[str]:
-    """The wanted runtime classes that the daemon lacks."""
+def missing_runtimes(info: DockerJson, runtime_classes: Sequence[str]) -> list[str]:
+    """Return the runtime classes that the daemon does not have."""
     return [name for name in runtime_classes if name not in info["Runtimes"]]

@@ -1,4 +1,4 @@
-"""Conversion of Docker's errors to those of the contract."""
+"""Translation of Docker's errors to the errors of the runtime contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import aiohttp
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, PullError, RuntimeUnavailable, StartError
 
 NO_ANSWER = 900
-"""Status of aiodocker's own error for a missing connection."""
+"""The status of aiodocker's error if it has no connection to the daemon."""
 NO_ADDRESSES = "IPv4 address pool"
 NETWORKS_FULL = (
     "Docker has no free address range for another network. Remove unused networks, or add ranges with"
@@ -22,34 +22,35 @@ NETWORKS_FULL = (
 
 @asynccontextmanager
 async def translated(image: str = "", pull: str = "", *, read_only: bool = False) -> AsyncGenerator[None]:
-    """Raise Docker's errors as those of the contract.
+    """Translate Docker's errors to errors of the contract.
 
-    `image`: a 404 is about this image. `pull`: this image is being pulled. `read_only`: the call changes no session, so
-    an error inside the daemon means that it does not work at present.
+    `image`: status 404 means that this image is missing. `pull`: this image is being pulled. `read_only`: the call
+    changes no session; then an internal error of the daemon is raised as `RuntimeUnavailable`.
     """
     try:
         yield
     except aiodocker.DockerError as error:
-        raise _meaning(error, image, pull, read_only=read_only) from error
+        raise _contract_error(error, image, pull, read_only=read_only) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise RuntimeUnavailable(f"The Docker daemon does not answer ({plainly(error)}).") from error
+        raise RuntimeUnavailable(f"The Docker daemon does not answer ({error_text(error)}).") from error
 
 
-def plainly(error: Exception, nothing: str = "timeout") -> str:
-    """The text of an error for use inside a sentence; of a connection error only the innermost reason. `nothing` is
-    used for an error without text."""
+def error_text(error: Exception, default: str = "timeout") -> str:
+    """Return the text of an error for use inside a sentence, or `default` if it has none. A connection error is reduced
+    to its innermost reason.
+    """
     text = error.message if isinstance(error, aiodocker.DockerError) else str(error)
     if isinstance(error, aiodocker.DockerError) and error.status == NO_ANSWER:
         reason = text.rpartition("[")[2].rstrip("] ").lower()
         return "connection refused" if reason.startswith("connect call failed") else reason
-    return re.sub(r"^Error response from daemon: ", "", text).strip().rstrip(".") or nothing
+    return re.sub(r"^Error response from daemon: ", "", text).strip().rstrip(".") or default
 
 
-def _meaning(error: aiodocker.DockerError, image: str, pull: str, *, read_only: bool) -> Exception:
-    text = plainly(error)
+def _contract_error(error: aiodocker.DockerError, image: str, pull: str, *, read_only: bool) -> Exception:
+    text = error_text(error)
     if error.status == NO_ANSWER or (read_only and error.status >= 500):
-        how = "does not answer" if error.status == NO_ANSWER else "answers with an error"
-        return RuntimeUnavailable(f"The Docker daemon {how}: {text}.")
+        problem = "does not answer" if error.status == NO_ANSWER else "answers with an error"
+        return RuntimeUnavailable(f"The Docker daemon {problem}: {text}.")
     if NO_ADDRESSES in text:
         return RuntimeUnavailable(f"{NETWORKS_FULL} ({text}).")
     if pull:

@@ -1,4 +1,4 @@
-"""Docker's event streams: container events, and the progress of a pull."""
+"""The events of containers, and the progress of image pulls."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from greenroom.runtimes.docker.errors import translated
 EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
 
 
-async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> AsyncGenerator[ContainerEvent]:
-    """Events of containers from now on; `of` are the filters for them.
+async def container_events(client: Any, label_filters: Mapping[str, Sequence[str]]) -> AsyncGenerator[ContainerEvent]:
+    """Yield the future events of the containers that match `label_filters`.
 
     Raises:
         RuntimeUnavailable: the connection was lost.
     """
     source: Any = client.events
     subscriber: Any = source.subscribe(create_task=False)
-    filters = {"type": ["container"], "event": list(EVENTS), **of}
-    reading = asyncio.create_task(source.run(filters=filters), name="docker-events")
+    filters = {"type": ["container"], "event": list(EVENTS), **label_filters}
+    reader = asyncio.create_task(source.run(filters=filters), name="docker-events")
     try:
         while (data := await subscriber.get()) is not None:
             attributes: dict[str, str] = data["Actor"]["Attributes"]
@@ -36,34 +36,35 @@ async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> Asyn
                 exit_code=None if exit_code is None else int(exit_code),
             )
         async with translated(read_only=True):
-            await reading
+            await reader
         raise RuntimeUnavailable("Docker ended the stream of events.")
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
 
 
-DOWNLOAD: Final = 0.8
-"""Weight of downloading in the whole; the rest is unpacking."""
+DOWNLOAD_WEIGHT: Final = 0.8
+"""The part of the progress that is the download; the rest is the extraction."""
 
 
 def with_registry(name: str) -> str:
-    """The name of the image with its registry, which a log-in needs: `docker.io/desk:1` for `desk:1`."""
+    """Return the name of an image with its registry, which a log-in needs: `docker.io/desk:1` for `desk:1`."""
     is_named = registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")
     return name if is_named else f"{DEFAULT_REGISTRY}/{name}"
 
 
 class PullProgress:
-    """The percentage of a pull, never falling. Layers count by their bytes, a layer of unknown size as the mean of the
-    others; layers that are already here do not count."""
+    """The progress of a pull in percent, which never decreases. Each layer has the weight of its bytes, or the mean of
+    the other layers if its size is unknown. Layers that are already on the host do not count.
+    """
 
     def __init__(self) -> None:
         self._done: dict[str, float] = {}
         self._sizes: dict[str, int] = {}
         self._percent = 0
 
-    def after(self, line: DockerJson) -> int:
-        """The percentage (0-99) after one line of the stream."""
+    def update(self, line: DockerJson) -> int:
+        """Process one line of the stream and return the progress, 0-99."""
         layer, status = line.get("id"), line.get("status", "")
         detail: dict[str, int] = line.get("progressDetail") or {}
         current, total = detail.get("current", 0), detail.get("total", 0)
@@ -74,11 +75,11 @@ class PullProgress:
         if status == "Pull complete":
             self._done[layer] = 1.0
         elif status == "Extracting" and total:
-            self._done[layer] = DOWNLOAD + (1 - DOWNLOAD) * current / total
+            self._done[layer] = DOWNLOAD_WEIGHT + (1 - DOWNLOAD_WEIGHT) * current / total
         elif status in ("Download complete", "Verifying Checksum"):
-            self._done[layer] = DOWNLOAD
+            self._done[layer] = DOWNLOAD_WEIGHT
         elif status == "Downloading" and total:
-            self._done[layer] = DOWNLOAD * current / total
+            self._done[layer] = DOWNLOAD_WEIGHT * current / total
         elif status in ("Pulling fs layer", "Waiting"):
             self._done.setdefault(layer, 0.0)
         self._percent = max(self._percent, min(99, self._now()))

@@ -1,4 +1,4 @@
-"""Runs a command inside a container through the Docker API, with a deadline; returns its output and its end."""
+"""Commands inside a container, with a deadline, through the Docker API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from greenroom.runtimes.docker.spec import CHOSEN
 
 POLL_S: Final = 0.2
 DRAIN_S: Final = 10.0
-"""Maximum wait for output after the end of a command if a child of it keeps writing."""
+"""The maximum wait for more output after a command has ended, if its child processes continue to write."""
 
 
 class _Output:
@@ -29,7 +29,7 @@ class _Output:
         self._data = bytearray()
 
     async def read(self, stream: Any) -> None:
-        """Read until the command and all its children have closed it."""
+        """Read until the command and its child processes have closed the stream."""
         while (message := await stream.read_out()) is not None:
             self.received_bytes += len(message.data)
             self._data += message.data
@@ -41,65 +41,73 @@ class _Output:
 
 
 async def collect_output(execution: Any, command: Exec) -> ExecResult:
-    """Start a command (aiodocker's `execution`), wait for its end or its deadline, then for the rest of its output."""
+    """Start a command, wait for its end or its deadline, and then for the rest of its output. `execution` is the object
+    of aiodocker for the command.
+    """
     output = _Output()
     async with execution.start(detach=False) as stream:
-        reading = asyncio.create_task(output.read(stream), name="exec-output")
+        reader = asyncio.create_task(output.read(stream), name="exec-output")
         try:
-            exit_code = await _wait(execution, reading, command.deadline_s)
+            exit_code = await _wait(execution, reader, command.deadline_s)
             if exit_code is not None:
-                await _drain(reading, output, command.output_within_s)
-            complete = reading.done()
+                await _drain(reader, output, command.output_within_s)
+            complete = reader.done()
         finally:
-            reading.cancel()
+            reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await reading
+                await reader
     return ExecResult(exit_code=exit_code, output=output.text, output_complete=complete)
 
 
-async def _drain(reading: asyncio.Task[None], output: _Output, silent_s: float) -> None:
-    """Read until the output is closed, or nothing arrived for `silent_s`: the daemon may deliver output after
-    the end."""
+async def _drain(reader: asyncio.Task[None], output: _Output, silent_s: float) -> None:
+    """Read until the output is closed or nothing arrives for `silent_s`. The daemon may deliver output after the end of
+    the command.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
             before = -1
-            while not reading.done() and output.received_bytes > before:
+            while not reader.done() and output.received_bytes > before:
                 before = output.received_bytes
-                await asyncio.wait({reading}, timeout=silent_s)
+                await asyncio.wait({reader}, timeout=silent_s)
 
 
-async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) -> int | None:
-    """The exit code, or None at the deadline. Checks at once when the output ends."""
+async def _wait(execution: Any, reader: asyncio.Task[None], deadline_s: float) -> int | None:
+    """Wait for the end of the command. Return its exit code, or None at the deadline."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s
     while True:
-        if (left_s := end - loop.time()) > 0 and not reading.done():
-            await asyncio.wait({reading}, timeout=min(POLL_S, left_s))
-        facts = await execution.inspect()
-        if not facts["Running"] and facts["ExitCode"] is not None:
-            return int(facts["ExitCode"])
+        if (left_s := end - loop.time()) > 0 and not reader.done():
+            await asyncio.wait({reader}, timeout=min(POLL_S, left_s))
+        state = await execution.inspect()
+        if not state["Running"] and state["ExitCode"] is not None:
+            return int(state["ExitCode"])
         if loop.time() >= end:
             return None
-        if reading.done():
+        if reader.done():
             await asyncio.sleep(0.01)
 
 
-async def run_exec(docker: Any, found: DockerJson, command: Exec) -> ExecResult:
-    """Implements `Containers.exec`. A command ends with its process, even if a child of it keeps the output open.
+async def run_exec(docker: Any, inspection: DockerJson, command: Exec) -> ExecResult:
+    """Implement `Containers.exec`. A command ends with its process, even if child processes keep the output open.
 
-    `VNC_PW` is emptied: Docker gives a command the environment of the container, with the page's password. `found` is
-    Docker's inspection of the container.
+    A command has the environment of the container, except `VNC_PW`, the password of the page, which is set to the empty
+    text. `inspection` is Docker's inspection of the container.
 
     Raises:
-        StartError: it is not running, or the command would run as root in a container with a folder of the host.
+        StartError: the container is not running, or the command would run as root in a container with a folder of the
+            host.
     """
-    if (status := found["State"]["Status"]) != "running":
+    if (status := inspection["State"]["Status"]) != "running":
         raise StartError(f"The command was not run: the session is {status}.")
-    container: DockerContainer = docker.containers.container(found["Id"])
-    await refuse_root(container, found, command.user, "The command")
-    image: DockerJson = await docker.images.inspect(found["Image"]) if chosen(found) else {}
-    variables: dict[str, str | None] = {**withheld(command, found, image), **command.environment, "VNC_PW": ""}
-    # a name without value removes the variable
+    container: DockerContainer = docker.containers.container(inspection["Id"])
+    await refuse_root(container, inspection, command.user, "The command")
+    image: DockerJson = await docker.images.inspect(inspection["Image"]) if chosen_variables(inspection) else {}
+    variables: dict[str, str | None] = {
+        **overridden_variables(command, inspection, image),
+        **command.environment,
+        "VNC_PW": "",
+    }
+    # a name without a value removes the variable
     environment = [name if value is None else f"{name}={value}" for name, value in variables.items()]
     execution: Any = await container.exec(
         list(command.argv), user=command.user or "", environment=environment, workdir=command.workdir
@@ -107,21 +115,24 @@ async def run_exec(docker: Any, found: DockerJson, command: Exec) -> ExecResult:
     return await collect_output(execution, command)
 
 
-def withheld(command: Exec, found: DockerJson, image: DockerJson) -> dict[str, str | None]:
-    """The variables that the session's user chose, for a command of another user: as in the image, or removed.
+def overridden_variables(command: Exec, inspection: DockerJson, image: DockerJson) -> dict[str, str | None]:
+    """Return the values that replace the variables of the session's user in a command that runs as another account:
+    the value in the image, or None to remove the variable.
 
-    They would make the command run that user's code (BASH_ENV, LD_PRELOAD, …), in most cases as root. `found` and
-    `image` are Docker's inspections of the container and its image.
+    Such variables (BASH_ENV, LD_PRELOAD, …) could otherwise run code of the user in the command, in most cases as root.
+    `inspection` and `image` are Docker's inspections of the container and its image.
     """
-    own = str(found["Config"].get("User") or "")
-    if command.user in {None, "", own} and own and not spells_root(own):
+    container_user = str(inspection["Config"].get("User") or "")
+    if command.user in {None, "", container_user} and container_user and not spells_root(container_user):
         return {}
-    of_image = _variables(image)
-    return {name: of_image.get(name) for name in chosen(found)}
+    image_variables = _variables(image)
+    return {name: image_variables.get(name) for name in chosen_variables(inspection)}
 
 
 async def variables_of_image(docker: Any, spec: SessionSpec) -> Collection[str]:
-    """Names of the variables that the image sets; none if the session has no variables to which they apply."""
+    """Return the names of the variables that the image sets; empty if the user chose no variable that could replace
+    one.
+    """
     if PREFERENCES.issuperset(chosen_by_users(spec.environment)):
         return ()
     async with translated(image=spec.image):
@@ -132,6 +143,6 @@ def _variables(image: DockerJson) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in image.get("Config", {}).get("Env") or ())
 
 
-def chosen(found: DockerJson) -> list[str]:
-    """Names of the variables that the session's user chose."""
-    return [name for name in found["Config"]["Labels"].get(CHOSEN, "").split(",") if name]
+def chosen_variables(inspection: DockerJson) -> list[str]:
+    """Return the names of the variables that the session's user chose."""
+    return [name for name in inspection["Config"]["Labels"].get(CHOSEN, "").split(",") if name]

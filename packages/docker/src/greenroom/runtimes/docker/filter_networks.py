@@ -1,7 +1,7 @@
-"""The networks of sessions under a web filter: one for each policy of each Agent, without a route out (`--internal`).
+"""The networks of sessions under a web filter. Each policy of each Agent has an internal network.
 
-From such a network Docker lets sessions reach only this host; the rules (`firewall`) allow only the filter's port on
-it. Ports are not published on such networks, so a session's page is reached at the container's own address.
+From an internal network Docker lets containers reach only this host, and the rules of `firewall` allow only the port of
+the filter. Docker publishes no ports of such networks, so the page of a session has the container's address.
 """
 
 from __future__ import annotations
@@ -30,55 +30,55 @@ class _Network:
     network_id: str
     name: str
     bridge: str
-    seen: FilterNetwork
+    filter_network: FilterNetwork
 
 
 def network_name(identity: ContainerOwner, policy_id: str) -> str:
-    """Name of the network; agent and policy by the first 8 hex digits of their ids."""
+    """Return the name of the network, with the first 8 hex digits of the ids of the Agent and the policy."""
     return f"{identity.network}-web-{identity.agent_id[:8]}-{policy_id[:8]}"
 
 
 def bridge_name(identity: ContainerOwner, policy_id: str) -> str:
-    """The name of the network's interface on the host (at most 15 characters)."""
+    """Return the name of the network's interface on the host (at most 15 characters)."""
     digest = hashlib.sha256(f"{identity.agent_id}/{policy_id}".encode()).hexdigest()
     return f"gw-{digest[:12]}"
 
 
 class FilterNetworks:
-    """The networks of one Agent. A network counts as open only after `open` restricted it in this process."""
+    """The networks of one Agent. A network counts as open only after a call of `open` in this process."""
 
     def __init__(self, identity: ContainerOwner) -> None:
         self._identity = identity
         self._open: dict[str, FilterNetwork] = {}
-        self._believed: set[str] = set()
+        self._trusted: set[str] = set()
 
     async def open(
-        self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, believed: bool
+        self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, trusted: bool
     ) -> FilterNetwork:
         self._open.pop(policy_id, None)
-        (self._believed.add if believed else self._believed.discard)(policy_id)
-        network = await self._find(docker, policy_id) or await self._make(docker, policy_id)
+        (self._trusted.add if trusted else self._trusted.discard)(policy_id)
+        network = await self._find(docker, policy_id) or await self._create(docker, policy_id)
         try:
-            rules = network_rules(self._identity, network.bridge, network.seen.address, PORT)
-            for each in (*account_rules(self._identity, account), *rules):
-                await firewall.apply_rules(each)
+            rules = network_rules(self._identity, network.bridge, network.filter_network.address, PORT)
+            for rule_set in (*account_rules(self._identity, account), *rules):
+                await firewall.apply_rules(rule_set)
         except firewall.FirewallError as error:
             raise StartError(
                 f"The web filter cannot be enforced on this host, because its firewall rules cannot be set: {error}."
             ) from error
-        self._open[policy_id] = network.seen
-        return network.seen
+        self._open[policy_id] = network.filter_network
+        return network.filter_network
 
     async def close(self, docker: aiodocker.Docker, policy_id: str) -> bool:
         network = await self._find(docker, policy_id)
         closed = network is None or await _remove(docker, self._identity, network)
         if closed:
             self._open.pop(policy_id, None)
-            self._believed.discard(policy_id)
+            self._trusted.discard(policy_id)
         return closed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
-        return [network.seen for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
+        return [network.filter_network for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
 
     async def remove_all(self, docker: aiodocker.Docker) -> None:
         """Remove the networks of all Agents of the installation, and the rules of the filter's account.
@@ -87,28 +87,28 @@ class FilterNetworks:
             StartError: containers are still on a network, or the rules cannot be removed.
         """
         self._open.clear()
-        for network in await _all_of(docker, self._identity):
-            await _remove_or_say(docker, self._identity, network)
-        await _take(account_rules(self._identity))
+        for network in await _all_of_installation(docker, self._identity):
+            await _remove_or_raise(docker, self._identity, network)
+        await _remove_rules(account_rules(self._identity))
 
-    def applied(self, spec: SessionSpec, config: DockerJson) -> DockerJson:
-        """A container's configuration, behind the filter if its specification has a policy.
+    def with_filter(self, spec: SessionSpec, config: DockerJson) -> DockerJson:
+        """Return the configuration of a container, changed to use the filter if the specification has a policy.
 
         Raises:
-            StartError: the policy's network is not open.
+            StartError: the network of the policy is not open.
         """
         if spec.filter_policy is None:
             return config
         name = network_name(self._identity, spec.filter_policy)
-        network, believed = self._of(spec.filter_policy), spec.filter_policy in self._believed
-        return behind_filter(config, name, network, spec.port, believed=believed)
+        network, trusted = self._require_network(spec.filter_policy), spec.filter_policy in self._trusted
+        return behind_filter(config, name, network, spec.port, trusted=trusted)
 
     def require_open(self, labels: Mapping[str, str]) -> None:
-        """Check that the network is open. Raises StartError: the network of the container's policy is not open."""
+        """Raise StartError if the container has a policy whose network is not open."""
         if policy_id := labels.get(POLICY):
-            self._of(policy_id)
+            self._require_network(policy_id)
 
-    def _of(self, policy_id: str) -> FilterNetwork:
+    def _require_network(self, policy_id: str) -> FilterNetwork:
         network = self._open.get(policy_id)
         if network is None:
             raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
@@ -118,7 +118,7 @@ class FilterNetworks:
         found = await _all(docker, f"{AGENT}={self._identity.agent_id}", f"{POLICY}={policy_id}")
         return found[0] if found else None
 
-    async def _make(self, docker: aiodocker.Docker, policy_id: str) -> _Network:
+    async def _create(self, docker: aiodocker.Docker, policy_id: str) -> _Network:
         identity = self._identity
         labels = {INSTALLATION: identity.installation_id, AGENT: identity.agent_id, POLICY: policy_id}
         name, bridge = network_name(identity, policy_id), bridge_name(identity, policy_id)
@@ -128,28 +128,28 @@ class FilterNetworks:
             if NO_ADDRESSES in error.message:
                 raise StartError(f"{NETWORKS_FULL}.") from error
             raise
-        made = await self._find(docker, policy_id)
-        if made is None:
+        created = await self._find(docker, policy_id)
+        if created is None:
             raise StartError("The network of the web filter was removed during its creation.")
-        return made
+        return created
 
 
 async def remove_network(docker: aiodocker.Docker, identity: ContainerOwner, network_id: str) -> None:
-    """Remove a network of the installation, of any Agent, with its rules; a missing one is success.
+    """Remove a network of any Agent of the installation, with its rules. A missing network is no error.
 
     Raises:
-        StartError: containers are still on it, or its rules cannot be removed.
+        StartError: the network still has containers, or its rules cannot be removed.
     """
-    for network in await _all_of(docker, identity):
+    for network in await _all_of_installation(docker, identity):
         if network.network_id == network_id:
-            await _remove_or_say(docker, identity, network)
+            await _remove_or_raise(docker, identity, network)
 
 
-async def _all_of(docker: aiodocker.Docker, identity: ContainerOwner) -> list[_Network]:
+async def _all_of_installation(docker: aiodocker.Docker, identity: ContainerOwner) -> list[_Network]:
     return await _all(docker, f"{INSTALLATION}={identity.installation_id}")
 
 
-async def _remove_or_say(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> None:
+async def _remove_or_raise(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> None:
     if not await _remove(docker, identity, network):
         raise StartError(f"The network {network.name} still has containers; remove them first.")
 
@@ -160,14 +160,14 @@ async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
 
 
 async def _remove(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> bool:
-    """Remove a network with its rules; return False and keep both if containers are still on it."""
+    """Remove a network with its rules. Return False and keep both if the network still has containers."""
     if await remove_bridge(docker, network.name):
         return False
-    await _take(network_rules(identity, network.bridge, network.seen.address, PORT))
+    await _remove_rules(network_rules(identity, network.bridge, network.filter_network.address, PORT))
     return True
 
 
-async def _take(all_rules: list[firewall.Rules]) -> None:
+async def _remove_rules(all_rules: list[firewall.Rules]) -> None:
     try:
         for rules in all_rules:
             await firewall.remove_rules(rules)
@@ -177,23 +177,25 @@ async def _take(all_rules: list[firewall.Rules]) -> None:
 
 def _network(entry: DockerJson) -> _Network:
     address: dict[str, str] = entry["IPAM"]["Config"][0]
-    seen = FilterNetwork(policy_id=entry["Labels"][POLICY], address=address["Gateway"], subnet=address["Subnet"])
-    return _Network(entry["Id"], entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], seen)
+    filter_network = FilterNetwork(
+        policy_id=entry["Labels"][POLICY], address=address["Gateway"], subnet=address["Subnet"]
+    )
+    return _Network(entry["Id"], entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], filter_network)
 
 
 def behind_filter(
-    config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, believed: bool = False
+    config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, trusted: bool = False
 ) -> DockerJson:
-    """A container's configuration with the policy's network as its only one, and the filter as its proxy. `believed`
-    adds the variables of the filter's authority, if the filter opens connections.
+    """Return a container's configuration with the network of the policy as its only network, and the filter as its
+    proxy. `trusted` adds the variables with which programs trust the certificate authority of the filter.
 
-    DNS is set to the host's address, where nothing answers: the filter resolves names.
+    The filter resolves names, so the name server is set to an address of the host at which no server answers.
     """
-    variables = proxy_variables(network.address) | (VARIABLES if believed else {})
-    kept = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
+    variables = proxy_variables(network.address) | (VARIABLES if trusted else {})
+    other_variables = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
     return {
         **config,
-        "Env": [*kept, *(f"{name}={value}" for name, value in variables.items())],
+        "Env": [*other_variables, *(f"{name}={value}" for name, value in variables.items())],
         "Labels": {**config["Labels"], POLICY: network.policy_id, PAGE_PORT: str(page_port)},
         "HostConfig": {**config["HostConfig"], "NetworkMode": name, "PortBindings": {}, "Dns": [network.address]},
         "NetworkingConfig": {"EndpointsConfig": {name: {}}},

@@ -1,15 +1,15 @@
-"""The network access of sessions: to the internet and this host's resolver, but neither to private networks nor to the
-host.
+"""Firewall rules for sessions. A session can reach the internet and this host's resolvers, but neither private networks
+nor the host.
 
-Packets from the bridge of the installation's sessions enter its chains: forwarded ones from DOCKER-USER and FORWARD,
-those to the host from INPUT. DOCKER-USER alone is not enough: whenever a network is created, dockerd removes the jump
-to it and inserts it again, and a connection that is opened in between would stay open. Answers to connections that the
-host opened pass, or no session could be viewed. Sessions cannot reach each other because their network has
-`enable_icc=false`, and because the bridge's own addresses are private.
+Packets from the bridge of the installation's sessions enter its chains: forwarded packets from DOCKER-USER and FORWARD,
+packets to the host from INPUT. DOCKER-USER alone is not enough, because dockerd removes the jump to it for a moment
+when a network is created, and a connection that is opened at that moment would stay open. Replies to connections that
+the host opened are allowed, because the gateway connects to the page of a session. Sessions cannot reach each other,
+because their network has `enable_icc=false` and the addresses of the bridge are private.
 
-From the network of a web filter policy only the filter's port on the host is reachable. The filter itself reaches
-neither this host nor a private network, for any address that a name resolves to at the moment of the connection: only
-the internet and the name servers.
+From the network of a web filter policy only the filter's port on the host is reachable. The filter itself can reach the
+internet and the name servers, but neither this host nor private networks. The rules check the address of each
+connection, so the answers of name servers cannot change this.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ RESOLV_CONF: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resol
 
 
 class FirewallError(Exception):
-    """The rules could not be set; the text is iptables' error."""
+    """The rules could not be set or removed. The message is the error of iptables."""
 
     def __init__(self, message: str, exit_code: int | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
 
-RESOURCE_PROBLEM: Final = 4
-"""Exit code of iptables if it could not do its work, e.g. because another process held the lock too long."""
+RESOURCE_ERROR: Final = 4
+"""The exit code of iptables for a temporary failure, for example if another process holds its lock for too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Our chains and the jumps into them; `text` is the input of `PROGRAM-restore --noflush` that refills them. A jump
-    is a rule without its verb: its chain, its match, and its target."""
+    """Chains of Greenroom and the jumps into them. `text` is the input of `PROGRAM-restore --noflush` that sets the
+    content of the chains. A jump is a rule without its command: the chain, the match and the target.
+    """
 
     program: Literal["iptables", "ip6tables"] = "iptables"
     chains: tuple[str, ...] = ()
@@ -53,31 +54,33 @@ class Rules:
 
 
 def chains(identity: ContainerOwner) -> tuple[str, str]:
-    """Names of the chains for forwarded packets and for packets to the host (at most 28 characters)."""
+    """Return the names of the chains for forwarded packets and for packets to the host (at most 28 characters)."""
     return f"GREENROOM-{identity.short}", f"GREENROOM-{identity.short}-IN"
 
 
 def counting_chain(identity: ContainerOwner) -> str:
-    """Name of the chain that refuses connections over a session's limit."""
+    """Return the name of the chain that refuses connections above the limit of a session."""
     return f"GREENROOM-{identity.short}-MAX"
 
 
 def counting_rule(identity: ContainerOwner, connections_max: int) -> list[str]:
-    """The rule of that chain; connections are counted for each source address, that is for each session."""
+    """Return the rule of `counting_chain`. It counts by source address, which is different for each session."""
     count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
-    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTED]
+    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTION]
 
 
-_REJECTED: Final = "icmp-admin-prohibited"
+_REJECTION: Final = "icmp-admin-prohibited"
 
 
 def private_chain(identity: ContainerOwner) -> str:
-    """Name of the chain that refuses private networks. It has no connection limit, because packets pass it twice."""
+    """Return the name of the chain that refuses private networks. It does not count connections, because a packet that
+    enters it was already counted.
+    """
     return f"GREENROOM-{identity.short}-NET"
 
 
 def jumps(identity: ContainerOwner) -> list[list[str]]:
-    """The jump rules into the chains: (chain, match …)."""
+    """Return the jumps into the chains, each as the arguments of iptables after the command."""
     forward, host = chains(identity)
     return [
         ["DOCKER-USER", "-i", identity.bridge, "-j", forward],
@@ -87,7 +90,7 @@ def jumps(identity: ContainerOwner) -> list[list[str]]:
 
 
 def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
-    """Input of `iptables-restore --noflush` that creates or refills the chains at once, and changes nothing else."""
+    """Return the input of `iptables-restore --noflush` that replaces the content of the chains in one step."""
     forward, host = chains(identity)
     private = private_chain(identity)
     lines = ["*filter", f":{forward} - [0:0]", f":{private} - [0:0]", f":{host} - [0:0]"]
@@ -101,34 +104,34 @@ def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
             for protocol in ("udp", "tcp")
         ]
     for chain in (forward, private):
-        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_REJECTED}" for network in PRIVATE]
+        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_REJECTION}" for network in PRIVATE]
         lines.append(f"-A {chain} -j RETURN")
-    lines += [f"-A {host} -j REJECT --reject-with {_REJECTED}", "COMMIT"]
+    lines += [f"-A {host} -j REJECT --reject-with {_REJECTION}", "COMMIT"]
     return "\n".join(lines) + "\n"
 
 
 def resolvers(texts: Iterable[str]) -> list[str]:
-    """IPv4 addresses in texts like resolv.conf, without loopback addresses (only the host uses those)."""
+    """Return the IPv4 name servers in texts with the format of resolv.conf, without loopback addresses."""
     found = [ipaddress.ip_address(name) for name in name_servers(texts)]
     return [str(address) for address in found if address.version == 4 and not address.is_loopback]
 
 
 async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
-    """Set the rules of the sessions' network, or refresh them, with at most `connections_max` open connections per
-    session (0 = any number); returns the reason why this host cannot limit connections, empty if it can.
+    """Set or refresh the rules of the sessions' network, with at most `connections_max` open connections per session
+    (0 = unlimited). Return the reason why this host cannot limit connections; empty if it can.
 
     Raises:
-        FirewallError: the rules cannot be set, with the reason.
+        FirewallError: the rules cannot be set.
     """
-    not_counted = await _count_connections(identity, connections_max)
+    limit_problem = await _count_connections(identity, connections_max)
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
-    await apply_rules(_of_sessions(identity, resolvers(texts)))
-    return not_counted
+    await apply_rules(_session_rules(identity, resolvers(texts)))
+    return limit_problem
 
 
 async def _count_connections(identity: ContainerOwner, connections_max: int) -> str:
     rule = counting_rule(identity, connections_max)
-    if connections_max and await _holds("iptables", "-C", *rule):
+    if connections_max and await _rule_exists("iptables", "-C", *rule):
         return ""
     head = f"*filter\n:{counting_chain(identity)} - [0:0]\n"
     if connections_max:
@@ -143,11 +146,11 @@ async def _count_connections(identity: ContainerOwner, connections_max: int) -> 
 
 
 async def remove(identity: ContainerOwner) -> None:
-    """Remove the rules that exist."""
-    await remove_rules(_of_sessions(identity, []))
+    """Remove the rules of the sessions' network. Missing rules are no error."""
+    await remove_rules(_session_rules(identity, []))
 
 
-def _of_sessions(identity: ContainerOwner, resolvers: list[str]) -> Rules:
+def _session_rules(identity: ContainerOwner, resolvers: list[str]) -> Rules:
     return Rules(
         chains=(*chains(identity), private_chain(identity), counting_chain(identity)),
         text=ruleset(identity, resolvers),
@@ -156,28 +159,28 @@ def _of_sessions(identity: ContainerOwner, resolvers: list[str]) -> Rules:
 
 
 async def apply_rules(rules: Rules) -> None:
-    """Create or refill the chains and the jumps into them; nothing else changes.
+    """Create the chains and the jumps into them, or replace their content. Other rules do not change.
 
     Raises:
-        FirewallError: the rules cannot be set, with the reason.
+        FirewallError: the rules cannot be set.
     """
     if rules.text:
         await _run([f"{rules.program}-restore", "--noflush", "-w", "5"], rules.text)
     for jump in rules.jumps:
-        if not await _holds(rules.program, "-C", *jump):
+        if not await _rule_exists(rules.program, "-C", *jump):
             await _run([rules.program, "-w", "5", "-I", *jump])
 
 
 async def remove_rules(rules: Rules) -> None:
-    """Remove the chains and jumps that exist.
+    """Remove the chains and the jumps into them. Missing ones are no error.
 
     Raises:
-        FirewallError: it is not possible, with the reason.
+        FirewallError: they cannot be removed.
     """
     if _path_of(rules.program) is None:
         return
     for jump in rules.jumps:
-        while await _holds(rules.program, "-C", *jump):
+        while await _rule_exists(rules.program, "-C", *jump):
             await _run([rules.program, "-w", "5", "-D", *jump])
     for chain in rules.chains:
         await _remove_chain(rules.program, chain)
@@ -193,11 +196,11 @@ async def _remove_chain(program: str, chain: str) -> None:
         await _run([program, "-w", "5", "-X", chain])
 
 
-async def _holds(program: str, *question: str) -> bool:
+async def _rule_exists(program: str, *rule: str) -> bool:
     try:
-        await _run([program, "-w", "5", *question])
+        await _run([program, "-w", "5", *rule])
     except FirewallError as error:
-        if error.exit_code == RESOURCE_PROBLEM:
+        if error.exit_code == RESOURCE_ERROR:
             raise
         return False
     return True
@@ -220,8 +223,8 @@ async def _run(command: list[str], text: str = "") -> str:
     )
     output, error = await process.communicate(text.encode())
     if process.returncode != 0:
-        said = error.decode(errors="replace").strip()
-        raise FirewallError(said or f"{command[0]} ended with exit code {process.returncode}", process.returncode)
+        error_text = error.decode(errors="replace").strip()
+        raise FirewallError(error_text or f"{command[0]} ended with exit code {process.returncode}", process.returncode)
     return output.decode(errors="replace")
 
 
@@ -229,7 +232,7 @@ REJECT = ("-j", "REJECT")
 
 
 def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int) -> list[Rules]:
-    """The rules for packets from the interface `bridge`, on which the filter listens at `address` and `port`."""
+    """Return the rules for packets from the interface `bridge`. The filter listens at `address` and `port`."""
     chain = f"GREENROOM-{bridge}"
     lines = [
         "*filter",
@@ -254,7 +257,9 @@ def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int
 
 
 def account_rules(identity: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
-    """The rules for packets from processes of the filter's account; without an account only for removal."""
+    """Return the rules for packets from processes of the filter's account. Rules without an account can only be
+    removed.
+    """
     chain = f"GREENROOM-{identity.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()
     servers = [ipaddress.ip_address(server) for server in account.name_servers] if account else []

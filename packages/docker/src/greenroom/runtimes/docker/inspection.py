@@ -1,6 +1,6 @@
-"""Access to a Docker daemon without a runtime: its availability, its images and containers, and its disk.
+"""Facts about a Docker daemon that are read without a runtime: its availability, images, containers and disk.
 
-`core.fleet.disk` judges the facts read from a host.
+`core.fleet.disk` evaluates the facts about the disk.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ import aiohttp
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import DockerHost, FreeDisk
-from greenroom.runtimes.docker.errors import plainly, translated
+from greenroom.runtimes.docker.errors import error_text, translated
 
 ANSWERS_WITHIN_S: Final = 15.0
-"""A slow daemon is not a dead one. A frozen daemon accepts connections and never answers."""
+"""The time limit for an answer. A daemon that hangs accepts connections and never answers."""
 LABEL: Final = "greenroom.installation"
 
 
 @asynccontextmanager
 async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
-    """A connection to the daemon of this address; None = that of $DOCKER_HOST or the default socket.
+    """Open a connection to the daemon at this address; None = the address in $DOCKER_HOST or the default socket.
 
     Raises:
         SetupError: no daemon answers.
     """
-    where = docker_host or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    what_to_do = "start one with `sudo greenroom host setup`, or set DOCKER_HOST"
+    address = docker_host or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    remedy = "start one with `sudo greenroom host setup`, or set DOCKER_HOST"
     try:
         client = aiodocker.Docker(url=docker_host)
     except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
-        raise SetupError(f"No Docker daemon at {where} ({plainly(error)}); {what_to_do}.") from error
+        raise SetupError(f"No Docker daemon at {address} ({error_text(error)}); {remedy}.") from error
     try:
         async with asyncio.timeout(ANSWERS_WITHIN_S):
             await client.version()
     except (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError) as error:
         await client.close()
-        why = plainly(error, f"it did not answer within {ANSWERS_WITHIN_S:g} s")
-        raise SetupError(f"No Docker daemon answers at {where} ({why}); {what_to_do}.") from error
+        reason = error_text(error, f"it did not answer within {ANSWERS_WITHIN_S:g} s")
+        raise SetupError(f"No Docker daemon answers at {address} ({reason}); {remedy}.") from error
     try:
         yield client
     finally:
@@ -62,22 +62,24 @@ async def has_image(client: aiodocker.Docker, reference: str) -> bool:
 
 
 async def session_containers(client: aiodocker.Docker, installation_id: str) -> list[dict[str, str]]:
-    """The labels of all containers of the installation, running or not, plus `id` and `state`."""
-    found = await _containers(client, installation_id)
-    return [{**c["Labels"], "id": c.id, "state": str(c["State"])} for c in found]
+    """Return the labels of all containers of the installation in any state, with the additional keys `id` and
+    `state`.
+    """
+    containers = await _containers(client, installation_id)
+    return [{**c["Labels"], "id": c.id, "state": str(c["State"])} for c in containers]
 
 
 async def _containers(client: aiodocker.Docker, installation_id: str) -> list[Any]:
     listing = cast("Any", client.containers).list  # aiodocker has no type for it
-    return await listing(all=True, filters=_of(installation_id))
+    return await listing(all=True, filters=_label_filter(installation_id))
 
 
-def _of(installation_id: str) -> dict[str, list[str]]:
+def _label_filter(installation_id: str) -> dict[str, list[str]]:
     return {"label": [f"{LABEL}={installation_id}"]}
 
 
 async def problem(url: str | None, within_s: float) -> str:
-    """The reason why no daemon answers at `url` (None = the default socket); empty if one does."""
+    """Return the reason why no daemon answers at `url` (None = the default socket); empty if one answers."""
     client: aiodocker.Docker | None = None
     try:
         client = aiodocker.Docker(url=url)
@@ -94,12 +96,12 @@ async def problem(url: str | None, within_s: float) -> str:
 MOUNTS: Final = Path("/proc/self/mountinfo")
 _NAMES: Final = {"Engine": "Docker Engine"}
 _DEVICE: Final = 2
-"""Column of MOUNTS; the last column has the options of the file system."""
+"""The column of MOUNTS with the device. The last column has the options of the file system."""
 
 
 async def read_host(docker_host: str | None, database: Path | None, disk: FreeDisk) -> DockerHost:
-    """Read the facts about Docker and the disk of this host, for an instance whose database folder may be on the same
-    disk; `disk` is the free disk space that its Agents report.
+    """Read the facts about Docker and the disk of this host. `database` is the database folder of the instance, which
+    may be on the same disk. `disk` is the free disk space that the Agents of the instance report.
 
     Raises:
         GreenroomError: Docker does not answer.
@@ -124,7 +126,7 @@ async def read_host(docker_host: str | None, database: Path | None, disk: FreeDi
 
 
 def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
-    """The mount options of the file system on a device."""
+    """Return the mount options of the file system on a device."""
     number = f"{os.major(device)}:{os.minor(device)}"
     for fields in map(str.split, mounts.read_text().splitlines()):
         if fields[_DEVICE] == number:
@@ -133,7 +135,7 @@ def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
 
 
 def _device(folder: Path) -> int | None:
-    """The device of a folder; None = not readable for this account, or on another host."""
+    """Return the device of a folder, or None if this account cannot read it or it is on another host."""
     try:
         return folder.stat().st_dev
     except (FileNotFoundError, PermissionError):

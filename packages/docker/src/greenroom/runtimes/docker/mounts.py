@@ -1,9 +1,9 @@
-"""Folders of the host in Docker's containers: prepared, compared after the start, restricted.
+"""Folders of the host that are mounted in containers. They are prepared before the start and checked after it.
 
-A running container's folders are made `nosuid,nodev`: Docker does not support these flags for a folder. A separate
-thread enters the container's mount namespace, makes two system calls, and ends there. That needs CAP_SYS_ADMIN and
-CAP_SYS_CHROOT, which an Agent that is unrestricted root has. A container that writes to a folder of the host runs no
-process as root (`core.workspace.exec_config`).
+The mounts of a running container get the flags `nosuid,nodev`, which Docker does not support for a folder. A separate
+thread enters the mount namespace of the container and sets them. This requires CAP_SYS_ADMIN and CAP_SYS_CHROOT, which
+an Agent with unrestricted root has. A container that writes to a folder of the host runs no process as root
+(`core.workspace.exec_config`).
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
-    """Make the mounts at `targets` inside the container of process `pid`, and all mounts below them, `nosuid,nodev`.
-    Returns the reason why this Agent cannot, in few words; None = done, or that process has ended.
+    """Set `nosuid,nodev` on the mounts at `targets` and below them, in the container of the process `pid`.
+
+    Return a short reason if this Agent cannot set the flags; None = the flags are set, or the process has ended.
 
     Raises:
-        StartError: it has the capabilities, but the call failed.
+        StartError: this Agent has the capabilities, but the system call failed.
     """
     try:
         namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -55,91 +56,91 @@ def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
         return None
     except PermissionError:
         return "cannot open namespaces"
-    work = _Work(namespace, targets)
+    change = _MountChange(namespace, targets)
     try:
-        thread = threading.Thread(target=work.run, name="mount-flags")
+        thread = threading.Thread(target=change.run, name="mount-flags")
         thread.start()
         thread.join()
     finally:
         os.close(namespace)
-    if work.failed:
-        raise StartError(work.failed)
-    return work.cannot
+    if change.error:
+        raise StartError(change.error)
+    return change.unsupported
 
 
-class _Work:
-    """The work of the thread. The thread never returns to this process's namespace, so it does nothing else."""
+class _MountChange:
+    """The change of the flags, in a separate thread that stays in the namespace of the container until it ends."""
 
     def __init__(self, namespace: int, targets: Sequence[str]) -> None:
         self.namespace = namespace
         self.targets = targets
-        self.cannot: str | None = None
-        self.failed = ""
+        self.unsupported: str | None = None
+        self.error = ""
 
     def run(self) -> None:
         if _libc.unshare(_CLONE_FS) or _libc.setns(self.namespace, _CLONE_NEWNS):
-            self.cannot = f"cannot enter the namespace of the session: {os.strerror(ctypes.get_errno())}"
+            self.unsupported = f"cannot enter the namespace of the session: {os.strerror(ctypes.get_errno())}"
             return
         attributes = struct.pack("QQQQ", _NOSUID_NODEV, 0, 0, 0)
         for target in self.targets:
-            where = ctypes.c_char_p(os.fsencode(target))
+            path = ctypes.c_char_p(os.fsencode(target))
             size = len(attributes)
-            if _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, where, _AT_RECURSIVE, ctypes.c_char_p(attributes), size):
-                self._note(ctypes.get_errno(), target)
+            if _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, path, _AT_RECURSIVE, ctypes.c_char_p(attributes), size):
+                self._record_error(ctypes.get_errno(), target)
                 return
 
-    def _note(self, number: int, target: str) -> None:
+    def _record_error(self, number: int, target: str) -> None:
         if number in {errno.EPERM, errno.ENOSYS}:
-            self.cannot = f"cannot change the flags of mounts: {os.strerror(number)}"
+            self.unsupported = f"cannot change the flags of mounts: {os.strerror(number)}"
         else:
-            self.failed = f"{target} cannot be mounted nosuid,nodev in the session: {os.strerror(number)}."
+            self.error = f"{target} cannot be mounted nosuid,nodev in the session: {os.strerror(number)}."
 
 
 log = structlog.get_logger(__name__)
 
 THREADS: Final = 16
-"""The number of threads that wait for file systems: a network file system may never answer, and blocks its thread."""
+"""The number of threads that access folders. A network file system that does not answer blocks its thread."""
 
 Result = TypeVar("Result")
 
 
 class DockerMounts:
-    """Mounts of containers. No method waits for a file system on the event loop, or in a thread with other work."""
+    """The mounts of containers. All methods access file systems in separate threads."""
 
     def __init__(self, folders: HostFolders) -> None:
         self._folders = folders
-        self._said = False
+        self._is_warned = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def never(self, folder: str) -> None:
+    def exclude(self, folder: str) -> None:
         self._folders.private.add(folder)
 
     @property
     def homes(self) -> HostHomes:
         return self._folders.homes
 
-    def placed(self, spec: SessionSpec) -> list[Mount]:
-        """The mounts of a specification with their folders on this host."""
-        return [self._folders.placed(mount) for mount in spec.mounts]
+    def resolve(self, spec: SessionSpec) -> list[Mount]:
+        """Return the mounts of a specification with their folders on this host."""
+        return [self._folders.resolve(mount) for mount in spec.mounts]
 
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
         await self._in_thread(partial(self._folders.prepare, mounts, session_id))
 
-    async def put_files(self, found: DockerJson, files: Sequence[SessionFile]) -> list[SessionFile]:
-        """Write the files that belong into a mounted folder; returns the others.
+    async def put_files(self, inspection: DockerJson, files: Sequence[SessionFile]) -> list[SessionFile]:
+        """Write the files whose paths are in a mounted folder. Return the other files.
 
-        The daemon would resolve the folder's path again, before anything can be compared.
+        The daemon must not write into a mounted folder, because it would resolve the path of the folder again.
 
         Raises:
-            StartError: a folder is mounted read-only, does not exist or was exchanged; or nothing is mounted there, and
-                the root of the container is read-only.
+            StartError: a folder is mounted read-only, does not exist or was replaced; or a file is in no mounted folder
+                and the root of the container is read-only.
         """
-        places = {bind["Target"]: bind for bind in binds(found)}
+        places = {bind["Target"]: bind for bind in binds(inspection)}
         others: list[SessionFile] = []
-        inside: dict[str, dict[str, SessionFile]] = defaultdict(dict)
+        files_by_folder: dict[str, dict[str, SessionFile]] = defaultdict(dict)
         for file in files:
             place = max((place for place in places if file.path.startswith(f"{place}/")), key=len, default=None)
             if place is None:
@@ -147,63 +148,64 @@ class DockerMounts:
             elif places[place].get("ReadOnly"):
                 raise StartError(f"{file.path} cannot be copied into the session: {place} is mounted read-only.")
             else:
-                inside[places[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
-        if others and found["HostConfig"].get("ReadonlyRootfs"):
+                files_by_folder[places[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
+        if others and inspection["HostConfig"].get("ReadonlyRootfs"):
             raise StartError(
                 f"{others[0].path} cannot be copied into the session: its root is read-only (`read_only` of the run"
                 " config), and no folder of the host is mounted there. Give the user a persistent profile."
             )
-        for source, own in inside.items():
-            await self._in_thread(partial(self._folders.put_files, source, own))
+        for source, folder_files in files_by_folder.items():
+            await self._in_thread(partial(self._folders.put_files, source, folder_files))
         return others
 
-    async def checked(self, found: DockerJson) -> dict[str, Identity]:
-        """The expected identity at each place in the container `found` (Docker's inspection), read just before its
-        start.
+    async def expected_identities(self, inspection: DockerJson) -> dict[str, Identity]:
+        """Return the identity of the folder for each mount of the container, read immediately before its start.
+        `inspection` is Docker's inspection of the container.
 
         Raises:
-            StartError: a folder is gone, or may not be mounted (any more).
+            StartError: a folder does not exist, or may not be mounted.
         """
-        places = _places(found)
-        if not places or found["State"]["Running"]:
+        places = _places(inspection)
+        if not places or inspection["State"]["Running"]:
             return {}
         identities = await self._in_thread(partial(self._folders.identities, sorted(set(places.values()))))
         return {place: identities[source] for place, source in places.items()}
 
-    async def problem(self, found: DockerJson, expected: Mapping[str, Identity]) -> str | None:
-        """The reason why the started container must be stopped, as a sentence; None = none. Something other than
-        `expected` was mounted, or a mount cannot be inspected or made `nosuid,nodev`."""
+    async def problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
+        """Return the reason why the started container must be stopped, or None. Reasons are a mounted folder that is
+        not the `expected` one, and a mount that cannot be inspected or restricted to `nosuid,nodev`.
+        """
         try:
-            problem = await self._exchanged(found, expected)
+            problem = await self._replacement_problem(inspection, expected)
             if problem is None and expected:
-                await self._forbid_set_user_id(int(found["State"]["Pid"]), sorted(expected))
+                await self._forbid_set_user_id(int(inspection["State"]["Pid"]), sorted(expected))
         except StartError as error:
             return error.message
         return problem
 
     async def _forbid_set_user_id(self, pid: int, targets: Sequence[str]) -> None:
-        cannot = await self._in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
-        if cannot and not self._said:
-            self._said = True
-            log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {cannot}")
+        unsupported = await self._in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
+        if unsupported and not self._is_warned:
+            self._is_warned = True
+            log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {unsupported}")
 
-    async def _exchanged(self, found: DockerJson, expected: Mapping[str, Identity]) -> str | None:
-        places, pid = _places(found), int(found["State"]["Pid"])
+    async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
+        places, pid = _places(inspection), int(inspection["State"]["Pid"])
         for place, identity in expected.items():
-            seen = await self._in_thread(partial(mounted, pid, place)) if pid else None
-            if seen is not None and seen != identity:
+            actual = await self._in_thread(partial(mounted, pid, place)) if pid else None
+            if actual is not None and actual != identity:
                 return f"{places[place]} was replaced during the start of the session; the session was stopped."
         return None
 
 
-def _places(found: DockerJson) -> dict[str, str]:
-    """Place in the container → folder of the host."""
-    return {bind["Target"]: bind["Source"] for bind in binds(found)}
+def _places(inspection: DockerJson) -> dict[str, str]:
+    """Return the mounts: path in the container → folder of the host."""
+    return {bind["Target"]: bind["Source"] for bind in binds(inspection)}
 
 
-def binds(found: DockerJson) -> list[DockerJson]:
-    """The requested host folders of the container `found` (Docker's inspection)."""
-    mounts: list[DockerJson] = found["HostConfig"].get("Mounts") or []
+def binds(inspection: DockerJson) -> list[DockerJson]:
+    """Return the requested bind mounts of a container. `inspection` is Docker's inspection of it."""
+    mounts: list[DockerJson] = inspection["HostConfig"].get("Mounts") or []
     return [mount for mount in mounts if mount["Type"] == "bind"]
 
 
@@ -211,27 +213,27 @@ USERS_FILE: Final = "/etc/passwd"
 USERS_MAX_BYTES: Final = 1 << 20
 
 
-async def refuse_root(container: DockerContainer, found: DockerJson, user: str | None, who: str) -> None:
-    """Refuse a process that would run as root in a container that writes to a folder of the host.
+async def refuse_root(container: DockerContainer, inspection: DockerJson, user: str | None, subject: str) -> None:
+    """Refuse a process that would run as root in a container that can write to a folder of the host.
 
-    `found` is Docker's inspection of the container, `user` the user of the process (None = the container's own), `who`
-    the subject of the sentence, like "The session".
+    `inspection` is Docker's inspection of the container. `user` is the user of the process; None = the user of the
+    container. `subject` is the subject of the error sentence, such as "The session".
 
     Raises:
         StartError: the process would run as root.
     """
-    if all(bind.get("ReadOnly") for bind in binds(found)):
+    if all(bind.get("ReadOnly") for bind in binds(inspection)):
         return
-    named = user or found["Config"].get("User") or ""
-    if is_root(named, await _users(container)):
-        raise StartError(root_problem(named, who))
+    user_name = user or inspection["Config"].get("User") or ""
+    if is_root(user_name, await _users(container)):
+        raise StartError(root_problem(user_name, subject))
 
 
 async def _users(container: DockerContainer) -> str:
-    """The container's users file; empty if it has none.
+    """Return the content of /etc/passwd in the container; empty if it does not exist.
 
     Raises:
-        StartError: the file cannot be read in the way Docker would.
+        StartError: the file is a link, too large or damaged, so Docker may read another content.
     """
     try:
         with await container.get_archive(USERS_FILE) as archive:

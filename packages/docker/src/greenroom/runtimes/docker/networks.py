@@ -1,8 +1,7 @@
-"""The network of an installation's sessions: one bridge, no traffic between containers, firewall rules.
+"""The network of an installation's sessions: one bridge without traffic between containers, and its firewall rules.
 
-A bridge is also created when Docker has no address range left: Docker has about 30 ranges for networks that name none,
-and each web filter policy in use takes one. Then a small range outside Docker's ranges is chosen here, to which no
-route of this host leads.
+Docker has about 30 address ranges, and each network uses one. If all are in use, this module selects a small range
+outside Docker's ranges to which this host has no route.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ OPTION: Final = "com.docker.network"
 
 ROUTES: Final = Path("/proc/net/route")
 RESERVE: Final = ipaddress.IPv4Network("172.16.0.0/16")
-"""Ranges are chosen from this network: private, and before the first of Docker's own (172.17.0.0/16)."""
+"""The private network from which ranges are selected. The ranges of Docker begin after it, at 172.17.0.0/16."""
 RESERVE_PREFIX: Final = 24
-"""Length of the ranges' prefix: room for 253 sessions."""
+"""The prefix length of a range, which has addresses for 253 sessions."""
 
 
 async def create_bridge(
-    docker: aiodocker.Docker, name: str, bridge: str, labels: Mapping[str, str], **more: Any
+    docker: aiodocker.Docker, name: str, bridge: str, labels: Mapping[str, str], **options: Any
 ) -> None:
-    """Create a bridge network without traffic between its containers; `more` are further fields of the request.
+    """Create a bridge network without traffic between its containers. `options` are additional fields of the request.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
@@ -57,7 +56,7 @@ async def create_bridge(
             f"{OPTION}.bridge.enable_icc": "false",
             f"{OPTION}.driver.mtu": str(uplink_mtu()),
         },
-        **more,
+        **options,
     }
     try:
         await docker.networks.create(config)
@@ -69,11 +68,10 @@ async def create_bridge(
 
 
 async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
-    """Remove a network, if it exists; returns the names of the containers on it, which prevent the removal.
+    """Remove a network if it exists. Return the names of the containers that prevent the removal.
 
-    Docker counts a network's endpoints separately from its list of them, and can lose count when containers start at
-    the same instant (its issue 42119): it then keeps an empty network until the daemon restarts. That is harmless, is
-    logged, and must not stop the removal of everything.
+    Docker may refuse to remove an unused network until the daemon restarts, because its count of endpoints is wrong
+    after parallel starts (issue 42119 of moby). Such a network is logged and counts as removed.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
@@ -86,21 +84,21 @@ async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
             return []
         if error.status != 403:
             raise
-        on_it = await _containers_on(docker, name)
-        if not on_it:
+        container_names = await _containers_on(docker, name)
+        if not container_names:
             log.warning(
                 "Docker cannot remove an unused network; restart the Docker daemon and remove it",
                 network=name,
                 reason=error.message,
             )
-        return on_it
+        return container_names
     return []
 
 
 async def _containers_on(docker: aiodocker.Docker, name: str) -> list[str]:
     network: Any = await docker.networks.get(name)
     facts: DockerJson = await network.show()
-    return sorted(str(each["Name"]) for each in facts["Containers"].values())
+    return sorted(str(container["Name"]) for container in facts["Containers"].values())
 
 
 async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bool:
@@ -109,7 +107,7 @@ async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bo
         try:
             await docker.networks.create({**config, "IPAM": {"Driver": "default", "Config": [pool]}})
         except aiodocker.DockerError as error:
-            if "overlaps" not in error.message:  # with a network that was created at this moment
+            if "overlaps" not in error.message:  # another process just created a network with this range
                 raise
         else:
             return True
@@ -117,10 +115,10 @@ async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bo
 
 
 def free_subnets(routes: str) -> Iterator[ipaddress.IPv4Network]:
-    """The ranges of `RESERVE` to which no entry of `routes` (the text of /proc/net/route) leads."""
-    taken = [network for network in _destinations(routes) if network.prefixlen > 0]
+    """Yield the ranges of `RESERVE` that overlap no entry of `routes`, the text of /proc/net/route."""
+    routed = [network for network in _destinations(routes) if network.prefixlen > 0]
     for subnet in RESERVE.subnets(new_prefix=RESERVE_PREFIX):
-        if not any(subnet.overlaps(network) for network in taken):
+        if not any(subnet.overlaps(network) for network in routed):
             yield subnet
 
 
@@ -132,7 +130,7 @@ def _destinations(routes: str) -> Iterator[ipaddress.IPv4Network]:
 
 
 def uplink_mtu(routes: Path = ROUTES, interfaces: Path = Path("/sys/class/net")) -> int:
-    """The MTU of this host's route to the internet (at most 1500): with a larger one, sessions lose large packets."""
+    """Return the MTU of this host's default route, at most 1500. With a larger MTU, sessions lose large packets."""
     for line in routes.read_text().splitlines()[1:]:
         interface, destination, *_ = line.split()
         if destination == "00000000":
@@ -141,71 +139,73 @@ def uplink_mtu(routes: Path = ROUTES, interfaces: Path = Path("/sys/class/net"))
 
 
 RULES_EVERY_S: Final = 30.0
-"""Interval at which the rules are set again, because a reloaded firewall, e.g., may have removed them."""
+"""The interval at which the rules are set again, because a reload of the firewall may remove them."""
 
 
 class SessionsNetwork:
     """The network of an installation's sessions and the rules that block access to private networks and this host.
 
-    An Agent that is root starts nothing if the rules cannot be set. Any other Agent can never set them (a trial on a
-    private machine), and logs that. `connections_max` limits the open connections per session, 0 = any number; if the
-    host cannot count them, that is logged, and sessions start.
+    An Agent with root starts no session if the rules cannot be set. An Agent without root cannot set them, logs an
+    error and starts sessions, for trials on a private machine. `connections_max` limits the open connections per
+    session, 0 = unlimited; if the host cannot limit them, an error is logged and sessions start.
     """
 
     def __init__(self, identity: ContainerOwner, connections_max: int = 0) -> None:
         self._identity = identity
         self._connections_max = connections_max
         self._problem = ""
-        self._not_counted = ""
-        self._keeping: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
+        self._limit_problem = ""
+        self._refresh_task: asyncio.Task[None] | None = None
+        self._stop_event = asyncio.Event()
 
     async def ensure(self, docker: aiodocker.Docker) -> None:
-        """Create network and rules if missing, and refresh the rules until `leave`. Several Agents may do so at
-        once."""
-        await self._make(docker)
+        """Create the network and the rules if they are missing, and refresh the rules until `stop_refresh`. Several
+        Agents may do this at the same time.
+        """
+        await self._create(docker)
         await self._set_rules()
-        if self._keeping is None and os.geteuid() == 0:
-            self._keeping = asyncio.create_task(self._keep_rules(), name="session-rules")
+        if self._refresh_task is None and os.geteuid() == 0:
+            self._refresh_task = asyncio.create_task(self._refresh_rules(), name="session-rules")
 
-    async def _make(self, docker: aiodocker.Docker) -> None:
+    async def _create(self, docker: aiodocker.Docker) -> None:
         if await _find(docker, self._identity) is not None:
             return
         try:
             labels = {INSTALLATION: self._identity.installation_id}
             await create_bridge(docker, self._identity.network, self._identity.bridge, labels)
         except aiodocker.DockerError:
-            # Another process was faster, e.g. another Agent of this host: two networks cannot have the same bridge.
+            # another Agent of this host may have created the network, because two networks cannot have the same bridge
             await asyncio.sleep(0.2)
             if await _find(docker, self._identity) is None:
                 raise
 
     async def require(self, docker: aiodocker.Docker, name: str) -> None:
-        """Create this network again if it is missing, before a container is created for the network `name`. `docker
-        network prune` removes it while no session runs."""
+        """Create this network again if it is missing and `name` is its name. `docker network prune` removes the network
+        while no session runs.
+        """
         if name == self._identity.network:
-            await self._make(docker)
+            await self._create(docker)
 
-    async def leave(self) -> None:
-        """Stop refreshing the rules; they stay, and so do network and sessions."""
-        if self._keeping is not None:
-            self._leaving.set()
-            await self._keeping
-            self._keeping = None
-            self._leaving.clear()
+    async def stop_refresh(self) -> None:
+        """Stop the refresh of the rules. The rules, the network and the sessions stay."""
+        if self._refresh_task is not None:
+            self._stop_event.set()
+            await self._refresh_task
+            self._refresh_task = None
+            self._stop_event.clear()
 
-    async def _keep_rules(self) -> None:
+    async def _refresh_rules(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RULES_EVERY_S):
-                    await self._leaving.wait()
+                    await self._stop_event.wait()
                     return
             await self._set_rules()
 
     async def _set_rules(self) -> None:
-        before = self._problem, self._not_counted
+        before = self._problem, self._limit_problem
         try:
-            self._not_counted = await firewall.install(self._identity, self._connections_max)
+            self._limit_problem = await firewall.install(self._identity, self._connections_max)
         except (firewall.FirewallError, OSError) as error:
             self._problem = str(error)
         except Exception as error:  # noqa: BLE001 -- no session starts while there is a problem, and the loop continues
@@ -214,14 +214,14 @@ class SessionsNetwork:
             self._problem = ""
         if self._problem not in ("", before[0]):
             log.error("sessions can reach private networks and this host", reason=self._problem)
-        if self._not_counted not in ("", before[1]):
-            log.error("the connections of sessions are not limited", reason=self._not_counted)
+        if self._limit_problem not in ("", before[1]):
+            log.error("the connections of sessions are not limited", reason=self._limit_problem)
 
     async def require_rules(self) -> None:
-        """Refuse to start a session without the rules; rules that could not be set are retried first.
+        """Check that the rules are set; try to set them again if they are not. An Agent without root skips the check.
 
         Raises:
-            StartError: they cannot be set, with the reason.
+            StartError: the rules cannot be set.
         """
         if self._problem and os.geteuid() == 0:
             await self._set_rules()
@@ -232,19 +232,19 @@ class SessionsNetwork:
                 )
 
     async def remove(self, docker: aiodocker.Docker) -> None:
-        """Remove the network and its rules. Raises StartError: containers are on the network; they are named."""
-        await self.leave()
+        """Remove the network and its rules. Raises StartError: the network still has containers."""
+        await self.stop_refresh()
         try:
             await firewall.remove(self._identity)
         except firewall.FirewallError as error:
             log.warning("the rules of the sessions' network could not be removed", reason=str(error))
         found = await _find(docker, self._identity)
-        if found is not None and (on_it := await remove_bridge(docker, found["Id"])):
-            names = ", ".join(on_it)
+        if found is not None and (container_names := await remove_bridge(docker, found["Id"])):
+            names = ", ".join(container_names)
             raise StartError(f"The network {found['Name']} still has containers: {names}. Remove them first.")
 
 
 async def _find(docker: aiodocker.Docker, identity: ContainerOwner) -> DockerJson | None:
     label = f"{INSTALLATION}={identity.installation_id}"
-    found: list[DockerJson] = await docker.networks.list(filters={"label": [label]})
-    return next((network for network in found if network["Name"] == identity.network), None)
+    networks: list[DockerJson] = await docker.networks.list(filters={"label": [label]})
+    return next((network for network in networks if network["Name"] == identity.network), None)

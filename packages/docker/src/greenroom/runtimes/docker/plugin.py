@@ -19,11 +19,12 @@ class DockerSettings(FromEnvironment):
     """The settings of the runtime `docker`."""
 
     docker_host: str | None = None
-    """Address of the daemon, e.g. unix:///var/run/docker.sock; None = the address that the command `docker` uses."""
+    """The address of the daemon, e.g. unix:///var/run/docker.sock; None = the address that the command `docker` uses.
+    """
 
 
 class DockerPlugin(RuntimePlugin[DockerSettings]):
-    """Implements `RuntimePlugin`; the modules that use aiodocker import it when they are needed."""
+    """Implements `RuntimePlugin`. Its methods import modules when they are called, because aiodocker loads slowly."""
 
     settings_type = DockerSettings
     title = "Docker"
@@ -81,7 +82,7 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
         return warnings(await read_host(self.settings.docker_host, instance.database, instance.disk))
 
     async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
-        """List the sessions without a runtime, which would create the network of sessions."""
+        """List the ids of the sessions. No runtime is opened, because it would create the network of sessions."""
         from greenroom.runtimes.docker.inspection import docker, session_containers  # noqa: PLC0415
 
         async with docker(self.settings.docker_host) as client:

@@ -1,8 +1,8 @@
-"""Sessions as containers of a Docker daemon (API 1.41 or newer; Podman's socket, best effort).
+"""The runtime that runs sessions as containers of a Docker daemon (API 1.41 or newer; Podman is not tested).
 
-A container is named after its session; labels contain the session's id, the installation, the Agent and the hash of its
-specification. A container without them is never changed. Sessions of an installation share a bridge network without
-traffic between containers (`networks`), those under a web filter one per policy (`filter_networks`).
+The name of a container contains the id of its session. Its labels contain the ids of the session, the installation and
+the Agent, and the hash of the specification. Containers without these labels are never changed. All sessions share a
+bridge network (`networks`), except sessions under a web filter, which have a network per policy (`filter_networks`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from greenroom.runtimes.contract.containers import AGENT, INSTALLATION, SESSION,
 from greenroom.runtimes.docker import daemon, trust
 from greenroom.runtimes.docker import usage as docker_usage
 from greenroom.runtimes.docker.archives import DockerArchives
-from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host
+from greenroom.runtimes.docker.builder import DockerBuilder, build_lock
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.events import PullProgress, container_events, with_registry
@@ -56,7 +56,7 @@ from greenroom.runtimes.docker.filter_networks import FilterNetworks
 from greenroom.runtimes.docker.mounts import DockerMounts, refuse_root
 from greenroom.runtimes.docker.networks import SessionsNetwork
 from greenroom.runtimes.docker.spec import (
-    GIVES_WAY,
+    LOW_SHARE_DIVISOR,
     MIN_SHARES,
     ContainerOwner,
     container_config,
@@ -76,8 +76,9 @@ _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
 class DockerRuntime:
-    """Implements `contract.HostRuntime` and `contract.SharedKernel`; arguments as in `plugin.Context`. `folder`
-    is the Agent's; its disk is watched as well as Docker's."""
+    """Implements `contract.HostRuntime` and `contract.SharedKernel`. `plugin.Context` documents the arguments. The disk
+    of `folder`, the Agent's folder, is observed as well as the disk of Docker.
+    """
 
     filters_packets = True
 
@@ -113,21 +114,21 @@ class DockerRuntime:
             await self._network.ensure(self._docker)
             info: DockerJson = await self._docker.system.info()
             root: str = info["DockerRootDir"]
-            self._mounts.never(root)
-            self._disk.lies_in(root)
-        if absent := daemon.missing(info, self._runtime_classes):
-            log.warning("Docker does not have these runtimes, so they are not offered", runtimes=", ".join(absent))
+            self._mounts.exclude(root)
+            self._disk.add_folder(root)
+        if missing := daemon.missing_runtimes(info, self._runtime_classes):
+            log.warning("Docker does not have these runtimes, so they are not offered", runtimes=", ".join(missing))
 
     async def close(self) -> None:
         await self._prober.close()
-        await self._network.leave()
+        await self._network.stop_refresh()
         if self._client is not None:
             await self._client.close()
             self._client = None
 
     @property
     def _docker(self) -> Any:
-        """The client without types: aiodocker has only partial ones."""
+        """The client without types, because the types of aiodocker are incomplete."""
         if self._client is None:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._client
@@ -146,19 +147,19 @@ class DockerRuntime:
         gives_way: bool = False,
     ) -> Container:
         await self._network.require_rules()
-        placed = self._mounts.placed(spec)
+        mounts = self._mounts.resolve(spec)
         config = container_config(
             session_id,
             spec,
             self._identity,
             labels,
             self._runtime_classes,
-            mounts=placed,
-            of_image=await variables_of_image(self._docker, spec),
+            mounts=mounts,
+            image_variables=await variables_of_image(self._docker, spec),
         )
         if gives_way:
-            config["HostConfig"]["CpuShares"] = max(MIN_SHARES, cpu_shares(spec) // GIVES_WAY)
-        config = self._filter_networks.applied(spec, config)
+            config["HostConfig"]["CpuShares"] = max(MIN_SHARES, cpu_shares(spec) // LOW_SHARE_DIVISOR)
+        config = self._filter_networks.with_filter(spec, config)
         if spec.mounts and await self.inspect(session_id) is None:
             await self._mounts.prepare(spec.mounts, session_id)
         async with translated():
@@ -181,93 +182,93 @@ class DockerRuntime:
         )
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
-        """The container with this name, if it is this session with this specification."""
+        """Return the existing container. Raises ContainerConflict: it has another owner or specification."""
         async with translated(read_only=True):
-            found: DockerJson = await self._handle(session_id).show()
-        labels: dict[str, str] = found["Config"]["Labels"] or {}
+            inspection: DockerJson = await self._handle(session_id).show()
+        labels: dict[str, str] = inspection["Config"]["Labels"] or {}
         name = container_name(session_id)
         if labels.get(INSTALLATION) != self._identity.installation_id or labels.get(SESSION) != session_id:
             raise ContainerConflict(f"A container {name} of another owner exists; remove it.")
         if labels.get(SPEC_HASH) != spec.hash():
             raise ContainerConflict(f"The container {name} was created from another specification.")
-        log.info("adopted a container", session_id=session_id, container_id=found["Id"])
-        return container_from_inspect(found)
+        log.info("adopted a container", session_id=session_id, container_id=inspection["Id"])
+        return container_from_inspect(inspection)
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
         async with translated():
-            found = await self._own(session_id)
-            await daemon.update(self._docker, found["Id"], {"CpuShares": cpu_shares(spec)})
+            inspection = await self._inspect_own(session_id)
+            await daemon.update(self._docker, inspection["Id"], {"CpuShares": cpu_shares(spec)})
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         async with translated():
-            if others := await self._mounts.put_files(await self._own(session_id), files):
+            if others := await self._mounts.put_files(await self._inspect_own(session_id), files):
                 await self._handle(session_id).put_archive("/", archive(others))
 
     async def start(self, session_id: str) -> Container:
         await self._network.require_rules()
         async with translated():
-            found = await self._own(session_id)
-            self._filter_networks.require_open(found["Config"]["Labels"])
-            expected = await self._mounts.checked(found)
-            await refuse_root(self._handle(session_id), found, None, "The session")
+            inspection = await self._inspect_own(session_id)
+            self._filter_networks.require_open(inspection["Config"]["Labels"])
+            expected = await self._mounts.expected_identities(inspection)
+            await refuse_root(self._handle(session_id), inspection, None, "The session")
             await self._handle(session_id).start()
-            found = await self._own(session_id)
-            if problem := await self._mounts.problem(found, expected):
+            inspection = await self._inspect_own(session_id)
+            if problem := await self._mounts.problem(inspection, expected):
                 await self._handle(session_id).kill()
                 raise StartError(problem)
-            return container_from_inspect(found)
+            return container_from_inspect(inspection)
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         async with translated():
-            await self._own(session_id)
+            await self._inspect_own(session_id)
             await self._handle(session_id).stop(t=max(1, round(grace_s)))
 
     async def pause(self, session_id: str) -> None:
         async with translated():
-            if container_from_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
+            if container_from_inspect(await self._inspect_own(session_id)).state is not ContainerState.PAUSED:
                 await daemon.pause(self._docker, container_name(session_id))
 
     async def unpause(self, session_id: str) -> None:
         async with translated():
-            if container_from_inspect(await self._own(session_id)).state is not ContainerState.RUNNING:
+            if container_from_inspect(await self._inspect_own(session_id)).state is not ContainerState.RUNNING:
                 await self._handle(session_id).unpause()
 
     async def remove(self, session_id: str) -> None:
         async with translated():
             try:
-                found = await self._own(session_id)
+                inspection = await self._inspect_own(session_id)
             except ContainerMissing:
                 return
-            await daemon.delete(self._docker, found["Id"])
+            await daemon.delete(self._docker, inspection["Id"])
 
-    async def _own(self, session_id: str) -> DockerJson:
-        """Docker's inspection of the session's container.
+    async def _inspect_own(self, session_id: str) -> DockerJson:
+        """Return Docker's inspection of the session's container.
 
         Raises:
-            ContainerMissing: the session has none.
-            ContainerConflict: it is not of this installation.
+            ContainerMissing: the session has no container.
+            ContainerConflict: the container belongs to another installation.
         """
         async with translated(read_only=True):
-            found: DockerJson = await self._handle(session_id).show()
-        labels: dict[str, str] = found["Config"]["Labels"] or {}
+            inspection: DockerJson = await self._handle(session_id).show()
+        labels: dict[str, str] = inspection["Config"]["Labels"] or {}
         if labels.get(INSTALLATION) != self._identity.installation_id:
             raise ContainerConflict
-        return found
+        return inspection
 
     async def list(self) -> list[Container]:
         async with translated(read_only=True):
             entries = await self._docker.containers.list(all=True, filters=self._filters())
-            seen = [container_from_list({name: entry[name] for name in _LISTED}) for entry in entries]
-        exited = {c.session_id: c for c in seen if c.state is ContainerState.EXITED}
+            containers = [container_from_list({name: entry[name] for name in _LISTED}) for entry in entries]
+        exited = {c.session_id: c for c in containers if c.state is ContainerState.EXITED}
         inspected = await asyncio.gather(*(self.inspect(session_id) for session_id in exited))
-        return [c for c in [*(c for c in seen if c.session_id not in exited), *inspected] if c is not None]
+        return [c for c in [*(c for c in containers if c.session_id not in exited), *inspected] if c is not None]
 
     def _filters(self) -> dict[str, list[str]]:
         return {"label": [f"{INSTALLATION}={self._identity.installation_id}", SESSION, AGENT]}
 
     async def inspect(self, session_id: str) -> Container | None:
         try:
-            return container_from_inspect(await self._own(session_id))
+            return container_from_inspect(await self._inspect_own(session_id))
         except (ContainerMissing, ContainerConflict):
             return None
 
@@ -275,16 +276,16 @@ class DockerRuntime:
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         async with translated():
-            return await run_exec(self._docker, await self._own(session_id), command)
+            return await run_exec(self._docker, await self._inspect_own(session_id), command)
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
         async with translated(read_only=True):
             try:
-                await self._own(session_id)
-                written = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
+                await self._inspect_own(session_id)
+                chunks = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
             except (ContainerMissing, ContainerConflict):
                 return ""
-        return cut_output("".join(written), MAX_LOGS)
+        return cut_output("".join(chunks), MAX_LOGS)
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
         client = daemon.connect(self._docker_host)
@@ -306,8 +307,8 @@ class DockerRuntime:
 
     async def images(self) -> list[Image]:
         async with translated(read_only=True):
-            found: list[DockerJson] = await self._docker.images.list()
-        tags: list[tuple[str, DockerJson]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
+            entries: list[DockerJson] = await self._docker.images.list()
+        tags: list[tuple[str, DockerJson]] = [(tag, entry) for entry in entries for tag in entry["RepoTags"] or ()]
         return [
             Image(name=tag, digest=entry["Id"], size_bytes=entry["Size"])
             for tag, entry in tags
@@ -317,24 +318,24 @@ class DockerRuntime:
     async def image(self, name: str) -> Image | None:
         async with translated(pull=name, read_only=True):
             try:
-                found = await self._docker.images.inspect(name)
+                inspection = await self._docker.images.inspect(name)
             except aiodocker.DockerError as error:
                 if error.status == 404:
                     return None
                 raise
-        return Image(name=name, digest=found["Id"], size_bytes=found["Size"])
+        return Image(name=name, digest=inspection["Id"], size_bytes=inspection["Size"])
 
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         auth = {"username": credentials.user, "password": credentials.password} if credentials else None
         progress = PullProgress()
         async with translated(pull=name):
             async for line in self._docker.images.pull(with_registry(name) if auth else name, auth=auth, stream=True):
-                yield progress.after(line)
+                yield progress.update(line)
         yield 100
 
     @asynccontextmanager
     async def building(self) -> AsyncGenerator[Builder]:
-        async with alone_on_host():
+        async with build_lock():
             yield DockerBuilder(self._docker)
 
     def archives(self) -> Archives:
@@ -348,7 +349,7 @@ class DockerRuntime:
     async def disk_usage(self, session_id: str) -> Use | None:
         try:
             async with translated(read_only=True):
-                return await self._disk.used(self._handle(session_id))
+                return await self._disk.measure(self._handle(session_id))
         except ContainerMissing:
             return None
 
@@ -369,10 +370,10 @@ class DockerRuntime:
     # Web filter ---------------------------------------------------------------------------------------------------
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
     ) -> FilterNetwork:
         async with translated():
-            return await self._filter_networks.open(self._docker, policy_id, account, believed=believed)
+            return await self._filter_networks.open(self._docker, policy_id, account, trusted=trusted)
 
     async def close_filter_network(self, policy_id: str) -> bool:
         async with translated():

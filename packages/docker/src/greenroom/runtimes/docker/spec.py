@@ -1,4 +1,4 @@
-"""Conversion of a session's specification to requests of the Docker API. Pure."""
+"""Conversion of a session's specification to requests of the Docker API, and of answers to containers. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH,
 from greenroom.runtimes.docker.daemon import DockerJson
 
 CHOSEN: Final = "greenroom.chosen-variables"
-"""Label with the comma-separated names of the variables that the session's user chose; see `exec`."""
+"""Label: the comma-separated names of the variables that the session's user chose, for `exec`."""
 POLICY: Final = "greenroom.filter-policy"
 LOOPBACK: Final = "127.0.0.1"
 PAGE_PORT: Final = "greenroom.page-port"
-"""Label of sessions under a web filter, whose page is not published: its port in the container."""
+"""Label of sessions under a web filter: the port of the page in the container, which is not published."""
 SERVICES: Final = "greenroom.services"
-"""Label with the services that viewers may reach, as `audio=4901,uploads=4902`: their ports in the container."""
+"""Label: the services that viewers may reach, with their ports in the container, as `audio=4901,uploads=4902`."""
 
 MAX_PIDS: Final = 512
 MAX_OPEN_FILES: Final = 16384
@@ -31,7 +31,9 @@ MAX_OPEN_FILES: Final = 16384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerOwner:
-    """The owner of containers. Names on the host contain the first 8 hex digits of the installation's id."""
+    """The installation and the Agent that own containers. Names on the host contain the first 8 hex digits of the
+    installation's id.
+    """
 
     installation_id: str
     agent_id: str
@@ -42,18 +44,17 @@ class ContainerOwner:
 
     @property
     def network(self) -> str:
-        """The network of all sessions whose specification names no other network."""
+        """The name of the network of sessions whose specification has no network."""
         return f"greenroom-{self.short}"
 
     @property
     def bridge(self) -> str:
-        """The network's interface on the host (at most 15 characters)."""
+        """The name of the network's interface on the host (at most 15 characters)."""
         return f"gr-{self.short}"
 
 
 def container_name(session_id: str) -> str:
-    """The name of a session's container. It is derived from the session's id, so a second container for the same
-    session cannot be created."""
+    """Return the name of a session's container. It is unique, so a session cannot get a second container."""
     return f"gr-{session_id}"
 
 
@@ -65,51 +66,51 @@ def container_config(
     runtime_classes: Collection[str] = (),
     *,
     mounts: Sequence[Mount] | None = None,
-    of_image: Collection[str] = (),
+    image_variables: Collection[str] = (),
 ) -> DockerJson:
-    """The body of `POST /containers/create`. `mounts` are those of `spec` with their folders on this host, if it names
-    some by ids. `of_image` are the names of the variables that the image sets.
+    """Return the body of `POST /containers/create`. `mounts` are the mounts of `spec` with their folders on this host;
+    None = unchanged. `image_variables` are the names of the variables that the image sets.
 
-    It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
-    new privileges, uses the default seccomp profile, limits processes, memory (no swap), CPU and open files, and
-    publishes the page and the allowed services only on 127.0.0.1. Negative OOM scores fail on some hosts and are never
-    set.
+    The container has no capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds,
+    gains no privileges and has the default seccomp profile. Processes, memory (without swap), CPU and open files are
+    limited. The page and the allowed services are published only on 127.0.0.1. The OOM score is not set, because
+    negative scores fail on some hosts.
 
     Raises:
-        StartError: `run_config`, its runtime, a variable, the network or a mount is not allowed; the sentence names it.
+        StartError: `run_config`, its runtime, a variable, the network or a mount is not allowed. The message names it.
     """
     if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
         raise StartError(problem)
-    override = _allowed(spec.run_config)
+    options = _validated(spec.run_config)
     services = {service.name: service.port for service in spec.services if service.port and service.allowed}
     ports = [f"{port}/tcp" for port in dict.fromkeys((spec.port, *services.values()))]
-    of_workspace = override.pop("environment", {})
-    if problem := chosen_problem(spec.environment, of_workspace=of_workspace, of_image=of_image):
+    workspace_variables = options.pop("environment", {})
+    if problem := chosen_problem(spec.environment, of_workspace=workspace_variables, of_image=image_variables):
         raise StartError(problem)
-    environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
+    environment = {**spec.environment, **workspace_variables, "VNC_PW": spec.credential}
     network = _network(spec, identity)
-    mounted = {mount.target for mount in spec.mounts}  # a profile replaces a home in memory
-    own = {
+    mounted = {mount.target for mount in spec.mounts}  # a mount replaces an in-memory folder
+    own_labels = {
         INSTALLATION: identity.installation_id,
         SESSION: session_id,
         AGENT: identity.agent_id,
         SPEC_HASH: spec.hash(),
-        CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in of_workspace),
+        CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in workspace_variables),
         **({SERVICES: ",".join(f"{name}={port}" for name, port in services.items())} if services else {}),
     }
     host: DockerJson = {
         "CapDrop": ["ALL"],
-        "CapAdd": override.pop("cap_add", []),
+        "CapAdd": options.pop("cap_add", []),
         "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,
         "PidsLimit": MAX_PIDS,
         "Memory": spec.memory_bytes,
         "MemorySwap": spec.memory_bytes,
         "Ulimits": [{"Name": "nofile", "Soft": MAX_OPEN_FILES, "Hard": MAX_OPEN_FILES}],
-        "ShmSize": override.pop("shm_size", SHM_BYTES),
-        "Dns": override.pop("dns", []),
-        "Tmpfs": {path: options for path, options in override.pop("tmpfs", {}).items() if path not in mounted},
-        "ReadonlyRootfs": override.pop("read_only", False),
+        "ShmSize": options.pop("shm_size", SHM_BYTES),
+        "Dns": options.pop("dns", []),
+        "Tmpfs": {path: value for path, value in options.pop("tmpfs", {}).items() if path not in mounted},
+        "ReadonlyRootfs": options.pop("read_only", False),
         "RestartPolicy": {"Name": "no"},
         "NetworkMode": network,
         "PortBindings": {port: [{"HostIp": LOOPBACK, "HostPort": ""}] for port in ports},
@@ -119,21 +120,23 @@ def container_config(
         ],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
         **_cpu(spec),
-        **_runtime(override.pop("runtime", ""), runtime_classes),
+        **_runtime(options.pop("runtime", ""), runtime_classes),
     }
     return {
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
-        "Labels": {**(labels or {}), **own},
+        "Labels": {**(labels or {}), **own_labels},
         "ExposedPorts": {port: {} for port in ports},
         "HostConfig": host,
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
-        **{_FIELDS[name]: value for name, value in override.items() if name in _FIELDS},
+        **{_FIELDS[name]: value for name, value in options.items() if name in _FIELDS},
     }
 
 
 def _network(spec: SessionSpec, identity: ContainerOwner) -> str:
-    """The sessions' network, or another one of this installation; the host's own or a foreign one has no rules."""
+    """Return the network of the session. Other networks than those of this installation are refused, because they have
+    no firewall rules.
+    """
     if spec.network is None or spec.network.startswith(f"{identity.network}-"):
         return spec.network or identity.network
     raise StartError(f"A session cannot join the network {spec.network!r}; it does not belong to this installation.")
@@ -141,13 +144,13 @@ def _network(spec: SessionSpec, identity: ContainerOwner) -> str:
 
 SHARES_OF_A_CORE: Final = 1024
 MIN_SHARES: Final = 2
-GIVES_WAY: Final = 20
-"""The factor by which the share of a container that gives way is smaller."""
+LOW_SHARE_DIVISOR: Final = 20
+"""The divisor for the CPU shares of a container that gives way to others."""
 
 
 def cpu_shares(spec: SessionSpec) -> int:
-    """Its CPU shares, which apply when the CPU is busy."""
-    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # like Docker's default
+    """Return the CPU shares of a session, which apply when the CPU is busy."""
+    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # 1.0 corresponds to Docker's default
     return max(MIN_SHARES, round(cores * SHARES_OF_A_CORE))
 
 
@@ -157,8 +160,8 @@ def _cpu(spec: SessionSpec) -> dict[str, int]:
     return {"CpuShares": cpu_shares(spec)}
 
 
-def _runtime(name: str, offered: Collection[str]) -> dict[str, str]:
-    if name and name not in offered:
+def _runtime(name: str, allowed: Collection[str]) -> dict[str, str]:
+    if name and name not in allowed:
         raise StartError(f"This Agent does not offer the runtime {name} (GREENROOM_RUNTIME_CLASSES).")
     return {"Runtime": name} if name else {}
 
@@ -166,8 +169,8 @@ def _runtime(name: str, offered: Collection[str]) -> dict[str, str]:
 _FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}
 
 
-def _allowed(config: RunConfig) -> RunConfig:
-    """The administrator's override, checked again where it is used, because other programs can write rows."""
+def _validated(config: RunConfig) -> RunConfig:
+    """Check the run config of the administrator again, because other programs can write to the database."""
     try:
         return run_config.validated(config)
     except Invalid as error:
@@ -183,7 +186,7 @@ _STATES: Final = {
 
 
 def container_from_list(entry: DockerJson) -> Container:
-    """Convert an entry of `GET /containers/json`, which lacks the exit code."""
+    """Convert an entry of `GET /containers/json`, which has no exit code."""
     published: list[DockerJson] = entry.get("Ports") or []
     ports = {p["PrivatePort"]: p["PublicPort"] for p in published if p.get("IP") == LOOPBACK and p.get("PublicPort")}
     addresses = _addresses(ports, entry["Labels"], entry.get("NetworkSettings") or {})
@@ -208,17 +211,17 @@ def container_from_inspect(data: DockerJson) -> Container:
 def _addresses(
     ports: Mapping[int, int], labels: Mapping[str, str], settings: DockerJson
 ) -> tuple[str | None, dict[str, str]]:
-    """The addresses at which this host reaches the page and the services: at published ports (port in the container →
-    of the host), or under a web filter at the container's own address.
+    """Return the addresses at which this host reaches the page and the services. `ports`: port in the container →
+    published port of the host. Under a web filter no port is published, and the container's address is used.
     """
-    named = [part.partition("=") for part in labels.get(SERVICES, "").split(",") if part]
-    services = {name: int(port) for name, _, port in named}
+    parts = [part.partition("=") for part in labels.get(SERVICES, "").split(",") if part]
+    services = {name: int(port) for name, _, port in parts}
     if ports:
-        page = next((public for port, public in ports.items() if port not in services.values()), None)
-        beside = {name: f"{LOOPBACK}:{ports[port]}" for name, port in services.items() if port in ports}
-        return (f"{LOOPBACK}:{page}" if page else None), beside
-    attached: dict[str, dict[str, str]] = settings.get("Networks") or {}
-    own = next((network["IPAddress"] for network in attached.values() if network.get("IPAddress")), None)
+        page = next((host_port for port, host_port in ports.items() if port not in services.values()), None)
+        service_addresses = {name: f"{LOOPBACK}:{ports[port]}" for name, port in services.items() if port in ports}
+        return (f"{LOOPBACK}:{page}" if page else None), service_addresses
+    networks: dict[str, dict[str, str]] = settings.get("Networks") or {}
+    own = next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
     if own is None or PAGE_PORT not in labels:
         return None, {}
     return f"{own}:{labels[PAGE_PORT]}", {name: f"{own}:{port}" for name, port in services.items()}

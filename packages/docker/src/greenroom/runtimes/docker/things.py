@@ -1,6 +1,6 @@
 """The objects of an installation in a host's Docker: containers of sessions and the networks of web filters.
 
-Its own network stays: all sessions share it. Volumes and files without a label are never read.
+The network that all sessions share is not included, and neither are volumes and files, which have no labels.
 """
 
 from __future__ import annotations
@@ -69,23 +69,23 @@ def _container(entry: DockerJson, now_s: float) -> Thing:
 
 
 def _network(entry: DockerJson, now_s: float) -> Thing:
-    made_s = _seconds(entry["Created"])
+    created_s = _seconds(entry["Created"])
     agent_id = str(entry["Labels"].get(AGENT, ""))
-    return Thing(kind=NETWORK, name=entry["Name"], ref=entry["Id"], age_s=now_s - made_s, agent_id=agent_id)
+    return Thing(kind=NETWORK, name=entry["Name"], ref=entry["Id"], age_s=now_s - created_s, agent_id=agent_id)
 
 
-def _seconds(written: str) -> float:
+def _seconds(text: str) -> float:
     """Parse a time of Docker, with up to nine digits after the second."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", written)
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
     if found is None:
-        return time.time()  # counts as new, and stays
+        return time.time()  # an object with an unknown age counts as new, so it is not removed
     zone = "+00:00" if found[3] == "Z" else found[3]
     return datetime.fromisoformat(found[1] + zone).astimezone(UTC).timestamp()
 
 
 @asynccontextmanager
 async def docker_things(docker_host: str | None, installation_id: str) -> AsyncGenerator[DockerThings]:
-    """Open the things of an installation. Raises RuntimeUnavailable: there is no daemon at this address."""
+    """Open the objects of an installation. Raises RuntimeUnavailable: there is no daemon at this address."""
     client = daemon.connect(docker_host)
     try:
         yield DockerThings(client, installation_id)

@@ -15,22 +15,23 @@ MAX_BYTES: Final = 4 << 20
 
 
 async def bundles(container: DockerContainer) -> dict[str, str]:
-    """The files with the authorities, by path. Links are left out, since they lead to another of the files.
+    """Return the contents of the files with the authorities, by path. Links are omitted, because they lead to another
+    of these files.
 
     Raises:
         StartError: a file cannot be read.
     """
-    found = dict[str, str]()
+    contents = dict[str, str]()
     for path in BUNDLES:
         try:
             with await container.get_archive(path) as archive:
                 entry = archive.next()
                 content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
                 if entry is not None and content is not None and entry.size <= MAX_BYTES:
-                    found[path] = content.read().decode(errors="replace")
+                    contents[path] = content.read().decode(errors="replace")
         except aiodocker.DockerError as error:
             if error.status != 404:
                 raise
         except tarfile.TarError as error:
             raise StartError(f"{path} of the container cannot be read: {error}.") from error
-    return found
+    return contents

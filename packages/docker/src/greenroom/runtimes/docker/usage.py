@@ -1,7 +1,7 @@
-"""The usage of the host, and the data that sessions write to its disk.
+"""The usage of the host, and the disk space that sessions use on it.
 
-A quota limits the data if Docker's storage has quotas; otherwise it is measured, with deleted files that processes of
-the container hold open: they take disk space that `du` does not count.
+A quota limits the disk space if Docker's storage supports quotas. Otherwise the disk space is measured, including
+deleted files that processes of the container have open, which `du` does not count.
 """
 
 from __future__ import annotations
@@ -23,43 +23,46 @@ from greenroom.runtimes.docker.daemon import DockerJson
 
 
 def containers_here(sys: Path = Path("/sys")) -> int:
-    """Number of containers on bridges of this host, of any installation: they share its limits."""
+    """Return the number of containers on bridges of this host, of any installation, because they share its limits."""
     return sum(1 for _ in sys.glob("class/net/*/brport"))
 
 
 def host_usage(proc: Path = Path("/proc")) -> HostUsage:
-    """Load and memory of the whole host."""
+    """Return the load and the used memory of the whole host."""
     load = float((proc / "loadavg").read_text().split()[0])
     cores = sum(line.startswith("processor") for line in (proc / "cpuinfo").read_text().splitlines())
-    facts = {
+    memory = {
         line.split(":")[0]: int(line.split()[1]) * 1024
         for line in (proc / "meminfo").read_text().splitlines()
         if line.startswith(("MemTotal", "MemAvailable"))
     }
-    return HostUsage(cpu=load / max(1, cores), memory_bytes=facts["MemTotal"] - facts["MemAvailable"])
+    return HostUsage(cpu=load / max(1, cores), memory_bytes=memory["MemTotal"] - memory["MemAvailable"])
 
 
 log = structlog.get_logger(__name__)
 
 MEASURED_WITHIN_S: Final = 60.0
-HELD_WITHIN_S: Final = 10.0
+UNLINKED_WITHIN_S: Final = 10.0
 
 
 class DockerDisk:
-    """Docker's storage: its folders, and its support of quotas (known after the first request for one)."""
+    """The disks of Docker and of this Agent, and the support of quotas, which is known after the first request with a
+    quota.
+    """
 
     def __init__(self, *folders: Path) -> None:
         self._folders = set(folders)
         self._has_quotas = True
         """False after Docker refused a quota."""
-        self._looking = ThreadPoolExecutor(1, thread_name_prefix="unlinked")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="unlinked")
 
-    def lies_in(self, folder: str) -> None:
+    def add_folder(self, folder: str) -> None:
         self._folders.add(Path(folder))
 
     def free(self) -> tuple[int | None, float | None]:
-        """Free bytes and the fraction of free inodes, on the fullest of the disks of containers and of this Agent. None
-        = none of the disks can be read; for inodes also: they have no fixed number of them (btrfs)."""
+        """Return the free bytes and the fraction of free inodes of the fullest disk. Bytes are None if no disk can be
+        read; inodes also if no disk has a fixed number of them (btrfs).
+        """
         disks: list[os.statvfs_result] = []
         for folder in self._folders:
             with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's folder may not be visible here
@@ -68,7 +71,7 @@ class DockerDisk:
         return free_bytes, min((disk.f_favail / disk.f_files for disk in disks if disk.f_files), default=None)
 
     async def create(self, docker: Any, config: DockerJson, name: str, limit_bytes: int) -> Any:
-        """Create a container, with a quota of `limit_bytes` if possible; 0 = none.
+        """Create a container with a quota of `limit_bytes`, if the storage supports quotas; 0 = no quota.
 
         Raises:
             aiodocker.DockerError: Docker refuses.
@@ -84,67 +87,67 @@ class DockerDisk:
                 log.info("this storage has no quotas; the disk use of sessions is measured", reason=error.message)
         return await docker.containers.create(config, name=name)
 
-    async def used(self, container: Any) -> Use | None:
-        """The data that the container has written to its own disk; None = not known.
+    async def measure(self, container: Any) -> Use | None:
+        """Return the disk space that the container uses, or None if its folder does not exist any more.
 
-        If the Agent can read the folder, disk space and files are counted, also deleted files that are still open;
-        Docker only sums up the lengths of existing files.
+        If the Agent can read the folder, disk space and files are counted, including deleted files that are still open.
+        Otherwise Docker returns the sum of the lengths of existing files.
 
         Raises:
             aiodocker.DockerError: the container does not exist.
-            DiskCountError: it is too much to be counted in time.
+            DiskCountError: the measurement did not end within its time limit.
         """
         facts: DockerJson = await container.show()
         storage: DockerJson = facts.get("GraphDriver") or {}
         folders: dict[str, str] = storage.get("Data") or {}
         upper = folders.get("UpperDir", "")
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
-            counted, held = await _counted(upper), await self._count_unlinked(facts["State"]["Pid"])
-            return None if counted is None else counted + held
+            counted, unlinked_use = await _measure_folder(upper), await self._count_unlinked(facts["State"]["Pid"])
+            return None if counted is None else counted + unlinked_use
         try:
             async with asyncio.timeout(MEASURED_WITHIN_S):
                 return Use(int((await container.show(size="1")).get("SizeRw") or 0))
         except TimeoutError as error:
-            await container.show()  # or Docker is slow, not this container large
-            raise _not_counted(facts["Name"]) from error
+            await container.show()  # raises an error if Docker itself does not answer
+            raise _timeout_error(facts["Name"]) from error
 
     async def _count_unlinked(self, pid: int) -> Use:
-        """Count deleted files in a separate thread: it may touch a file of a network file system that never answers."""
+        """Count deleted files in a separate thread, because a network file system may never answer."""
         try:
-            async with asyncio.timeout(HELD_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._looking, unlinked, pid)
+            async with asyncio.timeout(UNLINKED_WITHIN_S):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, unlinked, pid)
         except TimeoutError:
             log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
             return Use()
 
 
-async def _counted(folder: str) -> Use | None:
-    """Count a folder; None = it does not exist any more."""
+async def _measure_folder(folder: str) -> Use | None:
+    """Return the disk space of a folder, or None if it does not exist any more."""
     try:
         async with asyncio.timeout(MEASURED_WITHIN_S):
             size_bytes, inodes = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
     except TimeoutError as error:
-        raise _not_counted(folder) from error
+        raise _timeout_error(folder) from error
     return None if size_bytes is None or inodes is None else Use(size_bytes, inodes)
 
 
-async def _du(folder: str, what: str) -> int | None:
-    """Measure a folder with `du`, in a separate process: a folder may have a million files."""
-    argv = ("du", "--summarize", "--one-file-system", what, folder)
-    silent = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=silent, stdin=silent)
+async def _du(folder: str, option: str) -> int | None:
+    """Measure a folder with `du` in a separate process, because it may have a million files."""
+    argv = ("du", "--summarize", "--one-file-system", option, folder)
+    devnull = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=devnull, stdin=devnull)
     try:
         output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    total = output.split(b"\t", 1)[0]  # files may vanish while du counts: it then exits with 1, and still prints a sum
+    total = output.split(b"\t", 1)[0]  # if files vanish while du counts, it exits with 1, but still prints the sum
     return int(total) if total.isdigit() else None
 
 
-def _not_counted(what: str) -> DiskCountError:
-    return DiskCountError(f"The disk use of {what} could not be measured within {MEASURED_WITHIN_S:g} s.")
+def _timeout_error(subject: str) -> DiskCountError:
+    return DiskCountError(f"The disk use of {subject} could not be measured within {MEASURED_WITHIN_S:g} s.")
 
 
 PROC: Final = Path("/proc")
@@ -154,19 +157,19 @@ _BLOCK_BYTES: Final = 512
 
 
 def unlinked(pid: int) -> Use:
-    """The space of deleted open files in the container whose first process is `pid`; empty after its end."""
-    held: dict[int, int] = {}
+    """Return the space of deleted open files in the container whose first process is `pid`; zero after its end."""
+    bytes_by_inode: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         disk = (PROC / str(pid) / "root").stat().st_dev
         for process in _processes(pid):
             for file in _deleted(process):
                 if file.st_dev == disk and file.st_nlink == 0:
-                    held[file.st_ino] = file.st_blocks * _BLOCK_BYTES
-    return Use(sum(held.values()), len(held))
+                    bytes_by_inode[file.st_ino] = file.st_blocks * _BLOCK_BYTES
+    return Use(sum(bytes_by_inode.values()), len(bytes_by_inode))
 
 
 def _processes(pid: int) -> list[int]:
-    """All processes of the container: cgroup v1 has a tree for each controller, v2 has one."""
+    """Return the ids of all processes of the container, from cgroup v1 (one tree per controller) or v2 (one tree)."""
     for line in (PROC / str(pid) / "cgroup").read_text().splitlines():
         _, controller, path = line.split(":", 2)
         members = CGROUPS / controller / path.lstrip("/") / "cgroup.procs"
@@ -176,8 +179,9 @@ def _processes(pid: int) -> list[int]:
 
 
 def _deleted(pid: int) -> Iterator[os.stat_result]:
-    """Yield the deleted open files of a process. They are found by their links, without a request to a file system: a
-    network file system may never answer."""
+    """Yield the deleted open files of a process. They are found by their links in /proc, because a network file system
+    may never answer.
+    """
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for link in (PROC / str(pid) / "fd").iterdir():
             with contextlib.suppress(FileNotFoundError):

@@ -222,9 +222,9 @@ class KubernetesRuntime:
         return FOLDER
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
     ) -> FilterNetwork:
-        del believed  # the Agent refuses secrets here
+        del trusted  # the Agent refuses secrets here
         return await self._filters.open(policy_id, account)
 
     async def close_filter_network(self, policy_id: str) -> bool:
