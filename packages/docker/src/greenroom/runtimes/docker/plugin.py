@@ -52,10 +52,10 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
 
     @asynccontextmanager
     async def building(self) -> AsyncGenerator[Builder]:
-        from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host  # noqa: PLC0415
+        from greenroom.runtimes.docker.builder import DockerBuilder, build_lock  # noqa: PLC0415
         from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client, alone_on_host():
+        async with docker(self.settings.docker_host) as client, build_lock():
             yield DockerBuilder(client)
 
     async def check(self, first_image: str) -> None:
