@@ -29,7 +29,7 @@ from tests.support.two_hosts import Hosts, two_hosts
 from greenroom.agent.copying import Copies, ImageGiver
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
 from greenroom.runtimes.contract import Image, PullError
-from greenroom.runtimes.docker.archives import DockerArchives, problem
+from greenroom.runtimes.docker.archives import DockerArchives, archive_problem
 from greenroom.wire.fleet import ImageSource, ImageSources, TicketCheck, TicketResult
 from greenroom.wire.messages import Message, Usage
 
@@ -233,6 +233,6 @@ NAMED = b'"io.containerd.image.name": "docker.io/library/debian:12"'
     ],
 )
 async def test_an_archive_is_looked_through(tmp_path: Path, files: dict[str, bytes], wrong: str):
-    said = problem(archive(tmp_path, files), f"sha256:{HEX}")
+    said = archive_problem(archive(tmp_path, files), f"sha256:{HEX}")
     assert wrong in said
     assert bool(said) == bool(wrong)
