@@ -50,7 +50,9 @@ class Page:
     async def of(self, lease: LeaseRow) -> LeaseDesk:
         del lease
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._noted))
-        return LeaseDesk(http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", look=self._session)
+        return LeaseDesk(
+            http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", read_session=self._session
+        )
 
     async def _session(self) -> LeasedSession:
         return LeasedSession(
@@ -251,7 +253,7 @@ async def test_what_is_broken_off_by_the_end_of_the_lease_says_so(status: Sessio
 @pytest.mark.parametrize("status", [200, 500])
 async def test_an_answer_without_end_is_not_kept(status: int, monkeypatch: pytest.MonkeyPatch):
     """A program in the session may have replaced the page."""
-    monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 1 << 16)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1 << 16)
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:

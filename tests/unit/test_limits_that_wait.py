@@ -29,12 +29,12 @@ class Desk:
 
 
 async def test_a_command_waits_for_others_to_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(inside, "AGAIN_S", 0.0)
+    monkeypatch.setattr(inside, "RETRY_PAUSE_S", 0.0)
     async with AsyncExitStack() as stack:
-        answer = await inside.begun(stack, cast("Any", Desk(2)), b"", 60.0)
+        answer = await inside.start_command(stack, cast("Any", Desk(2)), b"", 60.0)
         assert answer.status_code == 200
         with pytest.raises(TooManyRequests):
-            await inside.begun(stack, cast("Any", Desk(1)), b"", 0.0)
+            await inside.start_command(stack, cast("Any", Desk(1)), b"", 0.0)
 
 
 @pytest.mark.parametrize(("known", "said"), [({}, "1"), ({"retry_after_s": 7}, "7")])

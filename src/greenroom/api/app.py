@@ -1,6 +1,6 @@
-"""The api as an application: all routes with their prefixes, their permissions, and the format of errors.
+"""The application of the api: all routes with their prefixes and permissions, and the format of errors.
 
-Other distributions add interfaces for other kinds of programs (`INTERFACES`), each as a router.
+Other Python distributions add interfaces for programs (`INTERFACES`), each as a router.
 """
 
 from __future__ import annotations
@@ -125,21 +125,21 @@ ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
 
 def _all_routes() -> APIRouter:
     """Return a router with all routes. Raises AssertionError: a route does not declare its requirements."""
-    made = APIRouter(
+    root = APIRouter(
         redirect_slashes=False, generate_unique_id_function=lambda route: route.name, responses=problems.PROBLEMS
     )
-    made.include_router(health_router)
-    made.include_router(metrics_router)
+    root.include_router(health_router)
+    root.include_router(metrics_router)
     for router, prefix in ROUTERS:
-        made.include_router(router, prefix=prefix)
+        root.include_router(router, prefix=prefix)
     for name in plugins.names(plugins.INTERFACES):
-        made.include_router(_router(plugins.INTERFACES, name))
-    check_declared(made)
-    return made
+        root.include_router(_router(plugins.INTERFACES, name))
+    check_declared(root)
+    return root
 
 
 def _router(group: str, name: str) -> APIRouter:
-    """Return the router of an installed distribution. Raises SetupError: the entry point is not a router."""
+    """Return the router of an entry point. Raises SetupError: it is not a router."""
     router = plugins.load(group, name)
     if not isinstance(router, APIRouter):
         raise SetupError(f"The entry point {name} of {group} is not a router.")

@@ -105,7 +105,7 @@ class Body(BaseModel):
 
 
 class View(BaseModel):
-    """An answer, created from a row or dataclass. Attributes without a field of the view are left out.
+    """An answer, created from a row or dataclass. Attributes without a field of the view are omitted.
 
     `class UserView(View, row=UserRow)` has the fields of that dataclass except those in `without`, and declares the
     fields that are returned with another type.
@@ -118,14 +118,14 @@ class View(BaseModel):
     ) -> None:
         if row is not None:
             kinds = get_type_hints(row)
-            shown = (field.name for field in fields(row) if field.name not in without)
-            cls.__annotations__ = {name: kinds[name] for name in shown} | cls.__annotations__
+            names = (field.name for field in fields(row) if field.name not in without)
+            cls.__annotations__ = {name: kinds[name] for name in names} | cls.__annotations__
         super().__init_subclass__(**config)
 
     @classmethod
-    def of(cls, row: object, **reckoned: object) -> Self:
-        """Return a view with the attributes of `row`, except fields in `reckoned`, which are computed or renamed."""
-        return cls.model_validate({n: getattr(row, n) for n in cls.model_fields if n not in reckoned} | reckoned)
+    def of(cls, row: object, **computed: object) -> Self:
+        """Return a view with the attributes of `row`, except fields in `computed`, which have other values."""
+        return cls.model_validate({n: getattr(row, n) for n in cls.model_fields if n not in computed} | computed)
 
 
 def validated(kind: type[Fields], values: Json) -> Fields:

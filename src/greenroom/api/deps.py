@@ -1,7 +1,7 @@
 """The parts that `create_app` stored in `app.state`, as annotated types for routes.
 
-The dependencies are coroutine functions although they never wait. FastAPI runs any other callable in a thread, and
-under load each thread call costs a request more than its statements do.
+The dependencies are coroutine functions although they never wait. FastAPI runs any other callable in a thread, which
+takes more time under load than the statements of a request.
 """
 
 from __future__ import annotations
@@ -56,4 +56,5 @@ Deliveries = Annotated[Courier, _part("courier")]
 SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]
 Offers = Annotated[Coalesced[WorkspaceSupply], _part("offers")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]
-"""The change of the caller. The route declares the needed permissions in its `dependencies`, which come first."""
+"""The change of the caller. The route declares the needed permissions in its `dependencies`, which are checked
+first."""

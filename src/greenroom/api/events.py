@@ -1,8 +1,8 @@
 """Change events: one LISTEN per process, a bounded queue per subscriber, and functions that wait for a change.
 
 An event contains only the changed object (`topic`, `id`); the console then fetches it again. So equal waiting events
-are merged, and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything
-again". All subscribers get it after an interruption of LISTEN. As server-sent events:
+are merged. The queue of a slow subscriber is replaced with `resync` ("fetch everything again"), so that it loses no
+information. All subscribers get `resync` after an interruption of LISTEN. As server-sent events:
 
     id: 7
     data: {"topic": "session", "id": "…", "at": "…"}    something changed: fetch it again
@@ -37,7 +37,7 @@ from greenroom.kit.concurrency import wait_for
 
 MAX_WAITING: Final = 256
 MAX_SUBSCRIPTIONS: Final = 20
-"""The maximum per user or API key."""
+"""The maximum number of subscriptions of a user or API key."""
 
 
 class Resync(Enum):
@@ -72,7 +72,7 @@ class Subscriber:
         self._wake.set()
 
     async def take(self, timeout_s: float) -> list[ChangeEvent | Resync]:
-        """Return all waiting events, oldest first; empty if none came within `timeout_s`."""
+        """Return all waiting events, oldest first; empty if there was none within `timeout_s`."""
         if not await wait_for(self._wake, timeout_s):
             return []
         self._wake.clear()
@@ -88,9 +88,9 @@ class Hub:
         self._closed = False
         self._recent = deque[tuple[ChangeEvent, datetime]](maxlen=MAX_RECENT)
 
-    def admit(self, who: str) -> None:
-        """Admit another subscription. Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
-        if sum(subscriber == who for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
+    def admit(self, owner: str) -> None:
+        """Admit another subscription. Raises TooManyRequests: `owner` has `MAX_SUBSCRIPTIONS`."""
+        if sum(subscriber == owner for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
             raise TooManyRequests(
                 f"You already have {MAX_SUBSCRIPTIONS} event streams. Close other windows of the console first."
             )
@@ -100,18 +100,18 @@ class Hub:
         return bool(self._subscribers)
 
     @contextmanager
-    def subscription(self, who: str = "") -> Generator[Subscriber]:
+    def subscription(self, owner: str = "") -> Generator[Subscriber]:
         subscriber = Subscriber()
         if self._closed:
             subscriber.close()
-        self._subscribers[subscriber] = who
+        self._subscribers[subscriber] = owner
         try:
             yield subscriber
         finally:
             del self._subscribers[subscriber]
 
     def publish(self, event: ChangeEvent) -> None:
-        """Send an event to all subscribers; return at once (callback of `greenroom.db.notifications.Listener`)."""
+        """Send an event to all subscribers; return immediately (callback of `greenroom.db.notifications.Listener`)."""
         self._recent.append((event, datetime.now(UTC)))
         for subscriber in self._subscribers:
             subscriber.put(event)
@@ -143,27 +143,30 @@ async def past(db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent,
 
 
 async def feed(
-    db: Database, subscriber: Subscriber, caller: Caller, again: Callable[[], Awaitable[Caller]]
+    db: Database, subscriber: Subscriber, caller: Caller, authenticate: Callable[[], Awaitable[Caller]]
 ) -> AsyncGenerator[str]:
-    """Yield the frames for one subscriber, until the log-in of the caller has ended."""
+    """Yield the frames for one subscriber, until the log-in of the caller has ended. `authenticate` authenticates the
+    caller again."""
     number = 0
-    checked = asyncio.get_running_loop().time()
+    checked_at = asyncio.get_running_loop().time()
     yield ": connected\n\n"
     while True:
-        happened = await subscriber.take(HEARTBEAT_S)
+        events = await subscriber.take(HEARTBEAT_S)
         if subscriber.closed:
             return
         now = asyncio.get_running_loop().time()
-        if now - checked >= HEARTBEAT_S - 1 or any(event is RESYNC or event.topic is Topic.USERS for event in happened):
+        if now - checked_at >= HEARTBEAT_S - 1 or any(
+            event is RESYNC or event.topic is Topic.USERS for event in events
+        ):
             try:
-                caller, checked = await again(), now
+                caller, checked_at = await authenticate(), now
             except (Unauthenticated, Forbidden):
                 return
             except Unavailable:
-                happened = [RESYNC]  # permissions cannot be checked now, so send nothing; the console fetches again
-        if not happened:
+                events = [RESYNC]  # permissions cannot be checked now, so send nothing; the console fetches again
+        if not events:
             yield ": alive\n\n"
-        for event in happened:
+        for event in events:
             if await _sees(db, caller, event):
                 number += 1
                 yield _frame(number, event, datetime.now(UTC))
@@ -203,24 +206,26 @@ S = TypeVar("S", bound=HasStatus)
 T = TypeVar("T")
 
 
-async def while_so(
-    hub: Hub, session_id: str, is_so: Callable[[T], bool], look: Callable[[], Awaitable[T]], within_s: float
+async def wait_while(
+    hub: Hub, session_id: str, is_pending: Callable[[T], bool], read: Callable[[], Awaitable[T]], within_s: float
 ) -> T:
-    """Return the result of `look` once `is_so` is false for it, after `within_s`, or when the process stops."""
+    """Read with `read` after each change of the session, and return the last result: the first for which `is_pending`
+    is false, or the result after `within_s` or at the stop of the process."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + within_s
     with hub.subscription() as subscriber:
-        found = await look()
-        while is_so(found) and not subscriber.closed and (left_s := end_s - loop.time()) > 0:
-            happened = await subscriber.take(left_s)
-            if not happened or RESYNC in happened or ChangeEvent.session(session_id) in happened:
-                found = await look()
-    return found
+        result = await read()
+        while is_pending(result) and not subscriber.closed and (left_s := end_s - loop.time()) > 0:
+            events = await subscriber.take(left_s)
+            if not events or RESYNC in events or ChangeEvent.session(session_id) in events:
+                result = await read()
+    return result
 
 
-async def while_in(hub: Hub, statuses: Set[SessionStatus], look: Callable[[], Awaitable[S]], within_s: float) -> S:
-    """Return the result of `look` once its status is none of these, after `within_s`, or when the process stops."""
-    first = await look()
+async def wait_while_in(hub: Hub, statuses: Set[SessionStatus], read: Callable[[], Awaitable[S]], within_s: float) -> S:
+    """Read a session with `read` after each change, and return the last result: the first whose status is none of
+    these, or the result after `within_s` or at the stop of the process."""
+    first = await read()
     if first.status not in statuses:
         return first
-    return await while_so(hub, first.session_id, lambda found: found.status in statuses, look, within_s)
+    return await wait_while(hub, first.session_id, lambda found: found.status in statuses, read, within_s)

@@ -1,4 +1,4 @@
-"""Checks of every request before it reaches a route: served host, size of the body, origin; and headers of answers.
+"""Checks every request before it reaches a route (served host, size of the body, origin), and adds headers to answers.
 
 This is plain ASGI, so that streams (server-sent events) pass through unbuffered.
 """
@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 HEALTH_PATH: Final = "/api/__healthcheck"
 METRICS_PATH: Final = "/metrics"
 ANY_HOST: Final = frozenset({HEALTH_PATH, METRICS_PATH})
-"""Paths for programs on the same host, which use the local name of the api."""
+"""Paths for programs on the same host, which may use the local name of the api."""
 _FILE: Final = re.compile(r"/api/v1/leases/[0-9a-f-]{36}/files/")
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
@@ -78,7 +78,8 @@ class Hardening:
 
 
 def _is_file(method: str, path: str) -> bool:
-    """True if the body is a file for a session. It is passed on while it arrives, and the session limits its size."""
+    """Return True if the body is a file for a session. It is forwarded while it arrives; the session limits its
+    size."""
     return method == "PUT" and _FILE.match(path) is not None
 
 
@@ -87,12 +88,12 @@ class _Limited:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._seen = 0
+        self._received = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        self._seen += len(message.get("body", b""))
-        if self._seen > MAX_BODY_BYTES:
+        self._received += len(message.get("body", b""))
+        if self._received > MAX_BODY_BYTES:
             raise HTTPException(413)  # the framework would turn any other exception into 400
         return message
 
@@ -100,11 +101,11 @@ class _Limited:
 def host_name(host: str) -> str:
     """Return the name in a Host header, lower case, without port; `[::1]:8443` results in `::1`.
 
-    Empty for anything but `name` or `name:port`. The part after the name is used in addresses (`$request_host$`), so
-    `served.example:x@elsewhere.example` must not pass as `served.example`.
+    The result is empty if `host` is neither `name` nor `name:port`. The part after the name is used in addresses
+    (`$request_host$`), so `served.example:x@elsewhere.example` must not pass as `served.example`.
     """
-    found = _HOST.fullmatch(host)
-    return found["name"].strip("[]").lower() if found else ""
+    match = _HOST.fullmatch(host)
+    return match["name"].strip("[]").lower() if match else ""
 
 
 def served(names: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The settings of the installation, in memory, read again after changes and every `RELOAD_S`; and housekeeping.
+"""The settings of the installation in memory, which are read again after changes and every `RELOAD_S`; housekeeping.
 
 While a zone has no running Manager, no Primary can record the shortfalls of its pools, so the api records them.
 """
@@ -43,7 +43,7 @@ class Snapshot:
         self.installation = installation_of(await stored_settings(self._db))
 
     async def run(self) -> None:
-        """Keep the values current, forever. While the database is unreachable, the last values stay."""
+        """Keep the settings up to date, forever. While the database is unreachable, they do not change."""
         while True:
             self._changed.clear()
             with warned(log, "settings not read", "settings"):
@@ -82,9 +82,9 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
 
 
 async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Record and log, once, each pool that is short because its zone has no Manager.
+    """Store and log, once, the shortfall of each pool whose zone has no running Manager.
 
-    The next Primary clears the record. Raises Unavailable: the database cannot be reached.
+    The next Primary clears it. Raises Unavailable: the database cannot be reached.
     """
     for config in (await list_configs(db, unattended=True)).rows:
         with logged_item("pool", config.staging_config_id):

@@ -79,20 +79,20 @@ async def events(
     last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="number of past events to send first")] = 0,
 ) -> StreamingResponse:
     """Stream change events (text/event-stream); 429 for a caller with twenty open streams."""
-    who = caller.user_id or caller.key_id or ""
-    hub.admit(who)
+    owner = caller.user_id or caller.key_id or ""
+    hub.admit(owner)
     reconnected = "last-event-id" in request.headers
 
-    async def again() -> Caller:
+    async def authenticate() -> Caller:
         return await authenticated(request)
 
     async def frames() -> AsyncGenerator[str]:
-        with hub.subscription(who) as subscriber:
+        with hub.subscription(owner) as subscriber:
             if reconnected:
                 subscriber.put(RESYNC)
             async for frame in past(db, caller, hub.recent(last)):
                 yield frame
-            async for frame in feed(db, subscriber, caller, again):
+            async for frame in feed(db, subscriber, caller, authenticate):
                 yield frame
 
     return StreamingResponse(frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -32,7 +32,7 @@ async def main() -> None:
         SetupError: the settings or the installation's key cannot be used.
         SetupError: the address cannot be listened on.
         SetupError: a pooler is in front of the database.
-        LoopEndedError: there is a pooler, but the database was unreachable at the start.
+        LoopEndedError: a pooler is in front of the database, and the database was unreachable at the start.
     """
     config = environment.begin(kit_config.ApiConfig)
     await stops.serve(config.stop_dir, config.process_name)
@@ -43,11 +43,11 @@ async def main() -> None:
 
 async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     secrets = Secrets.from_file(config.secret_key_file)
-    looks: list[tuple[str, Loop]] = []
+    pooler_checks: list[tuple[str, Loop]] = []
     try:
         await refuse_pooler(config.database_url)
     except Unavailable:
-        looks = [("look for a pooler", lambda: refuse_pooler_later(config.database_url))]
+        pooler_checks = [("look for a pooler", lambda: refuse_pooler_later(config.database_url))]
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     if crash_loop := starts.crash_loop:
@@ -72,7 +72,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("control of leases", lambda: end_control(controls)),
                 ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
-                *looks,
+                *pooler_checks,
             ],
             on_stop=app.state.hub.close,
             on_failure=partial(logs.write, LogCode.LOOP_FAILED),

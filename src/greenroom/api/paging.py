@@ -41,8 +41,8 @@ class Page:
         return cast("list[str | None]", self.after)
 
     def after_row(self, order: SortOrder) -> Position | None:
-        """Return the end of the previous page, in a list whose order the client chooses; None on the first page. Raises
-        Invalid: the cursor belongs to another list or order."""
+        """Return the last row of the previous page in a list whose order the client can set; None on the first page.
+        Raises Invalid: the cursor belongs to another list or order."""
         of_order, value, key = self.after_texts(3)
         if value is None or key is None:
             return None

@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 CLIENT_GONE: Final = 499
 """The status when the client closed the connection, as in nginx. No client reads it; it is counted."""
 OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
-"""Everything else below `/api/` has the published shape: `/api/public/`, and calls of clients that omit it."""
+"""All other paths below `/api/` belong to the published interface: `/api/public/`, and calls of clients that omit
+`public/`."""
 
 
 OpenApi = dict[str, Any]
@@ -73,12 +74,12 @@ PROBLEM_SCHEMA: Final[OpenApi] = {
 
 
 def is_published(path: str) -> bool:
-    """True if this path belongs to the published interface."""
+    """Return True if this path belongs to the published interface."""
     return path.startswith("/api/") and not path.startswith(OWN_PREFIXES)
 
 
 class _Json(JSONResponse):
-    """JSON of sentences that repeat input. A lone surrogate becomes a question mark."""
+    """JSON with sentences that may contain input of the client. A lone surrogate is replaced with a question mark."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
@@ -120,13 +121,13 @@ def _public_status(error: GreenroomError) -> int:
     server have other statuses.
     """
     if isinstance(error, Forbidden):
-        return 403 if error.details else 200  # details name the missing permission, or that the request was cross-site
+        return 403 if error.details else 200  # with details, a permission is missing or the request was cross-site
     refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, TooManyRequests))
     return 200 if refused else error.http_status
 
 
 def invalid_request(error: RequestValidationError) -> Invalid:
-    """Return an error that names every invalid field without its value, which may be a password."""
+    """Return an error with the name of every invalid field, without the value, which may be a password."""
     found = [(_place(e, error.body), in_words(e), str(e["type"])) for e in error.errors()]
     errors = [{"loc": place, "msg": words, "type": kind} for place, words, kind in found]
     if errors and errors[0]["type"] == "json_invalid":
@@ -136,15 +137,15 @@ def invalid_request(error: RequestValidationError) -> Invalid:
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
 
 
-def _place(verdict: PydanticError, body: object) -> list[str]:
-    where, *inside = verdict["loc"]
-    if where != "body" or verdict["type"] == "json_invalid":
-        return [str(part) for part in verdict["loc"]]
-    return [where, *place_of({**verdict, "loc": inside}, body)]
+def _place(error: PydanticError, body: object) -> list[str]:
+    source, *place = error["loc"]
+    if source != "body" or error["type"] == "json_invalid":
+        return [str(part) for part in error["loc"]]
+    return [source, *place_of({**error, "loc": place}, body)]
 
 
 def install(app: FastAPI) -> None:
-    """Register handlers that turn every error of `app` into an answer of the right shape."""
+    """Register handlers that convert every error of `app` into an answer in the format of its path."""
     for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(ClientDisconnect, _client_left)

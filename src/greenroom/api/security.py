@@ -2,7 +2,7 @@
 
 Every route declares its requirements; otherwise it is not served. `requires(…)` = all of these permissions;
 `requires_one_of(…)` = at least one, and the route checks the object; `requires_own_or(…)` = the caller's own session,
-or any with the permission; `public_route(…)` = no credential. Cross-site requests are refused earlier
+or every session with the permission; `public_route(…)` = no credential. Cross-site requests are refused earlier
 (`greenroom.api.hardening`).
 
     @router.get("/zones")
@@ -42,13 +42,13 @@ class Caller:
     key_id: str | None = None
     token_hash: bytes | None = None
     owner_id: str | None = None
-    """The responsible user: the caller, or the user of the API key; None = the installation's own key."""
+    """The responsible user: the caller, or the owner of the API key; None = the first key of the installation."""
     expires: datetime | None = None
     max_leases: int | None = None
     """The limit of leases of the API key at the time of authentication; None = no limit."""
     max_lease_s: int | None = None
     must_change_password: bool = False
-    """True if they logged in with a one-time password, and must change it first (setting `require_password_change`)."""
+    """True if the user logged in with a one-time password and must change it first (`require_password_change`)."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class Caller:
         return allows(self.permissions, codes)
 
     def require(self, *codes: str) -> None:
-        """Require all of these permissions. Raises Forbidden: the error contains the missing ones."""
+        """Require all of these permissions. Raises Forbidden: the error contains the missing permissions."""
         if not self.may(*codes):
             missing = [code for code in codes if code not in self.permissions]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
@@ -88,7 +88,7 @@ class Caller:
 
 
 class Declared:
-    """A dependency that declares the requirements of a route; `codes` None = no credential needed."""
+    """A dependency that declares the requirements of a route; `codes` None = it needs no credential."""
 
     codes: tuple[str, ...] | None = None
     one_of: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class Requires(Declared):
 
 
 class Open(Declared):
-    """Marks a route that needs no credential, or checks a separate one (named in `why`)."""
+    """Marks a route that needs no credential, or checks another credential. `why` is the reason."""
 
     credentials = ()
 
@@ -145,7 +145,8 @@ def requires_one_of(*codes: str) -> Any:
 
 
 def requires_own_or(code: str) -> Any:
-    """Return the dependency of a route about a session: the caller's own (with `user`), or any with `code`."""
+    """Return the dependency of a route about a session: the caller's own (with `user`), or every session with
+    `code`."""
     return requires_one_of(USER, code)
 
 
@@ -193,11 +194,11 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
 
 
 async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
-    """Return the program with this API key. Its permissions are those of the key that its user has at present.
+    """Return the program with this API key. It has the permissions of the key that the owner has at present.
 
     Raises:
         Unauthenticated: the key does not exist, the secret is wrong, or the key is disabled or expired.
-        TooManyRequests: the same, after too many wrong ones from that address; a valid key is never refused.
+        TooManyRequests: the key is wrong, and there were too many wrong keys from this address.
     """
     db: Database = request.app.state.db
     keys: CoalescedEach[ApiKey | None] = request.app.state.keys
@@ -260,10 +261,10 @@ def access_of(app: FastAPI | APIRouter) -> Iterator[RouteAccess]:
 
 
 def check_declared(app: FastAPI | APIRouter) -> None:
-    """Refuse to serve an app with a route that does not declare its access: deny by default."""
-    silent = [f"{route.method} {route.path}" for route in access_of(app) if route.declared is None]
-    if silent:
-        raise AssertionError(f"routes without requires(…) or public_route(…): {', '.join(silent)}")
+    """Check that every route declares its access. Raises AssertionError: a route does not declare it."""
+    undeclared = [f"{route.method} {route.path}" for route in access_of(app) if route.declared is None]
+    if undeclared:
+        raise AssertionError(f"routes without requires(…) or public_route(…): {', '.join(undeclared)}")
 
 
 def _declared(dependant: Any) -> Declared | None:

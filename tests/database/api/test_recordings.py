@@ -222,8 +222,8 @@ async def test_while_a_person_has_control_no_picture_is_kept(leased: Leased):
 
 
 async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recording, "MOST_WAITING", 2)
-    monkeypatch.setattr(recording, "AGAIN_S", 0)
+    monkeypatch.setattr(recording, "MAX_WAITING", 2)
+    monkeypatch.setattr(recording, "RETRY_PAUSE_S", 0)
     written, is_away = recording.recordings.append, True
 
     async def append(*given: Any) -> Any:
@@ -263,7 +263,7 @@ async def test_what_waits_for_a_database_that_stays_away_is_left_out_and_said(
 
     with monkeypatch.context() as away:
         away.setattr(recording, "GIVE_UP_S", 0)
-        away.setattr(recording, "AGAIN_S", 0)
+        away.setattr(recording, "RETRY_PAUSE_S", 0)
         away.setattr(recording.recordings, "append", append)
         await leased.acts(CLICK)
         await asyncio.wait_for(leased.recorder.settled(), 10)

@@ -1,7 +1,7 @@
-"""Changes of users for both HTTP interfaces: create, change, delete, log out. Each is on behalf of a caller.
+"""Changes of users for both HTTP interfaces, on behalf of a caller: create, change, delete, log out.
 
 Users and administrators change attributes; launches read them. An anonymous user is created for one launch without a
-user: a member of All Users, without a log-in, deleted after their last session.
+user. They are a member of All Users, cannot log in, and are deleted after their last session.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
     before = await users.get_user(db, user_id)
     caller.require_not_above(before.permissions)
     if group_ids is not None:
-        now = {group.group_id for group in before.groups}
-        kept = group_ids | {users.ALL_USERS}
-        await groups.require_memberships(change, added=kept - now, removed=now - kept, user=before)
+        old_ids = {group.group_id for group in before.groups}
+        new_ids = group_ids | {users.ALL_USERS}
+        await groups.require_memberships(change, added=new_ids - old_ids, removed=old_ids - new_ids, user=before)
     password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
@@ -143,16 +143,16 @@ BATCH: Final = 100
 async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
     """Return the user of a launch without a user, and True if this call created it.
 
-    A repeated request with its `Idempotency-Key` finds the user that it created before, and so the session of that
-    user. Raises Refused: a regular user has that name, and could log in to the session.
+    A repeated request with the same `Idempotency-Key` gets the user that the first request created, and so the session
+    of this user. Raises Refused: a regular user has this name, and could log in to the session.
     """
     if idempotency_key is None:
         return await _create_anonymous(db, f"anonymous-{secrets.token_hex(8)}"), True
     name = f"anonymous-{hashlib.sha256(f'{key_id}|{idempotency_key}'.encode()).hexdigest()[:16]}"
-    if (found := await users.find_user(db, name)) is not None:
-        if not found.anonymous:
+    if (existing := await users.find_user(db, name)) is not None:
+        if not existing.anonymous:
             raise Refused(f"There is a user {name} already; use another Idempotency-Key.")
-        return found.user_id, False
+        return existing.user_id, False
     try:
         return await _create_anonymous(db, name), True
     except Duplicate:  # the same request at the same time
@@ -178,7 +178,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
         try:
             await forget_anonymous(db, user_id)
         except (NotFound, Invalid):
-            continue  # another process was faster, or the user has a new session
+            continue  # another process has deleted the user, or the user has a new session
         logs.write(LogCode.USER_DELETED, f"The anonymous user {username} was deleted after their last session")
 
 
@@ -234,20 +234,20 @@ async def generate_ssh_key(change: CallerChange, user_id: str) -> Attributes:
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
-    """Return the workspace of a launch that names none: the choice of the user, else that of their groups. Raises
-    Invalid: neither exists."""
-    own = (await users.get_attributes(db, user_id)).default_image
-    if own is not None:
-        return own
-    of_groups = resolve(await memberships_of(db, user_id))["default_image"]
-    found = await images.find_image(db, of_groups.value) if of_groups.value else None
-    if found is None:
-        why = f" The workspace of {of_groups.trace} was deleted." if of_groups.value else ""
+    """Return the workspace of a launch without a workspace: the default of the user, or else of their groups. Raises
+    Invalid: there is no default, or its workspace was deleted."""
+    default_of_user = (await users.get_attributes(db, user_id)).default_image
+    if default_of_user is not None:
+        return default_of_user
+    default_of_groups = resolve(await memberships_of(db, user_id))["default_image"]
+    image_id = await images.find_image(db, default_of_groups.value) if default_of_groups.value else None
+    if image_id is None:
+        detail = f" The workspace of {default_of_groups.trace} was deleted." if default_of_groups.value else ""
         raise Invalid(
             "image_id is missing, and there is no default workspace: set default_image for the user or one of the"
-            f" groups.{why}"
+            f" groups.{detail}"
         )
-    return found
+    return image_id
 
 
 def _visible_attributes(values: Attributes) -> LogDetails:
@@ -270,7 +270,7 @@ _KEYS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> Attributes:
     """Return the attributes with the keys of a request.
 
-    They are a pair: a request with the private key determines both.
+    The keys are a pair: a request with the private key replaces both.
     """
     keys, secret = body.model_fields_set & _KEYS, body.ssh_private_key
     public = public_key(body.ssh_public_key) if body.ssh_public_key else None
@@ -285,8 +285,8 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
         after = replace(after, ssh_private_key_encrypted=None)
     if "ssh_public_key" not in keys:
         return after
-    belongs = public is not None and after.ssh_public_key is not None and same_key(public, after.ssh_public_key)
-    if public is not None and after.has_ssh_private_key and not belongs:
+    is_pair = public is not None and after.ssh_public_key is not None and same_key(public, after.ssh_public_key)
+    if public is not None and after.has_ssh_private_key and not is_pair:
         raise Invalid(
             "The stored private key belongs to another public key. Set ssh_private_key, too, or null to remove it."
         )

@@ -27,7 +27,7 @@ from greenroom.db.session.sessions import DeletedSession
 from greenroom.kit.secrets import hashed, new_secret
 
 KEY_LENGTH: Final = 12
-OVER: Final = "the API key of its lease is deleted, disabled or expired"
+END_REASON: Final = "the API key of its lease is deleted, disabled or expired"
 """The reason for the end of the session of a lease."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
@@ -98,10 +98,10 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
             change.caller.require_to_have(key.permissions)
             _require_to_outlive(change.caller, key.expires)
         await credentials.update_key(connection, key)
-        over = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
+        is_over = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
         ended = []
-        if over and end_leases:
-            ended = await leases.end_leases_of_key(connection, key.key_id, OVER)
+        if is_over and end_leases:
+            ended = await leases.end_leases_of_key(connection, key.key_id, END_REASON)
         elif (key.expires, key.max_lease_s) != (before.expires, before.max_lease_s):
             await leases.limit_leases_of_key(connection, key)
     await _report(change, ended)
@@ -116,7 +116,7 @@ async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases =
     async with change.db.transaction() as connection:
         key = await credentials.lock_key(connection, key_id.replace("\0", ""))
         await credentials.delete_key(connection, key.key_id)
-        ended = await leases.end_leases_of_key(connection, key.key_id, OVER) if end_leases else []
+        ended = await leases.end_leases_of_key(connection, key.key_id, END_REASON) if end_leases else []
     await _report(change, ended)
     change.audit(LogCode.API_KEY_DELETED, key.name, before=_visible(key))
 
@@ -138,18 +138,18 @@ async def _require_for_other(change: CallerChange, user_id: str, permissions: li
 
 
 async def _report(change: CallerChange, ended: list[DeletedSession]) -> None:
-    """Send the events and write the log rows of sessions whose API key is over."""
+    """Send the events and write the log rows of sessions that end with their API key."""
     for session in ended:
         await change.db.notify(*session_events(session.session_id, agent_id=session.agent_id))
         change.logs.write(
             LogCode.SESSION_DELETE_REQUESTED,
-            f"The session {session.session_id} ends: {OVER}",
+            f"The session {session.session_id} ends: {END_REASON}",
             session_id=session.session_id,
         )
 
 
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
-    """Refuse to let an expiring key create one that lives longer."""
+    """Refuse a key that expires after the API key of the request."""
     if caller.expires is not None and (expires is None or expires > caller.expires):
         raise Forbidden(
             f"The API key of the request expires at {caller.expires:%Y-%m-%d %H:%M} UTC. Set an earlier time."

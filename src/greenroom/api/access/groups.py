@@ -37,8 +37,8 @@ async def visible_groups(
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """Return one group that the caller may see. Raises NotFound: there is none with this id, or the caller may not see
-    it."""
+    """Return one group that the caller may see. Raises NotFound: there is no group with this id, or the caller may not
+    see it."""
     if not caller.may("groups_view") and group_id not in await _own_groups(db, caller):
         raise NotFound(f"There is no group {group_id}; it may have been deleted.")
     return await groups.get_group(db, group_id)
@@ -60,9 +60,9 @@ async def changeable_group(change: CallerChange, group_id: str) -> Group:
     """Return one group that the caller may change: its fields, settings, workspaces and members.
 
     Raises:
-        NotFound: there is none with this id.
-        Forbidden: the caller may change only groups they are a member of; or it is a system group, or has more
-            permissions than they have.
+        NotFound: there is no group with this id.
+        Forbidden: the caller may change only their own groups; or the group is a system group, or has more permissions
+            than the caller.
     """
     group, caller = await groups.get_group(change.db, group_id), change.caller
     if not caller.may("groups_modify"):
@@ -86,8 +86,8 @@ def require_not_above(caller: Caller, group: Group) -> None:
 async def require_change(
     connection: Connection, caller: Caller, group: Group, *, priority: int, settings: SettingValues
 ) -> None:
-    """Refuse to let a user lift rules through their own groups (`core.access.permissions`). The group must be locked.
-    Raises Forbidden: the error contains the rule; to lift it needs `groups_modify`."""
+    """Refuse a change by which a caller avoids a rule of their own groups (`core.access.permissions`). The group must
+    be locked. Raises Forbidden: the error contains the rule. The change needs `groups_modify`."""
     if caller.may("groups_modify"):
         return
     members = await groups.memberships_of_members(connection, group.group_id)
@@ -95,22 +95,22 @@ async def require_change(
 
 
 async def require_leaving(change: CallerChange, group_id: str, user_id: str) -> None:
-    """Refuse to end a membership that keeps a rule in force, without `groups_modify`. Raises Forbidden: the error
-    contains the rule."""
+    """Refuse to end a membership with a rule that would then not apply, without `groups_modify`. Raises Forbidden: the
+    error contains the rule."""
     if not change.caller.may("groups_modify"):
         _refuse(refusal_of_leaving(group_id, await groups.memberships_of(change.db, user_id)))
 
 
 def require_for_member(caller: Caller, user: User) -> None:
-    """Refuse to add a user to the caller's groups who has more permissions, or who is not visible to the caller. Raises
+    """Refuse to add a user who has more permissions than the caller, or who is not visible to the caller. Raises
     Forbidden: the error contains the permission."""
     if not caller.may("users_view") or above(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
 
 async def require_for_image(change: CallerChange, image_id: str) -> None:
-    """Refuse to give the caller's own groups a workspace that the caller may not use. Raises Forbidden: the error
-    contains the permission."""
+    """Refuse to add a workspace that the caller may not use to their own groups. Raises Forbidden: the error contains
+    the permission."""
     owner_id = change.caller.owner_id
     if owner_id is None or not await images.is_of_user(change.db, image_id, owner_id):
         change.caller.require("groups_modify")
@@ -130,8 +130,8 @@ async def require_memberships(
 
     Raises:
         Invalid: one of the groups does not exist.
-        Forbidden: the caller may not change one of them; or it has more permissions than they have, or it keeps a rule
-            in force.
+        Forbidden: the caller may not change one of the groups; or it has more permissions than the caller, or a rule
+            that would not apply any more.
     """
     if not added and not removed:
         return
@@ -152,7 +152,7 @@ async def require_memberships(
 def require_for_settings(caller: Caller, names: Collection[str]) -> None:
     """Refuse settings about the creation of containers to callers who may not change all groups.
 
-    These settings name folders of hosts and accounts in containers, so they affect users outside the group. Raises
+    These settings contain folders of hosts and accounts in containers, so they affect users outside the group. Raises
     Forbidden: the error contains the permission.
     """
     if any(name in SETTINGS and SETTINGS[name].kind == "mapping" for name in names):
@@ -162,19 +162,20 @@ def require_for_settings(caller: Caller, names: Collection[str]) -> None:
 async def stored_settings(
     change: CallerChange, changes: SettingValues, before: SettingValues | None = None
 ) -> SettingValues:
-    """Return changed settings of a group as they are stored; `before` are the present ones. None removes a setting.
+    """Return changed settings of a group as they are stored; `before` are the present settings. None removes a
+    setting.
     Raises Invalid: the setting does not exist, or its value is not allowed or names something that does not exist."""
     stored = {name: None if value is None else validated(name, value) for name, value in changes.items()}
-    if named := stored.get("default_image"):
-        stored["default_image"] = await _image_id(change.db, named)
+    if id_or_name := stored.get("default_image"):
+        stored["default_image"] = await _image_id(change.db, id_or_name)
     return sealed(stored, before, change.secrets.seal)
 
 
-async def _image_id(db: Database, named: str) -> str:
-    found = await images.find_image(db, named)
-    if found is None:
-        raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {named}.")
-    return found
+async def _image_id(db: Database, id_or_name: str) -> str:
+    image_id = await images.find_image(db, id_or_name)
+    if image_id is None:
+        raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {id_or_name}.")
+    return image_id
 
 
 async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
@@ -208,11 +209,11 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
 
     A variable with the value `(secret)` keeps its present value.
     """
-    seen = await changeable_group(change, group_id)
+    group = await changeable_group(change, group_id)
     changes = body.sent()
-    given = changes.pop("settings", {})
-    require_for_settings(change.caller, given)
-    settings = await stored_settings(change, given, seen.settings)
+    changed_settings = changes.pop("settings", {})
+    require_for_settings(change.caller, changed_settings)
+    settings = await stored_settings(change, changed_settings, group.settings)
     async with change_of_rights(change.db, change.logs) as connection:
         before = await groups.lock_group(connection, group_id)
         require_not_above(change.caller, before)

@@ -1,14 +1,14 @@
-"""Limits on wrong passwords, links, keys and tokens: they are counted by address, and refused after too many.
+"""Limits on wrong passwords, links, keys and tokens. They are counted by address; after too many, requests are refused.
 
 The rules are in `core.rate_limits`. A password or link is admitted before it is compared (`admit`, `failed`). A key or
-token is compared first, and only a wrong one is counted and refused (`wrong`), so that one broken program does not
-block other programs at its address.
+token is compared first, and only a wrong key is counted and refused (`wrong`), so that a program with a wrong key does
+not block other programs at its address.
 
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
-on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with it is
-counted for the device instead of its address, so that attempts from elsewhere cannot lock the user out
-(`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, and for one password. A browser keeps the
-cookie of the user who logged in last.
+on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the
+cookie is counted for the device instead of its address, so that attempts from other addresses do not block the user
+(`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, and for one password. A browser has the
+cookie of its last user only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from greenroom.kit.secrets import Secrets, new_secret
 
 Guessed = Literal["password", "link", "key"]
 KEY_ATTEMPTS: Final = 10
-"""The factor for keys and tokens: they cannot be guessed, but a program with an expired one retries again and again."""
+"""The factor of the limit for keys and tokens. They cannot be guessed, but a program may repeat an expired key
+often."""
 
 
 class Guesses:
@@ -56,7 +57,7 @@ class Guesses:
         self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
 
     def wrong(self, request: Request, claimed_name: str) -> None:
-        """Count a wrong key or token of the request's address. Raises TooManyRequests: too many came from there."""
+        """Count a wrong key or token of the request's address. Raises TooManyRequests: there were too many."""
         self.admit(request, "key", claimed_name)
         self.failed(request, "key")
 
@@ -69,8 +70,8 @@ class Guesses:
 
     def _limits(self, what: Guessed) -> dict[str, int]:
         settings = self._snapshot.installation
-        times = KEY_ATTEMPTS if what == "key" else 1
-        return {"most": times * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
+        factor = KEY_ATTEMPTS if what == "key" else 1
+        return {"most": factor * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
 
 
 DEVICE_COOKIE: Final = "__Host-greenroom-device"

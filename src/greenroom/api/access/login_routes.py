@@ -91,9 +91,9 @@ class LoginRequest:
         if attempt.device is None:
             self.guesses.admit(self.request, "password", attempt.claimed_name)
 
-    async def judged(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
-        """Return the verdict on the password. It takes the same time if the user does not exist. Count a wrong
-        password.
+    async def verify(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
+        """Return the verdict on the password, and count a wrong password. The duration does not depend on the existence
+        of the user.
         """
         verdict = await self.passwords.verify(
             stored,
@@ -110,7 +110,7 @@ class LoginRequest:
     async def verified(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
         """Return the user if the password is right; an outdated hash of it is replaced."""
         stored = user.password_hash if user else None
-        verdict = await self.judged(attempt, stored)
+        verdict = await self.verify(attempt, stored)
         if not verdict.right or user is None or stored is None:
             return None
         if verdict.outdated:
@@ -258,7 +258,7 @@ async def change_own_password(
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
     attempt = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
-    if not (await login.judged(attempt, user.password_hash)).right:
+    if not (await login.verify(attempt, user.password_hash)).right:
         raise Forbidden("The present password is wrong.")
     await credentials.clear_attempts(db, user.username, login.source(attempt))
     new = body.new_password.get_secret_value()
@@ -286,12 +286,13 @@ async def change_own_password(
 async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.memberships_of(db, user_id))
-    # Settings about the creation of containers are for administrators: they name folders of hosts and may hold secrets.
-    shown = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
+    # Settings about the creation of containers are for administrators: they contain folders of hosts, and may contain
+    # secrets.
+    visible = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
     return Me(
         user=UserView.model_validate(user),
         password_change_required=user.password_once and snapshot.installation.require_password_change,
         permissions=sorted(expanded(user.permissions)),
-        settings={name: setting.value for name, setting in shown.items()},
-        setting_sources={name: setting.trace for name, setting in shown.items()},
+        settings={name: setting.value for name, setting in visible.items()},
+        setting_sources={name: setting.trace for name, setting in visible.items()},
     )

@@ -17,16 +17,16 @@ from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.permissions import unknown
 
 
-def _username(typed: str) -> str:
-    name = unicodedata.normalize("NFC", typed)
+def _username(text: str) -> str:
+    name = unicodedata.normalize("NFC", text)
     if problem := username_problem(name):
         raise ValueError(problem)
     return name
 
 
 def _permissions(codes: list[str]) -> list[str]:
-    if wrong := unknown(codes):
-        raise ValueError(f"there is no permission {', '.join(wrong)}")
+    if unknown_codes := unknown(codes):
+        raise ValueError(f"there is no permission {', '.join(unknown_codes)}")
     return sorted(set(codes))
 
 

@@ -59,11 +59,11 @@ async def list_users(
     count: Counting = False,
 ) -> list[UserView]:
     """List users, by name unless the request sets another order."""
-    wanted = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
+    user_filter = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
     if count:
-        page.count(await users.count_users(db, wanted))
+        page.count(await users.count_users(db, user_filter))
     order = order_of(sort, USERS.orders)
-    found = await users.list_users(db, wanted, order=order, after=page.after_row(order), limit=page.limit)
+    found = await users.list_users(db, user_filter, order=order, after=page.after_row(order), limit=page.limit)
     return [UserView.model_validate(user) for user in page.rows(found, order)]
 
 

@@ -1,4 +1,4 @@
-"""Imported catalogues: lists of workspaces by other publishers, read when they are added, and then once an hour."""
+"""Imported catalogues: lists of workspaces by other publishers. They are read when they are added, and once an hour."""
 
 from __future__ import annotations
 

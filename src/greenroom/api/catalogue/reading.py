@@ -32,8 +32,8 @@ class CatalogueAnswer:
 
 
 async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> CatalogueAnswer:
-    """Return the content of an address that `reach` allows. Raises Invalid: it cannot be read; the sentence contains
-    the reason, and nothing of the answer."""
+    """Return the content of an address that `reach` allows. Raises Invalid: it cannot be read. The sentence contains
+    the reason, but no part of the answer."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return await _read(httpx.URL(url), most_bytes, etag, reach=reach)

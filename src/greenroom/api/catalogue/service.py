@@ -1,4 +1,4 @@
-"""The catalogue for the api: its entries with their state here, the creation and update of workspaces, and pictures."""
+"""The catalogue for the api: its entries with their state, the creation and update of workspaces, and pictures."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ async def convert_picture(upload: bytes) -> CataloguePicture:
 
 log = structlog.get_logger(__name__)
 
-KEPT_PICTURES: Final = 256
+MAX_PICTURES: Final = 256
 """The number of converted pictures of imported lists in memory, about 20 kB each."""
-_kept: dict[str, CataloguePicture] = {}
-"""Address → picture, those that were read last."""
+_pictures: dict[str, CataloguePicture] = {}
+"""Address → picture, for the pictures that were read last."""
 
 
 def picture_address(name: str) -> str:
@@ -68,15 +68,18 @@ def picture_address(name: str) -> str:
 
 def own_offers() -> list[CatalogueEntry]:
     """Return the recipes of Greenroom; none if their package is not installed."""
-    if (known := recipes.installed()) is None:
+    if (installed := recipes.installed()) is None:
         return []
-    return [entry_of_recipe(one, known.reference(one), picture_address(one.name)) for one in known.recipes()]
+    return [
+        entry_of_recipe(recipe, installed.reference(recipe), picture_address(recipe.name))
+        for recipe in installed.recipes()
+    ]
 
 
 async def all_offers(db: Database) -> list[CatalogueEntry]:
     """Return the recipes of Greenroom, and the entries of the imported lists from their last reading."""
-    theirs = await catalogue_rows.read_entries(db)
-    return own_offers() + [entry_of_list(source, listed) for source, listed in theirs]
+    imported = await catalogue_rows.read_entries(db)
+    return own_offers() + [entry_of_list(source, listed) for source, listed in imported]
 
 
 async def catalogue(db: Database) -> list[CatalogueOffer]:
@@ -115,7 +118,7 @@ def _missing(name: str) -> str:
 
 
 async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) -> WorkspaceRow:
-    """Return the workspace of an entry, created for `groups`; None = those of other new workspaces.
+    """Return the workspace of an entry, created for `groups`; None = the default groups.
 
     A workspace that was created before is returned unchanged.
 
@@ -212,25 +215,25 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
     """
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    if (picture := _kept.get(url)) is None:
+    if (picture := _pictures.get(url)) is None:
         answer = await reading.read(url, most_bytes=MAX_UPLOAD_BYTES, reach=reach)
         picture = await convert_picture(answer.content or b"")
-        if len(_kept) >= KEPT_PICTURES:
-            _kept.pop(next(iter(_kept)))
-        _kept[url] = picture
+        if len(_pictures) >= MAX_PICTURES:
+            _pictures.pop(next(iter(_pictures)))
+        _pictures[url] = picture
     return picture
 
 
 async def workspace_picture(db: Database, caller: Caller, image_id: str) -> CataloguePicture:
-    """Return the uploaded picture of a workspace. Raises NotFound: it has none, or the caller may neither use nor see
-    it."""
-    own = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
-    picture = await catalogue_rows.find_picture(db, image_id) if own or caller.may("images_view") else None
+    """Return the uploaded picture of a workspace. Raises NotFound: it has no picture, or the caller may neither use nor
+    see the workspace."""
+    may_use = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
+    picture = await catalogue_rows.find_picture(db, image_id) if may_use or caller.may("images_view") else None
     return require_row(picture, "picture of workspace", image_id)
 
 
 async def change_picture(change: CallerChange, image_id: str, picture: CataloguePicture | None) -> WorkspaceRow:
-    """Set the picture of a workspace, or with None remove the uploaded one. Raises NotFound: there is no such
+    """Set the picture of a workspace; None removes the uploaded picture. Raises NotFound: there is no such
     workspace."""
     async with change.db.transaction() as connection:
         before = await images.lock_image(connection, image_id)

@@ -1,4 +1,4 @@
-"""Decoding of the answers of a session's page, which can contain anything; and the last known states of screens."""
+"""Decodes the answers of a session's page, which are not trusted, and stores the last known states of screens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREADABLE: Final = (
 )
 NOT_KNOWN: Final = "The number of completed actions is unknown."
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_MOST_PASSED_ON: Final = 1 << 53
+_MAX_NUMBER: Final = 1 << 53
 
 
 def decoded(content: bytes, kind: type[T]) -> T:
@@ -57,18 +57,18 @@ def picture(content: bytes) -> bytes:
 def plain_fields(content: bytes) -> dict[str, Any]:
     """Return the fields of an object that are text, or numbers that any client can read. Empty if it is not valid."""
     try:
-        said = msgspec.json.decode(content, type=dict[str, Any])
+        fields = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):
         return {}
-    return {name: value for name, value in said.items() if _is_passed_on(value)}
+    return {name: value for name, value in fields.items() if _is_passed_on(value)}
 
 
 def _is_passed_on(value: object) -> bool:
-    is_number = isinstance(value, (int, float)) and abs(value) <= _MOST_PASSED_ON
+    is_number = isinstance(value, (int, float)) and abs(value) <= _MAX_NUMBER
     return is_number or isinstance(value, str)
 
 
-MOST: Final = 10_000
+MAX_STATES: Final = 10_000
 
 
 _Pixels = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -76,7 +76,7 @@ _Place = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class ScreenState(msgspec.Struct, frozen=True):
-    """The screen of a session for the planning of steps; `held` are the pressed buttons, as in RFB."""
+    """The screen of a session for the planning of steps; `held` is the mask of pressed buttons, as in RFB."""
 
     width: _Pixels
     height: _Pixels
@@ -89,7 +89,7 @@ class ScreenState(msgspec.Struct, frozen=True):
 
 
 class ScreenStateCache:
-    """The last state of each session, for the `MOST` latest sessions."""
+    """The last state of each session, for the latest `MAX_STATES` sessions."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[str, ScreenState] = OrderedDict()
@@ -100,5 +100,5 @@ class ScreenStateCache:
     def put(self, session_id: str, state: ScreenState) -> None:
         self._states[session_id] = state
         self._states.move_to_end(session_id)
-        if len(self._states) > MOST:
+        if len(self._states) > MAX_STATES:
             self._states.popitem(last=False)

@@ -49,11 +49,12 @@ class Relay(StreamingResponse):
                 await while_connected(Request(scope, receive), self.stream_response(send))
 
 
-async def opened(request: Request, wanted: AbstractAsyncContextManager[T]) -> tuple[T, AsyncExitStack]:
-    """Return the value of `wanted`, and the stack that closes it, as long as the client of `request` waits for it."""
+async def enter_while_connected(request: Request, context: AbstractAsyncContextManager[T]) -> tuple[T, AsyncExitStack]:
+    """Enter `context`; return its value, and the stack that closes it. Raises ClientDisconnect: the client of `request`
+    disconnected."""
     stack = AsyncExitStack()
     try:
-        return await while_connected(request, stack.enter_async_context(wanted)), stack
+        return await while_connected(request, stack.enter_async_context(context)), stack
     except BaseException:
         await stack.aclose()
         raise
@@ -62,12 +63,13 @@ async def opened(request: Request, wanted: AbstractAsyncContextManager[T]) -> tu
 FILES_PATH: Final = "files"
 FILES_SILENT_S: Final = 60.0
 PIECE_BYTES: Final = 1 << 18
-"""The size of the pieces in which files are streamed. TLS would create sixteen times as many, each with a cost."""
-MOST_LISTING_BYTES: Final = 4 << 20
-UNTOUCHED: Final = frozenset({304, 416})
-"""Statuses of a file that are passed on unchanged, in addition to 200 and 206."""
-_ASKED: Final = ("range", "if-range", "if-none-match")
-_SAID: Final = ("content-length", "content-range", "etag", "accept-ranges")
+"""The size of the pieces in which files are streamed. TLS alone would create sixteen times as many pieces, each
+with a cost."""
+MAX_LISTING_BYTES: Final = 4 << 20
+UNCHANGED_STATUSES: Final = frozenset({304, 416})
+"""Statuses that are returned to the client unchanged, in addition to 200 and 206."""
+_REQUEST_HEADERS: Final = ("range", "if-range", "if-none-match")
+_ANSWER_HEADERS: Final = ("content-length", "content-range", "etag", "accept-ranges")
 _TAR: Final = "application/x-tar"
 
 
@@ -92,7 +94,7 @@ class PathRequest:
 
 @asynccontextmanager
 async def read(
-    desks: Desks, lease: LeaseRow, wanted: PathRequest, headers: Mapping[str, str]
+    desks: Desks, lease: LeaseRow, path_request: PathRequest, headers: Mapping[str, str]
 ) -> AsyncGenerator[httpx.Response]:
     """Yield the answer of the page, to be read while it arrives.
 
@@ -103,34 +105,33 @@ async def read(
         WrongState: the kind of answer does not exist for a file, or for a folder; also as for `Desks.of`.
         TooManyRequests, Unavailable: as for `LeaseDesk.stream`.
     """
-    params = wanted.params
+    params = path_request.params
     desk = await desks.of(lease)
-    asked = {name: headers[name] for name in _ASKED if name in headers}
+    forwarded = {name: headers[name] for name in _REQUEST_HEADERS if name in headers}
     async with desk.stream(
         "GET",
         FILES_PATH,
         params=params,
-        headers={**asked, "Accept-Encoding": "identity"},
+        headers={**forwarded, "Accept-Encoding": "identity"},
         timeout_s=FILES_SILENT_S,
-        accepted=UNTOUCHED,
+        accepted=UNCHANGED_STATUSES,
     ) as answer:
         yield answer
 
 
-async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_watch: bool) -> Response:
+async def file_answer(answer: httpx.Response, source: AsyncExitStack, *, is_watch: bool) -> Response:
     """Return the answer for the client.
 
-    The media type that a container gives a file is not passed on, so that no browser runs the file in the origin of the
-    api.
+    The media type from the container is not returned, so that no browser runs the file in the origin of the api.
     """
     if "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200:
         async with source:
-            listing = decoded(await read_content(answer, MOST_LISTING_BYTES), ListingView)
+            listing = decoded(await read_content(answer, MAX_LISTING_BYTES), ListingView)
             return Response(listing.model_dump_json(exclude_unset=True), media_type="application/json")
     if is_watch:
         return Relay(answer.aiter_raw(), source, media_type="text/event-stream")
-    headers = {name: said for name in _SAID if (said := answer.headers.get(name, "")).isascii() and said}
-    if answer.status_code in UNTOUCHED:
+    headers = {name: value for name in _ANSWER_HEADERS if (value := answer.headers.get(name, "")).isascii() and value}
+    if answer.status_code in UNCHANGED_STATUSES:
         async with source:
             headers.pop("content-length", None)
             return Response(status_code=answer.status_code, headers=headers)
@@ -141,13 +142,13 @@ async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_w
 
 
 async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:
-    """Write the body of a request to a file, or unpack it into a folder. It is done completely or not at all.
+    """Write the body of a request to a file, or unpack it into a folder. It is written completely or not at all.
 
     Raises:
         Invalid: the path leads out of the home folder; or the body is not a tar.
         Forbidden: the session was created without uploads.
         TooLarge: the body exceeds the upload limit of the session's user.
-        WrongState: a folder is at the place of the file, or a file at that of a folder; also as for `Desks.of`.
+        WrongState: a folder has the path of the file, or a file the path of the folder; also as for `Desks.of`.
         Refused: the disk is full.
     """
     desk = await desks.of(lease)
@@ -173,18 +174,18 @@ async def delete(desks: Desks, lease: LeaseRow, path: str, *, recursive: bool) -
 
 
 EXEC_PATH: Final = "exec"
-AGAIN_S: Final = 0.2
-"""The time until the next attempt of a command that waits for others to end."""
+RETRY_PAUSE_S: Final = 0.2
+"""The pause between two attempts to start a command, while too many other commands run."""
 EXEC_SILENT_S: Final = 30.0
 """The page sends a keepalive three times in this time."""
-MOST_OUTPUT_BYTES: Final = 4 << 20
+MAX_OUTPUT_BYTES: Final = 4 << 20
 """The maximum size of both outputs together, in an answer that is sent after the command has ended."""
-MOST_LINE_BYTES: Final = 1 << 20
-BROKEN_OFF: Final = "The session closed the connection; the command was ended."
+MAX_LINE_BYTES: Final = 1 << 20
+CONNECTION_CLOSED: Final = "The session closed the connection; the command was ended."
 
 
 class OutputLine(msgspec.Struct):
-    """A line of the page: a piece of output, a keepalive, or the result of the command."""
+    """A line from the page: a piece of output, a keepalive, or the result of the command."""
 
     stdout: str = ""
     stderr: str = ""
@@ -213,11 +214,13 @@ class Running:
                 yield piece
         except httpx.HTTPError as error:
             await self.desk.require_lease()
-            raise Interrupted(BROKEN_OFF) from error
+            raise Interrupted(CONNECTION_CLOSED) from error
 
 
 @asynccontextmanager
-async def running(desks: Desks, logs: LogWriter, held: AuthorizedLease, command: ExecCreate) -> AsyncGenerator[Running]:
+async def running(
+    desks: Desks, logs: LogWriter, authorized: AuthorizedLease, command: ExecCreate
+) -> AsyncGenerator[Running]:
     """Run a command as long as the context lasts; yield it.
 
     Raises:
@@ -225,12 +228,12 @@ async def running(desks: Desks, logs: LogWriter, held: AuthorizedLease, command:
         Invalid: the program or the folder does not exist.
         WrongState, TooManyRequests, Unavailable, Interrupted: as for `Desks.of` and `LeaseDesk.stream`.
     """
-    lease, caller = held.lease, held.caller
+    lease, caller = authorized.lease, authorized.caller
     desk = await desks.of(lease)
-    wanted: dict[str, Any] = command.model_dump(exclude={"stream", "wait_s"}, exclude_none=True)
-    content = msgspec.json.encode(wanted)
+    body: dict[str, Any] = command.model_dump(exclude={"stream", "wait_s"}, exclude_none=True)
+    content = msgspec.json.encode(body)
     async with AsyncExitStack() as stack:
-        answer = await begun(stack, desk, content, command.wait_s)
+        answer = await start_command(stack, desk, content, command.wait_s)
         logs.write(
             LogCode.SESSION_COMMAND,
             f"{caller.name if caller else lease.holder} runs {command.command[0]} in session {lease.session_id}"
@@ -244,9 +247,9 @@ async def running(desks: Desks, logs: LogWriter, held: AuthorizedLease, command:
         yield Running(desk, answer)
 
 
-async def begun(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
-    """Start a command within `wait_s`, once fewer others run in the session, and return its answer. Raises
-    TooManyRequests: too many ran all the time."""
+async def start_command(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
+    """Start a command within `wait_s`, as soon as fewer commands run in the session, and return its answer. Raises
+    TooManyRequests: too many commands ran during this time."""
     end_s = time.monotonic() + wait_s
     headers = {"Content-Type": "application/json"}
     while True:
@@ -256,28 +259,28 @@ async def begun(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: 
         except TooManyRequests:
             if (left_s := end_s - time.monotonic()) <= 0:
                 raise
-        await asyncio.sleep(min(AGAIN_S, left_s))
+        await asyncio.sleep(min(RETRY_PAUSE_S, left_s))
 
 
 @dataclass
 class CommandOutput:
-    """The output of a command, up to `MOST_OUTPUT_BYTES`, and its result."""
+    """The output of a command, up to `MAX_OUTPUT_BYTES`, and its result."""
 
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
     left_out: int = 0
     exit_code: int | None = None
-    error: str | None = BROKEN_OFF
+    error: str | None = CONNECTION_CLOSED
 
-    def add(self, said: OutputLine) -> None:
-        self._keep(self.stdout, said.stdout.encode() + _binary(said.stdout_base64))
-        self._keep(self.stderr, said.stderr.encode() + _binary(said.stderr_base64))
-        if said.exit_code is not msgspec.UNSET:
-            self.exit_code, self.error = said.exit_code, said.error_message
+    def add(self, line: OutputLine) -> None:
+        self._append(self.stdout, line.stdout.encode() + _binary(line.stdout_base64))
+        self._append(self.stderr, line.stderr.encode() + _binary(line.stderr_base64))
+        if line.exit_code is not msgspec.UNSET:
+            self.exit_code, self.error = line.exit_code, line.error_message
 
-    def _keep(self, kept: bytearray, data: bytes) -> None:
-        room = MOST_OUTPUT_BYTES - len(self.stdout) - len(self.stderr)
-        kept += data[:room]
+    def _append(self, output: bytearray, data: bytes) -> None:
+        room = MAX_OUTPUT_BYTES - len(self.stdout) - len(self.stderr)
+        output += data[:room]
         self.left_out += len(data[room:])
 
     @property
@@ -296,7 +299,7 @@ class CommandOutput:
 def _binary(text: str) -> bytes:
     try:
         return base64.b64decode(text)
-    except ValueError:  # not sent by our page
+    except ValueError:  # not sent by the page of Greenroom
         return b""
 
 
@@ -315,19 +318,19 @@ def _unless_text(data: bytearray, *, cut: bool) -> str | None:
     return None if is_text else base64.b64encode(data).decode()
 
 
-async def ended(desks: Desks, logs: LogWriter, held: AuthorizedLease, command: ExecCreate) -> ExecDone:
+async def run_to_end(desks: Desks, logs: LogWriter, authorized: AuthorizedLease, command: ExecCreate) -> ExecDone:
     """Run a command, and return its output and result after it has ended. Raises the same errors as `running`."""
     output = CommandOutput()
     try:
-        async with running(desks, logs, held, command) as begun:
-            async for line in _lines(begun.pieces()):
+        async with running(desks, logs, authorized, command) as running_command:
+            async for line in _lines(running_command.pieces()):
                 output.add(_output_line(line))
-            if output.error == BROKEN_OFF:
-                raise Interrupted(BROKEN_OFF)
+            if output.error == CONNECTION_CLOSED:
+                raise Interrupted(CONNECTION_CLOSED)
     except GreenroomError as error:
         if not (output.stdout or output.stderr):
             raise
-        if output.error == BROKEN_OFF:
+        if output.error == CONNECTION_CLOSED:
             output.error = error.message
     return output.done
 
@@ -336,7 +339,7 @@ def _output_line(line: bytes) -> OutputLine:
     try:
         return decoded(line, OutputLine)
     except Unavailable as error:
-        raise Interrupted(BROKEN_OFF) from error
+        raise Interrupted(CONNECTION_CLOSED) from error
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -345,14 +348,15 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         *lines, waiting = (waiting + piece).split(b"\n")
         for line in lines:
             yield line
-        if len(waiting) > MOST_LINE_BYTES:
-            raise Interrupted(BROKEN_OFF)
+        if len(waiting) > MAX_LINE_BYTES:
+            raise Interrupted(CONNECTION_CLOSED)
 
 
-async def lines_handed_on(begun: Running) -> AsyncIterator[bytes]:
-    """Yield the output lines of a command; the last one contains its result, even if the connection was interrupted."""
+async def output_lines(running_command: Running) -> AsyncIterator[bytes]:
+    """Yield the output lines of a command. The last line contains its result, even if the connection was
+    interrupted."""
     try:
-        async for piece in begun.pieces():
+        async for piece in running_command.pieces():
             yield piece
     except GreenroomError as error:
         yield b"\n" + msgspec.json.encode({"exit_code": None, "error_message": error.message}) + b"\n"

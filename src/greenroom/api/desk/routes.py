@@ -12,7 +12,7 @@ from greenroom.api.bodies import Shaped
 from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import inside, service
 from greenroom.api.desk.answers import decoded
-from greenroom.api.desk.inside import Relay, opened
+from greenroom.api.desk.inside import Relay, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
 from greenroom.api.lease.access import AuthorizedLease, holds_lease
@@ -32,7 +32,7 @@ async def act(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.INPUT)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.INPUT)],
 ) -> Response:
     """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
 
@@ -40,8 +40,8 @@ async def act(
     disconnects, the remaining actions are cancelled, and pressed keys and buttons are released.
     """
     display = Size(body.display.width, body.display.height) if body.display else None
-    work = service.act(desks, held.lease, body.actions, screenshot=body.screenshot, display=display)
-    acted = await noting.actions(held.lease, body, while_connected(request, work))
+    work = service.act(desks, authorized.lease, body.actions, screenshot=body.screenshot, display=display)
+    acted = await noting.actions(authorized.lease, body, while_connected(request, work))
     # not through the model, which would copy a picture several times
     return Response(msgspec.json.encode(acted), media_type="application/json")
 
@@ -54,23 +54,23 @@ async def act(
 async def get_desk_screenshot(
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.SCREENSHOT)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.SCREENSHOT)],
     region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is not included")] = None,
     width: Side = None,
     height: Side = None,
     cursor: Annotated[bool, Query(description="include the pointer")] = True,
 ) -> Response:
     """Return the screen of the leased session, or a part of it, as a PNG."""
-    corners = tuple(int(part) for part in region.split(",")) if region else None
-    where = (corners[0], corners[1], corners[2], corners[3]) if corners else None
-    work = service.screenshot(desks, held.lease, region=where, width=width, height=height, cursor=cursor)
-    return Response(await noting.screenshot(held.lease, work), media_type="image/png")
+    numbers = tuple(int(text) for text in region.split(",")) if region else None
+    corners = (numbers[0], numbers[1], numbers[2], numbers[3]) if numbers else None
+    work = service.screenshot(desks, authorized.lease, region=corners, width=width, height=height, cursor=cursor)
+    return Response(await noting.screenshot(authorized.lease, work), media_type="image/png")
 
 
 inside_router = APIRouter(tags=["leases"])
 
 Flag = Literal["", "true", "1"] | None
-MOST_TREE_BYTES: Final = 8 << 20
+MAX_TREE_BYTES: Final = 8 << 20
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -85,7 +85,7 @@ async def run(
     desks: DesksDep,
     logs: Logs,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.EXEC)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -94,11 +94,13 @@ async def run(
     `error_message` if that is null. If the client disconnects, the command and all its processes are ended.
     """
     if not body.stream:
-        return await noting.command(held.lease, body, while_connected(request, inside.ended(desks, logs, held, body)))
+        return await noting.command(
+            authorized.lease, body, while_connected(request, inside.run_to_end(desks, logs, authorized, body))
+        )
     tail = Tail()
-    running = noting.stream(held.lease, body, inside.running(desks, logs, held, body), tail)
-    begun, source = await opened(request, running)
-    return Relay(tail.of(inside.lines_handed_on(begun)), source, media_type="application/x-ndjson")
+    running = noting.stream(authorized.lease, body, inside.running(desks, logs, authorized, body), tail)
+    begun, source = await enter_while_connected(request, running)
+    return Relay(tail.of(inside.output_lines(begun)), source, media_type="application/x-ndjson")
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -118,7 +120,7 @@ async def get_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
     listed: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
     tar: Annotated[Flag, Query(description="return the folder as a tar archive")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of changes below a folder")] = None,
@@ -128,21 +130,24 @@ async def get_file(
     The server-sent events of `watch` are `created`, `written` (complete), `deleted` with `{"path", "is_folder"}`, and
     `overflow`: events were lost, so list again.
     """
-    wanted = inside.PathRequest(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
-    reading = noting.read(held.lease, path, inside.read(desks, held.lease, wanted, request.headers))
-    answer, source = await opened(request, reading)
-    return await inside.file_handed_on(answer, source, is_watch=wanted.watch)
+    path_request = inside.PathRequest(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
+    reading = noting.read(authorized.lease, path, inside.read(desks, authorized.lease, path_request, request.headers))
+    answer, source = await enter_while_connected(request, reading)
+    return await inside.file_answer(answer, source, is_watch=path_request.watch)
 
 
 @inside_router.get("/leases/{lease_id}/files", response_model=ListingView)
 async def list_home(
-    request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)]
+    request: Request,
+    desks: DesksDep,
+    noting: NotingDep,
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
 ) -> Response:
     """List the home folder."""
-    answer, source = await opened(
-        request, noting.read(held.lease, "", inside.read(desks, held.lease, inside.PathRequest(""), {}))
+    answer, source = await enter_while_connected(
+        request, noting.read(authorized.lease, "", inside.read(desks, authorized.lease, inside.PathRequest(""), {}))
     )
-    return await inside.file_handed_on(answer, source, is_watch=False)
+    return await inside.file_answer(answer, source, is_watch=False)
 
 
 @inside_router.put(
@@ -155,7 +160,7 @@ async def put_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack the body, a tar archive, into this folder")] = None,
 ) -> Written:
     """Write a file, and create the folders above it.
@@ -163,7 +168,7 @@ async def put_file(
     An existing file is replaced once the new one is complete. A path with a slash at its end is a folder.
     """
     return await noting.file(
-        held.lease, "write", path, inside.write(desks, held.lease, path, request, tar=tar is not None)
+        authorized.lease, "write", path, inside.write(desks, authorized.lease, path, request, tar=tar is not None)
     )
 
 
@@ -173,12 +178,12 @@ async def delete_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
-    work = while_connected(request, inside.delete(desks, held.lease, path, recursive=recursive is not None))
-    await noting.file(held.lease, "delete", path, work)
+    work = while_connected(request, inside.delete(desks, authorized.lease, path, recursive=recursive is not None))
+    await noting.file(authorized.lease, "delete", path, work)
 
 
 @inside_router.get("/leases/{lease_id}/tree", response_model=Tree)
@@ -186,7 +191,7 @@ async def get_tree(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.TREE)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only elements below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="number of levels")] = 60,
     most: Annotated[int, Query(alias="max", ge=1, le=1000, description="maximum number of elements")] = 1000,
@@ -197,12 +202,12 @@ async def get_tree(
     Programs that use GTK 3 provide them; for pages of browsers use DevTools.
     """
     params: dict[str, Any] = {"ref": ref, "depth": depth, "max": most, "all": None if everything is None else ""}
-    given = {name: value for name, value in params.items() if value is not None}
+    sent = {name: value for name, value in params.items() if value is not None}
 
     async def read() -> Tree:
-        desk = await desks.of(held.lease)
-        async with desk.stream("GET", "tree", params=given) as answer:
-            return decoded(await while_connected(request, read_content(answer, MOST_TREE_BYTES)), Tree)
+        desk = await desks.of(authorized.lease)
+        async with desk.stream("GET", "tree", params=sent) as answer:
+            return decoded(await while_connected(request, read_content(answer, MAX_TREE_BYTES)), Tree)
 
-    tree = await noting.elements(held.lease, read())
+    tree = await noting.elements(authorized.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -21,14 +21,14 @@ from greenroom.db.lease.leases import LeaseRow
 SLACK_S: Final = 20.0
 """Added to the time of the steps, for the wait for other requests of the same lease, and for the picture."""
 TYPED_PER_S: Final = 10_000
-"""The number of characters typed per second, at least."""
+"""The minimum number of ASCII characters typed per second."""
 FOREIGN_PER_S: Final = 240
-"""The same for characters that are not ASCII: each of them may first have to be assigned to a key."""
+"""The minimum number of other characters typed per second, each of which may first have to be assigned to a key."""
 OPENED_S: Final = 10.0
 """The time for which the session waits for the program that opens an address."""
-MOST_S: Final = 100.0
-"""Less than 120 s, for which gateways wait for an answer."""
-TRIES: Final = 3
+MAX_S: Final = 100.0
+"""The maximum duration of all steps of a request. Gateways wait 120 s for an answer."""
+MAX_ATTEMPTS: Final = 3
 _CHANGED: Final = 409
 
 
@@ -40,13 +40,13 @@ class _Done(ActionsDone):
 
 
 class _Places(msgspec.Struct):
-    """The places of elements on the screen: x, y, width, height; or a sentence."""
+    """Reference of an element → its place on the screen (x, y, width, height), or the error as a sentence."""
 
     places: dict[str, tuple[int, int, int, int] | str]
 
 
 class _Changed(msgspec.Struct):
-    """The answer if the screen differs from the one that the steps were planned for. Nothing was done."""
+    """The answer if the screen differs from the state for which the steps were planned. No step was done."""
 
     state: ScreenState
 
@@ -59,7 +59,7 @@ async def act(
     screenshot: bool = False,
     display: Size | None = None,
 ) -> ActionsDone:
-    """Do these actions, JSON as clients send it, in order until one fails.
+    """Do these actions (JSON of a client) in order until one fails.
 
     If the call is cancelled, all pressed keys and buttons are released.
 
@@ -68,14 +68,14 @@ async def act(
         WrongState, Unavailable, Interrupted: as for `Desks.of` and `LeaseDesk.request`.
     """
     needed = dialects.refs_of(actions)
-    read = [] if needed else dialects.parse(actions)
+    parsed = [] if needed else dialects.parse(actions)
     desk = await desks.of(lease)
     if needed:
-        read = dialects.parse(await _located(desks, desk, actions, needed, display))
-    done = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
-    why = f"not done, because actions[{len(done.results) - 1}] failed."
-    rest = [ActionResultView(done=False, error=why) for _ in actions[len(done.results) :]]
-    acted = ActionsDone(results=[*done.results, *rest], screenshot=done.screenshot)
+        parsed = dialects.parse(await _located(desks, desk, actions, needed, display))
+    done = await _carried_out(desks, desk, parsed, screenshot=screenshot, display=display)
+    error = f"not done, because actions[{len(done.results) - 1}] failed."
+    not_done = [ActionResultView(done=False, error=error) for _ in actions[len(done.results) :]]
+    acted = ActionsDone(results=[*done.results, *not_done], screenshot=done.screenshot)
     for item, result in zip(actions, acted.results, strict=True):
         fields = cast("dict[str, Any]", item)
         result.action = str(fields.get("action") or fields.get("type"))
@@ -91,9 +91,9 @@ async def _located(
     answer = await desk.request("POST", "tree", json={"refs": refs})
     places = decoded(answer.content, _Places).places
     state = desks.seen.get(desk.session_id) or await _state(desk)
-    shown = display or state.size
+    display_size = display or state.size
     middles = {
-        ref: place if isinstance(place, str) else to_display_point(*_middle(place), state.size, shown)
+        ref: place if isinstance(place, str) else to_display_point(*_middle(place), state.size, display_size)
         for ref, place in places.items()
     }
     return dialects.located(actions, middles)
@@ -109,7 +109,7 @@ async def _carried_out(
 ) -> _Done:
     """Plan the actions for the last known state of the screen, and again if it has changed."""
     state = desks.seen.get(desk.session_id)
-    for attempt in range(TRIES):
+    for attempt in range(MAX_ATTEMPTS):
         is_fresh = state is None or attempt > 0
         state = state or await _state(desk)
         try:
@@ -121,7 +121,8 @@ async def _carried_out(
             continue
         body = {
             "actions": planned,
-            "expected": state if attempt < TRIES - 1 else None,  # a user may be moving the pointer all the time
+            # The last attempt ignores the state, because a user may move the pointer all the time.
+            "expected": state if attempt < MAX_ATTEMPTS - 1 else None,
             "screenshot": ({} if display is None else asdict(display)) if screenshot else None,
         }
         timeout_s = SLACK_S + _seconds_of(planned)
@@ -148,11 +149,11 @@ async def _state(desk: LeaseDesk) -> ScreenState:
 
 
 def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
-    """Return the longest time that all steps may take. Raises Invalid: it is longer than `MOST_S`."""
+    """Return the longest time that all steps may take. Raises Invalid: it is longer than `MAX_S`."""
     seconds = sum(_seconds(step) for one in planned for step in one)
-    if seconds > MOST_S:
+    if seconds > MAX_S:
         raise Invalid(
-            f"actions: they may take {seconds:.0f} s; the maximum is {MOST_S:.0f} s. Send a long text in "
+            f"actions: they may take {seconds:.0f} s; the maximum is {MAX_S:.0f} s. Send a long text in "
             "parts, or by set_clipboard and a key."
         )
     return seconds
@@ -180,18 +181,19 @@ async def screenshot(
     height: int | None = None,
     cursor: bool = True,
 ) -> bytes:
-    """Return the screen, or the part between two corners, as PNG. With only one of width and height it keeps its shape.
+    """Return the screen, or the part between two corners, as PNG. With only one of width and height, the aspect
+    ratio is kept.
 
     Raises:
         Invalid: the region is not on the screen.
         WrongState, Unavailable: as for `Desks.of` and `LeaseDesk.request`.
     """
     desk = await desks.of(lease)
-    asked = {
+    options = {
         "region": ",".join(map(str, region)) if region else None,
         "width": width,
         "height": height,
         "cursor": None if cursor else "0",
     }
-    params = {name: value for name, value in asked.items() if value is not None}
+    params = {name: value for name, value in options.items() if value is not None}
     return picture((await desk.request("GET", "screenshot", params=params)).content)

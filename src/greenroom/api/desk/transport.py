@@ -1,7 +1,7 @@
 """Requests to the folder `desk/` of a leased session's page.
 
-They go through the gateway, with a token that only the api has. So the Agent decides about each request, and the token
-ends with the lease.
+They go through the gateway, with a token that only the api has. So the Agent admits or refuses each request, and the
+token ends with the lease.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import answers
 from greenroom.api.desk.answers import ScreenStateCache
-from greenroom.api.events import Hub, while_in
+from greenroom.api.events import Hub, wait_while_in
 from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
@@ -51,7 +51,7 @@ CONNECT_S: Final = 5.0
 TIMEOUT_S: Final = 30.0
 RUNS_WITHIN_S: Final = 10.0
 """The time for which a request waits for a session that does not run yet."""
-MOST_CONNECTIONS: Final = 500
+MAX_CONNECTIONS: Final = 500
 _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     400: Invalid,
     401: WrongState,
@@ -72,9 +72,9 @@ NO_DESK: Final = (
 UNKNOWN_END: Final = (
     "The session closed the connection, and the number of completed actions is unknown. Take a screenshot."
 )
-MOST_ANSWER_BYTES: Final = 128 << 20
+MAX_ANSWER_BYTES: Final = 128 << 20
 """Enough for a hundred large pictures."""
-MOST_REFUSAL_BYTES: Final = 1 << 16
+MAX_REFUSAL_BYTES: Final = 1 << 16
 _SAFE: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
 _NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -103,15 +103,15 @@ class Desks:
             WrongState: the lease is over, its session does not run, or its workspace has no desk.
             Unavailable: no gateway is known for it.
         """
-        look = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
-        session = await look()
+        read_session = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
+        session = await read_session()
         if session.status in NOT_YET_RUNNING:
-            session = await while_in(self._hub, NOT_YET_RUNNING, look, RUNS_WITHIN_S)
+            session = await wait_while_in(self._hub, NOT_YET_RUNNING, read_session, RUNS_WITHIN_S)
         _require_open(session)
         token = self._secrets.desk_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
         host = host_header(session, self._config)
-        return LeaseDesk(self._client(), session.session_id, address, token, host=host, look=look)
+        return LeaseDesk(self._client(), session.session_id, address, token, host=host, read_session=read_session)
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
         """Return the whole page of a session, for a caller with its connect token. Raises Unavailable: no gateway is
@@ -126,7 +126,7 @@ class Desks:
         It is created on first use, because loading the authorities takes some milliseconds.
         """
         if self._http is None:
-            limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
+            limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
             context = _trust(self._config.ca_file)
             plain = {"Accept-Encoding": "identity"}  # so that the counted bytes are the bytes that must be stored
             self._http = httpx.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
@@ -134,7 +134,8 @@ class Desks:
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the authorities of this machine and that of the deployment. Raises SetupError: the file cannot be used."""
+    """Return a TLS context with the authorities of this machine and of the deployment. Raises SetupError: the file
+    cannot be used."""
     context = ssl.create_default_context()
     try:
         if ca_file is not None:
@@ -145,7 +146,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _require_open(session: LeasedSession) -> None:
-    """Require a session that accepts actions. Raises WrongState: it does not."""
+    """Require a session that accepts actions. Raises WrongState: it does not accept them."""
     _require_not_over(session)
     if session.status not in OPEN:
         raise WrongState(f"The session of this lease is {session.status}; actions need a running session.")
@@ -154,7 +155,7 @@ def _require_open(session: LeasedSession) -> None:
 
 
 def _require_not_over(session: LeasedSession) -> None:
-    """Require a lease that is not over. Raises WrongState: it is."""
+    """Require a lease that is not over. Raises WrongState: it is over."""
     if session.status in OVER:
         raise WrongState(f"The lease is over: its session is {session.status}.")
 
@@ -171,7 +172,7 @@ def _page_address(session: LeasedSession, config: ApiConfig) -> str:
 def host_header(session: LeasedSession, config: ApiConfig) -> str:
     """Return the name of the deployment if this api uses another address for its web gateway; else an empty text.
 
-    An edge gateway behind the web gateway serves no other name.
+    An edge gateway behind the web gateway serves only this name.
     """
     if not config.gateway_address or session.proxy.direct_origin(config.gateway_address) is not None:
         return ""
@@ -194,7 +195,7 @@ class RequestOptions(TypedDict, total=False):
 class LeaseDesk:
     """The desk of one lease, with its present address. `Desks.of` creates it for one request.
 
-    `look` reads the present row of its session; None = it is reached without a lease.
+    `read_session` reads the present row of its session; None = the request does not belong to a lease.
     """
 
     http: httpx.AsyncClient
@@ -203,8 +204,8 @@ class LeaseDesk:
     token: str
     by_cookie: bool = False
     host: str = ""
-    """The `Host` of requests to the gateway at `address`; empty = that of the address."""
-    look: Callable[[], Awaitable[LeasedSession]] | None = None
+    """The `Host` of requests to the gateway at `address`; empty = the host of the address."""
+    read_session: Callable[[], Awaitable[LeasedSession]] | None = None
 
     @property
     def _credential(self) -> dict[str, str]:
@@ -227,13 +228,13 @@ class LeaseDesk:
                 Invalid, TooManyRequests.
             WrongState: the lease ended meanwhile.
             Unavailable: the gateway or the session does not answer, and nothing was begun.
-            Interrupted: it is not known how much was done.
+            Interrupted: the number of completed actions is unknown.
         """
         if json is not None:
             options["content"] = msgspec.json.encode(json)
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         async with self.stream(method, path, **options) as answer:
-            content = await self._whole(method, answer, MOST_ANSWER_BYTES)
+            content = await self._whole(method, answer, MAX_ANSWER_BYTES)
             return httpx.Response(answer.status_code, content=content)
 
     @asynccontextmanager
@@ -251,7 +252,7 @@ class LeaseDesk:
             answer = await self.http.send(request, stream=True)
             try:
                 if not (answer.is_success or answer.status_code in options.get("accepted", ())):
-                    raise _refusal(answer, await self._whole(method, answer, MOST_REFUSAL_BYTES))
+                    raise _refusal(answer, await self._whole(method, answer, MAX_REFUSAL_BYTES))
                 yield answer
             finally:
                 await answer.aclose()
@@ -260,13 +261,13 @@ class LeaseDesk:
             raise
         except httpx.HTTPError as error:
             await self.require_lease()
-            raise self._broken_off(method, error) from error
+            raise self._error_of(method, error) from error
 
     async def require_lease(self) -> None:
         """Raise WrongState if the lease is over; called after an interrupted request, to report this reason."""
-        if self.look is not None:
+        if self.read_session is not None:
             with suppress(NotFound, Unavailable):
-                _require_not_over(await self.look())
+                _require_not_over(await self.read_session())
 
     async def _whole(self, method: str, answer: httpx.Response, most_bytes: int) -> bytes:
         try:
@@ -283,7 +284,7 @@ class LeaseDesk:
             "api, to an address that the api can reach."
         )
 
-    def _broken_off(self, method: str, error: httpx.HTTPError) -> GreenroomError:
+    def _error_of(self, method: str, error: httpx.HTTPError) -> GreenroomError:
         if isinstance(error, _NOT_BEGUN):
             return self._unreachable(error)
         if method not in _SAFE:
@@ -293,8 +294,8 @@ class LeaseDesk:
 
 
 async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
-    """Return the whole answer. A container may send one without an end. Raises Unavailable: it is longer than
-    `most_bytes`."""
+    """Return the whole answer, up to a limit, because a container may send an answer without an end. Raises
+    Unavailable: it is longer than `most_bytes`."""
     try:
         return await outgoing.read_content(answer, most_bytes)
     except outgoing.TooLongError as error:
@@ -304,8 +305,8 @@ async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     """Return the error for a refusal of the gateway, the Agent or the session's page."""
     status = answer.status_code
-    said = answers.plain_fields(content)
-    sentence = str(said.get("error_message") or said.get("detail") or "")
+    fields = answers.plain_fields(content)
+    sentence = str(fields.get("error_message") or fields.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState(
             "The page of this session does not support this request, because its image is older than the api."
@@ -316,7 +317,7 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
         return Forbidden(sentence or None)
     kind = _ERRORS.get(status, Unavailable)
     error = kind(sentence or f"The session answered {status} {answer.reason_phrase}.")
-    error.details = {name: value for name, value in said.items() if name not in _OF_A_PROBLEM}
+    error.details = {name: value for name, value in fields.items() if name not in _OF_A_PROBLEM}
     return error
 
 
@@ -324,16 +325,16 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run `work` as long as the client of `request` waits for it. The body of the request must have been read. Raises
     ClientDisconnect: the client disconnected; the work was cancelled."""
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(_until_disconnected(request))
+    disconnected = asyncio.create_task(_until_disconnected(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         raise ClientDisconnect
     finally:
-        for one in (gone, task):
-            one.cancel()
-        await asyncio.gather(gone, task, return_exceptions=True)
+        for each in (disconnected, task):
+            each.cancel()
+        await asyncio.gather(disconnected, task, return_exceptions=True)
 
 
 async def _until_disconnected(request: Request) -> None:

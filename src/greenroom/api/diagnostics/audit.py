@@ -26,7 +26,7 @@ from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
 REPEAT_S: Final = 60.0
-"""The same refusal of the same caller is logged once in this time, then as a count."""
+"""The time in which repeated refusals of the same caller are logged as one row, and then as a count."""
 
 _NOUNS: Final = {
     "agent": "Agent",
@@ -66,8 +66,8 @@ class CallerChange:
     ) -> None:
         """Log the change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
 
-        `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all of
-        them), `after` the new ones. Only differences are logged. Secrets are named without their values.
+        `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all
+        values), `after` the new values. Only differences are logged. Secrets are logged without their values.
         """
         slug, _, verb = code.rpartition("-")
         noun = _NOUNS.get(slug) or slug.replace("-", " ")
@@ -120,7 +120,7 @@ class _RefusalKind:
 
 
 class RefusalLog:
-    """Writes log rows of refusals: the first of a kind at once, further ones within a minute as a count."""
+    """Writes log rows of refusals: the first of a kind immediately, further ones within a minute as a count."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
@@ -146,7 +146,8 @@ class RefusalLog:
     def forbidden(self, request: Request, reason: str) -> None:
         """Log that the caller requested a change without permission."""
         caller: Caller = request.state.caller
-        path = request.scope["route"].path  # the route's template: ids would make every attempt a new kind
+        # The template of the route, because with ids every attempt would be another kind.
+        path = request.scope["route"].path
         message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
         subject = f"{request.method} {path}"
         self._write(

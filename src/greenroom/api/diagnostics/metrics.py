@@ -88,10 +88,10 @@ class RequestMetrics(RoleMetrics):
         for code in {step.code for step in trace if step.code}:
             self.launch_misses.labels(code).inc()
         for config in outcomes(trace):
-            of = (config.zone_name, workspace, config.staging_config_id)
-            self.staging_outcomes.labels(*of, config.result).inc()
+            labels = (config.zone_name, workspace, config.staging_config_id)
+            self.staging_outcomes.labels(*labels, config.result).inc()
             for code in config.codes if config.result == "miss" else ():
-                self.staging_misses.labels(*of, code).inc()
+                self.staging_misses.labels(*labels, code).inc()
 
     async def page(self, db: Database) -> bytes:
         """Return the whole page; without the database, only the metrics of this process and `database_up`."""
@@ -107,7 +107,7 @@ class RequestMetrics(RoleMetrics):
 def _text_of(figures: Sequence[Figure]) -> bytes:
     """Return the figures in the format of Prometheus.
 
-    The client library of Prometheus takes several times as long for the figures of a thousand pools.
+    The client library of Prometheus would take several times as long for a thousand pools.
     """
     families: dict[str, list[str]] = {}
     for figure in figures:
@@ -158,11 +158,11 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 def _template(scope: Scope) -> str:
     """Return the path template of the route of a request, such as `/zones/{zone_id}`; `none` without a route."""
-    own: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix it is served under
-    if own is None:
+    path_format: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix of its router
+    if path_format is None:
         return "none"
-    prefix = "/".join(scope["path"].split("/")[: scope["path"].count("/") - own.count("/") + 1])
-    return prefix + own
+    prefix = "/".join(scope["path"].split("/")[: scope["path"].count("/") - path_format.count("/") + 1])
+    return prefix + path_format
 
 
 async def _metrics(request: Request) -> RequestMetrics:

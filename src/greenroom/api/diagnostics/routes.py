@@ -131,7 +131,7 @@ async def list_logs(
     staging_config_id: UUID | None = None,
 ) -> list[LogView]:
     """List log rows, newest first; docs/reference/logs.md has the codes."""
-    wanted = LogFilter(
+    log_filter = LogFilter(
         level=level,
         component=component,
         code=code,
@@ -143,7 +143,7 @@ async def list_logs(
         session_id=str(session_id) if session_id else None,
         staging_config_id=str(staging_config_id) if staging_config_id else None,
     )
-    found = await views.list_logs(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    found = await views.list_logs(db, log_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
     return [LogView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
 
 
@@ -159,7 +159,7 @@ async def list_manager_requests(
     until: Until = None,
 ) -> list[ManagerRequestView]:
     """List requests of Agents to Managers, newest first: each that was not 2xx; 2xx counted per Agent and minute."""
-    wanted = RequestFilter(
+    request_filter = RequestFilter(
         status=status,
         refused=refused,
         agent_id=str(agent_id) if agent_id else None,
@@ -167,7 +167,7 @@ async def list_manager_requests(
         since=since,
         until=until,
     )
-    found = await views.list_manager_requests(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    found = await views.list_manager_requests(db, request_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
     return [ManagerRequestView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
 
 

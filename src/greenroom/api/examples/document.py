@@ -38,10 +38,10 @@ _CONVERTER: Final = re.compile(r":\w+}")
 def add_credentials(document: Json, routes: Iterable[RouteAccess]) -> None:
     """Add the schemes, and to each operation its credentials. An operation without credentials gets an empty list."""
     document["components"]["securitySchemes"] = SCHEMES
-    taken = {(route.method.lower(), _CONVERTER.sub("}", route.path)): route.declared for route in routes}
+    declared_by_route = {(route.method.lower(), _CONVERTER.sub("}", route.path)): route.declared for route in routes}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            declared = taken[method, path]
+            declared = declared_by_route[method, path]
             operation["security"] = [{name: []} for name in declared.credentials] if declared else []
     for hook in document["webhooks"].values():
         hook["post"]["security"] = []
@@ -52,7 +52,7 @@ OPERATIONS: Final = FOLDER / "operations"
 WEBHOOKS: Final = FOLDER / "webhooks.json"
 METHODS: Final = frozenset({"get", "put", "post", "delete", "patch"})
 _PROBLEM: Final = "application/problem+json"
-_SENT_WITH: Final = {
+_HEADERS: Final = {
     "webhook-id": "id of the message, the same for each delivery",
     "webhook-timestamp": "seconds since 1970; refuse messages that are minutes old",
     "webhook-signature": "v1, and HMAC-SHA256 of id.timestamp.body by the webhook's secret (Standard Webhooks)",
@@ -86,9 +86,9 @@ def _show(operation: Json, example: Json) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["name"] in example["parameters"]:
             parameter["example"] = example["parameters"][parameter["name"]]
-    asked = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    if asked is not None and "request" in example:
-        asked["examples"] = {"request": {"value": example["request"]}}
+    request_body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if request_body is not None and "request" in example:
+        request_body["examples"] = {"request": {"value": example["request"]}}
     _answer(operation, example, "reply")
     _answer(operation, example["problem"], "problem")
 
@@ -105,9 +105,9 @@ def _answer(operation: Json, example: Json, name: str) -> None:
 
 def _message(event: WebhookEvent, document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    made = TypeAdapter(event.data).json_schema(ref_template="#/components/schemas/{model}")
+    schema_of_data = TypeAdapter(event.data).json_schema(ref_template="#/components/schemas/{model}")
     name = event.data.__name__
-    schemas[name] = made
+    schemas[name] = schema_of_data
     schema: Json = {
         "type": "object",
         "required": ["type", "version", "id", "timestamp", "data"],
@@ -127,8 +127,8 @@ def _message(event: WebhookEvent, document: Json) -> Json:
         "summary": event.meaning[0].upper() + event.meaning[1:] + ".",
         "tags": ["webhooks"],
         "parameters": [
-            {"name": header, "in": "header", "required": True, "description": what, "schema": {"type": "string"}}
-            for header, what in _SENT_WITH.items()
+            {"name": header, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+            for header, text in _HEADERS.items()
         ],
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {

@@ -1,6 +1,6 @@
 """Routes for other roles: Agents authorize and report viewers of streams; gateways read the fleet and report requests.
 
-Each role has a separate credential. Of these routes, the gateway serves only those of Agents to the outside.
+Each role has a separate credential. The gateway makes only the routes for Agents available from outside.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ Body = TypeVar("Body", bound=Message)
 async def may_view(
     request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics, snapshot: SettingsSnapshot
 ) -> Response:
-    """Decide if a viewer may open the stream of a session. The Agent that runs the session sends the request."""
-    agent_id = await _asking_agent(request, db)
+    """Return the decision whether a viewer may open the stream of a session. The Agent of the session sends the
+    request."""
+    agent_id = await _authenticated_agent(request, db)
     question = await _decoded(request, Stream)
     session = await find_stream_session(db, _uuid(question.session_id))
     if session is None or session.asked_agent_id != agent_id:
@@ -89,7 +90,7 @@ async def may_view(
 @router.post("/viewers", dependencies=[public_route("the Agent's credential is checked here")])
 async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
     """Record the viewers of a shared session. The Agent that runs the session reports each change."""
-    agent_id = await _asking_agent(request, db)
+    agent_id = await _authenticated_agent(request, db)
     report = await _decoded(request, Watched)
     clients = {_uuid(watcher.viewer_id): watcher.client[:200] for watcher in report.watchers[:MAX_REPORTED]}
     await share_service.report_present(db, logs, agent_id, _uuid(report.session_id), clients)
@@ -125,15 +126,15 @@ async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep,
 async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
     """Return the part of a web gateway's configuration that changes while it runs."""
     await _check_gateway(request, db, secrets)
-    ways = await read_routes(db)
-    direct = {(way.proxy_hostname, way.proxy_port) for way in ways if not way.proxy_connections}
+    routes = await read_routes(db)
+    direct = {(route.proxy_hostname, route.proxy_port) for route in routes if not route.proxy_connections}
     return _encoded(
         Fleet(
-            authority=next((way.authority for way in ways), ""),
+            authority=next((route.authority for route in routes), ""),
             edges=tuple(
-                EdgeGateway(route=way.agent_id[:8], url=way.edge_url, direct=way.at_edges)
-                for way in ways
-                if way.agent_id is not None
+                EdgeGateway(route=route.agent_id[:8], url=route.edge_url, direct=route.at_edges)
+                for route in routes
+                if route.agent_id is not None
             ),
             direct=tuple(DirectZone(hostname=hostname, port=port) for hostname, port in sorted(direct)),
         )
@@ -157,8 +158,8 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
     await record_gateway_request(db, gateway_id)
 
 
-async def _asking_agent(request: Request, db: Database) -> str:
-    """Return the Agent of the credential in the request. Raises Unauthenticated: it is not valid."""
+async def _authenticated_agent(request: Request, db: Database) -> str:
+    """Return the id of the Agent that sent the request. Raises Unauthenticated: its credential is not valid."""
     agent_id, _, credential = _bearer(request).partition(".")
     known = await agent_credential(db, agent_id)
     if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
@@ -181,7 +182,7 @@ def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool, is
 
 @dataclass(frozen=True, slots=True)
 class _Viewer:
-    """A viewer by a share; `reason` is that of a refusal, None = they are admitted."""
+    """A viewer by a share; `reason` is the reason of a refusal, or None if the viewer is admitted."""
 
     viewer_id: str
     access: Access
@@ -189,7 +190,7 @@ class _Viewer:
 
 
 async def _viewer(db: Database, secrets: Secrets, question: Stream, session: StreamSession) -> _Viewer | None:
-    """Return the viewer of a token; None if the token is not that of a viewer by a share."""
+    """Return the viewer of a token; None if the token does not belong to a viewer by a share."""
     viewer_id = secrets.viewer_of(question.token)
     if viewer_id is None:
         return None

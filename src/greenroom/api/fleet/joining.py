@@ -1,6 +1,6 @@
-"""Enrollment of hosts: join tokens, created and revoked on behalf of a caller, and the requests of new hosts.
+"""Enrollment of hosts: join tokens of administrators, and the requests of new hosts.
 
-A new host requests the authority that it must trust, and joins as an Agent or as a web gateway with a join token.
+A new host requests the certificate authority of the gateways, and joins as an Agent or web gateway with a join token.
 """
 
 from __future__ import annotations

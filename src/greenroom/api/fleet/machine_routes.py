@@ -1,4 +1,4 @@
-"""Machine pools, the preview of their plan, and the ledger of orders. Each change is on behalf of a caller."""
+"""Machine pools, the preview of their plan, and the ledger of orders."""
 
 from __future__ import annotations
 
@@ -73,24 +73,24 @@ def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, a
     if sent.get("approved"):
         caller.require(*APPROVERS)
         return caller.name
-    stays = stays_approved(
+    is_kept = stays_approved(
         asdict(before), asdict(after), has_new_secrets="secrets" in sent, by_approver=caller.may(*APPROVERS)
     )
-    return before.approved_by if stays and "approved" not in sent else ""
+    return before.approved_by if is_kept and "approved" not in sent else ""
 
 
-def _open_orders_refusal(pool: MachinePoolRow, *, moved: bool) -> str:
+def _open_orders_refusal(pool: MachinePoolRow, *, is_moved: bool) -> str:
     machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
-    why = (
+    reason = (
         "which only this provider can end"
-        if moved
+        if is_moved
         else (
             f"and with other options the provider {pool.provider} may not list them any more, so that they "
             "would not be ended"
         )
     )
     return (
-        f"Machine pool {pool.name} has {machines} at its provider, {why}. Disable the pool and wait until "
+        f"Machine pool {pool.name} has {machines} at its provider, {reason}. Disable the pool and wait until "
         "they are gone, or create another pool."
     )
 
@@ -98,7 +98,7 @@ def _open_orders_refusal(pool: MachinePoolRow, *, moved: bool) -> str:
 def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
     """Return a transition as a planned action.
 
-    Transitions without a decision, as of a machine that just joined, are left out.
+    Transitions without a decision are omitted, for example of a machine that has just joined.
     """
     if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []
@@ -107,16 +107,16 @@ def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
     return [PlannedAction.model_validate({"action": _VERBS[move.to], "machine": machine, "reason": reason})]
 
 
-def _fields(given: dict[str, Any], before: MachinePoolRow | None, change: CallerChange) -> PoolFields:
+def _fields(body: dict[str, Any], before: MachinePoolRow | None, change: CallerChange) -> PoolFields:
     config = change.config
     values = values_of(PoolFields, before) if before else {}
-    changed = {name: value for name, value in given.items() if name in {field.name for field in fields(PoolFields)}}
-    if "schedule" in given:
-        changed["schedule"] = tuple(parse_hint(line) for line in given["schedule"])
-    if "secrets" in given:
-        if problem := find_provider((values | changed)["provider"]).rules.secrets_problem(given["secrets"]):
+    changed = {name: value for name, value in body.items() if name in {field.name for field in fields(PoolFields)}}
+    if "schedule" in body:
+        changed["schedule"] = tuple(parse_hint(line) for line in body["schedule"])
+    if "secrets" in body:
+        if problem := find_provider((values | changed)["provider"]).rules.secrets_problem(body["secrets"]):
             raise Invalid(problem)
-        changed["secrets"] = {name: change.secrets.seal(secret) for name, secret in given["secrets"].items()}
+        changed["secrets"] = {name: change.secrets.seal(secret) for name, secret in body["secrets"].items()}
     values |= changed
     values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
     values["public_url"] = config.public_url
@@ -125,30 +125,30 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, change: Caller
     return PoolFields(**values)
 
 
-def _checked(made: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
-    """Return the valid fields. Raises Invalid: they cannot result in a machine.
+def _checked(pool: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
+    """Return the fields if they are valid. Raises Invalid: they are not valid.
 
     Unchanged options are not checked again, because `webhook_hosts` may have changed.
     """
-    rules, trusted = find_provider(made.provider).rules, trusted_hosts(installation.webhook_hosts)
+    rules, trusted = find_provider(pool.provider).rules, trusted_hosts(installation.webhook_hosts)
     this_host = installation.machines_on_this_host or not rules.joins
-    stays = before is not None and (before.provider, before.options) == (made.provider, made.options)
+    is_unchanged = before is not None and (before.provider, before.options) == (pool.provider, pool.options)
     problem = (
-        (None if stays else options_problem(made.provider, rules, made.options, trusted))
-        or address_problem(made.join_url, this_host=this_host)
-        or edge_problem(made.edge_url)
+        (None if is_unchanged else options_problem(pool.provider, rules, pool.options, trusted))
+        or address_problem(pool.join_url, this_host=this_host)
+        or edge_problem(pool.edge_url)
     )
     if problem:
         raise Invalid(problem)
-    if made.min_machines > made.max_machines:
-        raise Invalid(f"min_machines {made.min_machines} is more than max_machines {made.max_machines}.")
-    return made
+    if pool.min_machines > pool.max_machines:
+        raise Invalid(f"min_machines {pool.min_machines} is more than max_machines {pool.max_machines}.")
+    return pool
 
 
-def _audited(row: MachinePoolRow) -> LogDetails:
-    """Return the logged values, without secrets, even encrypted ones."""
-    shown = view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
-    return {name: value for name, value in shown.items() if name not in ("last_error", "next_try", "next_call")}
+def _audit_values(row: MachinePoolRow) -> LogDetails:
+    """Return the values for the audit log, without secrets and encrypted secrets."""
+    values = view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
+    return {name: value for name, value in values.items() if name not in ("last_error", "next_try", "next_call")}
 
 
 router = APIRouter(tags=["machines"])
@@ -183,13 +183,13 @@ async def create_machine_pool(body: MachinePoolCreate, change: ChangeDep) -> Mac
     permissions approves the pool.
     """
     zone = await zones.get_zone(change.db, str(body.zone_id))
-    made = _checked(_fields(body.model_dump(exclude={"zone_id"}), None, change), None, change.installation)
-    made = replace(made, approved_by=change.caller.name if change.caller.may(*APPROVERS) else "")
+    pool = _checked(_fields(body.model_dump(exclude={"zone_id"}), None, change), None, change.installation)
+    pool = replace(pool, approved_by=change.caller.name if change.caller.may(*APPROVERS) else "")
     async with change.db.transaction() as connection:
-        pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
+        pool_id = await machine_pools.insert_pool(connection, zone.zone_id, pool)
     row = await machine_pools.find_pool(change.db, pool_id)
     await change.db.notify(ChangeEvent(Topic.MACHINES))
-    change.audit(LogCode.MACHINE_POOL_CREATED, row.name, after=_audited(row), zone_name=row.zone_name)
+    change.audit(LogCode.MACHINE_POOL_CREATED, row.name, after=_audit_values(row), zone_name=row.zone_name)
     return view(row)
 
 
@@ -215,10 +215,10 @@ async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
             for pool in pools
         ]
         snapshot = await read_snapshot(connection, row.zone_id, planned, listings={}, quiet=True)
-    made = plan(snapshot)
+    zone_plan = plan(snapshot)
     orders = {order.machine_order_id: order for order in snapshot.orders}
     actions: list[PlannedAction] = []
-    for action in made.actions:
+    for action in zone_plan.actions:
         if isinstance(action, PlaceOrder) and action.machine_pool_id == row.machine_pool_id:
             actions.append(PlannedAction(action="order", machine=None, reason=action.reason))
         elif (
@@ -226,7 +226,7 @@ async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
             and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id
         ):
             actions += _move(action, orders[action.machine_order_id])
-    sentence = next(r.sentence for r in made.reports if r.machine_pool_id == row.machine_pool_id)
+    sentence = next(r.sentence for r in zone_plan.reports if r.machine_pool_id == row.machine_pool_id)
     return MachinePreview(sentence=sentence, actions=actions)
 
 
@@ -238,24 +238,24 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
     `join_url` or `edge_url` withdraws the approval of the pool, unless the caller has `agents_create` and
     `agents_modify`.
     """
-    found = await machine_pools.find_pool(change.db, machine_pool_id)
+    pool = await machine_pools.find_pool(change.db, machine_pool_id)
     async with change.db.transaction() as connection:
-        before = await machine_pools.lock_pool(connection, found.machine_pool_id)
+        before = await machine_pools.lock_pool(connection, pool.machine_pool_id)
         if before.deleted is not None:
             raise Refused(f"Machine pool {before.name} was deleted; it is removed with its last machine.")
         sent = body.sent()
         after = _checked(_fields(sent, before, change), before, change.installation)
         after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
         place = (find_provider(after.provider).rules, before.options, after.options)
-        moved = before.provider != after.provider or not is_same_place(*place)
-        if before.open_orders and (moved or not lists_same_machines(*place)):
-            raise Refused(_open_orders_refusal(before, moved=moved))
-        if moved and before.secrets and "secrets" not in sent:
+        is_moved = before.provider != after.provider or not is_same_place(*place)
+        if before.open_orders and (is_moved or not lists_same_machines(*place)):
+            raise Refused(_open_orders_refusal(before, is_moved=is_moved))
+        if is_moved and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
         await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
     row = await machine_pools.find_pool(change.db, before.machine_pool_id)
     await change.db.notify(ChangeEvent(Topic.MACHINES))
-    old, new = _audited(before), _audited(row)
+    old, new = _audit_values(before), _audit_values(row)
     if "secrets" in sent:
         new["secrets"] = "entered again"
     change.audit(LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
@@ -272,7 +272,7 @@ async def delete_machine_pool(machine_pool_id: str, change: ChangeDep) -> None:
     async with change.db.transaction() as connection:
         await machine_pools.mark_deleted(connection, row.machine_pool_id)
     await change.db.notify(ChangeEvent(Topic.MACHINES))
-    change.audit(LogCode.MACHINE_POOL_DELETED, row.name, before=_audited(row), zone_name=row.zone_name)
+    change.audit(LogCode.MACHINE_POOL_DELETED, row.name, before=_audit_values(row), zone_name=row.zone_name)
 
 
 @router.get("/machine-orders", dependencies=[requires("machines_view")])

@@ -43,8 +43,8 @@ from greenroom.db.rows import values_of
 
 _OVERRIDES: Final = ("cores_override", "memory_override")
 _ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
-"""The fields of a zone that receive viewers' tokens and Agents' credentials, or whose pages may open streams."""
-_SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
+"""The fields of a zone with hosts to which tokens and credentials are sent, or whose pages may open streams."""
+_AUDITED: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 agent_router = APIRouter(tags=["agents"])
 
@@ -71,8 +71,8 @@ async def get_agent(agent_id: str, db: Db) -> AgentView:
 
 
 async def find_agent(db: Database, name: str) -> views.AgentRow:
-    """Return an Agent by its id, the first 8 digits of its id, or its hostname. Raises NotFound: there is none, or
-    several have this hostname."""
+    """Return an Agent by its id, the first 8 digits of its id, or its hostname. Raises NotFound: there is no such
+    Agent, or several Agents have this hostname."""
     agent_ids = await views.find_agents(db, name.replace("\0", ""))
     if len(agent_ids) > 1:
         ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
@@ -95,7 +95,7 @@ async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> Ag
     changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
     await agents.update_agent(change.db, before.agent_id, **changes)
     after = await find_agent(change.db, before.agent_id)
-    old, new = ({name: getattr(agent, name) for name in _SHOWN} for agent in (before, after))
+    old, new = ({name: getattr(agent, name) for name in _AUDITED} for agent in (before, after))
     change.audit(LogCode.AGENT_CHANGED, after.hostname, before=old, after=new, zone_name=after.zone_name)
     return AgentView.model_validate(after)
 
@@ -228,17 +228,17 @@ async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> Zone
     return ZoneChanged.of(after, warning=emptied(after.facts, await configs.staged_in_zone(change.db, str(zone_id))))
 
 
-async def _has_foreign_host(change: CallerChange, given: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """True if fields of a zone name a host that is new to the installation.
+async def _has_foreign_host(change: CallerChange, body: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Return True if fields of a zone contain a host that is new to the installation.
 
-    It would get connect tokens and credentials. Raises Forbidden: there is such a host, and the caller may not change
-    the settings of the installation.
+    Such a host would receive connect tokens and credentials. Raises Forbidden: there is such a host, and the caller may
+    not change the settings of the installation.
     """
     config = change.config
-    urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_routes(change.db))]
+    urls = [config.public_url, config.stream_url, *(route.edge_url for route in await read_routes(change.db))]
     known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
-    named = {name: given[name] for name in _ADDRESSES if name in given}
-    foreign = foreign_hosts(named, before, known)
+    addresses = {name: body[name] for name in _ADDRESSES if name in body}
+    foreign = foreign_hosts(addresses, before, known)
     if foreign and not change.caller.may("settings_modify"):
         name, host = next(iter(foreign.items()))
         raise Forbidden(

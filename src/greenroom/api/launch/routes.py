@@ -63,7 +63,7 @@ from greenroom.kit.secrets import Secrets
 async def own_workspaces(
     db: Database, offers: Coalesced[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
-    """Return the workspaces of the user's groups by name. A launch would begin in the zone `gateway_zone`."""
+    """Return the workspaces of the user's groups, by name. `gateway_zone` is the zone in which a launch would begin."""
     user = await read_launcher(db, user_id)
     offer = await offers.get()
     allowed = set(user.image_ids)
@@ -74,18 +74,20 @@ async def own_workspaces(
     ]
 
 
-async def targets_of(db: Database, offers: Coalesced[WorkspaceSupply], asked: Request) -> tuple[RoundTripTarget, ...]:
+async def targets_of(
+    db: Database, offers: Coalesced[WorkspaceSupply], http_request: Request
+) -> tuple[RoundTripTarget, ...]:
     """Return the addresses at which the browser of a user measures its round trip to each zone."""
     zones = (await offers.get()).supply.zones
     if len(zones) < 2:
         return ()
     edges: defaultdict[str, list[str]] = defaultdict(list)
-    for way in await read_routes(db):
-        if way.edge_url:
-            edges[way.zone_id].append(way.edge_url)
-    host = asked.headers.get("host", "")
+    for route in await read_routes(db):
+        if route.edge_url:
+            edges[route.zone_id].append(route.edge_url)
+    host = http_request.headers.get("host", "")
     request = LaunchRequest(
-        user_id="", image_id="", request_host=host, gateway_zone=asked.headers.get("x-greenroom-zone") or None
+        user_id="", image_id="", request_host=host, gateway_zone=http_request.headers.get("x-greenroom-zone") or None
     )
     return round_trip_targets(zones, current_zone_id(zones, request, may_choose=False), edges, host)
 
@@ -130,7 +132,7 @@ class SimilarUsers:
 async def plain_launches(db: Database, image: ImageFacts) -> list[SimilarUsers]:
     """Return the users who may use the workspace and log in, by their sets of groups."""
     by_id = {group.group_id: group for group in (await groups.list_groups(db)).rows}
-    found: list[SimilarUsers] = []
+    similar_users: list[SimilarUsers] = []
     for row in await configs.group_sets_of_image(db, image.image_id):
         members = [by_id[group_id] for group_id in row.group_ids if group_id in by_id]
         facts = LaunchFacts(
@@ -139,8 +141,8 @@ async def plain_launches(db: Database, image: ImageFacts) -> list[SimilarUsers]:
             image_volume_mappings=image.volume_mappings,
             filters_disabled=image.filter_policy_force_disabled,
         )
-        found.append(SimilarUsers(row.number, facts))
-    return found
+        similar_users.append(SimilarUsers(row.number, facts))
+    return similar_users
 
 
 router = APIRouter(tags=["sessions"])
@@ -225,8 +227,8 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
     """Return the session, or its replacement, if the token opens it and its user is enabled.
 
     Raises:
-        NotFound: one sentence for every reason, so that the caller cannot find out which sessions exist.
-        TooManyRequests: the same, after too many wrong tokens from that address.
+        NotFound: the access is refused. All reasons have the same sentence, which does not show if the session exists.
+        TooManyRequests: there were too many wrong tokens from this address.
     """
     session_id, token = str(body.session_id), body.session_token.get_secret_value()
     stream = await find_stream_session(db, session_id)
@@ -253,12 +255,12 @@ async def list_launches(
 ) -> list[LaunchView]:
     """List launches with all their steps, newest first unless the request sets another order."""
     words = words_of(q, LAUNCHES.columns)
-    wanted = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=words)
+    launch_filter = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=words)
     if count:
-        page.count(await ledger.count_launches(db, wanted))
+        page.count(await ledger.count_launches(db, launch_filter))
     order = order_of(sort, LAUNCHES.orders)
     after = page.after_row(order)
-    found = await ledger.list_launches(db, wanted, order=order, after=after, limit=page.limit)
+    found = await ledger.list_launches(db, launch_filter, order=order, after=after, limit=page.limit)
     return [LaunchView.model_validate(launch) for launch in page.rows(found, order)]
 
 

@@ -1,12 +1,12 @@
-"""Launches of sessions: one snapshot and one plan, whose attempts are made in order until one results in a session.
+"""Launches of sessions: one snapshot and one plan, whose attempts are tried in order until one gives a session.
 
-The answer does not wait for a container: it contains the claimed or inserted row, and the Agent does the rest. Every
-launch leaves a trace in the ledger. The log has a row for each that succeeded, missed a pool or was refused, and a
-WARNING for every violated setting.
+The answer contains the claimed or inserted row; it does not wait for the Agent to start or hand over the container.
+Every launch has a trace in the ledger. The log has a row for each launch that succeeded, missed a pool or was refused,
+and a WARNING for every violated setting.
 
-A shortage is one row of the log. The first refused launch of a workspace is logged at once and in full. Further ones
-for the same reasons are counted and logged as one row at the end of the window. If there were any, another window
-begins.
+A shortage has one row in the log, not one for each launch. The first refused launch of a workspace is logged
+immediately with all details. Further refusals for the same reasons are counted, and logged as one row at the end of the
+window. If there were any, another window begins.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class RepeatedRowFilter:
         self._logged: set[tuple[str | None, ...]] = set()
 
     def is_new(self, *key: str | None) -> bool:
-        """True if the key was not logged within the window. It counts as logged from now on."""
+        """Return True if the key was not logged within the window, and mark it as logged."""
         if key in self._logged:
             return False
         self._logged.add(key)
@@ -114,30 +114,30 @@ class RepeatedRowFilter:
 
 
 class LaunchLog:
-    """Writes the log rows of launches. For failed ones, the same row about the same user is written once a minute."""
+    """Writes the log rows of launches. A repeated row about failed launches of a user is written once a minute."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self._shortages = Shortages(logs)
         self._repeats = RepeatedRowFilter()
 
-    def succeeded(self, launch: Launch, got: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
+    def succeeded(self, launch: Launch, placed: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
         """Log that a session was assigned or created.
 
         Each skipped pool has a row, which explains the start on demand.
         """
-        attempt = got.attempt
-        self._log_missed(launch, missed, got.session_id)
+        attempt = placed.attempt
+        self._log_missed(launch, missed, placed.session_id)
         self._logs.write(
             LogCode.SESSION_LAUNCHED,
-            f"{launch.username} launched {launch.image.friendly_name}: {got.reason}",
+            f"{launch.username} launched {launch.image.friendly_name}: {placed.reason}",
             zone_name=attempt.zone.zone_name,
-            session_id=got.session_id,
+            session_id=placed.session_id,
             user_id=launch.request.user_id,
             username=launch.username,
             staging_config_id=attempt.pool.staging_config_id if attempt.pool else None,
         )
-        got.log_evictions(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
+        placed.log_evictions(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
     def failed(self, launch: Launch, error: Refused, search: Search) -> None:
         """Log that no attempt succeeded."""
@@ -153,7 +153,7 @@ class LaunchLog:
         )
 
     def refused_before_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
-        """Log a launch that was refused because of too many others.
+        """Log a launch that was refused because too many launches wait.
 
         Nothing was read yet, so the name of the user is unknown.
         """
@@ -199,7 +199,7 @@ class LaunchLog:
         )
 
 
-MOST_UNWRITTEN: Final = 10_000
+MAX_UNWRITTEN: Final = 10_000
 
 
 class LaunchQueue:
@@ -216,14 +216,14 @@ class LaunchQueue:
         self._pace = LaunchPace()
         self._turns = Turns(AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
         self._refused = WaitingRows[FailedLaunch](
-            db, FAILED_LAUNCHES, asdict, what="refused launches", most=MOST_UNWRITTEN
+            db, FAILED_LAUNCHES, asdict, what="refused launches", most=MAX_UNWRITTEN
         )
         self._writing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def turn(self, request: LaunchRequest) -> AsyncGenerator[None]:
-        """Wait for the turn of a launch, and hold it as long as the context lasts. Raises Busy: too many wait already;
-        the launch is in the ledger."""
+        """Wait for the turn of a launch, and hold it as long as the context lasts. Raises Busy: too many launches wait.
+        The refused launch is in the ledger."""
         try:
             async with self._turns.turn(request.user_id):
                 begin_s = time.perf_counter()
@@ -290,14 +290,14 @@ class Launcher:
             NotFound: there is no such user, workspace or zone.
             Invalid: the environment sets variables that it may not.
             Forbidden: the user is disabled, or may not use the workspace.
-            SessionLimit, LeaseLimit: `max_kasms_per_user`, or for a lease `max_leases_per_user`, is reached.
+            SessionLimit, LeaseLimit: the user has reached `max_kasms_per_user`, or `max_leases_per_user` for a lease.
             IdempotencyMismatch: the key was used for a different request.
-            NoResources: nothing could serve it; the message lists the missing resources by place.
+            NoResources: no pool or Agent can serve the launch; the message contains the missing resources.
             ProfileInUse: another session has the user's profile of this workspace as its home.
             Busy: too many launches wait for their turn; the error contains the time to wait.
         """
         begin_s = time.perf_counter()
-        request = self._sealed(request)
+        request = self._with_encrypted_environment(request)
         async with self._admission.turn(request):
             snapshot = await read_launch(
                 self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
@@ -312,7 +312,7 @@ class Launcher:
                     raise
                 raise error.without_machines() from error
 
-    def _sealed(self, request: LaunchRequest) -> LaunchRequest:
+    def _with_encrypted_environment(self, request: LaunchRequest) -> LaunchRequest:
         """Return the request with encrypted variables. The Manager decrypts them for the Agent."""
         if problem := launch_problem(request.environment):
             raise Invalid(f"The environment of the request cannot be used: {problem}")
@@ -323,29 +323,29 @@ class Launcher:
         writer = LaunchWriter(db=self._db, launch=launch, begin_s=begin_s)
         search = Search(db=self._db, secrets=self._secrets, requested=launch.wanted, writer=writer)
         try:
-            got = await search.run(launch.attempts)
+            placed = await search.run(launch.attempts)
         except ProfileInUse as error:
             self._log.refused(launch, error, search.missed)
             raise
-        outcome = "failed" if got is None else "staged" if got.attempt.staged else "on_demand"
-        trace = search.trace if got is None else got.steps
+        outcome = "failed" if placed is None else "staged" if placed.attempt.staged else "on_demand"
+        trace = search.trace if placed is None else placed.steps
         self._metrics.launched(outcome, trace, launch.image.friendly_name, writer.duration_s())
-        if got is None:
+        if placed is None:
             await writer.record_failure(trace)
             error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
             self._log.failed(launch, error, search)
             raise error
-        self._log.succeeded(launch, got, search.missed)
-        user_id, staged = launch.request.user_id, got.attempt.staged
+        self._log.succeeded(launch, placed, search.missed)
+        user_id, staged = launch.request.user_id, placed.attempt.staged
         return LaunchResult(
-            session_id=got.session_id,
+            session_id=placed.session_id,
             user_id=user_id,
             username=launch.username,
-            token=self._secrets.connect_token(got.session_id, user_id, got.auth_epoch),
+            token=self._secrets.connect_token(placed.session_id, user_id, placed.auth_epoch),
             status="assigning" if staged else "requested",
             staged=staged,
-            agent_id=got.agent_id,
-            proxy=replace(got.attempt.zone.proxy, edge_url=got.edge_url),
+            agent_id=placed.agent_id,
+            proxy=replace(placed.attempt.zone.proxy, edge_url=placed.edge_url),
         )
 
     async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from greenroom.api.security import Caller, Declared, Requires
-from greenroom.api.session.authorized import asking_of, authorized, kind_of
+from greenroom.api.session.authorized import authorized, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, Unauthenticated
 from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, watches
@@ -26,7 +26,8 @@ FOR_OTHERS: Final = "leases_create_for_others"
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedLease:
-    """A lease on which the caller may do the declared act. `caller` is None for the program with the lease token."""
+    """A lease on which the caller may do the declared act. `caller` is None if the request has the token of the
+    lease."""
 
     lease: LeaseRow
     caller: Caller | None
@@ -65,9 +66,9 @@ class HoldsLease(Declared):
             return AuthorizedLease(lease, None)
         caller = await self._requires(request)
         lease = await get_lease(db, str(lease_id))
-        asking = asking_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
-        verdict = await authorized(db, act, asking, lease, held_by=lease.held_by)
-        if verdict.noted and watches(asking):
+        session_caller = session_caller_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
+        verdict = await authorized(db, act, session_caller, lease, held_by=lease.held_by)
+        if verdict.noted and watches(session_caller):
             request.app.state.notes.note(caller, act, lease)
         if verdict.shown:
             await mark_screenshot(db, lease.session_id)
@@ -99,7 +100,7 @@ async def lease_of_token(request: Request, token: str) -> LeaseRow:
 
     Raises:
         Unauthenticated: the token is not valid.
-        TooManyRequests: the token is not valid, and too many wrong tokens came from that address.
+        TooManyRequests: there were too many wrong tokens from this address.
     """
     return await _by_token(request, token.partition(".")[0], token)
 

@@ -1,8 +1,8 @@
-"""Control of a leased session: a person takes over from the program, keeps control, and hands it back.
+"""Control of a leased session: a person takes control from the program, keeps it, and returns it.
 
-The database row states the desired holder of control; the page in the session admits input accordingly. Each change
-first writes the row and then sends an order to the page, signed with the session's password, which no program has. If
-the page cannot be reached, control returns to the program, with a later term.
+The row in the database contains the desired holder of control, and the page in the session admits only the input of
+this holder. Each change first writes the row and then sends an instruction to the page, signed with the password of the
+session, which programs do not have. If the page cannot be reached, control returns to the program with a later term.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from fastapi import Depends
 
 from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.desk.transport import Desks, LeaseDesk
-from greenroom.api.events import RESYNC, Hub, while_so
+from greenroom.api.events import RESYNC, Hub, wait_while
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
-from greenroom.api.session.authorized import asking_of, kind_of
+from greenroom.api.session.authorized import kind_of, session_caller_of
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.lease import USER, Control, Person, expire_control, return_control, take_control, withdraw_control
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 SIGNATURE: Final = "X-Greenroom-Signature"
 ORDER_TIMEOUT_S: Final = 5.0
-"""Less than the shortest time of a person's control, so that no order arrives after a later one."""
+"""Timeout of an instruction. It is shorter than any control of a person, so that instructions arrive in their order."""
 JOIN_FIRST: Final = (
     "Join the session first, with a share that gives control or with Assist. A viewer without control cannot take over."
 )
@@ -50,7 +50,7 @@ JOIN_FIRST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """The parts that a change of control needs."""
+    """The parts of the api that a change of control needs. `away_s` is the duration of control without a renewal."""
 
     db: Database
     logs: LogWriter
@@ -77,7 +77,7 @@ async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
     if kind is Kind.OTHER and caller.user_id:
         joined = await viewers.find_controlling(db, lease.session_id, caller.user_id)
         kind, viewer_id = (Kind.GUEST_CONTROL, joined) if joined is not None else (kind, "")
-    if decide(Act.CONTROL, asking_of(caller, lease.user_id, kind), SessionFacts()).refused:
+    if decide(Act.CONTROL, session_caller_of(caller, lease.user_id, kind), SessionFacts()).refused:
         raise Forbidden(JOIN_FIRST)
     return Person(viewer=viewer_id, name=caller.name, owns=kind is not Kind.GUEST_CONTROL)
 
@@ -86,7 +86,7 @@ async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | Non
     """Give control to a person. With their current `term`, extend the control that they have.
 
     Raises:
-        Held: another person has control, or it changed hands since `term`.
+        Held: another person has control, or control has changed since `term`.
         WrongState, Unavailable: the session has no page that supports control, or the page does not answer.
     """
     desk = await parts.desks.of(lease)
@@ -94,15 +94,15 @@ async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | Non
     def decide(control: Control, now: datetime) -> Control:
         return take_control(control, now, person, parts.away_s, term)
 
-    said = f"{person.name} took over"
-    changed = await controls.change_control(parts.db, lease.lease_id, decide, said)
+    sentence = f"{person.name} took over"
+    changed = await controls.change_control(parts.db, lease.lease_id, decide, sentence)
     try:
-        await _order(parts, desk, lease, changed.after)
+        await _instruct_page(parts, desk, lease, changed.after)
     except GreenroomError as error:
         if changed.after.term != changed.before.term:
             await _undo(parts.db, lease, changed.after, f"{person.name} did not get control: {error.message}")
         raise
-    await _announce(parts, lease, changed, said, LogCode.CONTROL_TAKEN_OVER)
+    await _announce(parts, lease, changed, sentence, LogCode.CONTROL_TAKEN_OVER)
     return await view(parts, lease)
 
 
@@ -110,19 +110,19 @@ async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int 
     """Give control to the program. A repeated call succeeds.
 
     Raises:
-        Held: another person has control, or it changed hands since `term`.
+        Held: another person has control, or control has changed since `term`.
         Unavailable: the page does not answer; it returns control to the program itself within `away_s`.
     """
-    said = f"{person.name} handed back"
+    sentence = f"{person.name} handed back"
     changed = await controls.change_control(
-        parts.db, lease.lease_id, lambda control, now: return_control(control, now, person, term), said
+        parts.db, lease.lease_id, lambda control, now: return_control(control, now, person, term), sentence
     )
-    await _announce(parts, lease, changed, said, LogCode.CONTROL_HANDED_BACK)
-    await _order(parts, await parts.desks.of(lease), lease, changed.after)
+    await _announce(parts, lease, changed, sentence, LogCode.CONTROL_HANDED_BACK)
+    await _instruct_page(parts, await parts.desks.of(lease), lease, changed.after)
     return await view(parts, lease)
 
 
-async def _order(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Control) -> None:
+async def _instruct_page(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Control) -> None:
     credential = parts.secrets.decrypt(await controls.read_credential(parts.db, lease.session_id))
     order = {"term": control.term, "viewer": control.viewer, "name": control.name, "lasts_s": parts.away_s}
     content = msgspec.json.encode(order)
@@ -133,20 +133,20 @@ async def _order(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Con
         raise WrongState("The session cannot be taken over, because its image is older than the api.") from error
 
 
-async def _undo(db: Database, lease: LeaseRow, control: Control, said: str) -> None:
+async def _undo(db: Database, lease: LeaseRow, control: Control, sentence: str) -> None:
     def decide(last: Control, _now: datetime) -> Control:
         return Control(term=last.term + 1) if last.term == control.term else last
 
-    await controls.change_control(db, lease.lease_id, decide, said)
+    await controls.change_control(db, lease.lease_id, decide, sentence)
 
 
-async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, said: str, code: LogCode) -> None:
+async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, sentence: str, code: LogCode) -> None:
     if changed.before.term == changed.after.term:
         return
     from_person = f" from {changed.before.name}" if changed.before.viewer and changed.after.viewer else ""
     parts.logs.write(
         code,
-        f"{said}{from_person}: session {lease.session_id} of lease {lease.lease_id}",
+        f"{sentence}{from_person}: session {lease.session_id} of lease {lease.lease_id}",
         zone_name=lease.zone_name,
         session_id=lease.session_id,
         user_id=lease.user_id,
@@ -159,30 +159,30 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, s
 async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
     """Return the control of a lease; wait at most `wait_s` until the program has control."""
 
-    def has_person(found: Control) -> bool:
-        return found.holder == "person"
+    def has_person(value: Control) -> bool:
+        return value.holder == "person"
 
     async def read() -> Control:
         return await controls.read_control(parts.db, lease.lease_id)
 
-    now = await while_so(parts.hub, lease.session_id, has_person, read, wait_s)
+    current = await wait_while(parts.hub, lease.session_id, has_person, read, wait_s)
     changes = await controls.list_changes(parts.db, lease.lease_id)
     return ControlView(
         lease_id=UUID(lease.lease_id),
         session_id=UUID(lease.session_id),
-        holder=now.holder,
-        term=now.term,
-        name=now.name or None,
-        until=now.until,
+        holder=current.holder,
+        term=current.term,
+        name=current.name or None,
+        until=current.until,
         away_s=parts.away_s,
-        changes=[ControlChangeView.of(one, holder="person" if one.name else "program") for one in changes],
+        changes=[ControlChangeView.of(change, holder="person" if change.name else "program") for change in changes],
     )
 
 
 POLL_S: Final = 5.0
 """The longest time between two checks. An event of a session causes an earlier check."""
 COLLECTED_S: Final = 0.1
-"""The delay of a check after an event, and of the order to the page.
+"""The delay of a check after an event, and so of the instruction to the page.
 
 Events of all sessions in this time are handled together, because each check is a query.
 """
@@ -194,35 +194,35 @@ async def end_control(parts: Controls) -> None:
     Any number of processes may run this at the same time.
     """
     with parts.hub.subscription() as subscriber:
-        while True:  # also while the process stops, which cancels this task: its end would count as an error
-            happened = await subscriber.take(POLL_S)
-            if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
+        while True:  # it runs until it is canceled, because its end would count as an error
+            events = await subscriber.take(POLL_S)
+            if events and not any(event is RESYNC or event.topic is Topic.SESSION for event in events):
                 continue
             await asyncio.sleep(COLLECTED_S)
             with warned(log, "control of leased sessions was not looked at", "control"):
-                over = await controls.read_ended(parts.db)
-                await asyncio.gather(*(_try_end(parts, one) for one in over))
+                ended_controls = await controls.read_ended(parts.db)
+                await asyncio.gather(*(_try_end(parts, ended) for ended in ended_controls))
 
 
-async def _try_end(parts: Controls, one: EndedControl) -> None:
-    lease_id = one.lease_id
+async def _try_end(parts: Controls, ended: EndedControl) -> None:
+    lease_id = ended.lease_id
     with warned(log, "control of a leased session was not given back", "control", lease_id, lease_id=lease_id):
-        await _end(parts, one)
+        await _end(parts, ended)
 
 
-async def _end(parts: Controls, one: EndedControl) -> None:
-    """Record the change and send it to the page, which itself detects only the absence of the person."""
+async def _end(parts: Controls, ended: EndedControl) -> None:
+    """Store the change and send it to the page, which by itself only detects an absent person."""
 
     def decide(control: Control, now: datetime) -> Control:
-        return expire_control(control, now) if one.may else withdraw_control(control, one.term)
+        return expire_control(control, now) if ended.may else withdraw_control(control, ended.term)
 
-    said = f"{one.name} was away" if one.may else f"{one.name} may not control it any more"
-    changed = await controls.change_control(parts.db, one.lease_id, decide, said)
+    sentence = f"{ended.name} was away" if ended.may else f"{ended.name} may not control it any more"
+    changed = await controls.change_control(parts.db, ended.lease_id, decide, sentence)
     if changed.after.term == changed.before.term:
         return
-    lease = await get_lease(parts.db, one.lease_id)
-    await _announce(parts, lease, changed, said, LogCode.CONTROL_HANDED_BACK)
+    lease = await get_lease(parts.db, ended.lease_id)
+    await _announce(parts, lease, changed, sentence, LogCode.CONTROL_HANDED_BACK)
     try:
-        await _order(parts, await parts.desks.of(lease), lease, changed.after)
+        await _instruct_page(parts, await parts.desks.of(lease), lease, changed.after)
     except GreenroomError as error:  # the page returns control itself when the person's time is over
-        log.info("a page was not asked to give control back", session_id=one.session_id, reason=error.message)
+        log.info("a page was not asked to give control back", session_id=ended.session_id, reason=error.message)

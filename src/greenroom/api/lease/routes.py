@@ -50,36 +50,36 @@ async def list_leases(
     ended: Annotated[bool, Query(description="include leases whose session was deleted in the last days")] = False,
 ) -> list[LeaseView]:
     """List leases, newest first: all leases with `sessions_view`, otherwise those that the caller holds."""
-    wanted = LeaseFilter(tag=tag, ended=ended)
+    lease_filter = LeaseFilter(tag=tag, ended=ended)
     if not caller.may("sessions_view"):
-        wanted = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
-    found = await leases.list_leases(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+        lease_filter = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
+    found = await leases.list_leases(db, lease_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
     return [LeaseView.model_validate(lease) for lease in page.rows(found, NEWEST_FIRST)]
 
 
 @router.get("/leases/{lease_id}")
-async def get_lease(held: Annotated[AuthorizedLease, holds_lease(Act.SEE)]) -> LeaseView:
+async def get_lease(authorized: Annotated[AuthorizedLease, holds_lease(Act.SEE)]) -> LeaseView:
     """Return one lease. A lease that is over remains readable as long as the record of its session exists."""
-    return LeaseView.model_validate(held.lease)
+    return LeaseView.model_validate(authorized.lease)
 
 
 @router.patch("/leases/{lease_id}")
 async def extend_lease(
-    body: LeaseExtension, leasing: LeasingDep, held: Annotated[AuthorizedLease, holds_lease(Act.EXTEND)]
+    body: LeaseExtension, leasing: LeasingDep, authorized: Annotated[AuthorizedLease, holds_lease(Act.EXTEND)]
 ) -> LeaseView:
     """Set the deadline to a number of seconds from now. It may be earlier than before."""
-    await service.extend(leasing, held.lease, body.seconds)
-    return LeaseView.model_validate(await leases.get_lease(leasing.db, held.lease.lease_id))
+    await service.extend(leasing, authorized.lease, body.seconds)
+    return LeaseView.model_validate(await leases.get_lease(leasing.db, authorized.lease.lease_id))
 
 
 @router.get("/leases/{lease_id}/control")
 async def get_control(
     parts: ControlsDep,
-    held: Annotated[AuthorizedLease, holds_lease(Act.SEE)],
+    authorized: Annotated[AuthorizedLease, holds_lease(Act.SEE)],
     wait_s: Annotated[float, Query(ge=0, le=60, description="maximum wait until no person has control")] = 0,
 ) -> ControlView:
     """Return the control of a session: the holder, which is the program or a person, and the changes."""
-    return await control.view(parts, held.lease, wait_s=wait_s)
+    return await control.view(parts, authorized.lease, wait_s=wait_s)
 
 
 @router.post("/leases/{lease_id}/control")
@@ -100,8 +100,8 @@ async def change_control(
 
 @router.delete("/leases/{lease_id}", status_code=204)
 async def release_lease(
-    leasing: LeasingDep, recorder: RecorderDep, held: Annotated[AuthorizedLease, holds_lease(Act.RELEASE)]
+    leasing: LeasingDep, recorder: RecorderDep, authorized: Annotated[AuthorizedLease, holds_lease(Act.RELEASE)]
 ) -> None:
     """End the lease: its session is destroyed and never reused. A repeated request succeeds."""
-    await recorder.written(held.lease.lease_id)
-    await service.release(leasing, held.lease)
+    await recorder.written(authorized.lease.lease_id)
+    await service.release(leasing, authorized.lease)

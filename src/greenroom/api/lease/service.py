@@ -1,6 +1,6 @@
 """Creation, extension and release of leases.
 
-A lease is a launch like any other. Its deadline replaces the clocks of its user.
+A lease is created by a launch. Its deadline replaces the time limits of the session's user.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uuid import UUID
 from fastapi import Depends
 
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.events import RESYNC, Hub, Subscriber, while_in
+from greenroom.api.events import RESYNC, Hub, Subscriber, wait_while_in
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
 from greenroom.api.lease.access import FOR_OTHERS, is_holder
@@ -54,17 +54,17 @@ from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit import plugins
 from greenroom.kit.secrets import Secrets
 
-NAMED: Final = 30
-"""The number of workspaces that a refusal names."""
+MAX_NAMED: Final = 30
+"""The maximum number of workspaces in the message of a refusal."""
 BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
-"""The acts that the token of a lease permits at the gateway. The first two have the names of their services."""
+"""The acts that the token of a lease permits at the gateway. The first two have the names of session services."""
 MCP: Final = "mcp"
 """The interface that serves the Model Context Protocol, if its package is installed."""
 MCP_PATH: Final = f"/{MCP}"
 PAUSE_S: Final = 0.2
-"""The pause between two checks of a lease that waits for others to end. It limits the checks when many leases end."""
+"""The minimum pause between two checks of a request that waits for other leases to end."""
 POLL_S: Final = 2.0
-"""The longest time between two checks, because events of other processes may be lost."""
+"""The maximum time between two checks, because events of other processes may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ async def create(
         Invalid, Forbidden, NotFound, NoResources, Busy: the launch is refused (`Launcher.launch`); the lease would last
             longer than sessions of its user or leases of the caller's API key may; or its egress or its secrets are not
             allowed.
-        LeaseLimit: the user, or the caller's API key, holds the maximum of leases for all of `wait_s`.
+        LeaseLimit: the user or the API key has the maximum number of leases, also after `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
-    user_id = service.launching_user(caller, await _user_named(leasing.db, caller, body.user_id), FOR_OTHERS)
+    user_id = service.launching_user(caller, await _user_id(leasing.db, caller, body.user_id), FOR_OTHERS)
     if not (user_id == caller.owner_id or caller.may("users_auth_session")):
         caller.require_not_above((await get_user(leasing.db, user_id)).permissions)
     image_id = await find_image(leasing.db, body.workspace)
@@ -144,40 +144,42 @@ async def create(
         await _require_valid_key(leasing, caller.key_id, session)
     if left_s > 0 and lease.status in NOT_YET_RUNNING:
         lease_id = lease.lease_id
-        lease = await while_in(leasing.hub, NOT_YET_RUNNING, lambda: leases.get_lease(leasing.db, lease_id), left_s)
+        lease = await wait_while_in(
+            leasing.hub, NOT_YET_RUNNING, lambda: leases.get_lease(leasing.db, lease_id), left_s
+        )
         session = await views.get_session(leasing.db, lease.session_id)
     return _granted(leasing, lease, session)
 
 
-async def _user_named(db: Database, caller: Caller, named: str | None) -> UUID | None:
+async def _user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID | None:
     """Return the id of the user with this id or name.
 
     Raises:
-        Forbidden: it is a name, and the caller may not lease for others. So a caller cannot find out which names exist.
+        Forbidden: it is a name, and the caller may not lease for others, so that the caller cannot find out the names.
         NotFound: there is no user with this name.
     """
-    if named is None:
+    if id_or_name is None:
         return None
     try:
-        return UUID(named)
+        return UUID(id_or_name)
     except ValueError:
-        if named.lower() == (caller.username or "").lower() and caller.user_id is not None:
+        if id_or_name.lower() == (caller.username or "").lower() and caller.user_id is not None:
             return UUID(caller.user_id)
     caller.require_one_of("users_auth_session", FOR_OTHERS)
-    user = await find_user(db, named)
+    user = await find_user(db, id_or_name)
     if user is None:
-        raise NotFound(f"There is no user {named}; `user_id` is an id or a user name.")
+        raise NotFound(f"There is no user {id_or_name}; `user_id` is an id or a user name.")
     return UUID(user.user_id)
 
 
-async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
+async def _no_workspace(db: Database, name: str, user_id: str) -> NotFound:
     names = await names_of_images(db, user_id)
     there_are = (
-        f"there are {', '.join(names[:NAMED])}{', …' if names[NAMED:] else ''}"
+        f"there are {', '.join(names[:MAX_NAMED])}{', …' if names[MAX_NAMED:] else ''}"
         if names
         else "the user has no workspace"
     )
-    return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
+    return NotFound(f"There is no workspace {name}; {there_are}. `workspace` is a friendly name or an image_id.")
 
 
 async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) -> None:
@@ -193,7 +195,7 @@ async def _launch_in_time(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
 ) -> tuple[LeaseRow, Session]:
     """Launch as `_launch` does. While a limit of leases is reached, wait up to `wait_s` and try again. Raises
-    LeaseLimit: the limit was reached all the time."""
+    LeaseLimit: the limit is still reached after `wait_s`."""
     end_s = time.monotonic() + body.wait_s
     try:
         return await _launch(leasing, caller, request, body, reach)
@@ -215,17 +217,19 @@ async def _launch_in_time(
 
 
 async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
-    """Return the error with which a limit of leases refuses the request now, by one query; None = it may be tried."""
-    held = await leases.read_counts(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
-    if held.repeated:
+    """Return the error if a limit of leases refuses the request now, by one query; None = the launch may be tried."""
+    counts = await leases.read_counts(
+        db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key
+    )
+    if counts.repeated:
         return None
     return refusal(
-        resolve(held.groups), leased=True, of_user=held.of_user, of_key=held.of_key, max_leases=held.max_leases
+        resolve(counts.groups), leased=True, of_user=counts.of_user, of_key=counts.of_key, max_leases=counts.max_leases
     )
 
 
 async def until_freed(subscriber: Subscriber, end_s: float) -> None:
-    """Wait for an event that can free a limit of leases, until `end_s` (monotonic) or the stop of the process."""
+    """Wait for an event after which a limit may allow a lease, until `end_s` (monotonic) or the stop of the process."""
     while not subscriber.closed and (left_s := end_s - time.monotonic()) > 0:
         if any(event is RESYNC or event.topic in LIMIT_TOPICS for event in await subscriber.take(left_s)):
             return
@@ -234,7 +238,7 @@ async def until_freed(subscriber: Subscriber, end_s: float) -> None:
 async def _launch(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
 ) -> tuple[LeaseRow, Session]:
-    """Launch the session with its lease. For a repeated request, return those of the first request."""
+    """Launch the session with its lease. For a repeated request, return the lease and session of the first request."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
         reservation_id = await leases.reserve(
@@ -270,8 +274,8 @@ async def _launch(
 
 
 async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
-    """Return the lease of the first of several equal requests, if the caller holds it. Raises IdempotencyMismatch: the
-    caller does not hold it."""
+    """Return the lease of the first request with the same idempotency key, if the caller holds it. Raises
+    IdempotencyMismatch: the caller does not hold it."""
     session = await views.get_session(leasing.db, session_id)
     lease = await leases.find_lease_of(leasing.db, session.session_id)
     if lease is None or not is_holder(caller, lease):
@@ -281,12 +285,12 @@ async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lea
 
 async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]) -> dict[UUID, LeaseGranted]:
     """Return the leases that the caller holds, with their tokens and addresses, by id. Takes two queries."""
-    found = await leases.get_leases(leasing.db, list(map(str, lease_ids)))
-    held = {lease.session_id: lease for lease in found if is_holder(caller, lease)}
+    rows = await leases.get_leases(leasing.db, list(map(str, lease_ids)))
+    held = {lease.session_id: lease for lease in rows if is_holder(caller, lease)}
     if not held:
         return {}
-    wanted = SessionFilter(session_ids=list(map(UUID, held)), ended=True)
-    sessions = await views.list_sessions(leasing.db, wanted)
+    session_filter = SessionFilter(session_ids=list(map(UUID, held)), ended=True)
+    sessions = await views.list_sessions(leasing.db, session_filter)
     granted = (_granted(leasing, held[session.session_id], session) for session in sessions.rows)
     return {lease.lease_id: lease for lease in granted}
 
@@ -294,26 +298,28 @@ async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]
 def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGranted:
     """Return a lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
-    of_lease = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
-    by_token = f"{stream}lease/{of_lease}/" if stream else ""
+    lease_token = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
+    by_token = f"{stream}lease/{lease_token}/" if stream else ""
     program, facts = (
         SessionCaller(kind=Kind.PROGRAM),
         SessionFacts(permitted=lease.permissions, must_record=lease.must_record),
     )
-    open_to_it = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
-    driven = {one.name: by_token + one.folder for one in session.services if one.name in open_to_it}
+    allowed_acts = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
+    service_urls = {each.name: by_token + each.folder for each in session.services if each.name in allowed_acts}
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
     page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
     # The connect token makes its bearer the user of the session, and so avoids the recording that their groups require.
     page = live if lease.must_record and lease.key_id is not None else page
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
-        token=of_lease,
+        token=lease_token,
         urls=LeaseUrlsView(
             page=page,
-            websocket=f"wss{by_token.removeprefix('https')}websockify" if Act.STREAM_AS_PROGRAM in open_to_it else None,
-            cdp=driven.get("cdp"),
-            webdriver=driven.get("webdriver"),
+            websocket=f"wss{by_token.removeprefix('https')}websockify"
+            if Act.STREAM_AS_PROGRAM in allowed_acts
+            else None,
+            cdp=service_urls.get("cdp"),
+            webdriver=service_urls.get("webdriver"),
             mcp=leasing.streams.page_origin + MCP_PATH if MCP in plugins.names(plugins.INTERFACES) else None,
             live=live,
         ),
@@ -340,10 +346,10 @@ async def extend(leasing: Leasing, lease: LeaseRow, seconds: int) -> None:
     lease_clocks(seconds, allowed)
     if await leases.extend(leasing.db, session.session_id, seconds, allowed.time_limit_s):
         return
-    now = await leases.get_lease(leasing.db, lease.lease_id)
-    if now.status in leases.EXTENDABLE:
+    current = await leases.get_lease(leasing.db, lease.lease_id)
+    if current.status in leases.EXTENDABLE:
         raise Invalid(f"The session of this lease cannot live {seconds} s more: {allowed.time_limit_from}.")
-    raise WrongState(f"The lease is over: its session is {now.status}.")
+    raise WrongState(f"The lease is over: its session is {current.status}.")
 
 
 async def release(leasing: Leasing, lease: LeaseRow) -> None:

@@ -54,7 +54,7 @@ from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 
 HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over failed."
-"""The reason for callers who may not see sessions."""
+"""The reason of a failed hand-over for callers who may not see sessions."""
 
 
 router = APIRouter(tags=["staging"])
@@ -72,8 +72,8 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
     """Create a config. The Primary of its zone begins to fill the pool at once."""
     zone_id, image_id = str(body.zone_id), str(body.image_id)
     defaults = permissions_of(resolve(await groups.settings_of_group(change.db, ALL_USERS)))
-    left_out = {name: value for name, value in defaults.items() if name not in body.model_fields_set}
-    fields = ConfigFields(**values_of(ConfigFields, body) | left_out)
+    default_permissions = {name: value for name, value in defaults.items() if name not in body.model_fields_set}
+    fields = ConfigFields(**values_of(ConfigFields, body) | default_permissions)
     try:
         await zones.get_zone(change.db, zone_id)
         await images.get_image(change.db, image_id)
@@ -148,23 +148,25 @@ async def explain_staging_config(
     user_id = await _user_id(db, user)
     snapshot = await ledger.read_launch(db, user_id, config.image_id, None)
     image, launching = config.image, launch_facts(snapshot, config.image)
-    begin = _named(snapshot.zones, zone or config.zone_id)
-    plan = plan_launch(snapshot.zones, begin.zone_id, image, snapshot.pools, launching)
-    ahead = simulate_launch(plan, config.staging_config_id, config.zone_id)
-    misses = [*_about_user(snapshot, image, max_for_user(launching.settings, leased=False)), *ahead.misses]
-    empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
-    served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
-    if served is not None:
-        reason = f"A staged session of zone {served.zone.zone_name} comes first in the order of zones."
+    first_zone = _find_zone(snapshot.zones, zone or config.zone_id)
+    plan = plan_launch(snapshot.zones, first_zone.zone_id, image, snapshot.pools, launching)
+    simulated = simulate_launch(plan, config.staging_config_id, config.zone_id)
+    misses = [*_about_user(snapshot, image, max_for_user(launching.settings, leased=False)), *simulated.misses]
+    miss_of = {
+        a.order: await _pool_miss(db, user_id, a, image) for a in (*simulated.earlier, simulated.attempt) if a.pool
+    }
+    earlier_attempt = first_serving(simulated.earlier, lambda attempt: miss_of[attempt.order] is None)
+    if earlier_attempt is not None:
+        reason = f"A staged session of zone {earlier_attempt.zone.zone_name} comes first in the order of zones."
         misses.append(Miss("served_elsewhere", reason))
-    own = empty.get(ahead.attempt.order)
-    misses += [] if own is None or own.code in {miss.code for miss in misses} else [own]
+    own_miss = miss_of.get(simulated.attempt.order)
+    misses += [] if own_miss is None or own_miss.code in {miss.code for miss in misses} else [own_miss]
     return ExplainView(
         staging_config_id=UUID(config.staging_config_id),
         user_id=UUID(user_id),
         username=snapshot.username,
-        zone_name=begin.zone_name,
-        step="staged_here" if ahead.attempt.zone is begin else "staged_elsewhere",
+        zone_name=first_zone.zone_name,
+        step="staged_here" if simulated.attempt.zone is first_zone else "staged_elsewhere",
         would_get=not misses,
         reasons=[ExplainReason.model_validate(miss) for miss in misses],
         notes=[note for note in (launching.missing_profile(), config.warning) if note],
@@ -180,24 +182,24 @@ async def get_staging_history(
 ) -> StagingHistoryView:
     """Return hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
     config = await db_configs.get_config(db, str(staging_config_id))
-    found = await db_history.read_history(db, config.staging_config_id, limit=limit)
+    history = await db_history.read_history(db, config.staging_config_id, limit=limit)
     if not caller.may("sessions_view"):
-        found = replace(
-            found,
-            reasons=_without_output(found.reasons),
+        history = replace(
+            history,
+            reasons=_without_output(history.reasons),
             recent_misses=tuple(
                 replace(miss, user_id=None, username=None, reasons=_without_output(miss.reasons))
-                for miss in found.recent_misses
+                for miss in history.recent_misses
             ),
         )
-    return StagingHistoryView(staging_config_id=staging_config_id, **values_of(History, found))
+    return StagingHistoryView(staging_config_id=staging_config_id, **values_of(History, history))
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
     """Users who may use the workspace of a config and have exactly its permissions.
 
-    `others` are the settings that still exclude all of them from its sessions; () if one user can get them.
+    `others` are the other settings that exclude all these users from its sessions; () if a user can get one.
     """
 
     number: int
@@ -211,31 +213,31 @@ async def _matches(db: Database, config: StagingConfig) -> Matches:
         if differing(permissions_of(users.facts.settings), config.permissions):
             continue
         number += users.number
-        found = violations(users.facts, config.permissions)
-        served |= not found
-        others |= {violation.reason: violation for violation in found}
+        excluding = violations(users.facts, config.permissions)
+        served |= not excluding
+        others |= {violation.reason: violation for violation in excluding}
     return Matches(number, () if served else tuple(others.values()))
 
 
 async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
     """Return a saved config with the number of matching users and a warning about obstacles to its use."""
-    found = await _matches(db, config)
+    matches = await _matches(db, config)
     barred = barrier(config.image, config.zone)
     (view,) = await config_views(db, [config])
-    warnings = [*([barred.reason] if barred else []), *_about_matches(found, config.image), view.warning]
+    warnings = [*([barred.reason] if barred else []), *_about_matches(matches, config.image), view.warning]
     warning = " ".join(filter(None, warnings)) or None
-    return StagingSaved.model_validate(dict(view) | {"matching_users": found.number, "warning": warning})
+    return StagingSaved.model_validate(dict(view) | {"matching_users": matches.number, "warning": warning})
 
 
-def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
-    if found.number == 0:
+def _about_matches(matches: Matches, image: ImageFacts) -> list[str]:
+    if matches.number == 0:
         sentence = (
             f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get "
             "these sessions. The permissions must match those of the users."
         )
         return [sentence]
-    if found.others:
-        reasons = "; ".join(violation.reason for violation in found.others)
+    if matches.others:
+        reasons = "; ".join(violation.reason for violation in matches.others)
         return [f"No user would get these sessions, because of other settings of the users who match: {reasons}."]
     return []
 
@@ -267,7 +269,7 @@ Reason = TypeVar("Reason", bound=PoolMissReason)
 
 
 def _without_output(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    """Remove the output of `assign`, which may contain the name of its user."""
+    """Return the reasons without the output of `assign`, which may contain the name of its user."""
     return tuple(replace(r, reason=HAND_OVER_FAILED) if r.code == "hand_over_failed" else r for r in reasons)
 
 
@@ -300,10 +302,10 @@ async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: 
     return None if contents.serves else pool_miss(contents, image, attempt.zone)
 
 
-def _named(zones: Sequence[LaunchZone], zone: str) -> LaunchZone:
-    for found in zones:
-        if zone in (found.zone_id, found.zone_name):
-            return found
+def _find_zone(zones: Sequence[LaunchZone], zone: str) -> LaunchZone:
+    for each in zones:
+        if zone in (each.zone_id, each.zone_name):
+            return each
     raise NotFound(f"There is no zone {zone}; it may have been renamed or deleted.")
 
 

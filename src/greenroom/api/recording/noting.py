@@ -1,4 +1,4 @@
-"""The recording of each kind of request of a program. The desk routes run their work inside these functions."""
+"""Records each kind of request of a program. The desk routes do their work inside these functions."""
 
 from __future__ import annotations
 
@@ -44,29 +44,29 @@ class Noting:
     request: Request
 
     async def actions(self, lease: LeaseRow, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
-        """Record actions. The picture of the last one is that of the answer, or is taken afterwards."""
+        """Record actions. The picture of the last action is the picture in the answer, or is taken afterwards."""
         with self.recorder.noting(lease, self.request) as note:
             acted: list[ActionsDone] = []
-            note.make = lambda asked: self._rows_of_actions(lease, asked, body, acted)
+            note.make_rows = lambda recorded: self._rows_of_actions(lease, recorded, body, acted)
             done = await work
             if lease.record != "none":
                 acted.append(done)
             if lease.record == "pictures":
-                note.look = changes_screen(body.actions)
-                pictures = [one.screenshot for one in (*done.results, done) if one.screenshot]
+                note.takes_picture = changes_screen(body.actions)
+                pictures = [each.screenshot for each in (*done.results, done) if each.screenshot]
                 note.size_bytes = sum(map(len, pictures))
             return done
 
     def _rows_of_actions(
-        self, lease: LeaseRow, asked: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]
+        self, lease: LeaseRow, recorded: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]
     ) -> list[RecordingRow]:
-        seen = self.desks.seen.get(lease.session_id)
-        screen = (seen.width, seen.height) if seen is not None else None
+        state = self.desks.seen.get(lease.session_id)
+        screen = (state.width, state.height) if state is not None else None
         if body.display is not None:
             screen = (body.display.width, body.display.height)
         with_pictures = lease.record == "pictures"
-        outcomes = [_outcome(one, with_picture=with_pictures) for each in acted for one in each.results]
-        rows = rows_of_actions(asked, body.actions, outcomes, screen)
+        outcomes = [_outcome(result, with_picture=with_pictures) for answer in acted for result in answer.results]
+        rows = rows_of_actions(recorded, body.actions, outcomes, screen)
         last = _picture(acted[0].screenshot) if acted and with_pictures else None
         if rows and last is not None and rows[-1].picture is None:
             rows[-1] = replace(rows[-1], picture=last)
@@ -76,7 +76,7 @@ class Noting:
         """Record a screenshot; the screenshot is the picture of the row."""
         with self.recorder.noting(lease, self.request) as note:
             seen: list[bytes] = []
-            note.make = lambda asked: [row_of_screenshot(asked, picture_of(seen[0]) if seen else None)]
+            note.make_rows = lambda recorded: [row_of_screenshot(recorded, picture_of(seen[0]) if seen else None)]
             data = await work
             if lease.record == "pictures":
                 seen.append(data)
@@ -87,8 +87,8 @@ class Noting:
         """Record a command, at its end."""
         with self.recorder.noting(lease, self.request) as note:
             ended: list[ExecDone] = []
-            note.make = lambda asked: [_row_of_command(asked, body, ended[0].exit_code if ended else None)]
-            note.look = True
+            note.make_rows = lambda recorded: [_row_of_command(recorded, body, ended[0].exit_code if ended else None)]
+            note.takes_picture = True
             ended.append(await work)
             return ended[0]
 
@@ -97,25 +97,25 @@ class Noting:
     ) -> AbstractAsyncContextManager[T]:
         """Record a command whose output is streamed; `tail` provides its exit code."""
 
-        def make(asked: RecordedRequest) -> list[RecordingRow]:
-            return [_row_of_command(asked, body, tail.exit_code)]
+        def make_rows(recorded: RecordedRequest) -> list[RecordingRow]:
+            return [_row_of_command(recorded, body, tail.exit_code)]
 
-        return self.recorder.around(lease, self.request, make, running, look=True)
+        return self.recorder.around(lease, self.request, make_rows, running, takes_picture=True)
 
     def read(
         self, lease: LeaseRow, path: str, opened: AbstractAsyncContextManager[T]
     ) -> AbstractAsyncContextManager[T]:
         """Record the download of a file or the listing of a folder."""
-        return self.recorder.around(lease, self.request, lambda asked: [row_of_file(asked, "read", path)], opened)
+        return self.recorder.around(lease, self.request, lambda recorded: [row_of_file(recorded, "read", path)], opened)
 
     async def file(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
         with self.recorder.noting(lease, self.request) as note:
-            note.make = lambda asked: [row_of_file(asked, verb, path)]
+            note.make_rows = lambda recorded: [row_of_file(recorded, verb, path)]
             return await work
 
     async def elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
         with self.recorder.noting(lease, self.request) as note:
-            note.make = lambda asked: [row_of_elements(asked)]
+            note.make_rows = lambda recorded: [row_of_elements(recorded)]
             return await work
 
 
@@ -123,22 +123,22 @@ class Noting:
 class Tail:
     """The last line of a command's output, which contains its exit code."""
 
-    kept: bytes = field(default=b"", repr=False)
+    end: bytes = field(default=b"", repr=False)
 
     async def of(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the same pieces, and keep the end of them."""
+        """Yield the pieces unchanged, and store their end."""
         async for piece in pieces:
-            self.kept = (self.kept + piece)[-_TAIL_BYTES:]
+            self.end = (self.end + piece)[-_TAIL_BYTES:]
             yield piece
 
     @property
     def exit_code(self) -> int | None:
-        code = plain_fields(self.kept.rstrip().rpartition(b"\n")[2]).get("exit_code")
+        code = plain_fields(self.end.rstrip().rpartition(b"\n")[2]).get("exit_code")
         return code if isinstance(code, int) else None
 
 
-def _row_of_command(asked: RecordedRequest, body: ExecCreate, exit_code: int | None) -> RecordingRow:
-    return row_of_command(asked, body.command, list(body.env), exit_code)
+def _row_of_command(recorded: RecordedRequest, body: ExecCreate, exit_code: int | None) -> RecordingRow:
+    return row_of_command(recorded, body.command, list(body.env), exit_code)
 
 
 def _outcome(result: ActionResultView, *, with_picture: bool) -> ActionOutcome:

@@ -1,9 +1,9 @@
-"""The recorder: it stores the actions of programs on leased desktops, after the answers to their requests.
+"""The recorder stores the actions of programs on leased desktops, after the answers to their requests.
 
-Each lease has a lane. One task per lane describes its requests, adds pictures and writes rows in the order in which the
-requests ended; it ends with the last of them. A program waits for this only when it releases its lease, and only for a
-short time. If more arrives than can be stored, pictures are left out first, then rows. The recording states their
-number.
+Each lease has a lane with one task. The task creates the rows of its requests in the order in which the requests ended,
+adds pictures, writes the rows, and ends after the last row. A program waits for this only when it releases its lease,
+and only for a short time. If more arrives than can be stored, first pictures are omitted, then rows. The recording
+contains their number.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-MOST_WAITING: Final = 1000
+MAX_WAITING: Final = 1000
 """The maximum number of requests of one lease that wait to be written."""
-MOST_WAITING_BYTES: Final = 64 << 20
-"""The maximum size of the pictures of all leases that wait in this process."""
-AT_ONCE: Final = 100
+MAX_WAITING_BYTES: Final = 64 << 20
+"""The maximum size of the waiting pictures of all leases in this process."""
+BATCH_SIZE: Final = 100
 PICTURE_S: Final = 5.0
-AGAIN_S: Final = 1.0
+RETRY_PAUSE_S: Final = 1.0
 """The time until the next attempt while the database is unreachable."""
 GIVE_UP_S: Final = 600.0
-"""The longest outage of the database before the waiting rows are left out."""
+"""The duration of an outage of the database after which the waiting rows are omitted."""
 CLOSE_S: Final = 3.0
 WRITTEN_S: Final = 2.0
-"""The longest time that the release of a lease waits for the recording of the latest requests."""
+"""The maximum time for which the release of a lease waits for the recording of the latest requests."""
 ALL_BYTES_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
-FULL_SAID_S: Final = 3600.0
-"""The shortest time between two log rows about pictures that are left out."""
+FULL_LOGGED_S: Final = 3600.0
+"""The minimum time between two log rows about omitted pictures."""
 GONE: Final = "The client closed the connection before the answer."
 HURRY: Final = "the program continued before the picture was taken"
 CROWDED: Final = "too many pictures waited to be written"
@@ -73,37 +73,37 @@ NO_PNG: Final = "the session returned no picture"
 class Note:
     """The pending record of a request.
 
-    `make` creates its rows later. `look`: a picture belongs to it, which is taken if the last row has none.
-    `size_bytes` is the size of the pictures in it.
+    `make_rows` creates its rows later. `takes_picture`: a picture is taken if the last row has none. `size_bytes` is
+    the size of the pictures in its rows.
     """
 
-    make: Callable[[RecordedRequest], list[RecordingRow]] = lambda _: []
-    look: bool = False
+    make_rows: Callable[[RecordedRequest], list[RecordingRow]] = lambda _: []
+    takes_picture: bool = False
     size_bytes: int = 0
-    asked: RecordedRequest | None = None
+    recorded: RecordedRequest | None = None
     crowded: bool = False
 
     def rows(self) -> list[RecordingRow]:
-        made = [] if self.asked is None else self.make(self.asked)
+        rows = [] if self.recorded is None else self.make_rows(self.recorded)
         if not self.crowded:
-            return made
-        return [row if row.picture is None else replace(row, picture=None, left_out=CROWDED) for row in made]
+            return rows
+        return [row if row.picture is None else replace(row, picture=None, left_out=CROWDED) for row in rows]
 
 
 @dataclass(slots=True)
 class _Lane:
     lease: LeaseRow
-    under_way: int = 0
+    in_progress: int = 0
     waiting: list[Note] = field(default_factory=list[Note])
     missing: int = 0
-    """The number of requests after the waiting ones that were left out."""
+    """The number of omitted requests after the waiting requests."""
     missing_since: datetime | None = None
     task: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
 class Counts:
-    """The numbers of rows and pictures that this process has stored and left out."""
+    """The numbers of rows and pictures that this process has stored or omitted."""
 
     rows: int = 0
     rows_left_out: int = 0
@@ -117,13 +117,13 @@ class Recorder:
     def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot, logs: LogWriter) -> None:
         self._db = db
         self._logs = logs
-        self._full_said_s = float("-inf")
+        self._full_logged_s = float("-inf")
         self._desks = desks
         self._snapshot = snapshot
         self._lanes: dict[str, _Lane] = {}
         self._waiting_bytes = 0
-        self._stored = StoredSize()
-        self._stored_at_s = float("-inf")
+        self._sizes = StoredSize()
+        self._sizes_read_at_s = float("-inf")
         self.counts = Counts()
 
     @contextmanager
@@ -134,7 +134,7 @@ class Recorder:
             yield note
             return
         lane = self._lanes.setdefault(lease.lease_id, _Lane(lease))
-        lane.under_way += 1
+        lane.in_progress += 1
         began, began_s = datetime.now(UTC), time.perf_counter()
         code, error = None, None
         try:
@@ -149,9 +149,9 @@ class Recorder:
             code, error = GreenroomError.code, GreenroomError().message
             raise
         finally:
-            lane.under_way -= 1
+            lane.in_progress -= 1
             caller = getattr(request.state, "caller", None)
-            note.asked = RecordedRequest(
+            note.recorded = RecordedRequest(
                 began=began,
                 duration_ms=(time.perf_counter() - began_s) * 1000,
                 who="" if caller is None else caller.name,
@@ -166,14 +166,14 @@ class Recorder:
         self,
         lease: LeaseRow,
         request: Request,
-        make: Callable[[RecordedRequest], list[RecordingRow]],
+        make_rows: Callable[[RecordedRequest], list[RecordingRow]],
         inner: AbstractAsyncContextManager[T],
         *,
-        look: bool = False,
+        takes_picture: bool = False,
     ) -> AsyncGenerator[T]:
-        """Enter `inner`, and record the rows that `make` returns at its end."""
+        """Enter `inner`, and record the rows that `make_rows` returns at its end."""
         with self.noting(lease, request) as note:
-            note.make, note.look = make, look
+            note.make_rows, note.takes_picture = make_rows, takes_picture
             async with inner as opened:
                 yield opened
 
@@ -201,11 +201,11 @@ class Recorder:
             log.warning("parts of recordings were lost", leases=len(late))
 
     def _add(self, lane: _Lane, note: Note) -> None:
-        if len(lane.waiting) >= MOST_WAITING:
+        if len(lane.waiting) >= MAX_WAITING:
             lane.missing += 1
             lane.missing_since = lane.missing_since or datetime.now(UTC)
         else:
-            note.crowded = self._waiting_bytes + note.size_bytes > MOST_WAITING_BYTES
+            note.crowded = self._waiting_bytes + note.size_bytes > MAX_WAITING_BYTES
             note.size_bytes = 0 if note.crowded else note.size_bytes
             self._waiting_bytes += note.size_bytes
             lane.waiting.append(note)
@@ -216,7 +216,7 @@ class Recorder:
         notes: list[Note] = []
         try:
             while lane.waiting or lane.missing:
-                notes, lane.waiting = lane.waiting[:AT_ONCE], lane.waiting[AT_ONCE:]
+                notes, lane.waiting = lane.waiting[:BATCH_SIZE], lane.waiting[BATCH_SIZE:]
                 rows = await self._rows(lane, notes)
                 if lane.missing and not lane.waiting:
                     since, number = lane.missing_since or datetime.now(UTC), lane.missing
@@ -229,21 +229,23 @@ class Recorder:
             log.exception("a part of a recording was lost", lease_id=lane.lease.lease_id)
             lost, lane.waiting = [*notes, *lane.waiting], []
             self._waiting_bytes -= sum(note.size_bytes for note in lost)
-            lane.missing += len(lost)  # the row that reports this is written with the next one
+            lane.missing += len(lost)  # the row about this is written with the next row
         finally:
             lane.task = None
-            if not (lane.under_way or lane.missing):
+            if not (lane.in_progress or lane.missing):
                 self._lanes.pop(lane.lease.lease_id, None)
 
     async def _rows(self, lane: _Lane, notes: list[Note]) -> list[RecordingRow]:
-        """Return the rows of requests. If a picture belongs to the last one, it is taken now."""
+        """Return the rows of requests. If the last request takes a picture, it is taken now."""
         rows: list[RecordingRow] = []
         for note in notes:
-            made = note.rows()
-            if made and note.look and lane.lease.record == "pictures" and _needs_picture(made[-1]):
-                is_last = note is notes[-1] and not lane.waiting and not lane.under_way
-                made[-1] = await self._with_picture(lane, made[-1]) if is_last else replace(made[-1], left_out=HURRY)
-            rows += made
+            new_rows = note.rows()
+            if new_rows and note.takes_picture and lane.lease.record == "pictures" and _needs_picture(new_rows[-1]):
+                is_last = note is notes[-1] and not lane.waiting and not lane.in_progress
+                new_rows[-1] = (
+                    await self._with_picture(lane, new_rows[-1]) if is_last else replace(new_rows[-1], left_out=HURRY)
+                )
+            rows += new_rows
         return rows
 
     async def _with_picture(self, lane: _Lane, row: RecordingRow) -> RecordingRow:
@@ -252,19 +254,19 @@ class Recorder:
         except GreenroomError as error:
             return replace(row, left_out=f"{NO_PNG}: {error.message}")
         if lane.waiting:
-            return replace(row, left_out=HURRY)  # it shows later actions of the program
+            return replace(row, left_out=HURRY)  # the picture may show later actions of the program
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
     async def _picture(self, lease: LeaseRow) -> Picture | None:
         """Return the present screen.
 
-        A large screen is scaled; otherwise it has the size that programs get, which costs least. Raises GreenroomError:
-        the session returned no picture.
+        A large screen is scaled down. Otherwise the picture has the size of screenshots for programs. Raises
+        GreenroomError: the session returned no picture.
         """
         desks = self._desks()
         desk = await desks.of(lease)
-        seen = desks.seen.get(desk.session_id)
-        is_wide = seen is not None and seen.width > recording_rows.WIDEST
+        state = desks.seen.get(desk.session_id)
+        is_wide = state is not None and state.width > recording_rows.WIDEST
         params = {"width": recording_rows.WIDEST} if is_wide else None
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
@@ -274,58 +276,58 @@ class Recorder:
         end_s = time.monotonic() + GIVE_UP_S
         while rows:
             try:
-                fits = await self._written(lane.lease.lease_id, rows)
+                fitted = await self._written(lane.lease.lease_id, rows)
             except Unavailable as error:
                 if time.monotonic() > end_s:
                     raise
                 log.warning("a recording waits for the database", reason=error.message)
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_PAUSE_S)
                 continue
-            if fits is not None:
-                self._count(fits)
+            if fitted is not None:
+                self._count(fitted)
             return
 
     async def _written(self, lease_id: str, rows: list[RecordingRow]) -> Fitted | None:
-        held = False
+        person_has_control = False
         if any(row.picture is not None for row in rows):
-            held = (await read_control(self._db, lease_id)).holder == "person"
-            if time.monotonic() - self._stored_at_s > ALL_BYTES_S:
-                self._stored = await recordings.read_stored(self._db)
-                self._stored_at_s = time.monotonic()
+            person_has_control = (await read_control(self._db, lease_id)).holder == "person"
+            if time.monotonic() - self._sizes_read_at_s > ALL_BYTES_S:
+                self._sizes = await recordings.read_stored(self._db)
+                self._sizes_read_at_s = time.monotonic()
         settings = self._snapshot.installation
 
         def fit(used: RecordingSize) -> Fitted:
             room = RecordingSpace(
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
-                all_bytes=self._stored.all_bytes,
-                wished_bytes=self._stored.wished_bytes,
+                all_bytes=self._sizes.all_bytes,
+                wished_bytes=self._sizes.wished_bytes,
                 user_bytes=used.user_bytes,
                 required=used.required,
                 user_mb=settings.recordings_user_max_mb,
                 reserved_percent=settings.recordings_reserved_percent,
                 recording_mb=settings.recording_max_mb,
                 all_mb=settings.recordings_max_mb,
-                held=held,
+                held=person_has_control,
             )
             return recording_rows.fitted(rows, room)
 
-        fits = await recordings.append(self._db, lease_id, fit)
-        if fits is not None and fits.full is not None and time.monotonic() - self._full_said_s > FULL_SAID_S:
-            self._full_said_s = time.monotonic()
-            said = f"Pictures of recordings are omitted: {fits.full}"
-            self._logs.write(LogCode.RECORDINGS_FULL, said, details={"lease_id": lease_id})
-        return fits
+        fitted = await recordings.append(self._db, lease_id, fit)
+        if fitted is not None and fitted.full is not None and time.monotonic() - self._full_logged_s > FULL_LOGGED_S:
+            self._full_logged_s = time.monotonic()
+            sentence = f"Pictures of recordings are omitted: {fitted.full}"
+            self._logs.write(LogCode.RECORDINGS_FULL, sentence, details={"lease_id": lease_id})
+        return fitted
 
-    def _count(self, fits: Fitted) -> None:
-        self._stored = StoredSize(
-            all_bytes=self._stored.all_bytes + fits.picture_bytes,
-            wished_bytes=self._stored.wished_bytes + (0 if fits.required else fits.picture_bytes),
+    def _count(self, fitted: Fitted) -> None:
+        self._sizes = StoredSize(
+            all_bytes=self._sizes.all_bytes + fitted.picture_bytes,
+            wished_bytes=self._sizes.wished_bytes + (0 if fitted.required else fitted.picture_bytes),
         )
-        self.counts.rows += len(fits.rows)
-        self.counts.rows_left_out += fits.rows_left_out
-        self.counts.pictures += fits.pictures
-        self.counts.pictures_left_out += fits.pictures_left_out
+        self.counts.rows += len(fitted.rows)
+        self.counts.rows_left_out += fitted.rows_left_out
+        self.counts.pictures += fitted.pictures
+        self.counts.pictures_left_out += fitted.pictures_left_out
 
 
 def _needs_picture(row: RecordingRow) -> bool:

@@ -24,7 +24,7 @@ from greenroom.api.deps import ChangeDep, Db, Logs
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, Declared, Requires, requires_one_of
-from greenroom.api.session.authorized import acts, asking_of, kind_of
+from greenroom.api.session.authorized import acts, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
 from greenroom.core.listing import SortOrder
@@ -46,13 +46,13 @@ from greenroom.db.recordings import (
 
 VIEW: Final = "recordings_view"
 REPEAT_S: Final = 600.0
-"""A caller's access to another user's recording is logged once in this time, not for each picture."""
+"""The time in which the access of a caller to the recording of another user is logged once, not for each picture."""
 
 
 class RecordingAccess(Declared):
     """A dependency that returns the recording of the path, for callers who may see it.
 
-    Access to recordings of other users is logged.
+    Access to the recordings of other users is logged.
     """
 
     acts = (Act.SEE_RECORDING,)
@@ -72,7 +72,7 @@ class RecordingAccess(Declared):
         caller = await self._requires(request)
         recording = await recordings.get_recording(request.app.state.db, str(lease_id))
         kind = kind_of(caller, recording.user_id, recording.key_id)
-        verdict = decide(Act.SEE_RECORDING, asking_of(caller, recording.user_id, kind), SessionFacts())
+        verdict = decide(Act.SEE_RECORDING, session_caller_of(caller, recording.user_id, kind), SessionFacts())
         if verdict.refused:
             raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
         if kind is Kind.OTHER:
@@ -149,13 +149,13 @@ class RecordedRowView(View, row=StoredRecordingRow):
     picture_left_out: Annotated[str | None, Field(description="reason for a missing picture")]
 
 
-ROWS_AT_ONCE: Final = 500
+ROWS_PER_READ: Final = 500
 FILE_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The time of all files in the ZIP, so that the same recording results in the same ZIP."""
 
 
 class _ZipBuffer(RawIOBase):
-    """The bytes of a ZIP that are not yet sent. It is not seekable."""
+    """The bytes of a ZIP file that are not sent yet; not seekable."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
 
 async def _rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow]:
     after = 0
-    while rows := await read_rows(db, lease_id, after=after, limit=ROWS_AT_ONCE):
+    while rows := await read_rows(db, lease_id, after=after, limit=ROWS_PER_READ):
         for row in rows:
             yield row
         after = rows[-1].number

@@ -31,11 +31,11 @@ from greenroom.db.named_secrets import SecretFields, StoredSecret
 from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies
 
-MOST_SECRETS: Final = 200
+MAX_SECRETS: Final = 200
 """The maximum number of secrets of one owner."""
 _SENT_BY: Final = ("hosts", "header", "template")
 """The fields that determine where and how a value is sent."""
-_OWN_POLICY: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
+_POLICY_NAMESPACE: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
 
 
 def _owner_of(caller: Caller) -> str | None:
@@ -67,15 +67,16 @@ async def create_secret(body: SecretCreate, change: ChangeDep) -> SecretView:
     _require_to_share(caller, "secrets_create", fields, ([], [], []))
     named_secrets.header_value(fields.template, value)
     owner_id = _owner_of(caller)
-    if owner_id is None and caller.key_id is not None:  # the installation's first key has no user who would own it
+    if owner_id is None and caller.key_id is not None:
+        # The first key of the installation has no user who could own the secret.
         fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
     async with change.db.transaction() as connection:
-        if await secrets.count_secrets(connection, owner_id) >= MOST_SECRETS:
-            raise Refused(f"You have {MOST_SECRETS} secrets, which is the maximum. Delete one first.")
+        if await secrets.count_secrets(connection, owner_id) >= MAX_SECRETS:
+            raise Refused(f"You have {MAX_SECRETS} secrets, which is the maximum. Delete one first.")
         secret_id = await secrets.insert_secret(connection, fields, change.secrets.encrypt(value), owner_id)
-    made = await secrets.get_secret(change.db, secret_id)
-    change.audit(LogCode.SECRET_CREATED, made.name, after=values_of(SecretFields, made))
-    return SecretView.model_validate(made)
+    created = await secrets.get_secret(change.db, secret_id)
+    change.audit(LogCode.SECRET_CREATED, created.name, after=values_of(SecretFields, created))
+    return SecretView.model_validate(created)
 
 
 @router.get("/secrets/{secret_id}")
@@ -100,10 +101,12 @@ async def update_secret(secret_id: UUID, body: SecretPatch, change: ChangeDep) -
     async with change.db.transaction() as connection:
         before, encrypted = await secrets.lock_secret(connection, str(secret_id))
         fields = await _checked(change.db, values_of(SecretFields, before) | sent)
-        if new is None and (moved := [name for name in _SENT_BY if getattr(fields, name) != getattr(before, name)]):
+        if new is None and (
+            changed_fields := [name for name in _SENT_BY if getattr(fields, name) != getattr(before, name)]
+        ):
             raise Invalid(
                 f"The stored value of {before.name} is not sent to another host. Set `value` again to change "
-                f"{' and '.join(moved)}."
+                f"{' and '.join(changed_fields)}."
             )
         _require_to_share(change.caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
         value = change.secrets.decrypt(encrypted) if new is None else new.get_secret_value()
@@ -111,10 +114,10 @@ async def update_secret(secret_id: UUID, body: SecretPatch, change: ChangeDep) -
         changed = change.secrets.encrypt(value) if new else None
         await secrets.update_secret(connection, before.secret_id, fields, changed)
     after = await secrets.get_secret(change.db, before.secret_id)
-    old, now = values_of(SecretFields, before), values_of(SecretFields, after)
+    old, new_values = values_of(SecretFields, before), values_of(SecretFields, after)
     if new is not None:
-        old, now = old | {"contents": "as before"}, now | {"contents": "changed"}
-    change.audit(LogCode.SECRET_CHANGED, after.name, before=old, after=now)
+        old, new_values = old | {"contents": "as before"}, new_values | {"contents": "changed"}
+    change.audit(LogCode.SECRET_CHANGED, after.name, before=old, after=new_values)
     return SecretView.model_validate(after)
 
 
@@ -157,7 +160,7 @@ async def _checked(db: Database, values: Json) -> SecretFields:
         "hosts": list(named_secrets.hosts(values["hosts"])),
         "header": named_secrets.header(values["header"]),
         "template": named_secrets.template(values["template"]),
-        **{name: sorted({str(one) for one in values[name]}) for name in ("users", "groups", "keys")},
+        **{name: sorted({str(each) for each in values[name]}) for name in ("users", "groups", "keys")},
     }
     fields = SecretFields(**{**values, **checked})
     if unknown := await secrets.unknown_users(db, fields):
@@ -168,27 +171,34 @@ async def _checked(db: Database, values: Json) -> SecretFields:
 
 
 async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
-    """Return the secrets that the lease of a caller requests. Raises Invalid: no secret of that name exists that the
-    caller may use, or several of other owners do; or two of them would be in one header."""
-    wanted = sorted(set(names))
-    found = await secrets.named_secrets(db, wanted)
+    """Return the secrets that the lease of a caller requests. Raises Invalid: the caller may use no secret with one of
+    the names, or several secrets of other owners; or two secrets would be in the same header."""
+    unique_names = sorted(set(names))
+    rows = await secrets.named_secrets(db, unique_names)
     user_id = _owner_of(caller)
     groups = await secrets.groups_of(db, user_id) if user_id else []
-    mine = [one for one in found if one.allowed_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)]
-    owned = {one.name for one in mine if one.owner_id == user_id}
-    mine = [one for one in mine if one.owner_id == user_id or one.name not in owned]
-    if several := sorted({one.name for one, other in pairwise(mine) if one.name == other.name}):
+    usable = [
+        secret for secret in rows if secret.allowed_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)
+    ]
+    owned = {secret.name for secret in usable if secret.owner_id == user_id}
+    usable = [secret for secret in usable if secret.owner_id == user_id or secret.name not in owned]
+    if ambiguous := sorted(
+        {secret.name for secret, next_secret in pairwise(usable) if secret.name == next_secret.name}
+    ):
         raise Invalid(
-            f"You may use several secrets with the name {several[0]}; ask one of their owners to rename theirs."
+            f"You may use several secrets with the name {ambiguous[0]}; ask one of their owners to rename theirs."
         )
-    if missing := [name for name in wanted if name not in {one.name for one in mine}]:
+    if missing := [name for name in unique_names if name not in {secret.name for secret in usable}]:
         raise Invalid(
             f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets lists your secrets."
         )
     named_secrets.require_distinct(
-        [named_secrets.FilterSecret(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
+        [
+            named_secrets.FilterSecret(name=secret.name, hosts=tuple(secret.hosts), header=secret.header, value="")
+            for secret in usable
+        ]
     )
-    return mine
+    return usable
 
 
 async def own_policy(
@@ -202,15 +212,15 @@ async def own_policy(
 ) -> FilterPolicy:
     """Store a copy of the policy for one lease, with the secrets in its filter.
 
-    A repeated request returns the same copy. Raises Invalid: a secret is for a host that the policy denies, or it was
+    A repeated request returns the same copy. Raises Invalid: the policy denies a host of a secret, or a secret was
     deleted meanwhile.
     """
     for secret in granted:
         named_secrets.require_reachable_hosts(policy, secret.name, secret.hosts)
     parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
-    number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
-    own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
-    await filter_policies.store_lease_policy(db, own, narrowing)
-    if await secrets.add_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
+    number = uuid.uuid5(_POLICY_NAMESPACE, "\n".join([*parts, *(secret.secret_id for secret in granted)]))
+    copy = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
+    await filter_policies.store_lease_policy(db, copy, narrowing)
+    if await secrets.add_to_filter(db, copy.filter_policy_id, [secret.secret_id for secret in granted]) != len(granted):
         raise Invalid("One of the secrets was just deleted. Try again.")
-    return own
+    return copy

@@ -1,8 +1,7 @@
-"""Orders of users for a session: stop, pause, resume, delete, commands and screenshots.
+"""Instructions of users for a session: stop, pause, resume, delete, commands and screenshots.
 
-The Agent gets them through the check-in. A session's screen is captured at most once per second, regardless of the
-number of clients: they share the screenshot. It stays in the database until the next one is requested, or housekeeping
-deletes it.
+The Agent gets them through the check-in. The screen of a session is captured at most once per second, and all clients
+share the screenshot. It stays in the database until the next screenshot is requested, or housekeeping deletes it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from uuid import UUID
 
 from greenroom.api.bodies import View
 from greenroom.api.security import Caller
-from greenroom.api.session.authorized import Notes, asking_of, kind_of, settings_of
+from greenroom.api.session.authorized import Notes, kind_of, session_caller_of, settings_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
@@ -67,18 +66,18 @@ class Rights:
     """The settings in force for the caller."""
 
     def actions(self, session: Session) -> list[Action]:
-        """Return the actions that the caller may take now and that would change something."""
+        """Return the actions that are possible now and allowed to the caller."""
         status, has_user = session.status, session.user_id is not None
-        can: list[Action] = [*possible(status, has_user=has_user, pauses=session.pauses)]
+        candidates: list[Action] = [*possible(status, has_user=has_user, pauses=session.pauses)]
         if status in _DELETABLE:
-            can.append("delete")
+            candidates.append("delete")
         if status is not SessionStatus.DELETED:
-            can.append("force_delete")
-        return [action for action in can if self._may(session, action)]
+            candidates.append("force_delete")
+        return [action for action in candidates if self._may(session, action)]
 
     def _may(self, session: Session, action: Action) -> bool:
-        asking = asking_of(self.caller, session.user_id, kind_of(self.caller, session.user_id))
-        return not decide(Act(action), asking, SessionFacts(settings=self.settings)).refused
+        session_caller = session_caller_of(self.caller, session.user_id, kind_of(self.caller, session.user_id))
+        return not decide(Act(action), session_caller, SessionFacts(settings=self.settings)).refused
 
 
 async def rights_of(db: Database, caller: Caller) -> Rights:
@@ -106,7 +105,7 @@ async def order(
         else:
             changed = await lifecycle.stop_or_pause(connection, session_id, command, f"Requested by {caller.name}.")
     if changed is None:
-        return await _overtaken(db, session_id, command)
+        return await _status_after_change(db, session_id, command)
     await db.notify(*session_events(session_id, agent_id=changed.agent_id, zone_key=session.zone_key))
     logs.write(
         _CODES[command],
@@ -119,8 +118,9 @@ async def order(
     return changed.status
 
 
-async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
-    """Return the status of a session that changed between reading and writing, if the order is no longer needed."""
+async def _status_after_change(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
+    """Return the status of a session that changed between reading and writing, if the instruction is no longer
+    needed."""
     status = (await views.get_session(db, session_id)).status
     if status in TRANSITIONS[command].settled:
         return status
@@ -128,7 +128,8 @@ async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -
 
 
 async def clocks_now(db: Database, session: Session) -> Clocks:
-    """Return the clocks of a user's session, by the present settings. Those of a lease do not change."""
+    """Return the clocks of a user's session, by the present settings. The clocks of a
+    lease do not change."""
     if session.clocks.leased:
         return session.clocks
     settings = await settings_of(db, session.user_id)
@@ -136,7 +137,8 @@ async def clocks_now(db: Database, session: Session) -> Clocks:
 
 
 async def keep_alive(db: Database, session: Session) -> datetime:
-    """Restart the keepalive clock of a session that a user watches; return its new deadline. Its time limit stays.
+    """Restart the keepalive clock of a session that a user watches; return its new deadline. Its time limit does
+    not change.
     Raises WrongState: it has no user, is stopped or paused, or is being deleted."""
     if session.user_id is None:
         raise WrongState("A staged session has no user, so it has no keepalive.")
@@ -149,7 +151,7 @@ async def keep_alive(db: Database, session: Session) -> datetime:
 def expiry_of(session: Session) -> Expiry | None:
     """Return the next automatic action on a session, with its time.
 
-    None for a session without a user: its pool decides.
+    None for a session without a user, which its pool ends.
     """
     return None if session.user_id is None else next_expiry(session)
 
@@ -157,14 +159,15 @@ def expiry_of(session: Session) -> Expiry | None:
 async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
     """End the row of a session now, in any status and without its Agent. A repeated call succeeds.
 
-    Its reservation is released at once. An Agent that still has the container gets a verdict to destroy it.
+    Its reservation is released immediately. An Agent that still has the container gets the verdict to destroy it.
     """
     session_id, agent_id = session.session_id, session.agent_id
     if session.superseded_by is None:  # otherwise it has failed already, and its replacement continues
         async with db.transaction() as connection:
             deleted = await request_delete(connection, session_id, reason)
         session_id, agent_id = deleted.session_id, deleted.agent_id
-    async with db.transaction() as connection:  # a second one, because the capacity is locked before the session
+    # A second transaction, because the capacity must be locked before the session.
+    async with db.transaction() as connection:
         ended = await end_sessions(connection, [session_id], reason)
     if not ended:
         return  # it had already ended
@@ -201,15 +204,14 @@ def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
 async def order_command(
     db: Database, logs: LogWriter, caller: Caller, session: Session, command: CommandCreate, *, remark: str = ""
 ) -> str:
-    """Order a command; return its id. It runs at most once, and only while a caller waits for its result.
+    """Request a command; return its id. It runs at most once, and only while a caller waits for its result.
 
     The variables of `command` are encrypted. The log contains the program and the account, but no arguments and no
     variables. `remark` replaces the account in the log.
 
     Raises:
-        WrongState: the session is not running, or it is staged: a staged one must reach its user without traces of
-            others.
-        TooManyRequests: too many commands in it have no result yet.
+        WrongState: the session is not running, or it is staged. A staged session must be unused when it gets its user.
+        TooManyRequests: too many commands in the session have no result yet.
     """
     session_id, command_id = session.session_id, str(uuid.uuid4())
     agent_id = await commands.insert_command(
@@ -278,7 +280,7 @@ class Screenshots:
     def __init__(self, db: Database, notes: Notes) -> None:
         self._db = db
         self._notes = notes
-        self._waits: dict[_Size, asyncio.Task[bytes]] = {}
+        self._pending: dict[_Size, asyncio.Task[bytes]] = {}
 
     async def take(self, caller: Caller, session: Session, verdict: Verdict, width: int, height: int) -> bytes:
         """Return the screen of a session as a JPEG that fits into width x height pixels. `verdict` allowed it.
@@ -288,26 +290,26 @@ class Screenshots:
         Raises:
             WrongState: the session is not running.
             NoScreenshot: its Agent could not take a screenshot; the sentence contains the reason.
-            Unavailable: its Agent sent nothing in time.
+            Unavailable: its Agent sent no screenshot in time.
             TooManyRequests: screenshots of this session are pending in `MAX_SIZES` other sizes.
         """
         if verdict.noted:
             self._notes.note(caller, Act.SCREENSHOT, session)
         size = _Size(session.session_id, width, height)
-        if (waiting := self._waits.get(size)) is None:
-            if sum(other.session_id == size.session_id for other in self._waits) >= MAX_SIZES:
+        if (pending := self._pending.get(size)) is None:
+            if sum(other.session_id == size.session_id for other in self._pending) >= MAX_SIZES:
                 raise TooManyRequests("Too many screenshots of this session are requested. Try again in a moment.")
-            waiting = self._waits[size] = asyncio.create_task(self._wait(size), name="screenshot")
-            waiting.add_done_callback(lambda ended: self._waited(size, ended))
-        picture = await asyncio.shield(waiting)
+            pending = self._pending[size] = asyncio.create_task(self._wait(size), name="screenshot")
+            pending.add_done_callback(lambda task: self._remove(size, task))
+        picture = await asyncio.shield(pending)
         if verdict.shown:
             await commands.mark_screenshot(self._db, size.session_id)
         return picture
 
-    def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
-        del self._waits[size]
-        if not ended.cancelled():
-            ended.exception()  # all callers may have left meanwhile
+    def _remove(self, size: _Size, task: asyncio.Task[bytes]) -> None:
+        del self._pending[size]
+        if not task.cancelled():
+            task.exception()  # all callers may have left meanwhile
 
     async def _wait(self, size: _Size) -> bytes:
         end_s = time.monotonic() + DEADLINE_S

@@ -14,7 +14,7 @@ from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import orders, service
-from greenroom.api.session.authorized import acts, asking_of, kind_of
+from greenroom.api.session.authorized import acts, kind_of, session_caller_of
 from greenroom.api.session.orders import (
     CommandView,
     Rights,
@@ -114,14 +114,14 @@ async def list_sessions(
 
     They are sorted newest first unless the request sets another order.
     """
-    wanted = filters
+    session_filter = filters
     if not caller.may("sessions_view"):
         caller.require(USER)
-        wanted = replace(wanted, user_id=caller.own_user_id())
+        session_filter = replace(session_filter, user_id=caller.own_user_id())
     if count:
-        page.count(await count_sessions(db, wanted))
-    order = order_of(sort, wanted.orders)
-    return await _listed(db, page, streams, await rights_of(db, caller), wanted, order)
+        page.count(await count_sessions(db, session_filter))
+    order = order_of(sort, session_filter.orders)
+    return await _listed(db, page, streams, await rights_of(db, caller), session_filter, order)
 
 
 @router.get("/me/sessions")
@@ -137,10 +137,10 @@ async def _listed(
     page: Page,
     streams: StreamUrls,
     rights: Rights,
-    wanted: SessionFilter,
+    session_filter: SessionFilter,
     order: SortOrder = NEWEST_FIRST,
 ) -> list[SessionView]:
-    found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit)
+    found = await read_sessions(db, session_filter, order=order, after=page.after_row(order), limit=page.limit)
     return [_view(session, streams, rights) for session in page.rows(found, order)]
 
 
@@ -160,8 +160,8 @@ async def launch_session(
     """
     user_id = service.launching_user(caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
-    wanted = service.launch_request(body, user_id, image_id, request.headers, idempotency_key)
-    result = await launcher.launch(wanted, shows_machines=caller.may("agents_view"))
+    launch_request = service.launch_request(body, user_id, image_id, request.headers, idempotency_key)
+    result = await launcher.launch(launch_request, shows_machines=caller.may("agents_view"))
     return Launched(
         session_id=UUID(result.session_id),
         user_id=UUID(result.user_id),
@@ -220,9 +220,9 @@ async def get_connection(
 
     Once it runs, its user, or a program for them, also gets the stream address.
     """
-    in_name = act.caller.kind == "key" and act.caller.may("users_auth_session")
-    kind = Kind.FOR_USERS if in_name else kind_of(act.caller, act.session.user_id)
-    may_open = not decide(Act.OPEN, asking_of(act.caller, act.session.user_id, kind), SessionFacts()).refused
+    for_users = act.caller.kind == "key" and act.caller.may("users_auth_session")
+    kind = Kind.FOR_USERS if for_users else kind_of(act.caller, act.session.user_id)
+    may_open = not decide(Act.OPEN, session_caller_of(act.caller, act.session.user_id, kind), SessionFacts()).refused
     causes = service.may_know_causes(act.caller)
     queue = await service.queue_of(db, act.session)
     return connection_of(act.session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
@@ -246,15 +246,15 @@ async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP
 
 def _view(session: Session, streams: StreamUrls, rights: Rights) -> SessionView:
     causes = service.may_know_causes(rights.caller)
-    shown, expiry = service.progress_of(session, causes=causes), expiry_of(session)
+    start_progress, expiry = service.progress_of(session, causes=causes), expiry_of(session)
     if session.error and not causes:
-        session = replace(session, error=shown.message, log_tail=None, exit_code=None)
+        session = replace(session, error=start_progress.message, log_tail=None, exit_code=None)
     return SessionView.of(
         session,
         stream_url=stream_url_of(session, streams),
-        operational_status=shown.operational_status,
-        operational_progress=shown.percent,
-        operational_message=shown.message,
+        operational_status=start_progress.operational_status,
+        operational_progress=start_progress.percent,
+        operational_message=start_progress.message,
         expires_action=expiry.action if expiry else None,
         expires_reason=expiry.reason if expiry else None,
         actions=rights.actions(session),
@@ -351,6 +351,8 @@ async def go(
     result = await result_of(db, command_id, WAIT_S)
     if result.exit_code in (0, None):
         await sessions.set_kasm_url(db, act.session.session_id, body.kasm_url)
-    asking = asking_of(act.caller, act.session.user_id, kind_of(act.caller, act.session.user_id))
-    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, SessionFacts(permitted=act.session.permissions)).refused
+    session_caller = session_caller_of(act.caller, act.session.user_id, kind_of(act.caller, act.session.user_id))
+    is_seen = not decide(
+        Act.OUTPUT_OF_WORKSPACE, session_caller, SessionFacts(permitted=act.session.permissions)
+    ).refused
     return result if is_seen else result.model_copy(update={"output": ""})

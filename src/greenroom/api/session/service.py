@@ -1,4 +1,4 @@
-"""Sessions for both HTTP interfaces: read one for a caller, show its progress and its stream, destroy it."""
+"""Sessions for both HTTP interfaces: a session for a caller, its progress and its stream, and its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from greenroom.api.security import Caller, Declared
-from greenroom.api.session.authorized import ActsOnSession, asking_of, authorized, kind_of
+from greenroom.api.session.authorized import ActsOnSession, authorized, kind_of, session_caller_of
 from greenroom.api.session.schemas import ConnectionView, SessionCreate
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid
@@ -36,26 +36,26 @@ from greenroom.kit.secrets import Secrets, hashed, is_same
 from greenroom.kit.stops import stop
 
 
-async def judged(
+async def session_and_verdict(
     db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True
 ) -> tuple[Session, Verdict]:
     """Return a session, and the verdict of the authorization table on this act of the caller.
 
-    If the session was replaced, the replacement is returned. Without `follow` it is the replaced session, which has no
-    user any more.
+    If the session was replaced, the replacement is returned. Without `follow`, the replaced session is returned, which
+    has no user any more.
 
     Raises:
-        NotFound: there is none with this id, or the caller may not see it.
+        NotFound: there is no session with this id, or the caller may not see it.
         Forbidden: the caller may not do this.
     """
     session = await views.get_session(db, session_id, follow=follow)
-    asking = asking_of(caller, session.user_id, kind_of(caller, session.user_id))
-    return session, await authorized(db, act, asking, session)
+    session_caller = session_caller_of(caller, session.user_id, kind_of(caller, session.user_id))
+    return session, await authorized(db, act, session_caller, session)
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
-    """Return a session on which the caller may do this. Raises the same errors as `judged`."""
-    return (await judged(db, caller, session_id, act, follow=follow))[0]
+    """Return a session on which the caller may do this. Raises the same errors as `session_and_verdict`."""
+    return (await session_and_verdict(db, caller, session_id, act, follow=follow))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,12 @@ class ActsOnOneSession(Declared):
         self.one_of = self._requires.one_of
 
     async def __call__(self, request: Request, session_id: UUID) -> SessionAct:
-        """Authenticate and authorize. Raises Unauthenticated, Forbidden, NotFound: as for `Requires` and `judged`."""
+        """Authenticate and authorize. Raises Unauthenticated, Forbidden, NotFound: as for `Requires` and
+        `session_and_verdict`."""
         caller = await self._requires(request)
-        return SessionAct(caller, *await judged(request.app.state.db, caller, str(session_id), self.acts[0]))
+        return SessionAct(
+            caller, *await session_and_verdict(request.app.state.db, caller, str(session_id), self.acts[0])
+        )
 
 
 def acts_on(act: Act) -> Any:
@@ -88,20 +91,20 @@ def acts_on(act: Act) -> Any:
 
 
 def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:
-    """Return the user for a launch: `user_id`, or else the caller, for an API key its owner.
+    """Return the user of a launch: `user_id`, or else the caller, or the owner of the API key.
 
     Raises:
         Invalid: `user_id` is None, and the API key has no owner.
         Forbidden: it is another user, and the caller has neither `users_auth_session` nor a code of `for_others`.
     """
-    launching = str(user_id) if user_id else caller.owner_id
-    if launching is None:
+    launch_user_id = str(user_id) if user_id else caller.owner_id
+    if launch_user_id is None:
         raise Invalid("This API key has no owner. Set user_id to the user of the session.")
-    if launching == caller.owner_id:
+    if launch_user_id == caller.owner_id:
         caller.require_one_of(USER, "users_auth_session")
     else:
         caller.require_one_of("users_auth_session", *for_others)
-    return launching
+    return launch_user_id
 
 
 def launch_request(
@@ -124,9 +127,9 @@ def launch_request(
 
 
 def may_know_causes(caller: Caller) -> bool:
-    """True if the caller may read the cause of a failure.
+    """Return True if the caller may read the cause of a failure.
 
-    It contains names of machines and registries, and messages of registries.
+    A cause contains names of machines and registries, and messages of registries.
     """
     return caller.may("sessions_view")
 
@@ -144,12 +147,12 @@ def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -
     """
     staged = session.staging_config_id is not None and session.user_id is not None
     error = (session.error or session.set_aside_reason or "no reason was given") if causes else ""
-    shown = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
+    start_progress = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
     if session.awaits_successor:
-        return replace(shown, message="The session failed; another session is starting")
+        return replace(start_progress, message="The session failed; another session is starting")
     if session.stopped_reason and session.status in RESTING:
-        return replace(shown, message=f"{shown.message} ({session.stopped_reason.rstrip('.')})")
-    return shown
+        return replace(start_progress, message=f"{start_progress.message} ({session.stopped_reason.rstrip('.')})")
+    return start_progress
 
 
 async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
@@ -181,7 +184,7 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, r
     session_id = session.session_id
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):
-            return  # it already ends
+            return  # it is ending already
     await db.notify(*session_events(session_id, agent_id=session.agent_id, zone_key=session.zone_key))
     logs.write(
         LogCode.SESSION_DELETE_REQUESTED,
@@ -249,7 +252,7 @@ def token_of(session: Session, secrets: Secrets) -> str:
 
 
 def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
-    """True if this is the connect token of this session, or of a session that it replaced."""
+    """Return True if this is the connect token of this session, or of a session that it replaced."""
     user_id = session.user_id
     return user_id is not None and any(
         is_same(token, secrets.connect_token(member, user_id, session.auth_epoch)) for member in session.family
@@ -274,8 +277,8 @@ def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Lit
 
 def frame_url(session: Session, url: str, token: str) -> str:
     """Return the address that the console opens: the start page of the workspace, with the token of the viewer."""
-    known = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
-    start = filled(session.start_page, known)
+    placeholders = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
+    start = filled(session.start_page, placeholders)
     return f"{url}{start}{'&' if '?' in start else '?'}token={token}"
 
 
@@ -292,16 +295,16 @@ def connection_of(
 
     For `causes` and `queue` see `service.progress_of`.
     """
-    shown = progress_of(session, causes=causes, queue=queue)
+    start_progress = progress_of(session, causes=causes, queue=queue)
     url = stream_url_of(session, streams)
     is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
     return ConnectionView.of(
         session,
-        operational_status=shown.operational_status,
-        operational_progress=shown.percent,
-        operational_message=shown.message,
-        steps=shown.steps,
+        operational_status=start_progress.operational_status,
+        operational_progress=start_progress.percent,
+        operational_message=start_progress.message,
+        steps=start_progress.steps,
         frame_url=frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
-        own_page="painted" in session.steps,  # the console reads only frames of our own pages
+        own_page="painted" in session.steps,  # the console reads only frames with pages of Greenroom
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
     )

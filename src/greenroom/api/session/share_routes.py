@@ -16,7 +16,7 @@ from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
-from greenroom.api.session.authorized import asking_of, kind_of, settings_of
+from greenroom.api.session.authorized import kind_of, session_caller_of, settings_of
 from greenroom.api.session.service import SessionAct, acts_on
 from greenroom.api.session.share_service import (
     AssistOrder,
@@ -64,7 +64,7 @@ router = APIRouter(tags=["sharing"])
 ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20
 ASSIST_S: Final = 8 * 3600
-"""The time after which an administrator who helps has to join again."""
+"""The time after which an administrator who assists must join again."""
 SeeAct = Annotated[SessionAct, acts_on(Act.SEE)]
 ShareAct = Annotated[SessionAct, acts_on(Act.SHARE)]
 """For the user of the session, or a program that acts for users."""
@@ -107,7 +107,7 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Setting
     A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
     exist.
     """
-    user = await _named(sharing.db, body, act.session, everybody=_finds_everybody(act.caller, snapshot))
+    user = await _recipient(sharing.db, body, act.session, everybody=_finds_everybody(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
     share = await share_service.create(sharing, act.caller, act.session, wish, user)
@@ -118,7 +118,7 @@ def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
     return caller.may("users_view") or snapshot.installation.share_outside_groups
 
 
-async def _named(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
+async def _recipient(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
     """Return the user named in the body.
 
     Raises Invalid, NotFound: several kinds of people, or a user who is no candidate.
@@ -127,7 +127,7 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
         raise Invalid("A share is for one user or for guests. Set exactly one of user_id, username and guest.")
     if body.user_id is None and body.username is None:
         return None
-    if body.user_id is not None:  # an id cannot be guessed, so it reveals no account
+    if body.user_id is not None:  # ids cannot be guessed, so the answer does not reveal accounts
         if (user := await users.find_user_by_id(db, str(body.user_id))) is None:
             raise NotFound(f"There is no user {body.user_id}.")
         return user
@@ -147,13 +147,13 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
 async def list_shares(db: Db, secrets: SecretsDep, act: SeeAct) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
     found = await shares.list_shares(db, act.session.session_id, silent=_sees_silent(act.caller))
-    return [_for(act.caller, act.session, share, secrets) for share in found]
+    return [_view_for(act.caller, act.session, share, secrets) for share in found]
 
 
 @router.get("/sessions/{session_id}/shares/{share_id}")
 async def get_share(share_id: ShareId, db: Db, secrets: SecretsDep, act: SeeAct) -> ShareView:
     """Return one share of a session."""
-    return _for(act.caller, act.session, await _share_of(db, act.caller, act.session, share_id), secrets)
+    return _view_for(act.caller, act.session, await _share_of(db, act.caller, act.session, share_id), secrets)
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
@@ -189,8 +189,10 @@ async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
     found = await viewers.list_present(db, act.session.session_id, silent=_sees_silent(act.caller))
     return [
-        ViewerView.of(one, since=one.present, announcement=announcement(one.name, one.audience, one.access))
-        for one in found
+        ViewerView.of(
+            viewer, since=viewer.present, announcement=announcement(viewer.name, viewer.audience, viewer.access)
+        )
+        for viewer in found
     ]
 
 
@@ -226,7 +228,7 @@ async def list_candidates(
         all_users=users.ALL_USERS,
         limit=MAX_CANDIDATES,
     )
-    return [CandidateView.model_validate(one) for one in found]
+    return [CandidateView.model_validate(candidate) for candidate in found]
 
 
 @router.post("/sessions/{session_id}/assist", status_code=201)
@@ -255,8 +257,8 @@ async def assist(
         await shares.instruct_agent(connection, session.session_id)
         await shares.end_assistance(connection, session.session_id, user_id)
         share_id = await shares.insert_share(connection, new)
-    what, how = "control" if access == "control" else "watch", "unannounced" if silent else "announced"
-    message = f"{caller.name} joins session {session.session_id} of {session.username} to {what}, {how}"
+    purpose, manner = "control" if access == "control" else "watch", "unannounced" if silent else "announced"
+    message = f"{caller.name} joins session {session.session_id} of {session.username} to {purpose}, {manner}"
     share_service.log_share(sharing.logs, LogCode.SESSION_ASSISTED, message, caller, session)
     share = await share_service.existing(sharing.db, session.session_id, share_id)
     return await share_service.join(sharing, share, Guest(caller.name, user_id))
@@ -324,8 +326,8 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
     """Return the share of a link.
 
     Raises:
-        NotFound: one sentence for every reason, so that no one finds out which shares exist.
-        TooManyRequests: too many links from that address were wrong.
+        NotFound: the link is not valid. All reasons have the same sentence, which does not show if the share exists.
+        TooManyRequests: there were too many wrong links from this address.
     """
     guesses: Guesses = request.app.state.guesses
     guesses.admit(request, "link", f"by the link of share {share_id}")
@@ -354,8 +356,10 @@ async def _share_of(db: Database, caller: Caller, session: Session, share_id: st
     return share
 
 
-def _for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
+def _view_for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
     """Return the share. Only callers who may share the session get its link."""
     view = share_service.share_view(share, secrets)
-    verdict = decide(Act.SHARE, asking_of(caller, session.user_id, kind_of(caller, session.user_id)), SessionFacts())
+    verdict = decide(
+        Act.SHARE, session_caller_of(caller, session.user_id, kind_of(caller, session.user_id)), SessionFacts()
+    )
     return view if not verdict.refused else view.model_copy(update={"connect_url": ""})

@@ -1,4 +1,4 @@
-"""Sharing of sessions for both HTTP interfaces: create, join, end, take control back, help.
+"""Sharing of sessions for both HTTP interfaces: create and end shares, join, take control back, assist.
 
 Each action is a log row.
 """
@@ -198,7 +198,7 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """The parts that sharing needs, for one request."""
+    """The parts of the api that sharing needs, for one request."""
 
     db: Database
     logs: LogWriter
@@ -214,7 +214,8 @@ SharingDep = Annotated[Sharing, Depends(_sharing)]
 
 
 def link_of(share: Share, secrets: Secrets) -> str:
-    """Return the address to join by, relative to the deployment. The secret follows #, so browsers do not send it."""
+    """Return the address to join by, relative to the deployment. The secret is after #, so that browsers do
+    not send it."""
     return f"/join/{share.share_id}#{secrets.share_token(share.share_id, share.session_id)}"
 
 
@@ -233,10 +234,10 @@ async def create(
         Refused: the session cannot be shared in this way, or there are too many shares.
     """
     settings = await settings_of(sharing.db, session.user_id)
-    known = keeps_view_only(session.status, session.steps)
+    is_view_only_kept = keeps_view_only(session.status, session.steps)
     if session.user_id is None:
         raise Refused("A staged session has no user, so it cannot be shared.")
-    if reason := refusal_to_share(wish, settings, status=session.status, keeps_view_only=known):
+    if reason := refusal_to_share(wish, settings, status=session.status, keeps_view_only=is_view_only_kept):
         raise Forbidden(reason)
     if user is not None and user.user_id == session.user_id:
         raise Refused("The session belongs to this user.")
@@ -260,18 +261,18 @@ async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewSh
         share_id = await shares.insert_share(connection, new)
     share = await existing(sharing.db, session.session_id, share_id)
     await sharing.db.notify(ChangeEvent.session(session.session_id))
-    others = {
+    audiences = {
         "user": f"user {share.username}",
         "users": "users who have the link",
         "guests": "guests who have the link",
     }
-    what = "control" if share.access == "control" else "watch"
+    purpose = "control" if share.access == "control" else "watch"
     until = f" until {share.expires:%Y-%m-%d %H:%M} UTC" if share.expires else ""
     log_share(
         sharing.logs,
         LogCode.SHARE_CREATED,
         f"{caller.name} shared session {session.session_id} of {session.username} with"
-        f" {others.get(share.audience, share.username)} to {what}{until}",
+        f" {audiences.get(share.audience, share.username)} to {purpose}{until}",
         caller,
         session,
     )
@@ -279,7 +280,7 @@ async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewSh
 
 
 async def existing(db: Database, session_id: str, share_id: str) -> Share:
-    """Return a share of this session that is not over. Raises NotFound: there is none with this id."""
+    """Return a share of this session that is not over. Raises NotFound: there is no such share."""
     share = await shares.find_share(db, share_id)
     if share is None or share.session_id != session_id or share.is_over:
         raise NotFound(f"There is no share {share_id} of this session; it may have ended.")
@@ -287,7 +288,7 @@ async def existing(db: Database, session_id: str, share_id: str) -> Share:
 
 
 async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str | None = None) -> None:
-    """End one share of a session, or all. The streams of the viewers who joined by them end at once."""
+    """End one share or all shares of a session. The streams of the viewers that joined by them end immediately."""
     async with sharing.db.transaction() as connection:
         events = await shares.instruct_agent(connection, session.session_id)
         ended = await shares.end_shares(connection, session.session_id, share_id)
@@ -303,7 +304,7 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
 
 
 async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
-    """Admit a person by a share. A user who joins again is the same viewer. Raises Forbidden: they may not join; the
+    """Admit a person by a share. A user who joins again keeps the viewer id. Raises Forbidden: they may not join; the
     error contains the reason."""
     if reason := refusal_to_join(share.facts, guest.user_id):
         raise Forbidden(reason)
@@ -357,10 +358,10 @@ async def report_present(
         _log_viewer(logs, LogCode.VIEWER_LEFT, viewer, f"left session {session_id}")
 
 
-def _log_viewer(logs: LogWriter, code: LogCode, viewer: ViewerRow, what: str) -> None:
+def _log_viewer(logs: LogWriter, code: LogCode, viewer: ViewerRow, event: str) -> None:
     logs.write(
         code,
-        f"{announcement(viewer.name, viewer.audience, viewer.access)}: {what}",
+        f"{announcement(viewer.name, viewer.audience, viewer.access)}: {event}",
         session_id=viewer.session_id,
         user_id=viewer.user_id,
         username=viewer.name if viewer.user_id else None,

@@ -1,7 +1,7 @@
-"""Delivery of messages: a few at a time per webhook, so that a slow one does not delay others.
+"""Delivers messages: a few at a time per webhook, so that a slow webhook does not delay others.
 
-All apis deliver. A process takes a message for a limited time (`db.webhooks.take`); if the process ends, another one
-takes it. So a message may arrive twice, with the same id, but is not lost.
+All apis deliver. A process takes a message for a limited time (`db.webhooks.take`); if the process ends, another
+process takes it. So a message may arrive twice, with the same id, but is not lost.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE: Final = 8
-"""The maximum number of messages to one webhook in progress in one process."""
+MAX_SIMULTANEOUS: Final = 8
+"""The maximum number of messages that one process delivers to one webhook at the same time."""
 POLL_S: Final = 30.0
 """The interval of checks without a notification."""
-LEAST_WAIT_S: Final = 0.05
-BOUND_S: Final = 60.0
-"""The interval of checks for too many waiting messages."""
-MOST_WAITING: Final = 5000
+MIN_WAIT_S: Final = 0.05
+LIMIT_CHECK_S: Final = 60.0
+"""The interval of checks for webhooks with too many waiting messages."""
+MAX_WAITING: Final = 5000
 """The maximum number of messages that wait for one webhook."""
 
 
@@ -51,10 +51,10 @@ class Courier:
         self._logs = logs
         self._snapshot = snapshot
         self._woken = asyncio.Event()
-        self._serving: dict[str, asyncio.Task[None]] = {}
-        self._bounded_s = time.monotonic()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._limit_checked_s = time.monotonic()
         self.outcomes: Counter[str] = Counter({str(state): 0 for state in DeliveryState})
-        """The number of attempts by the resulting state of the message; `waiting` = it is tried again."""
+        """The number of attempts by the resulting state of the message; `waiting` = it is sent again."""
 
     def wake(self) -> None:
         """Check for due messages now."""
@@ -73,29 +73,29 @@ class Courier:
                     wait_s = POLL_S
                 await wait_for(self._woken, wait_s)
         finally:
-            for task in self._serving.values():
+            for task in self._tasks.values():
                 task.cancel()
-            await asyncio.gather(*self._serving.values(), return_exceptions=True)
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def serve_due(self) -> float:
         """Begin to serve the webhooks with due messages; return the time in seconds until the next check. Raises
         Unavailable: the database is unreachable."""
-        if time.monotonic() - self._bounded_s > BOUND_S:
-            self._bounded_s = time.monotonic()
+        if time.monotonic() - self._limit_checked_s > LIMIT_CHECK_S:
+            self._limit_checked_s = time.monotonic()
             await self._give_up_beyond()
         wait_s = POLL_S
         for webhook in await webhooks.due_webhooks(self._db):
-            if webhook.webhook_id in self._serving:
-                continue  # the serving task checks again at its end
+            if webhook.webhook_id in self._tasks:
+                continue  # its task checks again at its end
             if webhook.in_s > 0:
                 wait_s = min(wait_s, webhook.in_s)
                 continue
-            self._serving[webhook.webhook_id] = asyncio.create_task(self._serve(webhook.webhook_id))
-        return max(wait_s, LEAST_WAIT_S)
+            self._tasks[webhook.webhook_id] = asyncio.create_task(self._serve(webhook.webhook_id))
+        return max(wait_s, MIN_WAIT_S)
 
     async def settled(self) -> None:
         """Wait until no webhook is being served."""
-        await asyncio.gather(*self._serving.values())
+        await asyncio.gather(*self._tasks.values())
 
     async def send_test(self, webhook: Webhook) -> str:
         """Deliver a test message to a webhook, once; return its id.
@@ -105,23 +105,23 @@ class Courier:
             Unavailable: the database is unreachable.
         """
         data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
-        taken = await webhooks.insert_active(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
-        taken = require_row(taken, "webhook", webhook.webhook_id)
+        delivery = await webhooks.insert_active(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
+        delivery = require_row(delivery, "webhook", webhook.webhook_id)
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_serve`
 
         async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
-            await self._deliver(sender, taken)
-        return taken.delivery_id
+            await self._deliver(sender, delivery)
+        return delivery.delivery_id
 
     async def _serve(self, webhook_id: str) -> None:
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- 20 MB, and few installations have webhooks
 
         try:
             async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
-                while taken := await webhooks.take(self._db, webhook_id, AT_ONCE):
+                while deliveries := await webhooks.take(self._db, webhook_id, MAX_SIMULTANEOUS):
                     async with asyncio.TaskGroup() as group:
-                        for one in taken:
-                            group.create_task(self._try_deliver(sender, one))
+                        for delivery in deliveries:
+                            group.create_task(self._try_deliver(sender, delivery))
             self.wake()
         except* Unavailable as errors:
             reasons = [str(error) for error in errors.exceptions]
@@ -129,43 +129,48 @@ class Courier:
         except* Exception:
             log.exception("messages of a webhook are put off", webhook_id=webhook_id)
         finally:
-            del self._serving[webhook_id]
+            del self._tasks[webhook_id]
 
-    async def _try_deliver(self, sender: Sender, taken: ActiveDelivery) -> None:
+    async def _try_deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
         """Deliver a message. If the attempt cannot be recorded, the message is taken again later."""
-        with logged_item("message", taken.delivery_id):
-            await self._deliver(sender, taken)
+        with logged_item("message", delivery.delivery_id):
+            await self._deliver(sender, delivery)
 
-    async def _deliver(self, sender: Sender, taken: ActiveDelivery) -> None:
-        attempt = await self._attempt(sender, taken)
-        once = taken.event == str(WebhookEvent.TEST)
-        result = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
-        await webhooks.record_attempt(self._db, taken, attempt, result)
+    async def _deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
+        attempt = await self._attempt(sender, delivery)
+        once = delivery.event == str(WebhookEvent.TEST)
+        result = verdict(attempt, delivery.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
+        await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
         if result.state is DeliveryState.GIVEN_UP and not once:
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
-                f"Webhook {taken.name} did not get {taken.event} after {taken.attempts} attempts: {attempt.text}",
-                details={"webhook_id": taken.webhook_id, "delivery_id": taken.delivery_id, "event": taken.event},
+                f"Webhook {delivery.name} did not get {delivery.event} after {delivery.attempts} attempts:"
+                f" {attempt.text}",
+                details={
+                    "webhook_id": delivery.webhook_id,
+                    "delivery_id": delivery.delivery_id,
+                    "event": delivery.event,
+                },
             )
 
-    async def _attempt(self, sender: Sender, taken: ActiveDelivery) -> DeliveryAttempt:
+    async def _attempt(self, sender: Sender, delivery: ActiveDelivery) -> DeliveryAttempt:
         try:
-            with one_item("message", taken.delivery_id):
-                body = body_of(taken.event, taken.delivery_id, taken.at, taken.data)
-                secret = self._secrets.decrypt(taken.secret_encrypted)
-                headers = signed_headers(secret, taken.delivery_id, int(time.time()), body)
-                return await sender.post(taken.url, headers, body)
+            with one_item("message", delivery.delivery_id):
+                body = body_of(delivery.event, delivery.delivery_id, delivery.at, delivery.data)
+                secret = self._secrets.decrypt(delivery.secret_encrypted)
+                headers = signed_headers(secret, delivery.delivery_id, int(time.time()), body)
+                return await sender.post(delivery.url, headers, body)
         except SetupError as error:
             return DeliveryAttempt(error=f"it cannot be signed: {error.message}")
         except GreenroomError as error:
             return DeliveryAttempt(error=error.message)
 
     async def _give_up_beyond(self) -> None:
-        reason = f"More than {MOST_WAITING} newer messages waited for this webhook."
-        for name, number in await webhooks.give_up_beyond(self._db, MOST_WAITING, reason):
+        reason = f"More than {MAX_WAITING} newer messages waited for this webhook."
+        for name, number in await webhooks.give_up_beyond(self._db, MAX_WAITING, reason):
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
-                f"Webhook {name} did not get {number} events: more than {MOST_WAITING} newer messages wait for it.",
+                f"Webhook {name} did not get {number} events: more than {MAX_WAITING} newer messages wait for it.",
                 details={"webhook": name, "count": number},
             )

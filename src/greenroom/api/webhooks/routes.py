@@ -32,12 +32,12 @@ from greenroom.db import webhooks
 from greenroom.db.rows import values_of
 from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
 
-MOST_WEBHOOKS: Final = 100
-"""Each event is written once for each webhook that subscribes to it."""
+MAX_WEBHOOKS: Final = 100
+"""The maximum number of webhooks. Each event is written once for each webhook with this event."""
 
 
 def _require_enabled(webhook: Webhook) -> None:
-    """Require an enabled webhook. Raises WrongState: it is disabled, so nothing would be delivered."""
+    """Require an enabled webhook. Raises WrongState: it is disabled."""
     if not webhook.enabled:
         raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
 
@@ -58,7 +58,7 @@ def _new_secret() -> str:
     return secret_text(random.token_bytes(SECRET_BYTES))
 
 
-def _audited(webhook: Webhook) -> LogDetails:
+def _audit_values(webhook: Webhook) -> LogDetails:
     return values_of(WebhookFields, webhook)
 
 
@@ -90,12 +90,12 @@ async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     fields, secret = _checked(body.model_dump(), change.installation), _new_secret()
     async with change.db.transaction() as connection:
         encrypted = change.secrets.encrypt(secret)
-        webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MOST_WEBHOOKS)
+        webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MAX_WEBHOOKS)
     if webhook_id is None:
-        raise Refused(f"There are {MOST_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
-    made = await webhooks.get_webhook(change.db, webhook_id)
-    change.audit(LogCode.WEBHOOK_CREATED, made.name, after=_audited(made))
-    return WebhookMade.of(made, secret=secret)
+        raise Refused(f"There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
+    created = await webhooks.get_webhook(change.db, webhook_id)
+    change.audit(LogCode.WEBHOOK_CREATED, created.name, after=_audit_values(created))
+    return WebhookMade.of(created, secret=secret)
 
 
 @router.get("/webhooks/{webhook_id}", dependencies=[requires("webhooks_view")])
@@ -112,7 +112,7 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
         fields = _checked(values_of(WebhookFields, before) | body.sent(), change.installation)
         await webhooks.update_webhook(connection, before.webhook_id, fields)
     after = await webhooks.get_webhook(change.db, before.webhook_id)
-    change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=_audited(before), after=_audited(after))
+    change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
     return WebhookView.model_validate(after)
 
 
@@ -122,7 +122,7 @@ async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
     async with change.db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, str(webhook_id))
         await webhooks.delete_webhook(connection, webhook.webhook_id)
-    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=_audited(webhook))
+    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=_audit_values(webhook))
 
 
 @router.post("/webhooks/{webhook_id}/secret", dependencies=[requires("webhooks_modify")])

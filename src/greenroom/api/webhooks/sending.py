@@ -1,4 +1,4 @@
-"""One request of a webhook: to an allowed address, without redirects, with limits of time and size."""
+"""Sends one request to a webhook: to an allowed address, without redirects, with limits of time and size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.outgoing import beginning, pinned, webhook_address
 
 TIMEOUT_S: Final = 10.0
-"""The limit for a whole attempt. A delivery is taken for longer (`db.webhooks.TAKEN_S`)."""
+"""The limit for a whole attempt; shorter than `db.webhooks.TAKEN_S`, for which a process takes a delivery."""
 MAX_ANSWER_BYTES: Final = 1000
 
 

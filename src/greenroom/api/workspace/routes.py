@@ -242,10 +242,10 @@ def _restricted(caller: Caller, selection: HomeFilter) -> HomeFilter:
     """
     if caller.may(VIEW):
         return selection
-    own = caller.own_user_id()
-    if selection.user_id not in {None, own}:
+    own_user_id = caller.own_user_id()
+    if selection.user_id not in {None, own_user_id}:
         caller.require(VIEW)
-    return replace(selection, user_id=own)
+    return replace(selection, user_id=own_user_id)
 
 
 @home_router.get("/homes")

@@ -112,7 +112,7 @@ class ImageView(View):
     created: datetime
 
 
-def _checked(check: Callable[[Json], Any]) -> AfterValidator:
+def _checked_by(check: Callable[[Json], Any]) -> AfterValidator:
     """Validate a field with a check of `core`; the error contains the sentence of the check."""
 
     def refuse(value: Json) -> Json:
@@ -125,7 +125,7 @@ def _checked(check: Callable[[Json], Any]) -> AfterValidator:
     return AfterValidator(refuse)
 
 
-def _refused(problem: Callable[[Any], str | None]) -> AfterValidator:
+def _refused_by(problem: Callable[[Any], str | None]) -> AfterValidator:
     """Validate a field with a check of `core` that returns the reason for a refusal."""
 
     def refuse(value: T) -> T:
@@ -142,19 +142,19 @@ def _profile_path(path: str | None) -> str | None:
     return path or None
 
 
-Reference = Annotated[Name, _refused(reference_problem), Field(description="container image")]
+Reference = Annotated[Name, _refused_by(reference_problem), Field(description="container image")]
 FriendlyName = Annotated[Name, Field(description="name for users")]
 RunConfig = Annotated[
-    JsonObject, _checked(run_config.check_of_workspace), Field(description="options of the container")
+    JsonObject, _checked_by(run_config.check_of_workspace), Field(description="options of the container")
 ]
 ExecConfig = Annotated[
     JsonObject,
-    _checked(exec_config.validated),
+    _checked_by(exec_config.validated),
     Field(description="commands in the container: first_launch, go, assign"),
 ]
 VolumeMappings = Annotated[
     JsonObject,
-    _refused(mappings_problem),
+    _refused_by(mappings_problem),
     Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
 ]
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
@@ -162,24 +162,24 @@ ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 
 PagePath = Annotated[
     Text,
-    _refused(page.page_path_problem),
+    _refused_by(page.page_path_problem),
     Field(description="folder of the page in the container; /{path}/ if it must equal the path at the gateway"),
 ]
 StartPage = Annotated[
     Text,
-    _refused(partial(page.relative_problem, "start_page")),
+    _refused_by(partial(page.relative_problem, "start_page")),
     Field(
         description="address of the page below the folder, such as vnc.html?resize=remote; empty = the folder itself"
     ),
 ]
 ReadyPath = Annotated[
     Text,
-    _refused(partial(page.relative_problem, "ready_path")),
+    _refused_by(partial(page.relative_problem, "ready_path")),
     Field(description="address below the folder that must respond before a session is usable; empty = the page"),
 ]
 PortMap = Annotated[
     JsonObject,
-    _checked(page.validated_ports),
+    _checked_by(page.validated_ports),
     Field(description='services of the image on other ports, such as {"audio": 4901}'),
 ]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="reserved CPU cores")]
@@ -272,12 +272,12 @@ def _domain(text: str) -> str:
         raise ValueError(error.message) from error
 
 
-def _each_once(names: list[str]) -> list[str]:
+def _sorted_unique(names: list[str]) -> list[str]:
     return sorted(set(names))
 
 
 Domains = Annotated[
-    list[Annotated[str, AfterValidator(_domain)]], Field(max_length=MAX_DOMAINS), AfterValidator(_each_once)
+    list[Annotated[str, AfterValidator(_domain)]], Field(max_length=MAX_DOMAINS), AfterValidator(_sorted_unique)
 ]
 
 

@@ -55,7 +55,8 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
 
 
 async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
-    """Return the reason why no Agent can hold a session of the workspace; None if one can, or if there is no Agent."""
+    """Return the reason why no Agent can hold a session of the workspace; None if an Agent can,
+    or if there is no Agent."""
     offers = await images.offers_for(db, image.image_id)
     if not offers or any(offer.cores >= image.cores and offer.memory >= image.memory for offer in offers):
         return None
@@ -75,8 +76,8 @@ async def create_image(
 ) -> WorkspaceRow:
     """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`).
 
-    Missing fields get the values that images of this maker need (`core.workspace.definition`). `origin` is its entry of
-    the catalogue. `client_fields` are fields that a client of the published interface stores with it.
+    Missing fields get the values that images of this publisher need (`core.workspace.definition`). `origin` is its
+    entry in the catalogue. `client_fields` are fields that a client of the published interface stores with it.
 
     Raises:
         Invalid: its fields contradict each other, or refer to an object that does not exist.
@@ -114,7 +115,7 @@ async def update_image(
     `origin` is the entry of the catalogue that provides its image. For `client_fields` see `create_image`.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no such workspace.
         Invalid: its fields contradict each other, or refer to an object that does not exist.
         Duplicate: the friendly name exists.
     """

@@ -13,9 +13,9 @@ from fastapi import APIRouter
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
-from greenroom.api.events import while_in
+from greenroom.api.events import wait_while_in
 from greenroom.api.session import orders, service, share_service
-from greenroom.api.session.authorized import asking_of, authorized
+from greenroom.api.session.authorized import authorized, session_caller_of
 from greenroom.api.session.orders import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, launch_request, token_of
@@ -234,7 +234,7 @@ async def get_kasm_status(
     """
     session = await session_of(db, call, Act.OPEN)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
-        session = await while_in(
+        session = await wait_while_in(
             hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call, Act.OPEN), HAND_OVER_WAIT_S
         )
     token = token_of(session, secrets)
@@ -341,7 +341,7 @@ async def judged_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Ve
     if owner is None or session.status is SessionStatus.DELETED or user_id not in (None, owner):
         raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
     kind = Kind.FOR_USERS if call.caller.may("users_auth_session", USER) else Kind.OTHER
-    return session, await authorized(db, act, asking_of(call.caller, owner, kind), session)
+    return session, await authorized(db, act, session_caller_of(call.caller, owner, kind), session)
 
 
 lifecycle_router = APIRouter(include_in_schema=False)
