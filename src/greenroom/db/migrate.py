@@ -71,11 +71,6 @@ class Migration:
     sql: str
 
     @property
-    def is_pre(self) -> bool:
-        """True if the previous version can continue to run with it."""
-        return "_pre_" in self.name
-
-    @property
     def checksum(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
@@ -160,7 +155,7 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
     """The files that can be applied while the previous version runs: all files up to the last *pre* file."""
-    last = max((number for number, file in enumerate(pending) if file.is_pre), default=-1)
+    last = max((number for number, file in enumerate(pending) if "_pre_" in file.name), default=-1)
     return pending[: last + 1]
 
 

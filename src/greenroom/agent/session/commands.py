@@ -69,7 +69,17 @@ class Commands:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         try:
             with one_item("command", command.command_id):
-                result = await self._runtime.exec(command.session_id, _as_exec(command))
+                result = await self._runtime.exec(
+                    command.session_id,
+                    Exec(
+                        argv=tuple(command.argv),
+                        user=command.user,
+                        environment=command.env,
+                        workdir=command.workdir,
+                        deadline_s=command.deadline_s,
+                        output_within_s=OUTPUT_WITHIN_S,
+                    ),
+                )
         except (RuntimeUnavailable, Unexpected) as error:
             return _record(command, "unknown", output=error.message)
         except GreenroomError as error:
@@ -106,14 +116,3 @@ class Commands:
 
 def _record(command: SessionCommand, state: Literal["started", "done", "unknown"], output: str = "") -> CommandRecord:
     return CommandRecord(command_id=command.command_id, session_id=command.session_id, state=state, output=output)
-
-
-def _as_exec(command: SessionCommand) -> Exec:
-    return Exec(
-        argv=tuple(command.argv),
-        user=command.user,
-        environment=command.env,
-        workdir=command.workdir,
-        deadline_s=command.deadline_s,
-        output_within_s=OUTPUT_WITHIN_S,
-    )

@@ -80,16 +80,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     workspace: Defaults = Defaults()
     application: Application | None = None
 
-    @property
-    def _desk(self) -> dict[str, Any]:
-        """The entry of the desk in the port map. Images with a screen have a desk; those of kind page do not."""
-        return {} if self.kind == "page" else {"desk": "desk"}
-
     def definition(self, image: str, image_src: str = "") -> Definition:
         """Return the workspace of this recipe, with this image and the picture at `image_src`."""
         defaults = msgspec.structs.asdict(self.workspace)
         defaults["memory"] = defaults.pop("memory_mb") * MIB
-        defaults["port_map"] = {**self._desk, **self.workspace.port_map}
+        defaults["port_map"] = {**({} if self.kind == "page" else {"desk": "desk"}), **self.workspace.port_map}
         return Definition(
             name=image,
             friendly_name=self.friendly_name,

@@ -47,15 +47,11 @@ class LaunchFacts:
     def value(self, name: str) -> Any:
         return self.settings[name].value
 
-    def may_have_profile(self) -> bool:
-        """True if the settings permit the persistent profile of the workspace."""
-        return profile_is_allowed(self.settings["allow_persistent_profile"], self.persistent_profile_path)
-
     def profile_is_applied(self) -> bool:
         """True if the session gets the persistent profile of the workspace."""
         return (
             bool(self.persistent_profile_path)
-            and self.may_have_profile()
+            and profile_is_allowed(self.settings["allow_persistent_profile"], self.persistent_profile_path)
             and self.persistent_profile_mode != "Disabled"
         )
 
@@ -145,9 +141,8 @@ def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bo
 
 
 def _persistent_profile(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
-    if not facts.profile_is_applied():
-        return None
-    return f"the workspace has a persistent profile, which is mounted {AT_CREATION}"
+    why = f"the workspace has a persistent profile, which is mounted {AT_CREATION}"
+    return why if facts.profile_is_applied() else None
 
 
 def _image_volume_mapping(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
@@ -155,21 +150,10 @@ def _image_volume_mapping(facts: LaunchFacts, _staged: Mapping[str, bool]) -> st
     return f"the workspace's volume mapping {paths[0]} needs the user's name or id {AT_CREATION}" if paths else None
 
 
-def _flag(name: str, sentence: str) -> Rule:
-    """Return the rule of a boolean or JSON setting, which is violated if the setting is true or not empty."""
-    return Rule(name, name, lambda facts, _: sentence if facts.value(name) else None)
-
-
-def _ssh_keys(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
-    if not facts.value("inject_ssh_keys") or not facts.has_ssh_keys:
-        return None
-    return f"the user's keys are added {ALL_AT_CREATION}"
-
-
-def _web_filter_policy(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
-    if facts.filters_disabled or not facts.value("web_filter_policy"):
-        return None
-    return f"the group's web filter is chosen {AT_CREATION}; a policy on the workspace would be staged"
+def _flag(name: str, sentence: str, applies: Callable[[LaunchFacts], object] = lambda _: True) -> Rule:
+    """Return the rule of a boolean or JSON setting, which is violated if the setting is true or not empty, and
+    `applies` to the launch."""
+    return Rule(name, name, lambda facts, _: sentence if facts.value(name) and applies(facts) else None)
 
 
 def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
@@ -217,10 +201,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("persistent_profile", "persistent_profile_path", _persistent_profile),
     Rule("image_volume_mapping", "volume_mappings", _image_volume_mapping),
     _flag("expose_user_environment_vars", f"the user's variables are set {ALL_AT_CREATION}"),
-    Rule("inject_ssh_keys", "inject_ssh_keys", _ssh_keys),
+    _flag("inject_ssh_keys", f"the user's keys are added {ALL_AT_CREATION}", lambda facts: facts.has_ssh_keys),
     _flag("run_config", f"the group's run config is used {AT_CREATION}"),
     _flag("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
-    Rule("web_filter_policy", "web_filter_policy", _web_filter_policy),
+    _flag(
+        "web_filter_policy",
+        f"the group's web filter is chosen {AT_CREATION}; a policy on the workspace would be staged",
+        lambda facts: not facts.filters_disabled,
+    ),
     Rule("permissions", "permissions", _permissions),
     Rule("language_or_timezone", "preferred_language", _preference("language", lambda facts: facts.language)),
     Rule("language_or_timezone", "preferred_timezone", _preference("time zone", lambda facts: facts.timezone)),

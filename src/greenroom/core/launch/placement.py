@@ -240,10 +240,7 @@ def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostn
         return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_reason} {allowed}")
     obstacle = (
         _not_running(agent)
-        or _disabled(agent)
-        or _no_such_runtime(agent, request)
-        or _adds_no_secrets(agent, request)
-        or (("agent_missing", agent.failure) if agent.runtime_error else None)
+        or _unsuitable(agent, request)
         or _no_image(agent, request)
         or _no_disk(agent)
         or _no_capacity(agent, request)
@@ -269,24 +266,17 @@ def _not_running(agent: PlacementAgent) -> tuple[str, str] | None:
     return "agent_missing", f"{agent.hostname} {why}"
 
 
-def _no_such_runtime(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
-    if not request.runtime_class or request.runtime_class in agent.runtime_classes:
-        return None
-    return "restricted", f"{agent.hostname} does not offer the runtime {request.runtime_class} of the workspace"
-
-
-def _adds_no_secrets(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
-    if not request.with_secrets or agent.adds_secrets:
-        return None
-    return "adds_no_secrets", f"{agent.hostname} cannot add secrets to requests, and the lease has some"
-
-
-def _disabled(agent: PlacementAgent) -> tuple[str, str] | None:
+def _unsuitable(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
+    name, runtime_class = agent.hostname, request.runtime_class
     if not agent.enabled:
-        return "agent_disabled", f"{agent.hostname} is disabled"
+        return "agent_disabled", f"{name} is disabled"
     if agent.draining:
-        return "agent_disabled", f"{agent.hostname} is draining and takes no new sessions"
-    return None
+        return "agent_disabled", f"{name} is draining and takes no new sessions"
+    if runtime_class and runtime_class not in agent.runtime_classes:
+        return "restricted", f"{name} does not offer the runtime {runtime_class} of the workspace"
+    if request.with_secrets and not agent.adds_secrets:
+        return "adds_no_secrets", f"{name} cannot add secrets to requests, and the lease has some"
+    return ("agent_missing", agent.failure) if agent.runtime_error else None
 
 
 def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:

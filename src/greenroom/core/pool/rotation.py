@@ -63,7 +63,7 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     """
     margin, one = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
     return min(
-        session.expires - min(margin + (number + 1) * one, MAX_LEAD * _lifetime(session))
+        session.expires - min(margin + (number + 1) * one, MAX_LEAD * (session.expires - session.created))
         for number, session in enumerate(sessions)
     )
 
@@ -91,10 +91,6 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
         "repeatedly, and containers start constantly. Set Expiration (Hours) to "
         f"{math.ceil(needed_s / 36) / 100:g} or more."
     )
-
-
-def _lifetime(session: PooledSession) -> timedelta:
-    return session.expires - session.created
 
 
 def _by_expiry(session: PooledSession) -> tuple[datetime, datetime, str]:

@@ -70,12 +70,7 @@ def plan(things: Iterable[Thing], known: KnownRows) -> list[Leftover]:
 
 def in_removal_order(leftovers: Iterable[Leftover]) -> list[Leftover]:
     """Return the leftovers in the order in which they can be removed; things that are not removed come last."""
-    return sorted(leftovers, key=lambda each: (not each.removed, _position(each.thing), each.thing.name))
-
-
-def _position(thing: Thing) -> int:
-    """Return the position of a thing: things of sessions come first, because they use networks and volume claims."""
-    return 0 if thing.session_id else 1
+    return sorted(leftovers, key=lambda each: (not each.removed, not each.thing.session_id, each.thing.name))
 
 
 def _leftover_of(thing: Thing, known: KnownRows) -> Leftover | None:
