@@ -145,7 +145,7 @@ async def test_a_round_writes_of_so_many_pools_and_the_others_come_next(
 
 async def test_refills_of_one_second_read_the_agents_once(stage: System, monkeypatch: pytest.MonkeyPatch):
     await run_due_pools(stage.ctx)
-    monkeypatch.setattr(agenda, "KNOWN_S", 3600.0)
+    monkeypatch.setattr(agenda, "AGENTS_VALID_S", 3600.0)
     read, readings = snapshots.read_agents, list[Collection[str]]()
 
     async def noting(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:

@@ -67,7 +67,7 @@ async def test_a_report_of_a_hand_over_is_committed_and_announced_in_five(db: Da
 
 
 async def test_a_refill_is_planned_written_and_announced_in_five(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(agenda, "KNOWN_S", 60.0)  # as in a burst of launches, on a busy machine too
+    monkeypatch.setattr(agenda, "AGENTS_VALID_S", 60.0)  # as in a burst of launches, on a busy machine too
     stage = await System.populate(db, desired=1)
     async with counted(db.dsn) as (counted_db, turns):
         ctx = replace(stage.ctx, db=counted_db)

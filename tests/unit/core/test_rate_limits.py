@@ -12,7 +12,7 @@ from tests.unit.properties import catches, for_all, holds
 from greenroom.core.rate_limits import (
     FIRST_PAUSE_S,
     MAX_SOURCES,
-    TURNS_FROM,
+    MIN_FAILURES_FOR_TURNS,
     AddressFailures,
     FailedAttempt,
     Pace,
@@ -45,7 +45,7 @@ class Hoards(Pace):
     """A wrong limit: after a quiet time it allows any number at once."""
 
     def allows(self, now_s: float) -> bool:
-        self._at_once = 1000
+        self._burst = 1000
         return super().allows(now_s)
 
 
@@ -74,7 +74,7 @@ def test_the_newest_is_allowed_in_the_end():
 
 WINDOW_S = 300
 
-LIMITS = {"most": 50, "window_s": WINDOW_S}
+LIMITS = {"max_failures": 50, "window_s": WINDOW_S}
 
 
 class Forgets(AddressFailures):
@@ -113,7 +113,7 @@ class Account:
 
     def attempt(self, source: str, now: float, *, is_known: bool = False) -> float:
         failures = [FailedAttempt(who, now - at) for who, at in self.tried if now - at < WINDOW_S]
-        wait_s = account_wait_s(failures, source, most=5, window_s=WINDOW_S, is_known=is_known)
+        wait_s = account_wait_s(failures, source, max_failures=5, window_s=WINDOW_S, is_known=is_known)
         if wait_s == 0:
             self.tried.append((source, now))
         return wait_s
@@ -144,7 +144,10 @@ def test_however_many_addresses_guess_an_account_has_few_turns(subject: Any, gue
     for number, guesser in enumerate(guessers):
         account.attempt(str(guesser), float(number))
     for _, begun in account.tried:
-        assert sum(begun <= at < begun + 60 for _, at in account.tried) <= TURNS_FROM + 60 / FIRST_PAUSE_S * 2 + 5
+        assert (
+            sum(begun <= at < begun + 60 for _, at in account.tried)
+            <= MIN_FAILURES_FOR_TURNS + 60 / FIRST_PAUSE_S * 2 + 5
+        )
 
 
 def test_a_known_device_has_few_attempts_and_waits_for_no_other():
@@ -156,14 +159,14 @@ def test_a_known_device_has_few_attempts_and_waits_for_no_other():
 def test_remembered_sources_are_bounded_and_the_latest_stay():
     failures = AddressFailures()
     for number in range(MAX_SOURCES + 1):
-        failures.failed("password", f"source {number}", 0, most=1, window_s=WINDOW_S)
-    assert failures.wait_s("password", "source 0", 0, most=1, window_s=WINDOW_S) == 0, "it was forgotten"
-    assert failures.wait_s("password", f"source {MAX_SOURCES}", 0, most=1, window_s=WINDOW_S) > 0
+        failures.failed("password", f"source {number}", 0, max_failures=1, window_s=WINDOW_S)
+    assert failures.wait_s("password", "source 0", 0, max_failures=1, window_s=WINDOW_S) == 0, "it was forgotten"
+    assert failures.wait_s("password", f"source {MAX_SOURCES}", 0, max_failures=1, window_s=WINDOW_S) > 0
 
 
 def test_a_source_waits_until_its_oldest_failure_leaves_the_window():
     failures = [FailedAttempt("a", age_s) for age_s in (10, 200, 30, 40, 50)] + [FailedAttempt("b", 1)]
-    limits: dict[str, Any] = {"most": 5, "window_s": WINDOW_S}
+    limits: dict[str, Any] = {"max_failures": 5, "window_s": WINDOW_S}
     assert account_wait_s(failures, "a", **limits) == 100
     assert account_wait_s([*failures, FailedAttempt("a", 60)], "a", **limits) == 240, "the fifth latest counts"
     assert account_wait_s([FailedAttempt("a", 299.5)] * 5, "a", **limits) == 1.0, "never less than a second"
@@ -171,8 +174,8 @@ def test_a_source_waits_until_its_oldest_failure_leaves_the_window():
 
 
 def test_turns_are_shared_by_those_who_failed_as_often():
-    limits: dict[str, Any] = {"most": 50, "window_s": WINDOW_S}
-    others = [FailedAttempt(f"guesser {number}", 100) for number in range(TURNS_FROM - 2)]
+    limits: dict[str, Any] = {"max_failures": 50, "window_s": WINDOW_S}
+    others = [FailedAttempt(f"guesser {number}", 100) for number in range(MIN_FAILURES_FOR_TURNS - 2)]
     fresh = [FailedAttempt("one", 2), FailedAttempt("two", 3)]
     assert account_wait_s([*others, *fresh], "new", **limits) == FIRST_PAUSE_S - 2
     assert account_wait_s([*others, fresh[0]], "new", **limits) == 0.0, "too few yet"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.rate_limits import MAX_NAMES, MAX_REMEMBERED, Repeats, source_of
+from greenroom.core.rate_limits import MAX_NAMES, MAX_REMEMBERED, RepeatLimiter, source_of
 
 
 def test_of_too_many_kinds_there_is_one_number():
-    repeats = Repeats[int](60)
+    repeats = RepeatLimiter[int](60)
     assert sum(repeats.is_first(kind, 0, "it") for kind in range(3 * MAX_REMEMBERED)) == MAX_REMEMBERED
     ((kind, others),) = repeats.due(60)
     assert (kind, others.count) == (None, 2 * MAX_REMEMBERED)
 
 
 def test_what_goes_on_is_a_row_a_minute_and_what_ended_is_forgotten():
-    repeats = Repeats[str](60)
+    repeats = RepeatLimiter[str](60)
     assert repeats.is_first("a", 0, "it")
     for now in range(1, 50):
         assert not repeats.is_first("a", now, "it")
@@ -41,7 +41,7 @@ def test_a_source_is_a_customer(address: str, source: str):
 
 
 def test_a_row_about_many_names_some_of_them_each_once():
-    repeats = Repeats[str](60)
+    repeats = RepeatLimiter[str](60)
     assert repeats.is_first("a", 0, "the first", "ann")
     for number in (1, 1, *range(2, MAX_NAMES + 5)):
         assert not repeats.is_first("a", 1, "it", f"name {number}")

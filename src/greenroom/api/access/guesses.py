@@ -71,7 +71,7 @@ class Guesses:
     def _limits(self, what: Guessed) -> dict[str, int]:
         settings = self._snapshot.installation
         factor = KEY_ATTEMPTS if what == "key" else 1
-        return {"most": factor * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
+        return {"max_failures": factor * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
 
 
 DEVICE_COOKIE: Final = "__Host-greenroom-device"

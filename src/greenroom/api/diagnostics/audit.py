@@ -19,7 +19,7 @@ from greenroom.core.access.group_settings import value_text
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import difference, masked
-from greenroom.core.rate_limits import Repeats, source_of
+from greenroom.core.rate_limits import RepeatLimiter, source_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
@@ -124,7 +124,7 @@ class RefusalLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._repeats = Repeats[_RefusalKind](REPEAT_S)
+        self._repeats = RepeatLimiter[_RefusalKind](REPEAT_S)
 
     async def run(self) -> None:
         """Write the due counts, forever."""

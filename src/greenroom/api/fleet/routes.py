@@ -31,7 +31,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import foreign_hosts
 from greenroom.core.fleet.liveness import unattended_zone_warning
 from greenroom.core.log_codes import LogCode
-from greenroom.core.pool.shortfalls import emptied
+from greenroom.core.pool.shortfalls import empty_pools_warning
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
 from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrollment, managers, views, zones
@@ -225,7 +225,9 @@ async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> Zone
     old, new = values_of(ZoneSettings, before), values_of(ZoneSettings, after)
     code = LogCode.ZONE_ADDRESSES_CHANGED if is_foreign else LogCode.ZONE_CHANGED
     change.audit(code, after.zone_name, before=old, after=new, zone_name=after.zone_name)
-    return ZoneChanged.of(after, warning=emptied(after.facts, await configs.staged_in_zone(change.db, str(zone_id))))
+    return ZoneChanged.of(
+        after, warning=empty_pools_warning(after.facts, await configs.staged_in_zone(change.db, str(zone_id)))
+    )
 
 
 async def _has_foreign_host(change: CallerChange, body: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

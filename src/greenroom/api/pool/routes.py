@@ -36,7 +36,7 @@ from greenroom.core.launch.request import LaunchSnapshot, launch_facts
 from greenroom.core.lease import max_for_user
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import ConfigFields, config_title
-from greenroom.core.pool.shortfalls import barrier
+from greenroom.core.pool.shortfalls import staging_obstacle
 from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 from greenroom.db.access import groups
 from greenroom.db.access import users as db_users
@@ -222,9 +222,9 @@ async def _matches(db: Database, config: StagingConfig) -> Matches:
 async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
     """Return a saved config with the number of matching users and a warning about obstacles to its use."""
     matches = await _matches(db, config)
-    barred = barrier(config.image, config.zone)
+    obstacle = staging_obstacle(config.image, config.zone)
     (view,) = await config_views(db, [config])
-    warnings = [*([barred.reason] if barred else []), *_about_matches(matches, config.image), view.warning]
+    warnings = [*([obstacle.reason] if obstacle else []), *_about_matches(matches, config.image), view.warning]
     warning = " ".join(filter(None, warnings)) or None
     return StagingSaved.model_validate(dict(view) | {"matching_users": matches.number, "warning": warning})
 

@@ -1,10 +1,12 @@
-"""The pools that the Primary must plan now: those with an announced change, and those whose next planning time is past.
+"""The pools that the Primary must plan now: pools with an announced change, and pools whose next planning time has
+come.
 
 A pool at rest needs no plan until its next planning time, because all other changes are announced. Every `POLL_S` the
 checksums of the rows of all pools are compared, to find changes that were not announced or whose announcements were
 lost.
 
-A session that is placed on an Agent without room is not inserted, so outdated data costs at most a second attempt.
+The Agents are cached. A session that is placed on an Agent without room is not inserted, so outdated data costs at most
+a second attempt.
 """
 
 from __future__ import annotations
@@ -19,38 +21,43 @@ from greenroom.core.pool import rotation
 from greenroom.core.pool.model import COMING, Create, PoolPlan, PoolSnapshot, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
-KNOWN_S: Final = 1.0
-"""The time for which stored Agents are used."""
+AGENTS_VALID_S: Final = 1.0
+"""The time for which cached Agents are used."""
 
 
-class KnownAgents:
-    """The Agents of a zone by image: each Agent has its own state of an image. Times are by the clock of the caller."""
+class AgentCache:
+    """The Agents of a zone, cached by image, because they contain the state of the image. Times are those of the
+    caller's clock.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}
+        self._by_image: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}
 
     def of(self, image_id: str, now_s: float) -> tuple[PlacementAgent, ...] | None:
         """Return the Agents for an image; None if they must be read."""
-        read_s, agents = self._of.get(image_id, (float("-inf"), ()))
-        return agents if now_s < read_s + KNOWN_S else None
+        read_s, agents = self._by_image.get(image_id, (float("-inf"), ()))
+        return agents if now_s < read_s + AGENTS_VALID_S else None
 
     def store(self, image_id: str, agents: tuple[PlacementAgent, ...], now_s: float) -> None:
-        self._of[image_id] = now_s, agents
+        self._by_image[image_id] = now_s, agents
 
     def reserve(self, image: ImageFacts, creates: Iterable[Create]) -> None:
-        """Reserve the room of inserted sessions on the Agents, until the Agents are read again."""
-        if (known := self._of.get(image.image_id)) is None:
+        """Reserve the room of inserted sessions on the cached Agents."""
+        if (cached := self._by_image.get(image.image_id)) is None:
             return
         request, number = session_of(image), Counter(create.agent_id for create in creates)
-        read_s, agents = known
-        self._of[image.image_id] = read_s, tuple(_with(agent, number[agent.agent_id], request) for agent in agents)
+        read_s, agents = cached
+        self._by_image[image.image_id] = (
+            read_s,
+            tuple(_with_sessions(agent, number[agent.agent_id], request) for agent in agents),
+        )
 
     def forget(self) -> None:
         """Remove all Agents, after a change of Agents was announced or an Agent had no room."""
-        self._of.clear()
+        self._by_image.clear()
 
 
-def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> PlacementAgent:
+def _with_sessions(agent: PlacementAgent, number: int, request: PlacementRequest) -> PlacementAgent:
     for _ in range(number):
         agent = agent.with_one_more(request)
     return agent
@@ -58,21 +65,24 @@ def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> Plac
 
 POLL_S: Final = 30.0
 MAX_POOLS: Final = 100
-"""The maximum number of pools read in one round, so that it stays short; those waiting longest come first."""
+"""The maximum number of pools that are read in one round. The pools that have waited longest come first."""
 MAX_PLANS: Final = 20
-"""The maximum number of these pools for which rows are written; the other pools wait for the next round."""
+"""The maximum number of these pools for which rows are written in one round."""
 MAX_WAITING_POOLS: Final = 25
-"""The same limit as `MAX_POOLS`, for pools that are not at rest and had nothing to do in their last plan."""
+"""The maximum number of pools that are read in one round although they are not at rest and their last plan had no
+actions.
+"""
 
-SETTLED: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
-"""Shortfalls that last until config, workspace or zone are changed. Other shortfalls depend on reports of Agents, which
-are not announced: such a pool is planned in every round, or in turn with similar pools if there are many.
+LASTING_SHORTFALLS: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
+"""Shortfalls that last until the config, the workspace or the zone is changed. Other shortfalls depend on reports of
+Agents, which are not announced: a pool with such a shortfall is planned in every round, or in rotation if there are
+many.
 """
 
 
 def settled_until(snapshot: PoolSnapshot, pool_plan: PoolPlan) -> datetime | None:
     """Return the time until which the plan of a pool stays valid if nothing changes; None if it is not at rest."""
-    is_short = pool_plan.shortfall is not None and pool_plan.shortfall.code not in SETTLED
+    is_short = pool_plan.shortfall is not None and pool_plan.shortfall.code not in LASTING_SHORTFALLS
     if pool_plan.actions or is_short or any(session.status in COMING for session in snapshot.sessions):
         return None
     if rotation.outdated(snapshot, snapshot.sessions):
@@ -98,7 +108,7 @@ class Agenda:
         self._version = 0
         self._changed: dict[str, int] = {}
         self._all_changed = 0
-        self.agents = KnownAgents()
+        self.agents = AgentCache()
 
     def mark_changed(self, config_id: str) -> None:
         """Record an announced change of this pool. The pool is then due."""
@@ -108,7 +118,7 @@ class Agenda:
         self._waiting.discard(config_id)
 
     def mark_all_changed(self) -> None:
-        """Record a change on which all plans may depend, or the loss of announcements. All pools are then due."""
+        """Record a change that may concern all plans, or the loss of announcements. All pools are then due."""
         self._version += 1
         self._all_changed = self._version
         self._next_s = dict.fromkeys(self._next_s, float("-inf"))
@@ -154,7 +164,7 @@ class Agenda:
         return [*others[:MAX_POOLS], *waiting[:MAX_WAITING_POOLS]]
 
     def mark_examined(self, config_id: str, now_s: float) -> None:
-        """Record the turn of a pool, so that a pool that cannot be planned does not delay the others."""
+        """Record that the pool had its turn, so that a pool whose plan fails does not delay the others."""
         self._examined_s[config_id] = now_s
 
     def mark_planned(
@@ -166,9 +176,9 @@ class Agenda:
         None = it is not at rest. `waits` is True if it is not at rest and its plan had no actions.
         """
         self.mark_examined(config_id, now_s)
-        is_old = version < max(self._changed.get(config_id, 0), self._all_changed)
-        self._next_s[config_id] = float("-inf") if rest_s is None or is_old else now_s + rest_s
-        if waits and not is_old:
+        changed_since = version < max(self._changed.get(config_id, 0), self._all_changed)
+        self._next_s[config_id] = float("-inf") if rest_s is None or changed_since else now_s + rest_s
+        if waits and not changed_since:
             self._waiting.add(config_id)
         else:
             self._waiting.discard(config_id)

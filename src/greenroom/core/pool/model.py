@@ -1,8 +1,8 @@
 """The input of the plan of a pool of staged sessions, and the actions of a plan. `core.pool.plan` computes the plan.
 
-A session *counts* if it is or will be claimable: current, not expired, on an enabled Agent that is running. *Retire*
-removes a claimable session from the pool, unless it was claimed meanwhile. *Destroy* ends a session that is not
-claimable.
+A session *counts* if it is or will be claimable: it is current, not expired, and on an enabled Agent that is running.
+*Retire* removes a claimable session from the pool and ends it, unless it was claimed meanwhile. *Destroy* ends a
+session that is not claimable.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ IMAGE_CHANGED: Final = "its host got another image under the same name after it 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """A session that stopped working while it was staged: when it was created, when it broke, and the error."""
+class BrokenSession:
+    """A session that stopped working while it was staged: the times of its creation and its failure, and the error."""
 
     created: datetime
     broke: datetime
@@ -36,7 +36,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFields:
-    """The fields of a config that can be changed; zone and image are fixed. `expiration` is in hours."""
+    """The fields of a staging config that can be changed; its zone and image are fixed. `expiration` is in hours."""
 
     num_sessions: int
     expiration: float
@@ -70,7 +70,7 @@ class PoolConfig(ConfigFields):
     """The creation time of the newest session that became usable."""
     recycled: datetime | None = None
     """Sessions that were created before this time are replaced one by one."""
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[BrokenSession, ...] = ()
     """Sessions of the current version of workspace, config and zone that broke recently."""
 
 
@@ -94,7 +94,9 @@ class PooledSession:
     """True if it was claimable before. If it is `failed`, its start did not fail."""
     cores: float = 0.0
     memory: int = 0
-    """Its reservation in bytes. Like `cores`, it is that of its workspace at the creation of the session."""
+    """The reserved memory in bytes. `cores` and `memory` are the values of the workspace at the creation of the
+    session.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,9 @@ class PoolSnapshot:
     failed_on: frozenset[str] = frozenset()
     """The ids of Agents on which a start of this workspace, config and zone failed recently. They are tried last."""
     people_waiting: str | None = None
-    """For example "2 people wait for room in zone eu"; nothing is created meanwhile. None = no user waits."""
+    """The beginning of a sentence, such as "2 people wait for room in zone eu"; no session is created then. None = no
+    user waits.
+    """
 
     @cached_property
     def _serves(self) -> dict[str, bool]:
@@ -136,7 +140,7 @@ class PoolSnapshot:
         return {agent.agent_id: agent.image_changed for agent in self.agents if agent.image_changed is not None}
 
     def outdated(self, session: PooledSession) -> str | None:
-        """Return the reason why a new session would differ from this session, as a clause; None if it would not."""
+        """Return the reason why this session is outdated, as a clause; None if a new session would be the same."""
         if self.config.recycled is not None and session.created < self.config.recycled:
             return RECYCLED
         changed = self._image_changed.get(session.agent_id)
@@ -218,5 +222,7 @@ class PoolPlan:
 
 
 def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:
-    """Return the name of a config in the log, with its id: a zone may have several for one workspace."""
+    """Return the name of a config for the log. It contains the id, because a zone may have several configs for a
+    workspace.
+    """
     return f"{friendly_name} in zone {zone_name} (config {staging_config_id[:8]})"

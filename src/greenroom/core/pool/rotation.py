@@ -18,28 +18,28 @@ from greenroom.core.pool.model import PooledSession, PoolSnapshot
 from greenroom.core.workspace.definition import Definition
 
 SLACK: Final = 2.0
-"""The factor by which the next starts may be slower, because a host that starts many sessions is busy."""
+"""The factor by which the next starts may be slower than the measured starts, because hosts may be busier."""
 BETWEEN_S: Final = 2.0
-"""The time that is added to each start, in which the previous session ends and the Primary reads its end."""
+"""The time that is added to each start, for the end of the previous session and its report."""
 MARGIN_S: Final = 10.0
-"""The time for which a replacement must be ready before its session expires, in case the host becomes busy."""
+"""The time by which a replacement must be ready before its session expires, in case the host becomes busy."""
 
 UNKNOWN_START_S: Final = 30.0
 
 MAX_LEAD: Final = 0.5
-"""The maximum fraction of its lifetime by which a session is replaced early, even if starts are slow."""
+"""The maximum fraction of its lifetime by which a session is replaced before it expires, even if starts are slow."""
 
 
 def in_rotation(counted: Sequence[PooledSession]) -> PooledSession | None:
-    """Return the replacement that is starting while its original still exists; None if there is none."""
-    there = {session.session_id for session in counted}
-    return next((s for s in counted if not s.claimable and s.replaces in there), None)
+    """Return the session that is starting as a replacement while its original still exists; None if there is none."""
+    session_ids = {session.session_id for session in counted}
+    return next((s for s in counted if not s.claimable and s.replaces in session_ids), None)
 
 
 def replaced(counted: Sequence[PooledSession]) -> list[PooledSession]:
     """Return the sessions whose replacement is claimable."""
-    by = {session.replaces for session in counted if session.claimable}
-    return [session for session in counted if session.session_id in by]
+    replaced_ids = {session.replaces for session in counted if session.claimable}
+    return [session for session in counted if session.session_id in replaced_ids]
 
 
 def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> tuple[PooledSession, str] | None:
@@ -53,7 +53,7 @@ def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) ->
 def outdated(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[tuple[PooledSession, str]]:
     """Return the claimable sessions that are outdated, in the order of their replacement, each with the reason."""
     usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
-    return [(session, why) for session in usable if (why := snapshot.outdated(session)) is not None]
+    return [(session, reason) for session in usable if (reason := snapshot.outdated(session)) is not None]
 
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
@@ -61,15 +61,15 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     expires. `sessions` are the claimable sessions in the order of expiry, at least one; `start_s` is the time of a
     start so far.
     """
-    margin, one = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
+    margin, per_replacement = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
     return min(
-        session.expires - min(margin + (number + 1) * one, MAX_LEAD * (session.expires - session.created))
+        session.expires - min(margin + (number + 1) * per_replacement, MAX_LEAD * (session.expires - session.created))
         for number, session in enumerate(sessions)
     )
 
 
 def start_time_s(sessions: Sequence[PooledSession]) -> float:
-    """Return the 95th percentile of the seconds from creation to usability of the pool's present sessions."""
+    """Return the time from creation to usability of the pool's sessions in seconds, as the 95th percentile."""
     times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
     return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
 
@@ -80,14 +80,16 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
     The sessions are replaced one after another in the second half of their lifetime, as in `due_at`. `num_sessions` is
     Desired. `start_s` None = not known yet.
     """
-    one_s = UNKNOWN_START_S if start_s is None else start_s
-    needed_s = (MARGIN_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
+    expected_s = UNKNOWN_START_S if start_s is None else start_s
+    needed_s = (MARGIN_S + num_sessions * (SLACK * expected_s + BETWEEN_S)) / MAX_LEAD
     if num_sessions == 0 or expiration_h * 3600 >= needed_s:
         return None
-    known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is expected to take {one_s:g} s"
+    start_text = (
+        f"a start takes {expected_s:.3g} s" if start_s is not None else f"a start is expected to take {expected_s:g} s"
+    )
     return (
         f"Staged sessions expire after {expiration_h * 3600:.3g} s, too early to replace them in time, "
-        f"one after the other ({num_sessions} desired, {known}). Current Sessions falls below Desired "
+        f"one after the other ({num_sessions} desired, {start_text}). Current Sessions falls below Desired "
         "repeatedly, and containers start constantly. Set Expiration (Hours) to "
         f"{math.ceil(needed_s / 36) / 100:g} or more."
     )
@@ -98,10 +100,10 @@ def _by_expiry(session: PooledSession) -> tuple[datetime, datetime, str]:
 
 
 class Rollover(IntEnum):
-    """The effect of a change of a workspace on its staged sessions. Of several changes, the greatest effect counts.
+    """The effect of a change of a workspace on its staged sessions. The greatest effect of several changes applies.
 
-    KEEP: no container depends on the change. REPLACE: a staged session is outdated, but can be claimed until it is
-    replaced. END: a staged session must not be claimed any more.
+    KEEP: staged sessions do not change. REPLACE: staged sessions are outdated, but can be claimed until they are
+    replaced. END: staged sessions must not be claimed any more, and end.
     """
 
     KEEP = 0
@@ -109,8 +111,8 @@ class Rollover(IntEnum):
     END = 2
 
 
-FIELDS: Final[Mapping[str, Rollover]] = {
-    # of `volume_mappings` if all earlier mappings stay unchanged
+EFFECTS: Final[Mapping[str, Rollover]] = {
+    # `volume_mappings`: if the change only adds mappings
     **dict.fromkeys(("name", "cores", "memory", "memory_limit", "volume_mappings"), Rollover.REPLACE),
     **dict.fromkeys(("disk_limit_bytes", "cpu_allocation_method", "port", "protocol", "auth_user"), Rollover.END),
     # `assign` of `exec_config` runs in staged sessions
@@ -118,15 +120,15 @@ FIELDS: Final[Mapping[str, Rollover]] = {
     **dict.fromkeys(("restrict_to_zone", "zone_id", "restrict_to_server", "server_id"), Rollover.END),
     **dict.fromkeys(("filter_policy_id", "filter_policy_force_disabled"), Rollover.END),
 }
-"""Field of a workspace → the effect of its change. No container depends on a field that is not listed. A change that
-removes something from users, or that concerns the isolation or the address of a container, ends sessions. A change that
-only makes later sessions better, larger or newer replaces them.
+"""Field of a workspace → the effect of its change; other fields have no effect on containers. A change that removes
+something from users, or that concerns the isolation or the address of a container, ends sessions. A change that only
+makes later sessions better, larger or newer replaces them.
 """
 
 
 def rollover(before: Definition, after: Definition) -> Rollover:
     """Return the effect of a change of a workspace on its staged sessions."""
-    changed = [effect for name, effect in FIELDS.items() if getattr(before, name) != getattr(after, name)]
-    if any(after.volume_mappings.get(path) != how for path, how in before.volume_mappings.items()):
+    changed = [effect for name, effect in EFFECTS.items() if getattr(before, name) != getattr(after, name)]
+    if any(after.volume_mappings.get(path) != options for path, options in before.volume_mappings.items()):
         changed.append(Rollover.END)
     return max(changed, default=Rollover.KEEP)

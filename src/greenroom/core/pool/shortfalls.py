@@ -12,22 +12,22 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, session_of
-from greenroom.core.pool.model import COMING, Broken, PoolConfig, PooledSession, PoolSnapshot, Shortfall
+from greenroom.core.pool.model import COMING, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import EXACT, size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 BREAKS_COUNT_S: Final = 600.0
-"""Older breaks do not count. The time is longer than the longest pause, otherwise a pool could avoid its backoff."""
+"""The time for which a break counts. It is longer than the longest pause, so that a pool cannot leave its backoff."""
 AVOIDED_S: Final = 600.0
-"""The time after a failed start for which other Agents are preferred."""
+"""The time after a failed start on an Agent in which other Agents are preferred."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolFailures:
     """The failures of a config: the number of consecutive failures, the last error, and the time of the next attempt.
-    `breaks` is True if they are failures of sessions that were usable, not of starts.
+    `breaks` is True for failures of sessions that were usable; False for failures of starts.
     """
 
     number: int
@@ -41,17 +41,19 @@ class PoolFailures:
 
 @dataclass(frozen=True, slots=True)
 class AgentChoice:
-    """The Agent that a pool tries next. `instead` is the end of a sentence that names the Agent that was avoided."""
+    """The Agent for the next session of a pool. `instead` is the end of a sentence with the name of an avoided Agent,
+    or empty.
+    """
 
     agent: PlacementAgent
     instead: str = ""
 
 
-def chosen(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> AgentChoice:
+def choose_agent(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> AgentChoice:
     """Return the first candidate without a recent failure, or the first candidate if all have failures.
 
-    An image may fail on one Agent only. Without this rule that Agent would be chosen repeatedly, because it has the
-    least load.
+    An image may fail on one Agent only. Without this rule, that Agent would be chosen again and again, because it has
+    the least load.
     """
     first = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
     if first is candidates[0]:
@@ -59,11 +61,11 @@ def chosen(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> A
     return AgentChoice(first, f" and not on {candidates[0].hostname}, where a start failed lately")
 
 
-def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> PoolFailures:
+def failures_after_starts(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> PoolFailures:
     """Return the failures of the config after these failed sessions, or after a later successful start.
 
-    Sessions that were created together count as one failure. A failed session counts if it was created at or after
-    `next_try`, as a new attempt.
+    Sessions that were created together count as one failure. A failed session counts only if it is a new attempt,
+    created at or after `next_try`.
     """
     if any(config.next_try is None or session.created >= config.next_try for session in failed):
         number = config.failures + 1
@@ -75,17 +77,17 @@ def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) ->
     return PoolFailures(config.failures, config.last_error, config.next_try)
 
 
-def after_breaks(broken: Sequence[Broken], now: datetime) -> PoolFailures:
-    """Return the failures of sessions that broke after they were created to replace a broken session.
+def failures_after_breaks(broken: Sequence[BrokenSession], now: datetime) -> PoolFailures:
+    """Return the failures of sessions that broke after they had been created to replace a broken session.
 
-    The first break causes no pause: the session is replaced at once. The same applies to all sessions that were created
-    before that break and break later or at the same time, for example after a restart of their host. From the second
-    break on there is a pause.
+    The first break causes no pause: the session is replaced immediately. The same applies to all sessions that were
+    created before that break and break later or at the same time, for example after a restart of their host. From the
+    second break on, there is a pause.
     """
     number, last = 0, None
     for session in sorted(broken, key=lambda session: session.broke):
-        is_lately = now - session.broke < timedelta(seconds=BREAKS_COUNT_S)
-        if is_lately and (last is None or session.created >= last.broke):
+        is_recent = now - session.broke < timedelta(seconds=BREAKS_COUNT_S)
+        if is_recent and (last is None or session.created >= last.broke):
             number, last = number + 1, session
     if last is None or number < 2:
         return PoolFailures(0, None, None, breaks=True)
@@ -99,8 +101,8 @@ def longer_backoff(starts: PoolFailures, breaks: PoolFailures) -> PoolFailures:
     return max(starts, breaks, key=lambda failures: (failures.next_try is not None, failures.next_try))
 
 
-def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
-    """Return a warning if the addresses of a zone prevent the pools of these workspaces; None if they do not."""
+def empty_pools_warning(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
+    """Return a warning if the addresses of a zone make the pools of these workspaces impossible; None otherwise."""
     settings = zone.request_host_settings()
     if not settings or not workspaces:
         return None
@@ -111,7 +113,7 @@ def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
     )
 
 
-def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
+def staging_obstacle(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
     """Return the reason why no session of this workspace can be staged in this zone; None if one can."""
     if settings := zone.request_host_settings():
         return Shortfall(
@@ -144,8 +146,8 @@ def paused(num_sessions: int, missing: int) -> Shortfall:
 def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int) -> Shortfall:
     """Return the shortfall of a pool whose sessions could not be placed.
 
-    The code names the condition that must change. If at least `missing` sessions of the pool are ending (`leaving`), no
-    change is necessary, because the next sessions get their room.
+    The code names the condition that must change. If at least `missing` sessions of the pool are ending (`leaving`),
+    the shortfall is temporary, because the next sessions get their room.
     """
     desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
     start = f"{missing} of {desired} not staged:"
@@ -170,7 +172,7 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
 
 
 def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
-    """Return the shortfall of a pool that leaves room, or if there is room a start, to launches of users."""
+    """Return the shortfall of a pool that creates no sessions, because launches of users wait for room."""
     has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
         "starting" if has_room else "no-capacity",
@@ -178,35 +180,35 @@ def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> S
     )
 
 
-def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Shortfall:
+def failing(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Shortfall:
     """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
     waits = failures.next_try is not None and snapshot.now < failures.next_try
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
     noun = "session" if failures.breaks else "start"
-    what = f"{noun} failed" if failures.number == 1 else f"{noun}s in a row failed"
+    failures_text = f"{noun} failed" if failures.number == 1 else f"{noun}s in a row failed"
     return Shortfall(
         "start-failing",
-        f"{short} of {snapshot.config.num_sessions} not staged: {failures.number} {what},"
+        f"{missing} of {snapshot.config.num_sessions} not staged: {failures.number} {failures_text},"
         f" the last with: {(failures.last_error or '').rstrip('.')}; {when}.",
     )
 
 
-def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
+def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], missing: int) -> Shortfall | None:
     """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer, if there are any."""
-    hosts = {session.agent_id for session in counted if session.status in COMING}
-    why = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in hosts and agent.failure)
-    if not why:
+    agent_ids = {session.agent_id for session in counted if session.status in COMING}
+    reasons = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in agent_ids and agent.failure)
+    if not reasons:
         return None
-    return Shortfall("no-agent", f"{short} of {snapshot.config.num_sessions} not staged: {why}.")
+    return Shortfall("no-agent", f"{missing} of {snapshot.config.num_sessions} not staged: {reasons}.")
 
 
 def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
     """Return the shortfall of a pool whose missing sessions are starting or start next."""
     if 0 < coming < missing:
-        how = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
+        state_text = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
     else:
-        how = f"{'it is' if missing == 1 else 'they are'} {'starting' if coming else 'about to start'}"
-    return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {how}.")
+        state_text = f"{'it is' if missing == 1 else 'they are'} {'starting' if coming else 'about to start'}"
+    return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {state_text}.")
 
 
 def unattended(num_sessions: int, missing: int) -> Shortfall:
@@ -217,34 +219,34 @@ def unattended(num_sessions: int, missing: int) -> Shortfall:
     )
 
 
-_JUDGED_NOW: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
-"""Codes that are computed for each reader. A stored shortfall with such a code that does not apply now has ended."""
+_CURRENT_CODES: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
+"""Codes that are computed at each read. A stored shortfall with such a code is ignored."""
 
 
 def effective_shortfall(
     stored: Shortfall | None,
     *,
-    barred: Shortfall | None,
+    obstacle: Shortfall | None,
     is_paused: bool,
     num_sessions: int,
     current: int,
     coming: int,
     has_manager: bool,
 ) -> Shortfall | None:
-    """Return the shortfall for a reader between the rounds of the Primary; `stored` is that of the last one.
+    """Return the current shortfall between the rounds of the Primary. `stored` is the shortfall of the last round.
 
-    `barred` is the present result of `barrier`, which applies even if no Manager of the zone runs. `num_sessions` is
-    Desired, `current` are claimable, and `coming` are requested or starting now.
+    `obstacle` is the current result of `staging_obstacle`, which applies even if no Manager of the zone runs.
+    `num_sessions` is Desired, `current` are claimable, and `coming` are requested or starting now.
     """
     missing = num_sessions - current
     if missing <= 0:
         return None
-    if barred is not None:
-        return barred
+    if obstacle is not None:
+        return obstacle
     if is_paused and missing > coming:
         return paused(num_sessions, missing - coming)
     if not has_manager:
         return unattended(num_sessions, missing)
-    if stored is not None and stored.code not in _JUDGED_NOW:
+    if stored is not None and stored.code not in _CURRENT_CODES:
         return stored
     return starting(num_sessions, missing, coming)

@@ -178,7 +178,7 @@ async def begin_attempt(
         )
         failures = [FailedAttempt(**row) for row in await cursor.fetchall()]
         is_known = is_known or source in await _logged_in_at(connection, username)
-        wait_s = account_wait_s(failures, source, most=attempts, window_s=window_s, is_known=is_known)
+        wait_s = account_wait_s(failures, source, max_failures=attempts, window_s=window_s, is_known=is_known)
         if wait_s > 0:
             return wait_s
         await connection.execute(

@@ -11,7 +11,7 @@ from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
-from greenroom.core.pool.shortfalls import barrier, effective_shortfall
+from greenroom.core.pool.shortfalls import effective_shortfall, staging_obstacle
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
@@ -67,7 +67,7 @@ class StagingConfig(ConfigFields):
         stored = Shortfall(self.shortfall_code, self.shortfall_reason or "") if self.shortfall_code else None
         return effective_shortfall(
             stored,
-            barred=barrier(self.image, self.zone),
+            obstacle=staging_obstacle(self.image, self.zone),
             is_paused=self.paused,
             num_sessions=self.num_sessions,
             current=self.num_current_sessions,
@@ -288,7 +288,7 @@ async def list_fills(db: Database) -> list[PoolFill]:
         code: ShortfallCode | None = row["shortfall_code"]
         shortfall = effective_shortfall(
             Shortfall(code, row["shortfall_reason"]) if code else None,
-            barred=barrier(image, zone),
+            obstacle=staging_obstacle(image, zone),
             is_paused=row["paused"],
             num_sessions=row["num_sessions"],
             current=row["current"],

@@ -15,7 +15,7 @@ from typing import Final, LiteralString, TypeVar
 from psycopg.rows import DictRow
 
 from greenroom.core.launch.placement import ImageReadiness, PlacementAgent, Strategy
-from greenroom.core.pool.model import Broken, ConfigFields, PooledSession, ShortfallCode
+from greenroom.core.pool.model import BrokenSession, ConfigFields, PooledSession, ShortfallCode
 from greenroom.core.pool.shortfalls import AVOIDED_S, BREAKS_COUNT_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
@@ -154,7 +154,7 @@ class PoolRows:
     sessions: Mapping[str, Sequence[PooledSession]]
     successes: Mapping[str, datetime | None]
     leaving: Mapping[str, int]
-    broken: Mapping[str, Sequence[Broken]]
+    broken: Mapping[str, Sequence[BrokenSession]]
     failed_on: Mapping[str, Sequence[FailedStart]]
     agents: AgentsByImage
     people_waiting: int
@@ -217,7 +217,7 @@ async def read_pools(
         sessions=_grouped_by("staging_config_id", PooledSession, await sessions.fetchall()),
         successes={row["staging_config_id"]: row["last_success"] for row in of_configs},
         leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
-        broken=_grouped_by("staging_config_id", Broken, await broken.fetchall()),
+        broken=_grouped_by("staging_config_id", BrokenSession, await broken.fetchall()),
         failed_on=_grouped_by("staging_config_id", FailedStart, await failed_on.fetchall()),
         agents=agents,
         people_waiting=(await returned(waiting))["number"],

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, NOW, session, snapshot
 from tests.unit.properties import for_all
 
-from greenroom.core.pool.model import Broken, Destroy, PooledSession
+from greenroom.core.pool.model import BrokenSession, Destroy, PooledSession
 from greenroom.core.pool.plan import plan
-from greenroom.core.pool.shortfalls import BACKOFF, BREAKS_COUNT_S, PoolFailures, after_breaks, longer_backoff
+from greenroom.core.pool.shortfalls import BACKOFF, BREAKS_COUNT_S, PoolFailures, failures_after_breaks, longer_backoff
 
 
-def broken(created_s: float, broke_s: float) -> Broken:
+def broken(created_s: float, broke_s: float) -> BrokenSession:
     """Seconds before now."""
-    return Broken(
+    return BrokenSession(
         created=NOW - timedelta(seconds=created_s), broke=NOW - timedelta(seconds=broke_s), error="No answer."
     )
 
@@ -71,17 +71,17 @@ def test_the_longer_pause_counts():
     assert longer_backoff(PoolFailures(0, None, None), breaks) == breaks
 
 
-def a_day_longer(history: Sequence[Broken], now: datetime) -> PoolFailures:
-    found = after_breaks(history, now)
+def a_day_longer(history: Sequence[BrokenSession], now: datetime) -> PoolFailures:
+    found = failures_after_breaks(history, now)
     return replace(found, next_try=found.next_try and found.next_try + timedelta(days=1))
 
 
 @for_all(
     st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000)).map(lambda ages: broken(max(ages), min(ages)))),
-    subject=after_breaks,
+    subject=failures_after_breaks,
     mutants=[a_day_longer, lambda history, now: PoolFailures(len(history), None, None)],
 )
-def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history: list[Broken]):
+def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history: list[BrokenSession]):
     found = subject(history, NOW)
     assert found.number <= len(history)
     assert found.number != 1
@@ -94,16 +94,16 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history:
 @for_all(
     st.integers(1, 8),
     st.floats(1, 60),
-    subject=after_breaks,
-    mutants=[lambda history, now: after_breaks(history[-2:], now)],
+    subject=failures_after_breaks,
+    mutants=[lambda history, now: failures_after_breaks(history[-2:], now)],
 )
 def test_sessions_that_break_soon_pause_their_pool_longer_each_time(subject: Any, times: int, lives_s: float):
     """Simulate a pool of one whose sessions all break: each is created when the pause after the previous one is
     over."""
-    history, pauses, now = list[Broken](), list[float](), NOW
+    history, pauses, now = list[BrokenSession](), list[float](), NOW
     for _ in range(times):
         broke = now + timedelta(seconds=lives_s)
-        history.append(Broken(created=now, broke=broke, error="No answer."))
+        history.append(BrokenSession(created=now, broke=broke, error="No answer."))
         found = subject(history, broke)
         now = max(broke, found.next_try or broke)
         pauses.append((now - broke).total_seconds())

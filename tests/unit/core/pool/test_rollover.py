@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.pool.rotation import FIELDS, Rollover, rollover
+from greenroom.core.pool.rotation import EFFECTS, Rollover, rollover
 from greenroom.core.workspace.definition import Definition
 
 A, B = {"/a": {"bind": "/a"}}, {"/b": {"bind": "/b"}}
@@ -35,4 +35,4 @@ def test_the_change_with_the_largest_effect_counts(change: dict[str, Any], means
 
 
 def test_the_table_names_fields_of_a_workspace():
-    assert set(FIELDS) <= {field.name for field in fields(Definition)}
+    assert set(EFFECTS) <= {field.name for field in fields(Definition)}

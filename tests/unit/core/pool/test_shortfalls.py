@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import effective_shortfall, emptied, starting
+from greenroom.core.pool.shortfalls import effective_shortfall, empty_pools_warning, starting
 from greenroom.core.workspace.spec_builder import ZoneFacts
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
@@ -68,7 +68,7 @@ def test_a_reader_sees_what_holds_now(
     stored: Shortfall | None, barred: Shortfall | None, current: int, has_manager: bool, shown: Shortfall | None
 ):
     seen = effective_shortfall(
-        stored, barred=barred, is_paused=False, num_sessions=3, current=current, coming=1, has_manager=has_manager
+        stored, obstacle=barred, is_paused=False, num_sessions=3, current=current, coming=1, has_manager=has_manager
     )
     assert seen == shown
 
@@ -85,7 +85,7 @@ def test_a_reader_sees_what_holds_now(
 )
 def test_a_pause_is_shown_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
     seen = effective_shortfall(
-        stored, barred=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
+        stored, obstacle=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
     )
     assert seen == shown
 
@@ -102,7 +102,7 @@ def test_a_pause_is_shown_at_once(stored: Shortfall | None, coming: int, has_man
 def test_a_zone_whose_addresses_are_of_the_request_empties_its_pools(
     zone: dict[str, str], workspaces: list[str], said: str | None
 ):
-    found = emptied(ZoneFacts(zone_id="z", zone_name="eu", **zone), workspaces)
+    found = empty_pools_warning(ZoneFacts(zone_id="z", zone_name="eu", **zone), workspaces)
     if said is None:
         assert found is None
     else:
