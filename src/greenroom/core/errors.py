@@ -52,7 +52,6 @@ GreenroomError                       500  internal
 ├── FilterError                      500  web-filter-down           agent
 ├── NotSupportedError                501  not-supported             interfaces
 ├── ApiError                         500  internal                  cli
-├── RehearsalError                   500  internal                  cli
 ├── ManagerLeftError                 503  manager-disabled          manager
 └── ProviderError                    500  internal                  machine_providers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,10 @@ import pytest
 from tests.unit.cli.conftest import Done, Pretended, problem
 
 from greenroom.cli.client import Client
-from greenroom.cli.rehearse import delete
+from greenroom.cli.rehearsal import Rehearsal, RehearsedVisit
+from greenroom.cli.rehearse import RehearsedUsers, delete
 from greenroom.cli.server import Server
+from greenroom.client import AsyncGreenroom
 
 IMAGE = {"image_id": "22222222-2222-4222-8222-222222222222", "friendly_name": "Desktop", "enabled": True}
 AGENT = {"hostname": "host-1", "enabled": True, "draining": False, "status": "running"}
@@ -65,3 +68,27 @@ def test_what_was_made_is_deleted_and_what_is_left_is_named(api: Pretended):
         ]
     deleted = [request.url.raw_path.decode() for request in api.asked if request.method == "DELETE"]
     assert deleted == ["/api/v1/users/u1?force=true", "/api/v1/users/u2?force=true", "/api/v1/groups/g"]
+
+
+def test_each_visit_is_usable_refused_or_late(api: Pretended):
+    """The second user may not launch, and the session of the third never runs."""
+    launches = [
+        httpx.Response(202, json={"session_id": "s1", "staged": True}),
+        problem(409, "session-limit", "The limit is reached."),
+        httpx.Response(202, json={"session_id": "s3", "staged": False}),
+    ]
+    api.answers = {
+        ("POST", "/sessions"): launches,
+        ("GET", "/sessions"): [{"session_id": "s1", "status": "running"}, {"session_id": "s3", "status": "starting"}],
+    }
+    plan = Rehearsal(users=3, within_s=0, usable_within_s=0.3, seed=0, image_id="i", workspace="Desktop")
+
+    async def visits() -> list[RehearsedVisit]:
+        transport = httpx.MockTransport(api.answer)
+        async with AsyncGreenroom("https://greenroom.example", "key", "secret", transport=transport) as greenroom:
+            return await RehearsedUsers(greenroom, plan, lambda _: None).run_visits(["a", "b", "c"], [0, 0.01, 0.02])
+
+    staged, refused, late = asyncio.run(visits())
+    assert (staged.outcome, staged.session_id, staged.usable_s is not None) == ("staged", "s1", True)
+    assert (refused.outcome, refused.code, refused.sentence) == ("refused", "session-limit", "The limit is reached.")
+    assert (late.outcome, late.session_id, late.usable_s) == ("late", "s3", None)

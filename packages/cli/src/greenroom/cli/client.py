@@ -11,7 +11,7 @@ import httpx
 from greenroom.cli.output import Row
 from greenroom.cli.server import Server
 from greenroom.client import Greenroom, Retries, Unreachable
-from greenroom.client.requests import PAGE_ROWS, PREFIX, TIMEOUT_S, Send, connection_options
+from greenroom.client.requests import PAGE_ROWS, PREFIX, TIMEOUT_S, Send
 from greenroom.core.errors import GreenroomError
 
 __all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
@@ -36,16 +36,6 @@ class Client(Greenroom):
         address = (server.url, server.key, server.secret)
         trust_env = not server.is_local
         super().__init__(*address, retries=RETRIES, tls=server.tls, trust_env=trust_env, transport=transport)
-
-    def concurrent(self) -> httpx.AsyncClient:
-        """Return a client for requests whose response times are measured: as many connections as necessary, full paths,
-        no retries.
-        """
-        server = self.server
-        options = connection_options(
-            server.url, server.key, server.secret, tls=server.tls, trust_env=not server.is_local
-        )
-        return httpx.AsyncClient(**options, limits=httpx.Limits())
 
     def get(self, path: str, query: Row | None = None) -> Any:
         return self.request("GET", path, query=query)

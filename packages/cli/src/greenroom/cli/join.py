@@ -26,7 +26,9 @@ import typer
 from greenroom.agent.fleet.checkin import REGISTER_PATH
 from greenroom.agent.fleet.identity import AgentIdentity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
-from greenroom.cli.values import restart_without
+from greenroom.cli.values import restart_without, text_of
+from greenroom.client.errors import error_of
+from greenroom.client.requests import json_of
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address
 from greenroom.kit.certificates import fingerprint, first_certificate
@@ -56,7 +58,7 @@ def join(
         Path | None,
         typer.Option("--dir", help="Folder for the files of this host. Default: /var/lib/greenroom-ROLE."),
     ] = None,
-    agent_id: Annotated[str | None, typer.Option(help="Id of an existing Agent that joins again.")] = None,
+    agent_id: Annotated[uuid.UUID | None, typer.Option(help="Id of an existing Agent that joins again.")] = None,
     edge_url: Annotated[
         str, typer.Option(help="External address of the edge gateway on this host, https://HOST:PORT.")
     ] = "",
@@ -80,7 +82,7 @@ def join(
     secret = _token(token_file)
     home = (folder or FOLDERS[role]).absolute()
     if role == "gateway":
-        joined = _join_gateway(deployment, secret, home)
+        sentence, facts = _join_gateway(deployment, secret, home)
     else:
         settings = {
             "edge_url": edge_url,
@@ -88,8 +90,8 @@ def join(
             "runtime": runtime,
             "volume_folders": volume_folders,
         }
-        joined = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
-    sys.stdout.write((json.dumps(joined.facts) if as_json else joined.sentence) + "\n")
+        sentence, facts = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
+    sys.stdout.write((json.dumps(facts) if as_json else sentence) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class DeploymentToJoin:
         """Send a request and return its response.
 
         Raises:
-            SetupError: the api cannot be reached, is another server, or refuses; the sentence has the reason.
+            SetupError: the api cannot be reached, or refuses; the sentence has the reason.
+            Unreachable: another server answers.
         """
         try:
             with _client(self.tls) as client:
@@ -113,19 +116,8 @@ class DeploymentToJoin:
             hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
             raise SetupError(f"{self.url} cannot be reached: {str(error) or type(error).__name__}.{hint}") from error
         if not answer.is_success:
-            raise SetupError(f"{self.url} refused the request: {_reason(answer)}")
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise SetupError(
-                f"{self.url} did not return JSON; check that it is the address of a Greenroom deployment."
-            ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _JoinResult:
-    sentence: str
-    facts: dict[str, str]
+            raise SetupError(f"{self.url} refused the request: {error_of(answer).message}")
+        return json_of(answer)
 
 
 # The token ----------------------------------------------------------------------------------------------------------
@@ -136,12 +128,10 @@ def _token(file: Path | None) -> str:
 
     Raises:
         SetupError: there is none.
+        typer.BadParameter: the file cannot be read.
     """
     token = os.environ.pop(TOKEN_VARIABLE, "")
-    try:
-        text = token if file is None else sys.stdin.read() if str(file) == "-" else file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"The join token cannot be read from {file}: {error}.") from error
+    text = token if file is None else text_of(str(file))
     if not text.strip():
         raise SetupError("A join token is required; pass --token, or --token-file with a file or - for stdin.")
     return text.strip()
@@ -202,28 +192,21 @@ def _client(tls: ssl.SSLContext) -> httpx.Client:
     return httpx.Client(verify=tls, timeout=TIMEOUT_S, trust_env=False)
 
 
-def _reason(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"the status is {answer.status_code} {answer.reason_phrase}."
-
-
 # An Agent -----------------------------------------------------------------------------------------------------------
 
 
 async def _join_agent(
-    deployment: DeploymentToJoin, token: str, home: Path, agent_id: str | None, settings: dict[str, str]
-) -> _JoinResult:
+    deployment: DeploymentToJoin, token: str, home: Path, agent_id: uuid.UUID | None, settings: dict[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Join as an Agent; return the sentence and the facts about it."""
     if settings["edge_url"]:
         edge_address(settings["edge_url"])
     of_runtime = {"docker_host": settings["docker_host"]} if settings["docker_host"] else {}
     await find_runtime(settings["runtime"], **of_runtime).check_host()
-    known = None if agent_id is None else _known_id(agent_id)
     identity = AgentIdentity.load(home)
     try:
-        if known is not None:
-            identity.propose(known)
+        if agent_id is not None:
+            identity.propose(str(agent_id))
         elif identity.credential:
             raise SetupError(
                 f"{home} has already joined, as Agent {identity.agent_id}. Specify another --dir, or --agent-id and a"
@@ -235,8 +218,9 @@ async def _join_agent(
         _check_managers(deployment.url, place["zone_name"], urls)
         edge_dir = str(home.with_name(EDGE_FOLDER)) if settings["edge_url"] else ""
         settings = {**settings, "manager_urls": ",".join(urls), "edge_dir": edge_dir}
-        file = _write_agent(home, deployment, settings)
         ca_file = home / "authority.pem" if deployment.authority else None
+        values = {"agent_dir": str(home), **settings, "ca_file": str(ca_file or "")}
+        file = _write_settings(home, "agent.toml", values, {"authority.pem": deployment.authority})
         admitted = await _register(identity, ManagerClient(ManagerFailover(urls), ca_file), token, settings["edge_url"])
         identity.store(admitted)
     finally:
@@ -254,19 +238,7 @@ async def _join_agent(
             f" public_url {place['public_url']}."
         )
     facts = {"agent_id": identity.agent_id, "zone_name": place["zone_name"], "config": str(file)}
-    return _JoinResult(sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {}))
-
-
-def _known_id(agent_id: str) -> str:
-    """Return the id in its normal form.
-
-    Raises:
-        SetupError: it is no id.
-    """
-    try:
-        return str(uuid.UUID(agent_id))
-    except ValueError as error:
-        raise SetupError(f"--agent-id {agent_id} is not a uuid; pass the id of an Agent.") from error
+    return sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {})
 
 
 async def _register(identity: AgentIdentity, link: ManagerClient, token: str, edge_url: str) -> Registered:
@@ -310,22 +282,11 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
         )
 
 
-def _write_agent(home: Path, deployment: DeploymentToJoin, settings: Mapping[str, str]) -> Path:
-    """Write `agent.toml` and the authority's certificate; return the file of settings.
-
-    Raises:
-        SetupError: the folder cannot be written.
-    """
-    values = {"agent_dir": str(home), **{name: value for name, value in settings.items() if value}}
-    if deployment.authority:
-        values["ca_file"] = str(home / "authority.pem")
-    return _write_settings(home, "agent.toml", values, {"authority.pem": deployment.authority})
-
-
 # A gateway ----------------------------------------------------------------------------------------------------------
 
 
-def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> _JoinResult:
+def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> tuple[str, dict[str, str]]:
+    """Join as a web gateway; return the sentence and the facts about it."""
     if (home / "credential").exists():
         raise SetupError(f"{home} has already joined. Specify another --dir, or remove the folder to join again.")
     gateway_id = _gateway_id(home)
@@ -345,7 +306,7 @@ def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> _Join
         f" {file}. Then start the gateway with the unit of deploy/systemd, or make a separate account the owner of"
         f" {home} and run as this account:\n  GREENROOM_CONFIG={file} greenroom gateway"
     )
-    return _JoinResult(sentence, {"gateway_id": gateway_id, "zone_name": joined["zone_name"], "config": str(file)})
+    return sentence, {"gateway_id": gateway_id, "zone_name": joined["zone_name"], "config": str(file)}
 
 
 def _gateway_id(home: Path) -> str:
@@ -366,13 +327,13 @@ def _gateway_id(home: Path) -> str:
 
 
 def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
-    """Write a TOML file of strings and other files next to it, readable only by the folder's owner; return the TOML
-    file.
+    """Write a TOML file of strings and other files next to it, readable only by the folder's owner, without those that
+    are empty; return the TOML file.
 
     Raises:
         SetupError: the folder cannot be written.
     """
-    text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+    text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items() if value)
     try:
         for other, content in files.items():
             if content:

@@ -22,7 +22,7 @@ from greenroom.cli.client import Client
 from greenroom.cli.noun import Field, Noun
 from greenroom.cli.nouns import NOUNS, REFERENCES
 from greenroom.cli.output import Row
-from greenroom.cli.values import assignments, duration, items_of, moment, number
+from greenroom.cli.values import assignments, duration, items_of, moment, number, text_of
 
 NULL: Final = object()
 """The value of an option `null`: set the field to null. None = the option was not passed."""
@@ -168,7 +168,7 @@ def _single(field: Field) -> _Kind:
 def _secret_or_file(field: Field) -> _Kind:
     name = field.name
     if name in FILES:
-        return _Kind(read=lambda value, _: _text_of(value), metavar="FILE", note="a file; '-' = stdin")
+        return _Kind(read=lambda value, _: text_of(value), metavar="FILE", note="a file; '-' = stdin")
     if name in SECRET_FILES:
         note = "a file; '-' prompts for the value, or reads a line from stdin"
         return _Kind(read=lambda value, _: _value(name, value), metavar="FILE", note=note)
@@ -198,18 +198,6 @@ def _or_null(kind: _Kind) -> Callable[[str], Any]:
     return lambda text: NULL if text == "null" else parse(text)
 
 
-def _text_of(path: str) -> str:
-    """Return the text of a file, or of stdin.
-
-    Raises:
-        typer.BadParameter: it cannot be read as text.
-    """
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"The file {path} cannot be read: {error}.") from error
-
-
 def _secret(name: str, value: str) -> str:
     """Return a secret that must not be in the list of processes: `-` prompts for it; without a terminal, it reads a
     line.
@@ -233,4 +221,4 @@ def _value(name: str, value: str) -> str:
             f"The file of --{name} does not exist. Pass a file that contains the secret, or - to enter it or to send it"
             " as a line on stdin. The option does not accept the secret, because other users can read arguments."
         )
-    return _text_of(value).rstrip("\r\n")
+    return text_of(value).rstrip("\r\n")

@@ -10,20 +10,22 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
-import httpx
 import typer
 
-from greenroom.cli.client import PREFIX, ApiError, Client, Row
+from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Printer, columns, printable
 from greenroom.cli.rehearsal import Rehearsal, RehearsedVisit, Result, SupplyAtStart, arrivals, count_reasons, result_of
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, command
-from greenroom.core.errors import GreenroomError
+from greenroom.client import AsyncGreenroom, Retries
+from greenroom.client.requests import without_none
+from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.access.users import ALL_USERS
 
 POLL_S: Final = 0.1
@@ -34,8 +36,8 @@ IDS_A_REQUEST: Final = 100
 class RehearsedUsers:
     """The users of a rehearsal, with one key for all of them. `on_visit` is called at the end of each visit."""
 
-    def __init__(self, http: httpx.AsyncClient, plan: Rehearsal, on_visit: Callable[[RehearsedVisit], None]) -> None:
-        self._http = http
+    def __init__(self, greenroom: AsyncGreenroom, plan: Rehearsal, on_visit: Callable[[RehearsedVisit], None]) -> None:
+        self._greenroom = greenroom
         self._plan = plan
         self._on_visit = on_visit
         self._waiting: dict[str, asyncio.Event] = {}
@@ -60,29 +62,22 @@ class RehearsedUsers:
 
     async def _launch(self, user_id: str, launched_s: float) -> RehearsedVisit:
         launched_at = time.monotonic()
-        body = {"image_id": self._plan.image_id, "user_id": user_id}
-        if self._plan.zone_id is not None:
-            body["zone_id"] = self._plan.zone_id
+        visit = RehearsedVisit(launched_s=launched_s, reply_s=0.0, outcome="late")
+        body = without_none(image_id=self._plan.image_id, user_id=user_id, zone_id=self._plan.zone_id)
         try:
-            answer = await self._http.post(f"{PREFIX}/sessions", json=body)
-        except httpx.HTTPError as error:
-            return _refused(launched_s, launched_at, type(error).__name__, f"The api did not reply: {error!r}.")
-        if not answer.is_success:
-            return _refused(launched_s, launched_at, *_problem(answer))
-        reply_s, launched = time.monotonic() - launched_at, answer.json()
-        session_id, staged = str(launched["session_id"]), bool(launched["staged"])
+            launched = await self._greenroom.request("POST", "/sessions", body)
+        except GreenroomError as error:
+            code = str(error.details.get("code", error.code))
+            reply_s = time.monotonic() - launched_at
+            return replace(visit, reply_s=reply_s, outcome="refused", code=code, sentence=error.message)
+        visit = replace(visit, reply_s=time.monotonic() - launched_at, session_id=str(launched["session_id"]))
         try:
-            async with asyncio.timeout(self._plan.usable_within_s - reply_s):
-                await self._wait_until_usable(session_id)
+            async with asyncio.timeout(self._plan.usable_within_s - visit.reply_s):
+                await self._wait_until_usable(launched["session_id"])
         except TimeoutError:
-            return RehearsedVisit(launched_s=launched_s, reply_s=reply_s, outcome="late", session_id=session_id)
-        return RehearsedVisit(
-            launched_s=launched_s,
-            reply_s=reply_s,
-            outcome="staged" if staged else "on_demand",
-            usable_s=time.monotonic() - launched_at,
-            session_id=session_id,
-        )
+            return visit
+        outcome = "staged" if launched["staged"] else "on_demand"
+        return replace(visit, outcome=outcome, usable_s=time.monotonic() - launched_at)
 
     async def _wait_until_usable(self, session_id: str) -> None:
         usable = self._waiting[session_id] = asyncio.Event()
@@ -108,33 +103,14 @@ class RehearsedUsers:
     async def _rows(self, path: str, session_ids: Sequence[str] = ()) -> Any:
         """Return the rows; none if the api does not respond, because the next check repeats the request."""
         try:
-            answer = await self._http.get(PREFIX + path, params={"session_id": session_ids})
-        except httpx.HTTPError:
+            return await self._greenroom.request("GET", path, query={"session_id": session_ids})
+        except GreenroomError:
             return []
-        return answer.json() if answer.is_success else []
-
-
-def _refused(launched_s: float, launched_at: float, code: str, sentence: str) -> RehearsedVisit:
-    reply_s = time.monotonic() - launched_at
-    return RehearsedVisit(launched_s=launched_s, reply_s=reply_s, outcome="refused", code=code, sentence=sentence)
-
-
-def _problem(answer: httpx.Response) -> tuple[str, str]:
-    """Return the code and sentence of a refusal; a refusal of nginx has only a status."""
-    try:
-        problem = answer.json()
-        return problem["code"], problem["detail"]
-    except (ValueError, KeyError, TypeError):
-        return str(answer.status_code), f"The answer was {answer.status_code} {answer.reason_phrase}."
 
 
 ENDED_WITHIN_S: Final = 60.0
 """The time within which the Agents must remove the sessions of the rehearsal."""
 PAUSE_S: Final = 0.5
-
-
-class RehearsalError(GreenroomError):
-    """The rehearsal would create real containers, or no Agent is enabled."""
 
 
 def _run_rehearsal(
@@ -148,7 +124,7 @@ def _run_rehearsal(
     """Run the rehearsal and delete the objects that it created; `warn` gets the objects that could not be deleted.
 
     Raises:
-        RehearsalError: an Agent has real containers, which are not allowed; or no Agent could take a session.
+        SetupError: an Agent has real containers, which are not allowed; or no Agent could take a session.
         ApiError: the server refuses, or does not respond.
     """
     agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
@@ -159,23 +135,17 @@ def _run_rehearsal(
         visits = asyncio.run(_run(client, plan, user_ids, show_progress))
         show_progress("Reading the outcomes of the sessions …")
         after = client.rows("/sessions", {"image_id": plan.image_id})
-        return result_of(
-            plan,
-            supply,
-            visits,
-            not_staged=count_reasons(list(_misses(client, visits))),
-            refill_s=max(
-                (_start_s(row) for row in after if row["session_id"] not in before and row["started"]), default=None
-            ),
-        )
+        starts_s = [_start_s(row) for row in after if row["session_id"] not in before and row["started"]]
+        not_staged = count_reasons(list(_misses(client, visits)))
+        return result_of(plan, supply, visits, not_staged=not_staged, refill_s=max(starts_s, default=None))
 
 
 def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
     if not agents:
-        raise RehearsalError("No Agent is enabled, so no session could start; see greenroom agents list.")
+        raise SetupError("No Agent is enabled, so no session could start; see greenroom agents list.")
     real = [agent["hostname"] for agent in agents if not agent.get("simulated")]
     if real and not real_containers:
-        raise RehearsalError(
+        raise SetupError(
             f"Sessions on {', '.join(real)} have real containers. Start these Agents with GREENROOM_RUNTIME=simulated, "
             "drain them for the time of the rehearsal, or allow real containers with --real-containers."
         )
@@ -217,9 +187,11 @@ async def _run(
         show_progress(f"{served} of {plan.users} users have a usable session …")
 
     show_progress(f"{plan.users} users launch sessions within {plan.within_s:g} s …")
-    async with client.concurrent() as http:
+    server, retries = client.server, Retries(attempts=1)
+    address = (server.url, server.key, server.secret)
+    async with AsyncGreenroom(*address, retries=retries, tls=server.tls, trust_env=not server.is_local) as greenroom:
         launches_s = arrivals(plan.users, plan.within_s, plan.seed)
-        return await RehearsedUsers(http, plan, on_visit).run_visits(user_ids, launches_s)
+        return await RehearsedUsers(greenroom, plan, on_visit).run_visits(user_ids, launches_s)
 
 
 def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
@@ -232,13 +204,7 @@ def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[Rehear
             missed = [step for step in steps if step["step"].startswith("staged") and step["code"]]
             missed.sort(key=lambda step: step["code"] != "pool_empty")
             for step in missed[:1]:
-                yield RehearsedVisit(
-                    launched_s=visit.launched_s,
-                    reply_s=visit.reply_s,
-                    outcome="on_demand",
-                    code=step["code"],
-                    sentence=step["reason"],
-                )
+                yield replace(visit, code=step["code"], sentence=step["reason"])
 
 
 def _start_s(session: Row) -> float:
@@ -307,25 +273,13 @@ def _not_ended(client: Client, session_ids: set[str]) -> list[str]:
 _REASONS: Final = columns("launches code sentence")
 
 Users = Annotated[int, typer.Option(min=1, max=100_000, help="Number of users; each launches one session.")]
-Within = Annotated[
-    float,
-    typer.Option(parser=duration("s"), metavar="DURATION", help="Period of the launches in seconds."),
-]
-UsableWithin = Annotated[
-    float,
-    typer.Option(parser=duration("s"), metavar="DURATION", help="Longest wait for a usable session in seconds."),
-]
+_SECONDS: Final = partial(typer.Option, parser=duration("s"), metavar="DURATION")
+Within = Annotated[float, _SECONDS(help="Period of the launches in seconds.")]
+UsableWithin = Annotated[float, _SECONDS(help="Longest wait for a usable session in seconds.")]
 Image = Annotated[
-    str | None,
-    typer.Option(
-        metavar="IMAGE",
-        help="The workspace, by friendly name or id. Default: that of All Users, else the first enabled one.",
-    ),
+    str | None, typer.Option(metavar="IMAGE", help="The workspace. Default: that of All Users, else the first enabled.")
 ]
-Zone = Annotated[
-    str | None,
-    typer.Option(metavar="ZONE", help="Zone of the launches. Default: that of the address."),
-]
+Zone = Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of the launches. Default: that of the address.")]
 Seed = Annotated[int, typer.Option(help="Seed of the random arrivals; the same seed repeats them.")]
 Real = Annotated[bool, typer.Option("--real-containers", help="Allow Agents with real containers.")]
 

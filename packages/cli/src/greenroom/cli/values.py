@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
@@ -139,6 +140,18 @@ def _strict_json(text: str) -> Any:
         return value
 
     return json.loads(text, parse_float=finite, parse_constant=finite)
+
+
+def text_of(path: str) -> str:
+    """Return the text of a file, or of stdin.
+
+    Raises:
+        typer.BadParameter: it cannot be read as text.
+    """
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"The file {path} cannot be read: {error}.") from error
 
 
 def restart_without(option: str, variable: str, secret: str) -> NoReturn:

@@ -59,10 +59,12 @@ def connection_options(
     *,
     trust_env: bool = True,
 ) -> dict[str, Any]:
-    """Return the arguments of httpx's clients. `trust_env`: use proxies of the environment."""
+    """Return the arguments of httpx's clients, without a limit of connections. `trust_env`: use proxies of the
+    environment.
+    """
     verify = tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     options: dict[str, Any] = {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
-    return options | {"trust_env": trust_env, "timeout": TIMEOUT_S}
+    return options | {"trust_env": trust_env, "timeout": TIMEOUT_S, "limits": httpx.Limits()}
 
 
 def without_none(**fields: Any) -> dict[str, Any]:
