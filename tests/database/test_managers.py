@@ -311,7 +311,7 @@ async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[t
                 config=ManagerConfig(**config),
                 secrets=Secrets(b"0" * 32),
                 logs=logs,
-                news=RoundEvents(db, logs),
+                events=RoundEvents(db, logs),
                 quiet=False,
                 tasks=Tasks(TaskFailures(), logs),
             ),

@@ -48,7 +48,7 @@ async def primary_of(db: Database, zone_id: str) -> PrimaryContext:
         config=ManagerConfig(database_url=db.dsn, secret_key_file=nowhere, manager_dir=nowhere),
         secrets=SECRETS,
         logs=logs,
-        news=RoundEvents(db, logs),
+        events=RoundEvents(db, logs),
         quiet=False,
         tasks=Tasks(TaskFailures(), logs),
     )

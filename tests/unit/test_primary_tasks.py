@@ -59,7 +59,7 @@ def context(db: Database, logs: Logs) -> PrimaryContext:
     separate = Tasks(TaskFailures(), cast("LogWriter", logs))
     fence, news = SimpleNamespace(term=1, zone_key=1), RoundEvents(cast("Any", db), cast("LogWriter", logs))
     config = SimpleNamespace(agent_missing_s=15.0, cpu_overcommit=1.0)
-    made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=separate, zone_id="z", config=config)
+    made = SimpleNamespace(db=db, logs=logs, fence=fence, events=news, tasks=separate, zone_id="z", config=config)
     return cast("PrimaryContext", made)
 
 
@@ -140,7 +140,7 @@ async def test_a_tasks_work_is_announced_before_the_next_even_if_it_failed(
     context: PrimaryContext, db: Database, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     async def half_done(ctx: PrimaryContext) -> None:
-        ctx.news.add(ChangeEvent.session("s"), ChangeEvent.agent("a"))
+        ctx.events.add(ChangeEvent.session("s"), ChangeEvent.agent("a"))
         raise ValueError("another row")
 
     announced: list[list[set[str]]] = []

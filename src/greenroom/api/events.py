@@ -116,9 +116,9 @@ class Hub:
         for subscriber in self._subscribers:
             subscriber.put(event)
 
-    def recent(self, most: int) -> list[tuple[ChangeEvent, datetime]]:
-        """Return the last `most` events, oldest first."""
-        return list(self._recent)[-most:] if most else []
+    def recent(self, number: int) -> list[tuple[ChangeEvent, datetime]]:
+        """Return the last `number` events, oldest first."""
+        return list(self._recent)[-number:] if number else []
 
     def close(self) -> None:
         """End all present and future subscriptions, so that the process can stop."""

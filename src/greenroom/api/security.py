@@ -120,12 +120,12 @@ class Requires(Declared):
 
 
 class Open(Declared):
-    """Marks a route that needs no credential, or checks another credential. `why` is the reason."""
+    """Marks a route that needs no credential, or checks another credential, for this `reason`."""
 
     credentials = ()
 
-    def __init__(self, why: str) -> None:
-        self.why = why
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
 
     async def __call__(self) -> None:
         """Allow every request."""
@@ -150,9 +150,9 @@ def requires_own_or(code: str) -> Any:
     return requires_one_of(USER, code)
 
 
-def public_route(why: str) -> Any:
+def public_route(reason: str) -> Any:
     """Return the dependency of a route that checks no credential here, with the reason."""
-    return Depends(Open(why))
+    return Depends(Open(reason))
 
 
 def client_address(request: Request) -> str:

@@ -233,7 +233,7 @@ class _Attempts:
 
     async def _try_once(self, server: str) -> Any:
         """Try a server once. If its name has several addresses, each of them is a server for the duration of this
-        search; the name stays in the connection string for the certificate."""
+        search; the connection string keeps the name, which the certificate needs."""
         left_s = self._left_s()
         addresses = await addresses_of(server)
         if len(addresses) <= 1:

@@ -188,9 +188,9 @@ async def returned(cursor: Cursor) -> DictRow:
 
 
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
-    """Rows as dataclasses of this type, with enumerations and nested JSON. A row with a value of a wrong type
-    is logged and left out, so that it does not stop the work on the others. Raises msgspec.ValidationError: a row lacks
-    a field of the type, which is a defect of the statement."""
+    """Rows as dataclasses of this type, with enumerations and nested JSON. A row with a value of a wrong type is logged
+    and omitted, so that the other rows are still processed. Raises msgspec.ValidationError: a row lacks a field of the
+    type, which is a defect of the statement."""
     return [converted for row in rows if (converted := convert(kind, row)) is not None]
 
 
@@ -202,7 +202,7 @@ def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
 class Database:
     """A pool of autocommit connections with one application name.
 
-    `dsn` is a libpq connection string; with several hosts the one that accepts writes is used. `statement_timeout_ms`
+    `dsn` is a libpq connection string; of several hosts, the server that accepts writes is used. `statement_timeout_ms`
     limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_S` later, the
     connection is cut. `acquire_timeout_s` limits the wait for a connection. `plans_once`: PostgreSQL plans each
     statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
@@ -293,8 +293,8 @@ class Database:
             raise Unavailable(f"The database cannot be reached at the moment: {reason or error}".strip()) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
-        """Replace the connections that were opened before a lost one, because they have lost their server as well. They
-        are closed without a message: a frozen server would make each caller wait in turn."""
+        """Replace the connections that were opened before a lost one, because they have lost their server too. They are
+        closed without a message: a frozen server would make each caller wait in turn."""
         if lost.opened_at_s > self._drained_at_s:
             self._drained_at_s = asyncio.get_running_loop().time()
             await self._pool.drain()
@@ -353,7 +353,7 @@ class Database:
         return row_as(kind, await self.fetch_one(query, params))
 
     async def write(self, query: LiteralString, params: Params = None) -> list[DictRow]:
-        """Run one statement that changes something, in its own transaction; returns the rows of RETURNING."""
+        """Run one statement that changes something, in a separate transaction; returns the rows of RETURNING."""
         async with self.connection() as connection:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description else []

@@ -142,7 +142,7 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, List
 
 
 async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone]:
-    """Present or former name → the zone; a name without a zone is left out."""
+    """Present or former name → the zone; a name without a zone is omitted."""
     rows = await db.fetch(
         "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
         " JOIN zones ON name = ANY(zone_name || former_names)",

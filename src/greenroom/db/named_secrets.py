@@ -71,7 +71,7 @@ get_secret: Final = _SECRETS.get
 async def list_secrets(
     db: Database, *, owner_id: str | None, after: Position | None, limit: int
 ) -> ListPage[StoredSecret]:
-    """List the secrets by name: all secrets, or those of one owner."""
+    """List the secrets by name: all secrets, or the secrets of one owner."""
     return await _SECRETS.read(db, _SECRETS.matching(owner_id=owner_id), after=after, limit=limit)
 
 

@@ -58,13 +58,13 @@ lock_webhook: Final = _WEBHOOKS.lock
 
 
 async def insert_webhook(
-    connection: Connection, fields: WebhookFields, secret_encrypted: bytes, most: int
+    connection: Connection, fields: WebhookFields, secret_encrypted: bytes, max_webhooks: int
 ) -> str | None:
-    """Store a webhook; returns its id, or None if there are already `most` webhooks. Raises Duplicate: the name
+    """Store a webhook; returns its id, or None if there are already `max_webhooks` webhooks. Raises Duplicate: the name
     exists."""
     await connection.execute("LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE")
     cursor = await connection.execute("SELECT count(*) AS number FROM webhooks")
-    if (await returned(cursor))["number"] >= most:
+    if (await returned(cursor))["number"] >= max_webhooks:
         return None
     columns: tuple[LiteralString, ...] = (*FIELDS, "secret_encrypted")
     cursor = await connection.execute(
@@ -203,8 +203,8 @@ async def count_waiting(db: Database) -> WaitingMessages:
     return row
 
 
-async def take(db: Database, webhook_id: str, most: int) -> list[ActiveDelivery]:
-    """Take up to `most` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
+async def take(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
+    """Take up to `limit` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
     rows = await db.write(
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(taken_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
@@ -212,7 +212,7 @@ async def take(db: Database, webhook_id: str, most: int) -> list[ActiveDelivery]
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
         "   AND due <= clock_timestamp() ORDER BY due LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED))"
         f" RETURNING {_OF_TAKEN}",
-        {"webhook_id": webhook_id, "most": most, "taken_s": TAKEN_S},
+        {"webhook_id": webhook_id, "most": limit, "taken_s": TAKEN_S},
     )
     return [ActiveDelivery(**row) for row in rows]
 
@@ -230,7 +230,7 @@ async def insert_active(db: Database, webhook_id: str, event: str, data: dict[st
 
 
 async def record_attempt(
-    db: Database, taken: ActiveDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
+    db: Database, delivery: ActiveDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
 ) -> None:
     """Store the result of an attempt, unless another process has taken the message since."""
     await db.write(
@@ -239,7 +239,7 @@ async def record_attempt(
         " due = CASE WHEN %(retry_s)s::double precision IS NULL THEN due"
         "  ELSE clock_timestamp() + make_interval(secs => %(retry_s)s) END"
         " WHERE delivery_id = %(delivery_id)s AND attempts = %(attempts)s AND state = 'waiting'",
-        {**asdict(attempt), **asdict(verdict), "delivery_id": taken.delivery_id, "attempts": taken.attempts},
+        {**asdict(attempt), **asdict(verdict), "delivery_id": delivery.delivery_id, "attempts": delivery.attempts},
     )
 
 
@@ -252,18 +252,19 @@ async def replay(db: Database, delivery_id: str) -> None:
     )
 
 
-async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
-    """Deliver all given-up messages of a webhook again, except those of the event `never`; returns their number."""
+async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) -> int:
+    """Queue all given-up messages of a webhook for delivery again, except messages of the event `excluded_event`;
+    returns their number."""
     rows = await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
-        (webhook_id, never),
+        (webhook_id, excluded_event),
     )
     return len(rows)
 
 
-async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:
-    """Keep each webhook's newest `most` waiting messages; returns the names of
+async def give_up_beyond(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
+    """Keep each webhook's newest `limit` waiting messages; returns the names of
     webhooks with the number of messages that were given up."""
     rows = await db.write(
         "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
@@ -271,6 +272,6 @@ async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str
         "   FROM webhook_deliveries WHERE webhook_id = w.webhook_id AND state = 'waiting' ORDER BY at DESC"
         "   OFFSET %(most)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
         " SELECT name, count(*) AS number FROM gone JOIN webhooks USING (webhook_id) GROUP BY name ORDER BY name",
-        {"most": most, "reason": reason},
+        {"most": limit, "reason": reason},
     )
     return [(row["name"], row["number"]) for row in rows]

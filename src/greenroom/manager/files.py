@@ -37,7 +37,7 @@ def instance_id(folder: Path) -> str:
 
 
 def _create(file: Path, text: str) -> None:
-    """Write the file atomically. If another process writes it at the same time, the first content stays."""
+    """Write the file atomically. If another process writes it at the same time, the first content is kept."""
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
     with temporary.open("w") as stream:
         stream.write(text + "\n")
@@ -62,8 +62,8 @@ def update_sentinel(file: Path, enabled: bool) -> None:
             file.touch(mode=0o644)
             log.info("sentinel written", file=str(file))
     except OSError as error:
-        done, state = ("deleted", "enabled") if enabled else ("created", "disabled")
+        verb, state = ("deleted", "enabled") if enabled else ("created", "disabled")
         raise SetupError(
-            f"The sentinel file {file} cannot be {done} ({error.strerror}), so nginx does not detect that this Manager"
+            f"The sentinel file {file} cannot be {verb} ({error.strerror}), so nginx does not detect that this Manager"
             f" is {state}; give it write access to the folder (GREENROOM_SENTINEL_FILE)."
         ) from error

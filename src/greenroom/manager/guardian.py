@@ -28,7 +28,7 @@ from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFai
 log = structlog.get_logger(__name__)
 
 MIN_PAUSE_S: Final = 0.005
-"""Pause between two rounds, so that many notifications at once cause one round."""
+"""Pause between two rounds, so that many simultaneous notifications cause one round."""
 
 
 class Guardian:
@@ -117,7 +117,7 @@ class Guardian:
             config=self._config,
             secrets=self._shared.secrets,
             logs=self._logs,
-            news=RoundEvents(self._shared.db, self._logs),
+            events=RoundEvents(self._shared.db, self._logs),
             quiet=self._is_quiet(beat),
             tasks=Tasks(self._failures, self._logs),
             lateness=self._lateness.now(),

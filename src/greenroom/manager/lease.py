@@ -114,8 +114,8 @@ class LeaseKeeper:
         self._changed.set()
 
     def note_term(self, term: int) -> None:
-        """Record a term that an Agent has seen. A higher term than that of this Manager raises the term
-        (EPOCH)."""
+        """Record a term that an Agent has seen. If it is higher than the term of this Manager, this Manager raises its
+        term (EPOCH)."""
         if term > self._seen_term:
             self._seen_term = term
             if self._window is not None and term > self._window.term:
@@ -194,8 +194,8 @@ class LeaseKeeper:
 
     async def _resign(self, connection: LeaseConnection, term: int) -> None:
         self._window = None
-        why = "it is being stopped" if self._stopping else "it was disabled" if not self._enabled else "it hangs"
-        self._write_resigned(why)
+        reason = "it is being stopped" if self._stopping else "it was disabled" if not self._enabled else "it hangs"
+        self._write_resigned(reason)
         await connection.resign(term)
         raise LeaseLost(f"term {term} was resigned")
 
@@ -224,8 +224,8 @@ class LeaseKeeper:
             term = f"of zone {self.logs.zone_name} with term {loss.term}"
             self._write(LogCode.PRIMARY_LOST, f"is no longer Primary {term} because {loss.reason}", time=loss.time)
 
-    def _write_resigned(self, why: str, **fields: Unpack[LogFields]) -> None:
-        sentence = f"is no longer Primary of zone {self.logs.zone_name} because {why}"
+    def _write_resigned(self, reason: str, **fields: Unpack[LogFields]) -> None:
+        sentence = f"is no longer Primary of zone {self.logs.zone_name} because {reason}"
         self._write(LogCode.PRIMARY_RESIGNED, sentence, **fields)
 
     def _write(self, code: LogCode, sentence: str, **fields: Unpack[LogFields]) -> None:

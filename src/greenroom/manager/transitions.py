@@ -124,10 +124,10 @@ def events_of(applied: Sequence[Decision], zone_key: int) -> set[ChangeEvent]:
     return events
 
 
-def announce(applied: Sequence[Decision], news: RoundEvents, zone_key: int) -> None:
+def announce(applied: Sequence[Decision], events: RoundEvents, zone_key: int) -> None:
     """Write the log rows and add the notifications, after the commit."""
-    log(applied, news)
-    news.add(*events_of(applied, zone_key))
+    log(applied, events)
+    events.add(*events_of(applied, zone_key))
 
 
 def _pool_event(decision: Decision) -> ChangeEvent | None:
@@ -145,7 +145,7 @@ def _pool_event(decision: Decision) -> ChangeEvent | None:
     return ChangeEvent(Topic.STAGING) if transition.to is SessionStatus.RUNNING else ChangeEvent.staging(pool_id)
 
 
-def log(applied: Iterable[Decision], news: RoundEvents) -> None:
+def log(applied: Iterable[Decision], events: RoundEvents) -> None:
     """Write the log rows, after the commit."""
     for decision in applied:
         session, transition = decision.session, decision.transition
@@ -154,7 +154,7 @@ def log(applied: Iterable[Decision], news: RoundEvents) -> None:
         if transition.leaves_pool:
             code = LogCode.STAGED_SESSION_BROKEN
             sentence = f"{sentence.rstrip('.')}; it cannot be claimed and is replaced."
-        news.log(
+        events.log(
             code,
             sentence,
             session_id=transition.session_id,

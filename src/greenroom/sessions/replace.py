@@ -64,7 +64,8 @@ def failed_of(old: SessionToReplace) -> FailedSession:
 
 
 def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]) -> list[TraceStep]:
-    """Return the steps to append to the trace of the launch: the failure of its last step, and those of the search."""
+    """Return the steps to append to the trace of the launch: the failure of its last step, and the steps of the
+    search."""
     last = old.last_step or _last_line(old)
     return [failure_line(failed, old.session_id, last), *continued(trace, last)]
 
@@ -218,7 +219,8 @@ class ReplacementWriter:
             return True
 
     async def _lock(self, connection: Connection, evicted: Sequence[str]) -> None:
-        """Lock the rows of the sessions that yield and of the failed session by id, after those of their capacity."""
+        """Lock the rows of the sessions that yield and of the failed session by id, after the rows of their
+        capacity."""
         ids = [self.old.session_id, *evicted]
         await lock_sessions_capacity(connection, ids)
         await lock_sessions(connection, ids)

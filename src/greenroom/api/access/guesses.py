@@ -45,16 +45,16 @@ class Guesses:
         self._metrics = metrics
         self._failures = AddressFailures()
 
-    def admit(self, request: Request, what: Guessed, claimed_name: str) -> None:
+    def admit(self, request: Request, kind: Guessed, claimed_name: str) -> None:
         """Admit an attempt of the request's address unless it has failed too often; `claimed_name` is for the log.
         Raises TooManyRequests: the error contains the time to wait."""
         source = source_of(client_address(request))
-        wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits(what))
+        wait_s = self._failures.wait_s(kind, source, time.monotonic(), **self._limits(kind))
         if wait_s > 0:
             self.refuse(request, "address", claimed_name, wait_s)
 
-    def failed(self, request: Request, what: Guessed) -> None:
-        self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
+    def failed(self, request: Request, kind: Guessed) -> None:
+        self._failures.failed(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
 
     def wrong(self, request: Request, claimed_name: str) -> None:
         """Count a wrong key or token of the request's address. Raises TooManyRequests: there were too many."""
@@ -68,9 +68,9 @@ class Guesses:
         self._refusals.throttled(request, claimed_name)
         raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
-    def _limits(self, what: Guessed) -> dict[str, int]:
+    def _limits(self, kind: Guessed) -> dict[str, int]:
         settings = self._snapshot.installation
-        factor = KEY_ATTEMPTS if what == "key" else 1
+        factor = KEY_ATTEMPTS if kind == "key" else 1
         return {"max_failures": factor * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
 
 

@@ -72,15 +72,15 @@ async def act(
     desk = await desks.of(lease)
     if needed:
         parsed = dialects.parse(await _located(desks, desk, actions, needed, display))
-    done = await _carried_out(desks, desk, parsed, screenshot=screenshot, display=display)
-    error = f"not done, because actions[{len(done.results) - 1}] failed."
-    not_done = [ActionResultView(done=False, error=error) for _ in actions[len(done.results) :]]
-    acted = ActionsDone(results=[*done.results, *not_done], screenshot=done.screenshot)
+    page_answer = await _carried_out(desks, desk, parsed, screenshot=screenshot, display=display)
+    error = f"not done, because actions[{len(page_answer.results) - 1}] failed."
+    not_done = [ActionResultView(done=False, error=error) for _ in actions[len(page_answer.results) :]]
+    acted = ActionsDone(results=[*page_answer.results, *not_done], screenshot=page_answer.screenshot)
     for item, result in zip(actions, acted.results, strict=True):
         fields = cast("dict[str, Any]", item)
         result.action = str(fields.get("action") or fields.get("type"))
         if result.coordinate and display:
-            result.coordinate = to_display_point(*result.coordinate, done.state.size, display)
+            result.coordinate = to_display_point(*result.coordinate, page_answer.state.size, display)
     return acted
 
 
@@ -129,19 +129,19 @@ async def _carried_out(
         accepted = frozenset[int]() if body["expected"] is None else frozenset({_CHANGED})
         answer = await desk.request("POST", "steps", json=body, timeout_s=timeout_s, accepted=accepted)
         if answer.status_code != _CHANGED:
-            done = _read(answer.content, len(planned))
-            desks.seen.put(desk.session_id, done.state)
-            return done
+            page_answer = _read(answer.content, len(planned))
+            desks.seen.put(desk.session_id, page_answer.state)
+            return page_answer
         state = decoded(answer.content, _Changed).state
     raise AssertionError("the last attempt expects nothing")
 
 
 def _read(content: bytes, actions: int) -> _Done:
     """Return the decoded answer. Raises Interrupted: it does not fit the number of actions."""
-    done = decoded_end(content, _Done)
-    if not min(actions, 1) <= len(done.results) <= actions:
+    page_answer = decoded_end(content, _Done)
+    if not min(actions, 1) <= len(page_answer.results) <= actions:
         raise unreadable_end()
-    return done
+    return page_answer
 
 
 async def _state(desk: LeaseDesk) -> ScreenState:

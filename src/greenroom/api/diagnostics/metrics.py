@@ -31,7 +31,7 @@ router = APIRouter()
 
 
 class RequestMetrics(RoleMetrics):
-    """Counters of this process; `page()` adds those of the deployment."""
+    """Counters of this process; `page()` adds the figures of the deployment."""
 
     def __init__(self) -> None:
         super().__init__("api")

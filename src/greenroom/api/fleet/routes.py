@@ -147,12 +147,16 @@ async def _manager(db: Database, name: str) -> managers.ListedManager:
 async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled one."""
     before = await _manager(change.db, manager_id)
-    done = await managers.set_enabled(change.db, before.manager_id, body.enabled)
+    change_result = await managers.set_enabled(change.db, before.manager_id, body.enabled)
     await change.db.notify(ChangeEvent(Topic.MANAGERS))
     after = await _manager(change.db, before.manager_id)
     old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
     change.audit(LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
-    warning = None if body.enabled else unattended_zone_warning(done.zone_name, done.others, done.running_others)
+    warning = (
+        None
+        if body.enabled
+        else unattended_zone_warning(change_result.zone_name, change_result.others, change_result.running_others)
+    )
     return ManagerChanged.of(after, warning=warning)
 
 

@@ -216,7 +216,7 @@ class LaunchQueue:
         self._pace = LaunchPace()
         self._turns = Turns(AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
         self._refused = WaitingRows[FailedLaunch](
-            db, FAILED_LAUNCHES, asdict, what="refused launches", most=MAX_UNWRITTEN
+            db, FAILED_LAUNCHES, asdict, row_name="refused launches", max_rows=MAX_UNWRITTEN
         )
         self._writing: asyncio.Task[None] | None = None
 

@@ -286,12 +286,12 @@ async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lea
 async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]) -> dict[UUID, LeaseGranted]:
     """Return the leases that the caller holds, with their tokens and addresses, by id. Takes two queries."""
     rows = await leases.get_leases(leasing.db, list(map(str, lease_ids)))
-    held = {lease.session_id: lease for lease in rows if is_holder(caller, lease)}
-    if not held:
+    lease_of_session = {lease.session_id: lease for lease in rows if is_holder(caller, lease)}
+    if not lease_of_session:
         return {}
-    session_filter = SessionFilter(session_ids=list(map(UUID, held)), ended=True)
+    session_filter = SessionFilter(session_ids=list(map(UUID, lease_of_session)), ended=True)
     sessions = await views.list_sessions(leasing.db, session_filter)
-    granted = (_granted(leasing, held[session.session_id], session) for session in sessions.rows)
+    granted = (_granted(leasing, lease_of_session[session.session_id], session) for session in sessions.rows)
     return {lease.lease_id: lease for lease in granted}
 
 

@@ -48,14 +48,14 @@ class Noting:
         with self.recorder.noting(lease, self.request) as note:
             acted: list[ActionsDone] = []
             note.make_rows = lambda recorded: self._rows_of_actions(lease, recorded, body, acted)
-            done = await work
+            answer = await work
             if lease.record != "none":
-                acted.append(done)
+                acted.append(answer)
             if lease.record == "pictures":
                 note.takes_picture = changes_screen(body.actions)
-                pictures = [each.screenshot for each in (*done.results, done) if each.screenshot]
+                pictures = [each.screenshot for each in (*answer.results, answer) if each.screenshot]
                 note.size_bytes = sum(map(len, pictures))
-            return done
+            return answer
 
     def _rows_of_actions(
         self, lease: LeaseRow, recorded: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]
@@ -75,11 +75,13 @@ class Noting:
     async def screenshot(self, lease: LeaseRow, work: Awaitable[bytes]) -> bytes:
         """Record a screenshot; the screenshot is the picture of the row."""
         with self.recorder.noting(lease, self.request) as note:
-            seen: list[bytes] = []
-            note.make_rows = lambda recorded: [row_of_screenshot(recorded, picture_of(seen[0]) if seen else None)]
+            pictures: list[bytes] = []
+            note.make_rows = lambda recorded: [
+                row_of_screenshot(recorded, picture_of(pictures[0]) if pictures else None)
+            ]
             data = await work
             if lease.record == "pictures":
-                seen.append(data)
+                pictures.append(data)
                 note.size_bytes = len(data)
             return data
 

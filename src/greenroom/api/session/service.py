@@ -110,7 +110,7 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
 def launch_request(
     body: SessionCreate, user_id: str, image_id: str, headers: Mapping[str, str], idempotency_key: str | None
 ) -> LaunchRequest:
-    """Return the launch that a body requests for this user; `headers` are those of its request."""
+    """Return the launch that a body requests for this user; `headers` are the headers of its request."""
     return LaunchRequest(
         user_id=user_id,
         image_id=image_id,
@@ -223,7 +223,7 @@ class StreamUrls:
     def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
         """Return the host and port of streams for programs.
 
-        They are those of the deployment, or of a zone without Proxy Connections.
+        They belong to the deployment, or to a zone without Proxy Connections.
         """
         url = urlsplit(proxy.direct_origin(self.request_host) or self.config.public_url)
         return url.hostname, url.port or 443

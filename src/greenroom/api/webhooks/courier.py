@@ -138,11 +138,11 @@ class Courier:
 
     async def _deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
         attempt = await self._attempt(sender, delivery)
-        once = delivery.event == str(WebhookEvent.TEST)
-        result = verdict(attempt, delivery.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
+        is_test = delivery.event == str(WebhookEvent.TEST)
+        result = verdict(attempt, delivery.attempts, once=is_test, spread=random.random())  # noqa: S311 -- spreads load
         await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
-        if result.state is DeliveryState.GIVEN_UP and not once:
+        if result.state is DeliveryState.GIVEN_UP and not is_test:
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
                 f"Webhook {delivery.name} did not get {delivery.event} after {delivery.attempts} attempts:"

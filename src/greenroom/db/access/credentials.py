@@ -231,7 +231,7 @@ async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenL
 
 
 async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[TokenLogin]:
-    """The log-ins of a user that have not ended, oldest first, also those of browsers."""
+    """The log-ins of a user that have not ended, oldest first, including log-ins of browsers."""
     return await db.fetch_as(
         TokenLogin,
         _OPEN_LOGINS + " AND l.user_id = %(user_id)s ORDER BY l.created, l.login_id",

@@ -52,7 +52,7 @@ _GROUPS: Final = ListDefinition(
 async def list_groups(
     db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Group]:
-    """Groups, lowest priority number first; `of_user` = only those of a user."""
+    """Groups, lowest priority number first; `of_user` = only the groups of this user."""
     return await _GROUPS.read(db, _GROUPS.matching(of_user=of_user), after=after, limit=limit)
 
 

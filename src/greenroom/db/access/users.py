@@ -259,7 +259,7 @@ _BY_KEYS: Final[LiteralString] = (
 
 
 async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[ChangeEvent]:
-    """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
+    """Invalidate all connect tokens and open streams of the user, also of sessions that others share with the user;
     returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
     `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
 

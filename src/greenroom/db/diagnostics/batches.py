@@ -44,25 +44,25 @@ class WaitingRows(Generic[Row]):
     counted.
 
     `statement` writes all rows of the JSON list `rows`; one statement for each row would cost several times as much.
-    `params` converts a row to an object of the list. `what` is the name of the rows in the log of this process, in two
-    words. If `most` rows wait, a new row is lost.
+    `params` converts a row to an object of the list. `row_name` is the name of the rows in the log of this process, in
+    two words. If `max_rows` rows wait, a new row is lost.
     """
 
     def __init__(
-        self, db: Database, statement: LiteralString, params: Callable[[Row], JsonRow], *, what: str, most: int
+        self, db: Database, statement: LiteralString, params: Callable[[Row], JsonRow], *, row_name: str, max_rows: int
     ) -> None:
         self._db = db
         self._statement: LiteralString = statement
         self._params = params
-        self._what = what
-        self._most = most
+        self._row_name = row_name
+        self._max_rows = max_rows
         self._rows: list[Row] = []
         self._has_rows = asyncio.Event()
         self._reported = 0
         self.dropped = 0
 
     def add(self, row: Row) -> None:
-        if len(self._rows) >= self._most:
+        if len(self._rows) >= self._max_rows:
             self.dropped += 1
         else:
             self._rows.append(row)
@@ -81,10 +81,10 @@ class WaitingRows(Generic[Row]):
                 self.dropped += await insert_rows(self._db, self._statement, [self._params(row) for row in rows])
             except Unavailable as error:
                 waiting = rows + self._rows
-                self._rows = waiting[: self._most]
+                self._rows = waiting[: self._max_rows]
                 self.dropped += len(waiting) - len(self._rows)
                 log.warning(
-                    "rows wait for the database", rows=self._what, waiting=len(self._rows), reason=error.message
+                    "rows wait for the database", rows=self._row_name, waiting=len(self._rows), reason=error.message
                 )
                 return False
             is_written = True
@@ -97,9 +97,9 @@ class WaitingRows(Generic[Row]):
 
 
 async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
-    """Run `statement` with all `rows`; a row that cannot be stored is left out and logged.
+    """Run `statement` with all `rows`; a row that cannot be stored is omitted and logged.
 
-    Returns the number of rows left out. Raises Unavailable: the database is away; nothing was written.
+    Returns the number of omitted rows. Raises Unavailable: the database is away; nothing was written.
     """
     try:
         await db.write(statement, {"rows": Jsonb(rows)})

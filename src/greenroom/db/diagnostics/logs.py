@@ -78,7 +78,7 @@ class LogWriter:
         self._db = db
         self._component = component
         self.zone_name = zone_name
-        self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
+        self._rows = WaitingRows[LogRow](db, _INSERT, _params, row_name="log rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.urgent = False
         """True while a queued row must be stored before its change is reported."""

@@ -60,7 +60,7 @@ class RequestLog:
     def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
         self._manager = manager_instance_id
         self._logs = logs
-        self._rows = WaitingRows[RequestRow](db, _INSERT, asdict, what="request rows", most=MAX_QUEUED)
+        self._rows = WaitingRows[RequestRow](db, _INSERT, asdict, row_name="request rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self._minute = datetime.min.replace(tzinfo=UTC)
         self._counted: dict[tuple[str | None, str, str, int], RequestRow] = {}

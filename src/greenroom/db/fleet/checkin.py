@@ -358,7 +358,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
 
 
 async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
-    """Session id → user id, for those of these sessions that are or were on this Agent."""
+    """Session id → user id, for the sessions with these ids that are or were on this Agent."""
     rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
         (list(session_ids), agent_id),
@@ -368,7 +368,7 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
 
 
 async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """The ids of those of these sessions that are on this Agent and not deleted."""
+    """The ids, among these, of sessions that are on this Agent and not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",

@@ -35,8 +35,8 @@ async def add_join_token(
 ) -> str:
     """Store a join token, which admits `uses` hosts of a role to one zone within `valid_s`. Return its id.
 
-    With `agent_id` it admits only that known Agent again. With `enable_agent` a new Agent is enabled at once. Tokens
-    that ended long ago are removed.
+    With `agent_id`, it admits only this known Agent again. With `enable_agent`, a new Agent is enabled immediately.
+    Tokens that ended long ago are removed.
     """
     await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (RETENTION_DAYS,))
     rows = await db.write(_INSERT, (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s))
@@ -53,7 +53,7 @@ _INSERT: Final = (
 async def add_machine_token(
     connection: Connection, token_hash: bytes, zone_id: str, *, valid_s: float, enable_agent: bool, created_by: str
 ) -> None:
-    """Store the token of one ordered machine; with `enable_agent` its Agent is enabled at once."""
+    """Store the token of one ordered machine; with `enable_agent`, its Agent is enabled immediately."""
     await connection.execute(_INSERT, (token_hash, "agent", zone_id, 1, None, enable_agent, created_by, valid_s))
 
 

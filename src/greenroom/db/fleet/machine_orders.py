@@ -243,7 +243,7 @@ async def note_surplus(connection: Connection, surplus: Surplus) -> None:
 
 
 async def release_again(connection: Connection, stray: StrayMachine) -> bool:
-    """Release the machine of an ended order once more; False = there is no such order.
+    """Release the machine of an ended order again; False = there is no such order.
 
     No session runs on it, because its Agent was removed without a session when the order ended. A machine without any
     order may have sessions: a restored database lacks the orders that were written after its backup.

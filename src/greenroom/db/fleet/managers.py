@@ -107,7 +107,7 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The result of a heartbeat. `remaining_s` is that of the zone's leadership (`db.fleet.leases.ZoneLease`);
+    """The result of a heartbeat. `remaining_s` is the remaining time of the leadership (`db.fleet.leases.ZoneLease`);
     `seen_term` the highest term that an Agent of the zone has seen; `server_age_s` the time since the start of
     PostgreSQL."""
 

@@ -153,7 +153,7 @@ SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(st
 CLAIM_REPLACEMENT: Final[LiteralString] = (
     f"WITH {_claimed((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _OTHER_AGENT, 'true'))} {_CLAIMED}{_FROM_CLAIMED}"
 )
-"""The claim of a launch, but preferably from another Agent than the one on which the hand-over failed (`agent_id`)."""
+"""The claim of a launch, but preferably from another Agent than `agent_id`, on which the hand-over failed."""
 
 _CONTENTS: Final[LiteralString] = f"""
 WITH s AS (

@@ -48,7 +48,7 @@ async def read_control(db: Database, lease_id: str) -> Control:
 
 
 async def change_control(
-    db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], said: str
+    db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], sentence: str
 ) -> ChangedControl:
     """Change the control of a lease with `decide`, which gets the last term and the time. Concurrent calls are
     serialized. An exception of `decide` is raised, and nothing is changed."""
@@ -58,16 +58,16 @@ async def change_control(
         before = row_as(Control, await cursor.fetchone()) or Control()
         cursor = await connection.execute("SELECT clock_timestamp() AS now")
         after = decide(before, (await returned(cursor))["now"])
-        kept = after.until if after.term == before.term else None
-        if before.until != kept:
+        until = after.until if after.term == before.term else None
+        if before.until != until:
             await connection.execute(
-                "UPDATE lease_controls SET until = %s WHERE lease_id = %s AND term = %s", (kept, lease_id, before.term)
+                "UPDATE lease_controls SET until = %s WHERE lease_id = %s AND term = %s", (until, lease_id, before.term)
             )
         if after.term != before.term:
             await connection.execute(
                 "INSERT INTO lease_controls (lease_id, term, viewer, name, until, said)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",
-                (lease_id, after.term, after.viewer, after.name, after.until, said),
+                (lease_id, after.term, after.viewer, after.name, after.until, sentence),
             )
         return ChangedControl(before=before, after=after)
 

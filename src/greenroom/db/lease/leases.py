@@ -268,8 +268,8 @@ _OF_KEY: Final[LiteralString] = (
     " EXISTS (SELECT 1 FROM sessions WHERE user_id = %(user_id)s::uuid"
     "   AND idempotency_key = %(idempotency_key)s) AS repeated"
 )
-"""`of_key`: the number of leases of API key `key_id` and of its reservations, without that of this request; `repeated`:
-an earlier request with this `idempotency_key` created a session of the user."""
+"""`of_key`: the number of leases and reservations of API key `key_id`, without the reservation of this request;
+`repeated`: an earlier request with this `idempotency_key` created a session of the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,7 +207,7 @@ async def note_shortfall(db: Database, staging_config_id: str, code: str, reason
 
 
 async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
-    """Delete a locked config; its row stays for the sessions that were created from it."""
+    """Delete a locked config; its row remains for the sessions that were created from it."""
     await connection.execute(
         "UPDATE staging_configs SET deleted = clock_timestamp(), shortfall_code = NULL, shortfall_reason = NULL"
         " WHERE staging_config_id = %s",

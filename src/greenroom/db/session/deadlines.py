@@ -62,7 +62,7 @@ async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[SessionWithDeadline]:
-    """Lock those of these sessions that still wait, by id, and return them. Rows with another lock are omitted."""
+    """Lock the sessions with these ids that still wait, by id, and return them. Rows with another lock are omitted."""
     cursor = await connection.execute(
         WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **WAITS},

@@ -155,7 +155,7 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
-    """Lock those of these sessions that are still expired, by id, and return them. Rows with another lock are
+    """Lock the sessions with these ids that are still expired, by id, and return them. Rows with another lock are
     omitted."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",

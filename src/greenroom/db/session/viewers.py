@@ -192,7 +192,7 @@ class StreamSession:
 
     `asked_agent_id` runs the requested session, `agent_id` the resulting one; `family`: ids of this session and of all
     that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
-    holds it, `lease_epoch` that of its token.
+    holds it, `lease_epoch` the epoch of its token.
     """
 
     session_id: str

@@ -43,7 +43,7 @@ class Home:
     """The sessions that use it, in any state."""
 
 
-# `/{homes}/` and the names are those of core.workspace.homes.HomeId.
+# `/{homes}/` and the names of homes are defined in core.workspace.homes.HomeId.
 _SESSIONS: Final[LiteralString] = (
     "ARRAY(SELECT s.session_id::text FROM sessions s WHERE s.status <> 'deleted' AND s.user_id = h.user_id"
     " AND s.agent_id = h.agent_id AND s.profile_path = '/{homes}/' || h.user_id || '.' || h.image_id"

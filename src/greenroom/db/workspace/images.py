@@ -218,7 +218,7 @@ async def users_of_image(db: Database, image_id: str) -> str:
         {"id": image_id},
     )
     users: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
-    return ", ".join(f"{_counted(names, what)} ({_some(names)})" for what, names in users.items() if names)
+    return ", ".join(f"{_counted(names, noun)} ({_some(names)})" for noun, names in users.items() if names)
 
 
 def _counted(names: list[str], noun: str) -> str:

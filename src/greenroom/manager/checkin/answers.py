@@ -70,8 +70,8 @@ ORDERED: Final = frozenset(
         SessionStatus.DELETING,
     }
 )
-"""Statuses in which the Agent has just received an instruction, so that the age of the instruction is that of the
-status."""
+"""Statuses in which the Agent has just received an instruction, so that the age of the status is the age of the
+instruction."""
 
 
 SHARED_S: Final = 1.0

@@ -223,8 +223,8 @@ async def _plan(
             elif not await machine_orders.release_again(connection, action):
                 stray.append(action)
         await _store_back_off(connection, snapshot, machine_plan)
-        gone = await machine_pools.remove_deleted(connection, ctx.zone_id)
-    if machine_plan.actions or gone:
+        removed_pools = await machine_pools.remove_deleted(connection, ctx.zone_id)
+    if machine_plan.actions or removed_pools:
         await ctx.db.notify(*events)
     return snapshot, machine_plan, stray
 

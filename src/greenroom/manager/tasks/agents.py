@@ -61,15 +61,17 @@ _AGENT_IS: Final = {
 
 async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentMove], names: Mapping[str, str]) -> None:
     """Mark Agents as running, many in one transaction: after an outage, thousands report at the same time."""
-    most = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MAX_TOGETHER
-    for group in (actions[i : i + most] for i in range(0, len(actions), most)):
+    group_size = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MAX_TOGETHER
+    for group in (actions[i : i + group_size] for i in range(0, len(actions), group_size)):
         async with ctx.tasks.isolated("agents", group[0].agent_id if len(group) == 1 else TOGETHER):
             async with guarded(ctx.db, ctx.fence) as connection:
                 await stop("primary.in_guard")
-                moved = await db_liveness.mark_running(connection, {action.agent_id: action.before for action in group})
-                await await_return(connection, sorted(moved))
+                marked = await db_liveness.mark_running(
+                    connection, {action.agent_id: action.before for action in group}
+                )
+                await await_return(connection, sorted(marked))
             for action in group:
-                if action.agent_id in moved:
+                if action.agent_id in marked:
                     _announce(ctx, action, names[action.agent_id])
 
 
@@ -81,12 +83,12 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
         return
     _announce(ctx, action, name)
     for row in rows:
-        ctx.news.moved(row, f"its Agent {name} is {action.to}")
+        ctx.events.moved(row, f"its Agent {name} is {action.to}")
 
 
 def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
-    ctx.news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
-    ctx.news.add(ChangeEvent(Topic.AGENTS), ChangeEvent.agent(action.agent_id))
+    ctx.events.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
+    ctx.events.add(ChangeEvent(Topic.AGENTS), ChangeEvent.agent(action.agent_id))
 
 
 async def _mark_missing_or_dead(
@@ -104,7 +106,7 @@ async def _mark_lost(ctx: PrimaryContext, action: SessionsLost) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
     for row in rows:
-        ctx.news.moved(row, action.reason)
+        ctx.events.moved(row, action.reason)
 
 
 async def _end_of_dead(ctx: PrimaryContext) -> None:
@@ -116,7 +118,7 @@ async def _end_of_dead(ctx: PrimaryContext) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended = await end_sessions(connection, session_ids, "its Agent is dead")
     for session_id in ended:
-        ctx.news.moved(ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead")
+        ctx.events.moved(ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead")
 
 
 async def run_offers(ctx: PrimaryContext) -> None:
@@ -128,8 +130,8 @@ async def run_offers(ctx: PrimaryContext) -> None:
         await db_liveness.write_offers(connection, offers)
     for offer in offers:
         before, after = (offer.cores_before, offer.memory_before), (offer.cores, offer.memory)
-        ctx.news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
-    ctx.news.add(ChangeEvent(Topic.AGENTS))
+        ctx.events.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
+    ctx.events.add(ChangeEvent(Topic.AGENTS))
 
 
 async def run_reconcile(ctx: PrimaryContext) -> None:
@@ -145,5 +147,5 @@ async def run_reconcile(ctx: PrimaryContext) -> None:
         for correction in wrong:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
     for correction in wrong:
-        ctx.news.log(LogCode.CAPACITY_CORRECTED, correction.reason)
-        ctx.news.add(ChangeEvent(Topic.AGENTS))
+        ctx.events.log(LogCode.CAPACITY_CORRECTED, correction.reason)
+        ctx.events.add(ChangeEvent(Topic.AGENTS))

@@ -168,7 +168,7 @@ class PrimaryContext:
 
     `fence` is passed to every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
     concluded from silence: not missing, not lost, no deadline passed (QUIET of docs/explanation/protocols.md §1).
-    `tasks` isolates failures. `news` is sent at the end of each task, and at once if a user waits. `agenda` outlives
+    `tasks` isolates failures. `events` is sent at the end of each task, and earlier if a user waits. `agenda` outlives
     the round.
     """
 
@@ -178,7 +178,7 @@ class PrimaryContext:
     config: ManagerConfig
     secrets: Secrets
     logs: LogWriter
-    news: RoundEvents
+    events: RoundEvents
     quiet: bool
     tasks: Tasks
     lateness: Lateness = ON_TIME

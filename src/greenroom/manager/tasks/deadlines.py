@@ -47,7 +47,7 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
                 if (changed := await _act(connection, action)) is not None:
                     acted.append((action, changed))
     for action, changed in acted:
-        ctx.news.moved(changed, action.reason, _LEVELS.get(action.kind))
+        ctx.events.moved(changed, action.reason, _LEVELS.get(action.kind))
 
 
 _LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "take_back": "WARNING"}
@@ -81,7 +81,7 @@ async def run_missed_moves(ctx: PrimaryContext) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await transitions.lock(connection, decided)
         moved = await transitions.apply(connection, decided)
-    transitions.announce(moved, ctx.news, ctx.fence.zone_key)
+    transitions.announce(moved, ctx.events, ctx.fence.zone_key)
 
 
 async def run_recovered(ctx: PrimaryContext) -> None:
@@ -92,14 +92,14 @@ async def run_recovered(ctx: PrimaryContext) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended = await db_deadlines.end_recovered(connection, ctx.zone_id)
     for session in ended:
-        ctx.news.log(
+        ctx.events.log(
             LogCode.SET_ASIDE_RECOVERED,
             f"session {session.session_id} was quarantined because it was slow, and answers again; it ends to release"
             " its reservation, because a session that was assigned to a user never returns to its pool",
             session_id=session.session_id,
             staging_config_id=session.staging_config_id,
         )
-        ctx.news.add(*session_events(session.session_id, agent_id=session.agent_id, zone_key=ctx.fence.zone_key))
+        ctx.events.add(*session_events(session.session_id, agent_id=session.agent_id, zone_key=ctx.fence.zone_key))
 
 
 async def run_cleanup(ctx: PrimaryContext) -> None:
@@ -109,7 +109,7 @@ async def run_cleanup(ctx: PrimaryContext) -> None:
         cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, retention_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
-        ctx.news.moved(session, "its retention after the failure has ended")
+        ctx.events.moved(session, "its retention after the failure has ended")
 
 
 _ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}
@@ -136,7 +136,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
                     acted.append((expiry, changed))
     for expiry, changed in acted:
         username = names[expiry.session_id]
-        ctx.news.log(
+        ctx.events.log(
             LogCode.SESSION_EXPIRED,
             f"the session of {username} {_ENDS[expiry.action]}: {expiry.reason}",
             session_id=changed.session_id,
@@ -144,7 +144,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
             username=username,
             setting=expiry.setting,
         )
-        ctx.news.add(*session_events(changed.session_id, agent_id=changed.agent_id))
+        ctx.events.add(*session_events(changed.session_id, agent_id=changed.agent_id))
 
 
 def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) -> list[Expiry]:
@@ -166,5 +166,5 @@ async def run_shares(ctx: PrimaryContext) -> None:
         ended, events = await end_expired(connection, ctx.zone_id)
     for share in ended:
         sentence = f"the share {share.share_id} of session {share.session_id} has ended: its time limit is reached"
-        ctx.news.log(LogCode.SHARE_ENDED, sentence, session_id=share.session_id)
-    ctx.news.add(*events)
+        ctx.events.log(LogCode.SHARE_ENDED, sentence, session_id=share.session_id)
+    ctx.events.add(*events)

@@ -169,7 +169,7 @@ def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolP
 
 
 async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
-    """Plan these pools now, because they have changed; those of other zones are skipped.
+    """Plan these pools now, because they have changed; pools of other zones are skipped.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -214,8 +214,8 @@ def _has_changed(config: PlannedConfig, pool_plan: PoolPlan) -> bool:
 
 
 def _has_more_to_do(pool_plan: PoolPlan) -> bool:
-    """Return True if the next plan may have actions at once. After fewer creations, the Primary first waits for their
-    outcome."""
+    """Return True if the next plan may have actions immediately. After fewer creations, the Primary first waits for
+    their outcome."""
     return len(pool_plan.creates) == MAX_CREATES or len(pool_plan.creates) < len(pool_plan.actions)
 
 

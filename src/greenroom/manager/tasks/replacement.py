@@ -96,7 +96,7 @@ async def _limit_quarantine(ctx: PrimaryContext, staging_config_id: str) -> None
     async with guarded(ctx.db, ctx.fence) as connection:
         destroyed = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     for session in destroyed:
-        ctx.news.add(*session_events(session.session_id, agent_id=session.agent_id))
+        ctx.events.add(*session_events(session.session_id, agent_id=session.agent_id))
 
 
 async def _end_search(
@@ -115,8 +115,8 @@ async def _notify(ctx: PrimaryContext, old: SessionToReplace, found: PlacedSessi
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
         events |= {*found.events, ChangeEvent.zone(found.attempt.zone.zone_key)}
-    ctx.news.add(*events)
-    await ctx.news.send()
+    ctx.events.add(*events)
+    await ctx.events.send()
 
 
 def _log(

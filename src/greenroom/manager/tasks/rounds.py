@@ -84,7 +84,7 @@ class Retention:
 
 
 async def run_records(ctx: PrimaryContext) -> None:
-    """Remove the records that `core.fleet.liveness.departed` returns; a Manager that returned in the meantime stays.
+    """Remove the records of departed Managers, except Managers that have returned in the meantime.
 
     Raises:
         LeaseLost: the term ended in the meantime; nothing was written.
@@ -106,7 +106,7 @@ async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float) -> No
         await lock_lease(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:
-        ctx.news.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")
+        ctx.events.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")
 
 
 UPKEEP_S: Final = 5.0
@@ -179,7 +179,7 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
                 async with ctx.tasks.isolated(name):
                     await task(ctx)
             finally:
-                await ctx.news.send()
+                await ctx.events.send()
 
 
 MAX_S: Final = 10.0
