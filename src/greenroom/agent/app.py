@@ -25,7 +25,7 @@ from greenroom.wire.viewers import SECRET_HEADER
 
 
 class AgentMetrics(RoleMetrics):
-    """The metrics of one Agent; each has its own registry, so that several can run in one process (tests)."""
+    """The metrics of one Agent. Each instance has a separate registry, because tests run several Agents."""
 
     def __init__(self) -> None:
         super().__init__("agent")
@@ -58,19 +58,20 @@ class AgentMetrics(RoleMetrics):
 
 HEALTH_PATH: Final = "/__healthcheck"
 ROUND_MISSED_S: Final = 30.0
-"""An Agent whose reconciler finishes no round for this time is not healthy; a round starts at least every 5 s."""
+"""The Agent is not healthy if no round of the reconciler ended within this time. A round starts at least every 5 s."""
 
 
 @dataclass(slots=True)
 class AgentHealth:
-    """The last successes of the Agent's loops; times are of `time.monotonic()`."""
+    """The times of the last successes of the Agent's loops, of `time.monotonic()`."""
 
     started: float = field(default_factory=time.monotonic)
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The time of the last answer that was just read from the database, so that it would have brought a revocation; at
-    first that of an earlier process of this Agent."""
+    """The time of the last answer that a Manager read from the database, which includes all revocations until then. At
+    first it is the value of an earlier process of this Agent.
+    """
     runtime_error: str = ""
     manager_error: str = ""
     crash_loop: Callable[[], str] = lambda: ""
@@ -80,8 +81,9 @@ class AgentHealth:
         self.runtime_error = error
 
     def report(self, now: float) -> tuple[bool, dict[str, Any]]:
-        """Return True if the Agent is healthy, and the body of `/__healthcheck`. Unreachable Managers do not make it
-        unhealthy: a restart would not help, and its sessions keep running. A stuck reconciler or a silent runtime does.
+        """Return True if the Agent is healthy, and the body of `/__healthcheck`. The Agent is unhealthy if the
+        reconciler hangs or the runtime does not answer. Unreachable Managers have no effect, because a restart would
+        not help and the sessions keep running.
         """
         silent_s = now - (self.last_round if self.last_round is not None else self.started)
         ok = silent_s <= ROUND_MISSED_S and not self.runtime_error
@@ -100,15 +102,15 @@ class AgentHealth:
 
 
 class WithSecret:
-    """Admits only requests with the stream secret; the health of the Agent may be requested without it."""
+    """Refuses requests without the stream secret, except requests for the health of the Agent."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self._app = app
         self._secret = secret.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        shown = Headers(scope=scope).get(SECRET_HEADER, "").encode()
-        if scope["path"] == HEALTH_PATH or hmac.compare_digest(shown, self._secret):
+        secret = Headers(scope=scope).get(SECRET_HEADER, "").encode()
+        if scope["path"] == HEALTH_PATH or hmac.compare_digest(secret, self._secret):
             await self._app(scope, receive, send)
         else:
             sentence = "This address requires the stream secret of the Agent."
@@ -116,7 +118,7 @@ class WithSecret:
 
 
 def for_gateways(health: AgentHealth, routes: Sequence[BaseRoute]) -> Starlette:
-    """The app for gateways on other hosts."""
+    """Return the application for gateways on other hosts."""
     return Starlette(routes=[Route(HEALTH_PATH, _healthcheck(health)), *routes])
 
 
@@ -129,10 +131,10 @@ def _healthcheck(health: AgentHealth) -> Callable[[Request], Awaitable[Response]
 
 
 def build(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
-    """The application; `routes` are those of the stream authorizer."""
+    """Return the application for this host. `routes` are the routes of the stream authorizer."""
 
     async def metrics(_request: Request) -> Response:
         return Response(metrics_text(), media_type=CONTENT_TYPE)
 
-    own = [Route(HEALTH_PATH, _healthcheck(health)), Route(PATH, metrics)]
-    return Starlette(routes=[*own, *routes])
+    own_routes = [Route(HEALTH_PATH, _healthcheck(health)), Route(PATH, metrics)]
+    return Starlette(routes=[*own_routes, *routes])

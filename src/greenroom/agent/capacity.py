@@ -1,11 +1,11 @@
-"""The capacity, usage and limits of the host, read at intervals and reported in every check-in, and its disk.
+"""The capacity, the usage, the kernel limits and the disk of the host. They are read at intervals for the check-ins.
 
-While the runtime is silent the host offers nothing. A session placed there would wait until its deadline, and so would
-the next ones, because a host on which nothing starts is the least loaded.
+While the runtime does not answer, the host offers no capacity. Otherwise placement would prefer it, because a host on
+which no session starts has the lowest load.
 
-If the host has more sessions than its kernel limits allow, that is reported with the limit. Exceeding most limits ends
-nothing (without inotify instances a desktop starts and paints, but programs that watch files fail), so the limits are
-read, not just failures.
+A log row names a kernel limit that is too low for the sessions of the host. The limits are read in advance, because
+most programs do not end with an error at a limit. Without inotify instances, for example, a desktop starts, but
+programs cannot watch files.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ log = structlog.get_logger(__name__)
 
 RESERVE_FRACTION: Final = 0.1
 MAX_RESERVE_BYTES: Final = 1 << 30
-"""The host reserves a tenth of its memory, at most 1 GiB."""
+"""The maximum of the memory that is reserved for the host."""
 READ_EVERY_S: Final = 5.0
 ANSWERED_WITHIN_S: Final = 10.0
 SILENT_AFTER_S: Final = 30.0
-"""Until then the offer of the host stays: the runtime may be restarting, or slow on a busy host. Half of the time
-within which a session must be taken up."""
+"""The time after which a runtime that does not answer makes the capacity zero. The runtime may be slow or restart. It
+is half of the time within which an Agent must accept a session.
+"""
 NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
 TICK_S: Final = 2.0
@@ -48,18 +49,18 @@ PAUSE_FACTOR: Final = 4.0
 
 
 def offered(cores: float, memory_bytes: int) -> ReportedCapacity:
-    """The capacity that an Agent's share of a host offers: all its cores, and its memory minus a reserve for
-    the host."""
+    """Return the capacity for sessions: all cores, and the memory without the reserve for the host."""
     reserve = min(int(memory_bytes * RESERVE_FRACTION), MAX_RESERVE_BYTES)
     return ReportedCapacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
 
 
 @dataclass(eq=False)
 class CapacityMeter:
-    """The last reading; nothing is offered before the first one, nor while the runtime is silent.
+    """Reads the capacity and the usage. The capacity is zero before the first reading, and while the runtime does not
+    answer.
 
-    `log_line` writes a log row (code, message); `disk_kept_bytes` of the disk stay free; `note` is called at every look
-    with the reason why the runtime does not answer, empty if it does.
+    `log_line` adds a log row (code, message). `disk_kept_bytes` of the disk stay free. `note` is called after every
+    reading with the reason why the runtime does not answer; empty if it answers.
     """
 
     runtime: HostCapacity
@@ -74,10 +75,10 @@ class CapacityMeter:
         self._failing_since: float | None = None
         self._is_silent = False
         self.runtime_error = ""
-        """The reason why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
+        """The reason why the capacity is zero, as a sentence; empty if it is not."""
         self.capacity = NOTHING
         self.elsewhere = False
-        """True if the capacity is of other machines than this host."""
+        """True if sessions run on other machines than this host."""
         self.usage = Usage()
 
     async def read(self) -> None:
@@ -148,8 +149,9 @@ def as_it_is(failure: str, log_tail: str = "") -> str:
 
 
 class HostLimits:
-    """Watches the kernel limits of the host: `containers` counts the containers that share them, `limits` reads them,
-    `log_line` writes a log row (code, message)."""
+    """Checks the kernel limits of the host. `containers` counts the containers that share the limits, `limits` reads
+    the limits, and `log_line` adds a log row (code, message).
+    """
 
     def __init__(
         self,
@@ -163,7 +165,7 @@ class HostLimits:
         self._read = limits
         self._containers = containers
         self._values: Mapping[str, int] = {}
-        self._said: frozenset[str] = frozenset()
+        self._reported: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         while True:
@@ -171,26 +173,29 @@ class HostLimits:
             await asyncio.sleep(LIMITS_POLL_S)
 
     async def check(self) -> None:
-        """Check once; a limit that became too low is logged once, until it is enough again."""
+        """Check the limits. A limit that becomes too low is logged once."""
         self._values = await asyncio.to_thread(self._read)
         containers = self._containers()
-        low = host_limits.too_low(self._values, containers)
-        if any(narrow.limit.name not in self._said for narrow in low):
+        too_low = host_limits.too_low(self._values, containers)
+        if any(entry.limit.name not in self._reported for entry in too_low):
             sentence = f"Of {self._hostname}: {host_limits.overfull(self._values, containers)}"
             self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)
-        self._said = frozenset(narrow.limit.name for narrow in low)
+        self._reported = frozenset(entry.limit.name for entry in too_low)
 
     def explained(self, failure: str, log_tail: str = "") -> str:
-        """The failure, with the host's limit that may explain it; `log_tail` is the container's last output."""
+        """Return the failure and, if a limit of the host may be its cause, a sentence about the limit. `log_tail` is
+        the last output of the container.
+        """
         hint = host_limits.failure_explanation(self._values, self._containers(), f"{failure}\n{log_tail}")
         return f"{failure} {hint}" if hint else failure
 
 
 class DiskGuard:
-    """Stops sessions that write more to the host's disk than allowed, before the disk is full.
+    """Stops sessions that use more of the host's disk than allowed, before the disk is full.
 
-    They are measured one by one, once a minute, and at once when the host has lost a GiB or 1 % of its inodes since the
-    last look. A long look is followed by a pause four times as long, which bounds the work.
+    The sessions are measured one by one, once a minute. They are measured immediately when the free space has decreased
+    by 1 GiB, or the free inodes by 1 %, since the last measurement. After a measurement the Agent pauses four times as
+    long as it took, which limits the load.
     """
 
     def __init__(
@@ -201,28 +206,28 @@ class DiskGuard:
         self._sessions = sessions
         self._hostname = hostname
         self._usage = usage
-        self._then = FreeDisk()
+        self._last_disk = FreeDisk()
         self._uncounted: dict[str, int] = {}
         self._was_short = False
 
     async def run(self) -> None:
         next_look = 0.0
         while True:
-            self._say()
-            begun = time.monotonic()
-            if begun >= next_look or self._lost_much():
+            self._log_shortage()
+            started = time.monotonic()
+            if started >= next_look or self._is_filling_fast():
                 await self.check()
-                took_s = time.monotonic() - begun
-                next_look = begun + POLL_S
-                await asyncio.sleep(PAUSE_FACTOR * took_s)
+                duration_s = time.monotonic() - started
+                next_look = started + POLL_S
+                await asyncio.sleep(PAUSE_FACTOR * duration_s)
             await asyncio.sleep(TICK_S)
 
     async def check(self) -> None:
-        """Measure every running session once, and stop those that the plan names."""
-        self._then = disk = self._disk()
+        """Measure every running session once, and stop the sessions that use too much."""
+        self._last_disk = disk = self._disk()
         running = self._running()
         self._uncounted = {name: times for name, times in self._uncounted.items() if name in running}
-        written = [w for session_id in running if (w := await self._written(session_id)) is not None]
+        written = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
         for stop in to_stop(written, self._hostname, disk):
             await self._stop(stop)
 
@@ -239,7 +244,7 @@ class DiskGuard:
             if not self._sessions.observed.known(session_id).failure
         ]
 
-    async def _written(self, session_id: str) -> DiskUse | None:
+    async def _disk_use(self, session_id: str) -> DiskUse | None:
         try:
             with one_item("session", session_id):
                 used = await self._host_disk.disk_usage(session_id)
@@ -265,26 +270,26 @@ class DiskGuard:
         with warned(log, "a session could not be stopped", "session", session_id, session_id=session_id):
             await self._containers.stop(session_id, 1.0)
 
-    def _lost_much(self) -> bool:
-        then, now = self._then, self._disk()
+    def _is_filling_fast(self) -> bool:
+        then, now = self._last_disk, self._disk()
         return (
-            _lost(then.free_bytes, now.free_bytes) >= LOST_BYTES
-            or _lost(then.free_inodes, now.free_inodes) >= LOST_INODES
+            _decrease(then.free_bytes, now.free_bytes) >= LOST_BYTES
+            or _decrease(then.free_inodes, now.free_inodes) >= LOST_INODES
         )
 
-    def _say(self) -> None:
+    def _log_shortage(self) -> None:
         """Log when the host stops accepting sessions for lack of disk, and when it accepts them again."""
         disk = self._disk()
-        words = shortage(self._hostname, disk)
-        if bool(words) == self._was_short or disk.free_bytes is None:
+        sentence = shortage(self._hostname, disk)
+        if bool(sentence) == self._was_short or disk.free_bytes is None:
             return
-        self._was_short = bool(words)
-        if words:
-            self._sessions.outbox.log_line(LogCode.AGENT_DISK_SHORT, f"{words}, so it accepts no new sessions.")
+        self._was_short = bool(sentence)
+        if sentence:
+            self._sessions.outbox.log_line(LogCode.AGENT_DISK_SHORT, f"{sentence}, so it accepts no new sessions.")
         else:
             sentence = f"{self._hostname} has enough free disk space again; it accepts sessions."
             self._sessions.outbox.log_line(LogCode.AGENT_DISK_FREE, sentence)
 
 
-def _lost(then: float | None, now: float | None) -> float:
+def _decrease(then: float | None, now: float | None) -> float:
     return 0.0 if then is None or now is None else then - now

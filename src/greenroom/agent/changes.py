@@ -22,13 +22,13 @@ from greenroom.runtimes.contract import Container, Containers, StartError
 
 LOG_TAIL_LINES: Final = 50
 LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
-"""Pauses before each reading of a container's last output, until there is some."""
+"""The pauses before the attempts to read a container's last output."""
 STARTS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
 
 
 @dataclass(eq=False)
 class ContainerChanges:
-    """Changes containers through the runtime, and stores the results in `sessions`."""
+    """The changes of containers. They call the runtime and store the results in `sessions`."""
 
     runtime: Containers
     sessions: Sessions
@@ -55,11 +55,11 @@ class ContainerChanges:
         return kind in self._changes
 
     async def make(self, action: Action) -> None:
-        """Make the change. Raises GreenroomError: the runtime cannot, or does not answer."""
+        """Apply the change. Raises GreenroomError: the runtime refuses it or does not answer."""
         await self._changes[action.kind](action.session_id)
 
     async def make_ready(self, action: Action) -> None:
-        """Wait, without a slot, for the requirements of a start: its image, its web filter."""
+        """Wait for the image and the web filter that a start requires. The action holds no slot during the wait."""
         spec = self.sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in STARTS:
             return
@@ -67,9 +67,9 @@ class ContainerChanges:
             await self.images.arrived(spec.image)
             if not self._is_desired_running(action.session_id):
                 return
-        await self._filtered(spec.filter_policy)
+        await self._require_filter(spec.filter_policy)
 
-    async def _filtered(self, policy_id: str | None) -> None:
+    async def _require_filter(self, policy_id: str | None) -> None:
         if self.filters is not None:
             await self.filters.ready(policy_id)
         elif policy_id is not None:
@@ -83,7 +83,7 @@ class ContainerChanges:
             await self._fail(session_id, error.message)
         await self.inventory.try_inspect(session_id)
 
-    def _saw(self, container: Container) -> None:
+    def _store_container(self, container: Container) -> None:
         self.inventory.touch(container.session_id)
         self.sessions.observed.saw(container.session_id, container)
 
@@ -92,11 +92,11 @@ class ContainerChanges:
             spec = self.sessions.desired.spec(session_id)
             if spec is None or not self._is_desired_running(session_id):
                 return
-            await self._filtered(spec.filter_policy)  # it may have changed while this waited for the slot
+            await self._require_filter(spec.filter_policy)  # the filter may have changed while the action waited
             await stop("agent.before_create")
             gives_way = not self.sessions.desired.has_user(session_id)
             self.sessions.observed.remember(session_id, gives_way=gives_way)
-            self._saw(await self.runtime.create(session_id, spec, gives_way=gives_way))
+            self._store_container(await self.runtime.create(session_id, spec, gives_way=gives_way))
         self.sessions.observed.step(session_id, "created")
         await stop("agent.after_create")
         if self._is_desired_running(session_id):
@@ -109,21 +109,20 @@ class ContainerChanges:
     async def _start(self, session_id: str) -> None:
         await self._put_files(session_id)
         if (spec := self.sessions.desired.spec(session_id)) is not None:
-            await self._filtered(spec.filter_policy)
+            await self._require_filter(spec.filter_policy)
         container = await self.runtime.start(session_id)
         await stop("agent.after_start")
         self.sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
-        self._saw(container)
+        self._store_container(container)
         self.sessions.observed.step(session_id, "started")
 
     async def _put_files(self, session_id: str) -> None:
-        """Write the files before the first start, also into a container that an earlier process of this Agent
-        created."""
+        """Write the files of a session into its container before the first start."""
         spec = self.sessions.desired.spec(session_id)
         if spec is None or self.sessions.observed.known(session_id).ran:
             return
-        trusted = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
-        if files := (*spec.files, *trusted):
+        trust_files = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
+        if files := (*spec.files, *trust_files):
             await self.runtime.put_files(session_id, files)
 
     async def _give_full_share(self, session_id: str) -> None:
@@ -154,34 +153,36 @@ class ContainerChanges:
         self.sessions.observed.saw(session_id, None)
 
     def _log_stranger_removed(self, session_id: str) -> None:
-        seen = self.sessions.observed.container(session_id)
+        container = self.sessions.observed.container(session_id)
         message = (
             f"A container of session {session_id}, which this Agent must not run, was removed on the instruction of the"
-            f" Manager: {seen.state if seen else 'unknown'} → gone."
+            f" Manager: {container.state if container else 'unknown'} → gone."
         )
         self.sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
 
     async def _examine(self, session_id: str) -> None:
-        seen = self.sessions.observed.container(session_id)
-        exit_code = seen.exit_code if seen else None
+        container = self.sessions.observed.container(session_id)
+        exit_code = container.exit_code if container else None
         out_of_memory = session_id in self.inventory.out_of_memory
-        ended = seen.ended if seen else ""
+        ended = container.ended if container else ""
         await self._fail(session_id, ended or unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
-        tail = await self._last_lines(session_id)
-        failure = self.explained(sentence, tail)
-        self.sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
+        log_tail = await self._last_lines(session_id)
+        failure = self.explained(sentence, log_tail)
+        self.sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=log_tail)
 
     async def _last_lines(self, session_id: str) -> str:
-        """The container's last output; Docker may report its end a moment before the output is in its log."""
-        tail = ""
+        """Return the last output of the container. It is read several times, because Docker may report the end of a
+        container before its output is in the log.
+        """
+        log_tail = ""
         try:
             with one_item("session", session_id):
                 for pause_s in LOG_PAUSES_S:
                     await asyncio.sleep(pause_s)
-                    if tail := await self.runtime.logs(session_id, LOG_TAIL_LINES):
+                    if log_tail := await self.runtime.logs(session_id, LOG_TAIL_LINES):
                         break
         except GreenroomError as error:
             return f"(the last log lines cannot be read: {error.message})"
-        return tail
+        return log_tail

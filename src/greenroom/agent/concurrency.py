@@ -1,6 +1,7 @@
-"""Concurrent work: one task per key, a few at once with users first; and signals to subscribers.
+"""Concurrent work: one task per key, a limited number of slots, and signals to subscribers.
 
-Two workers never change the same session. `core.session.starts` determines who gets the next slot.
+The key is a session, so two workers never change the same session. `core.session.starts` determines the order in which
+work gets slots; work for users comes first.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ class Signal(Generic[T]):
     def subscribe(self, subscriber: Callable[[T], None]) -> None:
         self._subscribers.append(subscriber)
 
-    def emit(self, news: T) -> None:
+    def emit(self, value: T) -> None:
         for subscriber in self._subscribers:
-            subscriber(news)
+            subscriber(value)
 
 
 Work = Callable[[], Awaitable[None]]
 
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
-"""Pause before the key of work that failed unexpectedly is free again."""
+"""The pause before the key of work that failed unexpectedly is free again."""
 
 
 class Workers:
@@ -59,7 +60,7 @@ class Workers:
         return frozenset(self._tasks)
 
     def start(self, key: str, work: Work) -> bool:
-        """Run `work` unless work with this key still runs; returns True if it was started."""
+        """Start `work` if no work with this key runs. Return True if it was started."""
         if key in self._tasks:
             return False
         self._tasks[key] = self._group.create_task(self._run(key, work), name=key)
@@ -95,21 +96,21 @@ class Slots:
 
     @asynccontextmanager
     async def acquire(self, urgency: Urgency) -> AsyncGenerator[bool]:
-        """Hold a slot for the block; waits for its turn, and always gets it."""
+        """Wait for a slot and hold it for the block. Yields True."""
         turn = Turn(urgency, next(self._numbers))
-        begun = self._waiting[turn] = asyncio.get_running_loop().create_future()
+        granted = self._waiting[turn] = asyncio.get_running_loop().create_future()
         self._begin()
         try:
-            await begun
+            await granted
             yield True
         finally:
-            if self._waiting.pop(turn, None) is None:  # its turn came before
+            if self._waiting.pop(turn, None) is None:  # the slot was granted
                 self._in_use -= 1
                 self._begin()
 
     def _begin(self) -> None:
         for turn in next_turns(self._waiting, self._in_use, self._slots):
             self._in_use += 1
-            begun = self._waiting.pop(turn)
-            if not begun.done():  # cancelled at this very moment: it returns the slot when it runs
-                begun.set_result(None)
+            granted = self._waiting.pop(turn)
+            if not granted.done():  # a cancelled waiter returns the slot in its `finally`
+                granted.set_result(None)

@@ -1,8 +1,8 @@
-"""The home folders that this Agent keeps: measured one at a time in the background, and removed on order.
+"""The homes on this host. They are measured one at a time in the background, and removed by order of a Manager.
 
-No other work waits for this: a report contains the known facts. A measurement is followed by a pause four times as
-long. Orders to remove are repeated in every answer of a Manager until they are reported as done. A home that a removal
-moved away is found after a restart and removed without an order.
+A report contains the facts that are known, so it never waits for a measurement. After a measurement the Agent pauses
+four times as long as it took. A Manager repeats an order in every answer until the removal is reported. A home that an
+interrupted removal moved away is found after a restart and removed without an order.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 60.0
 PAUSE_FACTOR: Final = 4.0
 REPORT_EVERY_S: Final = 600.0
-"""Interval at which an unchanged report is repeated. A report of new sizes waits `SIZES_WAIT_S`."""
+"""The interval at which an unchanged report is repeated. New sizes are reported after `SIZES_WAIT_S`."""
 SIZES_WAIT_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
-"""Pause before a failed removal is tried again."""
-MOST: Final = 10_000
+"""The pause after a failed removal."""
+MAX_HOMES: Final = 10_000
 """Maximum number of homes in a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Figures:
-    """The known facts of a home; times are seconds since the epoch."""
+class _HomeFacts:
+    """The known facts about a home. Times are seconds since the epoch."""
 
     size_bytes: int | None = None
     measured: float | None = None
@@ -48,7 +48,7 @@ class _Figures:
 
 @dataclass(slots=True)
 class _Attempts:
-    """The attempts of a removal that did not succeed yet."""
+    """The failed attempts of a removal."""
 
     number: int = 0
     next_s: float = 0.0
@@ -57,68 +57,73 @@ class _Attempts:
 
 @dataclass(eq=False)
 class HomesKeeper:
-    """Keeps the homes of a host. `on_change` is called when there is a change to report at once; `log_line` with
-    messages for an administrator."""
+    """Measures and removes the homes of a host. `on_change` is called after a change that must be reported immediately.
+    `log_line` is called with messages for administrators.
+    """
 
     homes: Homes
     on_change: Callable[[], None] = lambda: None
     log_line: Callable[[LogCode, str], None] = lambda _code, _sentence: None
 
     def __post_init__(self) -> None:
-        self._kept: dict[HomeId, _Figures] | None = None
-        self._away: set[StoredHome] = set()
+        self._stored: dict[HomeId, _HomeFacts] | None = None
+        self._moved_away: set[StoredHome] = set()
         self._in_use: frozenset[HomeId] = frozenset()
         self._measured: dict[HomeId, HomeMeasurement] = {}
-        self._wanted: dict[str, HomeId] = {}
+        self._ordered: dict[str, HomeId] = {}
         self._done: dict[str, None] = {}
-        """Completed removals, in order: a Manager may repeat one whose end it has not received yet."""
+        """Completed removals, oldest first. A Manager repeats an order until it receives the report."""
         self._attempts: dict[str, _Attempts] = {}
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
         """Of two listings at the same time, the older one could be stored last."""
-        self._arrived: list[HomeReport] | None = None
-        self._arrived_s = float("-inf")
+        self._last_report: list[HomeReport] | None = None
+        self._last_report_s = float("-inf")
 
     # For the check-in -------------------------------------------------------------------------------------------------
 
     def report(self) -> list[HomeReport] | None:
-        """All homes; None before the first look, or if the Manager has them."""
-        begun = self._attempts.keys() | {one.removal_id for one in self._away}
-        if self._kept is None or self._removals().keys() - begun:
-            return None  # a home that was not read yet must not count as removed
-        problems = {one: self._attempts[name].problem for name, one in self._wanted.items() if name in self._attempts}
-        kept = sorted(self._kept.items(), key=lambda item: item[0])[:MOST]
-        reports = [_report(home, known, problems.get(home, known.problem)) for home, known in kept]
-        reports += [self._report_removal(one) for one in sorted(self._away, key=lambda one: one.removal_id)]
+        """Return all homes, or None if they were not listed yet or no report is due."""
+        begun = self._attempts.keys() | {entry.removal_id for entry in self._moved_away}
+        if self._stored is None or self._removals().keys() - begun:
+            return None  # an incomplete report would mean that the missing homes are removed
+        problems = {
+            entry: self._attempts[name].problem for name, entry in self._ordered.items() if name in self._attempts
+        }
+        stored = sorted(self._stored.items(), key=lambda item: item[0])[:MAX_HOMES]
+        reports = [_report(home, facts, problems.get(home, facts.problem)) for home, facts in stored]
+        reports += [
+            self._report_removal(entry) for entry in sorted(self._moved_away, key=lambda entry: entry.removal_id)
+        ]
         return reports if self._is_due(reports) else None
 
-    def _report_removal(self, away: StoredHome) -> HomeReport:
-        home, tried = away.home, self._attempts.get(away.removal_id, _Attempts())
+    def _report_removal(self, moved_away: StoredHome) -> HomeReport:
+        home, attempts = moved_away.home, self._attempts.get(moved_away.removal_id, _Attempts())
         return HomeReport(
-            user_id=home.user_id, image_id=home.image_id, removal_id=away.removal_id, problem=tried.problem
+            user_id=home.user_id, image_id=home.image_id, removal_id=moved_away.removal_id, problem=attempts.problem
         )
 
     def _is_due(self, reports: list[HomeReport]) -> bool:
-        age_s = time.monotonic() - self._arrived_s
-        if self._arrived is None or age_s >= REPORT_EVERY_S:
+        age_s = time.monotonic() - self._last_report_s
+        if self._last_report is None or age_s >= REPORT_EVERY_S:
             return True
-        if reports == self._arrived:
+        if reports == self._last_report:
             return False
-        return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._arrived)
+        return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._last_report)
 
     def reported(self, reports: list[HomeReport]) -> None:
-        self._arrived, self._arrived_s = reports, time.monotonic()
+        self._last_report, self._last_report_s = reports, time.monotonic()
 
     def start_again(self) -> None:
-        """Report all homes again: the Manager has no report yet."""
-        self._arrived = None
+        """Report all homes again, because the Manager has no report."""
+        self._last_report = None
 
     def want_removed(self, removals: list[HomeRemoval]) -> None:
-        """Set all homes to remove, as the Manager lists them in each answer."""
-        wanted = {one.removal_id: HomeId(one.user_id, one.image_id) for one in removals}
-        if wanted.keys() - self._wanted.keys() - self._done.keys():
+        """Set the orders to remove homes. Each answer of a Manager contains all of them."""
+        ordered = {entry.removal_id: HomeId(entry.user_id, entry.image_id) for entry in removals}
+        if ordered.keys() - self._ordered.keys() - self._done.keys():
             self._wake.set()
-        self._wanted = wanted
+        self._ordered = ordered
 
     # The work ---------------------------------------------------------------------------------------------------------
 
@@ -137,7 +142,7 @@ class HomesKeeper:
             await asyncio.sleep(max(1.0, POLL_S - (time.monotonic() - begun)))
 
     def _next(self) -> HomeId | None:
-        return next_to_measure(self._kept or {}, self._in_use, self._measured, time.monotonic())
+        return next_to_measure(self._stored or {}, self._in_use, self._measured, time.monotonic())
 
     async def _read_homes(self) -> None:
         """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
@@ -145,22 +150,22 @@ class HomesKeeper:
             self._keep(frozenset(await self.homes.in_use()), await self.homes.list())
 
     def _keep(self, in_use: frozenset[HomeId], found: list[StoredHome]) -> None:
-        before = self._kept or {}
+        before = self._stored or {}
         now = time.time()
-        kept = {one.home: before.get(one.home, _Figures()) for one in found if not one.removal_id}
-        for home in kept.keys() & (in_use | self._in_use):
-            kept[home] = replace(kept[home], last_used=now)
-        changed = kept.keys() != before.keys()
+        stored = {entry.home: before.get(entry.home, _HomeFacts()) for entry in found if not entry.removal_id}
+        for home in stored.keys() & (in_use | self._in_use):
+            stored[home] = replace(stored[home], last_used=now)
+        changed = stored.keys() != before.keys()
         used = in_use | self._in_use
         self._measured = {
             home: replace(last, used_since=last.used_since or home in used)
             for home, last in self._measured.items()
-            if home in kept
+            if home in stored
         }
-        self._kept, self._in_use = kept, in_use
-        away = {one for one in found if one.removal_id}
-        if away != self._away:
-            self._away = away
+        self._stored, self._in_use = stored, in_use
+        moved_away = {entry for entry in found if entry.removal_id}
+        if moved_away != self._moved_away:
+            self._moved_away = moved_away
             self._wake.set()
             changed = True
         if changed:
@@ -175,23 +180,23 @@ class HomesKeeper:
                 size = await self.homes.measure(home)
         except GreenroomError as error:
             problem = error.message
-        took_s = time.monotonic() - begun
-        if self._kept is not None and home in self._kept:
-            known, now = self._kept[home], time.time()
+        duration_s = time.monotonic() - begun
+        if self._stored is not None and home in self._stored:
+            facts, now = self._stored[home], time.time()
             if size is not None:
-                known = replace(known, size_bytes=size.size_bytes, measured=now)
-                known = replace(known, last_used=min(now, max(known.last_used or 0.0, size.changed or 0.0)) or None)
-            self._kept[home] = replace(known, problem=problem)
+                facts = replace(facts, size_bytes=size.size_bytes, measured=now)
+                facts = replace(facts, last_used=min(now, max(facts.last_used or 0.0, size.changed or 0.0)) or None)
+            self._stored[home] = replace(facts, problem=problem)
         if problem:
             log.warning("a home folder could not be measured", home=home.name, reason=problem)
-        await asyncio.sleep(PAUSE_FACTOR * took_s)
+        await asyncio.sleep(PAUSE_FACTOR * duration_s)
 
     # Removals ---------------------------------------------------------------------------------------------------------
 
     def _removals(self) -> Mapping[str, HomeId]:
-        """The removals to do: those that were ordered, and homes that an earlier order moved away."""
-        away = {one.removal_id: one.home for one in self._away}
-        return {name: home for name, home in {**away, **self._wanted}.items() if name not in self._done}
+        """Return the pending removals: the ordered ones, and those of homes that an earlier removal moved away."""
+        moved_away = {entry.removal_id: entry.home for entry in self._moved_away}
+        return {name: home for name, home in {**moved_away, **self._ordered}.items() if name not in self._done}
 
     async def _remove_all(self) -> None:
         while True:
@@ -201,7 +206,7 @@ class HomesKeeper:
                 if self._attempts.get(removal_id, _Attempts()).next_s <= time.monotonic():
                     await self._remove(removal_id, home)
             pending = self._removals()
-            self._attempts = {name: tried for name, tried in self._attempts.items() if name in pending}
+            self._attempts = {name: attempts for name, attempts in self._attempts.items() if name in pending}
 
     def _pause_s(self) -> float:
         now = time.monotonic()
@@ -213,31 +218,35 @@ class HomesKeeper:
             with one_item("home", home.name):
                 await self.homes.remove(home, removal_id)
         except GreenroomError as error:
-            tried = self._attempts.setdefault(removal_id, _Attempts())
-            pause_s = BACKOFF.delay_s(tried.number)
-            tried.number, tried.next_s, tried.problem = tried.number + 1, time.monotonic() + pause_s, error.message
+            attempts = self._attempts.setdefault(removal_id, _Attempts())
+            pause_s = BACKOFF.delay_s(attempts.number)
+            attempts.number, attempts.next_s, attempts.problem = (
+                attempts.number + 1,
+                time.monotonic() + pause_s,
+                error.message,
+            )
             log.warning("a home folder could not be removed", home=home.name, reason=error.message, next_try_s=pause_s)
-            if tried.number == 1 and not isinstance(error, HomeInUseError):
+            if attempts.number == 1 and not isinstance(error, HomeInUseError):
                 self.log_line(LogCode.HOME_NOT_REMOVED, error.message)
         else:
-            self._done = dict.fromkeys([*self._done, removal_id][-MOST:])
-            self._arrived = None  # the Manager waits for a report without this home, also if no report ever had it
+            self._done = dict.fromkeys([*self._done, removal_id][-MAX_HOMES:])
+            self._last_report = None  # a report without this home confirms the removal to the Manager
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
         with warned(log, "the home folders cannot be listed", "homes"):
             await self._read_homes()
         self.on_change()
 
 
-def _report(home: HomeId, known: _Figures, problem: str) -> HomeReport:
+def _report(home: HomeId, facts: _HomeFacts, problem: str) -> HomeReport:
     return HomeReport(
         user_id=home.user_id,
         image_id=home.image_id,
-        size_bytes=known.size_bytes,
-        measured=known.measured,
-        last_used=known.last_used,
+        size_bytes=facts.size_bytes,
+        measured=facts.measured,
+        last_used=facts.last_used,
         problem=problem,
     )
 
 
 def _names(reports: list[HomeReport]) -> set[tuple[str, str, str, str]]:
-    return {(one.user_id, one.image_id, one.removal_id, one.problem) for one in reports}
+    return {(report.user_id, report.image_id, report.removal_id, report.problem) for report in reports}

@@ -1,7 +1,7 @@
-"""The host's side of the Agent: the runtime and everything that uses it.
+"""The runtime of the Agent and the parts that use it.
 
-The runtime needs the installation's id, which is known after the first registration and stored in the identity file; a
-restarted Agent reads its host at once.
+The runtime needs the id of the installation, which the first registration returns. It is stored in the identity file,
+so that a restarted Agent opens the runtime without waiting for a Manager.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class HostWork:
     def __post_init__(self) -> None:
         self._installation_id = self.identity.installation_id
         self._lateness = LatenessMeter()
-        self._known = asyncio.Event()
+        self._installation_known = asyncio.Event()
         self._inspected = asyncio.Event()
         self.runtime: Runtime | None = None
         self._images: ImageKeeper | None = None
@@ -88,22 +88,23 @@ class HostWork:
         self.loops: dict[str, Loop] = {}
         """The loops of the opened runtime, by name."""
         if self._installation_id:
-            self._known.set()
+            self._installation_known.set()
 
     # For the check-in ---------------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
-        """Wait, a few seconds at most, for the first look at the host."""
+        """Wait for the first inspection of the host, at most `READY_WITHIN_S`."""
         if not await wait_for(self._inspected, READY_WITHIN_S):
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
-        """Set the installation of this Agent; its Manager has no reports yet. Raises StartAgain: it belonged to another
-        installation before."""
+        """Set the installation of this Agent, whose Manager has no reports yet. Raises StartAgain: the Agent belonged
+        to another installation before.
+        """
         if self._installation_id not in {"", installation_id}:
             raise StartAgain("This Agent now belongs to another installation and starts again.")
         self._installation_id = installation_id
-        self._known.set()
+        self._installation_known.set()
         if self._images:
             self._images.start_again()
         if self._homes:
@@ -119,15 +120,15 @@ class HostWork:
         return self._lateness.now()
 
     def runtime_error(self) -> str:
-        """The reason why the runtime does not answer; empty if it does."""
+        """Return the reason why the runtime does not answer; empty if it answers."""
         return self._meter.runtime_error if self._meter else self.health.runtime_error
 
     def images(self) -> list[ImageReport] | None:
-        """The images, or None if unchanged since the last report that arrived."""
+        """Return the images, or None if they have not changed since the last report that arrived."""
         return self._images.report() if self._images else None
 
     def images_reported(self, images: list[ImageReport]) -> None:
-        """Note that this report of the images arrived; a newer one may be in transit."""
+        """Record that this report of the images arrived. A newer report may be in transit."""
         if self._images:
             self._images.reported(images)
 
@@ -142,7 +143,7 @@ class HostWork:
             self._filters.want(policies)
 
     def homes(self) -> list[HomeReport] | None:
-        """The kept homes, or None if there is nothing new to report."""
+        """Return the kept homes, or None if no report is due."""
         return self._homes.report() if self._homes else None
 
     def homes_reported(self, homes: list[HomeReport]) -> None:
@@ -158,7 +159,7 @@ class HostWork:
 
     async def run(self) -> None:
         """Open the runtime as soon as the installation is known, and work forever."""
-        await self._known.wait()
+        await self._installation_known.wait()
         runtime = await self._create_runtime()
         await self._open(runtime)
         self.runtime = runtime
@@ -168,8 +169,9 @@ class HostWork:
             await runtime.close()
 
     async def _create_runtime(self) -> Runtime:
-        """Create the runtime. Its settings may be corrected while this process waits, for example a missing
-        kubeconfig."""
+        """Create the runtime. Repeat this after an error of the settings, because an administrator may correct them
+        while this process runs, for example add a kubeconfig.
+        """
         while True:
             try:
                 return open_runtime(self.config.runtime, self._context())
@@ -226,7 +228,7 @@ class HostWork:
         limits = None
         if isinstance(runtime, SharedKernel):
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.containers_here)
-        explained = limits.explained if limits else as_it_is
+        explain = limits.explained if limits else as_it_is
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
         starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)
@@ -236,7 +238,7 @@ class HostWork:
             handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
-                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explained=explained),
+                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explained=explain),
                 sessions=sessions,
                 inventory=inventory,
                 commands=Commands(runtime, sessions, journal),
@@ -252,7 +254,7 @@ class HostWork:
                 self.metrics,
                 time_limits,
                 interval_s=self.config.probe_interval_s,
-                explained=explained,
+                explained=explain,
             )
             self.loops = {
                 "events": inventory.watch,
@@ -276,9 +278,9 @@ class HostWork:
                 self.loops["disk"] = disk.run
             if limits is not None:
                 self.loops["limits"] = limits.run
-            said = partial(sessions.outbox.log_line, LogCode.LOOP_FAILED)
+            log_failure = partial(sessions.outbox.log_line, LogCode.LOOP_FAILED)
             for name, loop in self.loops.items():
-                group.create_task(keep_running(name, loop, said), name=name)
+                group.create_task(keep_running(name, loop, log_failure), name=name)
 
     def _copies(self, runtime: Runtime) -> Copies | None:
         if not isinstance(runtime, CopyHost):

@@ -1,4 +1,4 @@
-"""The Agent as a process: connects its parts and runs them."""
+"""The process of the Agent: it creates the parts of the Agent and runs their loops."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from greenroom.runtimes.registry import find_runtime
 
 
 class Agent:
-    """The connected parts of one Agent. `group` contains the records that this process shares with other processes of
-    the Agent; without it, there are no others, and this process listens itself.
+    """The parts of one Agent. `group` contains the records that this process shares with the other replicas of the
+    Agent. None = there are no replicas, and this process itself listens for gateways.
 
     Raises:
         SetupError: the folder, the journal or the certificate authority cannot be used.
@@ -113,7 +113,7 @@ class Agent:
         )
 
     def _edge(self, group: ReplicaGroup | None) -> EdgeFiles:
-        """The files for an edge gateway on this host."""
+        """Return the files for an edge gateway on this host."""
         folder = self._settings.edge_dir or self._settings.agent_dir / "edge"
         share = group.edge.write if group else None
         return EdgeFiles(folder, self._settings.edge_url, self.identity, self.link, share=share)
@@ -129,19 +129,19 @@ class Agent:
             ("journal", self.journal.keep_small),
             ("visits", self.streams.openings.run),
             ("company", self.streams.guest_presence.run),
-            *(self._elsewhere() if self._is_alone else [("shared journal", self.journal.share_news)]),
+            *(self._gateway_listener() if self._is_alone else [("shared journal", self.journal.share_news)]),
             ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]
 
-    def _elsewhere(self) -> list[tuple[str, Loop]]:
-        at = self._settings.stream_address()
-        if at is None:
+    def _gateway_listener(self) -> list[tuple[str, Loop]]:
+        address = self._settings.stream_address()
+        if address is None:
             return []
-        asked = app.WithSecret(self.for_gateways, at.secret)
-        return [("gateways", partial(serving.serve_until_cancelled, asked, at.host, at.port))]
+        protected_app = app.WithSecret(self.for_gateways, address.secret)
+        return [("gateways", partial(serving.serve_until_cancelled, protected_app, address.host, address.port))]
 
     def log_loop_failure(self, sentence: str) -> None:
-        """Record the failure of a loop."""
+        """Add a log row about the failure of a loop."""
         self.sessions.outbox.log_line(LogCode.LOOP_FAILED, sentence)
 
     @property
@@ -150,7 +150,7 @@ class Agent:
 
     @property
     def is_complete(self) -> bool:
-        """True if it has its desired list."""
+        """True if this Agent has received its desired list."""
         return self.sessions.desired.is_known
 
     async def prepare(self) -> None:

@@ -1,9 +1,9 @@
-"""The loop that makes the host match the desired list (snapshot, plan, apply), and the workers that apply the plan.
+"""The loop that makes the sessions on the host match the desired list: it takes a snapshot, plans and applies the plan.
 
-Each session is changed by one worker at a time, a few at once, users first; starts have separate turns
-(`agent.session.starts`). Every step can be repeated: the next plan continues the work of a killed worker. A refusal by
-the runtime makes the session `failed`, with its sentence and the container's last log lines; a runtime that does not
-answer changes nothing and is called again after a pause.
+Workers apply the plan. Each session has one worker at a time, and a limited number of workers run in parallel, with
+sessions of users first. Starts have a separate limit (`agent.session.starts`). Every step can be repeated, so the next
+plan continues the work of a worker that was killed. If the runtime refuses a change, the session becomes `failed`, with
+the error and the last log lines of the container. If the runtime does not answer, the change is repeated after a pause.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ log = structlog.get_logger(__name__)
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
-"""Number of containers that are changed at once, besides those that start: with Docker, twice the cores is fastest."""
+"""The number of containers that are changed in parallel, without starts. Twice the cores is fastest with Docker."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
-"""A longer change is given up, or it would hold its slot forever; on a quiet host the Primary waits no longer either.
-Each call of the runtime has its own limit, but a network folder, e.g., may never answer."""
-LIGHT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
-"""Actions without a slot, because they cost nothing and are urgent: the Manager learns of a failure only after an
-examination."""
+"""The time limit of a change, so that it does not hold its slot forever, for example if a network folder never answers.
+The Primary does not wait longer either.
+"""
+WITHOUT_SLOT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
+"""Actions that need no slot. They are fast and urgent: a failure is reported only after the examination."""
 REPORTS: Final = {
     ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
     ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
@@ -57,7 +57,7 @@ REPORTS: Final = {
 
 @dataclass(eq=False, kw_only=True)
 class Executor:
-    """Applies plans; at most `slots` containers are changed at once."""
+    """Applies plans. At most `slots` containers are changed in parallel."""
 
     changes: ContainerChanges
     sessions: Sessions
@@ -80,8 +80,9 @@ class Executor:
         return self.starts.giving_way
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
-        """Begin those of the actions, planned for `only` these sessions or for all, whose session is free; others are
-        planned again when it is."""
+        """Begin the actions whose session has no worker. The other actions are planned again when the worker is done.
+        The actions were planned for the sessions in `only`; None = all.
+        """
         self._report([action for action in actions if action.kind in REPORTS], only)
         for action in actions:
             if action.kind not in REPORTS:
@@ -109,12 +110,12 @@ class Executor:
             await self.commands.refuse(target_id, action.reason)
 
     def _report(self, reports: list[Action], only: AbstractSet[str] | None) -> None:
-        """Report findings that need no work, once as long as they are unchanged."""
+        """Report findings that need no work. An unchanged finding is reported once."""
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
                 self.sessions.outbox.log_line(REPORTS[report.kind], sentence, report.session_id)
-        others = [] if only is None else [one for one in self._reported if one.session_id not in only]
+        others = [] if only is None else [report for report in self._reported if report.session_id not in only]
         self._reported = frozenset([*others, *reports])
 
     # Changes of containers ----------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ class Executor:
                 await self.changes.make_ready(action)
                 async with self._turn(action) as is_wanted:
                     if is_wanted:
-                        await self._in_time(action)
+                        await self._change_within_limit(action)
             self._failures.pop(session_id, None)
             self.sessions.observed.hindered(session_id, "")
             self.metrics.actions.labels(action.kind.value, "done").inc()
@@ -143,25 +144,25 @@ class Executor:
         await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
 
     def _failed_again(self, session_id: str) -> int:
-        """Count the failures in a row; sessions that are neither wanted nor present any more are dropped."""
+        """Count and return the consecutive failures of a session. Counts of removed sessions are dropped."""
         number = self._failures.get(session_id, 0) + 1
-        there = {
+        remaining = {
             k: n
             for k, n in self._failures.items()
             if self.sessions.desired.get(k) or self.sessions.observed.container(k)
         }
-        self._failures = {**there, session_id: number}
+        self._failures = {**remaining, session_id: number}
         return number
 
     def _turn(self, action: Action) -> AbstractAsyncContextManager[bool]:
-        """Wait until the change may be made; False = it is not needed any more."""
-        if action.kind in LIGHT:
+        """Wait for a slot for the change, and yield False if the change is not needed any more."""
+        if action.kind in WITHOUT_SLOT:
             return nullcontext(enter_result=True)
         if action.kind in STARTS:
             return self.starts.turn(action.session_id)
         return self._slots.acquire(urgency_of(action.kind, has_user=self.sessions.desired.has_user(action.session_id)))
 
-    async def _in_time(self, action: Action) -> None:
+    async def _change_within_limit(self, action: Action) -> None:
         kind, session_id = action.kind.value, action.session_id
         log.info("changing a container", action=kind, session_id=session_id, reason=action.reason)
         try:
@@ -169,17 +170,16 @@ class Executor:
                 with one_item("session", session_id):
                     await self.changes.make(action)
         except TimeoutError as error:
-            how = f"{action.kind.value} was not finished after {self.change_within_s:g} s"
-            raise RuntimeUnavailable(f"{how}; it is tried again.") from error
+            problem = f"{action.kind.value} was not finished after {self.change_within_s:g} s"
+            raise RuntimeUnavailable(f"{problem}; it is tried again.") from error
 
 
 WHOLE_ROUND_EVERY_S: Final = 5.0
-"""Interval of rounds that plan all sessions. A round plans sessions with an event at once, but no correctness depends
-on events."""
+"""The interval of rounds that plan all sessions. Events only cause an earlier round, so a lost event has no effect."""
 
 
 class Reconciler:
-    """Plans rounds. `workers` must call `worker_done` when work ended."""
+    """Plans rounds. The workers must call `worker_done` when their work has ended."""
 
     def __init__(self, sessions: Sessions, inventory: Inventory, health: AgentHealth) -> None:
         self._sessions = sessions
@@ -209,7 +209,7 @@ class Reconciler:
             self._health.last_round = time.monotonic()
 
     async def inspect_changed(self, workers: Workers) -> None:
-        """Inspect each session with an event, forever; a busy one afterwards."""
+        """Inspect each session that has an event, forever. A session with a worker is inspected after its work."""
         while True:
             session_id = await self._inventory.to_inspect.get()
             if not workers.start(session_id, partial(self._inventory.try_inspect, session_id)):

@@ -1,8 +1,10 @@
-"""Several processes of one Agent: one acts, the others stand by and answer gateways in its place when it is away.
+"""Agent replicas: several processes of one Agent. One is active; the others are on standby and answer gateways while no
+process is active.
 
-They share the identity, the journal, the data for gateways, and the files of the edge gateway, as records
-(`runtimes.contract.Shared`). A process that takes over adopts the sessions like a restarted Agent: the shared journal
-contains the work that was begun, and Managers refuse messages of the earlier process because of the new incarnation.
+The replicas share the identity, the journal, the data for gateways, and the files of the edge gateway as records
+(`runtimes.contract.Shared`). A process that becomes active adopts the sessions like a restarted Agent. The shared
+journal contains the work that was begun. Managers refuse messages of the earlier process, because its incarnation is
+older.
 """
 
 from __future__ import annotations
@@ -34,12 +36,12 @@ from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 log = structlog.get_logger(__name__)
 
 READ_WITHIN_S: Final = 10.0
-"""A process that has not read the record for this time is not ready."""
+"""A standby is not ready if it has not read the record of the election for this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaGroup:
-    """The shared records of an Agent that acts for a group of processes; it acts while `fence` raises nothing."""
+    """The shared records for the active process of a group. `fence` raises an error if the process is not active."""
 
     place: str
     name: str
@@ -50,9 +52,9 @@ class ReplicaGroup:
     edge: SharedRecord
     address: str
     copied: Callable[[], None]
-    """Called after the copy for the other processes was written."""
+    """Called after the data for the other processes was written."""
     listed: Callable[[], None]
-    """Called when the desired list is known: this process now answers gateways as the acting one, not as a standby."""
+    """Called when the desired list is known. From then on this process answers gateways as the active one."""
 
     async def copy(self, content: bytes) -> None:
         """Store the data that other processes need."""
@@ -80,22 +82,22 @@ Build = Callable[[AgentConfig, ReplicaGroup], Acting]
 
 
 class Replica:
-    """This process as one of several of an Agent."""
+    """This process as one of the replicas of an Agent."""
 
     def __init__(self, settings: AgentConfig, shared: Shared, build: Build) -> None:
         self._settings = settings
         self._shared = shared
         self._build = build
         self._address = own_address(settings)
-        own = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
-        self.election = Election(shared, own, self._address)
+        holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
+        self.election = Election(shared, holder, self._address)
         self._standby = Standby(settings, shared, self.election, self._address)
         self._acting: Acting | None = None
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Request the end of the process, so that another one acts at once."""
+        """Request the end of the process, so that another replica becomes active immediately."""
         self._stopping.set()
 
     @property
@@ -116,7 +118,7 @@ class Replica:
         await asyncio.Event().wait()  # until the process ends
 
     async def _until_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Return True if the process must end before the work is done."""
+        """Run the work. Return True if the process must stop before the work is done; the work is then cancelled."""
         task, stop = asyncio.ensure_future(work), asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -130,19 +132,19 @@ class Replica:
         return True
 
     async def _act(self) -> None:
-        """Act as the Agent until another process does, or this one ends."""
-        keeping = asyncio.create_task(self.election.keep(), name="lease")
+        """Run the Agent until another process is active or this process stops."""
+        renewal = asyncio.create_task(self.election.keep(), name="lease")
         work = asyncio.create_task(self._work(), name="agent")
         stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([keeping, work, stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([renewal, work, stop], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (work, keeping, stop):
+            for task in (work, renewal, stop):
                 task.cancel()
-            await asyncio.gather(work, keeping, stop, return_exceptions=True)
+            await asyncio.gather(work, renewal, stop, return_exceptions=True)
         await self.election.give_back()
-        if keeping.done() and not keeping.cancelled():
-            log.warning("this process no longer acts for the Agent", reason=keeping.result())
+        if renewal.done() and not renewal.cancelled():
+            log.warning("this process no longer acts for the Agent", reason=renewal.result())
         if not work.cancelled():
             work.result()
 
@@ -163,19 +165,19 @@ class Replica:
             await agent.close()
 
     async def _group(self) -> ReplicaGroup:
-        """Take over the shared records, into the Agent's folder. Raises RuntimeUnavailable: they cannot be read."""
+        """Read the shared records into the Agent's folder. Raises RuntimeUnavailable: they cannot be read."""
         records = {name: SharedRecord(self._shared, name, self.election.fence) for name in RECORDS}
         folder = self._settings.agent_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         content = {name: await record.take() for name, record in records.items()}
         for name, file in (("identity", "identity.json"), ("journal", "journal.jsonl")):
-            taken = content[name]
-            if taken is not None:
-                (folder / file).write_bytes(taken)
+            stored = content[name]
+            if stored is not None:
+                (folder / file).write_bytes(stored)
             else:
                 (folder / file).unlink(missing_ok=True)
-        if taken := content["identity"]:
-            agent_id = msgspec.json.decode(taken, type=_Named).agent_id
+        if stored := content["identity"]:
+            agent_id = msgspec.json.decode(stored, type=_IdentityRecord).agent_id
             (folder / "agent_id").write_text(f"{agent_id}\n")
         return ReplicaGroup(
             place=self._shared.place,
@@ -222,13 +224,14 @@ class Replica:
 RECORDS: Final = ("identity", "journal", "shown", "edge")
 
 
-class _Named(msgspec.Struct):
+class _IdentityRecord(msgspec.Struct):
     agent_id: str
 
 
 def own_address(settings: AgentConfig) -> str:
-    """The address at which gateways reach this process; empty without one. Raises SetupError: the address is not
-    configured."""
+    """Return the address at which gateways reach this process; empty if it has none. Raises SetupError: the address is
+    not configured.
+    """
     if settings.gateways_address or not settings.gateways_listen:
         host, colon, port = settings.gateways_address.rpartition(":")
         return f"[{host}]{colon}{port}" if ":" in host and not host.startswith("[") else settings.gateways_address

@@ -1,8 +1,8 @@
 """The Agent's exchange with the Managers (docs/explanation/protocols.md §2): register, then check in forever.
 
-Two loops share one sequence of messages. `poll` keeps a request open that the Manager answers when there is news or
-after `hold_s`; `report` sends new observations over a second connection, which is answered at once. Every message
-carries all unacknowledged observations, so a lost message loses nothing.
+Two loops share one sequence of messages. `poll` keeps a request open, which the Manager answers after a change or after
+`hold_s`. `report` sends new observations over a second connection, which the Manager answers immediately. Every message
+contains all unacknowledged observations, so a lost message has no effect.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ UNSHARED_PAUSE_S: Final = 0.5
 FIRST_HOLD_S: Final = 5.0
 REPORT_AGAIN_S: Final = 0.5
 STEPS_WAIT_S: Final = 0.5
-"""A report costs as much as a claim, and no user waits for one of a staged session that is not usable yet."""
+"""The delay of reports about the start of a staged session. No user waits for them, and a report costs as much as a
+claim.
+"""
 MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
-"""After more than `MAX_QUICK` consecutive answers that came sooner than this and changed nothing, the Agent pauses."""
+"""The pause after more than `MAX_QUICK` consecutive answers that came sooner than this time and changed nothing."""
 FORGIVEN_AFTER_S: Final = 60.0
-"""Older refusals do not lengthen the pause after the next one."""
+"""The time after which earlier refusals no longer lengthen the pause."""
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
@@ -64,7 +66,7 @@ class CheckInLoop:
     join_token_file: Path | None
     edge_url: str = ""
     stored: Callable[[], Awaitable[bytes | None]] | None = None
-    """Reads the identity that other processes of this Agent may have changed."""
+    """Reads the shared identity, which another replica of this Agent may have changed."""
 
     def __post_init__(self) -> None:
         self._seq = 0
@@ -79,7 +81,7 @@ class CheckInLoop:
     # The loops ----------------------------------------------------------------------------------------------------
 
     async def poll(self) -> None:
-        """Register and keep a check-in open, forever. Every failure is logged and retried."""
+        """Register and keep a check-in open, forever. Every failure is logged, and the request is repeated."""
         while True:
             try:
                 if not self._registered:
@@ -94,9 +96,9 @@ class CheckInLoop:
                 await asyncio.sleep(UNSHARED_PAUSE_S)
 
     async def report(self) -> None:
-        """Send new observations as soon as there are some, forever; the steps of a staged session's start within
-        `STEPS_WAIT_S`. Observations that arrive in the meantime, or while a message is in transit, are sent together in
-        the next one."""
+        """Send new observations immediately, and the steps of a staged session's start within `STEPS_WAIT_S`, forever.
+        Observations that arrive in the meantime are sent together in the next message.
+        """
         outbox = self.sessions.outbox
         while True:
             await outbox.unsent.wait()
@@ -107,7 +109,7 @@ class CheckInLoop:
                 continue
             try:
                 await self._check_in(hold_s=0.0)
-                if outbox.is_waiting():  # answered but not committed: the database was away for a moment
+                if outbox.is_waiting():  # the Manager could not commit them, because the database did not answer
                     asyncio.get_running_loop().call_later(REPORT_AGAIN_S, outbox.request_report)
             except NoManager as error:
                 log.info("an observation waits for the next check-in", reason=error.message)
@@ -117,8 +119,8 @@ class CheckInLoop:
 
     async def _poll_once(self) -> None:
         begun = time.monotonic()
-        complete = self.sessions.desired.is_known
-        news, answer = await self._check_in(hold_s=self._hold_s if complete else 0.0)
+        has_list = self.sessions.desired.is_known
+        news, answer = await self._check_in(hold_s=self._hold_s if has_list else 0.0)
         self._hold_s = answer.hold_s
         is_quick = not news and time.monotonic() - begun < QUIET_PAUSE_S
         self._quick = self._quick + 1 if is_quick else 0
@@ -130,7 +132,7 @@ class CheckInLoop:
     # One message --------------------------------------------------------------------------------------------------
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
-        """Send one message and apply its answer; returns True if the answer brought news."""
+        """Send one message and apply its answer. Return True if the answer changed the instructions."""
         message = self._message(hold_s)
         try:
             answer = await self.link.ask(CHECK_IN_PATH, message, Answer, bearer=self.identity.bearer)
@@ -139,7 +141,7 @@ class CheckInLoop:
             self.sessions.outbox.return_log_lines(message.logs)
             raise
         self.metrics.check_ins.labels("fresh" if answer.fresh else "not fresh").inc()
-        return self._take(answer, message), answer
+        return self._apply(answer, message), answer
 
     def _message(self, hold_s: float) -> CheckIn:
         self._seq += 1
@@ -169,7 +171,7 @@ class CheckInLoop:
             logs=sessions.outbox.take_log_lines(),
         )
 
-    def _take(self, answer: Answer, message: CheckIn) -> bool:
+    def _apply(self, answer: Answer, message: CheckIn) -> bool:
         if message.incarnation != self.identity.incarnation:
             return False
         if answer.db_epoch != self.identity.db_epoch:
@@ -187,13 +189,13 @@ class CheckInLoop:
             self.host.homes_reported(message.homes)
         before = (self.sessions.desired.digest, self.sessions.desired.highest_term)
         orders = self.sessions.orders
-        is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
+        has_new_command = any(orders.get(command.command_id) is None for command in answer.commands)
         if not self.sessions.accept(answer):
             if answer.fresh:
                 log.warning("an answer of an older term is ignored", term=answer.term, known_term=before[1])
             return False
         self.health.last_fresh = self.health.last_answer
-        self._learn(answer)
+        self._update_managers(answer)
         if answer.fresh:
             self.host.want_homes_removed(answer.homes_to_remove)
         if answer.images is not None:
@@ -201,9 +203,9 @@ class CheckInLoop:
         if answer.filter_policies is not None:
             self.host.want_filter_policies(answer.filter_policies)
             self._filter_policies_digest = answer.filter_policies_digest
-        return is_ordered or (self.sessions.desired.digest, self.sessions.desired.highest_term) != before
+        return has_new_command or (self.sessions.desired.digest, self.sessions.desired.highest_term) != before
 
-    def _learn(self, answer: Answer) -> None:
+    def _update_managers(self, answer: Answer) -> None:
         managers = self.link.managers
         managers.learn(manager.url for manager in answer.managers)
         for manager in answer.managers:
@@ -243,13 +245,13 @@ class CheckInLoop:
         self._seq = 0
         self._credential_refused = False
         self.host.registered(registered.installation_id)
-        # Until then `report` sends nothing: a message before the first reading would report a host without cores.
+        # `report` sends no message before the first reading, because the message would have no capacity.
         await self.host.ready()
         self._registered = True
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
-        """The join token, if there is no credential or it was refused; the file is read again each time."""
+        """Return the join token if there is no credential or it was refused. The file is read at each call."""
         if self.identity.credential and not self._credential_refused:
             return None
         try:
@@ -269,7 +271,7 @@ class CheckInLoop:
         await asyncio.sleep(wait_s)
 
     async def _is_credential_changed(self) -> bool:
-        """Return True if another process of this Agent stored another credential."""
+        """Return True if another replica of this Agent stored another credential."""
         try:
             content = await self.stored() if self.stored is not None else None
         except Unavailable as unavailable:
@@ -278,7 +280,7 @@ class CheckInLoop:
         return content is not None and self.identity.load_shared(content)
 
     async def _refused(self, error: ManagerRefusedError) -> None:
-        """Handle a refusal: register again, each time after a longer pause."""
+        """Handle a refusal: wait, longer after each one, and then register again."""
         self._registered = False
         is_first = error.status == 401 and not self._credential_refused
         self._credential_refused = is_first and not await self._is_credential_changed()

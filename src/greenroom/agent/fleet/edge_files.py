@@ -1,9 +1,9 @@
-"""The files of the edge gateway on this Agent's host: its key, its certificate and the Agent's id, kept fresh in a
-folder.
+"""The files of the edge gateway on this Agent's host: its key, its certificate and the Agent's id.
 
-The key is created once and stays here; the fleet's authority signs it for the Agent's name. The certificate is renewed
-after two thirds of its life, or when the name changed. The files get the folder's owner, so that a gateway with a
-separate account can read them. That account could create links there; the Agent, which is root, follows none.
+The key is created once and never leaves the folder. The certificate authority of the fleet signs a certificate for it.
+The certificate is renewed after two thirds of its validity, or when the name of the Agent changes. The owner of the
+folder owns the files, so that a gateway with a separate account can read them. The Agent, which runs as root, follows
+no links in the folder, because that account could create them.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ PATH: Final = "/manager_api/v1/edge-certificate"
 RENEWED_AFTER: Final = 2 / 3
 POLL_S: Final = 60.0
 FIRST_POLL_S: Final = 0.5
-"""Interval while there is no certificate yet, or the Agent is not registered."""
+"""The interval of attempts while there is no certificate or the Agent is not registered."""
 BACKOFF: Final = Backoff(first_s=FIRST_POLL_S, max_s=60.0)
 MAX_BYTES: Final = 65536
 
 
 def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
-    """Return True if this certificate (PEM; empty = none) must be replaced, for this key and these names."""
+    """Return True if the certificate (PEM; empty = none) is due for renewal or does not match the key or the names."""
     try:
         since, until = validity(certificate)
-        fits = is_pair(certificate, key) and names_in(certificate) == [general_name(name) for name in names]
+        is_valid = is_pair(certificate, key) and names_in(certificate) == [general_name(name) for name in names]
     except ValueError:
         return True
-    return not fits or now >= since + (until - since) * RENEWED_AFTER
+    return not is_valid or now >= since + (until - since) * RENEWED_AFTER
 
 
 @dataclass(eq=False)
 class EdgeFiles:
-    """Keeps the files of one folder (created if missing) fresh; `edge_url` is the gateway's external
-    `https://host:port`. `share` keeps them for the gateways of other processes of this Agent.
+    """Creates and renews the files in one folder. `edge_url` is the external `https://host:port` of the gateway.
+    `share` stores the files for the gateways of other replicas.
 
     Raises:
         SetupError: the folder cannot be used.
-        Invalid: `edge_url` is not such a URL.
+        Invalid: `edge_url` is not a valid URL of a gateway.
     """
 
     folder: Path
@@ -99,10 +99,10 @@ class EdgeFiles:
                 await asyncio.sleep(pause_s)
 
     async def refresh(self) -> bool:
-        """Get the certificate signed if it is due; returns True if it was.
+        """Renew the certificate if it is due. Return True if it was renewed.
 
         Raises:
-            NoManager, ManagerRefusedError: it cannot be signed now.
+            NoManager, ManagerRefusedError: no Manager signs the certificate now.
             OSError: the folder cannot be written.
         """
         name = edge_name(self.identity.route)
@@ -133,7 +133,7 @@ class EdgeFiles:
         return key
 
     def _read(self, name: str) -> str:
-        """The content of the file; empty if it is missing or not a regular file."""
+        """Return the content of the file; empty if it is missing or not a regular file."""
         try:
             descriptor = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

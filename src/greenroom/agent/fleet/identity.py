@@ -1,7 +1,7 @@
 """The identity of an Agent: its id, and the credential that a Manager issued for it.
 
-The Agent's folder contains `agent_id` (written by `greenroom up`, or here), `identity.json` (0600, with the
-credential), and `lock`, held by a running Agent so that no second one uses the folder.
+The folder of the Agent contains `agent_id` (written by `greenroom up` or by this module), `identity.json` (mode 0600,
+with the credential), and `lock`, which a running Agent locks so that no other Agent uses the folder.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentIdentity:
-    """The identity of this Agent; the Manager's values (credential, incarnation, …) are empty until registered."""
+    """The identity of this Agent. The values from a Manager (credential, incarnation, …) are empty at first."""
 
     def __init__(self, folder: Path, machine_id: str, hostname: str) -> None:
         self._folder = folder
         self.share: Callable[[bytes], Awaitable[None]] | None = None
-        """Stores the identity for other processes of this Agent."""
+        """Stores the identity for other replicas of this Agent."""
         self.place = ""
         """See `place_of`."""
         self.machine_id = machine_id
@@ -164,11 +164,11 @@ def place_of(folder: Path) -> str:
 def write_private(
     path: Path, content: bytes, owner: os.stat_result | None = None, *, survives_power_cut: bool = True
 ) -> None:
-    """Replace a file with one that only its owner can read. After a crash the file is either the old or the new one.
+    """Replace a file with one that only its owner can read. After a crash the file has the old or the new content.
 
-    The folder may be another account's: an existing file is removed and never written to. The file gets the owner of
-    the path `owner`; None = this account. Without `survives_power_cut` the call does not wait for the disk: after a
-    power cut the file may be empty.
+    The folder may belong to another account, so an existing temporary file is removed and never written to. `owner` is
+    the status of a path with the required owner; None = this account. Without `survives_power_cut` the call does not
+    wait for the disk, and the file may be empty after a power cut.
     """
     part = path.with_name(path.name + ".new")
     part.unlink(missing_ok=True)

@@ -1,13 +1,14 @@
-"""HTTP to the Managers through their gateways: one message, one answer, the next Manager when one fails.
+"""HTTP requests to the Managers through their gateways. If a Manager fails, the next one gets the message.
 
-The choice of the Manager is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
-Manager that answered 503, refused or did not answer backs off: for its `Retry-After`, else for a pause that doubles
-with every failure up to `MAX_PAUSE_S`. The pause grows further if the address never answered here, and is long from the
-start after a timeout. The next Manager is tried at once. While all back off, the one that failed longest ago is tried,
-at once and then every second or two: a Manager may be enabled long before its `Retry-After` is over, and an Agent
-without a Manager gets no instructions. A Manager that became Primary since its failure is tried at once (ADR 16). A
-Manager whose answer was not fresh lost the database, maybe alone: the others are preferred for a pause, and it still
-serves requests and holds answers while none of them works (ADR 16).
+The Primary is tried first. After an error, status 503 or a timeout, a Manager backs off: for its `Retry-After`, or for
+a pause that doubles with every failure up to `MAX_PAUSE_S`. The pause is longer after a timeout, and can grow further
+for an address that never answered. Meanwhile the next Manager is tried immediately. While all Managers back off, the
+one with the oldest failure is tried every one or two seconds, because it may be enabled long before its `Retry-After`
+is over. A Manager that became Primary after its failure is tried immediately (ADR 16). A Manager whose answer is not
+fresh has no connection to the database. Other Managers are preferred for a pause, but it is used while no other one
+works (ADR 16).
+
+`ManagerFailover`, which selects the Manager, is pure: its times are arguments, of `time.monotonic()`, in seconds.
 """
 
 from __future__ import annotations
@@ -33,24 +34,29 @@ from greenroom.wire.messages import Answer, CheckIn, Message
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
-"""Half of it plus the time waited is longer than a leadership: a frozen Manager is not Primary any more by then."""
+"""The back-off after a timeout. With the timeout it is longer than a leadership, so a Manager that hangs is not Primary
+any more at its end.
+"""
 ELSEWHERE_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
-"""Back-off of an address that a Manager named and that never answered here: it may be valid only in another network,
-like the name of a Service in a cluster."""
+"""The back-off of an address that a Manager listed and that never answered. It may be valid only in another network,
+for example the name of a Service in a cluster.
+"""
 LAST_RESORT_S: Final = 2.0
-"""Longest pause between two attempts while all Managers back off."""
+"""The maximum pause between two attempts while all Managers back off."""
 
 
 @dataclass(slots=True)
-class _Bar:
-    """The back-off of a Manager: failures in a row, its end, time of the last failure, and the term known then."""
+class _BackoffState:
+    """The back-off of a Manager: the consecutive failures, the end of the pause, the time of the last failure, and the
+    term that was known then.
+    """
 
     failures: int
     until: float
     failed_at: float
     term: int
     answers: bool = False
-    """True if it lacks only the database, and can be used when no other Manager can."""
+    """True if the Manager answers but has no connection to the database. It is used if no other Manager works."""
 
 
 class ManagerFailover:
@@ -60,59 +66,62 @@ class ManagerFailover:
         self._configured = [url.rstrip("/") for url in configured]
         self._learned: list[str] = []
         self._reached: set[str] = set(self._configured)
-        self._bars: dict[str, _Bar] = {}
+        self._states: dict[str, _BackoffState] = {}
         self._last_resort_at = 0.0
         self._term = 0
 
     @property
     def urls(self) -> list[str]:
-        """All known addresses: those from a Manager (Primary first), then the configured ones."""
+        """All known addresses: first those that a Manager listed (Primary first), then the configured ones."""
         return list(dict.fromkeys([*self._learned, *self._configured]))
 
     def learn(self, urls: Iterable[str]) -> None:
-        """Set the addresses that a Manager named; an empty list changes nothing."""
+        """Set the addresses that a Manager listed. An empty list has no effect."""
         learned = [url.rstrip("/") for url in urls if url]
         if learned:
             self._learned = learned
-            self._bars = {url: bar for url, bar in self._bars.items() if url in self.urls}
+            self._states = {url: state for url, state in self._states.items() if url in self.urls}
 
     def is_primary(self, url: str, term: int) -> None:
-        """Note that the Manager at `url` is Primary with this term, as another Manager read in the database."""
+        """Record that a Manager reported the Manager at `url` as Primary with this term."""
         self._term = max(self._term, term)
-        bar = self._bars.get(url.rstrip("/"))
-        if bar is not None and term > bar.term:
-            del self._bars[url.rstrip("/")]
+        state = self._states.get(url.rstrip("/"))
+        if state is not None and term > state.term:
+            del self._states[url.rstrip("/")]
 
     def best(self, now: float, asked: Collection[str] = ()) -> str | None:
-        """The Manager to use, or None while all back off and one was tried a moment ago. Those in `asked` failed with
-        the same message and come last."""
+        """Return the Manager to use, or None if all back off and the next attempt is not due. Managers in `asked`,
+        which failed with the same message, are excluded.
+        """
         urls = [url for url in self.urls if url not in asked]
-        free = [url for url in urls if not self._is_barred(url, now)]
+        free = [url for url in urls if not self._backs_off(url, now)]
         if free:
             return free[0]
-        if answering := [url for url in urls if self._bars[url].answers]:
-            return min(answering, key=lambda url: self._bars[url].failed_at)
+        if answering := [url for url in urls if self._states[url].answers]:
+            return min(answering, key=lambda url: self._states[url].failed_at)
         if not urls or now < self._last_resort_at:
             return None
-        return min(urls, key=lambda url: self._bars[url].failed_at)
+        return min(urls, key=lambda url: self._states[url].failed_at)
 
-    def _is_barred(self, url: str, now: float) -> bool:
-        bar = self._bars.get(url)
-        return bar is not None and now < bar.until
+    def _backs_off(self, url: str, now: float) -> bool:
+        state = self._states.get(url)
+        return state is not None and now < state.until
 
     def may_hold_s(self, url: str, now: float) -> float:
-        """The time for which `url` may hold an answer: until a preferred Manager may be tried again; 0 right after a
-        failure.
+        """Return the time for which `url` may hold an answer: until a preferred Manager may be tried again, or 0 if
+        `url` itself backs off.
         """
-        bar = self._bars.get(url)
-        if bar is not None and not bar.answers:
+        state = self._states.get(url)
+        if state is not None and not state.answers:
             return 0.0
-        better = self.urls[: self.urls.index(url)] if url in self.urls else []
-        return min((bar.until - now for one in better if (bar := self._bars.get(one))), default=float("inf"))
+        preferred = self.urls[: self.urls.index(url)] if url in self.urls else []
+        return min(
+            (state.until - now for other in preferred if (state := self._states.get(other))), default=float("inf")
+        )
 
     def wait_s(self, now: float) -> float:
-        """Time until a Manager may be tried again; `MAX_PAUSE_S` if none is known."""
-        times = [bar.until if (bar := self._bars.get(url)) else now for url in self.urls]
+        """Return the time until a Manager may be tried again; `MAX_PAUSE_S` if no Manager is known."""
+        times = [state.until if (state := self._states.get(url)) else now for url in self.urls]
         return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
 
     def failed(
@@ -125,39 +134,40 @@ class ManagerFailover:
         silent: bool = False,
         asked_at: float = float("inf"),
     ) -> float:
-        """Record a failure of `url`; returns its back-off.
+        """Record a failure of `url`. Return the pause in seconds.
 
-        Requests that were open at the failure fail with it: they do not count again, and continue with the other
-        Managers. `asked_at`, the time at which the request was sent, identifies them. `spread` is random in 0..1, so
-        that many Agents do not return together. `silent`: it accepted the request and did not answer in time, like a
-        frozen Manager.
+        Requests that were open at an earlier failure do not count again; `asked_at`, the time at which the request was
+        sent, identifies them. `spread` is a random number in 0..1, so that many Agents do not return at the same time.
+        `silent`: the Manager accepted the request and did not answer in time.
         """
-        before = self._bars.get(url)
-        if before is not None and before.answers:
-            before = None
-        if before is not None and now < before.until and asked_at > before.failed_at:
+        previous = self._states.get(url)
+        if previous is not None and previous.answers:
+            previous = None
+        if previous is not None and now < previous.until and asked_at > previous.failed_at:
             self._last_resort_at = now + LAST_RESORT_S * (0.5 + spread / 2)
-        if before is not None and now < before.until and retry_after_s is None:
-            before.failed_at, before.term = now, self._term
-            return before.until - now
-        failures = (before.failures if before else 0) + 1
+        if previous is not None and now < previous.until and retry_after_s is None:
+            previous.failed_at, previous.term = now, self._term
+            return previous.until - now
+        failures = (previous.failures if previous else 0) + 1
         if silent or retry_after_s is not None:
             self._reached.add(url)
         backoff = (SILENT_BACKOFF if silent else BACKOFF) if url in self._reached else ELSEWHERE_BACKOFF
         pause = backoff.delay_s(failures, spread) if retry_after_s is None else retry_after_s + spread
-        self._bars[url] = _Bar(failures, now + pause, now, self._term)
+        self._states[url] = _BackoffState(failures, now + pause, now, self._term)
         return pause
 
     def not_fresh(self, url: str, now: float, spread: float) -> bool:
-        """Record an answer of a Manager that cannot read the database; returns True if another is preferred now."""
-        before = self._bars.get(url)
+        """Record an answer of a Manager that cannot read the database. Return True if another Manager is preferred from
+        now on.
+        """
+        previous = self._states.get(url)
         pause = SILENT_BACKOFF.delay_s(1, spread)
-        self._bars[url] = _Bar(0, now + pause, now, self._term, answers=True)
-        return len(self.urls) > 1 and (before is None or not before.answers)
+        self._states[url] = _BackoffState(0, now + pause, now, self._term, answers=True)
+        return len(self.urls) > 1 and (previous is None or not previous.answers)
 
     def answered(self, url: str) -> None:
         self._reached.add(url)
-        self._bars.pop(url, None)
+        self._states.pop(url, None)
 
 
 log = structlog.get_logger(__name__)
@@ -165,17 +175,17 @@ log = structlog.get_logger(__name__)
 CONNECT_S: Final = 2.0
 MIN_HOLD_S: Final = 0.1
 ANSWER_S: Final = 3.0
-"""The time an answer may take beyond the time for which the Manager holds it."""
+"""The time limit of an answer, in addition to the time for which the Manager holds it."""
 
-NOTICED_WHEN_DEAD: Final = (
+KEEPALIVE_OPTIONS: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000),
 )
-"""TCP keepalive: a request held by a host that was cut off fails after 3 s, not only when its answer is overdue."""
+"""TCP keepalive. An open request to a host without a network connection fails after 3 s."""
 
-Answered = TypeVar("Answered", bound=Message)
+AnswerType = TypeVar("AnswerType", bound=Message)
 
 _encoder = msgspec.json.Encoder()
 
@@ -193,11 +203,11 @@ class NoManager(Unavailable):
 
 
 Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]
-"""The reason to leave a Manager: it answers 503, times out, cannot be reached, lost the database, or another error."""
+"""The reason of a failover: status 503, a timeout, no connection, no database, or another error."""
 
 
 class _AttemptFailedError(Exception):
-    """An attempt failed. `kind` is None if another request found the failure."""
+    """An attempt failed. `kind` is None if the failure of another request cancelled it."""
 
     def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -209,7 +219,7 @@ class ManagerClient:
     """Sends messages to the first Manager of `managers` that does not back off.
 
     Certificates are verified against `ca_file`; None = the authorities of this machine. `on_failover` is called with
-    the reason whenever a Manager is left.
+    the reason when another Manager is used.
     """
 
     def __init__(
@@ -220,7 +230,7 @@ class ManagerClient:
         transport = httpx.AsyncHTTPTransport(
             verify=tls_context(ca_file),
             limits=httpx.Limits(max_connections=8, keepalive_expiry=4.0),
-            socket_options=NOTICED_WHEN_DEAD,
+            socket_options=KEEPALIVE_OPTIONS,
             trust_env=False,
         )
         self._client = httpx.AsyncClient(transport=transport, timeout=ANSWER_S, trust_env=False)
@@ -230,16 +240,16 @@ class ManagerClient:
         await self._client.aclose()
 
     async def ask(
-        self, path: str, message: Message, answer: type[Answered], *, bearer: str = "", is_new: bool = False
-    ) -> Answered:
-        """Return the first answer of a Manager; each one that fails backs off and the next is tried, none twice.
+        self, path: str, message: Message, answer: type[AnswerType], *, bearer: str = "", is_new: bool = False
+    ) -> AnswerType:
+        """Send the message to one Manager after the other, each once, and return the first answer.
 
-        A check-in's answer is held no longer than a preferred Manager backs off. `is_new`: Managers of an older version
-        do not have this path, and refuse it.
+        The answer to a check-in is held at most until a preferred Manager may be tried again. `is_new`: Managers of an
+        older version do not have this path; their status 404 is a refusal.
 
         Raises:
-            ManagerRefusedError: a Manager refused the message (401, 409, 422).
-            NoManager: all of them failed or back off.
+            ManagerRefusedError: a Manager refused the message (401, 403, 409, 422).
+            NoManager: all Managers failed or back off.
         """
         headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
         reasons = dict[str, str]()
@@ -255,12 +265,12 @@ class ManagerClient:
                 decoded = _decoded(response, answer)
             except _AttemptFailedError as failure:
                 reasons[url] = str(failure)
-                self._give_up(url, failure, now)
+                self._back_off(url, failure, now)
             else:
                 self._answered(url, decoded)
                 return decoded
-        failed = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
-        raise NoManager(f"No Manager can be reached: {failed or 'requests to all of them are in backoff'}")
+        failures = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+        raise NoManager(f"No Manager can be reached: {failures or 'requests to all of them are in backoff'}")
 
     async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx.Response:
         timeout = httpx.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
@@ -277,7 +287,7 @@ class ManagerClient:
             raise _AttemptFailedError("another request to it failed in the meantime", None)
         try:
             return task.result()
-        except Exception as error:  # an unusable address fails in many ways, and concerns only one Manager
+        except Exception as error:  # an invalid address raises many kinds of errors, and affects only this Manager
             raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
 
     def _answered(self, url: str, answer: Message) -> None:
@@ -287,8 +297,8 @@ class ManagerClient:
             self._on_failover("not fresh")
             log.warning("a Manager cannot read the database; the Agent prefers other Managers for some time", url=url)
 
-    def _give_up(self, url: str, failure: _AttemptFailedError, asked_at: float) -> None:
-        """Back off from the Manager and end the other open requests to it, so that they continue elsewhere at once."""
+    def _back_off(self, url: str, failure: _AttemptFailedError, asked_at: float) -> None:
+        """Make the Manager back off, and cancel the other open requests to it, so that other Managers get them."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
         silent = failure.kind == "silent"
@@ -306,7 +316,7 @@ def _limit_hold(message: Message, seconds: float) -> Message:
     return msgspec.structs.replace(message, hold_s=max(MIN_HOLD_S, seconds))
 
 
-def _decoded(response: httpx.Response, answer: type[Answered]) -> Answered:
+def _decoded(response: httpx.Response, answer: type[AnswerType]) -> AnswerType:
     if response.status_code in {401, 403, 409, 422}:
         raise ManagerRefusedError(response.status_code, _refusal(response))
     if response.status_code != 200:
@@ -336,7 +346,7 @@ def _refusal(response: httpx.Response) -> str:
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
-    """`Retry-After` of the Manager or its gateway: long while it is disabled, short while it restarts."""
+    """Return the `Retry-After` of the Manager or its gateway. It is longer while a Manager is disabled."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
 

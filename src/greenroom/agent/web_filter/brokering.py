@@ -1,7 +1,7 @@
-"""The parts with which one web filter adds secrets to requests: an authority, a certificate and the headers.
+"""The files with which one web filter adds secrets to requests: its authority, a certificate and the headers.
 
-The secrets and the certificate's key are in memory only (/dev/shm), readable by the filter's account alone; Squid never
-reads the authority's key. All of them are removed with the filter.
+The secrets and the key of the certificate are only in memory (/dev/shm), and only the account of the filter can read
+them. Squid cannot read the key of the authority. All files are removed with the filter.
 """
 
 from __future__ import annotations
@@ -66,22 +66,23 @@ class Brokering:
 
     @property
     def in_use(self) -> bool:
-        """True if a Squid has secrets, perhaps of an earlier process of this Agent."""
+        """True if a Squid has secrets, including one that an earlier process of this Agent started."""
         return self.headers.exists()
 
     def authority(self) -> Authority:
-        """The filter's own authority, created when it is first needed."""
+        """Return the certificate authority of this filter. The first call creates it."""
         try:
             return msgspec.json.decode(self._authority_file.read_bytes(), type=Authority)
         except FileNotFoundError:
-            made = new_authority(AUTHORITY_NAME, datetime.now(UTC))
+            authority = new_authority(AUTHORITY_NAME, datetime.now(UTC))
         self._authority_file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        _write(self._authority_file, msgspec.json.encode(made), uid=os.geteuid())
-        return made
+        _write(self._authority_file, msgspec.json.encode(authority), uid=os.geteuid())
+        return authority
 
     def write(self, secrets: Sequence[FilterSecret], text: str) -> bool:
-        """Write files that differ, `text` being the configuration of the headers; returns True if a file changed.
-        Raises FilterError: the folder in memory is another account's."""
+        """Write the files that changed. `text` is the configuration of the headers. Return True if a file changed.
+        Raises FilterError: the folder in memory belongs to another account.
+        """
         if not secrets:
             was_in_use = self.in_use
             self.remove()
@@ -111,8 +112,8 @@ class Brokering:
         try:
             self.folder.mkdir(mode=0o700)
         except FileExistsError:
-            found = self.folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            status = self.folder.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
                 raise FilterError(f"{self.folder} is not a folder of this account; remove it.") from None
         os.chown(self.folder, os.geteuid(), self._owner.gid)
         self.folder.chmod(0o750)
@@ -126,13 +127,13 @@ def _in_memory(folder: Path) -> Path:
 
 
 def forget_secrets(filters: Path) -> None:
-    """Remove the in-memory files of the filters with folders in this one, once their Agent and they have ended."""
+    """Remove the in-memory files of the filters in this folder. Their Agent and their processes must have ended."""
     for folder in filters.glob("*/"):
         shutil.rmtree(_in_memory(folder), ignore_errors=True)
 
 
 def _write(file: Path, content: bytes, *, uid: int) -> None:
-    """Write a file that only this account may read; it appears whole."""
+    """Replace a file with one that only the account `uid` can read. Readers never see a part of the content."""
     part = file.with_name(f".{file.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -143,7 +144,7 @@ def _write(file: Path, content: bytes, *, uid: int) -> None:
 
 
 def require_tls(program: str) -> None:
-    """Raises FilterError: this Squid was built without OpenSSL."""
-    said = subprocess.run([program, "-v"], check=False, capture_output=True, text=True, timeout=10).stdout
-    if "--with-openssl" not in said:
+    """Check that this Squid supports TLS. Raises FilterError: it was built without OpenSSL."""
+    version_text = subprocess.run([program, "-v"], check=False, capture_output=True, text=True, timeout=10).stdout
+    if "--with-openssl" not in version_text:
         raise FilterError(SQUID_WITHOUT_TLS)

@@ -1,7 +1,7 @@
-"""Refusals of this host's web filters as rows of Diagnostics: few, even if a session causes many.
+"""Conversion of the denials of web filters to a limited number of log rows.
 
-A refused host is logged at once for each session; repetitions within `QUIET_S` are only counted, and beyond `MAX_ROWS`
-of one look the rest is one row. Paths and queries never leave Squid.
+The first denial of a host for a session is a row. Repetitions within `QUIET_S` are only counted. If one reading has
+more than `MAX_ROWS` rows, the rest is one row. Rows contain no paths and no queries.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ QUIET_S: Final = 60.0
 MAX_ROWS: Final = 20
 MAX_REMEMBERED: Final = 5_000
 MAX_BYTES: Final = 1 << 20
-"""Limit of one look; refusals beyond it are skipped."""
+"""The maximum size of one reading; older denials are skipped."""
 ROTATED_AT: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenialRow:
-    """The number of times a session was refused a host since the last row about both."""
+    """A log row about the denials of one host for one session since the last such row."""
 
     session_id: str | None
     sentence: str
@@ -38,10 +38,10 @@ class DenialRow:
 
 
 class DenialLog:
-    """Follows the log of one Squid from its present end on.
+    """Reads the lines that are added to the log of one Squid.
 
-    Squid owns the folder, so its content is not trusted: anything but a regular file reads as empty. `reopen` is called
-    when the file was removed because of its length: Squid must create it again.
+    The account of Squid owns the folder, so its content is not trusted: only a regular file is read. `reopen` is called
+    after the file was removed because of its size; it must make Squid create the file again.
     """
 
     def __init__(self, file: Path, reopen: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class DenialLog:
 
 @dataclass(slots=True)
 class Denials:
-    """Selects the refusals that are reported."""
+    """Selects the denials that are reported."""
 
     _reported: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
     _waiting: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
@@ -95,7 +95,7 @@ class Denials:
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
     ) -> list[DenialRow]:
-        """The rows of one look at one policy's filter; `session_of` maps an address to its session."""
+        """Return the rows for the denials of one filter. `session_of` maps an address to its session."""
         self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < QUIET_S}
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:
@@ -106,11 +106,11 @@ class Denials:
         reported = list(first.items())[:MAX_ROWS]
         rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in reported]
         self._reported |= dict.fromkeys(first, now_s)
-        if more := list(first)[MAX_ROWS:]:
-            count = sum(self._waiting.pop(key) for key in more)
-            sentence = f"Web filter {policy.name}: {count} more requests to {len(more)} hosts were refused."
+        if rest := list(first)[MAX_ROWS:]:
+            count = sum(self._waiting.pop(key) for key in rest)
+            sentence = f"Web filter {policy.name}: {count} more requests to {len(rest)} hosts were refused."
             rows.append(DenialRow(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
-        self._shorten()
+        self._drop_oldest()
         return rows
 
     def _row(
@@ -118,11 +118,11 @@ class Denials:
     ) -> DenialRow:
         verdict = decision(policy, denial.host, denial.port)
         reason = verdict.reason if verdict.action == "deny" else "it leads to a private network or to this host."
-        where = denial.host if denial.port in {80, 443} else f"{denial.host}:{denial.port}"
+        address = denial.host if denial.port in {80, 443} else f"{denial.host}:{denial.port}"
         times = f" ({count} times since the last row about it)" if count > 1 else ""
         return DenialRow(
             session_id=session_of(denial.source),
-            sentence=f"Web filter {policy.name}: {denial.method} {where} was refused: {reason}{times}",
+            sentence=f"Web filter {policy.name}: {denial.method} {address} was refused: {reason}{times}",
             details={
                 "policy": policy.name,
                 "filter_policy_id": policy.filter_policy_id,
@@ -133,8 +133,8 @@ class Denials:
             },
         )
 
-    def _shorten(self) -> None:
-        """Drop counts that are not reported any more, which bounds their number."""
+    def _drop_oldest(self) -> None:
+        """Remove the oldest counts above `MAX_REMEMBERED`."""
         for table in (self._reported, self._waiting):
             for key in list(table)[: max(0, len(table) - MAX_REMEMBERED)]:
                 del table[key]

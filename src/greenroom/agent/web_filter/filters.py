@@ -1,8 +1,8 @@
 """The web filters of this host: a network and a Squid for each policy that applies to a session here.
 
-Level-triggered: a policy's filter is created before its first session, corrected every round, and removed after its
-last session. If its network cannot be restricted, its sessions fail with the reason; none ever starts unfiltered. The
-last known policies are kept on disk, so that they apply while no Manager can be reached.
+The filter of a policy is created before its first session, corrected in every round, and removed after its last
+session. If its network cannot be restricted, its sessions fail with the reason; no session starts without its filter.
+The last known policies are stored on disk, so that they apply while no Manager can be reached.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ log = structlog.get_logger(__name__)
 
 ROUND_EVERY_S: Final = 1.0
 RULES_EVERY_S: Final = 30.0
-"""Interval at which network and firewall rules are checked: other programs of the host may change them."""
+"""The interval at which the network and the firewall rules are checked, because other programs may change them."""
 POLICY_WITHIN_S: Final = 10.0
-"""Time limit for a session's policy, which arrives with the Manager's next answer, if not with the session."""
+"""The time limit for the arrival of a session's policy. It comes with the session or with the next answer."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
 STEADY_S: Final = 60.0
-"""A Squid that ran for this time may be restarted at once when it ends."""
+"""A Squid that ran for this time is restarted without a pause when it ends."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Filter:
     in_force: FilterPolicy | None = None
     secrets: tuple[FilterSecret, ...] = ()
     brokers: bool = False
-    """True if it has had secrets: its sessions trust its authority."""
+    """True if the filter has or had secrets; its sessions then trust its authority."""
     checked_at: float = 0.0
     failures: int = 0
     started: float = float("-inf")
@@ -70,8 +70,8 @@ class _Filter:
         same = self.in_force == policy and self.secrets == secrets
         return runs and same and time.monotonic() - self.checked_at < RULES_EVERY_S
 
-    def started_now(self) -> None:
-        """Count a start: a Squid that ends repeatedly backs off."""
+    def count_start(self) -> None:
+        """Count a start. The pause before the next start grows while Squid ends repeatedly."""
         now = time.monotonic()
         self.starts = 1 if now - self.started > STEADY_S else self.starts + 1
         self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
@@ -81,8 +81,9 @@ class _Filter:
 
 
 class WebFilters:
-    """Creates, corrects and removes the filters. The filters' account must be able to reach `folder`; `resolvers` are
-    their name servers, empty = the usual ones. Log rows are sent through the outbox of `sessions`."""
+    """Creates, corrects and removes the filters. The account of the filters must have access to `folder`. `resolvers`
+    are their name servers; empty = the name servers of the host. Log rows are sent through the outbox of `sessions`.
+    """
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class WebFilters:
     # From the Manager -----------------------------------------------------------------------------------------------
 
     def want(self, policies: list[FilterPolicy]) -> None:
-        """Set the present policies; a policy that is left out is unchanged for its sessions."""
+        """Set the current policies. A policy that is not in the list but in use stays unchanged."""
         in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
         self._store()
@@ -121,7 +122,7 @@ class WebFilters:
             log.error("the web filter policies cannot be stored for the next start", reason=str(error))
 
     def load(self) -> None:
-        """Load the policies that an earlier process of this Agent stored; newer ones are kept."""
+        """Load the policies that an earlier process of this Agent stored. Policies that were already received stay."""
         try:
             stored = msgspec.json.decode((self._folder / "policies.json").read_bytes(), type=list[FilterPolicy])
         except FileNotFoundError:
@@ -134,19 +135,19 @@ class WebFilters:
     # Before a session starts ----------------------------------------------------------------------------------------
 
     async def ready(self, policy_id: str | None) -> None:
-        """Return when a session under this policy may start: its network is restricted, and the filter serves. Raises
-        GreenroomError: it may not, with the reason."""
+        """Wait until a session under this policy may start: its network is restricted and its filter runs. Raises
+        GreenroomError: the filter cannot be created."""
         if policy_id is None:
             return
-        await self._known(policy_id)
+        await self._wait_for_policy(policy_id)
         while True:
-            subject = self._filters.setdefault(policy_id, _Filter())
-            async with subject.lock:
-                if self._filters.get(policy_id) is subject:  # not removed while we waited
-                    await self._ensure_current(subject, self._policies[policy_id])
+            web_filter = self._filters.setdefault(policy_id, _Filter())
+            async with web_filter.lock:
+                if self._filters.get(policy_id) is web_filter:  # not removed while we waited
+                    await self._ensure_current(web_filter, self._policies[policy_id])
                     return
 
-    async def _known(self, policy_id: str) -> None:
+    async def _wait_for_policy(self, policy_id: str) -> None:
         try:
             async with asyncio.timeout(POLICY_WITHIN_S):
                 while policy_id not in self._policies:
@@ -155,66 +156,67 @@ class WebFilters:
         except TimeoutError as error:
             raise FilterError(f"No Manager sent the web filter policy {policy_id} of the session.") from error
 
-    async def _ensure_current(self, subject: _Filter, policy: FilterPolicy) -> None:
+    async def _ensure_current(self, web_filter: _Filter, policy: FilterPolicy) -> None:
         secrets = self._secrets_of(policy.filter_policy_id)
-        if subject.is_current(policy, secrets):
+        if web_filter.is_current(policy, secrets):
             return
         try:
-            await self._apply(subject, policy, secrets)
+            await self._apply(web_filter, policy, secrets)
         except OSError as error:
             raise FilterError(f"The web filter cannot be set up on this host: {reason_of(error)}") from error
 
     def _secrets_of(self, policy_id: str) -> tuple[FilterSecret, ...]:
-        """The secrets that the filter of a policy adds to requests; such a policy has one session."""
+        """Return the secrets that the filter of a policy adds to requests. A policy with secrets has one session."""
         for session_id, desired in self._sessions.desired.entries.items():
             spec = self._sessions.desired.spec(session_id) if desired.secrets else None
             if spec is not None and spec.filter_policy == policy_id:
                 return desired.secrets
         return ()
 
-    async def _apply(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
-        subject.brokers = subject.brokers or bool(secrets)
-        account, trusted = self._servers.account(), subject.brokers
-        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, trusted=trusted)
-        if subject.network.address:
-            serving = subject.serving = subject.serving or self._servers.of(policy.filter_policy_id)
+    async def _apply(self, web_filter: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
+        web_filter.brokers = web_filter.brokers or bool(secrets)
+        account, trusted = self._servers.account(), web_filter.brokers
+        web_filter.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, trusted=trusted)
+        if web_filter.network.address:
+            serving = web_filter.serving = web_filter.serving or self._servers.of(policy.filter_policy_id)
             before = serving.run
-            await serving.apply(policy, subject.network, secrets)
+            await serving.apply(policy, web_filter.network, secrets)
             if serving.run != before:
-                subject.started_now()
+                web_filter.count_start()
                 if before is not None:  # a round detected the end before the end of its output arrived
-                    self._say_ended(policy.filter_policy_id)
-        subject.in_force, subject.secrets = policy, secrets
-        subject.checked_at, subject.failures = time.monotonic(), 0
+                    self._log_end(policy.filter_policy_id)
+        web_filter.in_force, web_filter.secrets = policy, secrets
+        web_filter.checked_at, web_filter.failures = time.monotonic(), 0
 
     async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
-        """The files by which a session trusts its filter, if the filter adds secrets to requests. Raises
-        GreenroomError: the filter does not run, or can add none."""
+        """Return the files with which a session trusts its filter; empty if the filter adds no secrets to requests.
+        Raises GreenroomError: the filter does not run, or cannot add secrets.
+        """
         if spec.filter_policy is None:
             return ()
         await self.ready(spec.filter_policy)
-        subject = self._filters[spec.filter_policy]
-        if subject.serving is None or not subject.brokers:
+        web_filter = self._filters[spec.filter_policy]
+        if web_filter.serving is None or not web_filter.brokers:
             return ()
         bundles = await self._runtime.bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
-        return named_secrets.files(subject.serving.authority(), bundles)
+        return named_secrets.files(web_filter.serving.authority(), bundles)
 
     # Round by round -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the filters correct, forever; they outlive the Agent."""
+        """Correct the filters, forever. They continue to run when the Agent stops."""
         try:
-            await self._find()
+            await self._adopt()
             while True:
                 await wait_for(self._wake, ROUND_EVERY_S)
                 self._wake.clear()
                 await self._round()
         finally:
-            for subject in self._filters.values():
-                if subject.serving is not None:
-                    subject.serving.leave()
+            for web_filter in self._filters.values():
+                if web_filter.serving is not None:
+                    web_filter.serving.leave()
 
-    async def _find(self) -> None:
+    async def _adopt(self) -> None:
         """Adopt the filters of an earlier process of this Agent, including a Squid without its network."""
         for policy_id in self._servers.left():
             self._filters.setdefault(policy_id, _Filter())
@@ -234,70 +236,77 @@ class WebFilters:
     async def _round(self) -> None:
         for policy_id in self._needed():
             self._filters.setdefault(policy_id, _Filter())
-        for policy_id, subject in list(self._filters.items()):
-            if subject.lock.locked() or time.monotonic() < subject.next_try:
+        for policy_id, web_filter in list(self._filters.items()):
+            if web_filter.lock.locked() or time.monotonic() < web_filter.next_try:
                 continue
-            async with subject.lock:
-                await self._attend(policy_id, subject)
-        seen = self._sessions.observed.containers
-        self._report_denials({one.address.rpartition(":")[0]: session for session, one in seen.items() if one.address})
+            async with web_filter.lock:
+                await self._correct(policy_id, web_filter)
+        containers = self._sessions.observed.containers
+        self._report_denials(
+            {
+                container.address.rpartition(":")[0]: session
+                for session, container in containers.items()
+                if container.address
+            }
+        )
 
     def _needed(self) -> set[str]:
         specs = [self._sessions.desired.spec(session_id) for session_id in self._sessions.desired.entries]
         return {spec.filter_policy for spec in specs if spec is not None and spec.filter_policy is not None}
 
-    async def _attend(self, policy_id: str, subject: _Filter) -> None:
-        if subject.has_ended() and not subject.failures:
-            self._say_ended(policy_id)
+    async def _correct(self, policy_id: str, web_filter: _Filter) -> None:
+        if web_filter.has_ended() and not web_filter.failures:
+            self._log_end(policy_id)
         try:
             with one_item("web filter policy", policy_id):
                 if self._sessions.is_known and policy_id not in self._needed():
-                    await self._remove(policy_id, subject)
-                elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, subject):
-                    await self._ensure_current(subject, policy)
+                    await self._remove(policy_id, web_filter)
+                elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, web_filter):
+                    await self._ensure_current(web_filter, policy)
         except GreenroomError as error:
-            subject.failures += 1
-            subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
+            web_filter.failures += 1
+            web_filter.next_try = time.monotonic() + BACKOFF.delay_s(web_filter.failures)
             message = f"The web filter of policy {policy_id} fails: {error.message}"
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
 
-    def _say_ended(self, policy_id: str) -> None:
+    def _log_end(self, policy_id: str) -> None:
         sentence = f"The web filter of policy {policy_id} ended unexpectedly; it is started again."
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
-    def _may_write(self, policy_id: str, subject: _Filter) -> bool:
-        """Return True if the filter may be written. The secrets of a Squid from an earlier process are not known before
-        the first list."""
+    def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
+        """Return True if the configuration of the filter may be written. False if Squid has secrets of an earlier
+        process and the desired list, which contains them, has not arrived yet.
+        """
         if self._sessions.is_known:
             return True
-        if subject.serving is None and policy_id in self._servers.left():
-            subject.serving = self._servers.of(policy_id)
-        return subject.serving is None or not subject.serving.brokers
+        if web_filter.serving is None and policy_id in self._servers.left():
+            web_filter.serving = self._servers.of(policy_id)
+        return web_filter.serving is None or not web_filter.serving.brokers
 
-    async def _remove(self, policy_id: str, subject: _Filter) -> None:
-        """Remove the network once no container is on it any more; then the filter."""
+    async def _remove(self, policy_id: str, web_filter: _Filter) -> None:
+        """Remove the network and then the filter, if the network has no container."""
         if not await self._runtime.close_filter_network(policy_id):
             return
-        if subject.serving is None and policy_id in self._servers.left():
-            subject.serving = self._servers.of(policy_id)
-        if subject.serving is not None:
-            await subject.serving.stop()
+        if web_filter.serving is None and policy_id in self._servers.left():
+            web_filter.serving = self._servers.of(policy_id)
+        if web_filter.serving is not None:
+            await web_filter.serving.stop()
         del self._filters[policy_id]
 
     # Denials --------------------------------------------------------------------------------------------------------
 
     def _report_denials(self, session_at: dict[str, str]) -> None:
-        for policy_id, subject in self._filters.items():
+        for policy_id, web_filter in self._filters.items():
             try:
                 with one_item("denials", policy_id):
-                    self._report_denials_of(subject, session_at)
+                    self._report_denials_of(web_filter, session_at)
             except GreenroomError as error:
                 log.warning("the denials of a web filter cannot be read", policy_id=policy_id, reason=error.message)
 
-    def _report_denials_of(self, subject: _Filter, session_at: dict[str, str]) -> None:
-        if subject.serving is not None and subject.in_force is not None:
-            found = subject.serving.refused()
-            for row in subject.denials.rows(subject.in_force, found, session_at.get, time.monotonic()):
+    def _report_denials_of(self, web_filter: _Filter, session_at: dict[str, str]) -> None:
+        if web_filter.serving is not None and web_filter.in_force is not None:
+            denials = web_filter.serving.refused()
+            for row in web_filter.denials.rows(web_filter.in_force, denials, session_at.get, time.monotonic()):
                 self._add(row)
 
     def _add(self, row: DenialRow) -> None:

@@ -1,4 +1,4 @@
-"""The processes that run the Squid of a policy: the Agent on its own host, or its runtime if sessions are elsewhere."""
+"""The two ways to run Squid for a policy: as a process of the Agent's host, or by the runtime (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork
 log = structlog.get_logger(__name__)
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
-CONNECT_AGAIN_S: Final = 2.0
+RECONNECT_S: Final = 2.0
 NO_SECRETS: Final = "The session has secrets, but Agents in Kubernetes cannot add them to requests."
 MAX_REFUSED: Final = 5_000
-"""Number of refusals between two looks; older ones are dropped."""
+"""The maximum number of denials between two readings; older ones are dropped."""
 
 
 class Serving(Protocol):
@@ -36,40 +36,41 @@ class Serving(Protocol):
 
     @property
     def run(self) -> int | None:
-        """The id of its current run; None = it does not run."""
+        """The id of the current run; None = Squid does not run."""
         ...
 
     @property
     def brokers(self) -> bool:
-        """True if a Squid adds secrets to requests, perhaps since an earlier process."""
+        """True if Squid adds secrets to requests, including a Squid that an earlier process of the Agent started."""
         ...
 
     def authority(self) -> str:
-        """The certificate of the authority that signs the certificates served in place of the hosts of secrets. Raises
-        FilterError: no secrets can be added here."""
+        """Return the certificate of the authority of this filter. It signs the certificates that replace those of the
+        hosts to which secrets are sent. Raises FilterError: this Squid cannot add secrets."""
         ...
 
     async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:
-        """Start the Squid, or make it read a changed policy or changed secrets. Raises GreenroomError: it does not
-        serve, with the reason."""
+        """Start Squid, or apply a changed policy or changed secrets. Raises GreenroomError: Squid does not start or
+        accept connections.
+        """
         ...
 
     def refused(self) -> list[Denial]:
-        """The denials since the last call."""
+        """Return the denials since the last call."""
         ...
 
     async def stop(self) -> None: ...
 
     def leave(self) -> None:
-        """Leave it running without this process."""
+        """Stop watching Squid, which continues to run when this process ends."""
         ...
 
 
 def servers_of(
     runtime: FilterHost, folder: Path, resolvers: tuple[str, ...], on_end: Callable[[], None]
 ) -> HostServers | RuntimeServers:
-    """The servers for this runtime. `resolvers` are the filters' name servers, empty = the usual ones; `on_end` is
-    called when a Squid ended without a request.
+    """Return the servers for this runtime. `resolvers` are the name servers of the filters; empty = those of the host.
+    `on_end` is called when a Squid ends unexpectedly.
     """
     if isinstance(runtime, FilterRunner):
         return RuntimeServers(runtime, resolvers, on_end)
@@ -86,8 +87,8 @@ def usual_name_servers() -> tuple[str, ...]:
 
 
 def filter_owner() -> Owner:
-    """The account of the filters, created if missing. Raises FilterError: it cannot be created; the Agent must run as
-    root."""
+    """Return the account of the filters. Create it if it is missing. Raises FilterError: the account cannot be created,
+    or the Agent does not run as root."""
     if os.geteuid() != 0:
         raise FilterError("The session requires the web filter, so the Agent of this host must run as root.")
     try:
@@ -98,12 +99,12 @@ def filter_owner() -> Owner:
 
 
 def own_account() -> Owner:
-    """The Agent's account, for hosts where no packets are filtered."""
+    """Return the Agent's account, for runtimes without firewall rules."""
     return Owner(os.geteuid(), os.getegid())
 
 
 class HostServers:
-    """The filters of all policies as processes of this host; their account must be able to reach `folder`."""
+    """Runs the filters of all policies as processes of this host. Their account must have access to `folder`."""
 
     def __init__(
         self, folder: Path, owner: Callable[[], Owner], resolvers: tuple[str, ...], on_end: Callable[[], None]
@@ -164,7 +165,7 @@ class HostServing:
 
 
 class RuntimeServers:
-    """The filters of all policies, run by the runtime."""
+    """Runs the filters of all policies through the runtime."""
 
     def __init__(self, runner: FilterRunner, resolvers: tuple[str, ...], on_end: Callable[[], None]) -> None:
         self._runner = runner
@@ -194,7 +195,7 @@ class RuntimeServing:
         self._numbers = itertools.count(1)
         self._run: int | None = None
         self._refused: deque[Denial] = deque(maxlen=MAX_REFUSED)
-        self._following: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
 
     @property
     def run(self) -> int | None:
@@ -221,29 +222,29 @@ class RuntimeServing:
         )
         files = {"squid.conf": configuration(policy, place), **pages(policy)}
         if await self._runner.run_filter(self._policy_id, files) or self._run is None:
-            self._stop_following()  # it may have ended: the end of its output arrives late
+            self._stop_reader()  # the reader may still read the output of a run that has ended
             self._run = next(self._numbers)
             log.info("the web filter runs", policy=policy.name, address=network.address)
-        if self._following is None or self._following.done():
-            self._following = asyncio.create_task(self._follow(), name="output of a web filter")
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._follow(), name="output of a web filter")
 
     def refused(self) -> list[Denial]:
-        found = list(self._refused)
+        denials = list(self._refused)
         self._refused.clear()
-        return found
+        return denials
 
     async def stop(self) -> None:
-        """Do nothing else: the runtime ends the Squid with its network."""
+        """Stop reading the output. The runtime ends Squid when its network is closed."""
         self.leave()
 
     def leave(self) -> None:
-        self._stop_following()
+        self._stop_reader()
         self._run = None
 
-    def _stop_following(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            self._following = None
+    def _stop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
 
     async def _follow(self) -> None:
         while True:
@@ -255,7 +256,7 @@ class RuntimeServing:
                 break
             except RuntimeUnavailable as error:
                 log.info("the output of a web filter cannot be read at the moment", reason=error.message)
-                await asyncio.sleep(CONNECT_AGAIN_S)
+                await asyncio.sleep(RECONNECT_S)
             except GreenroomError as error:
                 log.info("a web filter has ended", policy_id=self._policy_id, reason=error.message)
                 break

@@ -192,15 +192,15 @@ class Squid:
 
     def _write(self, policy: FilterPolicy, place: SquidLocation, secrets: Sequence[FilterSecret]) -> bool:
         """Write files that differ; returns True if one changed. Squid itself may write only to `log`."""
-        self._own(self._folder, 0o750)
-        self._own(self._folder / "pages", 0o750)
-        self._own(self._folder / "log", 0o700, uid=self._owner.uid)
+        self._make_folder(self._folder, 0o750)
+        self._make_folder(self._folder / "pages", 0o750)
+        self._make_folder(self._folder / "log", 0o700, uid=self._owner.uid)
         texts = {f"pages/{name}": text for name, text in pages(policy).items()}
         texts["squid.conf"] = configuration(policy, place)
         secrets_differ = self.brokering.write(secrets, headers(secrets))
         return sum(self._replace(self._folder / name, text) for name, text in texts.items()) > 0 or secrets_differ
 
-    def _own(self, folder: Path, mode: int, uid: int = 0) -> None:
+    def _make_folder(self, folder: Path, mode: int, uid: int = 0) -> None:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         os.chown(folder, uid, self._owner.gid)
         folder.chmod(mode)
@@ -225,8 +225,8 @@ class Squid:
         self._watch(running)
         if not await self._listens(running.pid, address):
             await self._kill(running)
-            said = errors.read_text(errors="replace").strip()[-500:]
-            raise FilterError(f"The web filter does not start on this host: {said or 'squid printed nothing'}")
+            output_text = errors.read_text(errors="replace").strip()[-500:]
+            raise FilterError(f"The web filter does not start on this host: {output_text or 'squid printed nothing'}")
         log.info("the web filter runs", policy=policy.name, pid=child.pid, address=address)
 
     def _spawn(self, errors: Path) -> subprocess.Popen[bytes]:
@@ -258,12 +258,12 @@ class Squid:
 
     def _adopt(self) -> None:
         try:
-            before = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
+            previous = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
         except (OSError, msgspec.MsgspecError):
             return
-        if before.started != 0 and started_ticks(before.pid) == before.started:
-            self._watch(before)
-            log.info("adopted a running web filter", pid=before.pid)
+        if previous.started != 0 and started_ticks(previous.pid) == previous.started:
+            self._watch(previous)
+            log.info("adopted a running web filter", pid=previous.pid)
 
     def _watch(self, running: _Running) -> None:
         self._running = running
