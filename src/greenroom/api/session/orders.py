@@ -128,8 +128,7 @@ async def _status_after_change(db: Database, session_id: str, command: Lifecycle
 
 
 async def clocks_now(db: Database, session: Session) -> Clocks:
-    """Return the clocks of a user's session, by the present settings. The clocks of a
-    lease do not change."""
+    """Return the clocks of a user's session, by the present settings. The clocks of a lease do not change."""
     if session.clocks.leased:
         return session.clocks
     settings = await settings_of(db, session.user_id)

@@ -43,8 +43,7 @@ DETACH_USER: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session with a new status, and the other objects concerned; `agent_id` None = its Agent
-    need not act."""
+    """A session with a new status, and the other objects concerned; `agent_id` None = its Agent need not act."""
 
     session_id: str
     status: SessionStatus

@@ -239,8 +239,7 @@ async def list_sessions(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[Session]:
-    """Sessions that match, in the order of a column of `SESSIONS`; `after` is the last session of the
-    previous page."""
+    """Sessions that match, in the order of a column of `SESSIONS`; `after` is the last session of the previous page."""
     return await SESSIONS.read(db, _conditions(session_filter), order=order, after=after, limit=limit)
 
 

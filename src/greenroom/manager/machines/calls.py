@@ -229,10 +229,7 @@ class CallsInProgress:
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
         """Wait up to this time for the end of a call; return the outcomes of all calls that have ended, each once.
-
-        Raises:
-            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call.
-        """
+        Raises ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call."""
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)

@@ -194,11 +194,8 @@ class FilterHost(Protocol):
         self, policy_id: str, account: FilterAccount, *, trusted: bool = False
     ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `trusted`: variables of its sessions name the filter's authority (core.named_secrets).
-
-        Raises:
-            StartError: this host cannot ensure that, with the reason.
-        """
+        `trusted`: variables of its sessions name the filter's authority (core.named_secrets). Raises StartError: this
+        host cannot ensure that, with the reason."""
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
