@@ -72,7 +72,7 @@ async def test_it_listens_everywhere_in_its_pod_and_writes_denials_to_its_output
 async def test_refusals_are_read_once_also_after_a_lost_connection(
     runner: Runner, serving: RuntimeServing, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(subject, "CONNECT_AGAIN_S", 0)
+    monkeypatch.setattr(subject, "RECONNECT_S", 0)
     await serving.apply(POLICY, NETWORK)
     for line in ("FATAL: not a refusal", REFUSED, RuntimeUnavailable("away"), REFUSED):
         runner.lines.put_nowait(line)
