@@ -14,7 +14,7 @@ from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
-from greenroom.core.recording.rows import Fitted, RecordedAct, RecordingRow
+from greenroom.core.recording.rows import RecordedAct, RecordingRow, RowsToStore
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
@@ -154,7 +154,7 @@ async def read_full_warning(db: Database, within_s: float) -> str | None:
     return row["message"] if row else None
 
 
-async def append(db: Database, lease_id: str, fit: Callable[[RecordingSize], Fitted]) -> Fitted | None:
+async def append(db: Database, lease_id: str, fit: Callable[[RecordingSize], RowsToStore]) -> RowsToStore | None:
     """Append the rows that `fit` returns for the present recording; None = there is no recording (any more).
 
     A transaction writes one recording only, because two transactions with several recordings could deadlock. Raises
@@ -171,21 +171,21 @@ async def append(db: Database, lease_id: str, fit: Callable[[RecordingSize], Fit
         size = row_as(RecordingSize, await cursor.fetchone())
         if size is None:
             return None
-        fitted = fit(size)
-        await _insert(connection, lease_id, size.rows + 1, fitted.rows)
+        rows_to_store = fit(size)
+        await _insert(connection, lease_id, size.rows + 1, rows_to_store.rows)
         await connection.execute(
             "UPDATE recordings SET rows = rows + %s, rows_left_out = rows_left_out + %s, pictures = pictures + %s,"
             " pictures_left_out = pictures_left_out + %s, picture_bytes = picture_bytes + %s WHERE lease_id = %s",
             (
-                len(fitted.rows),
-                fitted.rows_left_out,
-                fitted.pictures,
-                fitted.pictures_left_out,
-                fitted.picture_bytes,
+                len(rows_to_store.rows),
+                rows_to_store.rows_left_out,
+                rows_to_store.pictures,
+                rows_to_store.pictures_left_out,
+                rows_to_store.picture_bytes,
                 lease_id,
             ),
         )
-        return fitted
+        return rows_to_store
 
 
 _INSERT: Final[LiteralString] = """

@@ -12,7 +12,7 @@ from greenroom.api.security import Caller, Declared, Requires
 from greenroom.api.session.authorized import authorized, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, Unauthenticated
-from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, watches
+from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, is_other_user
 from greenroom.core.session.states import OVER
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import LeaseRow, get_lease
@@ -68,7 +68,7 @@ class HoldsLease(Declared):
         lease = await get_lease(db, str(lease_id))
         session_caller = session_caller_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
         verdict = await authorized(db, act, session_caller, lease, held_by=lease.held_by)
-        if verdict.noted and watches(session_caller):
+        if verdict.noted and is_other_user(session_caller):
             request.app.state.notes.note(caller, act, lease)
         if verdict.shown:
             await mark_screenshot(db, lease.session_id)

@@ -26,11 +26,11 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.recording import rows as recording_rows
 from greenroom.core.recording.rows import (
     ENDED_BY_CLIENT,
-    Fitted,
     Picture,
     RecordedRequest,
     RecordingRow,
     RecordingSpace,
+    RowsToStore,
     picture_of,
     row_of_gap,
 )
@@ -266,8 +266,8 @@ class Recorder:
         desks = self._desks()
         desk = await desks.of(lease)
         state = desks.seen.get(desk.session_id)
-        is_wide = state is not None and state.width > recording_rows.WIDEST
-        params = {"width": recording_rows.WIDEST} if is_wide else None
+        is_wide = state is not None and state.width > recording_rows.MAX_WIDTH
+        params = {"width": recording_rows.MAX_WIDTH} if is_wide else None
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
     async def _write(self, lane: _Lane, rows: list[RecordingRow]) -> None:
@@ -276,18 +276,18 @@ class Recorder:
         end_s = time.monotonic() + GIVE_UP_S
         while rows:
             try:
-                fitted = await self._written(lane.lease.lease_id, rows)
+                rows_to_store = await self._written(lane.lease.lease_id, rows)
             except Unavailable as error:
                 if time.monotonic() > end_s:
                     raise
                 log.warning("a recording waits for the database", reason=error.message)
                 await asyncio.sleep(RETRY_PAUSE_S)
                 continue
-            if fitted is not None:
-                self._count(fitted)
+            if rows_to_store is not None:
+                self._count(rows_to_store)
             return
 
-    async def _written(self, lease_id: str, rows: list[RecordingRow]) -> Fitted | None:
+    async def _written(self, lease_id: str, rows: list[RecordingRow]) -> RowsToStore | None:
         person_has_control = False
         if any(row.picture is not None for row in rows):
             person_has_control = (await read_control(self._db, lease_id)).holder == "person"
@@ -296,7 +296,7 @@ class Recorder:
                 self._sizes_read_at_s = time.monotonic()
         settings = self._snapshot.installation
 
-        def fit(used: RecordingSize) -> Fitted:
+        def fit(used: RecordingSize) -> RowsToStore:
             room = RecordingSpace(
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
@@ -310,24 +310,28 @@ class Recorder:
                 all_mb=settings.recordings_max_mb,
                 held=person_has_control,
             )
-            return recording_rows.fitted(rows, room)
+            return recording_rows.rows_to_store(rows, room)
 
-        fitted = await recordings.append(self._db, lease_id, fit)
-        if fitted is not None and fitted.full is not None and time.monotonic() - self._full_logged_s > FULL_LOGGED_S:
+        rows_to_store = await recordings.append(self._db, lease_id, fit)
+        if (
+            rows_to_store is not None
+            and rows_to_store.full is not None
+            and time.monotonic() - self._full_logged_s > FULL_LOGGED_S
+        ):
             self._full_logged_s = time.monotonic()
-            sentence = f"Pictures of recordings are omitted: {fitted.full}"
+            sentence = f"Pictures of recordings are omitted: {rows_to_store.full}"
             self._logs.write(LogCode.RECORDINGS_FULL, sentence, details={"lease_id": lease_id})
-        return fitted
+        return rows_to_store
 
-    def _count(self, fitted: Fitted) -> None:
+    def _count(self, rows_to_store: RowsToStore) -> None:
         self._sizes = StoredSize(
-            all_bytes=self._sizes.all_bytes + fitted.picture_bytes,
-            wished_bytes=self._sizes.wished_bytes + (0 if fitted.required else fitted.picture_bytes),
+            all_bytes=self._sizes.all_bytes + rows_to_store.picture_bytes,
+            wished_bytes=self._sizes.wished_bytes + (0 if rows_to_store.required else rows_to_store.picture_bytes),
         )
-        self.counts.rows += len(fitted.rows)
-        self.counts.rows_left_out += fitted.rows_left_out
-        self.counts.pictures += fitted.pictures
-        self.counts.pictures_left_out += fitted.pictures_left_out
+        self.counts.rows += len(rows_to_store.rows)
+        self.counts.rows_left_out += rows_to_store.rows_left_out
+        self.counts.pictures += rows_to_store.pictures
+        self.counts.pictures_left_out += rows_to_store.pictures_left_out
 
 
 def _needs_picture(row: RecordingRow) -> bool:

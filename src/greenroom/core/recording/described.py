@@ -1,5 +1,5 @@
-"""The record of an action: its kind, its place, and the length of its text. Users type passwords like any other text,
-so text that is typed, copied or part of an address is recorded only if the lease requested it.
+"""Describes actions for recordings: the kind of an action, its place, and the length of its text. Text that is typed,
+copied or part of an address may be a password, so it is recorded only if the lease requested it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,16 @@ MAX_TEXT: Final = 2000
 MAX_CHORDS: Final = 20
 """Maximum number of chords in a sentence."""
 HIDDEN: Final = "•"
-"""The replacement of a hidden character."""
+"""The character that replaces hidden characters."""
 _NAMES: Final = {keysym: name for name, keysym in reversed(KEYSYMS.items())}
-_SHORT: Final = {"Control": "ctrl", "Alt": "alt", "Shift": "shift", "Super": "super", "Meta": "meta", "Hyper": "hyper"}
+_SHORT_KEY_NAMES: Final = {
+    "Control": "ctrl",
+    "Alt": "alt",
+    "Shift": "shift",
+    "Super": "super",
+    "Meta": "meta",
+    "Hyper": "hyper",
+}
 _SHIFTS: Final = frozenset({KEYSYMS["Shift_L"], KEYSYMS["Shift_R"], KEYSYMS["ISO_Level3_Shift"]})
 _KEYPAD: Final = range(KEYSYMS["KP_Multiply"], KEYSYMS["KP_9"] + 1)
 _BUTTONS: Final = {Button.LEFT: "Left", Button.MIDDLE: "Middle", Button.RIGHT: "Right"}
@@ -50,8 +57,10 @@ _TIMES: Final = {1: "click", 2: "double click", 3: "triple click"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """An action: its kind, a sentence, its place on the screen, and whether it may change the screen."""
+class ActionDescription:
+    """The description of an action: its kind (`what`), a sentence (`said`), and its place on the screen. `changes` is
+    True if the action may change the screen.
+    """
 
     what: str
     said: str
@@ -65,75 +74,85 @@ def stronger(one: Mode, other: Mode) -> Mode:
     return one if MODES.index(one) > MODES.index(other) else other
 
 
-def described(action: Action, *, keep_text: bool) -> Described:
-    """Return the record of an action."""
+def describe(action: Action, *, keep_text: bool) -> ActionDescription:
+    """Return the description of an action. With `keep_text`, it contains the text of the action."""
     match action:
         case Click(button, at, times, keys):
             name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
-            return Described(what="click", said=f"{name}{_at(at)}{_with_keys(keys)}.", at=_place(at))
+            return ActionDescription(what="click", said=f"{name}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case Press(chords, seconds):
-            return _pressed(chords, seconds, keep_text=keep_text)
+            return _describe_keys(chords, seconds, keep_text=keep_text)
         case Write(text, at):
             said = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
-            return Described(what="type", said=said, at=_place(at), details=_text_details(text, keep_text=keep_text))
+            return ActionDescription(
+                what="type", said=said, at=_place(at), details=_text_details(text, keep_text=keep_text)
+            )
         case Clipboard() | OpenAddress():
-            return _described_text(action, keep_text=keep_text)
+            return _describe_text(action, keep_text=keep_text)
         case TakeScreenshot() | CursorPosition() | ReadClipboard() | WaitStep():
-            return _described_reading(action)
+            return _describe_reading(action)
         case _:
-            return _moved(action)
+            return _describe_move(action)
 
 
-def _described_text(action: Clipboard | OpenAddress, *, keep_text: bool) -> Described:
+def _describe_text(action: Clipboard | OpenAddress, *, keep_text: bool) -> ActionDescription:
     if isinstance(action, OpenAddress):
-        return Described(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
+        return ActionDescription(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
     said = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
-    return Described(what="copy", said=said, changes=False, details=_text_details(action.text, keep_text=keep_text))
+    return ActionDescription(
+        what="copy", said=said, changes=False, details=_text_details(action.text, keep_text=keep_text)
+    )
 
 
-def _described_reading(action: TakeScreenshot | CursorPosition | ReadClipboard | WaitStep) -> Described:
+def _describe_reading(action: TakeScreenshot | CursorPosition | ReadClipboard | WaitStep) -> ActionDescription:
     match action:
         case TakeScreenshot(None):
-            return Described(what="screenshot", said="Takes a screenshot.", changes=False)
+            return ActionDescription(what="screenshot", said="Takes a screenshot.", changes=False)
         case TakeScreenshot():
-            return Described(what="screenshot", said="Takes a screenshot of a part of the screen.", changes=False)
+            return ActionDescription(
+                what="screenshot", said="Takes a screenshot of a part of the screen.", changes=False
+            )
         case CursorPosition():
-            return Described(what="where", said="Reads the position of the pointer.", changes=False)
+            return ActionDescription(what="where", said="Reads the position of the pointer.", changes=False)
         case ReadClipboard():
-            return Described(what="paste", said="Reads the clipboard.", changes=False)
+            return ActionDescription(what="paste", said="Reads the clipboard.", changes=False)
         case _:
-            return Described(what="wait", said=f"Waits {action.seconds:g} s.")
+            return ActionDescription(what="wait", said=f"Waits {action.seconds:g} s.")
 
 
-def _moved(action: Move | Drag | Hold | Scroll | FocusElement) -> Described:
+def _describe_move(action: Move | Drag | Hold | Scroll | FocusElement) -> ActionDescription:
     match action:
         case Move(at, keys):
-            return Described(what="move", said=f"Moves the pointer{_at(at, 'to')}{_with_keys(keys)}.", at=_place(at))
+            return ActionDescription(
+                what="move", said=f"Moves the pointer{_at(at, 'to')}{_with_keys(keys)}.", at=_place(at)
+            )
         case Drag(path, keys):
             last = path[-1]
-            return Described(what="drag", said=f"Drags{_at(last, 'to')}{_with_keys(keys)}.", at=_place(last))
+            return ActionDescription(what="drag", said=f"Drags{_at(last, 'to')}{_with_keys(keys)}.", at=_place(last))
         case Hold(down, at):
             said = "Presses the left button" if down else "Releases the left button"
-            return Described(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
+            return ActionDescription(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
         case Scroll(across, down, at, keys):
-            ways = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
-            said = " and ".join(f"{abs(notches)} {way}" for notches, way in ways if notches) or "nowhere"
-            return Described(what="scroll", said=f"Scrolls {said}{_at(at)}{_with_keys(keys)}.", at=_place(at))
+            directions = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
+            said = (
+                " and ".join(f"{abs(notches)} {direction}" for notches, direction in directions if notches) or "nowhere"
+            )
+            return ActionDescription(what="scroll", said=f"Scrolls {said}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case _:
-            return Described(what="focus", said=f"Moves the focus to element {action.ref}.")
+            return ActionDescription(what="focus", said=f"Moves the focus to element {action.ref}.")
 
 
-def _pressed(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_text: bool) -> Described:
+def _describe_keys(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_text: bool) -> ActionDescription:
     names = [_chord(chord, keep_text=keep_text) for chord in chords[:MAX_CHORDS]]
     more = f" and {len(chords) - MAX_CHORDS} more" if len(chords) > MAX_CHORDS else ""
-    lasts = f" for {seconds:g} s" if seconds else ""
-    return Described(what="key", said=f"Presses {' '.join(names)}{more}{lasts}.")
+    duration_text = f" for {seconds:g} s" if seconds else ""
+    return ActionDescription(what="key", said=f"Presses {' '.join(names)}{more}{duration_text}.")
 
 
 def _chord(chord: tuple[int, ...], *, keep_text: bool) -> str:
-    """Return the names of keys. A character that would be typed is hidden; a shortcut such as ctrl+s is not."""
-    types = all(keysym in _SHIFTS or _is_character(keysym) for keysym in chord)
-    return "+".join(HIDDEN if types and not keep_text and _is_character(key) else _key(key) for key in chord)
+    """Return the names of keys. Characters that are typed are hidden; a shortcut such as ctrl+s is not."""
+    is_typed = all(keysym in _SHIFTS or _is_character(keysym) for keysym in chord)
+    return "+".join(HIDDEN if is_typed and not keep_text and _is_character(key) else _key(key) for key in chord)
 
 
 def _is_character(keysym: int) -> bool:
@@ -142,7 +161,7 @@ def _is_character(keysym: int) -> bool:
 
 def _key(keysym: int) -> str:
     if (name := _NAMES.get(keysym)) is not None:
-        return _SHORT.get(name.removesuffix("_L").removesuffix("_R"), name)
+        return _SHORT_KEY_NAMES.get(name.removesuffix("_L").removesuffix("_R"), name)
     code = keysym - 0x01000000 if keysym >= 0x01000000 else keysym
     return chr(code) if 0x20 < code <= 0x10FFFF else f"{keysym:#x}"
 
@@ -165,8 +184,8 @@ def _text(text: str, *, keep_text: bool) -> str:
 
 
 def _text_details(text: str, *, keep_text: bool) -> dict[str, Any]:
-    kept: dict[str, Any] = {"characters": len(text)}
-    return kept | ({"text": text[:MAX_TEXT]} if keep_text else {})
+    details: dict[str, Any] = {"characters": len(text)}
+    return details | ({"text": text[:MAX_TEXT]} if keep_text else {})
 
 
 def _address(url: str, *, keep_text: bool) -> str:
@@ -175,12 +194,12 @@ def _address(url: str, *, keep_text: bool) -> str:
         return url[:MAX_TEXT]
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
-    rest = "/…" if parts.path not in ("", "/") or parts.query or parts.fragment else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{rest}"
+    path_text = "/…" if parts.path not in ("", "/") or parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{path_text}"
 
 
 def recorded_error(sentence: str, *, keep_text: bool) -> str:
-    """Return a reason as it is recorded. Its quotations are hidden, because they may repeat typed text."""
+    """Return the reason of a failure for a recording. Quotations are hidden, because they may contain typed text."""
     if keep_text:
         return sentence[:MAX_TEXT]
     for quote in "'\"":

@@ -1,4 +1,4 @@
-"""The authorization table: each act on a session, the kinds of caller that may do it, and the conditions.
+"""The authorization table: each act on a session, the kinds of caller that may perform it, and the conditions.
 
 Every entry point calls `decide`: the routes of sessions and leases, the published interface, and the Agent for each
 request to a stream. An act that is not in `TABLE` cannot be requested. A refusal is a sentence for the caller.
@@ -26,11 +26,11 @@ class Kind(StrEnum):
     HOLDER = "holder"
     """The API key that created the lease."""
     FOR_USERS = "for-users"
-    """An API key with `users_auth_session`, which acts for users through `/api/public`."""
+    """An API key with `users_auth_session` that acts for users through `/api/public`."""
     API = "api"
-    """The api at the page of the session, after it has checked its own caller."""
+    """The api as a client of the page of the session, after it has checked its own caller."""
     GUEST_VIEW = "guest-view"
-    """A viewer with a share that permits only watching."""
+    """A viewer with a share for watching only."""
     GUEST_CONTROL = "guest-control"
     """A viewer with a share that permits control."""
     OTHER = "other"
@@ -65,7 +65,7 @@ class Act(StrEnum):
     OUTPUT_OF_WORKSPACE = "output-of-workspace"
     """Read the output of that command."""
     DESK = "desk"
-    """The folder `desk/` of its page, with which the api performs the acts above."""
+    """Requests to the folder `desk/` of its page, with which the api performs the acts above."""
     DEVTOOLS = "cdp"
     WEBDRIVER = "webdriver"
     STREAM_AS_PROGRAM = "stream-as-program"
@@ -103,34 +103,34 @@ class ActConditions:
     others: tuple[str, ...] = ()
     """All permissions that callers of other kinds need; empty = they may not perform the act."""
     needs: tuple[str, ...] = ()
-    """The switches with which the session must have been created, all of them."""
-    needs_one: tuple[str, ...] = ()
-    """At least one of these switches."""
-    lifted_by: str = ""
-    """A permission that replaces `needs`."""
+    """The permissions with which the session must have been created, all of them."""
+    needs_any: tuple[str, ...] = ()
+    """The permissions of which the session must have been created with at least one."""
+    needs_replaced_by: str = ""
+    """The permission of a caller to whom `needs` does not apply."""
     user_setting: str = ""
     """A group setting that must be on for the user of the session; callers with `others` do not need it."""
     watch_setting: str = ""
-    """A group setting of the user of the session that permits the act to others."""
+    """A group setting that must be on for the user of the session if another user performs the act."""
     while_held: bool = True
-    """False if the program may not perform the act while a person has control. The page of the session itself refuses
-    `INPUT`, DevTools and WebDriver then, because it also ends acts that are in progress.
+    """False if the program must not perform the act while a person has control. `INPUT`, DevTools and WebDriver are
+    refused by the page of the session itself, because it also ends acts in progress.
     """
-    past_recording: bool = False
-    """True if the act has no row in a recording. It is then refused if the groups of the user require a recording."""
+    is_unrecorded: bool = False
+    """True if recordings do not contain the act. It is then refused if the groups of the user require a recording."""
     noted: Literal["never", "of others", "always"] = "never"
-    """The callers whose act is logged. `of others`: callers that are neither the user nor a program of the user."""
+    """The callers whose act is logged. `of others`: callers who are neither the user nor a program of the user."""
     shown: bool = False
-    """True if the user sees that others performed the act (`last_screenshot_at`)."""
+    """True if the user is informed that another user performed the act (`last_screenshot_at`)."""
 
 
 _HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
 _FOR_USERS: Final = frozenset({Kind.USER, Kind.FOR_USERS})
 _GUESTS: Final = frozenset({Kind.GUEST_VIEW, Kind.GUEST_CONTROL})
-_LOOKS: Final = "sessions_screenshot"
+_SCREENSHOT: Final = "sessions_screenshot"
 _MODIFY: Final = "sessions_modify"
 _TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
-"""The switches for commands and DevTools, which can transfer data in both directions."""
+"""The permissions for commands and DevTools, which can transfer data in both directions."""
 
 TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.SEE: ActConditions(kinds=_HOLDERS | _FOR_USERS, others=("sessions_view",)),
@@ -139,7 +139,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.TYPE: ActConditions(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
     Act.SCREENSHOT: ActConditions(
         kinds=_HOLDERS | _FOR_USERS,
-        others=(_LOOKS,),
+        others=(_SCREENSHOT,),
         watch_setting="allow_kasm_screenshot",
         while_held=False,
         noted="of others",
@@ -147,15 +147,15 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     ),
     Act.INPUT: ActConditions(
         kinds=_HOLDERS,
-        others=(_MODIFY, _LOOKS),
+        others=(_MODIFY, _SCREENSHOT),
         watch_setting="allow_kasm_screenshot",
         noted="of others",
         shown=True,
     ),
     Act.TREE: ActConditions(
         kinds=_HOLDERS,
-        others=(_LOOKS,),
-        needs_one=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
+        others=(_SCREENSHOT,),
+        needs_any=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
         watch_setting="allow_kasm_screenshot",
         while_held=False,
         noted="of others",
@@ -167,17 +167,17 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     ),
     Act.WRITE_FILES: ActConditions(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), noted="of others"),
     Act.COMMAND: ActConditions(
-        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, lifted_by=_MODIFY, noted="always"
+        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, needs_replaced_by=_MODIFY, noted="always"
     ),
     Act.COMMAND_AS: ActConditions(kinds=frozenset(), others=(_MODIFY,), noted="always"),
     Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others=(_MODIFY,), noted="always"),
     Act.OUTPUT_OF_WORKSPACE: ActConditions(
-        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=("allow_kasm_downloads",), lifted_by=_MODIFY
+        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=("allow_kasm_downloads",), needs_replaced_by=_MODIFY
     ),
     Act.DESK: ActConditions(kinds=frozenset({Kind.API})),
-    Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
-    Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
-    Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), past_recording=True),
+    Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, is_unrecorded=True),
+    Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, is_unrecorded=True),
+    Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), is_unrecorded=True),
     Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
     Act.SHARE: ActConditions(kinds=_FOR_USERS, others=("users_auth_session",)),
     Act.UNSHARE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
@@ -210,9 +210,9 @@ class SessionCaller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
-    """The facts of a session on which the conditions depend.
+    """The data of a session on which the conditions depend.
 
-    `permitted` are the switches with which its container was created. `settings` are the group settings in force for
+    `permitted` are the permissions with which its container was created. `settings` are the group settings in force for
     its user; they are read only if `needs_settings` is True. `user` is the name of its user, empty for a staged
     session. `held_by` is the person who has control; empty = the program. `must_record` is True if the groups of the
     user require a recording.
@@ -242,69 +242,69 @@ class Verdict:
     shown: bool = False
 
 
-RECORDED_PAST: Final = (
+REQUIRES_RECORDING: Final = (
     "The groups of this session's user require a recording of programs, which would not include this "
     "request. Use the actions, commands and files of the lease."
 )
 NOT_ALLOWED: Final = "This is not allowed here."
 
 
-def needs_settings(act: Act, asking: SessionCaller) -> bool:
+def needs_settings(act: Act, caller: SessionCaller) -> bool:
     """True if `decide` reads `SessionFacts.settings` for this act of this caller."""
     row = TABLE[act]
-    return bool(row.user_setting or (row.watch_setting and watches(asking)))
+    return bool(row.user_setting or (row.watch_setting and is_other_user(caller)))
 
 
-def decide(act: Act, asking: SessionCaller, facts: SessionFacts) -> Verdict:
+def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     """Return the verdict on this act of this caller on this session."""
     row = TABLE[act]
-    has_others = bool(row.others) and allows(asking.permissions, row.others)
-    if not (asking.kind in row.kinds or has_others):
-        return _missing(row, asking)
-    if reason := _switched_off(row, asking, facts):
+    has_others = bool(row.others) and allows(caller.permissions, row.others)
+    if not (caller.kind in row.kinds or has_others):
+        return _missing_permission(row, caller)
+    if reason := _missing_switch(row, caller, facts):
         return Verdict(refused="forbidden", reason=reason)
-    if reason := _against_settings(act, asking, facts, has_others=has_others):
+    if reason := _setting_refusal(act, caller, facts, has_others=has_others):
         return Verdict(refused="forbidden", reason=reason)
-    if facts.must_record and row.past_recording:
-        return Verdict(refused="forbidden", reason=RECORDED_PAST)
-    if facts.held_by and not row.while_held and asking.kind in {Kind.PROGRAM, Kind.HOLDER}:
+    if facts.must_record and row.is_unrecorded:
+        return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
+    if facts.held_by and not row.while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
         return Verdict(refused="held", reason=held_sentence(facts.held_by))
-    is_watched = watches(asking) and bool(facts.user)
-    noted = row.noted == "always" or (row.noted == "of others" and is_watched)
-    return Verdict(noted=noted, shown=row.shown and is_watched)
+    is_by_other = is_other_user(caller) and bool(facts.user)
+    noted = row.noted == "always" or (row.noted == "of others" and is_by_other)
+    return Verdict(noted=noted, shown=row.shown and is_by_other)
 
 
-def watches(asking: SessionCaller) -> bool:
+def is_other_user(caller: SessionCaller) -> bool:
     """True if the caller is neither the user of the session nor a program of this user."""
-    return asking.kind in {Kind.OTHER, Kind.FOR_USERS} and not asking.owns
+    return caller.kind in {Kind.OTHER, Kind.FOR_USERS} and not caller.owns
 
 
-def _missing(row: ActConditions, asking: SessionCaller) -> Verdict:
-    lacking = tuple(code for code in row.others if not allows(asking.permissions, (code,)))
+def _missing_permission(row: ActConditions, caller: SessionCaller) -> Verdict:
+    missing = tuple(code for code in row.others if not allows(caller.permissions, (code,)))
     if not row.others:
         return Verdict(refused="forbidden", reason=NOT_ALLOWED)
-    is_known = asking.kind is not Kind.OTHER or len(lacking) < len(row.others)
-    reason = f"This needs the permission {', '.join(lacking)}."
-    return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=lacking)
+    is_known = caller.kind is not Kind.OTHER or len(missing) < len(row.others)
+    reason = f"This needs the permission {', '.join(missing)}."
+    return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=missing)
 
 
-def _switched_off(row: ActConditions, asking: SessionCaller, facts: SessionFacts) -> str:
-    if row.lifted_by and allows(asking.permissions, (row.lifted_by,)):
+def _missing_switch(row: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
+    if row.needs_replaced_by and allows(caller.permissions, (row.needs_replaced_by,)):
         return ""
     if missing := [name for name in row.needs if not facts.permitted.get(name)]:
         return f"This is not allowed in a session without {' and '.join(missing)}."
-    if row.needs_one and not any(facts.permitted.get(name) for name in row.needs_one):
-        return f"This is not allowed in a session without {' or '.join(row.needs_one)}."
+    if row.needs_any and not any(facts.permitted.get(name) for name in row.needs_any):
+        return f"This is not allowed in a session without {' or '.join(row.needs_any)}."
     return ""
 
 
-def _against_settings(act: Act, asking: SessionCaller, facts: SessionFacts, *, has_others: bool) -> str:
+def _setting_refusal(act: Act, caller: SessionCaller, facts: SessionFacts, *, has_others: bool) -> str:
     row = TABLE[act]
     if row.user_setting and not has_others:
         setting = facts.settings[row.user_setting]
         if not setting.value:
             return f"You may not {act.replace('_', ' ')} your sessions: {setting.trace}."
-    if row.watch_setting and facts.user and watches(asking):
+    if row.watch_setting and facts.user and is_other_user(caller):
         setting = facts.settings[row.watch_setting]
         if not setting.value:
             return f"Only {facts.user} may take pictures of their sessions: {setting.trace}."

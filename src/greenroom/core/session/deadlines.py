@@ -1,13 +1,13 @@
 """The deadlines of transitional statuses, the two clocks of a session of a user, and the actions of the Primary.
 
 Each status in `states.TRANSITIONAL` has a deadline: the deadline of its row (`sessions.deadline`), or the time in
-`DEADLINE_S` after the last change of status. A session that waits for its Agent has a deadline after the return of the
-Agent. Late hosts get more time: the time grows with the reported lateness (`core.fleet.liveness`), up to `MAX_S`. The
-time of a first start begins again with each step. It does not run while the start waits for its turn on its Agent. A
-start that has painted its first frame has no deadline while its Agent is running. A stop or pause that does not
-complete is revoked, because the container still has the work of a user. Invariants, tested as properties: actions
-concern only these statuses; every action is a transition of `ALLOWED` or a repetition; there are no actions in the
-quiet period or before the deadline.
+`DEADLINE_S` after the last change of status. A session that waited for its Agent has a deadline after the return of the
+Agent. The time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_S`. The time of a first
+start begins again with each step, and does not run while the start waits for its turn on its Agent. A start that has
+painted its first frame has no deadline while its Agent is running. A stop or pause that does not complete is revoked,
+because the container contains the work of a user. Invariants, tested as properties: actions concern only these
+statuses; every action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet period or before
+the deadline.
 
 **Keepalive**: when no user has viewed the session for `keepalive_expiration`, `keepalive_expiration_action` is applied.
 The clock starts at the assignment, at every keepalive and at a resume, and does not run while the session is stopped or
@@ -46,20 +46,22 @@ RETURN_S: Final = 120.0
 """The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 
 HANDOVER_SLACK_S: Final = 1.0
-"""The addition to the deadline of `assigned`: the Agent waits for the command during the whole deadline."""
+"""The time that is added to the deadline of a hand-over, because the Agent waits for the command for the whole
+deadline.
+"""
 
 MAX_S: Final = 600.0
-"""The maximum time in one status, in an Agent's queue, or of a start from its turn on, for any lateness."""
+"""The maximum time in one status, in the queue of an Agent, or of a start after its turn, with any lateness."""
 
 FRESH_S: Final = 7.0
-"""The time for which a reported lateness is valid, which is slightly longer than a check-in is held."""
+"""The time for which a reported lateness is valid. It is slightly longer than the maximum time between check-ins."""
 
 ActionKind = Literal["fail", "set_aside", "take_back", "delete_again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A session in a transitional status, or with an Agent that has returned. Times are those of the database."""
+class WaitingSession:
+    """A session in a transitional status, or whose Agent has returned. Times are by the clock of the database."""
 
     session_id: str
     status: SessionStatus
@@ -87,8 +89,8 @@ class Waiting:
 class Overdue:
     """The action for an overdue session, with the reason as a clause.
 
-    `fail` → `failed`; `set_aside` → `failed` and quarantined; `take_back` → `starting`, because it must run again;
-    `delete_again` → sent to the Agent again, with a new generation.
+    `fail`: its status becomes `failed`; `set_aside`: `failed` and quarantined; `take_back`: `starting`, so that it runs
+    again; `delete_again`: the deletion is sent to the Agent again, with a new generation.
     """
 
     session_id: str
@@ -96,100 +98,103 @@ class Overdue:
     kind: ActionKind
     reason: str
     slow: bool = False
-    """True if it took too long on a host that was late, and is not known to be broken."""
+    """True if it took too long on a slow host, so that the session may be usable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """The Manager's lateness, and the maximum time until a hand-over is acknowledged."""
+class ManagerTiming:
+    """The lateness of the Manager, and the maximum time until an Agent acknowledges a hand-over."""
 
     received_s: float = DEADLINE_S[_S.ASSIGNING]
     lateness: Lateness = ON_TIME
 
 
-ON_TIME_WATCH: Final = Watch()
+ON_TIME_MANAGER: Final = ManagerTiming()
 
 
-def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
+def due(waiting: WaitingSession, timing: ManagerTiming = ON_TIME_MANAGER) -> datetime | None:
     """Return the time at which the session is overdue in its status; None if it has no deadline."""
     if waiting.painted:
         return None
-    limit_s = watch.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
-    limit, most = timedelta(seconds=limit_s), timedelta(seconds=MAX_S)
+    limit_s = timing.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
+    limit, maximum = timedelta(seconds=limit_s), timedelta(seconds=MAX_S)
     on_time = waiting.deadline or waiting.status_changed + limit
     if waiting.queued:
-        return max(on_time, waiting.status_changed + most)
+        return max(on_time, waiting.status_changed + maximum)
     since_step = on_time if waiting.stepped is None else max(on_time, waiting.stepped + limit)
-    late, _ = _lateness(waiting, watch)
-    allowed = since_step + timedelta(seconds=allowed_s(limit_s, late) - limit_s)
-    return max(on_time, min(allowed, (waiting.admitted or waiting.status_changed) + most))
+    lateness, _ = _lateness(waiting, timing)
+    allowed = since_step + timedelta(seconds=allowed_s(limit_s, lateness) - limit_s)
+    return max(on_time, min(allowed, (waiting.admitted or waiting.status_changed) + maximum))
 
 
-def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
-    """Return the larger lateness, of the Agent or of this Manager, and the name of the process that reported it."""
+def _lateness(waiting: WaitingSession, timing: ManagerTiming) -> tuple[Lateness, str]:
+    """Return the larger lateness, that of the Agent or of this Manager, and the name of that process."""
     reported = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
-    if lateness_factor(watch.lateness) > lateness_factor(reported):
-        return watch.lateness, "this Manager"
+    if lateness_factor(timing.lateness) > lateness_factor(reported):
+        return timing.lateness, "this Manager"
     return reported, waiting.agent_name or "its Agent"
 
 
-def _waits(waiting: Waiting) -> bool:
+def _has_deadline(waiting: WaitingSession) -> bool:
     return waiting.status in TRANSITIONAL or (waiting.status in RETURNING and waiting.deadline is not None)
 
 
-def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool, watch: Watch = ON_TIME_WATCH) -> list[Overdue]:
+def plan(
+    sessions: Iterable[WaitingSession], now: datetime, *, quiet: bool, timing: ManagerTiming = ON_TIME_MANAGER
+) -> list[Overdue]:
     """Return the actions for all overdue sessions; none in the quiet period (`quiet`)."""
     if quiet:
         return []
-    return [_action(s, now, watch) for s in sessions if _waits(s) and (end := due(s, watch)) and end <= now]
+    return [_action(s, now, timing) for s in sessions if _has_deadline(s) and (end := due(s, timing)) and end <= now]
 
 
-def _action(waiting: Waiting, now: datetime, watch: Watch) -> Overdue:
-    late = _lateness(waiting, watch)
-    action = _what(waiting, now, because(*late))
-    return replace(action, slow=lateness_factor(late[0]) > 1)
+def _action(waiting: WaitingSession, now: datetime, timing: ManagerTiming) -> Overdue:
+    lateness = _lateness(waiting, timing)
+    action = _overdue_action(waiting, now, because(*lateness))
+    return replace(action, slow=lateness_factor(lateness[0]) > 1)
 
 
-def _what(waiting: Waiting, now: datetime, why: str) -> Overdue:
+def _overdue_action(waiting: WaitingSession, now: datetime, slow_reason: str) -> Overdue:
     waited_s = (now - waiting.status_changed).total_seconds()
     agent = waiting.agent_name or "its Agent"
     if waiting.status is _S.DELETING:
-        reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s{why}; it is instructed again"
+        reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s{slow_reason}; it is instructed again"
         return _overdue(waiting, "delete_again", reason)
     if waiting.status is _S.ASSIGNING:
         missing = "finish" if waiting.assignment_state == "received" else "acknowledge"
-        reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s{why}"
+        reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s{slow_reason}"
         return _overdue(waiting, "set_aside", reason)
-    if waiting.status in _REVOCABLE and waiting.want in _UNDONE:
-        reason = (
-            f"{agent} did not {_UNDONE[waiting.want]} it within {waited_s:.0f} s{why}; the session is instructed to run"
-        )
+    if waiting.status in _REVOCABLE and waiting.want in _REVOKED:
+        command = _REVOKED[waiting.want]
+        reason = f"{agent} did not {command} it within {waited_s:.0f} s{slow_reason}; the session is instructed to run"
         return _overdue(waiting, "take_back", reason)
     if waiting.queued:
-        return _overdue(waiting, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{why}")
+        return _overdue(waiting, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{slow_reason}")
     detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
-    reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{why}{detail}"
+    reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{slow_reason}{detail}"
     return _overdue(waiting, "fail", reason)
 
 
 _REVOCABLE: Final = frozenset({_S.STOPPING, _S.PAUSING, _S.LOST})
-_UNDONE: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
+_REVOKED: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
 
 
-def _overdue(waiting: Waiting, kind: ActionKind, reason: str) -> Overdue:
+def _overdue(waiting: WaitingSession, kind: ActionKind, reason: str) -> Overdue:
     return Overdue(session_id=waiting.session_id, status=waiting.status, kind=kind, reason=reason)
 
 
 ExpiryAction = Literal["delete", "stop", "pause"]
 
-SAME_MOMENT: Final = timedelta(seconds=1)
-"""Clocks that end within this time end together: no session is stopped just before it is deleted."""
+SAME_TIME: Final = timedelta(seconds=1)
+"""Clocks whose ends differ by less than this time count as simultaneous, so that no session is stopped just before it
+is deleted.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
     """The clocks of a session from the settings of its owner, stored in its row (`sessions.expiry`). `keepalive_s` is
-    above 0; `time_limit_s` 0 = none. The fields `…_from` name the sources of the values, for sentences.
+    above 0; `time_limit_s` 0 = none. The fields `…_from` are the sources of the values, for sentences.
     """
 
     keepalive_s: float
@@ -207,10 +212,12 @@ class Clocks:
 
 
 def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | None, image_name: str) -> Clocks:
-    """Return the clocks for a user with these settings. The workspace's `image_limit_s` may be None or 0 = none."""
-    of_group = settings["session_time_limit"]
+    """Return the clocks for a user with these settings. `image_limit_s` is the limit of the workspace; None or 0 =
+    none.
+    """
+    group_limit = settings["session_time_limit"]
     limits: list[tuple[float, str]] = [
-        (float(of_group.value), of_group.trace),
+        (float(group_limit.value), group_limit.trace),
         (float(image_limit_s or 0), f"`session_time_limit` = {image_limit_s} of workspace {image_name}"),
     ]
     limit_s, limit_from = min([limit for limit in limits if limit[0] > 0], default=(0.0, ""))
@@ -234,7 +241,7 @@ def lease_clocks(seconds: float, allowed: Clocks) -> Clocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLifetime:
-    """A session of a user with the times at which its clocks end (None = never), by the clock of the database."""
+    """A session of a user, and the times at which its clocks end (None = never), by the clock of the database."""
 
     session_id: str
     status: SessionStatus
@@ -258,11 +265,11 @@ class Expiry:
 
 
 def next_expiry(session: SessionLifetime) -> Expiry | None:
-    """Return the next automatic action for the session, with its time; None = nothing."""
+    """Return the next automatic action for the session, with its time; None = there is none."""
     limit, expires = session.time_limit_ends, session.expires
     if session.status not in COUNTS_FOR_USER:
         return None
-    if limit is not None and (session.status not in KEPT_ALIVE or expires is None or limit - expires < SAME_MOMENT):
+    if limit is not None and (session.status not in KEPT_ALIVE or expires is None or limit - expires < SAME_TIME):
         return _at_limit(session, limit)
     if expires is None or session.status not in KEPT_ALIVE:
         return None
@@ -276,7 +283,7 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
 
 
 def plan_expiry(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bool) -> list[Expiry]:
-    """Return the actions that are due now; none while `quiet`, because a keepalive may have been lost."""
+    """Return the actions that are due now; none during the quiet period, in which keepalives may have been lost."""
     if quiet:
         return []
     return [expiry for session in sessions if (expiry := _due(session, now)) is not None]
@@ -284,7 +291,7 @@ def plan_expiry(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bo
 
 def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
     """Return the action of a clock that has ended; None if no clock has ended. Only running sessions can be stopped or
-    paused: for other sessions only the time limit applies then.
+    paused, so for other sessions only the time limit applies.
     """
     expiry, limit = next_expiry(session), session.time_limit_ends
     if expiry is None or expiry.at > now:

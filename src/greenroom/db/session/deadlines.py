@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.session.deadlines import DEADLINE_S, Waiting
+from greenroom.core.session.deadlines import DEADLINE_S, WaitingSession
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
@@ -46,7 +46,7 @@ WAITING: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionWithDeadline(Waiting):
+class SessionWithDeadline(WaitingSession):
     """A session in a waiting status, at the time `now` of the database."""
 
     now: datetime

@@ -12,7 +12,7 @@ from greenroom.core.events import session_events
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.session import deadlines as core_deadlines
-from greenroom.core.session.deadlines import ActionKind, Expiry, ExpiryAction, Overdue, Watch, plan_expiry
+from greenroom.core.session.deadlines import ActionKind, Expiry, ExpiryAction, ManagerTiming, Overdue, plan_expiry
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.installation import stored_settings
@@ -67,8 +67,8 @@ async def _act(connection: Connection, action: Overdue) -> ChangedSession | None
 def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[Overdue]:
     if not waiting:
         return []
-    watch = Watch(ctx.config.handover_received_s, ctx.lateness)
-    actions = core_deadlines.plan(waiting, waiting[0].now, quiet=ctx.quiet, watch=watch)
+    timing = ManagerTiming(ctx.config.handover_received_s, ctx.lateness)
+    actions = core_deadlines.plan(waiting, waiting[0].now, quiet=ctx.quiet, timing=timing)
     return [action for action in actions if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
 
 

@@ -12,11 +12,11 @@ from tests.unit.properties import catches, holds
 from greenroom.core.actions.actions import Action, Clipboard, OpenAddress, Press, Write
 from greenroom.core.actions.dialects import parse
 from greenroom.core.actions.keys import keysym_of_character
-from greenroom.core.recording.described import Described, described, recorded_error, stronger
+from greenroom.core.recording.described import ActionDescription, describe, recorded_error, stronger
 
 
 def said(item: dict[str, Any], *, keep_text: bool = False) -> str:
-    return described(parse([item])[0], keep_text=keep_text).said
+    return describe(parse([item])[0], keep_text=keep_text).said
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_lease_may_ask_for_the_text(item: dict[str, Any], sentence: str):
 
 
 def test_text_that_is_kept_has_a_limit():
-    kept = described(Write("x" * 3000), keep_text=True).details
+    kept = describe(Write("x" * 3000), keep_text=True).details
     assert (kept["characters"], len(kept["text"])) == (3000, 2000)
 
 
@@ -103,15 +103,15 @@ TYPED = SECRET.flatmap(
 )
 
 
-def keeps_no_text(subject: Callable[..., Described], typed: tuple[str, Action]) -> None:
+def keeps_no_text(subject: Callable[..., ActionDescription], typed: tuple[str, Action]) -> None:
     text, action = typed
     shown = repr(subject(action, keep_text=False))
     assert not any(character in shown for character in text)
 
 
 def test_what_is_typed_is_nowhere_in_what_is_kept():
-    holds(keeps_no_text, described, TYPED)
-    catches(keeps_no_text, lambda action, keep_text: described(action, keep_text=not keep_text), TYPED)
+    holds(keeps_no_text, describe, TYPED)
+    catches(keeps_no_text, lambda action, keep_text: describe(action, keep_text=not keep_text), TYPED)
 
 
 def test_what_a_reason_quotes_is_hidden():

@@ -13,16 +13,16 @@ from greenroom.core.recording.rows import (
     ALL_FULL,
     FULL,
     HELD,
-    MOST_PICTURE_BYTES,
-    MOST_ROWS,
+    MAX_PICTURE_BYTES,
+    MAX_ROWS,
+    OPTIONAL_FULL,
     TOO_LARGE,
     USER_FULL,
-    WISHED_FULL,
-    Fitted,
     Picture,
     RecordingRow,
     RecordingSpace,
-    fitted,
+    RowsToStore,
+    rows_to_store,
 )
 
 MB = 1 << 20
@@ -37,7 +37,7 @@ def row(size: int | None = None) -> RecordingRow:
 
 
 def reasons(room: RecordingSpace, *sizes: int | None) -> list[str | None]:
-    return [one.left_out for one in fitted([row(size) for size in sizes], room).rows]
+    return [one.left_out for one in rows_to_store([row(size) for size in sizes], room).rows]
 
 
 def test_pictures_are_kept_up_to_the_limit_of_the_recording():
@@ -53,7 +53,7 @@ WISHED = replace(EMPTY, required=False, reserved_percent=50, user_mb=4, recordin
 
 
 def test_wished_pictures_leave_the_reserved_part_of_the_store():
-    assert reasons(replace(WISHED, wished_bytes=4 * MB), MB, 1) == [None, WISHED_FULL.format(limit=5)]
+    assert reasons(replace(WISHED, wished_bytes=4 * MB), MB, 1) == [None, OPTIONAL_FULL.format(limit=5)]
     assert reasons(replace(WISHED, wished_bytes=5 * MB, all_bytes=5 * MB, required=True), MB, MB) == [None, None]
 
 
@@ -63,12 +63,12 @@ def test_wished_pictures_of_one_user_have_a_limit():
 
 
 def test_a_full_store_is_reported_and_a_full_recording_is_not():
-    assert fitted([row(MB)], replace(EMPTY, all_bytes=10 * MB)).full == ALL_FULL.format(limit=10)
-    assert fitted([row(MB)], replace(EMPTY, picture_bytes=3 * MB)).full is None
+    assert rows_to_store([row(MB)], replace(EMPTY, all_bytes=10 * MB)).full == ALL_FULL.format(limit=10)
+    assert rows_to_store([row(MB)], replace(EMPTY, picture_bytes=3 * MB)).full is None
 
 
 def test_a_picture_has_a_limit():
-    assert reasons(EMPTY, MOST_PICTURE_BYTES, MOST_PICTURE_BYTES + 1) == [None, TOO_LARGE]
+    assert reasons(EMPTY, MAX_PICTURE_BYTES, MAX_PICTURE_BYTES + 1) == [None, TOO_LARGE]
 
 
 def test_what_a_person_does_is_not_pictured():
@@ -76,26 +76,26 @@ def test_what_a_person_does_is_not_pictured():
 
 
 def test_rows_beyond_the_limit_are_counted():
-    fits = fitted([row(), row(), row()], replace(EMPTY, rows=MOST_ROWS - 1))
+    fits = rows_to_store([row(), row(), row()], replace(EMPTY, rows=MAX_ROWS - 1))
     assert (len(fits.rows), fits.rows_left_out) == (1, 2)
-    assert fitted([row()], replace(EMPTY, rows=MOST_ROWS + 5)).rows_left_out == 1
+    assert rows_to_store([row()], replace(EMPTY, rows=MAX_ROWS + 5)).rows_left_out == 1
 
 
 GIVEN = st.tuples(
     st.lists(st.none() | st.integers(0, 300_000), max_size=12),
-    st.integers(MOST_ROWS - 8, MOST_ROWS + 2),
+    st.integers(MAX_ROWS - 8, MAX_ROWS + 2),
     st.integers(0, MB),
     st.booleans(),
 )
 
 
-def fits_and_says(subject: Callable[..., Fitted], given: tuple[list[int | None], int, int, bool]) -> None:
+def fits_and_says(subject: Callable[..., RowsToStore], given: tuple[list[int | None], int, int, bool]) -> None:
     """Nothing exceeds its limit, and each row that had a picture still has it, or a reason."""
     sizes, had, used, held = given
     room = RecordingSpace(rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, held=held)
     fits = subject([row(size) for size in sizes], room)
     assert room.picture_bytes + fits.picture_bytes <= MB
-    assert room.rows + len(fits.rows) <= max(MOST_ROWS, had)
+    assert room.rows + len(fits.rows) <= max(MAX_ROWS, had)
     assert len(fits.rows) + fits.rows_left_out == len(sizes)
     kept = [one for one, size in zip(fits.rows, sizes, strict=False) if size is not None]
     assert all((one.picture is None) != (one.left_out is None) for one in kept)
@@ -106,5 +106,5 @@ def fits_and_says(subject: Callable[..., Fitted], given: tuple[list[int | None],
 
 
 def test_what_is_left_out_is_said():
-    holds(fits_and_says, fitted, GIVEN)
-    catches(fits_and_says, lambda rows, room: fitted(rows, replace(room, picture_bytes=0, all_bytes=0)), GIVEN)
+    holds(fits_and_says, rows_to_store, GIVEN)
+    catches(fits_and_says, lambda rows, room: rows_to_store(rows, replace(room, picture_bytes=0, all_bytes=0)), GIVEN)

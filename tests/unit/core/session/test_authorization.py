@@ -12,7 +12,7 @@ from tests.unit.properties import for_all
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting
 from greenroom.core.access.permissions import PERMISSIONS, read_only
 from greenroom.core.session.authorization import (
-    RECORDED_PAST,
+    REQUIRES_RECORDING,
     TABLE,
     Act,
     Kind,
@@ -24,7 +24,7 @@ from greenroom.core.session.authorization import (
 
 BOTH = ("allow_kasm_uploads", "allow_kasm_downloads")
 LOOKS = (Act.SCREENSHOT, Act.INPUT, Act.TREE)
-SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.needs_one)})
+SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.needs_any)})
 GROUP_SETTINGS = sorted({name for row in TABLE.values() for name in (row.user_setting, row.watch_setting) if name})
 
 
@@ -46,8 +46,8 @@ def refused(act: Act, kind: Kind, *permissions: str, facts: SessionFacts = OPEN,
 def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
     assert set(TABLE) == set(Act)
     for row in TABLE.values():
-        assert {*row.others, *([row.lifted_by] if row.lifted_by else [])} <= PERMISSIONS.keys()
-        assert {*filter(None, (*row.needs, *row.needs_one, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
+        assert {*row.others, *([row.needs_replaced_by] if row.needs_replaced_by else [])} <= PERMISSIONS.keys()
+        assert {*filter(None, (*row.needs, *row.needs_any, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
 
 
 @for_all(
@@ -136,7 +136,9 @@ def test_the_tree_needs_one_way_by_which_text_may_leave():
 
 def test_nothing_goes_past_a_required_recording():
     for act in (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM):
-        assert decide(act, SessionCaller(kind=Kind.PROGRAM), replace(OPEN, must_record=True)).reason == RECORDED_PAST
+        assert (
+            decide(act, SessionCaller(kind=Kind.PROGRAM), replace(OPEN, must_record=True)).reason == REQUIRES_RECORDING
+        )
     assert refused(Act.EXEC, Kind.PROGRAM, facts=replace(OPEN, must_record=True)) == ""
 
 

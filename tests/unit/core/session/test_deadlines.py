@@ -11,16 +11,25 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.liveness import Lateness
-from greenroom.core.session.deadlines import DEADLINE_S, MAX_S, RETURN_S, Overdue, Waiting, Watch, due, plan
+from greenroom.core.session.deadlines import (
+    DEADLINE_S,
+    MAX_S,
+    RETURN_S,
+    ManagerTiming,
+    Overdue,
+    WaitingSession,
+    due,
+    plan,
+)
 from greenroom.core.session.states import ALLOWED, RETURNING, TRANSITIONAL, SessionStatus, Want
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus
 
 
-def waiting(status: SessionStatus, waited_s: float, **fields: Any) -> Waiting:
+def waiting(status: SessionStatus, waited_s: float, **fields: Any) -> WaitingSession:
     values: dict[str, Any] = {"session_id": "s", "agent_name": "host-1"} | fields
-    return Waiting(status=status, status_changed=NOW - timedelta(seconds=waited_s), **values)
+    return WaitingSession(status=status, status_changed=NOW - timedelta(seconds=waited_s), **values)
 
 
 def test_every_transitional_status_has_a_deadline():
@@ -69,7 +78,7 @@ def test_every_transitional_status_has_a_deadline():
         ),
     ],
 )
-def test_what_is_overdue_is_acted_upon_with_a_reason(session: Waiting, kind: str, reason: str):
+def test_what_is_overdue_is_acted_upon_with_a_reason(session: WaitingSession, kind: str, reason: str):
     (action,) = plan([session], NOW, quiet=False)
     assert action == Overdue(session_id="s", status=session.status, kind=cast("Any", kind), reason=reason)
 
@@ -103,17 +112,17 @@ VERY_LATE = Lateness(own_s=0.3, queue=30.0)
     ],
     ids=str,
 )
-def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: Waiting, ends_after_s: float):
+def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: WaitingSession, ends_after_s: float):
     assert due(session) == session.status_changed + timedelta(seconds=ends_after_s)
 
 
 def test_a_late_manager_waits_longer_for_a_punctual_agent():
-    watch = Watch(received_s=2.0, lateness=Lateness(own_s=0.2))
-    assert due(waiting(S.ASSIGNING, 0), watch) == NOW + timedelta(seconds=8)
-    (action,) = plan([waiting(S.ASSIGNING, 8)], NOW, quiet=False, watch=watch)
+    timing = ManagerTiming(received_s=2.0, lateness=Lateness(own_s=0.2))
+    assert due(waiting(S.ASSIGNING, 0), timing) == NOW + timedelta(seconds=8)
+    (action,) = plan([waiting(S.ASSIGNING, 8)], NOW, quiet=False, timing=timing)
     assert action.slow
     assert "(this Manager ran 0.20 s late" in action.reason
-    assert due(waiting(S.ASSIGNING, 0), Watch(received_s=3.0)) == NOW + timedelta(seconds=3)
+    assert due(waiting(S.ASSIGNING, 0), ManagerTiming(received_s=3.0)) == NOW + timedelta(seconds=3)
 
 
 def test_what_has_painted_never_ends_at_a_deadline():
@@ -140,7 +149,7 @@ def test_the_reason_for_slowness_is_given_and_that_it_was_slow_is_kept():
 
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
 sessions = st.builds(
-    Waiting,
+    WaitingSession,
     session_id=st.uuids().map(str),
     status=st.sampled_from(S),
     status_changed=times,
@@ -158,7 +167,7 @@ cases = st.tuples(st.lists(sessions, max_size=5), st.booleans())
 Plan = Callable[..., Sequence[Overdue]]
 
 
-def only_what_is_overdue(subject: Plan, case: tuple[list[Waiting], bool]) -> None:
+def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool]) -> None:
     found, quiet = case
     actions = {action.session_id: action for action in subject(found, NOW, quiet=quiet)}
     for session in found:
@@ -181,19 +190,19 @@ def test_only_what_is_overdue_is_acted_upon():
     holds(only_what_is_overdue, plan, cases)
 
 
-def ignores_quiet(found: list[Waiting], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+def ignores_quiet(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
     del quiet
     return plan(found, now, quiet=False)
 
 
-def fails_deletions(found: list[Waiting], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+def fails_deletions(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
     return [
         Overdue(session_id=a.session_id, status=a.status, kind="fail", reason=a.reason)
         for a in plan(found, now, quiet=quiet)
     ]
 
 
-def takes_starts_back(found: list[Waiting], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+def takes_starts_back(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
     return [
         Overdue(session_id=a.session_id, status=a.status, kind="take_back", reason=a.reason)
         for a in plan(found, now, quiet=quiet)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.session.authorization import RECORDED_PAST, SessionFacts
+from greenroom.core.session.authorization import REQUIRES_RECORDING, SessionFacts
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import (
     API_ONLY,
@@ -267,7 +267,7 @@ def test_a_browser_is_driven_only_where_files_may_go_both_ways(folder: str, miss
 @pytest.mark.parametrize("rest", ["cdp", "webdriver/status", "websockify"])
 def test_nothing_goes_past_a_recording_that_is_required(rest: str):
     facts = replace(WHOLE, must_record=True)
-    assert refusal("program", "GET", rest, facts=facts) == RECORDED_PAST
+    assert refusal("program", "GET", rest, facts=facts) == REQUIRES_RECORDING
     assert refusal("api", "POST", "desk/steps", facts=facts) is None
     assert refusal("control", "GET", "websockify", facts=facts) is None
 
