@@ -107,7 +107,7 @@ class ActConditions:
     needs_any: tuple[str, ...] = ()
     """The permissions of which the session must have been created with at least one."""
     needs_replaced_by: str = ""
-    """The permission of a caller to whom `needs` does not apply."""
+    """The permission with which a caller does not need `needs`."""
     user_setting: str = ""
     """A group setting that must be on for the user of the session; callers with `others` do not need it."""
     watch_setting: str = ""
