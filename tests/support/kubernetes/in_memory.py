@@ -58,10 +58,10 @@ class Namespace(Cluster):
         found, _ = await self.list(kind)
         return [one for one in found if all(_field(one, path) == value for path, value in fields.items())]
 
-    async def create(self, thing: Any) -> Any:
-        if (type(thing), thing.metadata.name) in self.objects:
+    async def create(self, resource: Any) -> Any:
+        if (type(resource), resource.metadata.name) in self.objects:
             raise ContainerConflict
-        return self.put(thing)
+        return self.put(resource)
 
     async def patch(self, kind: type[Any], name: str, changes: dict[str, Any]) -> Any:
         if (before := self.objects.get((kind, name))) is None:
@@ -108,7 +108,7 @@ class WithNodes(Namespace):
     async def list(self, kind: type[Any], labels: Mapping[str, str] | None = None) -> tuple[list[Any], str]:
         return copy.deepcopy(await super().list(kind, labels))
 
-    async def create(self, thing: Any) -> Any:
+    async def create(self, resource: Any) -> Any:
         if self.conflicts:
             raise ContainerConflict(self.conflicts.pop(0))
         if isinstance(thing, Pod):

@@ -22,7 +22,7 @@ from greenroom.up.host_setup import (
     Record,
     Requirement,
     Setup,
-    Step,
+    SetupStep,
     delete_record,
     plan,
     plan_undo,
@@ -52,7 +52,7 @@ def test_a_ready_host_needs_nothing():
     assert plan(READY) == []
 
 
-def installed(steps: list[Step]) -> set[str]:
+def installed(steps: list[SetupStep]) -> set[str]:
     return {subject for step in steps if step.action == "install" for subject in step.subjects}
 
 
@@ -177,7 +177,7 @@ def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "folder/setup.json"
     monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
     monkeypatch.setattr(host_limits, "raise_limits", lambda: [host_limits.LimitChange("kernel.pid_max", 1, 2)])
-    Setup(lambda _: None, Record(), file).apply([Step("raise", ("kernel.pid_max",), "it is low")])
+    Setup(lambda _: None, Record(), file).apply([SetupStep("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(file) == Record(limits={"kernel.pid_max": 1})
     delete_record(file)
     assert list(tmp_path.iterdir()) == []
@@ -188,7 +188,7 @@ def test_a_limit_that_could_not_be_raised_is_not_recorded(tmp_path: Path, monkey
     change = host_limits.LimitChange("kernel.pid_max", 1, 2, "Read-only file system")
     monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
     monkeypatch.setattr(host_limits, "raise_limits", lambda: [change])
-    Setup(said.append, Record(), tmp_path / "setup.json").apply([Step("raise", ("kernel.pid_max",), "it is low")])
+    Setup(said.append, Record(), tmp_path / "setup.json").apply([SetupStep("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(tmp_path / "setup.json") == Record()
     assert said[-1] == change.sentence
 
@@ -201,7 +201,7 @@ def test_a_limit_is_recorded_although_its_file_cannot_be_written(tmp_path: Path,
     monkeypatch.setattr(host_limits, "raise_limits", fail)
     with pytest.raises(PermissionError):
         Setup(lambda _: None, Record(), tmp_path / "setup.json").apply(
-            [Step("raise", ("kernel.pid_max",), "it is low")]
+            [SetupStep("raise", ("kernel.pid_max",), "it is low")]
         )
     assert read_record(tmp_path / "setup.json") == Record(limits={"kernel.pid_max": 1})
 
@@ -227,7 +227,9 @@ def test_the_new_packages_are_recorded_before_their_installation(tmp_path: Path,
     monkeypatch.setattr(host_setup, "run", apt)
     monkeypatch.setattr(host_setup, "POLICY", tmp_path / "policy")
     with pytest.raises(SetupError, match="disk is full"):
-        Setup(lambda _: None, Record(packages=("ss",)), file).apply([Step("install", ("nginx-light",), "the gateway")])
+        Setup(lambda _: None, Record(packages=("ss",)), file).apply(
+            [SetupStep("install", ("nginx-light",), "the gateway")]
+        )
     assert read_record(file).packages == ("nginx-common", "nginx-light", "ss")
     assert not (tmp_path / "policy").exists(), "services can start again"
 
@@ -237,7 +239,7 @@ def test_other_users_cannot_change_the_record(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(host_setup, "start_docker", lambda: None)
     before = os.umask(0)
     try:
-        Setup(lambda _: None, Record(), file).apply([Step("start-docker", (), "it is stopped")])
+        Setup(lambda _: None, Record(), file).apply([SetupStep("start-docker", (), "it is stopped")])
     finally:
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path in (file.parent, file)] == [0o755, 0o644]

@@ -204,7 +204,7 @@ class ViewerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilterSecret:
+class EncryptedFilterSecret:
     """A secret that the web filter of a session adds to requests."""
 
     name: str
@@ -234,7 +234,7 @@ class DesiredSession:
     client_settings: ViewerSettings
     guests: dict[str, Access] = field(default_factory=dict[str, Access])
     """The viewers that were admitted, except the user: viewer id → access."""
-    secrets: list[FilterSecret] = field(default_factory=list[FilterSecret])
+    secrets: list[EncryptedFilterSecret] = field(default_factory=list[EncryptedFilterSecret])
     lease_id: str | None = None
     lease_epoch: int | None = None
     """The lease of the session, and the epoch of its token; None while its user is disabled."""

@@ -89,7 +89,7 @@ Action = Literal["repair", "install", "disable", "start-docker", "raise", "purge
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SetupStep:
     """One change of the host, with its subjects (packages, services or kernel settings) and its reason."""
 
     action: Action
@@ -122,7 +122,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     docker_started: bool = False
 
 
-def plan(host: Host) -> list[Step]:
+def plan(host: Host) -> list[SetupStep]:
     """Return the steps that this host needs, in their order; an empty list if it is ready. Raises SetupError: the host
     is not supported, or packages are missing that cannot be installed."""
     if host.machine not in MACHINES:
@@ -138,19 +138,19 @@ def plan(host: Host) -> list[Step]:
     names = tuple(needed.package for needed in missing)
     if missing and not host.has_apt:
         raise SetupError(f"Install {', '.join(names)}: packages are installed automatically only on Debian and Ubuntu.")
-    steps = list[Step]()
+    steps = list[SetupStep]()
     if missing and host.is_interrupted:
-        steps.append(Step("repair", (), "dpkg reports packages that are not configured"))
-    steps += [Step("install", (needed.package,), needed.use) for needed in missing]
+        steps.append(SetupStep("repair", (), "dpkg reports packages that are not configured"))
+    steps += [SetupStep("install", (needed.package,), needed.use) for needed in missing]
     steps += [
-        Step("disable", (needed.service,), "Greenroom runs its own process of this program")
+        SetupStep("disable", (needed.service,), "Greenroom runs its own process of this program")
         for needed in missing
         if needed.service and host.has_systemd
     ]
     if host.docker == "stopped":
-        steps.append(Step("start-docker", (), "no Docker daemon responds"))
+        steps.append(SetupStep("start-docker", (), "no Docker daemon responds"))
     steps += [
-        Step("raise", (f"{name} from {host.limits[name]} to {wanted}",), "a thousand sessions need it")
+        SetupStep("raise", (f"{name} from {host.limits[name]} to {wanted}",), "a thousand sessions need it")
         for name, wanted in to_raise(host.limits).items()
     ]
     return steps
@@ -165,7 +165,7 @@ def _is_missing(needed: Requirement, host: Host) -> bool:
     return needed.package != "docker-cli" or "docker.io" in host.installed or "dockerd" in host.programs
 
 
-def plan_undo(record: Record, host: Host) -> list[Step]:
+def plan_undo(record: Record, host: Host) -> list[SetupStep]:
     """Return the steps that revert the recorded changes. Raises SetupError: containers run, or may run, in a Docker
     daemon that the steps would remove."""
     packages = tuple(package for package in record.packages if package in host.installed)
@@ -179,14 +179,14 @@ def plan_undo(record: Record, host: Host) -> list[Step]:
             f"Docker runs {host.containers} containers; end the instance with `greenroom down` and stop all other"
             " containers before you undo the setup of this host."
         )
-    steps = list[Step]()
+    steps = list[SetupStep]()
     if removes_docker and host.docker == "running":
-        steps.append(Step("stop-docker", (), "the setup of this host started it"))
+        steps.append(SetupStep("stop-docker", (), "the setup of this host started it"))
     if packages:
-        steps.append(Step("purge", packages, "the setup of this host installed them"))
+        steps.append(SetupStep("purge", packages, "the setup of this host installed them"))
     if record.limits:
         values = tuple(f"{name} to {before}" for name, before in record.limits.items())
-        steps.append(Step("restore", values, "the setup of this host raised them"))
+        steps.append(SetupStep("restore", values, "the setup of this host raised them"))
     return steps
 
 
@@ -245,7 +245,7 @@ class Setup:
     record: Record
     file: Path = RECORD
 
-    def apply(self, steps: Iterable[Step]) -> None:
+    def apply(self, steps: Iterable[SetupStep]) -> None:
         """Execute the steps; changes that were made before an error are recorded. Raises SetupError: a step failed,
         with the end of its output."""
         actions: Mapping[Action, Callable[[list[str]], object]] = {
