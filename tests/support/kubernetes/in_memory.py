@@ -111,9 +111,9 @@ class WithNodes(Namespace):
     async def create(self, resource: Any) -> Any:
         if self.conflicts:
             raise ContainerConflict(self.conflicts.pop(0))
-        if isinstance(thing, Pod):
-            self._place(thing)
-        return copy.deepcopy(await super().create(thing))
+        if isinstance(resource, Pod):
+            self._place(resource)
+        return copy.deepcopy(await super().create(resource))
 
     async def delete(self, kind: type[Any], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
         thing = self.objects.get((kind, name))
