@@ -139,23 +139,16 @@ class StatementCanceled(Unavailable):
     """The database canceled a statement: it took too long, or waited for others; the request can be repeated."""
 
 
-class SetupError(GreenroomError):
+class SetupError(GreenroomError, code="setup", http_status=500):
     """The instance cannot be started as asked."""
 
-    code = "setup"
-    http_status = 500
 
-
-class Unexpected(GreenroomError):
+class Unexpected(GreenroomError, code="unexpected"):
     """This failed in a way that Greenroom does not expect; the log of the process has the details."""
 
-    code = "unexpected"
 
-
-class StartAgain(GreenroomError):
+class StartAgain(GreenroomError, code="start-again"):
     """This process has to start again."""
-
-    code = "start-again"
 
 
 def require_row(row: T | None, kind: str, name: str) -> T:

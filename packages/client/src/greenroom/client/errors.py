@@ -24,10 +24,8 @@ class Unreachable(Unavailable):
     """The deployment does not answer. `details["reason"]` is why, where the connection failed."""
 
 
-class ActionFailed(Refused):
+class ActionFailed(Refused, code="action-failed"):
     """The action was not done."""
-
-    code = "action-failed"
 
 
 BY_CODE: Final = {

@@ -18,6 +18,13 @@ class GreenroomError(Exception):
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
 
+    def __init_subclass__(cls, code: str | None = None, http_status: int | None = None) -> None:
+        super().__init_subclass__()
+        if code is not None:
+            cls.code = code
+        if http_status is not None:
+            cls.http_status = http_status
+
     def __init__(self, message: str | None = None, **details: object) -> None:
         text = message or " ".join((self.__doc__ or "").split())
         super().__init__(whole(text))
@@ -28,71 +35,47 @@ class GreenroomError(Exception):
         return str(self.args[0])
 
 
-class Unauthenticated(GreenroomError):
+class Unauthenticated(GreenroomError, code="unauthenticated", http_status=401):
     """The request has no valid credential; log in or send a valid API key."""
 
-    code = "unauthenticated"
-    http_status = 401
 
-
-class Forbidden(GreenroomError):
+class Forbidden(GreenroomError, code="forbidden", http_status=403):
     """You are not allowed to do this; ask an administrator for the permission."""
 
-    code = "forbidden"
-    http_status = 403
 
-
-class PasswordChangeRequired(Forbidden):
+class PasswordChangeRequired(Forbidden, code="password-change-required"):
     """You logged in with a one-time password; change the password first."""
 
-    code = "password-change-required"
 
-
-class NotFound(GreenroomError):
+class NotFound(GreenroomError, code="not-found", http_status=404):
     """The requested object does not exist; it may have been deleted."""
 
-    code = "not-found"
-    http_status = 404
 
-
-class Refused(GreenroomError):
+class Refused(GreenroomError, code="refused", http_status=409):
     """The request is not possible in the current state."""
 
-    code = "refused"
-    http_status = 409
 
-
-class LastEnabledManager(Refused):
+class LastEnabledManager(Refused, code="last-enabled-manager"):
     """This is the last enabled Manager of its zone; enable another Manager of the zone first."""
 
-    code = "last-enabled-manager"
 
-
-class ManagerRuns(Refused):
+class ManagerRuns(Refused, code="manager-running"):
     """The Manager is running and would register again as a new record; disable it, stop it first, or use force."""
 
-    code = "manager-running"
 
-
-class Duplicate(Refused):
+class Duplicate(Refused, code="duplicate"):
     """An object with these values already exists; change one of the values or edit the existing object."""
 
-    code = "duplicate"
 
-
-class IdempotencyMismatch(Refused):
+class IdempotencyMismatch(Refused, code="idempotency-mismatch"):
     """This Idempotency-Key was already used for a different request; use another key."""
 
-    code = "idempotency-mismatch"
 
-
-class NoResources(Refused):
+class NoResources(Refused, code="no-resources"):
     """No resources are available to create the requested session; try again later or contact an administrator.
 
     `for_user` is the message for users who may not see the machines of the installation.
     """
-
-    code = "no-resources"
 
     def __init__(self, message: str | None = None, *, for_user: str = "", **details: object) -> None:
         super().__init__(message or NO_RESOURCES, **details)
@@ -105,106 +88,68 @@ class NoResources(Refused):
         return refusal
 
 
-class HomeInUse(Refused):
+class HomeInUse(Refused, code="home-in-use"):
     """The home folder is in use by a session; end the session first."""
 
-    code = "home-in-use"
 
-
-class ProfileInUse(Refused):
+class ProfileInUse(Refused, code="profile-in-use"):
     """The profile is in use by another session; open or end that session, or launch without the profile."""
 
-    code = "profile-in-use"
 
-
-class SessionLimit(Refused):
+class SessionLimit(Refused, code="session-limit"):
     """The limit of sessions for this user is reached; delete a session first."""
 
-    code = "session-limit"
 
-
-class LeaseLimit(Refused):
+class LeaseLimit(Refused, code="lease-limit"):
     """The limit of leases for this user or API key is reached; release one first."""
 
-    code = "lease-limit"
 
-
-class WrongState(Refused):
+class WrongState(Refused, code="wrong-state"):
     """The current state of the session does not allow this operation."""
 
-    code = "wrong-state"
 
-
-class Held(Refused):
+class Held(Refused, code="held"):
     """A person has control of this desktop; wait until they hand it back."""
 
-    code = "held"
 
-
-class NoScreenshot(Refused):
+class NoScreenshot(Refused, code="no-screenshot"):
     """No screenshot of this session could be taken."""
 
-    code = "no-screenshot"
 
-
-class Interrupted(Refused):
+class Interrupted(Refused, code="interrupted"):
     """The operation was interrupted; check its effect before you repeat it."""
 
-    code = "interrupted"
 
-
-class IdentityConflict(Refused):
+class IdentityConflict(Refused, code="identity-conflict"):
     """Another live process uses this identity; a copied identity is refused."""
 
-    code = "identity-conflict"
 
-
-class Invalid(GreenroomError):
+class Invalid(GreenroomError, code="invalid", http_status=422):
     """The request has invalid values; the error names each of them."""
 
-    code = "invalid"
-    http_status = 422
 
-
-class TooLarge(GreenroomError):
+class TooLarge(GreenroomError, code="too-large", http_status=413):
     """The request is larger than this address accepts; most accept at most 1 MiB."""
 
-    code = "too-large"
-    http_status = 413
 
-
-class TooManyRequests(GreenroomError):
+class TooManyRequests(GreenroomError, code="too-many-requests", http_status=429):
     """Too many attempts; wait a moment and try again."""
 
-    code = "too-many-requests"
-    http_status = 429
 
-
-class LeaseLost(GreenroomError):
+class LeaseLost(GreenroomError, code="lease-lost", http_status=503):
     """This Manager is no longer Primary of its zone; the new Primary continues."""
 
-    code = "lease-lost"
-    http_status = 503
 
-
-class Unavailable(GreenroomError):
+class Unavailable(GreenroomError, code="unavailable", http_status=503):
     """A part of the system cannot be reached at the moment; try again later."""
 
-    code = "unavailable"
-    http_status = 503
 
-
-class Busy(Unavailable):
+class Busy(Unavailable, code="busy"):
     """The system has too many requests at the moment; try again later."""
 
-    code = "busy"
 
-
-class MisdirectedHost(GreenroomError):
+class MisdirectedHost(GreenroomError, code="misdirected-host", http_status=421):
     """This address is not served here; use the address of the deployment."""
-
-    code = "misdirected-host"
-    http_status = 421
 
 
 def whole(text: str) -> str:
