@@ -18,11 +18,13 @@ from generated import by_ruff, refresh
 
 from greenroom.api.openapi import document
 from greenroom.core.access.group_settings import SETTINGS
+from greenroom.shared import errors
 
 ROOT: Final = Path(__file__).parents[1]
 FIELDS: Final = ROOT / "packages/cli/src/greenroom/cli/api.json"
 MODELS: Final = ROOT / "packages/client/src/greenroom/client/models.py"
 CLIENT: Final = MODELS.with_name("asynchronous_greenroom.py")
+NAMES: Final = MODELS.with_name("names.py")
 PREFIX: Final = "/api/v1"
 OF_ALL_LISTS: Final = frozenset({"limit", "cursor", "sort", "count"})
 """Query parameters of lists that are no filters."""
@@ -313,10 +315,30 @@ def _method_docstring(description: str, fields: Mapping[str, str | None]) -> str
     return textwrap.indent(closed, " " * 8)
 
 
+# The names of records and errors ------------------------------------------------------------------------------------
+
+NAMES_TEXT: Final = '''# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
+"""The records of answers and the errors, for programs."""
+
+from greenroom.client.models import {records}
+from greenroom.shared.errors import {errors}
+
+__all__ = {all}
+'''
+
+
+def names_file() -> str:
+    """Return the text of the module with the names of all records and errors."""
+    found = [kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)]
+    parts = {"records": ", ".join(RECORDS.values()), "errors": ", ".join(found)}
+    text = NAMES_TEXT.format(**parts, all=[*RECORDS.values(), *found])
+    return by_ruff(by_ruff(text, NAMES, "check", "--select", "I,RUF022", "--fix"), NAMES, "format")
+
+
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check print those that are not current."""
     api = document()
-    files = {FIELDS: fields_file(api), MODELS: models_file(api), CLIENT: client_file(api)}
+    files = {FIELDS: fields_file(api), MODELS: models_file(api), CLIENT: client_file(api), NAMES: names_file()}
     return refresh(((file, text, "the api") for file, text in files.items()), ROOT, arguments)
 
 

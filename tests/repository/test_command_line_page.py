@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import typer
-from script.command_line import document
+from script.command_line import document, walk
 
-from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]

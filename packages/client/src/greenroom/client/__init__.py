@@ -12,58 +12,13 @@ codes (`NoResources`, `LeaseLimit`, …), all below `GreenroomError`. The librar
 import logging
 from typing import TYPE_CHECKING, Any
 
-from greenroom.client.desk import (
-    Change as Change,
-    Output as Output,
-)
+from greenroom.client.desk import Change as Change, Output as Output
 from greenroom.client.errors import ActionFailed as ActionFailed, Unreachable as Unreachable
 from greenroom.client.events import Event as Event
-from greenroom.client.models import (
-    Acted as Acted,
-    ActionResult as ActionResult,
-    Command as Command,
-    Element as Element,
-    File as File,
-    Folder as Folder,
-    Lease as Lease,
-    LeaseUrls as LeaseUrls,
-    Listing as Listing,
-    RecordedRow as RecordedRow,
-    Recording as Recording,
-    Secret as Secret,
-)
+from greenroom.client.names import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary] -- a generated list
 from greenroom.client.requests import Retries as Retries
 from greenroom.client.synchronous_desk import Desk as Desk
 from greenroom.client.synchronous_greenroom import Greenroom as Greenroom
-from greenroom.shared.errors import (
-    Busy as Busy,
-    Duplicate as Duplicate,
-    Forbidden as Forbidden,
-    GreenroomError as GreenroomError,
-    Held as Held,
-    HomeInUse as HomeInUse,
-    IdempotencyMismatch as IdempotencyMismatch,
-    IdentityConflict as IdentityConflict,
-    Interrupted as Interrupted,
-    Invalid as Invalid,
-    LastEnabledManager as LastEnabledManager,
-    LeaseLimit as LeaseLimit,
-    LeaseLost as LeaseLost,
-    ManagerRuns as ManagerRuns,
-    MisdirectedHost as MisdirectedHost,
-    NoResources as NoResources,
-    NoScreenshot as NoScreenshot,
-    NotFound as NotFound,
-    PasswordChangeRequired as PasswordChangeRequired,
-    ProfileInUse as ProfileInUse,
-    Refused as Refused,
-    SessionLimit as SessionLimit,
-    TooLarge as TooLarge,
-    TooManyRequests as TooManyRequests,
-    Unauthenticated as Unauthenticated,
-    Unavailable as Unavailable,
-    WrongState as WrongState,
-)
 
 if TYPE_CHECKING:
     from greenroom.client.asynchronous_desk import AsyncDesk as AsyncDesk
