@@ -1,7 +1,7 @@
 """Checks before a viewer is admitted: the Upstream Auth Address, and the ability of the page to prevent viewers from
 typing.
 
-The page of Greenroom's images returns the header of the request to confirm this. Without it the page counts as unable.
+A page that can prevent this returns the header of the request. A page that does not return the header counts as unable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from greenroom.wire.messages import Message, Stream, StreamVerdict
 from greenroom.wire.viewers import Watched
 
 TIMEOUT_S: Final = 5.0
-"""Enough for an api that stalls for some seconds: otherwise the viewer would have to retry."""
+"""The time limit of a request. It allows for an api that is slow for some seconds, so that viewers need not retry."""
 PATH: Final = "/api/internal/stream"
 VIEWERS_PATH: Final = "/api/internal/viewers"
 
@@ -53,7 +53,7 @@ class UpstreamAuth:
             raise Unavailable(f"The answer of the Upstream Auth Address {address} cannot be read: {error}") from error
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
-        """Report to the api the viewers in a session besides its user. Raises Unavailable: as for `ask`."""
+        """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         await self._post(self._gateway or address, VIEWERS_PATH, bearer, watched)
 
     async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx.Response:
@@ -64,14 +64,14 @@ class UpstreamAuth:
                 headers={"Authorization": bearer, "Content-Type": "application/json"},
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            words = str(error) or type(error).__name__
-            raise Unavailable(f"The request to the Upstream Auth Address {address} failed: {words}") from error
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"The request to the Upstream Auth Address {address} failed: {reason}") from error
         if not reply.is_success:
-            raise Unavailable(f"The Upstream Auth Address {address} returned {reply.status_code}: {_words(reply)}")
+            raise Unavailable(f"The Upstream Auth Address {address} returned {reply.status_code}: {_reason_of(reply)}")
         return reply
 
 
-def _words(reply: httpx.Response) -> str:
+def _reason_of(reply: httpx.Response) -> str:
     try:
         return str(msgspec.json.decode(reply.content, type=dict[str, object]).get("detail", reply.reason_phrase))
     except msgspec.DecodeError:
@@ -82,21 +82,23 @@ HEADER: Final = "X-Greenroom-View-Only"
 
 
 class ViewOnlyPages:
-    """Checks pages, and remembers those that drop the input of watchers."""
+    """Checks if pages ignore the input of viewers who may only watch, and stores the pages that do."""
 
     def __init__(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False  # each container created its certificate itself, on this host's loopback
+        context.check_hostname = False  # each container creates its certificate itself, and is on the loopback address
         context.verify_mode = ssl.CERT_NONE
         self._http = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
-        self._known: set[tuple[str, str]] = set()
+        self._confirmed: set[tuple[str, str]] = set()
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def keeps(self, url: str, authorization: str) -> bool:
-        """Return True if the page at `url` drops the input of watchers. Raises Unavailable: it does not answer."""
-        if (url, authorization) in self._known:
+        """Return True if the page at `url` ignores the input of viewers who may only watch. Raises Unavailable: the
+        page does not answer.
+        """
+        if (url, authorization) in self._confirmed:
             return True
         try:
             answer = await self._http.head(f"{url}/", headers={"Authorization": authorization, HEADER: "1"})
@@ -104,5 +106,5 @@ class ViewOnlyPages:
             raise Unavailable(f"The desktop does not answer: {str(error) or type(error).__name__}") from error
         if answer.status_code != 200 or answer.headers.get(HEADER) != "1":
             return False
-        self._known.add((url, authorization))
+        self._confirmed.add((url, authorization))
         return True

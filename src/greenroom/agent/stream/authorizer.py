@@ -1,19 +1,23 @@
-"""The Agent's answers to nginx: the permission of a request to a session's page, and the address of the page.
+"""The Agent's answers to nginx about requests to the pages of sessions: the permission, and the address of the page.
 
-`GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
-`X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.streams), `X-Greenroom-Authorization` (the container's own
-credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never), `X-Greenroom-Max-Upload-Mb` (0 = no
-limit of the user's), `X-Greenroom-View-Only` (1 for viewers who may only watch), `X-Greenroom-Program` (1 for programs,
-which use the token of the session's lease) and `X-Greenroom-Viewer` (the viewer's name in a leased session:
-`core.lease`), or 401/403 with `X-Greenroom-Reason`, or 503 if the api does not answer. An upload over the limit of the
-session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its token
-in the address, and moves the token into a cookie on the session's path; if another Agent runs the session's
-replacement, or its page serves only another path, it redirects there.
+nginx sends `GET /authorise` (auth_request) before every request to a stream. The answers are:
+
+- 200: the request is allowed. `X-Greenroom-Upstream`, `X-Greenroom-Base` and `X-Greenroom-Strip` are the target
+  (`core.session.streams`), and `X-Greenroom-Authorization` is the credential of the container. The page gets
+  `X-Greenroom-Idle-Disconnect-S` (0 = never), `X-Greenroom-Max-Upload-Mb` (0 = no limit), `X-Greenroom-View-Only` (1 =
+  the viewer may only watch), `X-Greenroom-Program` (1 = a program with the token of the lease) and `X-Greenroom-Viewer`
+  (the name of the viewer in a leased session, `core.lease`).
+- 401 or 403: the request is refused, with `X-Greenroom-Reason`. nginx converts a 403 with `X-Greenroom-Too-Large`, an
+  upload over the limit of the session's user, to 413.
+- 503: the api does not answer.
+
+`GET /enter` opens a page with its token in the address, and stores the token in a cookie on the session's path. It
+redirects if another Agent runs the session's replacement, or the page serves only another path.
 
 An unknown viewer is checked at the session's Upstream Auth Address, except a program whose token is in a fresh desired
-list. A known viewer may return while the session's permitted viewers in a fresh desired list are unchanged, and for
-`viewer_ttl_s` (10 minutes) after the last confirmation by a Manager. A revocation of the session's user cuts all
-connections to the session, one of a guest only the guest's own.
+list. A known viewer may return while the permitted viewers in a fresh desired list are unchanged, and for
+`viewer_ttl_s` (10 minutes) after the last confirmation by a Manager. A revocation of the session's user ends all
+connections to the session; a revocation of a guest ends only the connections of this guest.
 """
 
 from __future__ import annotations
@@ -99,7 +103,7 @@ class Asker(Protocol):
 
 
 class MovedError(Forbidden):
-    """The session is at `path`: another Agent runs its replacement, or its page serves no other path."""
+    """The session has the address `path`: another Agent runs its replacement, or its page serves only this path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("The session now has another address; request its status again.")
@@ -107,7 +111,7 @@ class MovedError(Forbidden):
 
 
 LISTED_WITHIN_S: Final = 3.0
-"""The time guests and programs wait for the desired list that names them: the api's answer takes another route."""
+"""The time limit for the desired list with a new guest or program. It arrives separately from the api's answer."""
 LEASE_OVER: Final = "The token is not valid here: its lease has ended or belongs to another session."
 NOT_OF_LEASE: Final = (
     "Programs must pass only the token of a lease, as `Authorization: Bearer` or after lease/ in the address."
@@ -118,7 +122,8 @@ class Pages(Protocol):
     """Checks pages of sessions (agent.stream.admission)."""
 
     async def keeps(self, url: str, authorization: str) -> bool:
-        """Return True if the page drops the input of watchers. Raises Unavailable: it does not answer."""
+        """Return True if the page ignores the input of viewers who may only watch. Raises Unavailable: it does not
+        answer."""
         ...
 
 
@@ -145,8 +150,8 @@ class StreamAuthorizer:
         self._viewers = Viewers(self.folder)
         self.openings = Openings(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
         self.guest_presence = GuestPresence(self._viewers, self._send_watched, self.clock, self.gateways.connected)
-        self._relisted = asyncio.Event()
-        self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
+        self._list_changed = asyncio.Event()
+        self._pending_checks: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -157,15 +162,15 @@ class StreamAuthorizer:
         try:
             address = self._address(headers.get("x-original-uri", ""))
             is_websocket = bool(headers.get("x-original-upgrade"))
-            shown = presented_tokens(headers, address)
-            viewer, session = await self._admit(address, shown, headers.get("origin"), websocket=is_websocket)
+            tokens = presented_tokens(headers, address)
+            viewer, session = await self._admit(address, tokens, headers.get("origin"), websocket=is_websocket)
             target = _target(address, session)
             check_upload(headers, session)
             check_access(headers, viewer, session, address, target)
             client = client_in(headers)
             await self.gateways.admit(viewer, session, client, websocket=is_websocket)
             if is_websocket:
-                self._opened(viewer, client, target)
+                self._record_opening(viewer, client, target)
             elif viewer.viewer_id and client.connection is not None:
                 self.guest_presence.opened(viewer, client)  # an answer may last as long as a stream
         except GreenroomError as error:
@@ -176,16 +181,16 @@ class StreamAuthorizer:
         return allowance(viewer, session, target)
 
     async def enter(self, request: Request) -> Response:
-        """Turn the token in the address into a cookie on the session's path."""
+        """Move the token from the address to a cookie on the session's path."""
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            shown = PresentedToken(address.token)
-            _, session = await self._admit(address, [shown], headers.get("origin"), websocket=False)
+            presented = PresentedToken(address.token)
+            _, session = await self._admit(address, [presented], headers.get("origin"), websocket=False)
             _target(address, session)
         except MovedError as moved:
             self.events.decided("moved")
-            return self._sent_on(headers.get("x-original-uri", ""), moved)
+            return self._redirect(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
             self.events.decided("refused")
             return refusal(error)
@@ -197,8 +202,8 @@ class StreamAuthorizer:
             headers={"Location": address.without_token, "Set-Cookie": cookie, "Cache-Control": "no-store"},
         )
 
-    def _sent_on(self, uri: str, moved: MovedError) -> Response:
-        """Redirect to the same page of the session's replacement, which its token opens, too."""
+    def _redirect(self, uri: str, moved: MovedError) -> Response:
+        """Redirect to the same page of the session's replacement. The token is also valid there."""
         location = moved.path + uri.removeprefix(self._address(uri).prefix)
         return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
 
@@ -209,7 +214,7 @@ class StreamAuthorizer:
         return address
 
     async def _admit(
-        self, address: StreamAddress, shown: list[PresentedToken], origin: str | None, *, websocket: bool
+        self, address: StreamAddress, tokens: list[PresentedToken], origin: str | None, *, websocket: bool
     ) -> tuple[Viewer, SessionSnapshot]:
         """The viewer and the session whose desktop they get; `origin` is that of the requesting page.
 
@@ -218,21 +223,21 @@ class StreamAuthorizer:
             Unauthenticated: the viewer may not see it.
             Unavailable: the viewer's permission could not be checked; no viewer is admitted in the meantime.
         """
-        asked = self.sessions.get(address.session_id)
-        by_lease = any(one.of_lease for one in shown)
-        if asked is None:
+        requested = self.sessions.get(address.session_id)
+        by_lease = any(presented.of_lease for presented in tokens)
+        if requested is None:
             raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent does not run this session."))
-        # programs send no origin; a page of another origin that uses their token is refused like one without it
-        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
+        # programs send no origin; a websocket of another origin is refused, also with the token of a program
+        if reason := refusal_of_origin(origin, requested.spec.allow_origin, websocket=websocket and not by_lease):
             self.events.refused(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
-        if not shown:
+        if not tokens:
             raise Unauthenticated("The request has no token; open the session from the console.")
         refusals: list[GreenroomError] = []
-        for one in shown[:MAX_TOKENS]:
+        for presented in tokens[:MAX_TOKENS]:
             try:
-                viewer = await self._viewer(asked, one, origin or "")
-                if viewer.is_program != one.of_lease:
+                viewer = await self._viewer(requested, presented, origin or "")
+                if viewer.is_program != presented.of_lease:
                     raise Unauthenticated(NOT_OF_LEASE)
                 if viewer.is_program:
                     await self._wait_for(self._is_handed_over, viewer)
@@ -242,7 +247,7 @@ class StreamAuthorizer:
                 return viewer, session
             except (Unauthenticated, Unavailable) as error:
                 refusals.append(error)
-        # no final verdict as long as one of the tokens was not checked
+        # a token that could not be checked may be valid, so its error has precedence
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
@@ -268,7 +273,7 @@ class StreamAuthorizer:
         if not await self.pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
             raise Forbidden(NO_VIEW_ONLY)
 
-    def _opened(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
+    def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
         """Raises Forbidden: a guest could not be cut off individually."""
         if not viewer.viewer_id:
             if not (target.strip or viewer.is_program):
@@ -278,45 +283,49 @@ class StreamAuthorizer:
         else:
             self.guest_presence.opened(viewer, client)
 
-    async def _viewer(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
-        """The viewer with this token, known or checked now; equal concurrent checks are done once."""
-        known = self._viewers.get(asked.session_id, shown.token)
-        if known is not None and self._is_trusted(known):
-            return known
-        if (listed := listed_program(asked, shown, self.last_fresh(), self.clock())) is not None:
-            self._add(listed)
-            return listed
-        key = (asked.session_id, shown.token)
-        if key not in self._asking:
-            task = asyncio.create_task(self._ask(asked, shown, origin), name=f"viewer of {asked.session_id}")
-            self._asking[key] = task
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asyncio.shield(self._asking[key])
+    async def _viewer(self, requested: SessionSnapshot, presented: PresentedToken, origin: str) -> Viewer:
+        """Return the viewer with this token. An unknown viewer is checked; concurrent checks of one token share a
+        request.
+        """
+        viewer = self._viewers.get(requested.session_id, presented.token)
+        if viewer is not None and self._is_trusted(viewer):
+            return viewer
+        if (program := listed_program(requested, presented, self.last_fresh(), self.clock())) is not None:
+            self._add(program)
+            return program
+        key = (requested.session_id, presented.token)
+        if key not in self._pending_checks:
+            task = asyncio.create_task(
+                self._ask(requested, presented, origin), name=f"viewer of {requested.session_id}"
+            )
+            self._pending_checks[key] = task
+            task.add_done_callback(lambda _: self._pending_checks.pop(key, None))
+        return await asyncio.shield(self._pending_checks[key])
 
     def _is_trusted(self, viewer: Viewer) -> bool:
         session = self.sessions.get(viewer.shows)
         if session is None or not still_holds(viewer.grant, permitted_by(session)):
             return False
         ages_s = [self.clock() - at for at in (viewer.confirmed_at, self.last_fresh()) if at is not None]
-        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
+        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: the time is of an earlier boot
 
-    async def _ask(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
+    async def _ask(self, requested: SessionSnapshot, presented: PresentedToken, origin: str) -> Viewer:
         try:
-            question = shown.question(asked.session_id, origin)
-            verdict = await self.asker.ask(asked.spec.upstream_auth, self.identity.bearer, question)
+            question = presented.question(requested.session_id, origin)
+            verdict = await self.asker.ask(requested.spec.upstream_auth, self.identity.bearer, question)
         except Unavailable as error:
-            self.events.refused(f"A viewer could not be admitted: {error.message}", asked.session_id)
+            self.events.refused(f"A viewer could not be admitted: {error.message}", requested.session_id)
             raise
         if not verdict.allow:
             raise Unauthenticated(verdict.reason)
-        shows = self.sessions.get(verdict.session_id or asked.session_id)
+        shows = self.sessions.get(verdict.session_id or requested.session_id)
         viewer = Viewer(
-            session_id=asked.session_id,
-            token_hash=token_hash(shown.token),
-            shows=verdict.session_id or asked.session_id,
+            session_id=requested.session_id,
+            token_hash=token_hash(presented.token),
+            shows=verdict.session_id or requested.session_id,
             user_id=verdict.user_id,
             epoch=verdict.epoch,
-            database=asked.database,
+            database=requested.database,
             confirmed_at=self.clock(),
             ttl_s=verdict.viewer_ttl_s,
             address=(shows.address if shows else None) or "",
@@ -333,7 +342,7 @@ class StreamAuthorizer:
         return viewer
 
     def _add(self, viewer: Viewer) -> None:
-        self._viewers.keep(lambda one: self.sessions.get(one.shows) is not None)
+        self._viewers.keep(lambda other: self.sessions.get(other.shows) is not None)
         self._viewers.add(viewer)
 
     def _is_permitted(self, viewer: Viewer) -> bool:
@@ -345,28 +354,28 @@ class StreamAuthorizer:
         return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
 
     async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
-        """Wait for the list with a guest who joined, or a session that was leased, a moment ago."""
+        """Wait until the desired list meets the condition, for a guest or a lease that was just created."""
         end_s = time.monotonic() + LISTED_WITHIN_S
         while not condition(viewer) and (left_s := end_s - time.monotonic()) > 0:
-            self._relisted.clear()
-            await wait_for(self._relisted, left_s)
+            self._list_changed.clear()
+            await wait_for(self._list_changed, left_s)
 
     def handed_over(self, _session_id: str) -> None:
-        """Wake programs that wait for the hand-over."""
-        self._relisted.set()
+        """Wake the requests of programs that wait for the hand-over."""
+        self._list_changed.set()
 
     def authorised_changed(self, session_id: str) -> None:
-        """Forget and cut off viewers who are not permitted any more: the permitted viewers of the session changed."""
-        self._relisted.set()
+        """Disconnect and remove the viewers who are not permitted any more, after a change of the permitted viewers."""
+        self._list_changed.set()
         self.gateways.changed(session_id)
         session = self.sessions.get(session_id)
         for viewer in self._viewers.forget_revoked(session_id, permitted_by(session)):
             if viewer.viewer_id:
-                here = [connection for connection in viewer.connections if not connection.gateway]
-                self.cutter.cut_clients_soon(session_id, here)
+                local_connections = [connection for connection in viewer.connections if not connection.gateway]
+                self.cutter.cut_clients_soon(session_id, local_connections)
                 continue
-            beside = session.services.values() if session else ()
-            for address in filter(None, (viewer.address, *beside)):
+            service_addresses = session.services.values() if session else ()
+            for address in filter(None, (viewer.address, *service_addresses)):
                 self.cutter.cut_soon(session_id, address)
         self.guest_presence.changed()
 

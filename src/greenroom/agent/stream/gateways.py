@@ -1,9 +1,8 @@
-"""Gateways on other hosts: the data about viewers that they receive from this Agent, and the check of their viewers.
+"""The exchange with gateways on other hosts: the admissions that they store, and the comparison of their viewers.
 
-Only the host of a gateway can end the gateway's connections. Therefore, before a viewer is admitted through such a
-gateway, the gateway stores the admission (`admit`). It compares its viewers with the permitted viewers: at once when
-the permitted viewers of a session change, and every few seconds (`greenroom.gateway.agents`). Nothing is lost when this
-process, the gateway or the network between them is away for a time: the next comparison finds invalid viewers.
+Only the host of a gateway can end the connections of the gateway. Therefore the gateway stores each admission before
+the viewer is admitted (`admit`). It requests a comparison with the permitted viewers when these change, and every few
+seconds (`greenroom.gateway.agents`). After an interruption the next comparison finds all viewers who are not permitted.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from greenroom.wire.messages import Message
 from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
 
 STORE_TIMEOUT_S: Final = 2.0
-"""A gateway that does not store an admission within this time admits no viewer."""
+"""The time limit for a gateway to store an admission. After it the viewer is not admitted."""
 NOT_LISTENING: Final = "The gateway is not connected to the Agent of this desktop at the moment; try again."
 GONE_AFTER_S: Final = 60.0
-"""A gateway without a request for this time is removed; it reports its viewers when it returns."""
+"""A gateway that sends no request for this time is forgotten. It reports its viewers with its next request."""
 HOLD_MAX_S: Final = 10.0
 PRESENT_S: Final = 15.0
 """The time for which a connection counts as present after it was admitted, or after the gateway's last report of it."""
@@ -52,9 +51,7 @@ class HasAgentId(Protocol):
 
 @dataclass(slots=True)
 class _Gateway:
-    """The state of one gateway: the numbered news that it has not confirmed yet, and the admissions that it
-    has stored.
-    """
+    """The state of one gateway: the numbered changes that it has not confirmed yet, and its stored admissions."""
 
     last_request_s: float
     number: int = 0
@@ -68,7 +65,7 @@ class _Gateway:
     confirmed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def confirm(self, stored: int, now_s: float) -> None:
-        """Apply the number of the last news that the gateway has stored."""
+        """Remove the changes up to `stored`, the number of the last change that the gateway stored."""
         for number in [number for number in self.admitted if number <= stored]:
             admission = self.admitted.pop(number)
             if admission.client is None:
@@ -159,9 +156,9 @@ class Gateways:
         gateways.
         """
         now_s = self.clock()
-        local = connected(frozenset(each for each in connections if not each.gateway))
-        remote = (each for each in connections if each.gateway)
-        return local | frozenset(each for each in remote if self._is_present(each, now_s))
+        local = connected(frozenset(connection for connection in connections if not connection.gateway))
+        remote = (connection for connection in connections if connection.gateway)
+        return local | frozenset(connection for connection in remote if self._is_present(connection, now_s))
 
     def _is_present(self, connection: Connection, now_s: float) -> bool:
         gateway = self._gateways.get(connection.gateway)
@@ -197,19 +194,19 @@ class Gateways:
         if message is None:
             return _unreadable()
         gateway, now_s = self._gateway(message.gateway_id), self.clock()
-        reported = {client for n in message.present if (client := _client(message, n)) is not None}
+        reported = {client for position in message.present if (client := _client(message, position)) is not None}
         if message.whole:
             gateway.present = {client: at_s for client, at_s in gateway.present.items() if now_s - at_s < PRESENT_S}
         gateway.present |= dict.fromkeys(reported, now_s)
         if not self.acting():
             return _encoded(Checked())
         sessions = [self.sessions.get(admission.session_id) for admission in message.admissions]
-        gone = tuple(n for n, session in enumerate(sessions) if session is None)
-        gateway.stored.difference_update(message.admissions[n] for n in gone)
+        gone = tuple(position for position, session in enumerate(sessions) if session is None)
+        gateway.stored.difference_update(message.admissions[position] for position in gone)
         revoked = tuple(
-            n
-            for n, session in enumerate(sessions)
-            if session is not None and not _holds(message.admissions[n], session)
+            position
+            for position, session in enumerate(sessions)
+            if session is not None and not _holds(message.admissions[position], session)
         )
         return _encoded(Checked(acting=True, revoked=revoked, gone=gone))
 

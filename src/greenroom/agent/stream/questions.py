@@ -1,4 +1,4 @@
-"""nginx's request to the Agent about a stream, read from its headers, and the refusal of it."""
+"""The requests of nginx to the Agent about streams: the parts in their headers, and the answers."""
 
 from __future__ import annotations
 
@@ -36,36 +36,38 @@ from greenroom.wire.viewers import GATEWAY_HEADER
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A token of a request, with its user name. `of_lease`: it was sent as the token of a lease."""
+    """A token of a request, with its user name. `of_lease`: the request passes it as the token of a lease."""
 
     token: str
     username: str = ""
     of_lease: bool = False
 
     def question(self, session_id: str, origin: str) -> Stream:
-        """The request to the api to check that the token opens this session."""
+        """Return the request to the api to check this token for a session."""
         return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin, knows_api=True)
 
 
 def access_in(verdict: StreamVerdict) -> AnyAccess:
-    """The access that the api grants a viewer; the session's user has control."""
+    """Return the access that the api grants a viewer. The session's user always has control."""
     is_named = verdict.viewer_id or verdict.access in TOKEN_OF_LEASE
     return verdict.access if is_named else "control"
 
 
 def client_in(headers: Headers) -> StreamOrigin:
-    """The origin of the viewer."""
+    """Return the origin of the viewer."""
     names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for", GATEWAY_HEADER)
     return client_of(*(headers.get(name, "") for name in names))
 
 
 def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
-    """The time a viewer may give no input, 0 = no limit. It applies to viewers who may type and are not programs."""
+    """Return the time after which a viewer without input is disconnected; 0 = never. It applies to viewers with control
+    who are not programs.
+    """
     return session.authorised.idle_disconnect_s if session.authorised and viewer.access == "control" else 0.0
 
 
 def max_upload_mb(session: SessionSnapshot) -> int:
-    """The upload limit of the session's user; 0 = none."""
+    """Return the upload limit of the session's user; 0 = no limit."""
     return session.authorised.max_upload_mb if session.authorised else 0
 
 
@@ -99,7 +101,7 @@ def _facts(session: SessionSnapshot) -> SessionFacts:
 
 
 def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
-    """The users who may see the session, by the desired list."""
+    """Return the viewers that the desired list permits for the session; None = no viewer."""
     if session is None or (authorised := session.authorised) is None:
         return None
     return Permitted(
@@ -112,23 +114,25 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
 
 
 def listed_program(
-    session: SessionSnapshot, shown: PresentedToken, fresh_at: float | None, now: float
+    session: SessionSnapshot, presented: PresentedToken, fresh_at: float | None, now: float
 ) -> Viewer | None:
     """The program, or the api, with a token of the session's lease in the desired list; None = ask the api.
 
     `fresh_at`: the time at which a Manager last confirmed the list (time.monotonic, like `now`).
     """
     authorised = session.authorised
-    if not shown.of_lease or authorised is None or fresh_at is None or now - fresh_at > VIEWER_TTL_S:
+    if not presented.of_lease or authorised is None or fresh_at is None or now - fresh_at > VIEWER_TTL_S:
         return None
-    known: dict[AnyAccess, str] = {"program": authorised.program, "api": authorised.api}
-    mine = token_hash(shown.token)
-    access: AnyAccess | None = next((one for one, kept in known.items() if hmac.compare_digest(kept, mine)), None)
+    hashes: dict[AnyAccess, str] = {"program": authorised.program, "api": authorised.api}
+    presented_hash = token_hash(presented.token)
+    access: AnyAccess | None = next(
+        (name for name, expected_hash in hashes.items() if hmac.compare_digest(expected_hash, presented_hash)), None
+    )
     if access is None:
         return None
     return Viewer(
         session_id=session.session_id,
-        token_hash=mine,
+        token_hash=presented_hash,
         shows=session.session_id,
         user_id=authorised.user_id,
         epoch=authorised.epoch if authorised.program_epoch is None else authorised.program_epoch,
@@ -142,14 +146,14 @@ def listed_program(
 
 
 def presented_tokens(headers: Headers, address: StreamAddress) -> list[PresentedToken]:
-    """The tokens of a request; with a token of a lease all others are ignored."""
+    """Return the tokens of a request. If it has a token of a lease, the other tokens are ignored."""
     if token := address.lease or lease_token_in(headers.get("authorization", "")):
         return [PresentedToken(token, of_lease=True)]
     return [*tokens_in(headers.get("cookie", "")), *([PresentedToken(address.token)] if address.token else [])]
 
 
 def tokens_in(header: str) -> Iterator[PresentedToken]:
-    """The tokens among the cookies: ours, then the one that programs send with their user's name."""
+    """Yield the tokens in the cookies: first Greenroom's, then the `session_token` of programs with its user name."""
     pairs = [part.strip().partition("=") for part in header.split(";")]
     values = {name: unquote(value.strip('"')) for name, _, value in reversed(pairs)}
     if token := values.get(VIEWER_COOKIE):
@@ -159,12 +163,12 @@ def tokens_in(header: str) -> Iterator[PresentedToken]:
 
 
 def basic(spec: SessionSpec) -> str:
-    """The credential of the session's page, as a header."""
+    """Return the value of the Authorization header with the credential of the session's page."""
     return "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
 
 
 def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Response:
-    """200, with all headers that nginx needs to forward the request."""
+    """Return the answer 200 with all headers that nginx needs to forward the request."""
     return Response(
         headers={
             "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
@@ -181,7 +185,9 @@ def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Respo
 
 
 def refusal(error: GreenroomError) -> Response:
-    """401 or 403 with the reason, 503 without a verdict; never a redirect, which a websocket client would follow."""
+    """Return the answer 401 or 403 with the reason, or 503 if the token could not be checked. It is never a redirect,
+    because websocket clients would follow it.
+    """
     reason = printable(error.message)
     headers = {"X-Greenroom-Reason": reason, "Cache-Control": "no-store"}
     if isinstance(error, Unavailable):

@@ -1,9 +1,9 @@
-"""The Agent's facts about viewed desktops, kept on disk, so that viewers may return after its restart.
+"""The data for the authorization of viewers, stored on disk, so that viewers may return after a restart of the Agent.
 
-A restarted Agent has no desired list until a Manager sent it a whole one; known viewers (agent.stream.viewers) would be
-locked out until then. So for each session with permitted viewers the facts for its authorization are kept, and the time
-at which a Manager last confirmed it. The first list replaces them and revokes all that it does not confirm. They serve
-no other purpose: no container is changed before there is a list.
+A restarted Agent has no desired list until a Manager sends the complete list. Until then it uses the stored data about
+each session with permitted viewers, and the time at which a Manager last confirmed the list. The first list replaces
+the data and revokes all viewers that it does not confirm. The data has no other use; no container is changed before the
+first list.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewable.json"
 SAVE_EVERY_S: Final = 20.0
-"""The file is written at once when permitted viewers change, and at this interval for the time of the last answer."""
-COPY_AGAIN_S: Final = 1.0
+"""The interval at which the file is written, to update the time of the last answer. It is also written immediately
+after a change of permitted viewers.
+"""
+COPY_RETRY_S: Final = 1.0
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """The input of the answer to nginx; `credential` is that of its container."""
+    """The data of one session for answers to nginx. `credential` is the credential of its container."""
 
     session_id: str
     authorised: Authorised
@@ -52,7 +54,7 @@ class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...] = ()
     address: str | None = None
     addresses: dict[str, str] = {}
-    """Addresses of its page, and of its other services by name: for other processes of this Agent."""
+    """The addresses of the other services by name, for other replicas of this Agent."""
     database: str = ""
 
     @property
@@ -69,8 +71,8 @@ class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def spec(self) -> SessionSpec:
-        known = msgspec.structs.asdict(self)
-        return msgspec.convert({name: known[name] for name in _OF_SPEC}, SessionSpec)
+        values = msgspec.structs.asdict(self)
+        return msgspec.convert({name: values[name] for name in _OF_SPEC}, SessionSpec)
 
 
 _OF_SPEC: Final = (
@@ -98,21 +100,20 @@ class SessionCache:
         boot_id: str | None = None,
         share: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
-        """`share` stores a copy for other processes of this Agent."""
+        """`share` stores a copy for other replicas of this Agent."""
         self._sessions = sessions
         self._share = share
-        self._copied = b""
+        self._shared_content = b""
         self._file = folder / FILE
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
         self.authorised_changed = Signal[str]()
-        """Emitted when the permitted viewers of this session changed, or it left the list."""
+        """Emitted with the id of a session whose permitted viewers changed, or which is no longer in the list."""
         self._changed = asyncio.Event()
         self._encoded: dict[str, msgspec.Raw] = {}
-        """Encoded sessions of the file: with 700 sessions, encoding all again after one change costs more than its
-        launch."""
+        """The encoded sessions of the file. Encoding 700 sessions after each change would cost more than a launch."""
         self._outdated = set[str]()
         sessions.acknowledged.subscribe(self._acknowledged)
-        stored, self._kept = self._read()
+        stored, self._earlier = self._read()
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
         """The time at which a Manager last confirmed the list to an earlier process of this Agent."""
@@ -123,43 +124,46 @@ class SessionCache:
             self._changed.set()
 
     def _read(self) -> tuple[_Stored, dict[str, CachedSession]]:
-        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, CachedSession]()
+        empty = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, CachedSession]()
         try:
             stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
             sessions = [msgspec.json.decode(session, type=CachedSession) for session in stored.sessions]
         except FileNotFoundError:
-            return nothing
+            return empty
         except msgspec.MsgspecError as error:  # at worst, viewers wait for a Manager
             log.warning("the stored data of viewers cannot be read", file=str(self._file), reason=str(error))
-            return nothing
-        return (stored, {one.session_id: one for one in sessions}) if stored.boot_id == self._boot_id else nothing
+            return empty
+        return (
+            (stored, {session.session_id: session for session in sessions})
+            if stored.boot_id == self._boot_id
+            else empty
+        )
 
     # For the stream authorizer ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """The session; before the first list, in the state that an earlier process received."""
-        kept = None if self._sessions.desired.is_known else self._kept.get(session_id)
-        if kept is None:
+        """Return the session. Before the first list, its state is that of an earlier process."""
+        earlier = None if self._sessions.desired.is_known else self._earlier.get(session_id)
+        if earlier is None:
             return self._sessions.get(session_id)
-        seen = self._sessions.observed.container(session_id)
+        container = self._sessions.observed.container(session_id)
         return SessionSnapshot(
             session_id=session_id,
-            spec=kept.spec,
-            address=seen.address if seen else None,
-            services=seen.services if seen else {},
-            authorised=kept.authorised,
-            handed_over=kept.handed_over,
-            database=kept.database,
+            spec=earlier.spec,
+            address=container.address if container else None,
+            services=container.services if container else {},
+            authorised=earlier.authorised,
+            handed_over=earlier.handed_over,
+            database=earlier.database,
         )
 
     def list_changed(self, change: ListChange) -> None:
-        """Process a new list. From the first one on only the list counts, and viewers that it does not confirm are
-        revoked."""
+        """Process a new list. The first list replaces the stored data and revokes viewers that it does not confirm."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.left))
         revoked = list(change.reauthorised)
         if change.is_first:  # a grant may have another meaning, although the list is equal
-            revoked = list({*revoked, *self._kept, *change.now})
-            self._kept = {}
+            revoked = list({*revoked, *self._earlier, *change.now})
+            self._earlier = {}
         for session_id in revoked:
             self._changed.set()
             self.authorised_changed.emit(session_id)
@@ -167,7 +171,7 @@ class SessionCache:
     # On the disk --------------------------------------------------------------------------------------------------
 
     async def run(self, last_fresh: Callable[[], float | None]) -> None:
-        """Keep the file up to date, forever. Nothing is written before the first list."""
+        """Update the file, forever. It is not written before the first list."""
         while True:
             if not await wait_for(self._changed, SAVE_EVERY_S):
                 self._outdated.update(self._sessions.desired.entries)
@@ -178,7 +182,7 @@ class SessionCache:
     async def _save(self, last_fresh: float | None) -> None:
         outdated, self._outdated = self._outdated, set[str]()
         for session_id in outdated:
-            if (session := self._of(session_id)) is not None:
+            if (session := self._cached(session_id)) is not None:
                 self._encoded[session_id] = msgspec.Raw(msgspec.json.encode(session))
             else:
                 self._encoded.pop(session_id, None)
@@ -195,16 +199,16 @@ class SessionCache:
 
     async def _copy(self, sessions: list[msgspec.Raw]) -> None:
         content = msgspec.json.encode(sessions)
-        if self._share is None or content == self._copied:
+        if self._share is None or content == self._shared_content:
             return
         try:
             await self._share(content)
-            self._copied = content
+            self._shared_content = content
         except Unavailable as error:
             log.warning("other processes of this Agent have an outdated copy", reason=error.message)
-            asyncio.get_running_loop().call_later(COPY_AGAIN_S, self._changed.set)
+            asyncio.get_running_loop().call_later(COPY_RETRY_S, self._changed.set)
 
-    def _of(self, session_id: str) -> CachedSession | None:
+    def _cached(self, session_id: str) -> CachedSession | None:
         snapshot = self._sessions.get(session_id)
         if snapshot is None or snapshot.authorised is None:
             return None

@@ -1,10 +1,10 @@
-"""The viewers this Agent admitted, stored in a file, so that they may return while Agent, api or database is away.
+"""The viewers that this Agent admitted. They are stored in a file, so that viewers may return after a restart of the
+Agent and while the api or the database does not answer.
 
-Only the hash of a token is stored. A viewer is dropped when the session's permitted viewers change. The opening of a
-stream, with its viewer and origin, is logged at intervals for each viewer and address.
+Only the hash of a token is stored. A viewer is removed when the permitted viewers of the session no longer include it.
+The opening of a stream is logged with its viewer and origin, at most once per `REPEAT_S` for each viewer and address.
 
-A guest is present while a connection that they opened exists, or was opened a moment ago. Pages reconnect, so a guest
-without connections counts as gone only some seconds later.
+A guest is present while one of their connections exists, and for `AWAY_S` after the last one, because pages reconnect.
 """
 
 from __future__ import annotations
@@ -36,24 +36,23 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewers.json"
 MAX_CONNECTIONS: Final = 50
-"""Maximum number of remembered connections of one guest; older ones are closed, or are cut off with all of the
-session."""
+"""The maximum number of stored connections of one guest. Older ones are not ended individually."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOrigin:
-    """The origin of a stream: `name` for people; `connection` None = the gateway did not report it."""
+    """The origin of a stream: its name for logs, and its connection (None = the gateway did not report it)."""
 
     name: str
     connection: Connection | None
 
 
 class Viewer(msgspec.Struct, kw_only=True):
-    """One token that was accepted for a session.
+    """A viewer with one token that was accepted for a session.
 
-    `shows` is the session whose desktop it shows: the session itself, or its replacement. `address` is the last
-    upstream address of its page; `path` is the path of its stream if another Agent runs it; `confirmed_at` and `ttl_s`
-    are seconds (time.monotonic, of this boot).
+    `shows` is the id of the session that the viewer sees: the session itself or its replacement. `address` is the last
+    upstream address of its page. `path` is the path of its stream if another Agent runs it. `confirmed_at` and `ttl_s`
+    are seconds of `time.monotonic()` since the boot.
     """
 
     session_id: str
@@ -66,16 +65,16 @@ class Viewer(msgspec.Struct, kw_only=True):
     address: str
     path: str = ""
     database: str = ""
-    """The database whose list permitted it (`Grant.database`)."""
+    """The database whose desired list permitted the viewer (`Grant.database`)."""
     viewer_id: str = ""
     """The id of a guest in the desired list; empty for the session's user and their programs."""
     access: AnyAccess = "control"
     leased: bool = False
     """True if a program has leased the session."""
     client: str = ""
-    """The last origin of a guest, for people."""
+    """The name of the last origin of a guest, for logs."""
     connections: list[Connection] = []
-    """The connections of a guest that may still exist, so that they can be cut off individually."""
+    """The connections of a guest that may still exist, so that they can be ended individually."""
 
     @property
     def watches(self) -> bool:
@@ -84,12 +83,12 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def is_program(self) -> bool:
-        """True if the viewer has a token of the session's lease: the program's or the api's."""
+        """True if the viewer is the program or the api, with a token of the session's lease."""
         return self.access in TOKEN_OF_LEASE
 
     @property
     def controller(self) -> str:
-        """The name of the viewer in the page of a leased session (core.lease); empty if the session is not leased."""
+        """The name of the viewer on the page of a leased session (core.lease); empty if the session is not leased."""
         if self.is_program:
             return PROGRAM
         return (self.viewer_id or USER) if self.leased else ""
@@ -106,16 +105,15 @@ class Viewer(msgspec.Struct, kw_only=True):
 
 
 def token_hash(token: str) -> str:
-    """The stored form of a token."""
+    """Return the hash of a token, which is stored instead of the token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Viewers:
-    """The table of viewers, written to `folder` after every change of its members, if possible; the change does not
-    wait for it.
+    """The table of viewers. It is written to `folder` in the background after every change.
 
-    An admission waits until it was written (`saved`): after a crash of this process a revocation must find the viewer's
-    streams. Nothing waits for the disk: a power cut ends the streams as well.
+    An admission waits until the file contains it (`saved`), so that a revocation after a crash of this process finds
+    the viewer's streams. It does not wait for the disk, because a power cut ends the streams.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -144,9 +142,9 @@ class Viewers:
         viewer.address = address
         self._save()
 
-    def keep(self, wanted: Callable[[Viewer], bool]) -> None:
-        """Drop all viewers that are not `wanted`; on disk with the next change."""
-        self._viewers = {key: viewer for key, viewer in self._viewers.items() if wanted(viewer)}
+    def keep(self, condition: Callable[[Viewer], bool]) -> None:
+        """Remove all viewers that do not meet the condition. The file is written with the next change."""
+        self._viewers = {key: viewer for key, viewer in self._viewers.items() if condition(viewer)}
 
     @property
     def guests(self) -> list[Viewer]:
@@ -162,7 +160,7 @@ class Viewers:
         self._save()
 
     def forget_revoked(self, session_id: str, permitted: Permitted | None) -> list[Viewer]:
-        """Drop and return the viewers who see `session_id` and are not permitted any more."""
+        """Remove and return the viewers of `session_id` who are not permitted any more."""
         revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, permitted)]
         for viewer in revoked:
             del self._viewers[viewer.session_id, viewer.token_hash]
@@ -176,7 +174,7 @@ class Viewers:
             self._saving = asyncio.create_task(self._write(), name="viewers")
 
     async def _write(self) -> None:
-        """Write the table. A full disk excludes no viewer and admits none: revoked viewers are still disconnected."""
+        """Write the table. A write error, for example of a full disk, is only logged."""
         while self._written < self._changes:
             number = self._changes
             content = msgspec.json.encode(list(self._viewers.values()))
@@ -191,14 +189,14 @@ class Viewers:
             self._wrote = asyncio.Event()
 
     async def saved(self) -> None:
-        """Wait until the file has the changes up to now, without later changes."""
+        """Wait until the file contains all changes that were made before this call."""
         number = self._changes
         while self._written < number:
             await self._wrote.wait()
 
 
 REPEAT_S: Final = 600.0
-"""A viewer who reopens a session, as reconnecting pages do, is logged once in this time."""
+"""The time within which repeated openings of a session by a viewer are logged once, because pages reconnect."""
 MAX_OPENINGS_REMEMBERED: Final = 10_000
 POLL_S: Final = 5.0
 
@@ -208,9 +206,9 @@ Write = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEvents:
-    """The functions that record events of streams: `refused(sentence, session_id)` every refusal that concerns
-    administrators, `opened` and `closed` every stream, `decided` the outcome of every request: `allowed`, `moved` or
-    `refused`.
+    """The functions that record events of streams. `refused(sentence, session_id)` records refusals that administrators
+    must see, `opened` and `closed` record streams, and `decided` records the outcome of every request: `allowed`,
+    `moved` or `refused`.
     """
 
     refused: Callable[[str, str], None]
@@ -220,7 +218,7 @@ class StreamEvents:
 
 
 class Openings:
-    """Logs the opening and the end of visits; `look` returns those of the connections that exist."""
+    """Logs the begin and the end of visits. `look` returns the connections of its argument that exist."""
 
     def __init__(
         self,
@@ -244,7 +242,7 @@ class Openings:
             self._news.set()
         if now_s - self._written.get(key, float("-inf")) < REPEAT_S:
             return
-        self._written = {one: at for one, at in self._written.items() if now_s - at < REPEAT_S}
+        self._written = {opening: at for opening, at in self._written.items() if now_s - at < REPEAT_S}
         if len(self._written) < MAX_OPENINGS_REMEMBERED:
             self._written[key] = now_s
         self._opened(
@@ -271,33 +269,33 @@ class Openings:
 
 
 def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") -> StreamOrigin:
-    """The viewer's client, by the `address` and `port` that connected to the gateway: the one on this Agent's host, or
-    the one elsewhere with the id `gateway`.
+    """Return the origin of a viewer whose client connected to a gateway from `address` and `port`. `gateway` is the id
+    of a gateway on another host; empty = the gateway on this host.
 
-    `forwarded_for` is the client address that a gateway in front reports, empty without one. A viewer who may connect
-    to the edge gateway could forge it, so the connecting address is shown with it.
+    `forwarded_for` is the client address that a gateway in front reports; empty = there is none. A viewer with access
+    to the edge gateway can forge it, so the name of the origin contains both addresses.
     """
     try:
         connection = Connection(str(ip_address(address)), int(port), gateway)
     except ValueError:
         connection = None
     try:
-        said = str(ip_address(forwarded_for))
+        client_address = str(ip_address(forwarded_for))
     except ValueError:
         return StreamOrigin(address or "an unknown address", connection)
-    return StreamOrigin(f"{said} (reported by {address})", connection)
+    return StreamOrigin(f"{client_address} (reported by {address})", connection)
 
 
 REPORT_POLL_S: Final = 2.0
 AWAY_S: Final = 6.0
-"""A page reconnects at most every five seconds."""
+"""The time after which a guest without connections counts as absent. Pages reconnect within 5 s."""
 
 Send = Callable[[Watched], Awaitable[bool]]
-"""Reports to the api; False = the session is not here any more, and no report is needed. Raises Unavailable."""
+"""Sends a report to the api. Returns False if this Agent no longer has the session. Raises Unavailable."""
 
 
 class GuestPresence:
-    """Tracks the guests among `viewers`; `look` returns those of the connections that exist."""
+    """Reports the present guests among `viewers`. `look` returns the connections of its argument that exist."""
 
     def __init__(
         self,
@@ -310,20 +308,20 @@ class GuestPresence:
         self._send = send
         self._clock = clock
         self._look = look
-        self._seen: dict[str, float] = {}
-        """viewer_id → the time at which a connection of theirs last existed."""
+        self._last_present: dict[str, float] = {}
+        """viewer_id → the last time at which one of the guest's connections existed."""
         self._reported: dict[str, tuple[Watcher, ...] | None] = {v.shows: None for v in viewers.guests}
         """session_id → the last report to the api; None = an earlier process sent one."""
         self._news = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
-        """Note that a guest opens a connection."""
+        """Record a new connection of a guest."""
         self._viewers.add_connection(viewer, client)
-        self._seen[viewer.viewer_id] = self._clock()
+        self._last_present[viewer.viewer_id] = self._clock()
         self.changed()
 
     def changed(self) -> None:
-        """Note that a viewer joined, or was removed."""
+        """Request a report, because a viewer was added or removed."""
         self._news.set()
 
     async def run(self) -> None:
@@ -333,34 +331,34 @@ class GuestPresence:
             await self.report_guests()
 
     async def report_guests(self) -> None:
-        """Read the present guests, and report changes."""
-        there = await self._present_guests()
-        for session_id in {*there, *self._reported}:
-            watchers = tuple(sorted(there.get(session_id, ()), key=lambda one: one.viewer_id))
+        """Determine the present guests, and report changes to the api."""
+        present = await self._present_guests()
+        for session_id in {*present, *self._reported}:
+            watchers = tuple(sorted(present.get(session_id, ()), key=lambda watcher: watcher.viewer_id))
             if self._reported.get(session_id, ()) == watchers:
                 continue
             try:
-                known = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
+                is_here = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
             except Unavailable as error:  # reported in the next round
                 log.warning(
                     "the viewers of a session could not be reported", session_id=session_id, reason=error.message
                 )
                 continue
             self._reported[session_id] = watchers
-            if not watchers or not known:
+            if not watchers or not is_here:
                 del self._reported[session_id]
 
     async def _present_guests(self) -> dict[str, list[Watcher]]:
         guests = self._viewers.guests
-        wanted = frozenset(connection for guest in guests for connection in guest.connections)
-        gone = wanted - await asyncio.to_thread(self._look, wanted) if wanted else wanted
+        connections = frozenset(connection for guest in guests for connection in guest.connections)
+        closed = connections - await asyncio.to_thread(self._look, connections) if connections else connections
         now_s, found = self._clock(), defaultdict[str, list[Watcher]](list)
         for guest in guests:
-            guest.connections = [connection for connection in guest.connections if connection not in gone]
+            guest.connections = [connection for connection in guest.connections if connection not in closed]
             if guest.connections:
-                self._seen[guest.viewer_id] = now_s
-            if now_s - self._seen.get(guest.viewer_id, float("-inf")) < AWAY_S:
+                self._last_present[guest.viewer_id] = now_s
+            if now_s - self._last_present.get(guest.viewer_id, float("-inf")) < AWAY_S:
                 found[guest.shows].append(Watcher(viewer_id=guest.viewer_id, client=guest.client))
-        present = {guest.viewer_id for guest in guests}
-        self._seen = {viewer_id: at for viewer_id, at in self._seen.items() if viewer_id in present}
+        guest_ids = {guest.viewer_id for guest in guests}
+        self._last_present = {viewer_id: at for viewer_id, at in self._last_present.items() if viewer_id in guest_ids}
         return found
