@@ -64,7 +64,7 @@ async def test_rows_that_wait_are_one_statement(db: Database, monkeypatch: pytes
     written = await db.fetch("SELECT message FROM logs ORDER BY log_id")
     assert [row["message"] for row in written] == [f"row {number}" for number in range(9)]
     statements.clear()
-    monkeypatch.setattr(batches, "MOST", 4)  # this number ends within the time limit of a statement
+    monkeypatch.setattr(batches, "MAX_ROWS", 4)  # this number ends within the time limit of a statement
     for number in range(9):
         logs.write(LogCode.LOGIN, f"row {number}")
     await logs.flush()

@@ -44,7 +44,7 @@ async def update_settings(body: Json, change: ChangeDep, snapshot: SettingsSnaps
     async with change_of_rights(change.db, change.logs) as connection:
         await change_installation_settings(connection, changes)
     await snapshot.reload()
-    old, new = ({name: getattr(each, name) for name in changes} for each in (before, snapshot.installation))
+    old, new = ({name: getattr(values, name) for name in changes} for values in (before, snapshot.installation))
     change.audit(LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)
     return _views(snapshot.installation)
 

@@ -89,20 +89,20 @@ class Takeover:
     first round."""
 
     def __init__(self) -> None:
-        self._over = asyncio.Event()
-        self._over.set()
+        self._ended = asyncio.Event()
+        self._ended.set()
 
     def begin(self) -> None:
-        self._over.clear()
-        asyncio.get_running_loop().call_later(FIRST_ROUND_WAIT_S, self._over.set)
+        self._ended.clear()
+        asyncio.get_running_loop().call_later(FIRST_ROUND_WAIT_S, self._ended.set)
 
     def end(self) -> None:
-        self._over.set()
+        self._ended.set()
 
     async def wait(self) -> None:
         """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager takes over; Agents then get the new term
         immediately."""
-        await self._over.wait()
+        await self._ended.wait()
 
 
 MAX_NAMED: Final = 500

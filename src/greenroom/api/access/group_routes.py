@@ -92,7 +92,7 @@ async def get_inherited_settings(
     """Return the values that the group inherits for settings, without mappings, which are merged over all groups."""
     group = await group_rules.visible_group(db, caller, str(group_id))
     others = (await group_rules.visible_groups(db, caller)).rows
-    return [InheritedSettingView.model_validate(each) for each in inherited_values(group, others, users.ALL_USERS)]
+    return [InheritedSettingView.model_validate(value) for value in inherited_values(group, others, users.ALL_USERS)]
 
 
 @router.patch("/groups/{group_id}", dependencies=[CHANGES])

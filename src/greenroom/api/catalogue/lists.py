@@ -83,7 +83,7 @@ async def _read(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList
     """Return the list and its etag; None = unchanged. Raises Invalid: it cannot be read, or it is not a list."""
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    answer = await reading.read(address, most_bytes=MAX_LIST_BYTES, etag=etag, reach=reach)
+    answer = await reading.read(address, max_bytes=MAX_LIST_BYTES, etag=etag, reach=reach)
     if answer.content is None:
         return None
     return read_list(answer.content, address), answer.etag

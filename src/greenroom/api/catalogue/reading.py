@@ -31,12 +31,12 @@ class CatalogueAnswer:
     etag: str
 
 
-async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> CatalogueAnswer:
+async def read(url: str, *, max_bytes: int, etag: str = "", reach: Reach = INTERNET) -> CatalogueAnswer:
     """Return the content of an address that `reach` allows. Raises Invalid: it cannot be read. The sentence contains
     the reason, but no part of the answer."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _read(httpx.URL(url), most_bytes, etag, reach=reach)
+            return await _read(httpx.URL(url), max_bytes, etag, reach=reach)
     except TimeoutError as error:
         raise Invalid(f"{url} did not answer within {TIMEOUT_S:.0f} s.") from error
     except httpx.InvalidURL as error:
@@ -45,7 +45,7 @@ async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTE
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
-async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> CatalogueAnswer:
+async def _read(url: httpx.URL, max_bytes: int, etag: str, *, reach: Reach) -> CatalogueAnswer:
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
             address = await _checked(url, reach=reach)
@@ -59,17 +59,17 @@ async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> 
                     return CatalogueAnswer(None, etag)
                 if not answer.is_success:
                     raise Invalid(f"{url} answered {answer.status_code}.")
-                return CatalogueAnswer(await _body(answer, url, most_bytes), answer.headers.get("etag", "")[:200])
+                return CatalogueAnswer(await _body(answer, url, max_bytes), answer.headers.get("etag", "")[:200])
             finally:
                 await answer.aclose()
     raise Invalid(f"{url} redirects more than {MAX_REDIRECTS} times.")
 
 
-async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> bytes:
+async def _body(answer: httpx.Response, url: httpx.URL, max_bytes: int) -> bytes:
     try:
-        return await read_content(answer, most_bytes)
+        return await read_content(answer, max_bytes)
     except TooLongError as error:
-        raise Invalid(f"{url} is larger than {most_bytes / (1 << 20):.3g} MiB.") from error
+        raise Invalid(f"{url} is larger than {max_bytes / (1 << 20):.3g} MiB.") from error
 
 
 async def _checked(url: httpx.URL, *, reach: Reach) -> Address:

@@ -121,7 +121,7 @@ list_router = APIRouter(tags=["catalogue"])
 async def list_catalogues(db: Db, page: Paging) -> list[CatalogueView]:
     """List the imported lists by name."""
     found = await catalogue.list_catalogues(db, after=page.after_row(catalogue.BY_NAME), limit=page.limit)
-    return [CatalogueView.model_validate(each) for each in page.rows(found, catalogue.BY_NAME)]
+    return [CatalogueView.model_validate(imported) for imported in page.rows(found, catalogue.BY_NAME)]
 
 
 @list_router.post("/catalogues", status_code=201, dependencies=[requires("catalogues_create")])

@@ -85,7 +85,7 @@ async def all_offers(db: Database) -> list[CatalogueEntry]:
 async def catalogue(db: Database) -> list[CatalogueOffer]:
     """Return all entries with their state in this installation."""
     offered = await all_offers(db)
-    known = await catalogue_rows.read_known_rows(db, [one.image for one in offered])
+    known = await catalogue_rows.read_known_rows(db, [entry.image for entry in offered])
     return entries(offered, known, await catalogue_rows.read_sizes(db))
 
 
@@ -216,7 +216,7 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
     if (picture := _pictures.get(url)) is None:
-        answer = await reading.read(url, most_bytes=MAX_UPLOAD_BYTES, reach=reach)
+        answer = await reading.read(url, max_bytes=MAX_UPLOAD_BYTES, reach=reach)
         picture = await convert_picture(answer.content or b"")
         if len(_pictures) >= MAX_PICTURES:
             _pictures.pop(next(iter(_pictures)))

@@ -99,8 +99,8 @@ async def run(
         )
     tail = Tail()
     running = noting.stream(authorized.lease, body, inside.running(desks, logs, authorized, body), tail)
-    begun, source = await enter_while_connected(request, running)
-    return Relay(tail.of(inside.output_lines(begun)), source, media_type="application/x-ndjson")
+    command, source = await enter_while_connected(request, running)
+    return Relay(tail.of(inside.output_lines(command)), source, media_type="application/x-ndjson")
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {

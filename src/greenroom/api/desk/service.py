@@ -150,7 +150,7 @@ async def _state(desk: LeaseDesk) -> ScreenState:
 
 def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
     """Return the longest time that all steps may take. Raises Invalid: it is longer than `MAX_S`."""
-    seconds = sum(_seconds(step) for one in planned for step in one)
+    seconds = sum(_seconds(step) for steps in planned for step in steps)
     if seconds > MAX_S:
         raise Invalid(
             f"actions: they may take {seconds:.0f} s; the maximum is {MAX_S:.0f} s. Send a long text in "

@@ -269,17 +269,17 @@ class LeaseDesk:
             with suppress(NotFound, Unavailable):
                 _require_not_over(await self.read_session())
 
-    async def _whole(self, method: str, answer: httpx.Response, most_bytes: int) -> bytes:
+    async def _whole(self, method: str, answer: httpx.Response, max_bytes: int) -> bytes:
         try:
-            return await read_content(answer, most_bytes)
+            return await read_content(answer, max_bytes)
         except Unavailable as error:
             raise (error if method in _SAFE else Interrupted(f"{error.message} {UNKNOWN_END}")) from error
 
     def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
-        where = urlsplit(self.address).netloc
+        gateway = urlsplit(self.address).netloc
         reason = str(error) or type(error).__name__
         return Unavailable(
-            f"The gateway of this session, {where}, cannot be reached from the api: {reason}. An "
+            f"The gateway of this session, {gateway}, cannot be reached from the api: {reason}. An "
             "administrator must set the zone's Upstream Auth Address, or GREENROOM_GATEWAY_ADDRESS of the "
             "api, to an address that the api can reach."
         )
@@ -293,13 +293,13 @@ class LeaseDesk:
         return Unavailable(f"The session did not answer {words}; try again.")
 
 
-async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
+async def read_content(answer: httpx.Response, max_bytes: int) -> bytes:
     """Return the whole answer, up to a limit, because a container may send an answer without an end. Raises
-    Unavailable: it is longer than `most_bytes`."""
+    Unavailable: it is longer than `max_bytes`."""
     try:
-        return await outgoing.read_content(answer, most_bytes)
+        return await outgoing.read_content(answer, max_bytes)
     except outgoing.TooLongError as error:
-        raise Unavailable(f"The answer of the session has more than {most_bytes} bytes.") from error
+        raise Unavailable(f"The answer of the session has more than {max_bytes} bytes.") from error
 
 
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
@@ -332,8 +332,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
             return task.result()
         raise ClientDisconnect
     finally:
-        for each in (disconnected, task):
-            each.cancel()
+        disconnected.cancel()
+        task.cancel()
         await asyncio.gather(disconnected, task, return_exceptions=True)
 
 

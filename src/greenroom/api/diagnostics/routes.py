@@ -190,7 +190,9 @@ async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
     `greenroom doctor --repair` sends this request to a deployment elsewhere.
     """
     things = [found.thing() for found in body.things]
-    found = plan(things, await read_known_rows(db, things))
+    leftovers = plan(things, await read_known_rows(db, things))
     return LeftoversView(
-        leftovers=[LeftoverView.of(one.thing, removed=one.removed, reason=one.reason) for one in found]
+        leftovers=[
+            LeftoverView.of(leftover.thing, removed=leftover.removed, reason=leftover.reason) for leftover in leftovers
+        ]
     )

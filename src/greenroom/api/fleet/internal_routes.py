@@ -52,7 +52,7 @@ async def may_view(
     agent_id = await _authenticated_agent(request, db)
     question = await _decoded(request, Stream)
     session = await find_stream_session(db, _uuid(question.session_id))
-    if session is None or session.asked_agent_id != agent_id:
+    if session is None or session.requested_agent_id != agent_id:
         raise Forbidden("The session of the question does not run on this Agent.")
     viewer = await _viewer(db, secrets, question, session)
     by_lease = None
@@ -210,7 +210,7 @@ def _allowed(question: Stream, session: StreamSession) -> StreamVerdict:
         leased=session.lease_id is not None,
         viewer_ttl_s=VIEWER_TTL_S,
         session_id="" if session.session_id == question.session_id else session.session_id,
-        path="" if session.agent_id == session.asked_agent_id else session.path or "",
+        path="" if session.agent_id == session.requested_agent_id else session.path or "",
     )
 
 

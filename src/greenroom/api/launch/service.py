@@ -177,7 +177,7 @@ class LaunchLog:
 
     def _log_missed(self, launch: Launch, missed: Sequence[MissedAttempt], session_id: str | None = None) -> None:
         """Log each reason why staging configs did not serve, with the session that the user got instead, if any."""
-        for attempt, misses in ((each.attempt, each.misses) for each in missed):
+        for attempt, misses in ((missed_attempt.attempt, missed_attempt.misses) for missed_attempt in missed):
             if attempt.pool is None:
                 continue
             config_id = attempt.pool.staging_config_id

@@ -305,7 +305,9 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
         SessionFacts(permitted=lease.permissions, must_record=lease.must_record),
     )
     allowed_acts = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
-    service_urls = {each.name: by_token + each.folder for each in session.services if each.name in allowed_acts}
+    service_urls = {
+        service.name: by_token + service.folder for service in session.services if service.name in allowed_acts
+    }
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
     page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
     # The connect token makes its bearer the user of the session, and so avoids the recording that their groups require.

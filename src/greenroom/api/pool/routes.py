@@ -302,11 +302,11 @@ async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: 
     return None if contents.serves else pool_miss(contents, image, attempt.zone)
 
 
-def _find_zone(zones: Sequence[LaunchZone], zone: str) -> LaunchZone:
-    for each in zones:
-        if zone in (each.zone_id, each.zone_name):
-            return each
-    raise NotFound(f"There is no zone {zone}; it may have been renamed or deleted.")
+def _find_zone(zones: Sequence[LaunchZone], id_or_name: str) -> LaunchZone:
+    for zone in zones:
+        if id_or_name in (zone.zone_id, zone.zone_name):
+            return zone
+    raise NotFound(f"There is no zone {id_or_name}; it may have been renamed or deleted.")
 
 
 async def _user_id(db: Database, user: str) -> str:

@@ -53,7 +53,7 @@ class Noting:
                 acted.append(answer)
             if lease.record == "pictures":
                 note.takes_picture = changes_screen(body.actions)
-                pictures = [each.screenshot for each in (*answer.results, answer) if each.screenshot]
+                pictures = [part.screenshot for part in (*answer.results, answer) if part.screenshot]
                 note.size_bytes = sum(map(len, pictures))
             return answer
 

@@ -193,12 +193,12 @@ class Recorder:
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
-        for task in late:
+        _, unfinished = await asyncio.wait(tasks, timeout=CLOSE_S)
+        for task in unfinished:
             task.cancel()
-        if late:
-            await asyncio.gather(*late, return_exceptions=True)
-            log.warning("parts of recordings were lost", leases=len(late))
+        if unfinished:
+            await asyncio.gather(*unfinished, return_exceptions=True)
+            log.warning("parts of recordings were lost", leases=len(unfinished))
 
     def _add(self, lane: _Lane, note: Note) -> None:
         if len(lane.waiting) >= MAX_WAITING:

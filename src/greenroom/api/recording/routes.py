@@ -243,7 +243,7 @@ async def list_recordings(
         session_id=None if session_id is None else str(session_id),
     )
     found = await recordings.list_recordings(db, selection, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [view_of(each) for each in page.rows(found, NEWEST_FIRST)]
+    return [view_of(recording) for recording in page.rows(found, NEWEST_FIRST)]
 
 
 @router.get("/leases/{lease_id}/recording")

@@ -53,7 +53,7 @@ async def list_secrets(
     """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
     owner_id = None if caller.may("secrets_view") else _owner_of(caller)
     found = await secrets.list_secrets(db, owner_id=owner_id, after=page.after_row(secrets.BY_NAME), limit=page.limit)
-    return [SecretView.model_validate(each) for each in page.rows(found, secrets.BY_NAME)]
+    return [SecretView.model_validate(secret) for secret in page.rows(found, secrets.BY_NAME)]
 
 
 @router.post("/secrets", status_code=201, dependencies=[requires_one_of(USER, "secrets_create")])
@@ -160,7 +160,7 @@ async def _checked(db: Database, values: Json) -> SecretFields:
         "hosts": list(named_secrets.hosts(values["hosts"])),
         "header": named_secrets.header(values["header"]),
         "template": named_secrets.template(values["template"]),
-        **{name: sorted({str(each) for each in values[name]}) for name in ("users", "groups", "keys")},
+        **{name: sorted({str(granted_id) for granted_id in values[name]}) for name in ("users", "groups", "keys")},
     }
     fields = SecretFields(**{**values, **checked})
     if unknown := await secrets.unknown_users(db, fields):

@@ -348,13 +348,13 @@ async def report_present(
 ) -> None:
     """Store the viewers of a session as its Agent reports them: viewer id → address. An event notifies its user."""
     async with db.transaction() as connection:
-        came, left = await viewers.write_present(connection, agent_id, session_id, clients)
-    if not came and not left:
+        arrived, departed = await viewers.write_present(connection, agent_id, session_id, clients)
+    if not arrived and not departed:
         return
     await db.notify(ChangeEvent.session(session_id))
-    for viewer in came:
+    for viewer in arrived:
         _log_viewer(logs, LogCode.VIEWER_JOINED, viewer, f"joined session {session_id} from {viewer.seen_from}")
-    for viewer in left:
+    for viewer in departed:
         _log_viewer(logs, LogCode.VIEWER_LEFT, viewer, f"left session {session_id}")
 
 

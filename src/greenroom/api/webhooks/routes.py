@@ -81,7 +81,7 @@ class DeliveryView(View, row=Delivery, without={"webhook_id"}):
 async def list_webhooks(db: Db, page: Paging) -> list[WebhookView]:
     """List all webhooks by name."""
     found = await webhooks.list_webhooks(db, after=page.after_row(webhooks.BY_NAME), limit=page.limit)
-    return [WebhookView.model_validate(each) for each in page.rows(found, webhooks.BY_NAME)]
+    return [WebhookView.model_validate(webhook) for webhook in page.rows(found, webhooks.BY_NAME)]
 
 
 @router.post("/webhooks", status_code=201, dependencies=[requires("webhooks_create")])
@@ -156,7 +156,7 @@ async def list_webhook_deliveries(
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     order = webhooks.NEWEST_FIRST
     found = await webhooks.list_deliveries(db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit)
-    return [_view(each) for each in page.rows(found, order)]
+    return [_view(delivery) for delivery in page.rows(found, order)]
 
 
 @router.post(

@@ -48,8 +48,8 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     """
     warnings = [await _too_large(db, image) if compare_agents else None]
     if path := image.persistent_profile_path:
-        users = await plain_launches(db, image.facts)
-        warnings.append(unused_profile(image.friendly_name, path, (each.facts for each in users)))
+        user_sets = await plain_launches(db, image.facts)
+        warnings.append(unused_profile(image.friendly_name, path, (similar.facts for similar in user_sets)))
         warnings.append(unwritable_home(path, image.run_config.get("user")))
     return replace(image, warnings=tuple(warning for warning in warnings if warning))
 

@@ -24,7 +24,7 @@ Row = TypeVar("Row")
 JsonRow = Mapping[str, Any]
 
 MAX_TEXT: Final = 8192
-MOST: Final = 500
+MAX_ROWS: Final = 500
 """The maximum number of rows in a statement, so that it ends within its time limit on a busy machine."""
 
 
@@ -76,7 +76,7 @@ class WaitingRows(Generic[Row]):
         """Write the waiting rows; returns True if there were rows and all are written."""
         is_written = False
         while self._rows:
-            rows, self._rows = self._rows[:MOST], self._rows[MOST:]
+            rows, self._rows = self._rows[:MAX_ROWS], self._rows[MAX_ROWS:]
             try:
                 self.dropped += await insert_rows(self._db, self._statement, [self._params(row) for row in rows])
             except Unavailable as error:

@@ -131,12 +131,12 @@ INVARIANTS: Final = (
         " AND (s.status = ANY(%(transitional)s)"
         "  AND coalesce(s.deadline, s.status_changed + interval '2 min') < clock_timestamp() - interval '2 min'"
         "  AND NOT (s.status = 'starting' AND s.started IS NULL"
-        "   AND s.status_changed > clock_timestamp() - make_interval(secs => 2 * %(most_s)s + 120))"
+        "   AND s.status_changed > clock_timestamp() - make_interval(secs => 2 * %(max_s)s + 120))"
         " OR s.status = ANY(%(returning)s) AND s.deadline < clock_timestamp() - interval '2 min'"
         " OR s.status = 'deleting' AND s.status_changed < clock_timestamp() - interval '15 min')"
         " UNION ALL SELECT format('session %%s is deleted and has no time of its end', session_id) FROM sessions"
         " WHERE status = 'deleted' AND ended IS NULL",
-        {"transitional": sorted(TRANSITIONAL), "returning": sorted(RETURNING), "most_s": MAX_S},
+        {"transitional": sorted(TRANSITIONAL), "returning": sorted(RETURNING), "max_s": MAX_S},
     ),
     Invariant(
         "I12",

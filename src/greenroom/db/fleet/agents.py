@@ -87,10 +87,10 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
     cursor = await connection.execute(
         "SELECT hostname FROM agents WHERE left(agent_id::text, 8) = left(%s::text, 8)", (agent_id,)
     )
-    other = await cursor.fetchone()
-    if other is not None:
+    same_route = await cursor.fetchone()
+    if same_route is not None:
         raise IdentityConflict(
-            f"The id {agent_id} begins like the id of the Agent on {other['hostname']}. Remove the file "
+            f"The id {agent_id} begins like the id of the Agent on {same_route['hostname']}. Remove the file "
             "agent_id from the Agent's folder, so that the Agent creates another id."
         )
 

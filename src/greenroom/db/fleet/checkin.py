@@ -357,7 +357,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
     )
 
 
-async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
+async def read_users_of_sessions(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
     """Session id → user id, for the sessions with these ids that are or were on this Agent."""
     rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
@@ -367,7 +367,7 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
     return {row["session_id"]: row["user_id"] for row in rows}
 
 
-async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
+async def read_undeleted(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
     """The ids, among these, of sessions that are on this Agent and not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"

@@ -200,12 +200,14 @@ _DIFFERING: Final[LiteralString] = (
 
 
 async def read_differing(db: Database, zone_id: str) -> list[Allocation]:
-    """Reservations whose count and sum differ, if only by rounding; not exact while sessions start and end."""
+    """Read the Agents whose stored reservation differs from the sum over their sessions, even by a rounding error. The
+    result is not exact while sessions start and end."""
     return await db.fetch_as(Allocation, _DIFFERING, (zone_id, None, None))
 
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
-    """The same reservations, exact until the transaction ends: every reservation and release locks these rows first."""
+    """Lock the reservations of these Agents until commit, and read them exactly: every reservation and release locks
+    these rows first."""
     await connection.execute(LOCK_CAPACITY, (list(agent_ids),))
     cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
     return rows_as(Allocation, await cursor.fetchall())

@@ -86,18 +86,18 @@ async def read_waiting_users(
     supplies = rows_as(_Supply, await (await connection.execute(_SUPPLY, params)).fetchall())
     planned = {pool.machine_pool_id for pool in pools if not pool.closed}
     supply = defaultdict[str, list[PlacementAgent]](list)
-    for each in supplies:
-        if each.enabled or each.machine_pool_id in planned:
-            supply[each.zone_id] += _machines(each, overcommit)
-    names = {each.zone_id: each.zone_name for each in supplies}
+    for zone_supply in supplies:
+        if zone_supply.enabled or zone_supply.machine_pool_id in planned:
+            supply[zone_supply.zone_id] += _machines(zone_supply, overcommit)
+    names = {zone_supply.zone_id: zone_supply.zone_name for zone_supply in supplies}
     images = {user.image_id: user.image for user in users}
     users_of_image = defaultdict[str, list[WaitingUser]](list)
     users_elsewhere = defaultdict[tuple[str, str], int](int)
-    for each, counted_zone in zones_of_users(map(_waiting, users), supply).items():
+    for user, counted_zone in zones_of_users(map(_waiting, users), supply).items():
         if counted_zone == zone_id:
-            users_of_image[each.image_id].append(each)
-        elif zone_id in each.zone_ids:
-            users_elsewhere[each.image_id, counted_zone] += 1
+            users_of_image[user.image_id].append(user)
+        elif zone_id in user.zone_ids:
+            users_elsewhere[user.image_id, counted_zone] += 1
     demand = [
         _unmet_demand(images[image_id], waiting_users, zone_id, names)
         for image_id, waiting_users in users_of_image.items()

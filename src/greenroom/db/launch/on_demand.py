@@ -93,7 +93,7 @@ async def store_refused(db: Database, *, zone_id: str, user_id: str, image_id: s
 # The ledger has an index by time, which is needed because every plan of a pool runs this query.
 STILL_WAITING: Final[LiteralString] = (
     " FROM launches_waiting w WHERE w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
-    " AND w.since > clock_timestamp() - make_interval(secs => %(most_waiting_s)s)"
+    " AND w.since > clock_timestamp() - make_interval(secs => %(max_waiting_s)s)"
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
@@ -106,7 +106,7 @@ PEOPLE_WAITING: Final[LiteralString] = (
 
 def waiting(zone_id: str) -> dict[str, Any]:
     """The parameters of `STILL_WAITING`, and the zone."""
-    return {"zone_id": zone_id, "waiting_s": WAITING_S, "most_waiting_s": MAX_WAITING_S}
+    return {"zone_id": zone_id, "waiting_s": WAITING_S, "max_waiting_s": MAX_WAITING_S}
 
 
 async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:

@@ -92,8 +92,8 @@ _NAMED: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
 condition would read all sessions."""
 
 
-def _ids(of: Iterable[_OfSession]) -> list[str]:
-    return [each.session_id for each in of]
+def _session_ids(changes: Iterable[_OfSession]) -> list[str]:
+    return [change.session_id for change in changes]
 
 
 _SESSION: Final[LiteralString] = (
@@ -107,7 +107,10 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
     cursor = await connection.execute(
         "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _NAMED,
-        (Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]), _ids(observations)),
+        (
+            Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]),
+            _session_ids(observations),
+        ),
     )
     return rows_as(ReportedSession, await cursor.fetchall())
 
@@ -152,13 +155,13 @@ _WRITE: Final[LiteralString] = (
 
 async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:
     """Store observations that are newer than the stored observations and differ from them."""
-    await connection.execute(_WRITE, (Jsonb(list(observations)), _ids(observations)))
+    await connection.execute(_WRITE, (Jsonb(list(observations)), _session_ids(observations)))
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
     """Change statuses, guarded as in docs/explanation/protocols.md §2; returns the ids of the changed sessions."""
     if len(changes) > 1:
-        await lock_sessions(connection, _ids(changes))
+        await lock_sessions(connection, _session_ids(changes))
     cursor = await connection.execute(
         "UPDATE sessions s SET status = m.status, status_changed = clock_timestamp(),"
         " started = CASE WHEN m.status = 'running' THEN coalesce(s.started, clock_timestamp()) ELSE s.started END,"
@@ -174,7 +177,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
         " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
         f" AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id{_NAMED}"
         " RETURNING s.session_id::text",
-        (Jsonb(list(changes)), _ids(changes)),
+        (Jsonb(list(changes)), _session_ids(changes)),
     )
     return [row["session_id"] for row in await cursor.fetchall()]
 
@@ -190,7 +193,7 @@ async def write_handovers(connection: Connection, reports: Sequence[HandoverRepo
         " AND s.assignment_state IS DISTINCT FROM r.state"
         f" AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed')){_NAMED}"
         " RETURNING s.session_id::text, s.assignment_state",
-        (Jsonb(list(reports)), _ids(reports)),
+        (Jsonb(list(reports)), _session_ids(reports)),
     )
     return {row["session_id"]: row["assignment_state"] for row in await cursor.fetchall()}
 
@@ -202,5 +205,5 @@ async def write_steps(connection: Connection, steps: Sequence[StartStep]) -> Non
         " coalesce(to_timestamp(t.at), clock_timestamp())"
         " FROM jsonb_to_recordset(%s) AS t(session_id uuid, name text, at double precision)"
         " JOIN sessions s ON s.session_id = t.session_id" + _NAMED + " ON CONFLICT DO NOTHING",
-        (Jsonb(list(steps)), _ids(steps)),
+        (Jsonb(list(steps)), _session_ids(steps)),
     )

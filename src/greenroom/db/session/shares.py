@@ -254,7 +254,7 @@ async def move_shares(connection: Connection, old_session_id: str, session_id: s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Open:
+class _OpenShare:
     """A share that is not over; `groups` are the groups of the session's user, `permissions` those of the share's
     user."""
 
@@ -291,7 +291,7 @@ class Withdrawn:
 async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[ChangeEvent]]:
     """End the shares that groups, their members and the installation's settings do not allow in this transaction;
     returns them, and the events to notify after commit. Sessions are locked in the order of their ids."""
-    open_shares = rows_as(_Open, await (await connection.execute(_OPEN)).fetchall())
+    open_shares = rows_as(_OpenShare, await (await connection.execute(_OPEN)).fetchall())
     groups = (
         await groups_by_id(connection, {group for share in open_shares for group in share.groups})
         if open_shares

@@ -125,8 +125,8 @@ async def find_controlling(db: Database, session_id: str, user_id: str) -> str |
 async def write_present(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
-    """Store the present viewers (viewer id → origin) that the Agent reports. Returns the viewers that came and that
-    left."""
+    """Store the present viewers (viewer id → origin) that the Agent reports. Returns the viewers that arrived and the
+    viewers that left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
         " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
@@ -138,13 +138,13 @@ async def write_present(
         f" AND v.present IS NULL AND v.ended IS NULL AND v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING {_VIEWER}",
         params,
     )
-    came = rows_as(ViewerRow, await cursor.fetchall())
+    arrived = rows_as(ViewerRow, await cursor.fetchall())
     cursor = await connection.execute(
         f"UPDATE session_viewers v SET present = NULL{of_session}"
         f" AND v.present IS NOT NULL AND NOT v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING {_VIEWER}",
         params,
     )
-    return came, rows_as(ViewerRow, await cursor.fetchall())
+    return arrived, rows_as(ViewerRow, await cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +190,13 @@ async def find_candidates(
 class StreamSession:
     """The requested session, after following `superseded_by` to the session that replaced it.
 
-    `asked_agent_id` runs the requested session, `agent_id` the resulting one; `family`: ids of this session and of all
-    that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
+    `requested_agent_id` runs the requested session, `agent_id` the resulting one; `family`: ids of this session and of
+    all that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
     holds it, `lease_epoch` the epoch of its token.
     """
 
     session_id: str
-    asked_agent_id: str | None
+    requested_agent_id: str | None
     agent_id: str | None
     proxy_connections: bool
     proxy_path: str
@@ -241,7 +241,7 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
        l.lease_id::text, l.auth_epoch AS lease_epoch,
        coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
        ARRAY(SELECT session_id::text FROM family) AS family,
-       (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS asked_agent_id
+       (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS requested_agent_id
   FROM family f
   JOIN sessions s ON s.session_id = f.session_id
   JOIN zones z ON z.zone_id = s.zone_id

@@ -134,7 +134,7 @@ class CheckIns:
         message = checked(message)
         early = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early)
-        with self._wakers.hold_poll(message.agent_id) as news:
+        with self._wakers.hold_poll(message.agent_id) as notified:
             state = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, state)
             if state.fresh and message.db_epoch != state.zone.db_epoch:
@@ -147,13 +147,13 @@ class CheckIns:
                 answer = await self._answer(message, state)  # not held: the Agent must report it again soon
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
-                news.clear()
+                notified.clear()
                 self._wakers.name(message.agent_id, *(observed.session_id for observed in message.sessions))
                 state = await self._read(message.agent_id)
                 self._admit(message, credential, state)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
-                is_woken = await wait_for(news, until_s - boottime_s())
-                news.clear()
+                is_woken = await wait_for(notified, until_s - boottime_s())
+                notified.clear()
                 state = await self._read(message.agent_id, hurry=is_woken)
                 self._admit(message, credential, state)
         return await self._answer(message, state)
@@ -163,7 +163,7 @@ class CheckIns:
         users: dict[str, str | None] = {}
         if session_ids := named_sessions(message):
             try:
-                users = await checkin.read_own(self._db, message.agent_id, session_ids)
+                users = await checkin.read_users_of_sessions(self._db, message.agent_id, session_ids)
             except Unavailable as error:
                 log.warning("log lines of an Agent are stored without their sessions", reason=error.message)
         for row in agent_rows(message, self._logs.zone_name, users):
@@ -314,10 +314,10 @@ class CheckIns:
         if not message.unknown:
             return {}
         self._overdue(message, sent)
-        living = await checkin.read_living(self._db, message.agent_id, message.unknown)
+        undeleted = await checkin.read_undeleted(self._db, message.agent_id, message.unknown)
         now_s = boottime_s()
         reported_for_s = {session_id: now_s - at_s for session_id, at_s in sent.reported_at_s.items()}
-        return observations.verdicts(message.unknown, living, reported_for_s, self._config.verdict_grace_s)
+        return observations.verdicts(message.unknown, undeleted, reported_for_s, self._config.verdict_grace_s)
 
 
 _CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."

@@ -171,12 +171,12 @@ class Calls:
                     f"The provider did not {task}: {provider_text(str(error)) or 'no reason'}."
                 ) from error
             except Exception as error:  # its message may contain secrets
-                where = traceback.extract_tb(error.__traceback__)[-1]
+                frame = traceback.extract_tb(error.__traceback__)[-1]
                 log.error(
                     "a call of a provider failed unexpectedly",
                     machine_pool=pool.name,
                     error=type(error).__name__,
-                    where=f"{where.filename}:{where.lineno}",
+                    where=f"{frame.filename}:{frame.lineno}",
                 )
                 raise ProviderError(f"The provider did not {task}: {type(error).__name__}.") from error
 

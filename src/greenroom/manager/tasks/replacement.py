@@ -142,7 +142,7 @@ def _log(
 def _outcome(old: SessionToReplace, found: PlacedSession | None, trace: Sequence[TraceStep]) -> str:
     if found is not None:
         zone = found.attempt.zone
-        where = "" if zone.zone_id == old.zone_id else f" in zone {zone.zone_name}"
-        return f"{old.username} gets session {found.session_id}{where} instead"
+        in_zone = "" if zone.zone_id == old.zone_id else f" in zone {zone.zone_name}"
+        return f"{old.username} gets session {found.session_id}{in_zone} instead"
     reasons = dict.fromkeys(step.reason.rstrip(".") for step in trace)
     return "; ".join(reasons) or "no attempt is left"

@@ -190,14 +190,14 @@ claims of a burst share a refill, and meanwhile the Manager hands over their ses
 
 
 class Refill:
-    """Plans requested pools outside the rounds, in at most `most_s`; `context` returns None while this Manager is not
+    """Plans requested pools outside the rounds, in at most `max_s`; `context` returns None while this Manager is not
     Primary."""
 
     def __init__(
-        self, context: Callable[[], PrimaryContext | None], most_s: float = MAX_S, pause_s: float = PAUSE_S
+        self, context: Callable[[], PrimaryContext | None], max_s: float = MAX_S, pause_s: float = PAUSE_S
     ) -> None:
         self._context = context
-        self._most_s = most_s
+        self._max_s = max_s
         self._pause_s = pause_s
         self._requested: set[str] = set()
         self._woken = asyncio.Event()
@@ -219,14 +219,14 @@ class Refill:
             if ctx is None or ctx.tasks.failures.in_backoff("pools"):
                 continue
             try:
-                async with asyncio.timeout(self._most_s):
+                async with asyncio.timeout(self._max_s):
                     with one_item("pools"):
                         await run_named_pools(ctx, sorted(requested))
             except TimeoutError:
                 log.warning(
                     "the plan is deferred to the next round",
                     pools=sorted(requested),
-                    reason=f"not finished after {self._most_s:g} s",
+                    reason=f"not finished after {self._max_s:g} s",
                 )
             except GreenroomError as error:
                 log.info("the plan is deferred to the next round", pools=sorted(requested), reason=error.message)
