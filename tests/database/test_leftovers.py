@@ -8,14 +8,14 @@ import pytest
 from tests.support.system import System
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.session.leftovers import KnownRows, Thing
+from greenroom.core.session.leftovers import KnownRows, RuntimeObject
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import read_known_rows
 
 
-def thing(session_id: str = "", home: HomeId | None = None) -> Thing:
-    return Thing(kind="thing", name="a", ref="a", age_s=99.0, session_id=session_id, home=home)
+def thing(session_id: str = "", home: HomeId | None = None) -> RuntimeObject:
+    return RuntimeObject(kind="thing", name="a", ref="a", age_s=99.0, session_id=session_id, home=home)
 
 
 async def test_rows_of_things_are_found_and_ended_sessions_are_none(db: Database):

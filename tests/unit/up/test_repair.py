@@ -13,7 +13,7 @@ from greenroom.cli.client import Client, Row
 from greenroom.cli.main import app
 from greenroom.cli.repair import find_leftovers
 from greenroom.core.errors import SetupError
-from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
+from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, RuntimeObject
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import doctor
@@ -27,17 +27,19 @@ class Namespace:
     def __init__(self) -> None:
         self.removed: list[str] = []
 
-    async def list(self) -> list[Thing]:
+    async def list(self) -> list[RuntimeObject]:
         return []
 
-    async def remove(self, thing: Thing) -> None:
+    async def remove(self, thing: RuntimeObject) -> None:
         if thing.name == "held":
             raise StartError("It has containers.")
         self.removed.append(thing.name)
 
 
 def found(name: str, *, removed: bool = True) -> Leftover:
-    return Leftover(thing=Thing(kind="network", name=name, ref=name, age_s=99.0), removed=removed, reason="so it is")
+    return Leftover(
+        thing=RuntimeObject(kind="network", name=name, ref=name, age_s=99.0), removed=removed, reason="so it is"
+    )
 
 
 async def test_one_that_cannot_be_removed_holds_up_no_other_and_unasked_nothing_is_done():
@@ -117,9 +119,11 @@ class Elsewhere:
 
 
 def test_a_deployment_elsewhere_judges_what_was_found_here_part_by_part():
-    things = [Thing(kind="Pod", name=f"p{n}", ref=f"{n}", age_s=99.0, session_id="over") for n in range(MAX_AT_ONCE)]
-    filters = Thing(kind="Secret", name="filter", ref="f", age_s=99.0)
-    living = Thing(kind="Pod", name="living", ref="l", age_s=99.0, session_id="living")
+    things = [
+        RuntimeObject(kind="Pod", name=f"p{n}", ref=f"{n}", age_s=99.0, session_id="over") for n in range(MAX_AT_ONCE)
+    ]
+    filters = RuntimeObject(kind="Secret", name="filter", ref="f", age_s=99.0)
+    living = RuntimeObject(kind="Pod", name="living", ref="l", age_s=99.0, session_id="living")
     elsewhere = Elsewhere()
     found = find_leftovers(cast("Client", elsewhere), [filters, *things, living])
     assert elsewhere.asked == [MAX_AT_ONCE, 2]
@@ -133,4 +137,4 @@ def test_a_deployment_cannot_have_something_removed_that_was_not_found_here():
             return {"leftovers": [{"ref": "another", "removed": True, "reason": "it is over"}]}
 
     with pytest.raises(SetupError, match="returned another, which was not in the request; nothing was removed"):
-        find_leftovers(cast("Client", Lying()), [Thing(kind="Pod", name="p", ref="p", age_s=99.0)])
+        find_leftovers(cast("Client", Lying()), [RuntimeObject(kind="Pod", name="p", ref="p", age_s=99.0)])

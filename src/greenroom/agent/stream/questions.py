@@ -20,7 +20,7 @@ from greenroom.core.session.streams import (
     VIEWER_COOKIE,
     VIEWER_TTL_S,
     AnyAccess,
-    Permitted,
+    PermittedViewers,
     StreamAddress,
     Target,
     act_of_request,
@@ -100,11 +100,11 @@ def _facts(session: SessionSnapshot) -> SessionFacts:
     return SessionFacts(permitted=dict.fromkeys(authorised.permitted, True), must_record=authorised.must_record)
 
 
-def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
+def permitted_by(session: SessionSnapshot | None) -> PermittedViewers | None:
     """Return the viewers that the desired list permits for the session; None = no viewer."""
     if session is None or (authorised := session.authorised) is None:
         return None
-    return Permitted(
+    return PermittedViewers(
         user_id=authorised.user_id,
         epoch=authorised.epoch,
         program_epoch=authorised.program_epoch,

@@ -26,7 +26,7 @@ from greenroom.agent.fleet.identity import write_private
 from greenroom.core.errors import Unavailable
 from greenroom.core.lease import PROGRAM, USER
 from greenroom.core.rate_limits import source_of
-from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, Permitted, still_holds
+from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, PermittedViewers, still_holds
 from greenroom.core.session.viewing import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import connected
@@ -159,7 +159,7 @@ class Viewers:
             viewer.connections = [*viewer.connections[1 - MAX_CONNECTIONS :], client.connection]
         self._save()
 
-    def forget_revoked(self, session_id: str, permitted: Permitted | None) -> list[Viewer]:
+    def forget_revoked(self, session_id: str, permitted: PermittedViewers | None) -> list[Viewer]:
         """Remove and return the viewers of `session_id` who are not permitted any more."""
         revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, permitted)]
         for viewer in revoked:

@@ -12,7 +12,7 @@ from greenroom.api.bodies import Body, Text, View
 from greenroom.api.deps import Db
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
-from greenroom.core.session.leftovers import MAX_AT_ONCE, Thing, plan
+from greenroom.core.session.leftovers import MAX_AT_ONCE, RuntimeObject, plan
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.diagnostics import views
 from greenroom.db.diagnostics.views import (
@@ -78,9 +78,9 @@ class FoundThing(Body):
     session_id: Annotated[Text, Field(description="session for which it was created")] = ""
     home: Annotated[HomeOfThing | None, Field(description="home folder that it contains")] = None
 
-    def thing(self) -> Thing:
+    def thing(self) -> RuntimeObject:
         home = HomeId(self.home.user_id, self.home.image_id) if self.home is not None else None
-        return Thing(**self.model_dump(exclude={"home"}), home=home)
+        return RuntimeObject(**self.model_dump(exclude={"home"}), home=home)
 
 
 class FoundThings(Body):

@@ -40,7 +40,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, SessionFacts, decide
 from greenroom.core.session.sharing import (
     UNKNOWN_LINK,
-    ShareWish,
+    ShareRequest,
     announcement,
     keeps_view_only,
     may_share,
@@ -109,7 +109,7 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Setting
     """
     user = await _recipient(sharing.db, body, act.session, everybody=_finds_everybody(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
-    wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
+    wish = ShareRequest(access=body.access, audience=audience, seconds=body.seconds)
     share = await share_service.create(sharing, act.caller, act.session, wish, user)
     return share_service.share_view(share, sharing.secrets)
 

@@ -28,7 +28,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import (
     MAX_SHARES,
     Audience,
-    ShareWish,
+    ShareRequest,
     announcement,
     keeps_view_only,
     refusal_to_join,
@@ -225,7 +225,7 @@ def share_view(share: Share, secrets: Secrets) -> ShareView:
 
 
 async def create(
-    sharing: Sharing, caller: Caller, session: Session, wish: ShareWish, user: User | None = None
+    sharing: Sharing, caller: Caller, session: Session, wish: ShareRequest, user: User | None = None
 ) -> Share:
     """Share a session with `user`, or with people who have the link.
 

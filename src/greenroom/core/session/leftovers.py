@@ -1,8 +1,8 @@
-"""Leftovers: things that an installation created and that belong to no row (`greenroom doctor --repair`).
+"""Leftovers: objects that an installation created and that belong to no row (`greenroom doctor --repair`).
 
-Things, such as containers and folders, are read before the rows. A row is inserted before anything is created for it,
-so a thing without a row has no owner. For containers the rule is the same as for the unknown containers of Agents
-(`observations.verdicts`). This module is for things that no Agent reports, because their Agent was deleted.
+Objects, such as containers and folders, are read before the rows. A row is inserted before objects are created for it,
+so an object without a row has no owner. The rule for containers is that for the unknown containers of Agents
+(`observations.verdicts`). This module is for objects that no Agent reports, because their Agent was deleted.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from greenroom.core.session.observations import verdicts
 from greenroom.core.workspace.homes import HomeId
 
 GRACE_S: Final = 60.0
-"""Younger things are not removed, because their owner may still create them."""
+"""The minimum age of an object that is removed. The owner of a younger object may still be starting."""
 MAX_AT_ONCE: Final = 1000
-"""The maximum number of things in one request."""
+"""The maximum number of objects in one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thing:
-    """A thing with the labels of this installation, such as a container or a folder. `kind` is its kind in one or two
-    words. `ref` is the id by which it is removed; no later thing gets the same id.
+class RuntimeObject:
+    """An object with the labels of this installation, such as a container or a folder. `kind` is its kind in one or two
+    words. `ref` is the id by which it is removed; no later object gets the same id.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRows:
-    """The rows to which things may belong, read after the things."""
+    """The rows to which objects may belong, read after the objects."""
 
     sessions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Session id → id of its Agent, for all sessions that are not deleted."""
@@ -56,24 +56,24 @@ class KnownRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A thing without an owner. `reason` is the reason for the removal, or the reason why it is not `removed`."""
+    """An object without an owner. `reason` is the reason for its removal, or the reason why it is not `removed`."""
 
-    thing: Thing
+    thing: RuntimeObject
     removed: bool
     reason: str
 
 
-def plan(things: Iterable[Thing], known: KnownRows) -> list[Leftover]:
-    """Return the things without an owner, in the order in which they can be removed."""
+def plan(things: Iterable[RuntimeObject], known: KnownRows) -> list[Leftover]:
+    """Return the objects without an owner, in the order in which they can be removed."""
     return in_removal_order(leftover for thing in things if (leftover := _leftover_of(thing, known)) is not None)
 
 
 def in_removal_order(leftovers: Iterable[Leftover]) -> list[Leftover]:
-    """Return the leftovers in the order in which they can be removed; things that are not removed come last."""
+    """Return the leftovers in the order in which they can be removed; objects that are not removed come last."""
     return sorted(leftovers, key=lambda each: (not each.removed, not each.thing.session_id, each.thing.name))
 
 
-def _leftover_of(thing: Thing, known: KnownRows) -> Leftover | None:
+def _leftover_of(thing: RuntimeObject, known: KnownRows) -> Leftover | None:
     if thing.home is not None:
         reason = _without_user(thing.home, known)
     elif not thing.agent_id:
@@ -91,10 +91,10 @@ def _leftover_of(thing: Thing, known: KnownRows) -> Leftover | None:
     return Leftover(thing=thing, removed=True, reason=reason)
 
 
-def _without_session(thing: Thing, known: KnownRows) -> str:
+def _without_session(thing: RuntimeObject, known: KnownRows) -> str:
     agent_id = known.sessions.get(thing.session_id)
-    living = frozenset({thing.session_id}) if agent_id == thing.agent_id else frozenset[str]()
-    verdict = verdicts((thing.session_id,), living, {thing.session_id: thing.age_s}, 0.0)
+    existing = frozenset({thing.session_id}) if agent_id == thing.agent_id else frozenset[str]()
+    verdict = verdicts((thing.session_id,), existing, {thing.session_id: thing.age_s}, 0.0)
     if verdict.get(thing.session_id) == "keep":
         return ""
     if agent_id is not None:

@@ -1,8 +1,8 @@
 """The next status of a session row after an observation of its Agent (docs/explanation/protocols.md §2).
 
-The Manager that commits an observation changes the row in the same transaction. It needs no leadership for that. The
-SQL repeats the guards (`sources`, generation, assignment), because the row may have changed meanwhile. Invariants,
-tested as properties:
+The Manager that commits an observation changes the row in the same transaction, without a leadership. The SQL repeats
+the guards (`sources`, generation, assignment), because the row may have changed meanwhile. Invariants, tested as
+properties:
 
 - only transitions of `states.ALLOWED` occur;
 - an observation changes nothing if its generation is not that of the row;
@@ -45,7 +45,7 @@ class ObservedFacts:
     """The observation of a session by its Agent. `error` is the reason why it is `failed`; `handover` is the state of
     its hand-over.
 
-    `broken` is True if it runs, but several probes in a row failed; `probe_error` is the result of the last probe. A
+    `broken` is True if it runs, but several probes in a row failed; `probe_error` is the error of the last probe. A
     session can also be not `usable` because a restarted Agent has not probed it yet.
     """
 
@@ -61,7 +61,7 @@ class ObservedFacts:
     handover: HandoverState | None = None
     handover_error: str = ""
     handover_slow: bool = False
-    """True if the hand-over failed because it took too long, and the session is not known to be broken."""
+    """True if the hand-over failed only because of its time limit; the session may be usable."""
     has_container: bool = True
 
 
@@ -76,7 +76,7 @@ class StatusTransition:
     set_aside: bool = False
     """True if the session is quarantined, because its hand-over failed."""
     slow: bool = False
-    """True if it failed only because it took too long."""
+    """True if it failed only because of a time limit."""
     leaves_pool: bool = False
     """True if it was claimable and leaves its pool because it failed."""
 
@@ -86,78 +86,84 @@ def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: 
     return (incarnation, seq) > (applied_incarnation, applied_seq)
 
 
-def decide(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
+def decide(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     """Return the transition of the row after this observation, or None."""
-    if seen.generation != row.generation:
+    if observed.generation != row.generation:
         return None
-    if row.set_aside and row.status is _S.FAILED and not seen.has_container:
-        why = "it was kept for inspection, and its container is gone"
-        return _move(seen, _S.DELETING, frozenset({_S.FAILED}), why)
-    move = _RULES[seen.state](row, seen)
-    if move is None or row.status not in move.sources:
+    if row.set_aside and row.status is _S.FAILED and not observed.has_container:
+        reason = "it was kept for inspection, and its container is gone"
+        return _transition(observed, _S.DELETING, frozenset({_S.FAILED}), reason)
+    transition = _RULES[observed.state](row, observed)
+    if transition is None or row.status not in transition.sources:
         return None
-    if move.to is _S.FAILED and row.status is _S.ASSIGNING:
-        # The user waits in any case, so the session is quarantined and the user gets another session.
-        return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
-    if move.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
-        return replace(move, sources=frozenset({_S.RUNNING}), leaves_pool=True)
-    return move
+    if transition.to is _S.FAILED and row.status is _S.ASSIGNING:
+        # The session is quarantined, and the waiting user gets another session.
+        return replace(transition, sources=frozenset({_S.ASSIGNING}), set_aside=True)
+    if transition.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
+        return replace(transition, sources=frozenset({_S.RUNNING}), leaves_pool=True)
+    return transition
 
 
-def _absent(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
+def _absent(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if row.want is Want.ABSENT:
-        return _move(seen, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as requested")
-    return _move(seen, _S.FAILED, _HAD_CONTAINER, "its container is gone although its deletion was not requested")
+        return _transition(observed, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as requested")
+    return _transition(
+        observed, _S.FAILED, _HAD_CONTAINER, "its container is gone although its deletion was not requested"
+    )
 
 
 _HAD_CONTAINER: Final = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}
 
 
-def _failed(_row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
-    code = "" if seen.exit_code is None else f" with exit code {seen.exit_code}"
-    return _move(seen, _S.FAILED, sources_of(_S.FAILED), seen.error or f"its container ended{code}")
+def _failed(_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
+    code = "" if observed.exit_code is None else f" with exit code {observed.exit_code}"
+    return _transition(observed, _S.FAILED, sources_of(_S.FAILED), observed.error or f"its container ended{code}")
 
 
-def _creating(_row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
-    return _move(seen, _S.STARTING, frozenset({_S.REQUESTED}), "its container is being created")
+def _creating(_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
+    return _transition(observed, _S.STARTING, frozenset({_S.REQUESTED}), "its container is being created")
 
 
-def _running(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
+def _running(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.RUNNING:
         return None
     if row.status is _S.ASSIGNING:
-        return _handed_over(row, seen)
-    if seen.broken and row.claimable:
-        why = seen.probe_error or "The Agent gave no reason."
-        return _move(seen, _S.FAILED, frozenset({_S.RUNNING}), f"it stopped working while it was staged: {why}")
-    if not seen.usable:
-        return _move(seen, _S.STARTING, frozenset({_S.REQUESTED}), "its container runs and is not usable yet")
+        return _handed_over(row, observed)
+    if observed.broken and row.claimable:
+        reason = observed.probe_error or "The Agent gave no reason."
+        return _transition(
+            observed, _S.FAILED, frozenset({_S.RUNNING}), f"it stopped working while it was staged: {reason}"
+        )
+    if not observed.usable:
+        return _transition(observed, _S.STARTING, frozenset({_S.REQUESTED}), "its container runs and is not usable yet")
     sources = frozenset({_S.REQUESTED, _S.STARTING, _S.UNREACHABLE, _S.LOST})
-    return _move(seen, _S.RUNNING, sources, "its page answers and its first frame is painted")
+    return _transition(observed, _S.RUNNING, sources, "its page answers and its first frame is painted")
 
 
-def _handed_over(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
-    if row.assignment_id is None or seen.assignment_id != row.assignment_id:
+def _handed_over(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
+    if row.assignment_id is None or observed.assignment_id != row.assignment_id:
         return None
-    only = frozenset({_S.ASSIGNING})
-    if seen.handover == "assigned":
-        return _move(seen, _S.RUNNING, only, "its hand-over was acknowledged by the Agent")
-    if seen.handover == "failed":
-        reason = f"its hand-over failed: {seen.handover_error or 'the Agent gave no reason'}"
-        return replace(_move(seen, _S.FAILED, only, reason), slow=seen.handover_slow)
+    assigning = frozenset({_S.ASSIGNING})
+    if observed.handover == "assigned":
+        return _transition(observed, _S.RUNNING, assigning, "its hand-over was acknowledged by the Agent")
+    if observed.handover == "failed":
+        reason = f"its hand-over failed: {observed.handover_error or 'the Agent gave no reason'}"
+        return replace(_transition(observed, _S.FAILED, assigning, reason), slow=observed.handover_slow)
     return None
 
 
-def _stopped(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
+def _stopped(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.STOPPED:
         return None
-    return _move(seen, _S.STOPPED, frozenset({_S.STOPPING, _S.LOST}), "its container was stopped, as requested")
+    return _transition(
+        observed, _S.STOPPED, frozenset({_S.STOPPING, _S.LOST}), "its container was stopped, as requested"
+    )
 
 
-def _paused(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
+def _paused(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.PAUSED:
         return None
-    return _move(seen, _S.PAUSED, frozenset({_S.PAUSING, _S.LOST}), "its container was paused, as requested")
+    return _transition(observed, _S.PAUSED, frozenset({_S.PAUSING, _S.LOST}), "its container was paused, as requested")
 
 
 _RULES: Final = {
@@ -170,22 +176,24 @@ _RULES: Final = {
 }
 
 
-def _move(seen: ObservedFacts, to: SessionStatus, sources: frozenset[SessionStatus], reason: str) -> StatusTransition:
-    return StatusTransition(session_id=seen.session_id, to=to, sources=sources, reason=reason)
+def _transition(
+    observed: ObservedFacts, to: SessionStatus, sources: frozenset[SessionStatus], reason: str
+) -> StatusTransition:
+    return StatusTransition(session_id=observed.session_id, to=to, sources=sources, reason=reason)
 
 
 def verdicts(
-    unknown: Iterable[str], living: frozenset[str], asked_for_s: Mapping[str, float], grace_s: float
+    unknown: Iterable[str], existing: frozenset[str], reported_for_s: Mapping[str, float], grace_s: float
 ) -> dict[str, Verdict]:
     """Return the verdicts on `unknown` containers, by session id: `destroy` after the grace period.
 
-    `living` are the ids with a row of this Agent that is not deleted, read after the Agent sent the unknown ids.
-    `asked_for_s` is the time since the Agent first sent each id.
+    `existing` are the ids with a row of this Agent that is not deleted, read after the Agent sent the unknown ids.
+    `reported_for_s` is the time since the Agent first sent each id.
     """
-    found: dict[str, Verdict] = {}
+    results: dict[str, Verdict] = {}
     for session_id in unknown:
-        if session_id in living:
-            found[session_id] = "keep"
-        elif asked_for_s.get(session_id, 0.0) >= grace_s:
-            found[session_id] = "destroy"
-    return found
+        if session_id in existing:
+            results[session_id] = "keep"
+        elif reported_for_s.get(session_id, 0.0) >= grace_s:
+            results[session_id] = "destroy"
+    return results

@@ -1,4 +1,4 @@
-"""The content of the connecting screen from the recorded steps: percent, a sentence, and the list of steps.
+"""The content of the connecting screen: the percentage, a sentence, and the list of steps, from the recorded steps.
 
 A step is done when its row exists (`session_steps`). The percentages are the part of a typical start that is complete
 after each step. Only the wait in the queue of a machine is estimated, from the first frames that were painted there
@@ -18,7 +18,7 @@ from greenroom.core.session.states import NOT_YET_RUNNING, OPERATIONAL, SessionS
 @dataclass(frozen=True, slots=True)
 class StepKind:
     """A kind of step: its title, the percent that it reaches, and the sentence for the wait after it. `always` is False
-    if the step is shown only after it was recorded.
+    if the step is displayed only after it was recorded.
     """
 
     name: str
@@ -81,7 +81,7 @@ class StartProgress:
 
 
 PACE_S: Final = 30.0
-"""The time over which the painted first frames are counted, to estimate the speed of a queue."""
+"""The period in which painted first frames are counted, to estimate the speed of a queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +95,10 @@ class Queue:
 
     @property
     def message(self) -> str:
-        place = f"Number {self.before + 1} in the queue of the machine"
+        position = f"Number {self.before + 1} in the queue of the machine"
         if not self.painted:
-            return place
-        return f"{place}, about {math.ceil((self.before + 1) * PACE_S / self.painted)} s"
+            return position
+        return f"{position}, about {math.ceil((self.before + 1) * PACE_S / self.painted)} s"
 
 
 def progress(
@@ -112,52 +112,54 @@ def progress(
     """Return the content of the connecting screen of a session.
 
     `recorded` maps the names of the rows of `session_steps` to their times. `staged` is True if only the steps of the
-    hand-over are shown. `error` is the reason of a failure, as Agent and container report it; empty for users who are
-    not administrators. `queue` is the position of a session that waits for its turn.
+    hand-over are displayed. `error` is the reason of a failure, as Agent and container report it; empty for users who
+    are not administrators. `queue` is the position of a session that waits for its turn.
     """
     kinds = STAGED if staged else ON_DEMAND
-    shown = (kind for kind in kinds if kind.always or kind.name in recorded)
-    steps = tuple(ProgressStep(kind.name, kind.title, recorded.get(kind.name)) for kind in shown)
-    percent, message = _reached(kinds, recorded)
+    kinds_to_display = (kind for kind in kinds if kind.always or kind.name in recorded)
+    steps = tuple(ProgressStep(kind.name, kind.title, recorded.get(kind.name)) for kind in kinds_to_display)
+    percent, message = _last_reached(kinds, recorded)
     if status not in NOT_YET_RUNNING:
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent
         message = _MESSAGES.get(status, message)
     elif percent == 100:
-        # `ready` may belong to an earlier start; the bar must not show 100 before the present start is complete.
+        # `ready` may belong to an earlier start. The percentage must not be 100 before the current start is complete.
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
-        what = "stopped working" if "ready" in recorded else "could not be started"
-        message = f"The session {what}: {error}" if error else failure(recorded)
+        failure_text = "stopped working" if "ready" in recorded else "could not be started"
+        message = f"The session {failure_text}: {error}" if error else failure(recorded)
     if queue is not None:
         message = queue.message
     return StartProgress(OPERATIONAL[status], percent, message, steps)
 
 
 def failure(recorded: Mapping[str, float]) -> str:
-    """The sentences for the user of a failed session, by its last step. Only administrators see the cause."""
+    """Return the sentences for the user of a failed session, by its last step, without the cause, which only
+    administrators can see.
+    """
     if "ready" in recorded:
-        return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
+        return "The session stopped working and cannot be opened any more. Start the workspace again. " + _CONTACT
     if "started" in recorded:
-        return "The workspace started, but it was not ready in time. Try again in a minute. " + _ASK
-    return "The workspace could not be started on any machine. Try again in a minute. " + _ASK
+        return "The workspace started, but it was not ready in time. Try again in a minute. " + _CONTACT
+    return "The workspace could not be started on any machine. Try again in a minute. " + _CONTACT
 
 
-_ASK: Final = "If it happens again, ask an administrator, who can see the cause on the page of the session."
+_CONTACT: Final = "If it happens again, ask an administrator, who can see the cause on the page of the session."
 
 
-def _reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:
+def _last_reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:
     done = [kind for kind in kinds if kind.name in recorded]
     return (done[-1].percent, done[-1].waiting_for) if done else (0, "Requested")
 
 
 REASON_AFTER_S: Final = 5.0
-"""The age from which the reason is shown; most starts end before."""
+"""The time in a status after which the reason is displayed. Most starts end earlier."""
 
 
-def starting_reason(status: SessionStatus, seen: str, age_s: float, limit_s: float) -> str | None:
-    """Return the reason why a session is not usable yet, with the seconds in its status and their limit; None if there
-    is no reason to show. `seen` is the last observation of its Agent.
+def starting_reason(status: SessionStatus, observation: str, age_s: float, limit_s: float) -> str | None:
+    """Return the reason why a session is not usable yet, with the seconds in its status and their limit; None if no
+    reason is displayed. `observation` is the last observation of its Agent.
     """
-    if status not in NOT_YET_RUNNING or not seen or age_s < REASON_AFTER_S:
+    if status not in NOT_YET_RUNNING or not observation or age_s < REASON_AFTER_S:
         return None
-    return f"{seen.rstrip('.')} ({age_s:.0f} s of {limit_s:.0f} s)."
+    return f"{observation.rstrip('.')} ({age_s:.0f} s of {limit_s:.0f} s)."

@@ -1,15 +1,15 @@
 """The plan of an Agent: the actions, with reasons, from the desired list, the containers and the journal.
 
-The Agent is level-triggered (docs/explanation/protocols.md §2): every round compares the whole desired list with the
-whole inventory. If the host is in the desired state, the plan is empty. The rules, each of them a property test:
+Every round compares the whole desired list with the whole inventory (docs/explanation/protocols.md §2). If the host is
+in the desired state, the plan is empty. The rules, each of which is a property test:
 
 - Nothing is planned before a fresh desired list of a valid term arrived after the start.
-- A container that no list names is reported, and removed only by a verdict for its id.
+- A container that is in no list is reported, and removed only after a verdict for its id.
 - A container is destroyed only by `want: absent` or a verdict `destroy`.
-- For each session the higher generation wins. A session that left the list keeps its generation as a mark, so that a
-  late answer cannot restore it. An answer of a lower term is ignored.
-- A container that exited by itself, could not be started or is gone is reported `failed` and never started again.
-- Hand-overs and commands that began once never begin again.
+- For each session, the higher generation applies. The generation of a session that left the list is stored as a mark,
+  so that a late answer cannot restore the session. An answer of a lower term is ignored.
+- A container that ended by itself, could not be started or is gone is reported `failed` and never started again.
+- A hand-over or command that has begun never begins again.
 - A container gets its full share of the CPU when its start no longer gives way to other starts.
 """
 
@@ -53,7 +53,7 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredContainer:
-    """A desired session. Without `spec_hash` no container is created. `has_run`: by its row, it has run."""
+    """A desired session. Without `spec_hash`, no container is created. `has_run`: its row records that it has run."""
 
     session_id: str
     generation: int
@@ -82,7 +82,7 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFacts:
-    """The facts of a session that the Agent keeps across its restarts.
+    """The data of a session that the Agent stores for its restarts.
 
     `ran`: its container has run. `stopped`: it was stopped on request. `failure`: the sentence with which it was
     reported `failed`, which is final for the container. `gives_way`: it was created with a small share of the CPU.
@@ -104,7 +104,7 @@ class CommandOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSnapshot:
-    """The input of a round. `list_is_valid`: a fresh desired list of a valid term arrived since the start."""
+    """The input of a round. `list_is_valid` is True if a fresh desired list of a valid term arrived since the start."""
 
     list_is_valid: bool
     desired: Mapping[str, DesiredContainer] = field(default_factory=dict[str, DesiredContainer])
@@ -140,7 +140,7 @@ def plan(snapshot: RoundSnapshot) -> list[Action]:
     for session_id, desired in sorted(snapshot.desired.items()):
         observed = snapshot.observed.get(session_id)
         known = snapshot.known.get(session_id, NOTHING_KNOWN)
-        actions += _lifecycle(desired, observed, known) or _share(desired, observed, known, snapshot.giving_way)
+        actions += _lifecycle(desired, observed, known) or _full_share(desired, observed, known, snapshot.giving_way)
         actions += _assignment(desired, observed, known, snapshot.begun)
         actions += _mismatch(desired, observed)
     for session_id in sorted(snapshot.observed.keys() - snapshot.desired.keys()):
@@ -158,7 +158,7 @@ def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, kn
     if observed is None:
         return _without_container(desired, known)
     if observed.state is ContainerState.EXITED and not known.stopped:
-        return [_after_unasked_exit(desired, observed)]
+        return [_after_unexpected_exit(desired, observed)]
     kind = _STEPS.get((desired.want, observed.state))
     if kind is None:
         return []
@@ -177,10 +177,10 @@ _STEPS: Final = {
     (Want.PAUSED, ContainerState.CREATED): ActionKind.START,
     (Want.PAUSED, ContainerState.EXITED): ActionKind.START,
 }
-"""(want, state of the container) → the next step. A container is `exited` here only if it was stopped on request."""
+"""(desired state, container state) → the next step. A container is `exited` here only if it was stopped on request."""
 
 
-def _share(
+def _full_share(
     desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, giving_way: frozenset[str]
 ) -> list[Action]:
     if not known.gives_way or known.failure or desired.session_id in giving_way or not _is_running(observed):
@@ -189,7 +189,7 @@ def _share(
     return [_do(ActionKind.FULL_SHARE, desired, reason)]
 
 
-def _after_unasked_exit(desired: DesiredContainer, observed: ObservedContainer) -> Action:
+def _after_unexpected_exit(desired: DesiredContainer, observed: ObservedContainer) -> Action:
     if desired.want is Want.STOPPED:
         return _do(ActionKind.STOP, desired, "the container ended before it was stopped; this counts as the stop")
     reason = observed.ended or f"the container ended by itself with exit code {observed.exit_code}"
@@ -197,12 +197,12 @@ def _after_unasked_exit(desired: DesiredContainer, observed: ObservedContainer) 
 
 
 def _without_container(desired: DesiredContainer, known: JournalFacts) -> list[Action]:
-    if desired.want is not Want.RUNNING or _ran(desired, known) or desired.spec_hash is None:
+    if desired.want is not Want.RUNNING or _has_run(desired, known) or desired.spec_hash is None:
         return []
     return [_do(ActionKind.CREATE, desired, "the desired state of the session is running, and it has no container yet")]
 
 
-def _ran(desired: DesiredContainer, known: JournalFacts) -> bool:
+def _has_run(desired: DesiredContainer, known: JournalFacts) -> bool:
     """True if the container has run. The journal does not suffice: the row may be from a backup before its deletion."""
     return known.ran or desired.has_run
 
@@ -218,8 +218,8 @@ def _assignment(
 
 def can_be_handed_over(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> bool:
     """True if the session was assigned to a user and runs. It may have been handed over before."""
-    is_given = desired.assignment_id is not None and desired.want is Want.RUNNING
-    return is_given and _is_running(observed) and not known.failure
+    is_assigned = desired.assignment_id is not None and desired.want is Want.RUNNING
+    return is_assigned and _is_running(observed) and not known.failure
 
 
 def _mismatch(desired: DesiredContainer, observed: ObservedContainer | None) -> list[Action]:
@@ -280,14 +280,14 @@ def observe(
     `being_created` it is not absent, even if it is no longer desired, because it will exist soon.
     """
     if desired.want is Want.ABSENT:
-        without = ObservedState.CREATING if being_created else ObservedState.ABSENT
-        return (_OBSERVED[observed.state] if observed else without), ""
+        absent_state = ObservedState.CREATING if being_created else ObservedState.ABSENT
+        return (_OBSERVED[observed.state] if observed else absent_state), ""
     if known.failure:
         return ObservedState.FAILED, known.failure
     if observed is None:
-        return _observe_nothing(desired, known)
+        return _observe_without_container(desired, known)
     if is_unexplained(desired, observed, known):
-        return ObservedState.FAILED, observed.ended or unasked_exit(observed.exit_code)
+        return ObservedState.FAILED, observed.ended or unexpected_exit(observed.exit_code)
     if observed.state is ContainerState.CREATED and desired.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
     return _OBSERVED[observed.state], ""
@@ -310,15 +310,15 @@ _OBSERVED: Final = {
 }
 
 
-def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
+def unexpected_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
     """Return the sentence for a container that ended by itself."""
     if out_of_memory:
         return f"The container ran out of memory and ended with exit code {exit_code}; raise the workspace's memory."
     return f"The container ended by itself with exit code {exit_code}."
 
 
-def _observe_nothing(desired: DesiredContainer, known: JournalFacts) -> tuple[ObservedState, str]:
-    if _ran(desired, known):
+def _observe_without_container(desired: DesiredContainer, known: JournalFacts) -> tuple[ObservedState, str]:
+    if _has_run(desired, known):
         return ObservedState.FAILED, "The container is gone although its deletion was not requested; its data is lost."
     if desired.want is not Want.RUNNING:
         return ObservedState.FAILED, f"The desired state is {desired.want}, but the session never had a container here."
@@ -341,7 +341,7 @@ Entry = TypeVar("Entry", bound=Generational)
 
 
 def is_news(term: int, term_seen: int, fresh: bool) -> bool:
-    """True if an answer may have an effect: recently read from the database, and not of a lower term than was seen."""
+    """True if an answer may have an effect: recently read from the database, and of a term of at least `term_seen`."""
     return fresh and term >= term_seen
 
 
@@ -364,16 +364,17 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
     )
 
 
-def updated(known: Mapping[str, int], read: Collection[str], found: Mapping[str, int]) -> Mapping[str, int]:
-    """Return a list of session id → generation after the sessions `read` were read again. `found` has those that are in
-    the list. If nothing changed, the same object is returned."""
-    if all(known.get(session_id) == found.get(session_id) for session_id in {*read, *found}):
+def updated(known: Mapping[str, int], read: Collection[str], listed: Mapping[str, int]) -> Mapping[str, int]:
+    """Return a list of session id → generation after the sessions `read` were read again. `listed` has those of them
+    that are in the list. If nothing changed, the same object is returned.
+    """
+    if all(known.get(session_id) == listed.get(session_id) for session_id in {*read, *listed}):
         return known
-    return {**{k: g for k, g in known.items() if k not in read}, **found}
+    return {**{k: g for k, g in known.items() if k not in read}, **listed}
 
 
 def merge(
-    held: Mapping[str, Entry],
+    current: Mapping[str, Entry],
     news: Iterable[Entry],
     marks: Mapping[str, int],
     *,
@@ -381,18 +382,18 @@ def merge(
 ) -> tuple[dict[str, Entry], dict[str, int]]:
     """Return the desired list after `news` arrived, and the highest generation received for each session.
 
-    An entry of `news` with a lower generation is ignored: the present entry stays, and a session that left the list
-    does not return. Sessions that neither `news` nor `kept` names leave the list (their containers stay); nothing is
-    `kept` if `news` is a whole list.
+    An entry of `news` with a lower generation is ignored: the current entry stays, and a session that left the list
+    does not return. Sessions that are neither in `news` nor in `kept` leave the list (their containers stay). `kept` is
+    empty if `news` is a whole list.
     """
     merged = dict(kept)
     marks_after = dict(marks)
     for entry in news:
         mark = marks.get(entry.session_id, 0)
         if entry.generation >= mark:
-            before = held.get(entry.session_id)
+            before = current.get(entry.session_id)
             merged[entry.session_id] = before if before and before.generation == entry.generation else entry
             marks_after[entry.session_id] = entry.generation
-        elif entry.session_id in held:
-            merged[entry.session_id] = held[entry.session_id]
+        elif entry.session_id in current:
+            merged[entry.session_id] = current[entry.session_id]
     return merged, marks_after

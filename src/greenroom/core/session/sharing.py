@@ -2,7 +2,7 @@
 
 A *share* gives access to a session: to a named user, to all users with its link, to guests (people without an account),
 or to an administrator who helps. A person who joins with a share is a *viewer* and gets a separate token. A viewer has
-the present access of their share, which the Agent and the page of the session enforce.
+the current access of the share; the Agent and the page of the session enforce it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNKNOWN_LINK: Final = "This link is not valid, or the session is not shared any 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShareWish:
+class ShareRequest:
     """The share that the owner of a session requests. `seconds` None = the maximum duration."""
 
     access: Access
@@ -44,34 +44,38 @@ def may_share(settings: Mapping[str, EffectiveSetting]) -> str | None:
 
 
 def refusal_to_share(
-    wish: ShareWish, settings: Mapping[str, EffectiveSetting], *, status: SessionStatus, keeps_view_only: bool | None
+    request: ShareRequest,
+    settings: Mapping[str, EffectiveSetting],
+    *,
+    status: SessionStatus,
+    keeps_view_only: bool | None,
 ) -> str | None:
     """Return the reason why the owner may not create this share, as a sentence; None if they may.
 
     `settings` are those of the owner. `keeps_view_only` is True if the page of the session refuses input of viewers who
     may only watch; None = not known yet.
     """
-    most_s = int(settings["max_share_seconds"].value)
+    max_s = int(settings["max_share_seconds"].value)
     reasons = (
         (status not in SHAREABLE, f"The session is {status}; it cannot be shared any more."),
         (reason := may_share(settings), reason),
         (
-            wish.audience == "guests" and not settings["allow_guest_links"].value,
+            request.audience == "guests" and not settings["allow_guest_links"].value,
             f"Guest links are not allowed: {settings['allow_guest_links'].trace}.",
         ),
         (
-            wish.access == "control" and not settings["allow_shared_control"].value,
+            request.access == "control" and not settings["allow_shared_control"].value,
             f"Shared control is not allowed: {settings['allow_shared_control'].trace}.",
         ),
         (
-            wish.access == "control" and wish.audience == "users",
+            request.access == "control" and request.audience == "users",
             "Only a named user can get control. Name the user, or share the link for watching only.",
         ),
         (
-            most_s and wish.seconds is not None and wish.seconds > most_s,
-            f"A share may last {most_s} s at most: {settings['max_share_seconds'].trace}.",
+            max_s and request.seconds is not None and request.seconds > max_s,
+            f"A share may last {max_s} s at most: {settings['max_share_seconds'].trace}.",
         ),
-        (wish.access == "view" and keeps_view_only is False, NO_VIEW_ONLY),
+        (request.access == "view" and keeps_view_only is False, NO_VIEW_ONLY),
     )
     return next((sentence for applies, sentence in reasons if applies), None)
 
@@ -91,8 +95,8 @@ def reason_to_end(
     duration of the share is not checked again, because it was checked at its creation.
     """
     if audience != "assistant":
-        wish = ShareWish(access=access, audience=audience)
-        return refusal_to_share(wish, settings, status=SessionStatus.RUNNING, keeps_view_only=None)
+        request = ShareRequest(access=access, audience=audience)
+        return refusal_to_share(request, settings, status=SessionStatus.RUNNING, keeps_view_only=None)
     if not allows(permissions, ("sessions_assist",)):
         return "The administrator who helped has no permission `sessions_assist` any more."
     if silent and not allows(permissions, ("sessions_assist_silent",)):
@@ -105,9 +109,9 @@ NO_VIEW_ONLY: Final = (
 )
 
 
-def share_ends(wish: ShareWish, settings: Mapping[str, EffectiveSetting], now: datetime) -> datetime | None:
+def share_ends(request: ShareRequest, settings: Mapping[str, EffectiveSetting], now: datetime) -> datetime | None:
     """Return the time at which the share ends automatically; None if it ends with the session."""
-    seconds = wish.seconds or int(settings["max_share_seconds"].value)
+    seconds = request.seconds or int(settings["max_share_seconds"].value)
     return now + timedelta(seconds=seconds) if seconds else None
 
 
@@ -177,7 +181,7 @@ def refusal_of_silence(*, allowed: bool) -> str | None:
 def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:
     """True if the page of the session refuses input of viewers who may only watch; None = not known yet.
 
-    The page of Greenroom does. Only this page reports its first frame (`painted`), so that a running session without
+    The page of Greenroom refuses it. Only this page reports its first frame (`painted`), so a running session without
     this step has another page. The Agent also checks the page before it admits a viewer.
     """
     if "painted" in steps:
@@ -191,5 +195,5 @@ def announcement(name: str, audience: Audience, access: Access) -> str:
 
 
 def viewer_name(name: str, audience: Audience) -> str:
-    """Return the name of a viewer, marked if it is a guest, who chooses the name, or an administrator who helps."""
+    """Return the name of a viewer, with a mark for guests, who choose their names, and for administrators who help."""
     return name + {"guests": " (guest)", "assistant": " (administrator)"}.get(audience, "")

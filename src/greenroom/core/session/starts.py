@@ -1,7 +1,7 @@
 """The order of container changes on an Agent, users first, and the number of session starts that run in parallel.
 
-A host changes containers fastest if it changes only a few at the same time. Therefore an Agent has a number of *slots*.
-A few additional slots are reserved for users, so that they do not wait for starts of pools. The rules, each of them a
+A host changes containers fastest if it changes only a few at the same time. An Agent therefore has a number of *slots*.
+Some additional slots are reserved for users, so that users do not wait for starts of pools. The rules, each of them a
 property test:
 
 - The most urgent of the waiting changes begins first; with equal urgency, the change that has waited longest.
@@ -9,8 +9,8 @@ property test:
 - Refills of pools take at most the ordinary slots; users may also take the reserved slots.
 - No slot stays free while a change that may take it waits.
 
-The cost of a start is its first frame, not its container. Therefore a start has a *place* (a start slot) until its
-first frame is painted. Starts of pools also get a smaller share of the CPU until then. The rules, each of them a
+Most of the cost of a start is its first frame, not its container. A start therefore has a *place* (a start slot) until
+its first frame is painted. Starts of pools also get a smaller share of the CPU until then. The rules, each of them a
 property test:
 
 - Starts of users begin before starts of pools, in the order in which they waited. Of the starts of pools, a start of
@@ -57,7 +57,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SlotCount:
-    """The containers changed in parallel: `ordinary` slots for all, and `for_people` more for users only."""
+    """The number of containers that are changed in parallel: `ordinary` slots for all changes, and `for_people`
+    additional slots for users only.
+    """
 
     ordinary: int
     for_people: int = 0
@@ -88,9 +90,9 @@ def next_turns(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[T
 
 
 IDLE_QUEUE: Final = 0.75
-"""The number of tasks per core below which cores are idle, because the current starts do not use them."""
+"""The number of tasks per core below which some cores are idle."""
 CROWD: Final = 3.0
-"""The number of tasks per core, beyond the first task, from which another start delays all starts."""
+"""The number of waiting tasks per core above which another start would delay all starts."""
 MAX_PLACES_PER_CORE: Final = 4
 """The maximum number of places per core, on a host whose starts use hardly any CPU."""
 AFTER_HANDOVER_S: Final = 0.25
@@ -118,8 +120,8 @@ def next_starts(waiting: Collection[Start], begun: Collection[Start], width: int
     if len(starting) < len(users):
         return starting
     unpainted = users_begun + len(starting)
-    room = max(1, (width - unpainted) // 2) if unpainted else width
-    return starting + refills[: max(0, room - (len(begun) - users_begun))]
+    refill_places = max(1, (width - unpainted) // 2) if unpainted else width
+    return starting + refills[: max(0, refill_places - (len(begun) - users_begun))]
 
 
 def _of_users(starts: Collection[Start]) -> list[Start]:
@@ -145,7 +147,7 @@ class Load(Enum):
 
 
 def load_of(host: Lateness) -> Load:
-    """Return the load if sessions run on the host of the Agent, whose cores are measured."""
+    """Return the load of the host of the Agent, if sessions run there, from measurements of its cores."""
     if waiting_tasks(host) > CROWD:
         return Load.CROWDED
     return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED
@@ -153,7 +155,7 @@ def load_of(host: Lateness) -> Load:
 
 def load_elsewhere(late: int) -> Load:
     """Return the load if sessions run on other machines, whose cores are not measured. `late` is the number of starts
-    since the last call that lost their place without a first frame.
+    that have lost their place without a first frame since the last call.
     """
     return Load.CROWDED if late else Load.IDLE
 

@@ -1,8 +1,8 @@
 """The statuses of a session, the permitted transitions, and the commands stop, pause, resume.
 
-`ALLOWED` is the only source of the SQL guards (`status = ANY(sources_of(target))`), the diagram in the documentation
-and invariant I11 of `greenroom doctor` (docs/reference/doctor.md). A command sets a desired state, which the Agent
-applies. A repeated command succeeds. A command that cannot be applied is refused with a sentence and changes nothing.
+The SQL guards (`status = ANY(sources_of(target))`), the diagram in the documentation and invariant I11 of `greenroom
+doctor` (docs/reference/doctor.md) are derived from `ALLOWED`. A command sets a desired state, which the Agent applies.
+A repeated command succeeds. A command that cannot be applied is refused with a sentence and changes nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ OPERATIONAL: Final[dict[SessionStatus, str]] = {
 
 
 def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
-    """Return all statuses that `target` may follow. They are the guard of every SQL status change."""
+    """Return all statuses that `target` may follow, for the guard of every SQL status change."""
     return frozenset(status for status, following in ALLOWED.items() if target in following)
 
 
@@ -106,8 +106,8 @@ class Transition:
     """The effect of a command on a session.
 
     `want` is the desired state for its Agent. `through` is the status until that state is reported. `sources` are the
-    statuses in which the command has an effect; in the statuses `settled` nothing is left to do. `done` is the state of
-    the session afterwards, for sentences.
+    statuses in which the command has an effect; in the statuses `settled` the command has been applied already. `done`
+    is the state of the session after the command, for sentences.
     """
 
     want: Want
@@ -147,8 +147,8 @@ PAUSES: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"})
 
 
 def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool, pauses: bool = True) -> str | None:
-    """Return the reason why the command is refused now, as a sentence; None if it is permitted, or nothing is left to
-    do. `pauses` is True if the Agent of the session can stop and pause sessions.
+    """Return the reason why the command is refused now, as a sentence; None if it is permitted, or has been applied
+    already. `pauses` is True if the Agent of the session can stop and pause sessions.
     """
     transition = TRANSITIONS[command]
     if not has_user:

@@ -1,8 +1,7 @@
 """The address of the stream of a session, `https://host/<proxy_path>/<route>/<session_id>/…`, and its access rules.
 
 Both the api, which has the users and tokens (`refusal_by_api`), and the Agent, which has the containers and its
-instructions (`refusal_by_agent`), must permit the access. Refusals are sentences, which are shown to the viewer and
-logged.
+instructions (`refusal_by_agent`), must permit the access. Refusals are sentences for the viewer and the log.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _BEARER: Final = re.compile(rf"bearer +(?P<token>{LEASE_TOKEN})", re.ASCII | re.
 RESERVED_PATHS: Final = frozenset(
     {"api", "manager_api", "health", "assets", "gateway_status", "round_trip", "session", "admin"}
 )
-"""First segments of paths with a special meaning at the gateway, which cannot be a Proxy Path."""
+"""The first segments of paths with a special meaning at the gateway. A Proxy Path cannot be one of them."""
 
 VIEWER_COOKIE: Final = "greenroom_viewer"
 """The cookie with the connect token, on the path of the session. The Agent never passes it to a container."""
@@ -41,8 +40,8 @@ VIEWER_TTL_S: Final = 600.0
 """The time for which an Agent may let a viewer return while no Manager can report a revocation."""
 
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
-"""The statuses in which the desktop may be viewed. A session can be unreachable or lost in the database while its Agent
-runs and requests the permission of a viewer.
+"""The statuses in which the desktop may be viewed. A session can be unreachable or lost in the database although its
+Agent runs and requests permission for a viewer.
 """
 
 
@@ -71,7 +70,9 @@ class ProxyFacts:
         return f"/{self.proxy_path}/{agent_id[:8]}/{session_id}"
 
     def direct_origin(self, request_host: str) -> str | None:
-        """The origin of streams without Proxy Connections, for a user at `request_host`; None with them."""
+        """Return the origin of streams for a user at `request_host` in a zone without Proxy Connections; None in other
+        zones.
+        """
         if self.proxy_connections:
             return None
         if self.at_edges and (edge := edge_origin(self.edge_url)):
@@ -90,8 +91,8 @@ def edge_origin(edge_url: str) -> str | None:
 
 def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> list[str]:
     """Return every origin at which browsers reach streams without the web gateway. The console may frame them."""
-    found = (zone.direct_origin(host) for zone in zones for host in served_hosts)
-    return sorted({origin for origin in found if origin is not None})
+    match = (zone.direct_origin(host) for zone in zones for host in served_hosts)
+    return sorted({origin for origin in match if origin is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +126,21 @@ def _pairs(query: str) -> list[tuple[str, str, str]]:
 
 
 def parse_address(uri: str) -> StreamAddress | None:
-    """Return the stream that a raw request address (path and query) names, or None."""
-    found = _ADDRESS.fullmatch(uri)
-    if found is None:
+    """Return the stream address in the raw address of a request (path and query); None if it is not the address of a
+    stream.
+    """
+    match = _ADDRESS.fullmatch(uri)
+    if match is None:
         return None
     return StreamAddress(
-        found["prefix"], found["route"], found["session_id"], found["rest"], found["query"] or "", found["lease"] or ""
+        match["prefix"], match["route"], match["session_id"], match["rest"], match["query"] or "", match["lease"] or ""
     )
 
 
 def lease_token_in(authorization: str) -> str:
     """Return the token of a lease in an `Authorization` header; empty if there is none."""
-    found = _BEARER.fullmatch(authorization.strip())
-    return found["token"] if found else ""
+    match = _BEARER.fullmatch(authorization.strip())
+    return match["token"] if match else ""
 
 
 Access = Literal["view", "control"]
@@ -149,9 +152,10 @@ AnyAccess = Literal["view", "control", "program", "api"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The permission of a viewer to see a session of `user_id`. `epoch` is that of the authorization of the session, or
-    for a program that of its lease. `viewer_id` is empty for that user and their programs; other viewers have `access`
-    by a share (core.session.sharing). `database` is the database whose list permitted it; empty if that is not stored.
+    """The permission of a viewer to see a session of `user_id`. `epoch` is the epoch of the authorization of the
+    session, or for a program that of its lease. `viewer_id` is empty for that user and their programs; other viewers
+    have `access` by a share (core.session.sharing). `database` is the id of the database whose list permitted it; empty
+    if it is not stored.
     """
 
     user_id: str
@@ -162,9 +166,9 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Permitted:
-    """The viewers who may see a session now, from the list of this `database`: its user, as of `epoch`, and `guests`,
-    viewer id → access. `program_epoch` is the epoch of the lease of the session; None = it has no lease.
+class PermittedViewers:
+    """The viewers who may see a session now, from the list of this `database`: its user, with this `epoch`, and
+    `guests` (viewer id → access). `program_epoch` is the epoch of the lease of the session; None = it has no lease.
     """
 
     user_id: str
@@ -174,12 +178,13 @@ class Permitted:
     guests: Mapping[str, Access] = field(default_factory=dict[str, Access])
 
 
-def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
+def still_holds(grant: Grant, permitted: PermittedViewers | None) -> bool:
     """True if an earlier grant is still permitted.
 
     A higher epoch revokes all earlier grants. A guest is revoked separately, also by a change of the access. A grant of
-    the same or an unknown database may have a higher epoch than the list, which may be older. A grant of another
-    database must have the same epoch: a database that was restored from a backup may never reach a higher one.
+    the same or an unknown database may have a higher epoch than the list, because the list may be older. A grant of
+    another database must have the same epoch, because a database that was restored from a backup may never reach a
+    higher one.
     """
     if permitted is None or grant.user_id != permitted.user_id:
         return False
@@ -195,7 +200,7 @@ def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFacts:
-    """The facts of the api about a session and the viewer who sent a token.
+    """The data of the api about a session and the viewer who sent a token.
 
     `username_shown` is the name that was sent with the token, or empty. `token_is_valid` is True if the token is the
     connect token of this session, or of a session that it replaced, for its user and epoch, a session token of its
@@ -229,7 +234,7 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
 
 
 def refusal_by_agent(
-    *, session_id: str, permitted: Permitted | None, handed_over: bool, address: str | None
+    *, session_id: str, permitted: PermittedViewers | None, handed_over: bool, address: str | None
 ) -> str | None:
     """Return the reason why no user may see the session on this Agent now, as a sentence; None if its user may."""
     if permitted is None:
@@ -289,7 +294,7 @@ def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) 
 
 
 def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str | None:
-    """The reason why a viewer may not make a request, as a sentence; None if they may."""
+    """Return the reason why a viewer may not make a request, as a sentence; None if they may."""
     verdict = decide(act, SessionCaller(kind=_KINDS[access]), facts)
     if not verdict.refused:
         return None
@@ -304,22 +309,22 @@ def normalized_path(rest: str) -> str:
     return re.sub("/+", "/", unquote(rest)).removeprefix("/")
 
 
-_NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "&": "+"})
+_UNSAFE_CHARACTERS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "&": "+"})
 
 
 def printable(sentence: str) -> str:
     """Return the sentence in a form that is safe in a header, in a JSON string and in a page: at most 300 characters of
     printable ASCII, without double quotes, backslashes and the special characters of HTML.
     """
-    text = sentence.encode("ascii", "replace").decode().translate(_NOT_IN_TEXTS)
+    text = sentence.encode("ascii", "replace").decode().translate(_UNSAFE_CHARACTERS)
     return "".join(c for c in text if " " <= c <= "~")[:300]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The target of a request in a container. `address` is host:port; `base` is the folder there, without a slash at
-    its end. `strip` is the beginning of the path that names the service and is not passed on. `elsewhere` is the only
-    path at the gateway under which the page works, if the request has another path.
+    its end. `strip` is the beginning of the path, with the name of the service, which is not passed on. `elsewhere` is
+    the only path at the gateway at which the page works, if the request has another path.
     """
 
     address: str
@@ -328,22 +333,24 @@ class Target:
     elsewhere: str = ""
 
 
-def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapping[str, str]) -> Target:
+def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Mapping[str, str]) -> Target:
     """Return the target of a request. `page` and `services` (by name) are the addresses of the container, host:port.
     Raises Forbidden: the session may not use this service, or does not serve it now."""
-    name = asked.rest.partition("/")[0]
-    beside = [one for one in spec.services if (one.name == name if one.port else _begins(asked.rest, one.folder))]
-    if refused := next((one.name for one in beside if not one.allowed), None):
-        raise Forbidden(f"This session may not use {refused}: the groups of its user do not allow it.")
-    if not any(one.port for one in beside):
-        own = parse_address(spec.page_path)
-        elsewhere = own.prefix if own is not None and own.prefix != asked.prefix else ""
+    name = request.rest.partition("/")[0]
+    matching = [
+        one for one in spec.services if (one.name == name if one.port else _begins_with(request.rest, one.folder))
+    ]
+    if forbidden_service := next((one.name for one in matching if not one.allowed), None):
+        raise Forbidden(f"This session may not use {forbidden_service}: the groups of its user do not allow it.")
+    if not any(one.port for one in matching):
+        page_address = parse_address(spec.page_path)
+        elsewhere = page_address.prefix if page_address is not None and page_address.prefix != request.prefix else ""
         return Target(address=page, base=spec.page_path.removesuffix("/"), elsewhere=elsewhere)
     if name not in services:
         raise Forbidden(f"The session does not serve {name} now; it may be stopped.")
     return Target(address=services[name], strip=f"/{name}")
 
 
-def _begins(rest: str, folder: str) -> bool:
+def _begins_with(rest: str, folder: str) -> bool:
     """True if a container may read the path as a path that begins with `folder`."""
     return normalized_path(rest).startswith(folder)

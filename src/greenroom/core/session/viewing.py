@@ -1,7 +1,7 @@
 """Visits of viewers to streams, and the measurements of the stream server.
 
 A viewer uses several connections one after another, because pages reconnect. A *visit* ends when no connection of the
-viewer has existed for `AWAY_S`. If none of its connections was ever found, the end of a visit is not known. Times are
+viewer has existed for `AWAY_S`. The end of a visit is not known if none of its connections was ever found. Times are
 those of `time.monotonic()`.
 """
 

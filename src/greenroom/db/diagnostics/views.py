@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.leftovers import KnownRows, Thing
+from greenroom.core.session.leftovers import KnownRows, RuntimeObject
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
@@ -288,7 +288,7 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """The condition of the index manager_requests_refused."""
 
 
-async def read_known_rows(db: Database, things: Sequence[Thing]) -> KnownRows:
+async def read_known_rows(db: Database, things: Sequence[RuntimeObject]) -> KnownRows:
     """Read the rows that belong to these objects of a runtime. The objects must be read before the rows."""
     homes = [thing.home for thing in things if thing.home is not None]
     row = await db.fetch_one(

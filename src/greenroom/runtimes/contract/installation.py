@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from greenroom.core.fleet.lease import LeaseRecord
-from greenroom.core.session.leftovers import Thing
+from greenroom.core.session.leftovers import RuntimeObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class Things(Protocol):
     removed. Listing them changes nothing.
     """
 
-    async def list(self) -> list[Thing]:
+    async def list(self) -> list[RuntimeObject]:
         """List the objects that one session, Agent or user owns, not those that the whole installation shares. Raises
         RuntimeUnavailable: the runtime does not answer."""
         ...
 
-    async def remove(self, thing: Thing) -> None:
+    async def remove(self, thing: RuntimeObject) -> None:
         """Remove that very object; a missing one is success.
 
         Raises:

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.session.leftovers import GRACE_S, KnownRows, Leftover, Thing, plan
+from greenroom.core.session.leftovers import GRACE_S, KnownRows, Leftover, RuntimeObject, plan
 from greenroom.core.session.observations import verdicts
 from greenroom.core.workspace.homes import HomeId
 
-Plan = Callable[[Sequence[Thing], KnownRows], list[Leftover]]
+Plan = Callable[[Sequence[RuntimeObject], KnownRows], list[Leftover]]
 
 HOME = HomeId("user", "image")
-CONTAINER = Thing(kind="container", name="gr-s", ref="1", age_s=3600.0, agent_id="a", session_id="s")
-NETWORK = Thing(kind="network", name="web", ref="2", age_s=3600.0, agent_id="a")
-CLAIM = Thing(kind="claim", name="home", ref="3", age_s=3600.0, home=HOME)
-UNLABELLED = Thing(kind="container", name="odd", ref="4", age_s=3600.0, session_id="s")
+CONTAINER = RuntimeObject(kind="container", name="gr-s", ref="1", age_s=3600.0, agent_id="a", session_id="s")
+NETWORK = RuntimeObject(kind="network", name="web", ref="2", age_s=3600.0, agent_id="a")
+CLAIM = RuntimeObject(kind="claim", name="home", ref="3", age_s=3600.0, home=HOME)
+UNLABELLED = RuntimeObject(kind="container", name="odd", ref="4", age_s=3600.0, session_id="s")
 AGENTS = frozenset({"a"})
 
 
@@ -33,7 +33,7 @@ AGENTS = frozenset({"a"})
         (CLAIM, KnownRows(homes=frozenset({HOME}))),
     ],
 )
-def test_what_has_an_owner_is_not_listed(thing: Thing, known: KnownRows):
+def test_what_has_an_owner_is_not_listed(thing: RuntimeObject, known: KnownRows):
     assert plan([thing], known) == []
 
 
@@ -47,7 +47,7 @@ def test_what_has_an_owner_is_not_listed(thing: Thing, known: KnownRows):
         (CLAIM, KnownRows(homes=frozenset({HomeId("user", "x")})), "its user user was deleted, and no Agent keeps it"),
     ],
 )
-def test_what_has_none_can_be_removed_and_says_why(thing: Thing, known: KnownRows, reason: str):
+def test_what_has_none_can_be_removed_and_says_why(thing: RuntimeObject, known: KnownRows, reason: str):
     assert plan([thing], known) == [Leftover(thing=thing, removed=True, reason=reason)]
     young = replace(thing, age_s=GRACE_S - 1)
     assert plan([young], known) == [
@@ -73,7 +73,7 @@ def test_sessions_go_before_the_networks_they_are_on_and_what_stays_comes_last()
 SHORT = st.sampled_from(["", "a", "b"])
 THINGS = st.lists(
     st.builds(
-        Thing,
+        RuntimeObject,
         kind=st.just("thing"),
         name=st.text(max_size=2),
         ref=st.text(max_size=2),
@@ -94,7 +94,7 @@ KNOWN = st.builds(
 CASES = st.tuples(THINGS, KNOWN)
 
 
-def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[Thing], KnownRows]) -> None:
+def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[RuntimeObject], KnownRows]) -> None:
     things, known = case
     for one in decide(things, known):
         thing = one.thing
@@ -113,7 +113,7 @@ def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[Thing], Kno
             assert thing.agent_id not in known.agents
 
 
-def _a_manager_would_say_the_same(decide: Plan, case: tuple[list[Thing], KnownRows]) -> None:
+def _a_manager_would_say_the_same(decide: Plan, case: tuple[list[RuntimeObject], KnownRows]) -> None:
     """A Manager decides the same about objects of a session, of any kind."""
     things, known = case
     for thing in things:
@@ -130,19 +130,19 @@ PROPERTIES = [_nothing_with_an_owner_is_removed, _a_manager_would_say_the_same]
 
 
 @pytest.mark.parametrize("check", PROPERTIES)
-def test_for_all_things_and_rows(check: Callable[[Plan, tuple[list[Thing], KnownRows]], None]):
+def test_for_all_things_and_rows(check: Callable[[Plan, tuple[list[RuntimeObject], KnownRows]], None]):
     holds(check, plan, CASES)
 
 
-def _without_age(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
+def _without_age(things: Sequence[RuntimeObject], known: KnownRows) -> list[Leftover]:
     return plan([replace(thing, age_s=1e9) for thing in things], known)
 
 
-def _sessions_of_any_agent(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
+def _sessions_of_any_agent(things: Sequence[RuntimeObject], known: KnownRows) -> list[Leftover]:
     return [one for one in plan(things, known) if one.thing.session_id not in known.sessions]
 
 
-def _everything(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
+def _everything(things: Sequence[RuntimeObject], known: KnownRows) -> list[Leftover]:
     del known
     return [Leftover(thing=thing, removed=True, reason="it is there") for thing in things]
 
@@ -157,6 +157,6 @@ def _everything(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
     ],
 )
 def test_that_these_properties_catch_mutants(
-    check: Callable[[Plan, tuple[list[Thing], KnownRows]], None], mutant: Plan
+    check: Callable[[Plan, tuple[list[RuntimeObject], KnownRows]], None], mutant: Plan
 ):
     catches(check, mutant, CASES)

@@ -345,19 +345,19 @@ Verdicts = Callable[..., dict[str, str]]
 def nothing_is_destroyed_that_has_a_row_or_was_just_asked_about(
     subject: Verdicts, case: tuple[list[str], frozenset[str], dict[str, float]]
 ) -> None:
-    unknown, living, asked_for_s = case
-    found = subject(unknown, living, asked_for_s, 10.0)
+    unknown, living, reported_for_s = case
+    found = subject(unknown, living, reported_for_s, 10.0)
     assert set(found) <= set(unknown)
     for session_id, verdict in found.items():
         if verdict == "destroy":
             assert session_id not in living
-            assert asked_for_s.get(session_id, 0) >= 10
+            assert reported_for_s.get(session_id, 0) >= 10
     assert all(found.get(session_id) == "keep" for session_id in set(unknown) & living)
 
 
 def test_an_unknown_container_is_destroyed_after_its_grace_period():
-    asked_for_s = {"living": 99.0, "old": 10.0, "new": 9.9}
-    found = verdicts(["living", "old", "new", "first"], frozenset({"living"}), asked_for_s, 10.0)
+    reported_for_s = {"living": 99.0, "old": 10.0, "new": 9.9}
+    found = verdicts(["living", "old", "new", "first"], frozenset({"living"}), reported_for_s, 10.0)
     assert found == {"living": "keep", "old": "destroy"}
 
 

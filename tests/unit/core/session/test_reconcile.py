@@ -17,7 +17,7 @@ from greenroom.core.session.reconcile import (
     RoundSnapshot,
     observe,
     plan,
-    unasked_exit,
+    unexpected_exit,
 )
 from greenroom.core.session.states import ObservedState, Want
 
@@ -225,7 +225,7 @@ def test_a_command_runs_waits_or_is_refused(
 
 
 def test_a_container_that_ran_out_of_memory_says_so_and_what_to_do():
-    reason = unasked_exit(137, out_of_memory=True)
+    reason = unexpected_exit(137, out_of_memory=True)
     assert reason == "The container ran out of memory and ended with exit code 137; raise the workspace's memory."
 
 

@@ -16,7 +16,7 @@ from greenroom.core.session.sharing import (
     Access,
     Audience,
     ShareFacts,
-    ShareWish,
+    ShareRequest,
     announcement,
     keeps_view_only,
     may_share,
@@ -38,12 +38,12 @@ def settings(**changes: Any):
     return resolve([GroupSettings("g", "Team", 5, {**ALL, **changes})])
 
 
-def refused(wish: ShareWish, *, status: str = "running", page: bool | None = True, **changes: Any) -> str | None:
+def refused(wish: ShareRequest, *, status: str = "running", page: bool | None = True, **changes: Any) -> str | None:
     return refusal_to_share(wish, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
 
 
-def wish(access: Access, audience: Audience, seconds: int | None = None) -> ShareWish:
-    return ShareWish(access=access, audience=audience, seconds=seconds)
+def wish(access: Access, audience: Audience, seconds: int | None = None) -> ShareRequest:
+    return ShareRequest(access=access, audience=audience, seconds=seconds)
 
 
 def test_nothing_is_shared_by_default():

@@ -19,7 +19,7 @@ from greenroom.core.session.streams import (
     Access,
     AnyAccess,
     Grant,
-    Permitted,
+    PermittedViewers,
     StreamFacts,
     act_of_request,
     lease_token_in,
@@ -164,14 +164,16 @@ guest = st.sampled_from(["g", "h"])
 
 @for_all(
     grant=st.builds(Grant, **of_user),
-    permitted=st.one_of(st.none(), st.builds(Permitted, **of_user)),
+    permitted=st.one_of(st.none(), st.builds(PermittedViewers, **of_user)),
     subject=still_holds,
     mutants=[
         lambda grant, permitted: permitted is not None and grant.user_id == permitted.user_id,
         lambda grant, permitted: permitted is not None and grant.epoch >= permitted.epoch,
     ],
 )
-def test_a_grant_holds_for_its_user_until_the_epoch_grows(subject: Any, grant: Grant, permitted: Permitted | None):
+def test_a_grant_holds_for_its_user_until_the_epoch_grows(
+    subject: Any, grant: Grant, permitted: PermittedViewers | None
+):
     holds = subject(grant, permitted)
     assert holds == (permitted is not None and grant.user_id == permitted.user_id and not permitted.epoch > grant.epoch)
     if permitted is not None and holds:
@@ -180,11 +182,11 @@ def test_a_grant_holds_for_its_user_until_the_epoch_grows(subject: Any, grant: G
 
 @for_all(
     grant=st.builds(Grant, **of_user, database=st.sampled_from(["one", "two"])),
-    permitted=st.builds(Permitted, **of_user, database=st.sampled_from(["one", "two"])),
+    permitted=st.builds(PermittedViewers, **of_user, database=st.sampled_from(["one", "two"])),
     subject=still_holds,
     mutants=[lambda grant, permitted: still_holds(replace(grant, database=permitted.database), permitted)],
 )
-def test_of_another_database_only_the_same_epoch_counts(subject: Any, grant: Grant, permitted: Permitted):
+def test_of_another_database_only_the_same_epoch_counts(subject: Any, grant: Grant, permitted: PermittedViewers):
     is_same = grant.user_id == permitted.user_id and grant.epoch == permitted.epoch
     holds = subject(grant, permitted)
     assert holds == is_same or (holds and grant.database == permitted.database)
@@ -197,7 +199,7 @@ def test_of_another_database_only_the_same_epoch_counts(subject: Any, grant: Gra
     mutants=[lambda grant, permitted: still_holds(replace(grant, viewer_id=""), permitted)],
 )
 def test_a_guest_is_in_with_exactly_the_access_they_were_given(subject: Any, grant: Grant, guests: dict[str, Access]):
-    permitted = Permitted(user_id="a", epoch=1, guests=guests)
+    permitted = PermittedViewers(user_id="a", epoch=1, guests=guests)
     assert subject(grant, permitted) == (guests.get(grant.viewer_id) == grant.access)
     assert subject(Grant(user_id="a", epoch=1), permitted), "the session's user stays in any case"
     assert not subject(grant, replace(permitted, epoch=2)), "and who was let in by them leaves with them"
@@ -308,13 +310,13 @@ def test_the_token_of_a_lease_comes_as_a_bearer(subject: Any, token: str):
 def test_a_program_is_permitted_by_the_epoch_of_its_lease(
     subject: Any, granted: int, epoch: int, program_epoch: int | None, access: AnyAccess
 ):
-    permitted = Permitted(user_id="u", epoch=epoch, program_epoch=program_epoch)
+    permitted = PermittedViewers(user_id="u", epoch=epoch, program_epoch=program_epoch)
     counts = program_epoch if access == "program" and program_epoch is not None else epoch
     assert subject(Grant(user_id="u", epoch=granted, access=access), permitted) == (granted >= counts)
 
 
 def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():
-    permitted = Permitted(user_id="u", epoch=1)
+    permitted = PermittedViewers(user_id="u", epoch=1)
     assert refusal_by_agent(session_id="s", permitted=None, handed_over=True, address="a:1") == (
         "Session s was not handed to a user."
     )

@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.cli.client import Client
 from greenroom.core.errors import SetupError
-from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing, in_removal_order
+from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, RuntimeObject, in_removal_order
 from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
@@ -43,7 +43,7 @@ async def _repair(client: Client, installation: str, *, removes: bool) -> list[R
         return await remove_leftovers(things, found, removes=removes)
 
 
-def find_leftovers(client: Client, things: list[Thing]) -> list[Leftover]:
+def find_leftovers(client: Client, things: list[RuntimeObject]) -> list[Leftover]:
     """Return the leftovers among these things, by the response of the deployment.
 
     Raises:

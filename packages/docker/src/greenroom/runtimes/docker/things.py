@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import aiodocker
 
-from greenroom.core.session.leftovers import Thing
+from greenroom.core.session.leftovers import RuntimeObject
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION
 from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.daemon import DockerJson
@@ -33,7 +33,7 @@ class DockerThings:
         self._docker: Any = client  # aiodocker has only partial types
         self._identity = ContainerOwner(installation_id=installation_id, agent_id="")
 
-    async def list(self) -> list[Thing]:
+    async def list(self) -> list[RuntimeObject]:
         own = f"{INSTALLATION}={self._identity.installation_id}"
         async with translated(read_only=True):
             containers = await self._docker.containers.list(all=True, filters={"label": [own]})
@@ -44,7 +44,7 @@ class DockerThings:
             *(_network(entry, now_s) for entry in networks),
         ]
 
-    async def remove(self, thing: Thing) -> None:
+    async def remove(self, thing: RuntimeObject) -> None:
         async with translated():
             if thing.kind == NETWORK:
                 await remove_network(self._docker, self._identity, thing.ref)
@@ -55,10 +55,10 @@ class DockerThings:
 _LISTED: Final = ("Id", "Names", "Labels", "Created")
 
 
-def _container(entry: DockerJson, now_s: float) -> Thing:
+def _container(entry: DockerJson, now_s: float) -> RuntimeObject:
     labels: dict[str, str] = entry["Labels"]
     name = str((entry["Names"] or [entry["Id"][:12]])[0]).removeprefix("/")
-    return Thing(
+    return RuntimeObject(
         kind=CONTAINER,
         name=name,
         ref=entry["Id"],
@@ -68,10 +68,10 @@ def _container(entry: DockerJson, now_s: float) -> Thing:
     )
 
 
-def _network(entry: DockerJson, now_s: float) -> Thing:
+def _network(entry: DockerJson, now_s: float) -> RuntimeObject:
     created_s = _seconds(entry["Created"])
     agent_id = str(entry["Labels"].get(AGENT, ""))
-    return Thing(kind=NETWORK, name=entry["Name"], ref=entry["Id"], age_s=now_s - created_s, agent_id=agent_id)
+    return RuntimeObject(kind=NETWORK, name=entry["Name"], ref=entry["Id"], age_s=now_s - created_s, agent_id=agent_id)
 
 
 def _seconds(text: str) -> float:

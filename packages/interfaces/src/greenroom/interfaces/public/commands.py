@@ -19,7 +19,7 @@ from greenroom.api.session.service import Streams, connect_url, token_of
 from greenroom.api.session.share_service import Sharing, SharingDep
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.session.authorization import Act
-from greenroom.core.session.sharing import ShareWish
+from greenroom.core.session.sharing import ShareRequest
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.core.session.streams import Access
 from greenroom.core.session.viewing import BottleneckStats, FrameStats, published_frame
@@ -228,7 +228,9 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
         share = present.get(user_id)
         if share is None or share.access != access:
             user = await get_user(sharing.db, user_id)
-            await share_service.create(sharing, call.caller, session, ShareWish(access=access, audience="user"), user)
+            await share_service.create(
+                sharing, call.caller, session, ShareRequest(access=access, audience="user"), user
+            )
             if share is not None:
                 await share_service.end(sharing, call.caller, session, share.share_id)
     return await _answer(sharing, session)

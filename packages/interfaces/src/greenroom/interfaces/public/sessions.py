@@ -23,7 +23,7 @@ from greenroom.api.session.share_service import Guest, JoinedView, Sharing, Shar
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Invalid, NotFound, Refused
 from greenroom.core.session.authorization import Act, Kind, Verdict
-from greenroom.core.session.sharing import ShareWish
+from greenroom.core.session.sharing import ShareRequest
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.core.workspace.page import folders_of
 from greenroom.db.access.users import User
@@ -44,7 +44,7 @@ async def shared(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str
     if session.share_id is not None:
         return session.share_id, None
     try:
-        share = await share_service.create(sharing, call.caller, session, ShareWish(access="view", audience="users"))
+        share = await share_service.create(sharing, call.caller, session, ShareRequest(access="view", audience="users"))
     except (Forbidden, Refused) as refusal:
         return None, f"The session is not shared. {refusal.message}"
     return share.share_id, None

@@ -15,7 +15,7 @@ from typing import Final
 from lightkube.resources.core_v1 import PersistentVolumeClaim as Claim
 from lightkube.resources.core_v1 import Pod, Secret
 
-from greenroom.core.session.leftovers import Thing
+from greenroom.core.session.leftovers import RuntimeObject
 from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.runtimes.contract import AGENT, SESSION
 from greenroom.runtimes.kubernetes.cluster import Cluster
@@ -34,7 +34,7 @@ class NamespaceThings:
         self._cluster = cluster
         self._identity = ObjectOwner(installation_id=installation_id, agent_id="")
 
-    async def list(self) -> list[Thing]:
+    async def list(self) -> list[RuntimeObject]:
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
         filters, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
@@ -44,28 +44,28 @@ class NamespaceThings:
         others: list[Object] = [*filters, *log_ins, *getters]
         return [*_things(secrets, pods), *map(_thing, others), *_things_of_users(claims)]
 
-    async def remove(self, thing: Thing) -> None:
+    async def remove(self, thing: RuntimeObject) -> None:
         await self._cluster.delete(KINDS[thing.kind], thing.name, thing.ref)
 
 
-def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[Thing]:
+def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[RuntimeObject]:
     """The Secrets, and the Pods whose Secret does not exist."""
     session_ids = {labels_of(secret).get(SESSION) for secret in secrets}
     yield from map(_thing, secrets)
     yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in session_ids)
 
 
-def _things_of_users(claims: list[Claim]) -> Iterator[Thing]:
+def _things_of_users(claims: list[Claim]) -> Iterator[RuntimeObject]:
     for claim in claims:
         home = home_of(annotations_of(claim).get(OWNER, ""))
         if home is not None:
             yield _thing(claim, home)
 
 
-def _thing(resource: Object, home: HomeId | None = None) -> Thing:
+def _thing(resource: Object, home: HomeId | None = None) -> RuntimeObject:
     object_metadata, labels = metadata(resource), labels_of(resource)
     created = object_metadata.creationTimestamp
-    return Thing(
+    return RuntimeObject(
         kind=next(kind for kind, of in KINDS.items() if isinstance(resource, of)),
         name=object_metadata.name or "",
         ref=object_metadata.uid or "",
