@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from greenroom.cli.client import ApiError, Row
+from greenroom.cli.noun import API
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument
 from greenroom.cli.output import Column, columns, printable
@@ -25,31 +26,23 @@ def logout(call: Call, *, login: Login = None) -> None:
     call.output.done(f"The user {call.target} is logged out.", {"logged_out": True})
 
 
-_MEMBERS: Final = {
-    ("add", "user"): "Add a user to a group.",
-    ("remove", "user"): "Remove a user from a group.",
-    ("add", "image"): "Allow the members of a group to use a workspace.",
-    ("remove", "image"): "Remove a workspace from a group.",
-}
-
-
-def _add(word: str, part: str, text: str) -> None:
+def _add(word: str, method: str, part: str) -> None:
     noun = NOUNS[f"{part}s"]
     member = argument("member", part.upper(), f"The {noun.singular}, by name or id.")
 
     def change(call: Call) -> None:
         group = call.path
-        path = f"{group}/{noun.noun}/{call.body()['member']}"
-        call.client.request("PUT" if word == "add" else "DELETE", path)
+        call.client.request(method, f"{group}/{noun.noun}/{call.body()['member']}")
         call.one(call.client.get(group))
 
-    change.__doc__ = text
+    change.__doc__ = API[f"{method} /groups/{{group_id}}/{noun.noun}/{{{noun.key}}}"].text
     option = FieldOption("member", member, lambda value, client: noun.find_id(client, value))
     verb("groups", f"{word}-{part}", options=lambda: [option])(change)
 
 
-for (_word, _part), _text in _MEMBERS.items():
-    _add(_word, _part, _text)
+for _part in ("user", "image"):
+    _add("add", "PUT", _part)
+    _add("remove", "DELETE", _part)
 
 
 @verb("filter-policies", options=fields_of("GET /filter-policies/{filter_policy_id}/decision"))

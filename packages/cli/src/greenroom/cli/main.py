@@ -24,9 +24,9 @@ class Entry:
     make: Callable[[str], Any]
 
 
-def _program(text: str, path: str) -> Entry:
-    """A command, or a typer application of several, at `MODULE:NAME` in `greenroom.cli`."""
-    return Entry(text, lambda name: build_command(name, import_object(f"greenroom.cli.{path}")))
+def _program(text: str, module: str) -> Entry:
+    """A command, or a typer application of several, with its name in a module of `greenroom.cli`."""
+    return Entry(text, lambda name: build_command(name, import_object(f"greenroom.cli.{module}:{name}")))
 
 
 def _noun(text: str, *modules: str) -> Entry:
@@ -49,31 +49,25 @@ def _role(text: str) -> Entry:
 
 PANELS: Final[dict[str, dict[str, Entry]]] = {
     "This machine": {
-        "up": _program("Run a complete deployment on this machine.", "instance:up"),
-        "down": _program(
-            "Stop the instance, and remove its sessions, processes, containers and networks.", "instance:down"
-        ),
-        "status": _program("Show the parts of the instance and their state.", "instance:status"),
+        "up": _program("Run a complete deployment on this machine.", "instance"),
+        "down": _program("Stop the instance, and remove its sessions, processes, containers and networks.", "instance"),
+        "status": _program("Show the parts of the instance and their state.", "instance"),
         "doctor": _program(
-            "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.",
-            "instance:doctor",
+            "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.", "instance"
         ),
-        "migrate": _program("Migrate the database to this version of Greenroom.", "instance:migrate"),
-        "host": _program("Prepare this machine for Greenroom.", "host:host"),
-        "setup": _program("Set up a deployment in containers or on several machines.", "setup:setup"),
-        "join": _program("Join this host to a deployment with a join token.", "join:join"),
+        "migrate": _program("Migrate the database to this version of Greenroom.", "instance"),
+        "host": _program("Prepare this machine for Greenroom.", "host"),
+        "setup": _program("Set up a deployment in containers or on several machines.", "setup"),
+        "join": _program("Join this host to a deployment with a join token.", "join"),
     },
     "Sessions": {
         "sessions": _noun("Sessions of users, and staged sessions.", "sessions"),
         "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "workspaces"),
         "launches": _noun("The ledger of launches: the steps and the outcome of each launch."),
-        "recording": _program(
-            "Show the recording of a lease; --export writes it with its pictures to a file.", "logs:recording"
-        ),
+        "recording": _program("Show the recording of a lease; --export writes it with its pictures to a file.", "logs"),
         "homes": _noun("Home folders of users, with their size and last use.", "workspaces"),
         "rehearse": _program(
-            "Simulate a busy start of work: launch a session for each of many users and report shortages.",
-            "rehearse:rehearse",
+            "Simulate a busy start of work: launch a session for each of many users and report shortages.", "rehearse"
         ),
     },
     "Workspaces": {
@@ -101,10 +95,10 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     "Diagnostics and programs": {
         "logs": _noun("Log rows of all roles of the deployment.", "logs"),
         "events": _program(
-            "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs:events"
+            "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),
         "webhooks": _noun("Webhooks: addresses that receive events of sessions, pools, launches and leases.", "access"),
-        "mcp": _program("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp:mcp"),
+        "mcp": _program("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp"),
     },
     "Roles of a deployment": {
         "api": _role("Run the api of a deployment (settings: GREENROOM_*)."),
