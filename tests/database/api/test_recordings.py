@@ -246,7 +246,7 @@ async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased
 
 async def test_a_failure_of_ours_is_said_with_the_next_action(leased: Leased, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as failing:
-        failing.setattr(recording.recording_rows, "fitted", lambda *_: 1 / 0)
+        failing.setattr(recording.recording_rows, "rows_to_store", lambda *_: 1 / 0)
         await leased.acts(CLICK)
     await leased.acts(SECRET)
     assert (await leased.said())[1:] == [

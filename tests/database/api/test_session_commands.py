@@ -115,7 +115,7 @@ async def test_waiting_for_pictures_is_bounded(session: Session, monkeypatch: py
     async with agent(session, picture=JPEG) as orders:
         assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
         assert len(orders) == MAX_SIZES
-    assert session.stage.app.state.screenshots._waits == {}
+    assert session.stage.app.state.screenshots._pending == {}
 
 
 async def test_whose_screen_one_may_see(session: Session, with_user: MakeClient, with_key: MakeClient):
