@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from fastapi import FastAPI
-from tests.database.api.client import KEYS, Client, MakeClient
+from tests.database.api.client import KEYS, SAME_ORIGIN, Client, MakeClient
 
 from greenroom.api.security import access_of
 
@@ -112,9 +112,16 @@ async def test_zones_are_made_changed_and_deleted(anonymous: Client):
     assert await anonymous.published("delete_zone", target_zone=target) == {}
 
 
+async def test_failed_log_ins_are_counted(anonymous: Client, app: FastAPI):
+    assert await anonymous.published("get_report", name="failed_logins") == {"data": 0}
+    refused = await anonymous.post("/api/v1/login", json={"username": "x", "password": "y"}, headers=SAME_ORIGIN)
+    assert refused.status_code == 401
+    await app.state.logs.flush()
+    assert await anonymous.published("get_report", name="failed_logins") == {"data": 1}
+
+
 async def test_figures_have_names(anonymous: Client, with_key: MakeClient, agent: str):
     assert await anonymous.published("get_report", name="current_kasms", delta=60, resolution="hour") == {"data": 0}
-    assert await anonymous.published("get_report", name="failed_logins") == {"data": 0}
     assert "current_kasms" in await anonymous.published_refusal("get_report", name="weather")
     assert "delta" in await anonymous.published_refusal("get_report", name="failed_logins", delta="soon")
     info = (await anonymous.published("system_info"))["system_info"]
