@@ -109,12 +109,8 @@ class DeploymentToJoin:
             SetupError: the api cannot be reached, or refuses; the sentence has the reason.
             Unreachable: another server answers.
         """
-        try:
-            with _client(self.tls) as client:
-                answer = client.post(f"{self.url}/api/v1{path}", json=body)
-        except httpx.HTTPError as error:
-            hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
-            raise SetupError(f"{self.url} cannot be reached: {str(error) or type(error).__name__}.{hint}") from error
+        hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
+        answer = _answer("POST", f"{self.url}/api/v1{path}", self.tls, body, hint=hint)
         if not answer.is_success:
             raise SetupError(f"{self.url} refused the request: {error_of(answer).message}")
         return json_of(answer)
@@ -166,11 +162,7 @@ def _fetch_authority(url: str, ca_sha256: str) -> str:
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the response is compared with the fingerprint
-    try:
-        with _client(unverified) as client:
-            answer = client.get(f"{url}/api/v1/authority")
-    except httpx.HTTPError as error:
-        raise SetupError(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from error
+    answer = _answer("GET", f"{url}/api/v1/authority", unverified)
     if not answer.is_success:
         # only the status: the sender is not verified yet, and its text would appear in root's terminal
         raise SetupError(f"{url} did not return the certificate of its authority; the status is {answer.status_code}.")
@@ -188,8 +180,14 @@ def _fetch_authority(url: str, ca_sha256: str) -> str:
     return authority
 
 
-def _client(tls: ssl.SSLContext) -> httpx.Client:
-    return httpx.Client(verify=tls, timeout=TIMEOUT_S, trust_env=False)
+def _answer(
+    method: str, url: str, tls: ssl.SSLContext, body: Mapping[str, object] | None = None, *, hint: str = ""
+) -> httpx.Response:
+    try:
+        return httpx.request(method, url, json=body, verify=tls, timeout=TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError as error:
+        deployment = url.partition("/api/")[0]
+        raise SetupError(f"{deployment} cannot be reached: {str(error) or type(error).__name__}.{hint}") from error
 
 
 # An Agent -----------------------------------------------------------------------------------------------------------

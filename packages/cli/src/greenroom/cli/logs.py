@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from greenroom.cli.client import PAGE_ROWS, Client, Row
-from greenroom.cli.output import Column, absolute, columns, printable, styled
+from greenroom.cli.output import COLORS, Column, absolute, columns, printable, styled
 from greenroom.cli.verbs import Call, Limit, command, fields_of, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
@@ -27,7 +27,6 @@ POLL_S: Final = 1.0
 LATE_S: Final = 10.0
 """Several processes write rows. A row may appear this much later than a newer row."""
 
-_COLORS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
 _COLUMNS: Final = columns(
     Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
@@ -89,7 +88,7 @@ def _show(call: Call, row: Row) -> None:
     if call.output.print_if_json(row):
         return
     line = styled(f"{absolute(datetime.fromisoformat(row['time']))} ", "dim")
-    line.append(f"{row['level']:7} ", style=_COLORS.get(row["level"], "green"))
+    line.append(f"{row['level']:7} ", style=COLORS.get(row["level"], "green"))
     line.append(f"{row['component']:8} {row['code']:24} ", style="cyan")
     line.append(printable(row["message"]), style="default")
     call.output.out.print(line, soft_wrap=True)

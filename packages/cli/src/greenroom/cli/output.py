@@ -34,7 +34,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BYTES: Final = frozenset(
     {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
 )
-_COLORS: Final = {
+COLORS: Final = {
     word: color
     for color, words in (
         ("green", "running yes enabled staged used"),
@@ -44,6 +44,7 @@ _COLORS: Final = {
     )
     for word in words.split()
 }
+"""Word in a table → its color."""
 Row = dict[str, Any]
 
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -253,7 +254,7 @@ def _one_line(text: Text) -> Text:
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
     """Return a value for people; `full` adds the absolute time."""
     text = printable(_text(value, field, now, full=full))
-    return styled(text, _COLORS.get(text, ""))
+    return styled(text, COLORS.get(text, ""))
 
 
 def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:

@@ -37,12 +37,6 @@ Across = Annotated[
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the steps; return when the session is running.")]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Mark the session as deleted now, even without its Agent; its container is removed later."
-    ),
-]
 SetAside = Annotated[
     bool, typer.Option("--set-aside", help="Destroy the session in quarantine itself, not its replacement.")
 ]
@@ -107,10 +101,10 @@ def go(call: Call, *, kasm_url: Address) -> None:
     call.output.done(f"`go` ran in session {call.target}: {ended}.", answer)
 
 
-@verb("sessions")
-def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) -> None:
+@verb("sessions", options=fields_of("DELETE /sessions/{session_id}", "follow"))
+def destroy(call: Call, *, set_aside: SetAside = False) -> None:
     """Destroy a session and its container. The data in the container is lost."""
-    query = ({"force": True} if force else {}) | ({"follow": False} if set_aside else {})
+    query = call.body() | ({"follow": False} if set_aside else {})
     answer = call.client.delete(call.path, query) or {}
     call.output.done(f"The session {call.target} is {answer.get('status', 'deleting')}.", answer)
 

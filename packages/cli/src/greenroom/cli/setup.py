@@ -16,7 +16,7 @@ from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.cli.lazy import TitledCommand, application
 from greenroom.core.fleet.host_limits import session_capacity, to_raise
 from greenroom.kit import host_limits, log
-from greenroom.kit.config import AgentConfig
+from greenroom.kit.config import AgentConfig, comma_parts
 from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
@@ -40,7 +40,7 @@ def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     """Create the missing keys, certificates and folders of this host for its roles."""
     log.configure("WARNING", "setup")
     host_files = Deployment(folder)
-    host_files.lay_out(_listed(hosts), datetime.now(UTC))
+    host_files.lay_out(comma_parts(hosts), datetime.now(UTC))
     typer.echo(f"Files of this host are in {folder}; back up {host_files.installation}.")
 
 
@@ -58,7 +58,7 @@ def database(
     log.configure("WARNING", "setup")
     host_files = Deployment(folder)
     first = FirstHost(
-        zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
+        zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
     applied = asyncio.run(deployment.initialize_database(host_files, database_url, first))
     typer.echo("\n".join(applied) or "The database is up to date.")
@@ -81,7 +81,7 @@ def installation(
     """Set up an installation on several machines: key, credential of the gateways, tables and first data."""
     log.configure("WARNING", "setup")
     first = FirstHost(
-        zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
+        zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
     asyncio.run(deployment.begin_installation(folder, database_url, first))
     typer.echo(
@@ -115,7 +115,7 @@ def kubernetes(
 ) -> None:
     """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; create missing files in the folder."""
     log.configure("WARNING", "setup")
-    secrets = secrets_of(deployment_in(folder), namespace, _listed(hosts), datetime.now(UTC))
+    secrets = secrets_of(deployment_in(folder), namespace, comma_parts(hosts), datetime.now(UTC))
     typer.echo(json.dumps(secrets))
 
 
@@ -160,7 +160,3 @@ def remove() -> None:
     ended = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0
     sessions = "1 session" if ended == 1 else f"{ended} sessions"
     typer.echo(f"Removed {sessions} of this host, their network and its firewall rules. All data remains.")
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -28,7 +28,6 @@ from greenroom.client.requests import (
     Send,
     SentEvents,
     T,
-    connection_options,
     json_of,
     whole_file,
 )
@@ -44,7 +43,10 @@ NOTICED_S: Final = 1.0
 
 
 class AsyncConnection:
-    """The requests to a deployment that need code; `AsyncGreenroom` adds those from the document of the api."""
+    """The requests to a deployment that need code; `AsyncGreenroom` adds those from the document of the api.
+
+    The number of connections has no limit. `trust_env`: use the proxies of the environment.
+    """
 
     def __init__(
         self,
@@ -59,8 +61,15 @@ class AsyncConnection:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.retries = retries or Retries()
-        options = connection_options(url, key, secret, ca_file, tls, trust_env=trust_env)
-        self._http = httpx.AsyncClient(**options, transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/"),
+            auth=(key, secret),
+            verify=tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None),
+            trust_env=trust_env,
+            timeout=TIMEOUT_S,
+            limits=httpx.Limits(),
+            transport=transport,
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,23 +47,6 @@ class Send:
             "headers": dict(self.headers),
             "timeout": self.timeout_s,
         }
-
-
-def connection_options(
-    url: str,
-    key: str,
-    secret: str,
-    ca_file: Path | str | None = None,
-    tls: ssl.SSLContext | None = None,
-    *,
-    trust_env: bool = True,
-) -> dict[str, Any]:
-    """Return the arguments of httpx's clients, without a limit of connections. `trust_env`: use proxies of the
-    environment.
-    """
-    verify = tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    options: dict[str, Any] = {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
-    return options | {"trust_env": trust_env, "timeout": TIMEOUT_S, "limits": httpx.Limits()}
 
 
 def without_none(**fields: Any) -> dict[str, Any]:
