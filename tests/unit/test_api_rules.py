@@ -26,7 +26,7 @@ from greenroom.api.hardening import host_name, served
 from greenroom.api.pool.schemas import StagingPatch
 from greenroom.api.problems import invalid_request
 from greenroom.core.errors import Invalid
-from greenroom.core.text import WORDS
+from greenroom.core.text import ERROR_TEXTS
 from greenroom.interfaces.public.calls import date, hex_id
 
 HOST = "console.example:8443"
@@ -174,7 +174,7 @@ def verdicts(route: APIRoute) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_what_is_wrong_with_a_parameter_or_field_is_said_in_our_words(route: APIRoute):
-    assert {verdict["type"] for verdict in verdicts(route)} <= {*WORDS, "value_error"}
+    assert {verdict["type"] for verdict in verdicts(route)} <= {*ERROR_TEXTS, "value_error"}
 
 
 def test_a_parameter_is_named_with_what_it_must_be():

@@ -1,6 +1,6 @@
-"""Texts: stored names, sentences about errors, texts from outside within messages of Greenroom, and sizes.
+"""Texts: names as they are stored, sentences about errors, external texts in messages of Greenroom, and sizes.
 
-Errors of the validation library become the end of a sentence that begins with the name of the field, without a full
+An error of the validation library becomes the end of a sentence that begins with the name of the field, without a full
 stop.
 """
 
@@ -16,26 +16,29 @@ from greenroom.core.errors import GreenroomError
 MAX_NAME: Final = 255
 """Maximum characters of a name."""
 
-_REFUSED: Final = frozenset(("Cc", "Cf", "Zl", "Zp"))
-_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_REFUSED_CATEGORIES: Final = frozenset(("Cc", "Cf", "Zl", "Zp"))
+_INVISIBLE_CHARACTERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Invisible characters whose categories are usually visible."""
 _JOINERS: Final = frozenset("\u200c\u200d")
 """ZWNJ and ZWJ. Persian, the languages of India and emoji need them between two characters."""
 
 
 def normal_line(text: str) -> str:
-    """Return one line of text as it is stored: in Unicode form NFC, without white space around it. It may be empty.
+    """Return a line of text as it is stored: in Unicode form NFC, without white space at its ends. It may be empty.
     Raises ValueError: the text has a line break, a control character, or a character that is invisible or changes the
-    direction of writing. The message completes a sentence that begins with the name of the field."""
+    direction of writing. The message completes a sentence that begins with the name of the field.
+    """
     line = unicodedata.normalize("NFC", text).strip()
-    for at, character in enumerate(line):
-        if _is_refused(character) and not _joins(line, at):
+    for index, character in enumerate(line):
+        if _is_refused(character) and not _is_needed_joiner(line, index):
             raise ValueError(f"must be one line without control or invisible characters; remove U+{ord(character):04X}")
     return line
 
 
 def normal_name(text: str) -> str:
-    """Return a `normal_line` as a name. Raises ValueError: as there, or it is empty or over `MAX_NAME` characters."""
+    """Return a name as it is stored. Raises ValueError: as for `normal_line`, or the name is empty or longer than
+    `MAX_NAME`.
+    """
     name = normal_line(text)
     if not name:
         raise ValueError("must not be empty or consist of spaces")
@@ -45,17 +48,24 @@ def normal_name(text: str) -> str:
 
 
 def normal_password(password: str) -> str:
-    """Return a password as it is hashed (NFKC, NIST SP 800-63B): keyboards encode one character differently."""
+    """Return a password in the form that is hashed (NFKC, NIST SP 800-63B), because keyboards encode a character
+    differently.
+    """
     return unicodedata.normalize("NFKC", password)
 
 
 def _is_refused(character: str) -> bool:
-    return character in _BLANK or unicodedata.category(character) in _REFUSED
+    return character in _INVISIBLE_CHARACTERS or unicodedata.category(character) in _REFUSED_CATEGORIES
 
 
-def _joins(line: str, at: int) -> bool:
-    """True if the character at `at` is a joiner between two characters of scripts other than ASCII."""
-    return line[at] in _JOINERS and 0 < at < len(line) - 1 and _is_joined(line[at - 1]) and _is_joined(line[at + 1])
+def _is_needed_joiner(line: str, index: int) -> bool:
+    """True if the character at `index` is a joiner between two characters outside of ASCII."""
+    return (
+        line[index] in _JOINERS
+        and 0 < index < len(line) - 1
+        and _is_joined(line[index - 1])
+        and _is_joined(line[index + 1])
+    )
 
 
 def _is_joined(character: str) -> bool:
@@ -76,21 +86,21 @@ def one_line(text: str) -> str:
 _BREAKING = frozenset(("Cc", "Cf", "Zl", "Zp"))
 
 
-LONGEST: Final = 1000
+MAX_ERROR: Final = 1000
 """Maximum characters of an error for users."""
-_END: Final = 200
+_END_CHARACTERS: Final = 200
 
 
 def shortened(text: str) -> str:
     """Return `text` with at most `LONGEST` characters: its beginning and its end."""
-    if len(text) <= LONGEST:
+    if len(text) <= MAX_ERROR:
         return text
-    return f"{text[: LONGEST - _END - 3].rstrip()} … {text[-_END:].lstrip()}"
+    return f"{text[: MAX_ERROR - _END_CHARACTERS - 3].rstrip()} … {text[-_END_CHARACTERS:].lstrip()}"
 
 
 def summary(error: BaseException) -> str:
-    """Return the message of an error for users: of a `GreenroomError` its message, of an error of the operating system
-    the reason and the file, and of several errors (shutil.Error) the first.
+    """Return the message of an error for users: the message of a `GreenroomError`; the reason and the file of an error
+    of the operating system; the first of several errors (shutil.Error).
     """
     if isinstance(error, GreenroomError):
         return error.message
@@ -111,7 +121,7 @@ _AN_ID: Final = "must be an id, like 0e2dfa45-1e45-46a9-b953-94941d5870ca"
 _A_TIME: Final = "must be a date and time with its offset, like 2027-01-31T09:30:00Z"
 _TRUE_OR_FALSE: Final = "must be true or false"
 
-WORDS: Final = {
+ERROR_TEXTS: Final = {
     "missing": "is missing",
     "extra_forbidden": "is not a known field",
     "int_type": _A_WHOLE_NUMBER,
@@ -146,31 +156,31 @@ WORDS: Final = {
     "model_type": _AN_OBJECT,
     "model_attributes_type": _AN_OBJECT,
 }
-"""Type of error → words. Braces contain values of its context."""
+"""Type of error → its text. Names in braces are replaced by values of the error's context."""
 
 
 PydanticError = Mapping[str, Any]
 """An error of Pydantic about one value: `type`, `msg`, `ctx`."""
 
 
-def in_words(verdict: PydanticError) -> str:
-    """Return an error in words. Messages of Greenroom's validators, and of types that are not listed, are unchanged."""
-    words = WORDS.get(verdict["type"])
+def in_words(error: PydanticError) -> str:
+    """Return the text of an error. Messages of Greenroom's validators, and of types without an entry, are unchanged."""
+    words = ERROR_TEXTS.get(error["type"])
     if words is None:
-        return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")
-    return words.format_map({name: _quoted(value) for name, value in verdict.get("ctx", {}).items()})
+        return str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
+    return words.format_map({name: _quoted(value) for name, value in error.get("ctx", {}).items()})
 
 
-def place_of(verdict: PydanticError, sent: object) -> tuple[str, ...]:
-    """Return the path of the value in `sent` that has this error. Pydantic's location also names the types that a value
-    could have; they do not occur in `sent` and are left out.
+def place_of(error: PydanticError, sent: object) -> tuple[str, ...]:
+    """Return the path of the value in `sent` that has this error. The location of Pydantic also contains the possible
+    types of a value; they do not occur in `sent` and are omitted.
     """
     place: list[str] = []
-    parts = cast("Sequence[str | int]", verdict["loc"])
+    parts = cast("Sequence[str | int]", error["loc"])
     for number, part in enumerate(parts, start=1):
         if isinstance(sent, Mapping):
             inside = cast("Mapping[object, object]", sent)
-            is_missing = verdict["type"] == "missing" and number == len(parts)
+            is_missing = error["type"] == "missing" and number == len(parts)
             if part not in inside and not is_missing:
                 continue
             sent = inside.get(part)
@@ -196,7 +206,7 @@ def _quoted(value: object) -> object:
 
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 EXACT: Final = 3
-"""Digits for sizes that a sentence compares: two different sizes must not look the same."""
+"""Digits for sizes that a sentence compares, so that different sizes have different texts."""
 
 
 def size(count: float, digits: int = 1) -> str:
@@ -223,12 +233,12 @@ _CAUSES: Final = (
     (r"starting up|shutting down|recovery", "The database is starting or stopping; try again in a moment"),
     (r"too many connections|connection slots", "The database has no free connection; raise its max_connections"),
 )
-"""Pattern of the driver's text → cause and solution, the most specific pattern first."""
+"""Pattern of the message of the driver → the cause and the solution. The most specific pattern is first."""
 
 
-def cause(said: str) -> str:
+def cause(message: str) -> str:
     """Return one sentence: the cause, followed by the message of the driver in parentheses."""
-    line = " ".join(said.split()).rstrip(".")
+    line = " ".join(message.split()).rstrip(".")
     for pattern, sentence in _CAUSES:
         if re.search(pattern, line, re.IGNORECASE):
             return f"{sentence} ({line})."

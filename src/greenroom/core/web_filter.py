@@ -1,13 +1,13 @@
 """Web filter policies: the hosts that a session may reach, with reasons; the addresses that no session may reach; and
 data for the configuration of Squid.
 
-A domain includes all names below it. Of all listed domains that include a host, the longest one decides, so a policy
+A domain includes all names below it. Of all listed domains that include a host, the longest domain decides, so a policy
 may deny `example.com` and allow `docs.example.com`. A host in no list, such as an IP address, gets the default action.
-The configuration of Squid (`agent/web_filter/templates`) agrees with `decision`.
+The configuration of Squid (`agent/web_filter/templates`) must agree with `decision`.
 
 Rules are sorted by depth, deepest first, because in Squid the first match decides. A name is resolved only after a list
-or the default action has allowed it, because names alone could carry data out. It is then still refused if any of its
-addresses is private.
+or the default action has allowed it, because a query for a name can transfer data. A name is still refused if one of
+its addresses is private.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ PRIVATE_IPV6: Final = (
     "fec0::/10",
     "ff00::/8",
 )
-"""The same ranges of IPv6, and the forms that contain an IPv4 address (NAT64, 6to4)."""
+"""The corresponding ranges of IPv6, and the ranges whose addresses contain an IPv4 address (NAT64, 6to4)."""
 
 _NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE, *PRIVATE_IPV6))
 
 
 def is_private(address: str) -> bool:
-    """True if an address, or the IPv4 address in it, is in one of these ranges. Raises ValueError: no address."""
+    """True if an address, or the IPv4 address that it contains, is in one of these ranges. Raises ValueError: `address`
+    is not an IP address.
+    """
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped
@@ -62,8 +64,8 @@ def is_private(address: str) -> bool:
 Action = Literal["allow", "deny"]
 
 WEB_PORTS: Final = (80, 443)
-FREE_PORTS_FROM: Final = 1024
-"""If the default action is `allow`, ports from here on are open like web ports; others (mail, ssh) are closed."""
+FIRST_FREE_PORT: Final = 1024
+"""The first port that is open like a web port if the default action is `allow`. Lower ports (mail, ssh) are closed."""
 
 MAX_DOMAINS: Final = 10_000
 MAX_DOMAIN_CHARACTERS: Final = 253
@@ -92,37 +94,41 @@ class HostDecision:
 
 
 def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
-    """Decide if a session under `policy` may open `host` (a name or an IP address) at `port`. A name that is allowed
-    here is still refused if it resolves to a private address.
+    """Return the decision if a session with `policy` may open `host` (a name or an IP address) at `port`. An allowed
+    name is still refused if it resolves to a private address.
     """
     if problem := port_problem(policy, port):
         return HostDecision("deny", problem)
     host = host.lower().rstrip(".")
     if (address := address_in(host)) and is_private(address):
         return HostDecision("deny", f"{host} is a private address, which sessions must not reach.")
-    listed = [name for name in _itself_and_parents(host) if name in policy.deny or name in policy.allow]
+    listed = [name for name in _name_and_parents(host) if name in policy.deny or name in policy.allow]
     if not listed:
-        return HostDecision(policy.default_action, f"{host} is in no list, and the default action is {_verb(policy)}.")
+        return HostDecision(
+            policy.default_action, f"{host} is in no list, and the default action is {_action_text(policy)}."
+        )
     action: Action = "deny" if listed[0] in policy.deny else "allow"
     return HostDecision(action, f"{listed[0]} is in the {action} list.")
 
 
 def port_problem(policy: FilterPolicy, port: int) -> str:
-    """The reason why a port may not be used for any host, as a sentence; empty if the host decides."""
+    """Return the reason why a port may not be used for any host, as a sentence; empty if the decision depends on the
+    host.
+    """
     if port in WEB_PORTS:
         return ""
-    if port < FREE_PORTS_FROM:
+    if port < FIRST_FREE_PORT:
         return f"Port {port} is not a web port; allowed ports are 80 and 443."
     if policy.default_action == "deny":
         return f"Port {port} is closed: the default action is deny, so only 80 and 443 are open."
     return ""
 
 
-def _verb(policy: FilterPolicy) -> str:
+def _action_text(policy: FilterPolicy) -> str:
     return "to allow" if policy.default_action == "allow" else "to deny"
 
 
-def _itself_and_parents(host: str) -> Iterator[str]:
+def _name_and_parents(host: str) -> Iterator[str]:
     """Yield `a.b.c`, `b.c`, `c`: the longest first."""
     labels = host.split(".")
     for position in range(len(labels)):
@@ -144,7 +150,8 @@ def depth(name: str) -> int:
 
 def domain(text: str) -> str:
     """Return a domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA
-    2008). Raises Invalid: it is not a domain; the sentence has the correct form."""
+    2008). Raises Invalid: it is not a domain; the message has the correct form.
+    """
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
         raise Invalid(f"{shortened(text)} is an address; write only the domain, like example.com.")
@@ -172,7 +179,7 @@ def shortened(text: str) -> str:
 
 
 def domains(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return domains as they are stored: unique and sorted. Raises Invalid: one is no domain, or too many."""
+    """Return domains as they are stored: unique and sorted. Raises Invalid: one is not a domain, or too many."""
     if len(texts) > MAX_DOMAINS:
         raise Invalid(f"The list has {len(texts)} domains; the maximum is {MAX_DOMAINS}.")
     return tuple(sorted({domain(text) for text in texts}))
@@ -185,74 +192,83 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 
 
 def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
-    """Return the policy of a session that may reach only these domains, and of the names below them no more than the
-    policy in force allows. It is never the policy in force itself, which may allow more later. The same domains and the
-    same policy in force always result in the same policy, with the same id and name. Raises Invalid: one of them is not
-    a domain, or the policy in force denies it."""
+    """Return the policy of a session that may reach only these domains, and only the names below them that the policy
+    in force allows. It is always a separate policy, because the policy in force may allow more later. The same domains
+    and the same policy in force always result in the same policy, with the same id and name. Raises Invalid: one of
+    them is not a domain, or the policy in force denies it.
+    """
     wanted = domains(allow)
-    if in_force is not None and (closed := [name for name in wanted if decision(in_force, name).action == "deny"]):
-        raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot allow it.")
-    number = uuid.uuid5(_NARROWED, f"{in_force.filter_policy_id if in_force else ''};{','.join(wanted)}")
-    allow_now, deny_now = lists_of(in_force, wanted)
+    if in_force is not None and (denied := [name for name in wanted if decision(in_force, name).action == "deny"]):
+        raise Invalid(f"The web filter {in_force.name} denies {', '.join(denied[:5])}; a lease cannot allow it.")
+    policy_id = uuid.uuid5(_LEASE_POLICIES, f"{in_force.filter_policy_id if in_force else ''};{','.join(wanted)}")
+    allowed, denied_domains = lists_of(in_force, wanted)
     names = ", ".join(wanted[:3]) + (", …" if len(wanted) > 3 else "") if wanted else "nothing"
     return FilterPolicy(
-        filter_policy_id=str(number),
-        name=f"Leases that reach {names[:_NAME_CHARACTERS]} ({number.hex[:8]})",
-        allow=allow_now,
-        deny=deny_now,
+        filter_policy_id=str(policy_id),
+        name=f"Leases that reach {names[:_NAME_CHARACTERS]} ({policy_id.hex[:8]})",
+        allow=allowed,
+        deny=denied_domains,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """The domains that a lease requests, out of those that `narrows` allows; None = no policy is in force."""
+    """The domains that a lease requests (`wanted`), and the id of the policy in force that restricts them (`narrows`);
+    None = no policy is in force.
+    """
 
     wanted: tuple[str, ...]
     narrows: str | None
 
 
 def lists_of(in_force: FilterPolicy | None, wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the allowed and denied domains of a lease for `wanted`, under the policy now in force."""
+    """Return the allowed and the denied domains of a lease that requests `wanted`, with the current policy in force."""
     if in_force is None:
         return tuple(wanted), ()
     return tuple(name for name in wanted if decision(in_force, name).action == "allow"), in_force.deny
 
 
-_NARROWED: Final = uuid.UUID("3f0a3a55-8f5d-4d0c-9c5f-6d2a1d3b7c10")
+_LEASE_POLICIES: Final = uuid.UUID("3f0a3a55-8f5d-4d0c-9c5f-6d2a1d3b7c10")
 _NAME_CHARACTERS: Final = 80
 
 
 def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:
-    """Return the policy of a session: the groups', else the workspace's; None if that disables filters."""
+    """Return the policy of a session: that of the groups, otherwise that of the workspace; None if the workspace
+    disables filters.
+    """
     return None if force_disabled else group_policy or image_policy
 
 
 def name_servers(texts: Iterable[str]) -> list[str]:
-    """Return all addresses in texts of the form of resolv.conf, each once, without those that need an interface."""
-    found: dict[str, None] = {}
+    """Return the addresses of name servers in texts in the format of resolv.conf, without duplicates and without
+    addresses that need an interface.
+    """
+    addresses: dict[str, None] = {}
     for line in "\n".join(texts).splitlines():
         words = line.split()
         if len(words) < 2 or words[0] != "nameserver" or "%" in words[1]:
             continue
         try:
-            found[str(ipaddress.ip_address(words[1]))] = None
+            addresses[str(ipaddress.ip_address(words[1]))] = None
         except ValueError:
             continue  # the system's resolver ignores such a line too
-    return list(found)
+    return list(addresses)
 
 
 PORT: Final = 13128
-"""The port of Squid, on the address of the policy's network; the host's own Squid may have the usual port."""
+"""The port of Squid, at the address of the policy's network. It is not the usual port, which another Squid of the host
+may use.
+"""
 CLOSED_PORT: Final = 13129
-"""A second port of Squid, open if another program enforces the rules of the sessions' network. These rules do not
-restrict a session that can reach this port, so a session can check its isolation before it begins.
+"""A second port of Squid, which is open if another program enforces the rules of the network of sessions. A session
+that can reach this port is not restricted by these rules, so a session can check its isolation before it begins.
 """
 LOCAL: Final = "localhost,127.0.0.1,::1"
 """The hosts that programs in a session reach without the filter: the session itself."""
 
 
 def proxy_variables(address: str) -> dict[str, str]:
-    """Return the variables with which programs use the filter at this address, their only way to a host."""
+    """Return the variables with which programs use the filter at this address, through which they reach all hosts."""
     proxy = f"http://{f'[{address}]' if ':' in address else address}:{PORT}"
     variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": LOCAL}
     return variables | {name.upper(): value for name, value in variables.items()}
@@ -260,7 +276,7 @@ def proxy_variables(address: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """The names of the lists that have the same number of labels."""
+    """The names in both lists with the same number of labels."""
 
     depth: int
     deny: tuple[str, ...]
@@ -281,7 +297,7 @@ def levels(policy: FilterPolicy) -> list[Level]:
 
 def open_ports(policy: FilterPolicy) -> list[str]:
     """Return the allowed ports in Squid's notation."""
-    return [*map(str, WEB_PORTS), *([f"{FREE_PORTS_FROM}-65535"] if policy.default_action == "allow" else [])]
+    return [*map(str, WEB_PORTS), *([f"{FIRST_FREE_PORT}-65535"] if policy.default_action == "allow" else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +312,7 @@ class Denial:
 
 
 def parse_denial(line: str) -> Denial | None:
-    """Parse a line of the log of refusals; None for others, such as a page that answered 403 itself."""
+    """Parse a line of the log of refusals. Return None for other lines, such as a response 403 of a site."""
     words = line.split()
     if len(words) != 6 or not words[2].startswith("TCP_DENIED") or not words[0].isdigit():
         return None

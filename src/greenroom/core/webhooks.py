@@ -4,7 +4,7 @@ The signature is that of Standard Webhooks: HMAC-SHA256 of `id.timestamp.body`, 
 message is from this installation, unchanged and new.
 
 Triggers of the database write the events, in the transaction of the change (ADR 81). The dataclasses here have the same
-fields. docs/reference/webhooks.md documents them; a test compares both.
+fields as the events. docs/reference/webhooks.md documents them; a test compares both.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix of a secret
 SECRET_BYTES: Final = 32
 BACKOFF: Final = Backoff(first_s=5.0, max_s=6 * 3600.0)
 MAX_ATTEMPTS: Final = 16
-"""The last attempt is about a day after the first."""
+"""The maximum number of attempts. The last attempt is about a day after the first."""
 MAX_REQUESTED_PAUSE_S: Final = 3600.0
 """The longest pause that a response may request."""
 GONE: Final = 410
-"""The receiver requests no further messages."""
+"""The status with which a receiver requests no further messages."""
 
 
 class DeliveryState(StrEnum):
@@ -77,15 +77,15 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryVerdict:
-    """The state of a delivery after an attempt, and the pause before the next one; None = there is none."""
+    """The state of a delivery after an attempt, and the pause before the next attempt; None = there is none."""
 
     state: DeliveryState
     retry_s: float | None = None
 
 
 def verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
-    """Return the state after `attempts` attempts. `once`: there is no further attempt; `spread` is that of
-    `Backoff`.
+    """Return the state after `attempts` attempts, of which `attempt` is the last. With `once`, there is no further
+    attempt. `spread` is that of `Backoff.delay_s`.
     """
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)
@@ -103,7 +103,9 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSubject:
-    """The fields of all sessions and launches. A name is null if its object is gone, a user if there is none."""
+    """The common fields of sessions, launches and leases. A name is null if its object was deleted; the user is null if
+    there is no user.
+    """
 
     user_id: str | None
     username: str | None
@@ -115,7 +117,7 @@ class WebhookSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionData(WebhookSubject):
-    """A session. `reason`: why it failed or ended; `staging_config_id`: the pool that it came from."""
+    """A session. `reason` is the reason why it failed or ended; `staging_config_id` is the pool that it came from."""
 
     session_id: str
     staging_config_id: str | None

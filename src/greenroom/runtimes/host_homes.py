@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from greenroom.core.workspace.homes import HomeId, named, parse_removal_name, removal_name
+from greenroom.core.workspace.homes import HomeId, home_with_name, parse_removal_name, removal_name
 from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, StoredHome
 
 DEFAULT: Final = "/var/lib/greenroom/homes"
@@ -47,7 +47,7 @@ class HostHomes:
     def home_at(self, path: str) -> HomeId | None:
         """The home that has this folder."""
         parent, _, name = path.rpartition("/")
-        return named(name) if parent == self.folder else None
+        return home_with_name(name) if parent == self.folder else None
 
     def make_room(self) -> None:
         """Create the folder, if it is missing, for the Agent alone: all homes belong to the user of session images, and
@@ -66,7 +66,7 @@ class HostHomes:
         return await self._run_in_thread(self._listed, "The home folders cannot be listed")
 
     def _listed(self) -> list[StoredHome]:
-        kept = [StoredHome(home=home) for name in _folders(self.folder) if (home := named(name)) is not None]
+        kept = [StoredHome(home=home) for name in _folders(self.folder) if (home := home_with_name(name)) is not None]
         away = [found for name in _folders(self._away) if (found := parse_removal_name(name)) is not None]
         return [*kept, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in away)]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import SetupError
-from greenroom.core.text import LONGEST, WORDS, in_sentences, in_words, one_line, place_of, shortened, summary
+from greenroom.core.text import ERROR_TEXTS, MAX_ERROR, in_sentences, in_words, one_line, place_of, shortened, summary
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_is_wrong_at_one_place_is_said_together():
 
 
 def test_the_words_are_no_sentence_of_their_own():
-    assert not [words for words in WORDS.values() if words.endswith(".") or words[0].isupper()]
+    assert not [words for words in ERROR_TEXTS.values() if words.endswith(".") or words[0].isupper()]
 
 
 def test_a_name_breaks_and_turns_no_line():
@@ -68,10 +68,10 @@ def test_one_line_is_one_line(subject: Any, text: str):
 def test_an_error_of_any_length_is_shown_with_its_beginning_and_its_end():
     text = "The files cannot be copied: " + "x" * 1_000_000 + " No space left on device."
     shown = shortened(text)
-    assert len(shown) == LONGEST
+    assert len(shown) == MAX_ERROR
     assert shown.startswith("The files cannot be copied: xxx")
     assert shown.endswith("xxx No space left on device.")
-    assert shortened("x" * LONGEST) == "x" * LONGEST
+    assert shortened("x" * MAX_ERROR) == "x" * MAX_ERROR
 
 
 def test_a_failed_copy_of_many_files_is_one_sentence():

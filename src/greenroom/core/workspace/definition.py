@@ -1,12 +1,12 @@
-"""Rules that a workspace must satisfy as a whole before it is stored, and its default fields. The modules of single
-fields check these.
+"""The rules for a workspace as a whole, and its default fields. The modules of single fields have the rules for these
+fields.
 
 The maker of an image is recognized by a part of its name: `kasmweb/chrome`, `lscr.io/linuxserver/webtop`,
 `r.example/a/kasmweb/gimp`.
 
-A tag can move: its registry then has another image under the same name. The pull policy of a workspace defines how
-often an Agent checks this. An administrator can request a refresh at any time. A name with a digest never changes, and
-an image that the Agent builds from a recipe comes from no registry; neither is refreshed.
+A tag can move: its registry then has another image with the same name. The pull policy of a workspace defines how often
+an Agent checks this. An administrator can request a refresh at any time. An image whose name has a digest, and an image
+that the Agent builds from a recipe, is never refreshed.
 """
 
 from __future__ import annotations
@@ -70,22 +70,24 @@ FAMILIES: Final[Mapping[str, Mapping[str, Any]]] = {
 """Part of the name → fields of the workspace (docs/reference/foreign-images.md)."""
 
 
-def with_defaults(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a new workspace of the image `name`: `given`, and the additional fields that images of its
-    maker need. `given` can override single options of `run_config` and single variables.
+def with_defaults(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a new workspace of the image `name`: `values`, and the additional fields that images of its
+    maker need. `values` can override single options of `run_config` and single variables.
     """
     maker = next((part for part in name.split("/")[:-1] if part in FAMILIES), None)
     if maker is None:
-        return dict(given)
-    found = FAMILIES[maker]
-    made = {**found, **given}
-    if "run_config" in found and "run_config" in given:
-        made["run_config"] = merged(found["run_config"], given["run_config"])
-    return made
+        return dict(values)
+    defaults = FAMILIES[maker]
+    fields = {**defaults, **values}
+    if "run_config" in defaults and "run_config" in values:
+        fields["run_config"] = merged(defaults["run_config"], values["run_config"])
+    return fields
 
 
 PullPolicy = Literal["missing", "daily", "always"]
-"""missing: a present image is never requested again; always: the Agent checks every 15 minutes."""
+"""missing: an image that is present is not requested again; daily, always: the Agent checks every day, every 15
+minutes.
+"""
 
 EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
 BACKOFF: Final = Backoff(first_s=60.0, max_s=3600.0)
@@ -112,7 +114,7 @@ class Refresh:
         return replace(self, failures=self.failures + 1, failed=now, error=error)
 
     def due(self, policy: PullPolicy, request: float) -> float | None:
-        """The time of the next request to the registry; -inf = now, None = never."""
+        """Return the time of the next request to the registry; -inf = now, None = never."""
         every_s = EVERY_S.get(policy)
         if request > self.request or (every_s is not None and self.done is None):
             due = float("-inf")
@@ -145,7 +147,7 @@ HEX_ID: Final = re.compile("[0-9a-f]{64}")
 
 
 def reference_problem(name: str) -> str | None:
-    """The reason why Docker refuses this reference to an image, as a sentence; None if it accepts it."""
+    """Return the reason why Docker refuses this reference to an image, as a sentence; None if it accepts it."""
     if not REFERENCE.fullmatch(name):
         return "The name of an image has the form [registry/]name[:tag], in lower case, like greenroom/desktop:xfce."
     repository, colon, tag = name.partition("@")[0].rpartition(":")
@@ -207,7 +209,7 @@ class Definition:
 
 
 def check(workspace: Definition) -> None:
-    """Refuse a workspace with contradictory fields. Raises Invalid: with the problem and its solution."""
+    """Refuse a workspace with contradictory fields. Raises Invalid: the message has the problem and its solution."""
     if workspace.restrict_to_zone and workspace.zone_id is None:
         raise Invalid("restrict_to_zone needs zone_id, the zone of the restriction.")
     if workspace.restrict_to_server and workspace.server_id is None:
@@ -230,14 +232,14 @@ def check(workspace: Definition) -> None:
 def registry_of(name: str) -> str:
     """Return the registry of an image, as host[:port]."""
     first, slash, _ = name.partition("/")
-    named = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return first.lower() if named else DEFAULT_REGISTRY
+    has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    return first.lower() if has_registry else DEFAULT_REGISTRY
 
 
 def token_problem(before: str, after: str) -> str | None:
-    """The reason why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None if it
-    may be. An administrator who changes a workspace cannot see its token, and must not be able to send it to their own
-    registry.
+    """Return the reason why a stored token must not be kept when the image `before` becomes `after`, as a sentence;
+    None if it may be kept. An administrator who changes a workspace cannot see its token, and must not be able to send
+    it to their own registry.
     """
     old, new = registry_of(before), registry_of(after)
     if old == new or {old, new} <= DOCKER_HUB:
@@ -249,8 +251,8 @@ def token_problem(before: str, after: str) -> str | None:
 
 
 def registry_problem(name: str, docker_registry: str) -> str | None:
-    """The reason why the credentials of `docker_registry` would be sent to another registry, as a sentence; None if
-    they would not be. A daemon sends the credentials to the registry in the image's name, even if another registry is
+    """Return the reason why the credentials of `docker_registry` would be sent to another registry, as a sentence; None
+    if they would not. A daemon sends the credentials to the registry in the image's name, even if another registry is
     passed.
     """
     if not docker_registry:
@@ -265,11 +267,11 @@ def registry_problem(name: str, docker_registry: str) -> str | None:
             f"docker_registry {docker_registry!r} is not the address of a registry; write one like "
             "registry.example:5000."
         )
-    ours = registry_of(name)
-    if host == ours or {host, ours} <= DOCKER_HUB:
+    image_registry = registry_of(name)
+    if host == image_registry or {host, image_registry} <= DOCKER_HUB:
         return None
-    path = name.partition("/")[2] if name.lower().startswith(f"{ours}/") else name
+    path = name.partition("/")[2] if name.lower().startswith(f"{image_registry}/") else name
     return (
-        f"The image {name} comes from {ours}, so the user and token for {host} would be sent there. Write "
+        f"The image {name} comes from {image_registry}, so the user and token for {host} would be sent there. Write "
         f"the image as {host}/{path}, or change docker_registry."
     )

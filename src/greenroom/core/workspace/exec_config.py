@@ -1,13 +1,13 @@
-"""The `exec_config` of workspaces: commands that run inside a session's container, and their users.
+"""The `exec_config` of workspaces: commands that run inside the container of a session, and their users.
 
-`first_launch` runs once, before the session counts as usable; `go` when a running session gets another address;
-`assign` when a staged session is assigned to a user. Greenroom passes no command through a shell, and none is
+`first_launch` runs once, before the session is usable; `go` runs when a running session gets another address; `assign`
+runs when a staged session is assigned to a user. Greenroom passes no command through a shell, and no command is
 privileged.
 
 If a folder is mounted writable, the container and every command in it run as a user other than root. There is no user
-namespace, so root in the container has the rights of the host's root on a mounted folder, even without capabilities: it
-can read files there that only root may read, and leave a file with the set-user-id bit that makes any user who runs it
-root.
+namespace, so root in the container has the rights of the host's root in a mounted folder, even without capabilities: it
+can read files there that only root may read, and create a program with the set-user-id bit that gives the rights of
+root to every user who runs it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ ExecConfig = dict[str, Any]
 
 COMMANDS: Final = ("first_launch", "go", "assign")
 KEYS: Final = ("cmd", "environment", "user", "workdir")
-OF_ASSIGN: Final = "only_with_address"
+ASSIGN_ONLY_KEY: Final = "only_with_address"
 """Key of `assign` only: if true, the command does nothing for a launch without an address."""
 
 
 def validated(config: ExecConfig) -> ExecConfig:
     """Return the config after a check that every command can run: `{"go": {"cmd", "user"?, "environment"?,
-    "workdir"?}}`. Raises Invalid: a command is unknown or cannot be used; the sentence has its name and the reason."""
+    "workdir"?}}`. Raises Invalid: a command is unknown or cannot be used; the message has its name and the reason.
+    """
     for name in config:
         if name not in COMMANDS:
             raise Invalid(f"There is no command {name}; the commands are {', '.join(COMMANDS)}.")
@@ -39,11 +40,11 @@ def validated(config: ExecConfig) -> ExecConfig:
         for key, value in entry.items():
             if key == "privileged" and not value:
                 continue
-            if key == OF_ASSIGN and name == "assign" and isinstance(value, bool):
+            if key == ASSIGN_ONLY_KEY and name == "assign" and isinstance(value, bool):
                 continue
             if key not in KEYS:
-                why = ", because a command has the rights of its session" if key == "privileged" else ""
-                raise Invalid(f"The command {name} may not have `{key}`{why}; it may have {', '.join(KEYS)}.")
+                explanation = ", because a command has the rights of its session" if key == "privileged" else ""
+                raise Invalid(f"The command {name} may not have `{key}`{explanation}; it may have {', '.join(KEYS)}.")
         if command_of(config, name) is None:
             raise Invalid(f"The command {name} is empty.")
     return dict(config)
@@ -71,7 +72,7 @@ def command_of(config: ExecConfig, name: str) -> Exec | None:
 def assign_of(config: ExecConfig, kasm_url: str | None) -> Exec | None:
     """Return the command `assign` for a launch with this address, or None. Raises Invalid: as for `command_of`."""
     command = command_of(config, "assign")
-    return command if kasm_url or not (command and config["assign"].get(OF_ASSIGN)) else None
+    return command if kasm_url or not (command and config["assign"].get(ASSIGN_ONLY_KEY)) else None
 
 
 def _words(cmd: object, name: str) -> tuple[str, ...]:
@@ -106,8 +107,10 @@ def _object(value: object, title: str) -> ExecConfig:
     return cast("ExecConfig", value)
 
 
-def spells_root(user: str) -> bool:
-    """True if a user of a container, `name or number[:group]`, is root by its spelling; empty = the image decides."""
+def is_root_by_name(user: str) -> bool:
+    """True if the text for a user of a container, `name or number[:group]`, is a form of root. An empty text is not: it
+    is the user of the image.
+    """
     name = user.partition(":")[0].strip()
     return name == "root" or re.fullmatch("[+-]?0+", name) is not None
 
@@ -115,32 +118,34 @@ def spells_root(user: str) -> bool:
 def is_root(user: str, passwd: str) -> bool:
     """True if a user is root in a container with this /etc/passwd; empty = the default, which is root.
 
-    The rules are those of Docker, or stricter: a line counts if its name is that of the user, even if that is a number,
-    and a line with a missing or unreadable number means root.
+    The rules are those of Docker, or stricter: a line applies if its name is that of the user, even if that is a
+    number, and a line with a missing or invalid number means root.
     """
     name = user.partition(":")[0].strip()
-    if not name or spells_root(user):
+    if not name or is_root_by_name(user):
         return True
     return any(entry[0] == name and not _is_positive(entry[2:3]) for entry in _entries(passwd))
 
 
-def root_problem(user: str, who: str) -> str:
-    """Return the sentence that refuses root. `who` is the command that would run as root, such as "The command go"."""
-    named = f"root ({user})" if user and user != "root" else "root"
+def root_problem(user: str, subject: str) -> str:
+    """Return the sentence that refuses root. `subject` is the refused command, such as "The command go"."""
+    user_text = f"root ({user})" if user and user != "root" else "root"
     return (
-        f"{who} would run as {named} with write access to a mounted folder of the host, where it would be "
+        f"{subject} would run as {user_text} with write access to a mounted folder of the host, where it would be "
         "root of the host. Set another user, or mount the folder with the mode ro."
     )
 
 
 def commands_problem(exec_config: ExecConfig) -> str | None:
-    """The reason why these commands are not allowed with a writable folder, as a sentence; None if they are."""
+    """Return the reason why these commands are not allowed with a writable folder, as a sentence; None if they are
+    allowed.
+    """
     for name in COMMANDS:
         try:
             command = command_of(exec_config, name)
         except Invalid:
             continue  # the check of the command itself reports it
-        if command is not None and command.user is not None and spells_root(command.user):
+        if command is not None and command.user is not None and is_root_by_name(command.user):
             return root_problem(command.user, f"The command {name}")
     return None
 

@@ -1,7 +1,7 @@
-"""Home folders that persist: one for each user and workspace on an Agent, in a place that the installation chooses.
+"""Home folders that persist: one for each user and workspace on an Agent, in a folder that the installation chooses.
 
-A workspace requests them with `KEPT` as its persistent profile path. The specifications of its sessions then name a
-home only by ids (`source`), which only the runtime can resolve. No input of users is part of it.
+A workspace requests them with `KEPT` as its persistent profile path. The specifications of its sessions then contain
+only the ids of a home (`source`), from which the runtime finds the folder. They contain no input of users.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ class HomeId:
 
 
 def home_of(source: str) -> HomeId | None:
-    """Return the home that the source of a mount names; None for a folder that an administrator named."""
-    found = _SOURCE.fullmatch(source)
-    return HomeId(found[1], found[2]) if found else None
+    """Return the home of the source of a mount; None for a folder that an administrator chose."""
+    match = _SOURCE.fullmatch(source)
+    return HomeId(match[1], match[2]) if match else None
 
 
-def named(name: str) -> HomeId | None:
-    """Return the home with this `HomeId.name`; None if it is no name of a home."""
-    found = _NAME.fullmatch(name)
-    return HomeId(found[1], found[2]) if found else None
+def home_with_name(name: str) -> HomeId | None:
+    """Return the home with this `HomeId.name`; None if it is not the name of a home."""
+    match = _NAME.fullmatch(name)
+    return HomeId(match[1], match[2]) if match else None
 
 
 def removal_name(home: HomeId, removal_id: str) -> str:
-    """Return the name of a home that a removal moved away. No session can use it any more."""
+    """Return the name of a home that a removal has moved, so that no session can use it any more."""
     return f"{home.name}.{removal_id}"
 
 
 def parse_removal_name(name: str) -> tuple[HomeId, str] | None:
-    """Return the home and the removal of a `removal_name`; None if it is no such name."""
-    found = _MOVED_AWAY.fullmatch(name)
-    return (HomeId(found[1], found[2]), found[3]) if found else None
+    """Return the home and the id of the removal from a `removal_name`; None if it is another name."""
+    match = _MOVED_AWAY.fullmatch(name)
+    return (HomeId(match[1], match[2]), match[3]) if match else None
 
 
 EVERY_S: Final = 900.0
@@ -68,7 +68,9 @@ UNUSED_EVERY_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeMeasurement:
-    """The time of the last measurement of a home, and whether it was used since. Times are seconds of one clock."""
+    """The time of the last measurement of a home. `used_since` is True if the home was used after it. Times are seconds
+    of one clock.
+    """
 
     at_s: float
     used_since: bool = False
@@ -77,8 +79,8 @@ class HomeMeasurement:
 def next_to_measure(
     homes: Collection[HomeId], in_use: Collection[HomeId], measured: Mapping[HomeId, HomeMeasurement], now_s: float
 ) -> HomeId | None:
-    """Return the home to measure now: first a home that was never measured, then the most overdue; None if no
-    measurement is due. A home is measured once soon after its last session ends, and rarely while it is unused.
+    """Return the home to measure now: a home that was never measured, otherwise the most overdue home; None if no
+    measurement is due. A home is measured soon after its last session has ended, and rarely while it is unused.
     """
     due: list[tuple[float, HomeId]] = []
     for home in homes:
@@ -92,16 +94,16 @@ def next_to_measure(
     return min(due)[1] if due else None
 
 
-MOST_SHOWN: Final = 3
+MAX_LISTED_SESSIONS: Final = 3
 
 
 def in_use_problem(sessions: Sequence[str]) -> str | None:
-    """The reason why a home cannot be deleted while these sessions use it, as a sentence; None if it can be."""
+    """Return the reason why a home that these sessions use cannot be deleted, as a sentence; None if it can."""
     if not sessions:
         return None
-    shown = ", ".join(sessions[:MOST_SHOWN]) + (", …" if len(sessions) > MOST_SHOWN else "")
+    text = ", ".join(sessions[:MAX_LISTED_SESSIONS]) + (", …" if len(sessions) > MAX_LISTED_SESSIONS else "")
     noun = "session" if len(sessions) == 1 else "sessions"
-    return f"The home folder is in use by {noun} {shown}. Delete the {noun} first."
+    return f"The home folder is in use by {noun} {text}. Delete the {noun} first."
 
 
 HomeState = Literal["kept", "in_use", "deleting"]
@@ -113,7 +115,9 @@ def state_of(sessions: Sequence[str], removal_id: str | None) -> HomeState:
 
 
 def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: str) -> str:
-    """The remark about a home for users, as a sentence; empty if there is none. `is_reached`: its Agent responds."""
+    """Return the remark about a home for users, as a sentence; empty if there is none. `is_reached` is True if its
+    Agent responds.
+    """
     if state != "deleting":
         return problem
     if not is_reached:
@@ -124,5 +128,5 @@ def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: 
 
 
 def loss(username: str, workspace: str) -> str:
-    """The data that is lost with a home, as a sentence."""
+    """Return the sentence about the data that is lost when a home is deleted."""
     return f"All files that {username} has in the home folder of {workspace} are deleted permanently."

@@ -1,9 +1,9 @@
-"""The variables of a launch: those that a user may set in the container of a session.
+"""The variables that a user may set in the container of a session at a launch.
 
-A user may set variables of their task, such as `TASK_ID` and `API_BASE`. A variable that a program of the image reads
-can make that program run other code, and the image may start as root. An administrator sets such a variable in the
-`run_config` of the workspace. Names of task variables are arbitrary, so the rule is a table of the names that programs
-read. The Agent adds the variables that the image sets, if they are known.
+A user may set variables for a task, such as `TASK_ID` and `API_BASE`. With a variable that a program of the image
+reads, a user could make that program run other code, and the image may start as root; only an administrator can set
+such a variable, in the `run_config` of the workspace. Names of task variables are arbitrary, so `RESERVED` lists the
+names that programs read. The Agent also refuses variables that the image sets, if they are known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from greenroom.core.workspace.run_config import OUR_PREFIX, Variables, environment_problem
 
 PREFERENCES: Final = frozenset({"LANG", "LANGUAGE", "LC_ALL", "TZ"})
-"""Users may choose these even if the image sets them."""
+"""Variables that users may set even if the image sets them."""
 
 RESERVED: Final = {
     "Greenroom and its images": "GREENROOM_* KIOSK_* VNC_* NO_VNC_* MAX_FRAME_RATE",
@@ -64,7 +64,7 @@ RESERVED: Final = {
         " *_DRIVERS_PATH *_SEARCH_PATH *_OPTS *_JAVA_OPTIONS *_RC"
     ),
 }
-"""Names that launches may not set, by their programs. `*` is any characters; case does not count."""
+"""Program → the names that launches may not set. `*` stands for any characters; case is ignored."""
 
 _RESERVED: Final = re.compile(
     "|".join(name.replace("*", ".*") for names in RESERVED.values() for name in names.split()), re.IGNORECASE
@@ -72,7 +72,7 @@ _RESERVED: Final = re.compile(
 
 
 def launch_problem(environment: Variables) -> str | None:
-    """The reason why a launch may not set these variables, as a sentence; None if it may."""
+    """Return the reason why a launch may not set these variables, as a sentence; None if it may."""
     if problem := environment_problem(environment):
         return problem
     for name in environment:
@@ -84,22 +84,22 @@ def launch_problem(environment: Variables) -> str | None:
     return None
 
 
-def chosen_problem(
+def user_variables_problem(
     environment: Mapping[str, str], *, of_workspace: Collection[str], of_image: Collection[str] = ()
 ) -> str | None:
-    """The reason why no container is created with the variables that its user chose, as a sentence; None if one is.
-    `environment` is that of the specification; variables of the workspace replace those of the user. `of_image` are the
-    names of the variables that the image itself sets: they decide which variables it displays.
+    """Return the reason why no container is created with the variables of its user, as a sentence; None if one is
+    created. `environment` is that of the specification; variables of the workspace (`of_workspace`) replace those of
+    the user. `of_image` are the names of the variables that the image sets.
     """
-    chosen = {name: environment[name] for name in chosen_by_users(environment) if name not in of_workspace}
-    if problem := launch_problem(chosen):
+    user_values = {name: environment[name] for name in user_variables(environment) if name not in of_workspace}
+    if problem := launch_problem(user_values):
         return problem
-    taken = sorted((chosen.keys() - PREFERENCES) & set(of_image))
-    return f"{taken[0]} is set by the image, and a launch may not change it." if taken else None
+    image_names = sorted((user_values.keys() - PREFERENCES) & set(of_image))
+    return f"{image_names[0]} is set by the image, and a launch may not change it." if image_names else None
 
 
-def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables of a session's specification that its user chose, in the request or in the preferences. All
-    variables that Greenroom sets begin with `OUR_PREFIX`, which no user may set.
+def user_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the variables in a session's specification that its user set, in the request or in the
+    preferences. All variables that Greenroom sets begin with `OUR_PREFIX`, which no user may set.
     """
     return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.workspace.exec_config import commands_problem, is_root, root_problem, spells_root
+from greenroom.core.workspace.exec_config import commands_problem, is_root, is_root_by_name, root_problem
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nkasm-user:x:1000:1000::/home/kasm-user:/bin/bash\ntoor:x:00:0::/:/bin/sh\n"
 
 
 @pytest.mark.parametrize("user", ["root", "0", "00", "0:0", "root:users", "0:1000", "+0", "-0", "+00:1"])
 def test_root_by_its_spelling(user: str):
-    assert spells_root(user)
+    assert is_root_by_name(user)
     assert is_root(user, "")
 
 

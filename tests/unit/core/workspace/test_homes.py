@@ -16,9 +16,9 @@ from greenroom.core.workspace.homes import (
     HomeId,
     HomeMeasurement,
     home_of,
+    home_with_name,
     in_use_problem,
     loss,
-    named,
     next_to_measure,
     parse_removal_name,
     remark,
@@ -34,7 +34,13 @@ parts = st.one_of(ids, st.sampled_from(["..", ".", "/", "a", KEPT, "\n", "."]))
 paths = st.lists(parts, max_size=5).map("".join)
 
 
-@for_all(homes, homes, ids, subject=named, mutants=[lambda name: (parse_removal_name(name) or [named(name)])[0]])
+@for_all(
+    homes,
+    homes,
+    ids,
+    subject=home_with_name,
+    mutants=[lambda name: (parse_removal_name(name) or [home_with_name(name)])[0]],
+)
 def test_a_homes_name_is_its_alone_and_leads_nowhere_else(subject: Any, home: HomeId, other: HomeId, removal_id: str):
     assert home_of(home.source) == home
     assert subject(home.name) == home
@@ -49,7 +55,7 @@ def test_a_homes_name_is_its_alone_and_leads_nowhere_else(subject: Any, home: Ho
 def test_nothing_else_is_a_home(subject: Any, path: str):
     found = subject(f"/{KEPT}/{path}")
     assert found is None or found.source == f"/{KEPT}/{path}"
-    assert named(path) is None or posixpath.normpath(path) == path
+    assert home_with_name(path) is None or posixpath.normpath(path) == path
     assert mappings_problem({f"/{KEPT}/{path}": {"bind": "/x"}}), "and no mapping of an administrator leads there"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.workspace.launch_environment import chosen_by_users, chosen_problem, launch_problem
+from greenroom.core.workspace.launch_environment import launch_problem, user_variables, user_variables_problem
 
 REFUSED = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "BASHOPTS", "ENV", "PATH", "IFS", "SHELLOPTS", "GCONV_PATH"),
@@ -48,17 +48,17 @@ def test_what_is_greenrooms_own_is_refused_as_everywhere():
 
 def test_no_container_is_made_with_a_variable_that_a_launch_may_not_set():
     chosen = {"KASM_ID": "1", "HOME": "/elsewhere"}
-    assert "HOME affects the" in str(chosen_problem(chosen, of_workspace=()))
-    assert chosen_problem(chosen, of_workspace=("HOME",)) is None, "the workspace's takes its place"
+    assert "HOME affects the" in str(user_variables_problem(chosen, of_workspace=()))
+    assert user_variables_problem(chosen, of_workspace=("HOME",)) is None, "the workspace's takes its place"
 
 
 def test_launches_set_no_variable_of_the_image_but_language_and_time_zone():
     image = ("MODE", "LANG", "TZ", "KASM_ID")
-    assert str(chosen_problem({"MODE": "desktop"}, of_workspace=(), of_image=image)).startswith(
+    assert str(user_variables_problem({"MODE": "desktop"}, of_workspace=(), of_image=image)).startswith(
         "MODE is set by the image"
     )
-    assert chosen_problem({"LANG": "de", "TZ": "UTC", "KASM_ID": "1"}, of_workspace=(), of_image=image) is None
+    assert user_variables_problem({"LANG": "de", "TZ": "UTC", "KASM_ID": "1"}, of_workspace=(), of_image=image) is None
 
 
 def test_what_the_user_chose_is_known_by_its_name():
-    assert chosen_by_users({"KASM_ID": "1", "TZ": "UTC", "COLOUR": "blue"}) == ("COLOUR", "TZ")
+    assert user_variables({"KASM_ID": "1", "TZ": "UTC", "COLOUR": "blue"}) == ("COLOUR", "TZ")

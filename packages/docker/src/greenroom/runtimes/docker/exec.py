@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from aiodocker.containers import DockerContainer
 
-from greenroom.core.workspace.exec_config import spells_root
-from greenroom.core.workspace.launch_environment import PREFERENCES, chosen_by_users
+from greenroom.core.workspace.exec_config import is_root_by_name
+from greenroom.core.workspace.launch_environment import PREFERENCES, user_variables
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, StartError, cut_output
 from greenroom.runtimes.docker.daemon import DockerJson
@@ -123,7 +123,7 @@ def overridden_variables(command: Exec, inspection: DockerJson, image: DockerJso
     `inspection` and `image` are Docker's inspections of the container and its image.
     """
     container_user = str(inspection["Config"].get("User") or "")
-    if command.user in {None, "", container_user} and container_user and not spells_root(container_user):
+    if command.user in {None, "", container_user} and container_user and not is_root_by_name(container_user):
         return {}
     image_variables = _variables(image)
     return {name: image_variables.get(name) for name in chosen_variables(inspection)}
@@ -133,7 +133,7 @@ async def variables_of_image(docker: Any, spec: SessionSpec) -> Collection[str]:
     """Return the names of the variables that the image sets; empty if the user chose no variable that could replace
     one.
     """
-    if PREFERENCES.issuperset(chosen_by_users(spec.environment)):
+    if PREFERENCES.issuperset(user_variables(spec.environment)):
         return ()
     async with translated(image=spec.image):
         return _variables(await docker.images.inspect(spec.image)).keys()

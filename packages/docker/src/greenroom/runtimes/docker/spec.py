@@ -9,7 +9,7 @@ from typing import Final
 from greenroom.core.errors import Invalid
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.launch_environment import chosen_by_users, chosen_problem
+from greenroom.core.workspace.launch_environment import user_variables, user_variables_problem
 from greenroom.core.workspace.run_config import SHM_BYTES, RunConfig
 from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.core.workspace.volumes import source_problem
@@ -85,7 +85,7 @@ def container_config(
     services = {service.name: service.port for service in spec.services if service.port and service.allowed}
     ports = [f"{port}/tcp" for port in dict.fromkeys((spec.port, *services.values()))]
     workspace_variables = options.pop("environment", {})
-    if problem := chosen_problem(spec.environment, of_workspace=workspace_variables, of_image=image_variables):
+    if problem := user_variables_problem(spec.environment, of_workspace=workspace_variables, of_image=image_variables):
         raise StartError(problem)
     environment = {**spec.environment, **workspace_variables, "VNC_PW": spec.credential}
     network = _network(spec, identity)
@@ -95,7 +95,7 @@ def container_config(
         SESSION: session_id,
         AGENT: identity.agent_id,
         SPEC_HASH: spec.hash(),
-        CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in workspace_variables),
+        CHOSEN: ",".join(name for name in user_variables(spec.environment) if name not in workspace_variables),
         **({SERVICES: ",".join(f"{name}={port}" for name, port in services.items())} if services else {}),
     }
     host: DockerJson = {

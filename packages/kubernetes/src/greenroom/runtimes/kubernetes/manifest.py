@@ -37,7 +37,7 @@ from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.launch_environment import chosen_problem
+from greenroom.core.workspace.launch_environment import user_variables_problem
 from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, size_in_bytes
 from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
 from greenroom.core.workspace.volumes import OWNER
@@ -86,7 +86,7 @@ def variables_of(spec: SessionSpec) -> dict[str, str]:
         StartError: the launch sets a variable that it may not set.
     """
     workspace_variables: dict[str, str] = spec.run_config.get("environment") or {}
-    if problem := chosen_problem(spec.environment, of_workspace=workspace_variables):
+    if problem := user_variables_problem(spec.environment, of_workspace=workspace_variables):
         raise StartError(problem)
     return {**spec.environment, **workspace_variables}
 
