@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from greenroom.agent.session.journal import CommandRecord, Journal
-from greenroom.agent.session.outbox import AWAITED_S, MAX_WAITING_BYTES, NO_ROOM, Orders
+from greenroom.agent.session.outbox import MAX_WAITING_BYTES, NO_ROOM, RESULT_MARGIN_S, Orders
 from greenroom.runtimes.contract import CUT, MAX_OUTPUT, cut_output
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
@@ -59,7 +59,9 @@ def test_orders_of_other_sessions_and_pictures_of_past_ones_drop_out(journal: Jo
 
 def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
     orders = Orders(journal)
-    late = SessionCommand(command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-AWAITED_S)
+    late = SessionCommand(
+        command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-RESULT_MARGIN_S
+    )
     orders.accept([late, screenshot("c")], {SESSION})
     assert [order.command_id for order in orders.all()] == ["c"]
     assert orders.get("late") is None

@@ -3,8 +3,8 @@
 The edge gateway forwards `GET /agent_image/<route>` with a ticket as bearer. A Manager confirms the ticket and its
 image; a ticket is used once. A client without a valid ticket costs at most one request to a Manager per second.
 
-The received data go into a file without a name on this Agent's disk, so that nothing remains of a copy, in whichever
-way it ends. The runtime checks the file before it loads it as an image.
+The received data is written to a file without a name on this Agent's disk, so that no file remains after an error or a
+crash. The runtime checks the file before it loads it as an image.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ log = structlog.get_logger(__name__)
 TICKET_PATH: Final = "/manager_api/v1/image-ticket"
 TICKET: Final = re.compile(r"Bearer ([A-Za-z0-9_=-]{40,2048})")
 USED_S: Final = 600.0
-"""Longer than a ticket is valid."""
-MOST_S: Final = 3600.0
-"""Maximum duration of a copy."""
+"""The time for which used tickets are stored. It is longer than the validity of a ticket."""
+MAX_COPY_S: Final = 3600.0
+"""The maximum duration of a copy."""
 REFUSED_PAUSE_S: Final = 1.0
 BUSY_RETRY_S: Final = 15
 
 
 class ImageGiver:
-    """Serves images of this host. `runtime` returns the runtime, None while it is not open."""
+    """Sends images of this host to other Agents. `runtime` returns the runtime, or None while it is not open."""
 
     def __init__(self, runtime: Callable[[], object], identity: AgentIdentity, link: ManagerClient) -> None:
         self._runtime = runtime
@@ -61,9 +61,9 @@ class ImageGiver:
         self.routes = [Route("/image", self._give)]
 
     async def _give(self, request: Request) -> Response:
-        shown = TICKET.fullmatch(request.headers.get("Authorization", ""))
+        ticket = TICKET.fullmatch(request.headers.get("Authorization", ""))
         runtime = self._runtime()
-        if shown is None:
+        if ticket is None:
             return _refusal(401, "The request for an image has no ticket of a Manager.")
         if not isinstance(runtime, CopyHost):
             return _refusal(503, "This Agent cannot send images at the moment.")
@@ -71,7 +71,7 @@ class ImageGiver:
             return _refusal(503, "This Agent is already sending an image to another Agent; try again later.")
         self._is_busy = True
         try:
-            response = await self._checked(shown[1], runtime.archives())
+            response = await self._answer(ticket[1], runtime.archives())
         except BaseException:
             self._is_busy = False
             raise
@@ -82,7 +82,7 @@ class ImageGiver:
     def _is_over(self) -> None:
         self._is_busy = False
 
-    async def _checked(self, ticket: str, archives: Archives) -> Response:
+    async def _answer(self, ticket: str, archives: Archives) -> Response:
         now = time.monotonic()
         self._used = {used: until for used, until in self._used.items() if until > now}
         try:
@@ -90,7 +90,7 @@ class ImageGiver:
                 raise ManagerRefusedError(
                     403, "The ticket for the image was already used; request another ticket from a Manager."
                 )
-            counts = await self._ask(ticket)
+            confirmed = await self._ask(ticket)
         except ManagerRefusedError as error:
             log.warning("a request for an image was refused", reason=error.message)
             await asyncio.sleep(REFUSED_PAUSE_S)  # only one ticket is checked at a time
@@ -98,32 +98,36 @@ class ImageGiver:
         except NoManager as error:
             return _refusal(503, error.message)
         self._used[ticket] = now + USED_S
-        chunks = archives.save(counts.digest)
+        chunks = archives.save(confirmed.digest)
         try:
-            async with asyncio.timeout(MOST_S):
+            async with asyncio.timeout(MAX_COPY_S):
                 first = await anext(chunks)
         except ImageMissing as error:
             return _refusal(404, error.message)
         except (GreenroomError, StopAsyncIteration, TimeoutError) as error:
             return _refusal(503, str(error) or "The image cannot be read.")
-        return _ImageResponse(self._rest(first, chunks, counts), self._is_over)
+        return _ImageResponse(self._rest(first, chunks, confirmed), self._is_over)
 
     async def _ask(self, ticket: str) -> TicketResult:
-        shown = TicketCheck(agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket)
-        return await self._link.ask(TICKET_PATH, shown, TicketResult, bearer=self._identity.bearer, is_new=True)
+        ticket_check = TicketCheck(
+            agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket
+        )
+        return await self._link.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer, is_new=True)
 
-    async def _rest(self, first: bytes, chunks: AsyncIterator[bytes], counts: TicketResult) -> AsyncIterator[bytes]:
-        given = len(first)
-        async with asyncio.timeout(MOST_S):
+    async def _rest(self, first: bytes, chunks: AsyncIterator[bytes], confirmed: TicketResult) -> AsyncIterator[bytes]:
+        sent_bytes = len(first)
+        async with asyncio.timeout(MAX_COPY_S):
             yield first
             async for chunk in chunks:
-                given += len(chunk)
+                sent_bytes += len(chunk)
                 yield chunk
-        log.info("sent an image to another Agent", image=counts.name, hostname=counts.hostname, given_bytes=given)
+        log.info(
+            "sent an image to another Agent", image=confirmed.name, hostname=confirmed.hostname, given_bytes=sent_bytes
+        )
 
 
 class _ImageResponse(StreamingResponse):
-    """The response with an image. `is_over` is called when it was sent, or failed."""
+    """The response with an image. `is_over` is called when the response was sent or failed."""
 
     def __init__(self, chunks: AsyncIterator[bytes], is_over: Callable[[], None]) -> None:
         super().__init__(chunks, media_type="application/x-tar")
@@ -143,12 +147,12 @@ def _refusal(status: int, sentence: str) -> Response:
 
 SOURCES_PATH: Final = "/manager_api/v1/image-sources"
 KNOWN_S: Final = 20.0
-"""The time for which an answer about sources is used; a ticket is valid much longer."""
+"""The time for which an answer about sources is used. A ticket is valid much longer."""
 TIMEOUT: Final = httpx.Timeout(300.0, connect=5.0)
-"""The other daemon writes an image to its disk before the first byte arrives."""
+"""The long read timeout allows for a daemon that writes the image to its disk before it sends the first byte."""
 POLL_S: Final = 0.5
-MAX_TIMES: Final = 3
-"""An archive is about as large as its image; a larger multiple than this is refused."""
+MAX_SIZE_FACTOR: Final = 3
+"""The maximum size of an archive as a multiple of the size of its image."""
 MAX_REFUSAL_BYTES: Final = 4096
 
 
@@ -163,7 +167,7 @@ class _Arrival:
 
 
 class Copies:
-    """Copies images from other Agents. They arrive in `folder`; `usage` is the last reading of this host's disk."""
+    """Copies images from other Agents into `folder`. `usage` returns the last reading of this host's usage."""
 
     def __init__(
         self, archives: Archives, identity: AgentIdentity, link: ManagerClient, folder: Path, usage: Callable[[], Usage]
@@ -175,35 +179,39 @@ class Copies:
         self._usage = usage
         self._authority = ""
         self._sources: Mapping[str, tuple[ImageSource, ...]] = {}
-        self._asked: frozenset[str] = frozenset()
+        self._requested_names: frozenset[str] = frozenset()
         self._until = 0.0
 
     def elsewhere(self, name: str) -> bool:
-        """Return True if another Agent has this image, by the last answer of a Manager."""
+        """Return True if another Agent has this image, according to the last answer of a Manager."""
         return bool(self._sources.get(name))
 
     def size_bytes(self, name: str) -> int:
-        """The approximate number of bytes to copy; 0 = not known."""
+        """Return the approximate number of bytes to copy; 0 = unknown."""
         return next((source.size_bytes for source in self._sources.get(name, ())), 0)
 
     async def find_sources(self, names: Collection[str]) -> None:
-        """Ask a Manager which Agents have these images; if none answers, no Agent counts as having them."""
-        asked = frozenset(names)
+        """Request the Agents that have these images from a Manager. Without an answer there are no sources."""
+        requested = frozenset(names)
         now = time.monotonic()
-        if not asked or (asked <= self._asked and now < self._until) or self._identity.incarnation == 0:
+        if (
+            not requested
+            or (requested <= self._requested_names and now < self._until)
+            or self._identity.incarnation == 0
+        ):
             return
-        question = MissingImages(
-            agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, names=tuple(sorted(asked))
+        request = MissingImages(
+            agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, names=tuple(sorted(requested))
         )
         try:
             answer = await self._link.ask(
-                SOURCES_PATH, question, ImageSources, bearer=self._identity.bearer, is_new=True
+                SOURCES_PATH, request, ImageSources, bearer=self._identity.bearer, is_new=True
             )
         except (NoManager, ManagerRefusedError) as error:
             log.info("the Agents that have an image cannot be read from a Manager", reason=error.message)
             answer = ImageSources()
         self._authority, self._sources = answer.authority, answer.sources
-        self._asked, self._until = asked, now + KNOWN_S
+        self._requested_names, self._until = requested, now + KNOWN_S
 
     async def copy(self, name: str) -> AsyncIterator[int]:
         """Copy the image from the first source that serves it; yields the progress in percent. Raises PullError: no
@@ -213,10 +221,10 @@ class Copies:
             raise PullError(f"The image {name} could not be copied: no other Agent has it.")
         image = Image(name=name, digest=sources[0].digest, size_bytes=sources[0].size_bytes)
         if await self._archives.name(image):
-            return  # it arrived before, and was not named because of an interruption
+            return  # an interrupted copy loaded the image and did not set its name
         usage = self._usage()
-        if short := room_problem(name, image.size_bytes, usage.disk_free_bytes, usage.disk_kept_bytes):
-            raise PullError(short)
+        if problem := room_problem(name, image.size_bytes, usage.disk_free_bytes, usage.disk_kept_bytes):
+            raise PullError(problem)
         yield 0
         arrival = _Arrival()
         task = asyncio.create_task(self._get(image, sources, arrival), name=f"copy {name}")
@@ -254,7 +262,7 @@ class Copies:
 
     async def _receive(self, image: Image, source: ImageSource, file: IO[bytes], arrival: _Arrival) -> None:
         arrival.received_bytes = 0
-        most_bytes = MAX_TIMES * image.size_bytes + (64 << 20)
+        max_bytes = MAX_SIZE_FACTOR * image.size_bytes + (64 << 20)
         verify = ssl.create_default_context(cadata=self._authority)
         name = edge_name(source.route)
         headers = {"Authorization": f"Bearer {source.ticket}", "Host": name}
@@ -271,18 +279,18 @@ class Copies:
                 raise PullError(await _sentence(response))
             async for chunk in response.aiter_raw():
                 arrival.received_bytes += len(chunk)
-                if arrival.received_bytes > most_bytes:
+                if arrival.received_bytes > max_bytes:
                     raise PullError("It sent far more data than the image contains.")
                 await asyncio.to_thread(file.write, chunk)
 
 
 async def _sentence(response: httpx.Response) -> str:
-    said = b""
+    content = b""
     async for chunk in response.aiter_raw():
-        said += chunk
-        if len(said) > MAX_REFUSAL_BYTES:
+        content += chunk
+        if len(content) > MAX_REFUSAL_BYTES:
             break
     try:
-        return msgspec.json.decode(said, type=_Refusal).error_message
+        return msgspec.json.decode(content, type=_Refusal).error_message
     except msgspec.MsgspecError:
         return f"It answered with HTTP {response.status_code}."

@@ -1,4 +1,4 @@
-"""The images on this host, and the ways in which missing ones arrive: pulled, copied from an Agent, or built."""
+"""The images of this host. A missing image is pulled from a registry, copied from another Agent, or built."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInKeep
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
-"""Way → seconds without progress after which it has failed, so that it does not block other images forever."""
+"""Way → the time without progress after which the image counts as failed, so that it does not block other images."""
 
 
 class Fetcher:
@@ -35,7 +35,9 @@ class Fetcher:
     async def find_sources(self, missing: Iterable[DesiredImage]) -> None:
         """Find the Agents that have these images."""
         if self._copies is not None:
-            await self._copies.find_sources([one.name for one in missing if not names_registry(one.name, one.registry)])
+            await self._copies.find_sources(
+                [image.name for image in missing if not names_registry(image.name, image.registry)]
+            )
 
     def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
@@ -43,11 +45,11 @@ class Fetcher:
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:
-        """Return True if this Agent's version builds the image, so that no registry has it."""
+        """Return True if this version of the Agent has a recipe for the image, so that no registry has it."""
         return not names_registry(image.name, image.registry) and _has_recipe(image.name)
 
     def size_bytes(self, image: DesiredImage, way: Way) -> int:
-        """The number of bytes to fetch; 0 = not known."""
+        """Return the number of bytes to fetch; 0 = unknown."""
         return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0
 
     def fetch(self, image: DesiredImage, way: Way) -> AsyncIterator[int]:
@@ -74,38 +76,39 @@ class Fetcher:
             raise
 
     async def _build(self, name: str) -> AsyncIterator[int]:
-        known = recipes.installed()
-        if known is None or not isinstance(self._runtime, BuildHost):
+        shelf = recipes.installed()
+        if shelf is None or not isinstance(self._runtime, BuildHost):
             raise PullError(f"The image {name} cannot be built on this host.")
         yield 0
         async with self._runtime.building() as builder:
-            async for percent in known.build(name, builder):
+            async for percent in shelf.build(name, builder):
                 yield percent
 
 
 def credentials_of(image: DesiredImage) -> Credentials | None:
-    """The log-in at its registry; None = it needs none."""
+    """Return the log-in for the registry of the image, or None if it needs none."""
     return Credentials(user=image.user, password=image.password) if image.user else None
 
 
 def _has_recipe(name: str) -> bool:
-    known = recipes.installed()
-    return known is not None and known.has(name)
+    shelf = recipes.installed()
+    return shelf is not None and shelf.has(name)
 
 
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
-"""Pause before an image that could not be fetched is tried again."""
+"""The pause after a failed attempt to fetch an image."""
 PULLING: Final[frozenset[Way]] = frozenset({"pulling", "copying"})
 LANES: Final[tuple[frozenset[Way], ...]] = (PULLING, frozenset({"building"}))
-"""Each lane fetches one image at a time: a build takes minutes, and must not delay pulls."""
+"""The ways of each lane. A lane fetches one image at a time. Builds have a separate lane, because they take minutes."""
 
 
 class ImageKeeper:
-    """Keeps the wanted images on this host. `on_change` is called when there is something new to report; `copies`
-    fetches images from other Agents."""
+    """Fetches the desired images of this host. `on_change` is called after a change that must be reported. `copies`
+    copies images from other Agents.
+    """
 
     def __init__(
         self,
@@ -121,8 +124,8 @@ class ImageKeeper:
         self._failures: dict[str, tuple[int, float]] = {}
         self._refreshes: dict[str, Refresh] = {}
         self._fetcher = Fetcher(runtime, copies)
-        self._under_way: set[str] = set()
-        self._arrived: list[ImageReport] | None = None
+        self._in_progress: set[str] = set()
+        self._last_report: list[ImageReport] | None = None
         self._wakes = {lane: asyncio.Event() for lane in LANES}
         self._changed = asyncio.Condition()
 
@@ -136,19 +139,19 @@ class ImageKeeper:
             self._failures = {n: f for n, f in self._failures.items() if wanted.get(n) == before.get(n)}
 
     def report(self) -> list[ImageReport] | None:
-        """All images and their states, or None if the Manager has them already."""
+        """Return all images with their states, or None if the Manager has this report."""
         reports = sorted(self._reports.values(), key=lambda report: report.name)
-        return None if reports == self._arrived else reports
+        return None if reports == self._last_report else reports
 
     def reported(self, reports: list[ImageReport]) -> None:
-        self._arrived = reports
+        self._last_report = reports
 
     def start_again(self) -> None:
-        """Report all images again: the Manager has no report yet."""
-        self._arrived = None
+        """Report all images again, because the Manager has no report."""
+        self._last_report = None
 
     async def arrived(self, name: str) -> None:
-        """Wait until the image is here or could not be pulled; returns at once if it is not wanted here."""
+        """Wait until the image is present or failed. Return immediately if it is not a desired image."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._is_coming(name))
 
@@ -185,24 +188,24 @@ class ImageKeeper:
         return max(0.1, min([POLL_S, *due]))
 
     def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
-        """The images to fetch in this lane, each with its way."""
-        wanted = [
+        """Return the images to fetch in this lane, each with its way."""
+        choices = [
             (image, choice(self._fetcher.ways(image), self._failures.get(image.name, (0, 0.0))[0]))
-            for image in self._to_come()
+            for image in self._missing_images()
         ]
-        return [(image, how) for image, how in wanted if how.way in lane]
+        return [(image, way_choice) for image, way_choice in choices if way_choice.way in lane]
 
-    def _to_come(self) -> list[DesiredImage]:
+    def _missing_images(self) -> list[DesiredImage]:
         return [
             image
             for name, image in self._wanted.items()
-            if name not in self._under_way and not image.password_withheld and not self._is_present(name)
+            if name not in self._in_progress and not image.password_withheld and not self._is_present(name)
         ]
 
     def _due(self) -> list[DesiredImage]:
-        """The images to fetch, without those that failed recently."""
+        """Return the images to fetch, except those that back off after a failure."""
         now = time.monotonic()
-        return [image for image in self._to_come() if self._failures.get(image.name, (0, 0.0))[1] <= now]
+        return [image for image in self._missing_images() if self._failures.get(image.name, (0, 0.0))[1] <= now]
 
     def _is_present(self, name: str) -> bool:
         report = self._reports.get(name)
@@ -211,12 +214,12 @@ class ImageKeeper:
     async def read_images(self) -> None:
         """Read the images of the host. Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
-        also, unreadable = await self._also_known_as(self._wanted.keys() - present.keys())
-        present |= also
-        kept = {
+        aliases, unreadable = await self._find_aliases(self._wanted.keys() - present.keys())
+        present |= aliases
+        unchanged = {
             n: r
             for n, r in self._reports.items()
-            if n in self._wanted and n not in present and (r.state == "failed" or n in self._under_way)
+            if n in self._wanted and n not in present and (r.state == "failed" or n in self._in_progress)
         }
         absent = {name: ImageReport(name=name, state="absent") for name in self._wanted if name not in present}
         found = {
@@ -231,23 +234,24 @@ class ImageKeeper:
             for i in present.values()
         }
         self._failures = {name: failure for name, failure in self._failures.items() if name not in present}
-        if self._reports != (reports := absent | kept | found):
+        if self._reports != (reports := absent | unchanged | found):
             self._reports = reports
             await self._notify()
         for name, error in unreadable.items():
-            if name not in self._failures and name not in self._under_way:
+            if name not in self._failures and name not in self._in_progress:
                 await self._failed(name, error)
 
     async def _keep_log_ins(self) -> None:
-        """Set the log-ins, in the lane of pulls so that no pull runs at the same time, and only once the wanted images
-        are known."""
+        """Store the log-ins for registries, if the desired images are known. The lane of pulls calls this, so that no
+        pull runs at the same time.
+        """
         if self._has_list and isinstance(self._runtime, LogInKeeper):
             wanted = self._wanted
-            known = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
+            credentials = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
             with warned(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=POLL_S):
-                await self._runtime.keep_log_ins(wanted.keys(), known)
+                await self._runtime.keep_log_ins(wanted.keys(), credentials)
 
-    async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
+    async def _find_aliases(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
         """The images of these names that the runtime has under another name in its list (`desk` for `desk:latest`), and
         the names that it refuses to look up. Raises RuntimeUnavailable: the runtime does not answer."""
         found, refused = dict[str, Image](), dict[str, GreenroomError]()
@@ -267,26 +271,26 @@ class ImageKeeper:
             await self._runtime.images()
 
     async def _fetch_missing(self, lane: frozenset[Way]) -> None:
-        for image, how in self._missing(lane):
+        for image, way_choice in self._missing(lane):
             _, due = self._failures.get(image.name, (0, 0.0))
             if due <= time.monotonic() and image.name in self._wanted:
-                await self._fetch(image, how)
+                await self._fetch(image, way_choice)
 
-    async def _fetch(self, image: DesiredImage, how: Choice) -> None:
-        self._under_way.add(image.name)
+    async def _fetch(self, image: DesiredImage, way_choice: Choice) -> None:
+        self._in_progress.add(image.name)
         try:
-            await self._follow(image, how)
+            await self._fetch_and_report(image, way_choice)
         finally:
-            self._under_way.discard(image.name)
+            self._in_progress.discard(image.name)
 
-    async def _follow(self, image: DesiredImage, chosen: Choice) -> None:
-        how = chosen.way
-        size_bytes = self._fetcher.size_bytes(image, how)
-        coming = ImageReport(name=image.name, state="pulling", how=how, reason=chosen.reason, size_bytes=size_bytes)
+    async def _fetch_and_report(self, image: DesiredImage, way_choice: Choice) -> None:
+        way = way_choice.way
+        size_bytes = self._fetcher.size_bytes(image, way)
+        report = ImageReport(name=image.name, state="pulling", how=way, reason=way_choice.reason, size_bytes=size_bytes)
         if image.name not in self._failures:  # a failed image keeps that state until data arrive
-            await self._set(coming)
+            await self._set(report)
         try:
-            await self._arrive(image, how, coming)
+            await self._fetch_with_progress(image, way, report)
         except RuntimeUnavailable as error:
             await self._set(ImageReport(name=image.name, state="absent"))
             await self._require_runtime(error)
@@ -294,34 +298,34 @@ class ImageKeeper:
         except GreenroomError as error:
             await self._failed(image.name, error)
         else:
-            self._under_way.discard(image.name)
+            self._in_progress.discard(image.name)
             await self.read_images()
-            await self._check_fetched(image.name, how)
+            await self._check_fetched(image.name, way)
 
-    async def _arrive(self, image: DesiredImage, how: Way, coming: ImageReport | None = None) -> None:
+    async def _fetch_with_progress(self, image: DesiredImage, way: Way, report: ImageReport | None = None) -> None:
         """Fetch an image, with its progress in the report. Raises GreenroomError: the reason why it did not arrive."""
-        stalled_s = STALLED_S[how]
+        stalled_s = STALLED_S[way]
         try:
             async with asyncio.timeout(stalled_s) as limit:
                 with one_item("image", image.name):
-                    async for progress in self._fetcher.fetch(image, how):
+                    async for progress in self._fetcher.fetch(image, way):
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
-                        if coming is not None:
-                            await self._set(msgspec.structs.replace(coming, progress=progress))
+                        if report is not None:
+                            await self._set(msgspec.structs.replace(report, progress=progress))
         except TimeoutError as error:
             sentence = f"The image {image.name} could not be fetched: no data was received for {stalled_s:.0f} s."
             raise PullError(sentence) from error
 
-    async def _check_fetched(self, name: str, how: Way) -> None:
-        """Check that the image is present: a pull that lost its connection looks like a completed one."""
+    async def _check_fetched(self, name: str, way: Way) -> None:
+        """Check that the image is present, because a pull that lost its connection ends without an error."""
         if self._is_present(name):
-            log.info("fetched an image", image=name, how=how)
+            log.info("fetched an image", image=name, how=way)
         elif name in self._wanted:
             sentence = f"The image {name} could not be fetched: the runtime finished, but does not have the image."
             await self._failed(name, PullError(sentence))
 
     def _to_refresh(self) -> list[tuple[DesiredImage, float]]:
-        """The present images to request from a registry again, and the times for that on the monotonic clock."""
+        """Return the present images to refresh from their registry, each with its due time of the monotonic clock."""
         found: list[tuple[DesiredImage, float]] = []
         for name, image in self._wanted.items():
             due = self._refreshes.get(name, Refresh()).due(image.pull_policy, image.refresh)
@@ -337,12 +341,12 @@ class ImageKeeper:
                 await self._refresh(image)
 
     async def _refresh(self, image: DesiredImage) -> None:
-        """Request the present image from the registry again; if that fails the Agent keeps it unchanged."""
+        """Pull a present image again. If this fails, the image stays unchanged."""
         name, before = image.name, self._refreshes.get(image.name, Refresh())
         try:
             with one_item("image", name):
                 if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
-                    await self._arrive(image, "pulling")
+                    await self._fetch_with_progress(image, "pulling")
         except GreenroomError as error:
             await self._require_runtime(error)
             log.warning("an image could not be refreshed", image=name, reason=error.message)

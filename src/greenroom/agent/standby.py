@@ -46,12 +46,12 @@ from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable, S
 log = structlog.get_logger(__name__)
 
 TIMINGS: Final = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
-AGAIN_S: Final = 0.25
+RENEWAL_RETRY_S: Final = 0.25
 
 
 @dataclass(eq=False)
 class Election:
-    """Elects the acting process. `own` names this process, `address` is its address for gateways (may be empty)."""
+    """Elects the active process. `own` is the name of this process, `address` its address for gateways or empty."""
 
     shared: Shared
     own: str
@@ -65,7 +65,7 @@ class Election:
         self._window: ActingWindow | None = None
         self.seen: ObservedRecord | None = None
         self.copy = 0
-        """Number of the last copy of the data for other processes; it is sent with the renewals."""
+        """The number of the last copy of the data for other replicas. The renewals contain it."""
         self.looked_s: float | None = None
         """The time at which the record was last read or written."""
 
@@ -74,12 +74,12 @@ class Election:
         return self._held is not None and may_act(self._window, self.clock())
 
     def fence(self) -> None:
-        """Raises RuntimeUnavailable: this process may not act (any more)."""
+        """Raise RuntimeUnavailable if this process is not the active one."""
         if not self.may_act:
             raise RuntimeUnavailable("Another process of this Agent may act now, so this process changes nothing.")
 
     async def acquire(self) -> LeaseRecord:
-        """Wait until this process acts."""
+        """Wait until this process is the active one. Return the record of the election."""
         while True:
             try:
                 if (record := await self._try()) is not None:
@@ -94,38 +94,38 @@ class Election:
         record, version = await self.shared.read_lease()
         self.looked_s = self.clock()
         self.seen = after_read(self.seen, record, version, self.looked_s)
-        wanted = claim(self.seen, self.own, self.address, self.clock(), self.timings.ttl_s)
-        if wanted is None:
+        attempt = claim(self.seen, self.own, self.address, self.clock(), self.timings.ttl_s)
+        if attempt is None:
             return None
         sent_at_s = self.clock()
-        await self._write(wanted.record, wanted.version, sent_at_s)
-        log.info("this process acts for the Agent", term=wanted.record.term, because=wanted.reason)
-        return wanted.record
+        await self._write(attempt.record, attempt.version, sent_at_s)
+        log.info("this process acts for the Agent", term=attempt.record.term, because=attempt.reason)
+        return attempt.record
 
     async def keep(self) -> str:
-        """Renew the record until that fails for too long, or another process has it; returns the reason."""
+        """Renew the record until this fails for too long or another process becomes active. Return the reason."""
         while self._held is not None:
             sent_at_s = self.clock()
             reason = await self._renew(self._held, sent_at_s)
             if reason is not None and not self.may_act:
                 self._held = None
                 return reason
-            pause_s = self.timings.renew_s if reason is None else AGAIN_S
+            pause_s = self.timings.renew_s if reason is None else RENEWAL_RETRY_S
             await asyncio.sleep(min(pause_s, self._left_s()))
         return "the lease was released"
 
     async def _renew(self, held: LeaseRecord, sent_at_s: float) -> str | None:
-        """Renew the record once. None = done, else the reason why not."""
+        """Renew the record once. Return None, or the reason why it was not renewed."""
         try:
             async with asyncio.timeout(self._left_s()):
                 await self._write(renewal(held, self.copy), self._version, sent_at_s)
         except ContainerConflict:
-            return await self._reread(held)
+            return await self._read_after_conflict(held)
         except (RuntimeUnavailable, TimeoutError) as error:
             return str(error) or "the renewal took too long"
         return None
 
-    async def _reread(self, held: LeaseRecord) -> str:
+    async def _read_after_conflict(self, held: LeaseRecord) -> str:
         """Read the record after a conflict: an earlier renewal may have arrived although its answer did not."""
         try:
             record, version = await self.shared.read_lease()
@@ -146,7 +146,7 @@ class Election:
         return max(0.0, self._window.trusted_until_s - self.clock()) if self._window else 0.0
 
     async def give_back(self) -> None:
-        """Stop acting, and let another process begin at once."""
+        """Release the record, so that another process becomes active immediately."""
         held, self._held = self._held, None
         if held is None or not may_act(self._window, self.clock()):
             return
@@ -159,8 +159,7 @@ class Election:
 
 
 class SharedRecord:
-    """One record that the processes share, written by the acting one. After another process took it over, the writes of
-    an earlier process fail."""
+    """One record that the replicas share. The active process writes it; writes of an earlier active process fail."""
 
     def __init__(self, shared: Shared, name: str, fence: Callable[[], None]) -> None:
         self._shared = shared
@@ -170,24 +169,26 @@ class SharedRecord:
         self._attempted: bytes | None = None
 
     async def read(self) -> bytes | None:
-        """The content, without taking it over."""
-        kept = await self._shared.read(self._name)
-        return kept.content if kept else None
+        """Return the content; None = there is none yet."""
+        stored = await self._shared.read(self._name)
+        return stored.content if stored else None
 
     async def take(self) -> bytes | None:
-        """Take the record over; returns the content, None = there is none yet."""
+        """Change the version of the record, so that writes of other processes fail. Return the content; None = there is
+        none yet.
+        """
         while True:
-            kept = await self._shared.read(self._name)
-            if kept is None:
+            stored = await self._shared.read(self._name)
+            if stored is None:
                 self._version = None
                 return None
             try:
-                self._version = await self._shared.write(self._name, kept.content + b" ", kept.version)
-                self._version = await self._shared.write(self._name, kept.content, self._version)
+                self._version = await self._shared.write(self._name, stored.content + b" ", stored.version)
+                self._version = await self._shared.write(self._name, stored.content, self._version)
             except ContainerConflict:
                 self._fence()
                 continue
-            return kept.content
+            return stored.content
 
     async def write(self, content: bytes) -> None:
         """Write the record. Raises RuntimeUnavailable: it was not written, or this process may not act any more."""
@@ -196,15 +197,15 @@ class SharedRecord:
         try:
             self._version = await self._shared.write(self._name, content, self._version)
         except ContainerConflict as error:
-            kept = await self._shared.read(self._name)
-            if kept is None or kept.content not in {attempted, content}:
+            stored = await self._shared.read(self._name)
+            if stored is None or stored.content not in {attempted, content}:
                 raise RuntimeUnavailable("Another process of this Agent acts now.") from error
-            self._version = await self._shared.write(self._name, content, kept.version)
+            self._version = await self._shared.write(self._name, content, stored.version)
         self._attempted = None
 
 
 COPY_POLL_S: Final = 0.5
-AT_LEAST_EVERY_S: Final = 20.0
+READ_INTERVAL_S: Final = 20.0
 NEWER: Final = "The acting process of the Agent does not answer at the moment; try again."
 
 
@@ -224,14 +225,14 @@ class _Identity(msgspec.Struct):
 
 
 class CopiedSessions:
-    """The sessions of the last copy (`observed.SessionReader`)."""
+    """The sessions of the last copy. Implements `observed.SessionReader`."""
 
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}
 
     def take(self, content: bytes) -> None:
-        shown = msgspec.json.decode(content, type=list[CachedSession])
-        self._sessions = {one.session_id: one.snapshot for one in shown}
+        sessions = msgspec.json.decode(content, type=list[CachedSession])
+        self._sessions = {session.session_id: session.snapshot for session in sessions}
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         session = self._sessions.get(session_id)
@@ -241,7 +242,7 @@ class CopiedSessions:
 
 
 class Standby:
-    """The state of this process while another process acts."""
+    """The work of this process while another process is active: it reads the copy and answers gateways."""
 
     def __init__(self, settings: AgentConfig, shared: Shared, election: Election, address: str) -> None:
         self._settings = settings
@@ -256,12 +257,12 @@ class Standby:
         self.is_ready = False
 
     async def run(self) -> None:
-        """Keep the copy fresh, forever."""
-        waited_s = AT_LEAST_EVERY_S
+        """Read the copy after each change and every `READ_INTERVAL_S`, forever."""
+        waited_s = READ_INTERVAL_S
         while True:
-            seen = self._election.seen
-            number = seen.record.copy if seen is not None and seen.record is not None else 0
-            if not self._election.may_act and (number != self._number or waited_s >= AT_LEAST_EVERY_S):
+            observed = self._election.seen
+            number = observed.record.copy if observed is not None and observed.record is not None else 0
+            if not self._election.may_act and (number != self._number or waited_s >= READ_INTERVAL_S):
                 waited_s = 0.0
                 try:
                     await self._read_shared()
@@ -272,19 +273,19 @@ class Standby:
             waited_s += COPY_POLL_S
 
     async def _read_shared(self) -> None:
-        identity, shown = await self._shared.read("identity"), await self._shared.read("shown")
+        identity, copy = await self._shared.read("identity"), await self._shared.read("shown")
         edge = await self._shared.read("edge")
-        if shown is not None:
-            self._copy.take(shown.content)
+        if copy is not None:
+            self._copy.take(copy.content)
         if edge is not None:
-            self._keep_edge(msgspec.json.decode(edge.content, type=dict[str, str]))
+            self._write_edge_files(msgspec.json.decode(edge.content, type=dict[str, str]))
         if identity is not None:
-            known = msgspec.json.decode(identity.content, type=_Identity)
-            if known != self._identity:
-                self._identity, self._authorizer = known, self._answering(known)
+            identity_record = msgspec.json.decode(identity.content, type=_Identity)
+            if identity_record != self._identity:
+                self._identity, self._authorizer = identity_record, self._create_authorizer(identity_record)
         self.is_ready = True
 
-    def _keep_edge(self, files: dict[str, str]) -> None:
+    def _write_edge_files(self, files: dict[str, str]) -> None:
         folder = self._settings.edge_dir or self._settings.agent_dir / "edge"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in files.items():
@@ -292,7 +293,7 @@ class Standby:
             if not file.exists() or file.read_text() != text:
                 write_private(file, text.encode(), owner=folder.stat())
 
-    def _answering(self, identity: _Identity) -> StreamAuthorizer:
+    def _create_authorizer(self, identity: _Identity) -> StreamAuthorizer:
         folder = self._settings.agent_dir / "standby"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return StreamAuthorizer(
@@ -317,8 +318,8 @@ class Standby:
             self._authorizer.gateways.release_requests()
 
     def _replicas(self) -> list[str]:
-        seen = self._election.seen
-        acting = seen.record.address if seen is not None and seen.record is not None else ""
+        observed = self._election.seen
+        acting = observed.record.address if observed is not None and observed.record is not None else ""
         return [address for address in (acting, self._address) if address]
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:

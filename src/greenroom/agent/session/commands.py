@@ -1,7 +1,7 @@
-"""Runs commands inside sessions, each at most once (docs/explanation/protocols.md §2), and takes screenshots.
+"""The Manager's commands inside sessions, each run at most once (docs/explanation/protocols.md §2), and screenshots.
 
-`started` is on disk before the command runs. If the Agent is killed before the result is, the journal reports `unknown`
-at the next start and the command never runs again.
+The record `started` is on disk before the command runs. If the Agent is killed before the result is on disk, the
+journal reports `unknown` after the restart, and the command does not run again.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
 SCREENSHOTS_AT_ONCE: Final = 2
-"""A large screen uses 36 MiB and a core while its screenshot is encoded."""
+"""The limit of parallel screenshots. Encoding a large screen needs 36 MiB and one core."""
 
 OUTPUT_WITHIN_S: Final = 3.0
-"""On a busy host, Docker may deliver a command's output after its end."""
+"""The time for output after the end of a command, which Docker may deliver late on a busy host."""
 
 
 class Commands:
-    """Carries out the Manager's orders."""
+    """Runs the commands and takes the screenshots that a Manager orders."""
 
     def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal
-        self._cameras = asyncio.Semaphore(SCREENSHOTS_AT_ONCE)
+        self._screenshot_slots = asyncio.Semaphore(SCREENSHOTS_AT_ONCE)
 
     async def run(self, command_id: str) -> None:
         command = self._sessions.orders.get(command_id)
         if command is None or command_id in self._sessions.orders.begun():
             return
         if command.screenshot is not None:
-            await self._photograph(command, command.screenshot)
+            await self._take_screenshot(command, command.screenshot)
         else:
             await self._run_once(command)
 
@@ -53,14 +53,14 @@ class Commands:
             self._report_done(command, reason=f"No screenshot was taken: {reason}.")
         else:
             output = f"The command was not run: {reason}."
-            await self._keep(_record(command, "done", output=output))
+            await self._store(_record(command, "done", output=output))
 
     async def _run_once(self, command: SessionCommand) -> None:
-        await self._keep(_record(command, "started"))
+        await self._store(_record(command, "started"))
         await stop("agent.command_journalled")
         result = await self._execute(command)
         await stop("agent.command_ran")
-        await self._keep(result)
+        await self._store(result)
 
     async def _execute(self, command: SessionCommand) -> CommandRecord:
         try:
@@ -88,25 +88,25 @@ class Commands:
         done = _record(command, "done", output=output)
         return replace(done, exit_code=result.exit_code, output_complete=result.output_complete)
 
-    async def _keep(self, record: CommandRecord) -> None:
+    async def _store(self, record: CommandRecord) -> None:
         await self._journal.record(record)
         self._sessions.refresh(record.session_id)
 
-    async def _photograph(self, command: SessionCommand, size: ScreenshotSize) -> None:
-        async with self._cameras:
+    async def _take_screenshot(self, command: SessionCommand, size: ScreenshotSize) -> None:
+        async with self._screenshot_slots:
             try:
                 with one_item("screenshot", command.command_id):
-                    self._report_done(command, await self._picture(command.session_id, size))
+                    self._report_done(command, await self._screenshot(command.session_id, size))
             except GreenroomError as error:
                 self._report_done(command, reason=error.message)
 
-    async def _picture(self, session_id: str, size: ScreenshotSize) -> bytes:
-        spec, seen = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
-        if spec is None or seen is None or seen.address is None:
+    async def _screenshot(self, session_id: str, size: ScreenshotSize) -> bytes:
+        spec, container = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
+        if spec is None or container is None or container.address is None:
             raise WrongState("The session's container is not running.")
         if not self._sessions.orders.has_room():
             raise WrongState("Too many screenshots wait for a Manager; try again in a moment.")
-        return await self._runtime.screenshot(seen.address, spec, size.width, size.height)
+        return await self._runtime.screenshot(container.address, spec, size.width, size.height)
 
     def _report_done(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:
         report = CommandReport(command_id=command.command_id, state="done", output=reason, picture=picture)

@@ -21,12 +21,12 @@ from greenroom.kit.concurrency import one_item
 from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_MARKS: Final = 10_000
-"""Number of generations that are kept of sessions that left the list, so that a late answer cannot restore them."""
+"""The maximum number of stored generations of removed sessions, so that a late answer cannot restore these sessions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListChange:
-    """The desired list before and now; `is_first`: the first since the start, or of another database."""
+    """A change of the desired list. `is_first`: the first list since the start, or the first of another database."""
 
     before: Mapping[str, Desired]
     now: Mapping[str, Desired]
@@ -48,7 +48,7 @@ class ListChange:
 
     @property
     def assigned(self) -> list[str]:
-        """The sessions to hand over to a user that were not assigned before."""
+        """The sessions that were assigned to a user by this change."""
         return [d.session_id for d in self.changed if d.assignment is not None and not self._assigned_before(d)]
 
     def _assigned_before(self, desired: Desired) -> bool:
@@ -61,61 +61,65 @@ class ListChange:
 
 
 class DesiredSessions:
-    """The desired list, its generations and specifications; the open `journal` stores the highest term."""
+    """The desired list with its generations and specifications. The open `journal` stores the highest term."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
         self._outbox = outbox
         self._marks: dict[str, int] = {}
         self._digest: str | None = None
-        """The digest of `entries`, once it was computed."""
+        """The digest of `entries`; None = it was not computed yet."""
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
         self.entries: Mapping[str, Desired] = {}
         self.condemned: frozenset[str] = frozenset()
-        """Sessions that are not in the list and whose containers must be destroyed."""
+        """The sessions that are not in the list and whose containers must be removed."""
         self.is_known = False
-        """True if a whole list arrived since the start."""
+        """True if a complete list arrived since the start."""
         self.database = ""
         """The database of the list (`db_epoch`)."""
         self.changed = Signal[ListChange]()
 
     @property
     def highest_term(self) -> int:
-        """The highest term seen, also by earlier processes of this Agent."""
+        """The highest known term, including terms that earlier processes of this Agent received."""
         term = self._journal.memory.term
         return term.term if term else 0
 
     @property
     def digest(self) -> str:
         if self._digest is None:
-            self._digest = digest({session_id: desired.generation for session_id, desired in self._counted.items()})
+            self._digest = digest(
+                {session_id: desired.generation for session_id, desired in self._valid_entries.items()}
+            )
         return self._digest
 
     @property
-    def _counted(self) -> Mapping[str, Desired]:
-        """The entries on which the next answer builds: none before the first list, or of another database."""
+    def _valid_entries(self) -> Mapping[str, Desired]:
+        """The entries to which the next changes apply. It is empty before the first list of a database."""
         return self.entries if self.is_known else {}
 
     def accept(self, answer: Answer) -> bool:
-        """Apply an answer; returns False if it is not news (not fresh, or of an earlier term)."""
+        """Apply an answer. Return False if it is ignored because it is not fresh or has an earlier term."""
         if not is_news(answer.term, self.highest_term, answer.fresh):
             return False
         if answer.term > self.highest_term:
             self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
             self.database = answer.db_epoch
-            self._take(answer.desired, kept={})
+            self._replace_entries(answer.desired, kept={})
         elif answer.changes is not None and answer.changes.since == self.digest:
             left = frozenset(answer.changes.left)
-            self._take(answer.changes.changed, kept={k: held for k, held in self._counted.items() if k not in left})
+            self._replace_entries(
+                answer.changes.changed, kept={k: entry for k, entry in self._valid_entries.items() if k not in left}
+            )
         if answer.verdicts:
             self.condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
         return True
 
-    def _take(self, news: list[Desired], *, kept: Mapping[str, Desired]) -> None:
+    def _replace_entries(self, entries: list[Desired], *, kept: Mapping[str, Desired]) -> None:
         before = self.entries
-        self.entries, self._marks = merge(self._counted, news, self._marks, kept=kept)
+        self.entries, self._marks = merge(self._valid_entries, entries, self._marks, kept=kept)
         if (surplus := len(self._marks) - MAX_MARKS) > 0:
             marks = enumerate(self._marks.items())
             self._marks = {k: g for n, (k, g) in marks if n >= surplus or k in self.entries}
@@ -163,7 +167,7 @@ class DesiredSessions:
         return self._specs.get(session_id)
 
     def has_user(self, session_id: str) -> bool:
-        """Return True if it is a user's session, not a staged one."""
+        """Return True if the session has a user; False for a staged session."""
         desired = self.entries.get(session_id)
         return desired is not None and desired.authorised is not None
 

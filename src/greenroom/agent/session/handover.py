@@ -1,12 +1,12 @@
 """The hand-over of a staged session to a user, in two phases (docs/explanation/a-launch.md).
 
-`received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs at
-its deadline. Any other result is `failed`, and the Manager quarantines the session. `assign` runs at most once:
-`started` is on disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits for the
-disk: the records outlive the Agent, and a power cut ends the container as well.
+In the state `received` the page was probed again and `assign` has not begun. In the state `assigned` the command ended
+with 0, or still runs at its deadline. Any other result is `failed`, and the Manager quarantines the session. `assign`
+runs at most once: `started` is on disk before it runs, and after a restart in between the hand-over is `failed`. The
+other records do not wait for the disk, because a power cut also ends the container.
 
-`assign` waits until a Manager has committed `received`: an Agent that was frozen may hold an answer from before the
-session was quarantined, and would run a user's command in a session that the user did not get.
+`assign` waits until a Manager has committed `received`. Otherwise an Agent that was suspended could process an old
+answer, and run the command of a user in a session that was quarantined since then.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from greenroom.wire.messages import Assignment, Desired, Observed
 log = structlog.get_logger(__name__)
 
 PROBE_FOR_S: Final = 1.5
-"""Time limit of the last probe on a quiet host; the Manager waits 2 s for `received`."""
+"""The time limit of the probe on an idle host. The Manager waits 2 s for `received`."""
 ATTEMPT_S: Final = 1.0
 LAST_ATTEMPT_S: Final = 0.4
 MIN_ATTEMPTS: Final = 2
-"""One probe that timed out proves nothing: the Agent itself may have been frozen."""
+"""The minimum number of probes, because one timeout may be caused by a suspended Agent."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
 COMMITTED_WITHIN_S: Final = 2.0
-"""Without a Manager's commit in this time the hand-over begins again, if it is still wanted."""
+"""The time limit for a Manager to commit `received`. After it the hand-over begins again if it is still desired."""
 
 
 class Handovers:
@@ -54,7 +54,7 @@ class Handovers:
         self._commits: dict[str, asyncio.Event] = {}
 
     async def run(self, session_id: str) -> None:
-        """Hand the session over according to its desired entry, unless that was begun before."""
+        """Hand the session over as its desired entry requires, unless the hand-over has begun."""
         desired = self._sessions.desired.get(session_id)
         if desired is None or desired.assignment is None or self._is_begun(desired.assignment):
             return
@@ -84,16 +84,16 @@ class Handovers:
         return self._commits.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """Process the commit of this observation by a Manager, whose answer was applied."""
+        """Process an observation that a Manager has committed. The answer with the commit was already applied."""
         report = observed.assignment
         if report is not None and (commit := self._commits.get(report.assignment_id)) is not None:
             commit.set()
 
     def _is_still_assigned(self, record: HandoverRecord) -> bool:
-        """Return True if the user still waits for this session, by the answer of a Manager that has `received`."""
+        """Return True if the session is still assigned to the user, after a Manager has committed `received`."""
         desired = self._sessions.desired.get(record.session_id)
-        wanted = desired.assignment if desired is not None and desired.want == "running" else None
-        return wanted is not None and wanted.assignment_id == record.assignment_id
+        assignment = desired.assignment if desired is not None and desired.want == "running" else None
+        return assignment is not None and assignment.assignment_id == record.assignment_id
 
     async def _is_committed(self, commit: asyncio.Event) -> bool:
         """Return True if a Manager has committed `received`, perhaps after an earlier attempt gave up."""
@@ -108,26 +108,26 @@ class Handovers:
         attempts."""
         begun, attempts = time.monotonic(), 0
         while True:
-            seen, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
-            if seen is None or spec is None or seen.address is None:
+            container, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
+            if container is None or spec is None or container.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
             left_s = PROBE_FOR_S - self._time_limits.quiet_s(time.monotonic() - begun)
             limit_s = max(LAST_ATTEMPT_S, min(ATTEMPT_S, left_s))
-            result = await self._time_limits.probe(self._runtime, seen.address, spec, limit_s)
+            result = await self._time_limits.probe(self._runtime, container.address, spec, limit_s)
             attempts += 1
             if result.usable:
                 self._sessions.observed.probed(session_id, usable=True)
                 return None
-            spent_s = time.monotonic() - begun
+            elapsed_s = time.monotonic() - begun
             allowed_s = self._time_limits.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
-            if attempts >= MIN_ATTEMPTS and spent_s + PROBE_PAUSE_S > allowed_s:
-                return replace(result, error=f"{NO_ANSWER}: {self._describe(result, attempts, spent_s)}")
+            if attempts >= MIN_ATTEMPTS and elapsed_s + PROBE_PAUSE_S > allowed_s:
+                return replace(result, error=f"{NO_ANSWER}: {self._describe(result, attempts, elapsed_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
 
-    def _describe(self, result: ProbeResult, attempts: int, spent_s: float) -> str:
+    def _describe(self, result: ProbeResult, attempts: int, elapsed_s: float) -> str:
         if result.silent:
-            return f"its page did not answer for {spent_s:.1f} s{self._time_limits.because()}, in {attempts} probes."
-        return f"{result.error.rstrip('.')} ({attempts} probes in {spent_s:.1f} s)."
+            return f"its page did not answer for {elapsed_s:.1f} s{self._time_limits.because()}, in {attempts} probes."
+        return f"{result.error.rstrip('.')} ({attempts} probes in {elapsed_s:.1f} s)."
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
         command = Exec(

@@ -1,4 +1,4 @@
-"""The containers on this host: listed as a whole at the start and at intervals, and inspected individually on events.
+"""The inventory of containers on this host. All are listed at the start and at intervals; events inspect single ones.
 
 Only containers with this installation's and this Agent's labels count (the runtime checks the first). They are adopted:
 they enter the table of sessions in their present state.
@@ -21,11 +21,11 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1.0
 WHOLE_EVERY_S: Final = 30.0
-"""Interval of whole inventories. Events may be lost; no change stays unnoticed for longer than this."""
+"""The interval of complete inventories, after which a change is detected even if its event was lost."""
 
 
 class Inventory:
-    """Keeps the table of sessions consistent with the runtime."""
+    """Updates the table of sessions from the runtime."""
 
     def __init__(self, runtime: Containers, sessions: Sessions, agent_id: str, health: AgentHealth) -> None:
         self._runtime = runtime
@@ -34,14 +34,14 @@ class Inventory:
         self._health = health
         self._touched: set[str] = set()
         self.out_of_memory: set[str] = set()
-        """Sessions in which a process was killed for lack of memory."""
+        """The sessions in which a process was killed because the container ran out of memory."""
         self.to_inspect: asyncio.Queue[str] = asyncio.Queue()
-        """Sessions with an event; the reconciler has them inspected."""
+        """The sessions with an event, which the reconciler inspects."""
         self.outdated = asyncio.Event()
-        """Set after events were lost, so that the whole inventory must be taken again."""
+        """Set after events were lost, so that a complete inventory is taken."""
 
     def touch(self, session_id: str) -> None:
-        """Note that a worker has newer facts about this session; an inventory in progress may be older."""
+        """Record that this session has newer facts than an inventory in progress."""
         self._touched.add(session_id)
 
     def forget(self, session_id: str) -> None:
@@ -68,8 +68,8 @@ class Inventory:
         self._touched.clear()
         containers = await self._runtime.list()
         own = [container for container in containers if container.agent_id == self._agent_id]
-        left_out = self._touched | (busy if self._sessions.observed.is_complete else frozenset[str]())
-        self._sessions.observed.saw_all(own, left_out)
+        skipped = self._touched | (busy if self._sessions.observed.is_complete else frozenset[str]())
+        self._sessions.observed.saw_all(own, skipped)
         self._health.runtime_error = ""
 
     async def watch(self) -> None:

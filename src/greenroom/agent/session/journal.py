@@ -1,9 +1,9 @@
-"""The memory of an Agent that must survive a kill: one append-only file, one JSON record per line.
+"""The journal of an Agent: an append-only file with the facts that a crash must not lose, one JSON record per line.
 
 Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their `started` record is on disk (fsync)
 before they run, and one that is `started` without a result after a restart is `unknown`. The journal also keeps the
-highest term seen, and for each session whether it ran, was stopped on order, or failed. A line torn by a crash is cut
-off.
+highest known term, and for each session the facts that it ran, was stopped on order, or failed. An incomplete last line
+after a crash is removed.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from greenroom.wire.messages import AssignmentReport
 log = structlog.get_logger(__name__)
 
 COMPACT_ABOVE_BYTES: Final = 1 << 20
-"""A larger file is rewritten when most of it is history."""
+"""The size above which the file is rewritten if most of its records are replaced by later ones."""
 
 COMPACT_EVERY_S: Final = 60.0
 SHARED_AGAIN_S: Final = 0.5
 
 
 class JournalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """Base of the records; a later one replaces an earlier one about the same subject."""
+    """The base of the records. A later record about the same subject replaces an earlier one."""
 
 
 class Term(JournalRecord, frozen=True, kw_only=True, tag="term"):
-    """The highest term seen of a Primary, and its database."""
+    """The highest known term of a Primary, and its database."""
 
     term: int
     db_epoch: str
@@ -81,7 +81,7 @@ class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
 
 
 class Forget(JournalRecord, frozen=True, kw_only=True, tag="forget"):
-    """The session does not exist any more, and the Manager has that report."""
+    """The session does not exist any more, and the Manager has received this report."""
 
     session_id: str
 
@@ -120,7 +120,7 @@ class JournalState:
         return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
 
     def interrupted(self) -> list[AnyRecord]:
-        """Records that settle work that was begun before a crash and has no result."""
+        """Return final records for work that was begun before a crash and has no result."""
         commands: list[AnyRecord] = [
             CommandRecord(command_id=c.command_id, session_id=c.session_id, state="unknown")
             for c in self.commands.values()
@@ -146,7 +146,7 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
     """The state that `content` produces, and the number of bytes that are whole records. Raises SetupError: a record
     before the last cannot be read, so that commands might run twice."""
-    memory, whole = JournalState(), 0
+    memory, valid_bytes = JournalState(), 0
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
@@ -158,15 +158,15 @@ def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
                 f"The Agent's journal {name} is damaged in line {number} ({error}). Move the file away; commands "
                 "without a reported result may then run a second time."
             ) from error
-        whole += len(line) + 1
-    return memory, whole
+        valid_bytes += len(line) + 1
+    return memory, valid_bytes
 
 
 class Journal:
-    """The open journal; `memory` is its content."""
+    """The open journal. `memory` is its state."""
 
     def __init__(self, path: Path, share: Callable[[bytes], Awaitable[None]] | None = None) -> None:
-        """`share` stores a copy for other processes of this Agent."""
+        """`share` stores a copy for other replicas of this Agent."""
         self._path = path
         self._share = share
         self._changes = 0
@@ -187,13 +187,14 @@ class Journal:
             content = self._path.read_bytes()
         except OSError as error:
             raise SetupError(f"The Agent's journal {self._path} cannot be opened: {error.strerror}.") from error
-        self.memory, whole = replay(content, str(self._path))
-        if whole < len(content):
+        self.memory, valid_bytes = replay(content, str(self._path))
+        if valid_bytes < len(content):
             log.warning(
-                "the last record of the journal is incomplete after a crash and is removed", bytes=len(content) - whole
+                "the last record of the journal is incomplete after a crash and is removed",
+                bytes=len(content) - valid_bytes,
             )
-            os.ftruncate(self._descriptor, whole)
-        self._written = whole
+            os.ftruncate(self._descriptor, valid_bytes)
+        self._written = valid_bytes
         for record in self.memory.interrupted():
             self.note(record)
         os.fsync(self._descriptor)
@@ -203,7 +204,7 @@ class Journal:
         os.close(self._descriptor)
 
     def note(self, record: AnyRecord) -> None:
-        """Append a record that outlives the process, but perhaps not a power cut."""
+        """Append a record. It survives a crash of the process, but a power cut may lose it."""
         line = _encoder.encode(record) + b"\n"
         if os.write(self._descriptor, line) != len(line):
             os.ftruncate(self._descriptor, self._written)
@@ -214,11 +215,11 @@ class Journal:
         self._news.set()
 
     async def record(self, record: AnyRecord) -> None:
-        """Append a record and return when it is on disk. Concurrent calls share one fsync."""
+        """Append a record and wait until it is on disk. Concurrent calls share one fsync."""
         self.note(record)
-        mine = self._written
+        own_end = self._written
         async with self._sync_lock:
-            if self._synced < mine:
+            if self._synced < own_end:
                 target = self._written
                 await asyncio.to_thread(os.fsync, self._descriptor)
                 self._synced = target
@@ -228,15 +229,15 @@ class Journal:
         RuntimeUnavailable: they do not have it: work that must run only once must not begin."""
         if self._share is None:
             return
-        mine = self._changes
+        own_changes = self._changes
         async with self._share_lock:
-            if self._shared_changes < mine:
+            if self._shared_changes < own_changes:
                 target = self._changes
                 await self._share(self._content())
                 self._shared_changes = target
 
     async def share_news(self) -> None:
-        """Keep the copy up to date, forever."""
+        """Update the copy after each change, forever."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -248,7 +249,7 @@ class Journal:
                 await asyncio.sleep(SHARED_AGAIN_S)
 
     def _content(self) -> bytes:
-        """The minimal records, encoded."""
+        """Return the current records, encoded."""
         return b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
 
     async def keep_small(self) -> None:
@@ -286,7 +287,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def assignment_report(record: HandoverRecord) -> AssignmentReport:
-    """The progress of a hand-over; a started one is still `received` to the Manager."""
+    """Return the report of a hand-over. The state `started` is reported as `received`."""
     return AssignmentReport(
         assignment_id=record.assignment_id,
         state="received" if record.state == "started" else record.state,

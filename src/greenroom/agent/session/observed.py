@@ -23,8 +23,7 @@ from greenroom.wire.messages import Authorised, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """The result of a probe. `broken`: it is not the first in a row that found the session unusable; `error` is the
-    reason."""
+    """The result of a probe. `broken`: consecutive probes found the session unusable; `error` is the reason."""
 
     usable: bool = False
     broken: bool = False
@@ -35,12 +34,13 @@ class Probed:
 
 NOT_PROBED: Final = Probed()
 ALWAYS_S: Final = math.inf
-"""Validity of a probe that counts until the next one."""
+"""The validity of a probe that is valid until the next one."""
 
 
 class Probes:
-    """The last probe of each session. After `valid_s` a session does not count as usable: sessions of an Agent that was
-    frozen must not be handed out without a new probe."""
+    """The last probe of each session. It is valid for `valid_s`, so that sessions of an Agent that was suspended need a
+    new probe before they count as usable.
+    """
 
     def __init__(self, valid_s: float = ALWAYS_S) -> None:
         self._valid_s = valid_s
@@ -50,7 +50,7 @@ class Probes:
         self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=boottime_s())
 
     def forget(self, session_id: str) -> None:
-        """Drop the result: the container is another one, does not run, or does not exist."""
+        """Remove the result, because the container was replaced, stopped or removed."""
         self._probes.pop(session_id, None)
 
     def last(self, session_id: str) -> Probed:
@@ -60,7 +60,7 @@ class Probes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSnapshot:
-    """The facts about one session by which the stream authorizer decides.
+    """The facts about one session for the stream authorizer.
 
     `address` is host:port of the page, None without a running container; `services` are the addresses of its other
     services. `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream
@@ -80,12 +80,12 @@ class SessionReader(Protocol):
     """The read access of the stream authorizer to the observed sessions."""
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """The session, or None if it is not in this Agent's list."""
+        """Return the session, or None if it is not in the desired list of this Agent."""
         ...
 
 
 class ObservedSessions:
-    """The observations of all sessions; a session counts as usable for `probe_valid_s` after a probe."""
+    """The observations of all sessions. A probe is valid for `probe_valid_s`."""
 
     def __init__(self, journal: Journal, probe_valid_s: float) -> None:
         self._journal = journal
@@ -99,7 +99,7 @@ class ObservedSessions:
         self._page_numbers = count()
         self._hindrances: dict[str, str] = {}
         self.is_complete = False
-        """True if a whole inventory was taken since the start."""
+        """True if a complete inventory was taken since the start."""
         self.changed = Signal[str]()
         """Emitted when the report of this session may have changed."""
         self.container_changed = Signal[str]()
@@ -115,26 +115,26 @@ class ObservedSessions:
     def container(self, session_id: str) -> ObservedContainer | None:
         return self._containers.get(session_id)
 
-    def saw(self, session_id: str, seen: ObservedContainer | None) -> None:
+    def saw(self, session_id: str, container: ObservedContainer | None) -> None:
         before = self._containers.get(session_id)
-        if before == seen:
+        if before == container:
             return
-        if seen is None:
+        if container is None:
             self._containers.pop(session_id, None)
             self._forget_page(session_id)
         else:
-            self._containers[session_id] = seen
-            if seen.state is not ContainerState.RUNNING or (before and before.address != seen.address):
+            self._containers[session_id] = container
+            if container.state is not ContainerState.RUNNING or (before and before.address != container.address):
                 self._forget_page(session_id)
-            if seen.state is not ContainerState.CREATED:
+            if container.state is not ContainerState.CREATED:
                 self.remember(session_id, ran=True)
         self.changed.emit(session_id)
         self.container_changed.emit(session_id)
 
-    def saw_all(self, containers: Iterable[ObservedContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
-        """Store a whole inventory; it may be older than the known state of the sessions in `leave_out`."""
-        found = {seen.session_id: seen for seen in containers}
-        for session_id in (found.keys() | self._containers.keys()) - leave_out:
+    def saw_all(self, containers: Iterable[ObservedContainer], skipped: AbstractSet[str] = frozenset()) -> None:
+        """Store a whole inventory; it may be older than the known state of the sessions in `skipped`."""
+        found = {container.session_id: container for container in containers}
+        for session_id in (found.keys() | self._containers.keys()) - skipped:
             self.saw(session_id, found.get(session_id))
         was_complete, self.is_complete = self.is_complete, True
         if not was_complete:
@@ -143,7 +143,7 @@ class ObservedSessions:
 
     @contextmanager
     def being_created(self, session_id: str) -> Generator[None]:
-        """Mark the session as being created in the block: a container may appear at any moment, so it is not absent."""
+        """Mark the session as being created during the block, because its container may already exist."""
         self._being_created.add(session_id)
         try:
             yield
@@ -155,7 +155,7 @@ class ObservedSessions:
         return session_id in self._being_created
 
     def hindered(self, session_id: str, reason: str) -> None:
-        """Set the `reason` for which a change of the container waits; empty: it does not wait any more."""
+        """Set the reason why a change of the container waits; empty = it does not wait."""
         if self.hindrance(session_id) == reason:
             return
         self._hindrances.pop(session_id, None)
@@ -164,7 +164,7 @@ class ObservedSessions:
         self.changed.emit(session_id)
 
     def hindrance(self, session_id: str) -> str:
-        """The reason why a change of the container waits; empty if none does."""
+        """Return the reason why a change of the container waits; empty = it does not wait."""
         return self._hindrances.get(session_id, "")
 
     def page(self, session_id: str) -> int:
@@ -183,13 +183,13 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     def painted(self, session_id: str) -> None:
-        """Note that the page shows something, or answers if its screen cannot be read."""
+        """Record that the page shows a first frame, or answers although its screen cannot be read."""
         if session_id in self._containers and session_id not in self._painted:
             self._painted.add(session_id)
             self.changed.emit(session_id)
 
     def is_painted(self, session_id: str) -> bool:
-        """Return True if it has painted since its container was started."""
+        """Return True if the page has shown a frame since the start of its container."""
         return session_id in self._painted
 
     def _forget_page(self, session_id: str) -> None:
@@ -201,14 +201,14 @@ class ObservedSessions:
         return self._probes.last(session_id)
 
     def step(self, session_id: str, name: str) -> None:
-        """Note that a step of the session's start happened now; only the first time counts."""
+        """Record the current time for a step of the session's start. Later calls for the same step have no effect."""
         steps = self._steps.setdefault(session_id, {})
         if name not in steps:
             steps[name] = time.time()
             self.changed.emit(session_id)
 
     def steps(self, session_id: str) -> list[Step]:
-        """The steps that no Manager has committed yet."""
+        """Return the steps that no Manager has committed yet."""
         committed = self._committed_steps.get(session_id, ())
         return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items() if name not in committed]
 
@@ -217,12 +217,12 @@ class ObservedSessions:
             self._committed_steps.setdefault(session_id, set()).update(names)
 
     def age_s(self, session_id: str) -> float | None:
-        """Time since this process received the order to start the session; None without one."""
+        """Return the time since this process received the order to start the session; None = there was no order."""
         received = self._steps.get(session_id, {}).get("received")
         return None if received is None else time.time() - received
 
     def forget(self, session_id: str) -> None:
-        """Drop a session that does not belong to this Agent any more; its container may still exist."""
+        """Remove a session that does not belong to this Agent any more. Its container may still exist."""
         self._steps.pop(session_id, None)
         self._committed_steps.pop(session_id, None)
         self._hindrances.pop(session_id, None)
@@ -249,11 +249,11 @@ class ObservedSessions:
         await self._journal.shared()
 
     async def remember_durably(self, session_id: str, **changes: object) -> None:
-        """Like `remember`, on disk when this returns."""
+        """Like `remember`, but wait until the change is on disk."""
         await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))
         self.changed.emit(session_id)
 
 
 def facts(record: SessionRecord) -> JournalFacts:
-    """The journal's facts of a session, as the plan needs them."""
+    """Return the facts in the journal about a session, for the plan."""
     return JournalFacts(ran=record.ran, stopped=record.stopped, failure=record.failure, gives_way=record.gives_way)

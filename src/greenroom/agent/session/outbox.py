@@ -27,9 +27,9 @@ from greenroom.wire.messages import CommandReport, LogLine, Observed, SessionCom
 log = structlog.get_logger(__name__)
 
 MAX_LOG_LINES: Final = 1000
-"""Maximum number of log rows that are kept while no Manager can be reached; older ones are dropped and counted."""
+"""The maximum number of log rows that wait for a Manager. Older rows are dropped and counted."""
 MAX_SENTENCE_CHARACTERS: Final = 2000
-"""Limit of a log sentence: some quote outside text, and all waiting rows must fit into one message."""
+"""The maximum length of a log sentence, which may quote external text. All waiting rows must fit into one message."""
 DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
 
 
@@ -49,9 +49,9 @@ class Outbox:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._waiting: dict[str, _Entry] = {}
-        """The entries that are not committed yet: a check-in reads only these."""
+        """The entries that no Manager has committed yet. A check-in sends only these."""
         self._log_lines: list[LogLine] = []
-        self._asked = False
+        self._is_requested = False
         self.log_lines_dropped = 0
         self._drops_reported = 0
         self._notes: dict[float, int] = {}
@@ -77,26 +77,26 @@ class Outbox:
         """All uncommitted observations, for message `seq`. Without `steps`, observations that may wait and that no
         message carried yet are left out; an observation that one message carried is in all later ones, which may be
         acknowledged in its place."""
-        self._asked = False
+        self._is_requested = False
         entries = [e for e in self._waiting.values() if steps or not e.may_wait or e.first_seq is not None]
         for entry in entries:
             entry.first_seq = seq if entry.first_seq is None else entry.first_seq
         return [entry.observed for entry in entries]
 
     def has_unsent(self) -> bool:
-        return self._asked or any(entry.first_seq is None for entry in self._waiting.values())
+        return self._is_requested or any(entry.first_seq is None for entry in self._waiting.values())
 
     def is_waiting(self) -> bool:
         return any(entry.first_seq is not None for entry in self._waiting.values())
 
     def request_report(self) -> None:
-        """Request a message soon: a change outside the sessions must be reported."""
-        self._asked = True
+        """Request an immediate message, because a change other than of sessions must be reported."""
+        self._is_requested = True
         self.unsent.set()
         self.pressing.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
-        """Commit message `acked_seq` and those before it; returns the observations that became acknowledged."""
+        """Remove the observations up to message `acked_seq`, which a Manager committed, and return them."""
         done = {k: e for k, e in self._waiting.items() if e.first_seq is not None and e.first_seq <= acked_seq}
         acknowledged = [entry.observed for entry in done.values()]
         for session_id, entry in done.items():
@@ -105,7 +105,7 @@ class Outbox:
         return acknowledged
 
     def start_again(self) -> None:
-        """Begin a new incarnation: its Manager has no reports yet."""
+        """Send all observations again, because the Manager has no reports of a new incarnation."""
         for entry in self._entries.values():
             entry.first_seq = None
         self._waiting = dict(self._entries)
@@ -134,7 +134,7 @@ class Outbox:
         self.add_log_line(row)
 
     def add_log_line(self, line: LogLine) -> None:
-        """Queue a log row; a sentence over the limit is cut."""
+        """Queue a log row. A sentence over the limit is shortened."""
         too_long = len(line.message) > MAX_SENTENCE_CHARACTERS
         self._log_lines.append(
             replace(line, message=f"{line.message[: MAX_SENTENCE_CHARACTERS - 1]}…") if too_long else line
@@ -169,68 +169,68 @@ def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
     return now.state in {"creating", "running"} and not (was_usable or now.usable or now.broken or now.commands)
 
 
-AWAITED_S: Final = 10.0
+RESULT_MARGIN_S: Final = 10.0
 """The api waits this long beyond a result's deadline, then gives up. An order that has not begun by then never
 begins."""
 MAX_WAITING_BYTES: Final = 2 << 20
-"""Limit of all results that wait for a Manager, as encoded: they share a message with all other reports."""
-LITTLE: Final = 2000
-"""Number of characters that are kept of an output when there is no room for more."""
+"""The maximum encoded size of all results that wait for a Manager, because one message contains all reports."""
+SHORT_OUTPUT: Final = 2000
+"""The number of characters of an output that are stored if `MAX_WAITING_BYTES` is reached."""
 NO_ROOM: Final = "[most of the output was dropped: the Agent has too many results to report]\n"
 
 
 class Orders:
-    """Orders in progress and their results. `journal` must be open."""
+    """The orders in progress and their results. `journal` must be open."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._commands: dict[str, SessionCommand] = {}
         self._awaited_until_s: dict[str, float] = {}
-        self._taken: dict[str, CommandReport] = {}
+        self._screenshots: dict[str, CommandReport] = {}
 
     def accept(self, commands: Iterable[SessionCommand], sessions: Container[str]) -> None:
         for command in commands:
             if command.session_id in sessions and command.command_id not in self._commands:
                 self._commands[command.command_id] = command
-                self._awaited_until_s[command.command_id] = time.monotonic() + command.deadline_s + AWAITED_S
+                self._awaited_until_s[command.command_id] = time.monotonic() + command.deadline_s + RESULT_MARGIN_S
 
     def get(self, command_id: str) -> SessionCommand | None:
-        """An order that was not reported yet."""
+        """Return an order whose result is not reported yet, or None."""
         return self._commands.get(command_id)
 
     def all(self) -> tuple[CommandOrder, ...]:
-        """All orders, in the form that the plan needs; overdue ones are dropped."""
+        """Return all orders for the plan. Overdue orders are removed."""
         now_s = time.monotonic()
         self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
         return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
 
     def begun(self) -> frozenset[str]:
-        """Ids of orders that must not begin (again)."""
-        return frozenset(self._journal.memory.commands) | self._taken.keys()
+        """Return the ids of the orders that have begun and must not begin again."""
+        return frozenset(self._journal.memory.commands) | self._screenshots.keys()
 
     def leave(self, session_id: str) -> None:
         self._keep(k for k, command in self._commands.items() if command.session_id != session_id)
 
     def _keep(self, command_ids: Iterable[str]) -> None:
-        kept = frozenset(command_ids)
-        self._commands = {k: v for k, v in self._commands.items() if k in kept}
-        self._awaited_until_s = {k: v for k, v in self._awaited_until_s.items() if k in kept}
-        self._taken = {k: v for k, v in self._taken.items() if k in kept}
+        ids = frozenset(command_ids)
+        self._commands = {k: v for k, v in self._commands.items() if k in ids}
+        self._awaited_until_s = {k: v for k, v in self._awaited_until_s.items() if k in ids}
+        self._screenshots = {k: v for k, v in self._screenshots.items() if k in ids}
 
     def has_room(self) -> bool:
         outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
-        pictures = sum(len(report.picture) for report in self._taken.values())
+        pictures = sum(len(report.picture) for report in self._screenshots.values())
         # encoded, because escaping can make a text six times as long
         return pictures + sum(len(msgspec.json.encode(output)) for output in outputs) < MAX_WAITING_BYTES
 
     def fitting(self, output: str) -> str:
-        """The output, cut to the remaining room with a note."""
-        return output if len(output) <= LITTLE or self.has_room() else NO_ROOM + output[-LITTLE:]
+        """Return the output, shortened and with a note if too many results wait."""
+        return output if len(output) <= SHORT_OUTPUT or self.has_room() else NO_ROOM + output[-SHORT_OUTPUT:]
 
     def take(self, report: CommandReport) -> None:
-        """Store a screenshot, or its failure, until the Manager has it, unless its deadline is over."""
+        """Store a screenshot or its failure until the Manager has it. Ignore it if its deadline is over."""
         if report.command_id in self._commands:
-            self._taken[report.command_id] = report
+            self._screenshots[report.command_id] = report
 
     def reports(self, session_id: str) -> list[CommandReport]:
         journalled = [
@@ -244,8 +244,8 @@ class Orders:
             for c in self._journal.memory.commands.values()
             if c.session_id == session_id and c.state != "reported"
         ]
-        mine = [k for k, command in self._commands.items() if command.session_id == session_id]
-        return journalled + [self._taken[k] for k in mine if k in self._taken]
+        own_ids = [k for k, command in self._commands.items() if command.session_id == session_id]
+        return journalled + [self._screenshots[k] for k in own_ids if k in self._screenshots]
 
     def reported(self, session_id: str, report: CommandReport) -> None:
         """Drop the result of a report that the Manager has committed."""

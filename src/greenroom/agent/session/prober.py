@@ -1,4 +1,4 @@
-"""Checks whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
+"""Probes of sessions. A session is usable if its page answers and shows a frame, and `first_launch` has ended.
 
 The page of a starting session is probed as quickly as the host allows, afterwards every `probe_interval_s`. One failed
 probe of a usable session is repeated before it counts. Time limits grow with the lateness of the Agent and its host
@@ -32,27 +32,27 @@ T = TypeVar("T")
 MAX_PROBE_S: Final = 15.0
 
 
-async def _probed(runtime: Containers, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+async def _probe_page(runtime: Containers, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
     with one_item("page", address):
         return await runtime.probe(address, spec, MAX_PROBE_S, keep=keep)
 
 
 class ProbeTimeLimits:
-    """Time limits that grow with the present lateness of the host."""
+    """Time limits that grow with the current lateness of the host."""
 
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
         self._lateness = lateness
 
     def allowed_s(self, limit_s: float, most_s: float = MAX_PROBE_S) -> float:
-        """The limit under the present lateness."""
+        """Return the time limit at the current lateness."""
         return allowed_s(limit_s, self._lateness(), most_s)
 
-    def quiet_s(self, spent_s: float) -> float:
-        """The part of a limit used up by waiting this long."""
-        return spent_s / lateness_factor(self._lateness())
+    def quiet_s(self, elapsed_s: float) -> float:
+        """Return the part of a limit for an idle host that corresponds to this wait."""
+        return elapsed_s / lateness_factor(self._lateness())
 
     def because(self) -> str:
-        """The reason for a longer limit, as the end of a sentence."""
+        """Return the reason for a longer limit, as the end of a sentence; empty if the limit is not longer."""
         return because(self._lateness())
 
     async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
@@ -76,12 +76,12 @@ class ProbeTimeLimits:
         """Probe a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
         begun = time.monotonic()
         try:
-            return await self.wait_for(_probed(runtime, address, spec, keep=keep), limit_s)
+            return await self.wait_for(_probe_page(runtime, address, spec, keep=keep), limit_s)
         except GreenroomError as error:
             return ProbeResult(usable=False, error=error.message)
         except TimeoutError:
-            spent_s = time.monotonic() - begun
-            sentence = f"The session's page did not answer within {spent_s:.1f} s{self.because()}."
+            elapsed_s = time.monotonic() - begun
+            sentence = f"The session's page did not answer within {elapsed_s:.1f} s{self.because()}."
             return ProbeResult(usable=False, silent=True, error=sentence)
 
 
@@ -89,29 +89,29 @@ log = structlog.get_logger(__name__)
 
 FAST_S: Final = 0.075
 SLOW_S: Final = 1.0
-REST: Final = 3
+PAUSE_FACTOR: Final = 3
 """Pause between looks at a starting session, as a multiple of the last look's duration: if many start at once, looks
 take longer and become rarer, and leave the host to the starts."""
 FAST_FOR_S: Final = 20.0
-"""A session that is not usable after this time is probed only every `SLOW_S`."""
+"""The time after which a session that is not usable is probed only every `SLOW_S`."""
 PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
-"""Number of simultaneous probes, limited so that they do not slow down the starts."""
+"""The limit of parallel probes, so that they do not slow down starts."""
 FAILURES_THAT_COUNT: Final = 2
-"""Number of failed probes in a row after which a session is not usable any more."""
+"""The number of consecutive failed probes after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
 """The time for which probes must have failed before the session counts as broken."""
 PROBES_VALID: Final = 3
-"""Intervals for which a probe counts; after that the Agent itself was delayed, and must probe again."""
+"""The number of intervals for which a probe is valid. After that the Agent was delayed and must probe again."""
 LOG_EVERY_S: Final = 30.0
-"""Interval at which the log of a container that does not become usable is read, from `FAST_FOR_S` on."""
+"""The interval at which the log of a container that does not become usable is read, after `FAST_FOR_S`."""
 LOG_TAIL_LINES: Final = 50
 STOP_GRACE_S: Final = 1.0
 
 
-def pause_s(age_s: float, took_s: float) -> float:
+def pause_s(age_s: float, duration_s: float) -> float:
     """Seconds until the next look at a session that is not usable: its container has run for `age_s`, and the last look
-    took `took_s` including the wait for its turn."""
-    return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
+    took `duration_s` including the wait for its turn."""
+    return min(SLOW_S, max(FAST_S, PAUSE_FACTOR * duration_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
 @dataclass(eq=False)
@@ -131,13 +131,17 @@ class SessionProber:
         self._slots = Slots(PARALLEL)
 
     def follow(self, running: list[str]) -> None:
-        """Make sure that each of these sessions is probed; the probing of others ends by itself."""
+        """Start a worker for each of these sessions that has none. The workers of other sessions end by themselves."""
         for session_id in running:
-            seen = self.sessions.observed.container(session_id)
-            if seen is not None and seen.address is not None and not self.sessions.observed.known(session_id).failure:
-                self._follow_one(session_id, seen.address)
+            container = self.sessions.observed.container(session_id)
+            if (
+                container is not None
+                and container.address is not None
+                and not self.sessions.observed.known(session_id).failure
+            ):
+                self._start_worker(session_id, container.address)
 
-    def _follow_one(self, session_id: str, address: str) -> None:
+    def _start_worker(self, session_id: str, address: str) -> None:
         page = self.sessions.observed.page(session_id)
         self.workers.start(f"probe:{session_id}:{page}", lambda: self._probe_on(session_id, address, page))
 
@@ -145,12 +149,12 @@ class SessionProber:
         begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
         failing_since = begun
         while (spec := self._spec(session_id, page)) is not None:
-            looked = time.monotonic()
+            started = time.monotonic()
             result = await self._probe(session_id, address, spec)
             if self._spec(session_id, page) is None:
                 return
             self._note_steps(session_id, result)
-            took_s = time.monotonic() - looked
+            duration_s = time.monotonic() - started
             failures = 0 if result.usable else failures + 1
             failing_since = time.monotonic() if failures <= 1 else failing_since
             if result.usable and not was_usable:
@@ -167,18 +171,18 @@ class SessionProber:
                 self.sessions.observed.probed(session_id, usable=was_usable, error=error, broken=broken)
             age_s = time.monotonic() - begun
             if not was_usable and age_s >= next_log_s:
-                await self._keep_log(session_id)
+                await self._store_log(session_id)
                 next_log_s = age_s + LOG_EVERY_S
-            await asyncio.sleep(self.interval_s if result.usable else pause_s(age_s, took_s))
+            await asyncio.sleep(self.interval_s if result.usable else pause_s(age_s, duration_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
-        """The reason why it is not usable; for a long start also the effect of the host's limits."""
+        """Return the reason why the session is not usable. For a long start it includes the host's limits."""
         if not error or age_s < FAST_FOR_S:
             return error
         return self.explained(error, self.sessions.observed.memory(session_id).log_tail)
 
-    async def _keep_log(self, session_id: str) -> None:
-        """Store the output of a running, unusable container: it explains a missed deadline."""
+    async def _store_log(self, session_id: str) -> None:
+        """Store the last output of a container that is not usable, to explain a missed deadline."""
         with warned(log, "the log of a container cannot be read", "session", session_id, session_id=session_id):
             tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
             self.sessions.observed.remember(session_id, log_tail=tail)
@@ -189,9 +193,11 @@ class SessionProber:
             self.metrics.start_seconds.observe(since_s)
 
     def _spec(self, session_id: str, page: int) -> SessionSpec | None:
-        """The specification; None: the session is not this Agent's any more, or has no page or another one."""
-        seen = self.sessions.observed.container(session_id)
-        is_same = seen is not None and seen.state == "running" and self.sessions.observed.page(session_id) == page
+        """Return the specification, or None if the session or this page of it does not exist any more."""
+        container = self.sessions.observed.container(session_id)
+        is_same = (
+            container is not None and container.state == "running" and self.sessions.observed.page(session_id) == page
+        )
         return self.sessions.desired.spec(session_id) if is_same else None
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
@@ -227,12 +233,12 @@ class SessionProber:
         if result.exit_code == 0:
             self.sessions.observed.remember(session_id, first_launch="ended")
             return True
-        how = (
+        result_text = (
             f"was still running after {spec.first_launch.deadline_s:g} s"
             if result.exit_code is None
             else f"ended with exit code {result.exit_code}"
         )
-        await self._fail(session_id, f"`first_launch` {how}: {result.last_words}", result.exit_code)
+        await self._fail(session_id, f"`first_launch` {result_text}: {result.last_words}", result.exit_code)
         return False
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:

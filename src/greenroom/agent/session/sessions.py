@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Due:
-    """The sessions that the next round plans: those with an event, or all."""
+    """The sessions that the next round plans: the sessions with an event, or all sessions."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -49,7 +49,7 @@ class Due:
 
 
 class Sessions:
-    """The table of sessions; a session counts as usable for `probe_valid_s` after a probe."""
+    """The table of sessions. A probe is valid for `probe_valid_s`."""
 
     def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
@@ -59,7 +59,7 @@ class Sessions:
         self.observed = ObservedSessions(journal, probe_valid_s)
         self.due = Due()
         self.acknowledged = Signal[Observed]()
-        """Emitted when a Manager has committed this observation, and its answer was applied."""
+        """Emitted with an observation that a Manager has committed, after its answer was applied."""
         self.handed_over = Signal[str]()
         """Emitted when the session's stream opens for its user."""
         self.desired.changed.subscribe(self._list_changed)
@@ -71,7 +71,7 @@ class Sessions:
     # From the Manager ---------------------------------------------------------------------------------------------
 
     def accept(self, answer: Answer) -> bool:
-        """Apply an answer; returns False if it is not news (not fresh, or of an earlier term)."""
+        """Apply an answer. Return False if it is ignored because it is not fresh or has an earlier term."""
         if not self.desired.accept(answer):
             return False
         self.orders.accept(answer.commands, self.desired.entries)
@@ -105,20 +105,23 @@ class Sessions:
 
     @property
     def is_known(self) -> bool:
-        """True if a whole list and a whole inventory arrived since the start."""
+        """True if a complete list and a complete inventory arrived since the start."""
         return self.desired.is_known and self.observed.is_complete
 
     def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
-        """The input of a round's plan, of `only` these sessions or of all."""
+        """Return the input for the plan of a round. `only`: the sessions to plan; None = all."""
         memory = self._journal.memory
-        desired = {k: self.desired.desired_container(entry) for k, entry in _of(self.desired.entries, only).items()}
-        handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in desired.values()}
+        desired = {k: self.desired.desired_container(entry) for k, entry in _select(self.desired.entries, only).items()}
+        handovers = {
+            container.assignment_id: memory.handovers.get(container.assignment_id or "")
+            for container in desired.values()
+        }
         handed_over = {key for key, record in handovers.items() if key and record and record.state != "received"}
         return RoundSnapshot(
             list_is_valid=self.is_known,
             desired=desired,
-            observed=_of(self.observed.containers, only),
-            known={session_id: facts(record) for session_id, record in _of(memory.sessions, only).items()},
+            observed=_select(self.observed.containers, only),
+            known={session_id: facts(record) for session_id, record in _select(memory.sessions, only).items()},
             orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
             begun=self.orders.begun() | handed_over,
             condemned=self.desired.condemned,
@@ -126,7 +129,7 @@ class Sessions:
         )
 
     def forget_strangers(self) -> None:
-        """Drop sessions that are neither wanted nor present, once both are known."""
+        """Remove sessions that are neither desired nor present, if both lists are known."""
         if self.is_known:
             remembered = self._journal.memory.sessions.keys()
             for session_id in remembered - self.desired.entries.keys() - self.observed.containers.keys():
@@ -151,11 +154,15 @@ class Sessions:
         return [self._observe(desired)[0] for desired in self.desired.entries.values()]
 
     def running(self, only: AbstractSet[str] | None = None) -> list[str]:
-        seen = _of(self.observed.containers, only).items()
-        return [k for k, one in seen if one.state == "running" and one.address and self.desired.get(k) is not None]
+        containers = _select(self.observed.containers, only).items()
+        return [
+            k
+            for k, container in containers
+            if container.state == "running" and container.address and self.desired.get(k) is not None
+        ]
 
     def unknown(self) -> list[str]:
-        """Session ids of containers that are in no desired list; empty before the first list."""
+        """Return the session ids of containers that are not in the desired list; empty before the first list."""
         strangers = self.observed.containers.keys() - self.desired.entries.keys()
         return sorted(strangers) if self.desired.is_known else []
 
@@ -217,6 +224,6 @@ class Sessions:
         return self._journal.memory.handovers.get(assignment.assignment_id) if assignment else None
 
 
-def _of(table: Mapping[str, T], only: AbstractSet[str] | None) -> dict[str, T]:
-    """The rows of `only` these sessions, or all."""
+def _select(table: Mapping[str, T], only: AbstractSet[str] | None) -> dict[str, T]:
+    """Return the entries of the sessions in `only`; None = all."""
     return dict(table) if only is None else {k: table[k] for k in only if k in table}

@@ -1,7 +1,7 @@
-"""The places of starts: each is held from a start's turn until its first frame (`core.session.starts`).
+"""The slots of starts. A start holds a slot from its turn until the first frame of its page (`core.session.starts`).
 
-A place is also free when its container does not run, is not wanted any more or has failed, and `HELD_S` after its
-container was started: an image that never paints must not delay the others.
+A slot is also released if the container does not run, is not desired any more or has failed, or `HELD_S` after its
+start, so that an image that never shows a frame does not delay other starts.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from greenroom.core.session.starts import (
 log = structlog.get_logger(__name__)
 
 HELD_S: Final = 10.0
-"""Maximum time from the start of the container until its first frame, on a quiet host; then the place goes to the next
-start."""
+"""The maximum time from the start of the container until its first frame, on an idle host. Then the slot is released.
+"""
 MAX_HELD_S: Final = 20.0
 POLL_S: Final = 1.0
 
@@ -48,17 +48,17 @@ class _Start:
     turn: asyncio.Future[bool]
     waits_since_s: float
     paints_since_s: float | None = None
-    """None: it waits, or its container is being created."""
+    """The time at which the container was started; None = the start waits, or the container is being created."""
 
     def decide(self, *, is_wanted: bool) -> None:
-        if not self.turn.done():  # or cancelled at this very moment: it frees its place when it runs
+        if not self.turn.done():  # a cancelled start releases its slot in its `finally`
             self.turn.set_result(is_wanted)
 
 
 @dataclass(eq=False)
 class Starts:
-    """The limit of simultaneous starts. `cores` are those for sessions, of this host or of others (`elsewhere`); all
-    callers are on one event loop.
+    """The limit of parallel starts. `cores` returns the number of cores for sessions. `elsewhere` returns True if the
+    sessions run on other hosts. All callers must be on one event loop.
     """
 
     sessions: Sessions
@@ -73,32 +73,33 @@ class Starts:
         self._begun: dict[str, _Start] = {}
         self._handover_s = -math.inf
         """The time at which a staged session of this host was last handed over to its user."""
-        self._later: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.width = default_width(self.cores())
-        self.sessions.observed.changed.subscribe(self._settle)
+        self.sessions.observed.changed.subscribe(self._free_if_done)
         self.sessions.desired.changed.subscribe(self._list_changed)
         self.sessions.handed_over.subscribe(lambda _: self._handover())
 
     @property
     def giving_way(self) -> frozenset[str]:
-        """Staged sessions without a first frame: their containers get less of the CPU as long as they are in
-        this set."""
+        """The staged sessions without a first frame. Their containers have a smaller share of the CPU."""
         return frozenset(k for k in self._begun if not self.sessions.desired.has_user(k))
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncGenerator[bool]:
-        """Wait for the session's turn and start it in the block; False = it must not run any more."""
+        """Wait for a slot, which the block uses to start the session. Yields False if the session is not desired any
+        more.
+        """
         turn = asyncio.get_running_loop().create_future()
         start = self._waiting[session_id] = _Start(next(self._numbers), turn, time.monotonic())
         self._begin()
         try:
-            yield await self._its_turn(session_id, start)
+            yield await self._wait_for_turn(session_id, start)
         finally:
             self._waiting.pop(session_id, None)
             start.paints_since_s = time.monotonic()
-            self._settle(session_id)
+            self._free_if_done(session_id)
 
-    async def _its_turn(self, session_id: str, start: _Start) -> bool:
+    async def _wait_for_turn(self, session_id: str, start: _Start) -> bool:
         if start.turn.done():
             return start.turn.result()
         self.sessions.observed.step(session_id, "queued")
@@ -112,7 +113,7 @@ class Starts:
             self.adjust_slots()
 
     def adjust_slots(self) -> None:
-        """Free the places that were held for too long, and measure the allowed number of places."""
+        """Release the slots that were held for too long, and compute the number of slots."""
         host, now_s, late = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
             since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
@@ -134,45 +135,47 @@ class Starts:
         for session_id in (*(desired.session_id for desired in change.changed), *change.left):
             if session_id in self._waiting and not self._is_desired(session_id):
                 self._waiting.pop(session_id).decide(is_wanted=False)
-            self._settle(session_id)
+            self._free_if_done(session_id)
         self._begin()
 
     def _begin(self) -> None:
         if not self._waiting:
             return
-        beside = Counter(self._workspace(k) for k in self._begun)
+        running_by_workspace = Counter(self._workspace(k) for k in self._begun)
         ready = self._ready()
-        waiting, begun = ({self._as_start(k, s, beside): k for k, s in d.items()} for d in (ready, self._begun))
+        waiting, begun = (
+            {self._as_start(k, s, running_by_workspace): k for k, s in d.items()} for d in (ready, self._begun)
+        )
         for next_start in next_starts(waiting.keys(), begun.keys(), self.width):
             session_id = waiting[next_start]
             start = self._begun[session_id] = self._waiting.pop(session_id)
             start.decide(is_wanted=True)
 
     def _ready(self) -> dict[str, _Start]:
-        """The waiting starts without those of pools for which a hand-over leaves no time now; they begin later."""
-        if self._later is not None:
-            self._later.cancel()
+        """Return the waiting starts, except those of staged sessions that must wait after a recent hand-over."""
+        if self._timer is not None:
+            self._timer.cancel()
         now_s, later_s = time.monotonic(), dict[str, float]()
         for session_id, start in self._waiting.items():
             if not (self.elsewhere() or self.sessions.desired.has_user(session_id)):
                 later_s[session_id] = begins_after_s(start.waits_since_s, self._handover_s) - now_s
         later_s = {k: in_s for k, in_s in later_s.items() if in_s > 0}
         if later_s:
-            self._later = asyncio.get_running_loop().call_later(min(later_s.values()), self._begin)
+            self._timer = asyncio.get_running_loop().call_later(min(later_s.values()), self._begin)
         return {k: start for k, start in self._waiting.items() if k not in later_s}
 
-    def _as_start(self, session_id: str, start: _Start, beside: Mapping[str, int]) -> Start:
+    def _as_start(self, session_id: str, start: _Start, running_by_workspace: Mapping[str, int]) -> Start:
         if self.sessions.desired.has_user(session_id):
             return Start(Urgency.PERSON, 0, start.number)
-        return Start(Urgency.REFILL, beside[self._workspace(session_id)], start.number)
+        return Start(Urgency.REFILL, running_by_workspace[self._workspace(session_id)], start.number)
 
     def _workspace(self, session_id: str) -> str:
         spec = self.sessions.desired.spec(session_id)
         return spec.image_id if spec is not None else ""
 
-    def _settle(self, session_id: str) -> None:
+    def _free_if_done(self, session_id: str) -> None:
         start = self._begun.get(session_id)
-        if start is not None and start.paints_since_s is not None and not self._paints(session_id):
+        if start is not None and start.paints_since_s is not None and not self._waits_for_frame(session_id):
             self._free(session_id)
 
     def _free(self, session_id: str) -> None:
@@ -180,9 +183,13 @@ class Starts:
         self._begin()
         self.sessions.due.add(session_id)
 
-    def _paints(self, session_id: str) -> bool:
-        seen, observed = self.sessions.observed.container(session_id), self.sessions.observed
-        runs = seen is not None and seen.state is ContainerState.RUNNING and not observed.known(session_id).failure
+    def _waits_for_frame(self, session_id: str) -> bool:
+        container, observed = self.sessions.observed.container(session_id), self.sessions.observed
+        runs = (
+            container is not None
+            and container.state is ContainerState.RUNNING
+            and not observed.known(session_id).failure
+        )
         return runs and self._is_desired(session_id) and not observed.is_painted(session_id)
 
     def _is_desired(self, session_id: str) -> bool:
