@@ -1,1 +1,1 @@
-"""A parent process around nginx with generated configuration."""
+"""The gateway: a parent process that generates the configuration of nginx and runs nginx."""

@@ -1,14 +1,13 @@
 """The connections of a gateway to Agents on other hosts, and the viewers that these Agents admitted, stored in a file.
 
-An admission is stored before nginx passes the viewer on. It is removed after the Agent reports that its session is
-gone; the admission of a single connection is removed after that connection is gone. When an Agent reports viewers as
-revoked, their connections are cut. Each check repeats this, so a gateway that was unavailable or restarted cuts them
-later.
+An admission is stored before nginx forwards the request of the viewer. It is removed when the Agent reports that its
+session is gone; the admission of a single connection is removed when the connection is gone. When an Agent reports
+viewers as revoked, their connections are ended. Every check repeats this, also after a restart of the gateway.
 
-The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A host name stands for all its addresses, and each
-process reports the addresses of the other processes of its Agent. The gateway sends requests to each address, even
-while nginx drains; the Agent delays its response until it has news. The gateway stores the viewers in a response before
-its next request confirms them.
+The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A host name represents all its addresses, and each
+Agent process reports the addresses of the other replicas. The gateway sends requests to each address, even while nginx
+drains. The Agent delays its response until there is a change. The gateway stores the viewers of a response before its
+next request confirms them.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ CUT_S: Final = 3.0
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The file: the id of this gateway, and the admissions by Agent."""
+    """The content of the file: the id of this gateway, and the admissions by Agent."""
 
     gateway_id: str
     agents: dict[str, list[Admission]]
@@ -79,7 +78,7 @@ class Admissions:
         return list(self._agents)
 
     def add(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """Store these admissions; they are on disk when this method returns. Raises OSError: they could not be
+        """Store these admissions on disk. Raises OSError: they could not be
         stored."""
         known, now_s = self._agents.setdefault(agent_id, {}), time.monotonic()
         if new := [admission for admission in admissions if admission not in known]:
@@ -92,15 +91,15 @@ class Admissions:
 
     async def present(self, admissions: Sequence[Admission]) -> list[int]:
         """Return the positions of the admissions whose connection exists."""
-        clients = [None if each.client is None else _without_gateway(each.client) for each in admissions]
+        clients = [None if admission.client is None else _without_gateway(admission.client) for admission in admissions]
         connections = frozenset(client for client in clients if client is not None)
         existing = await asyncio.to_thread(connected, connections) if connections else connections
         return [n for n, client in enumerate(clients) if client in existing]
 
     def revoked(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """Cut the connections of these viewers: for a guest, their connection; for the user of a session, all
-        connections to the session. Admissions that are reported again after CUT_S are removed: the first cut is
-        complete by then, and other viewers may have connected.
+        """End the connections of these viewers: for a guest, the connection of the guest; for the user of a session,
+        all connections to the session. An admission that is reported again after `CUT_S` is removed without another
+        cut, because other viewers may have connected since then.
         """
         now_s, repeated = time.monotonic(), list[Admission]()
         for admission in admissions:
@@ -119,20 +118,22 @@ class Admissions:
             self._cutter.cut_clients_soon(admission.session_id, [_without_gateway(admission.client)])
 
     def remove(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        known, gone = self._agents.get(agent_id, {}), list(admissions)
-        for admission in gone:
+        known, removed = self._agents.get(agent_id, {}), list(admissions)
+        for admission in removed:
             known.pop(admission, None)
             self._cut.pop(admission, None)
-        if gone:
+        if removed:
             self._save()
 
     async def remove_closed(self, agent_id: str) -> None:
         """Remove admissions of single connections that are gone."""
-        single = [one for one in self.of(agent_id) if one.client is not None]
+        single = [admission for admission in self.of(agent_id) if admission.client is not None]
         present, now_s = set(await self.present(single)), time.monotonic()
         known = self._agents.get(agent_id, {})
         closed = [
-            one for n, one in enumerate(single) if n not in present and now_s - known.get(one, now_s) >= OPENING_S
+            admission
+            for n, admission in enumerate(single)
+            if n not in present and now_s - known.get(admission, now_s) >= OPENING_S
         ]
         self.remove(agent_id, closed)
 
@@ -157,7 +158,9 @@ CHECK_S: Final = 5.0
 UNLISTED_S: Final = 30.0
 """Requests to an address continue for this time after it was last in a list of addresses."""
 ANSWERED_S: Final = 10.0
-"""An address that responded within this time serves streams. If there is none, the last such addresses are used."""
+"""The time within which an address must have responded to be used for streams. If there is none, the last ones are
+used.
+"""
 NAME_TIMEOUT_S: Final = 2.0
 
 Answer = TypeVar("Answer", bound=Message)
@@ -165,7 +168,7 @@ Answer = TypeVar("Answer", bound=Message)
 
 @dataclass(slots=True)
 class _Link:
-    """The connection to one address. `number` is that of the last news that are stored here."""
+    """The connection to one address. `number` is the number of the last change that this gateway stored."""
 
     address: str
     listed_s: float
@@ -232,7 +235,7 @@ class AgentLinks:
             link.listed_s = now_s
             if link.task is None or link.task.done():
                 link.task = asyncio.create_task(self._follow_address(client, link), name=f"agent {address}")
-        for address in [one.address for one in self._links.values() if now_s - one.listed_s >= UNLISTED_S]:
+        for address in [link.address for link in self._links.values() if now_s - link.listed_s >= UNLISTED_S]:
             link = self._links.pop(address)
             if link.task is not None:
                 link.task.cancel()

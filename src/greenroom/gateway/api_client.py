@@ -1,8 +1,9 @@
 """The gateway's requests to its api: plain HTTP with its credential.
 
-Manager requests to which nginx responded itself (503 while draining, 502 while a Manager is unavailable) are reported
-for Diagnostics. nginx writes each as a datagram to the parent's socket; they are sent in batches. At most `MAX_QUEUED`
-requests wait; further requests are dropped and counted. The Agents' own requests never depend on this.
+The gateway reports the requests to Managers that nginx answered itself (503 while draining, 502 while a Manager is
+unavailable) for Diagnostics. nginx sends each as a datagram to the socket of the parent, which sends them in batches.
+At most `MAX_QUEUED` requests wait; further ones are dropped and counted. A failure of the reports has no effect on
+requests of Agents.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def parse_line(datagram: bytes) -> ManagerRequest | None:
 
 
 class RequestReporter:
-    """Receives nginx's lines and sends them to the api."""
+    """Receives the log lines of nginx and sends them to the api."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -97,15 +98,15 @@ class RequestReporter:
         return len(self._queue)
 
     async def run(self) -> None:
-        receiving = asyncio.create_task(self._receive(), name="requests socket")
+        receiver_task = asyncio.create_task(self._receive(), name="requests socket")
         try:
             async with api_client() as client:
-                while not receiving.done():
+                while not receiver_task.done():
                     await asyncio.sleep(FLUSH_S)
                     await self._flush(client)
-                receiving.result()
+                receiver_task.result()
         finally:
-            receiving.cancel()
+            receiver_task.cancel()
 
     async def _receive(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ def _unverified() -> ssl.SSLContext:
     return tls
 
 
-async def _ask(plan: GatewayPlan, path: str) -> httpx.Response:
+async def _get(plan: GatewayPlan, path: str) -> httpx.Response:
     """Send nginx a request over TLS on its first listener. The certificate is not verified: the process and its
     loopback address belong to this gateway.
     """
@@ -53,7 +53,7 @@ async def failure(plan: GatewayPlan) -> str | None:
     """Return None if nginx answers a request with the status 200, else the error."""
     path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
-        status = (await _ask(plan, path)).status_code
+        status = (await _get(plan, path)).status_code
     except httpx.HTTPError as error:
         return f"nginx does not answer on {plan.listeners[0]}: {str(error) or type(error).__name__}"
     return None if status == 200 else f"nginx returned {status} on {plan.listeners[0]}{path}"
@@ -62,7 +62,7 @@ async def failure(plan: GatewayPlan) -> str | None:
 async def status_page(plan: GatewayPlan) -> str:
     """Return the status page of nginx (profile `web`); empty if nginx does not respond."""
     try:
-        page = await _ask(plan, STATUS_PATH)
+        page = await _get(plan, STATUS_PATH)
     except httpx.HTTPError as error:
         log.info("the status page of nginx cannot be read", reason=str(error) or type(error).__name__)
         return ""
@@ -70,32 +70,38 @@ async def status_page(plan: GatewayPlan) -> str:
 
 
 DAYS_LEFT: Final = 29
-"""One less than the number with which `greenroom` renews its own certificates: a warning means that no process renews
-this certificate.
+"""The number of days before the end at which a warning begins. Greenroom renews its own certificates one day earlier,
+so a warning means that no process renews the certificate.
 """
 POLL_S: Final = 6 * 3600.0
 FIRST_POLL_S: Final = 1.0
 
 
 def warning(file: Path, text: str, now: datetime) -> str | None:
-    """Return the warning about this certificate (PEM); None = it is valid for long."""
+    """Return the warning about this certificate (PEM); None = it is valid for more than `DAYS_LEFT` days."""
     try:
         until = validity(text)[1]
     except ValueError as error:
         return f"The certificate {file} cannot be read: {error}."
-    left = (until - now).days
-    if left > DAYS_LEFT:
+    days_left = (until - now).days
+    if days_left > DAYS_LEFT:
         return None
-    ends = f"ended on {until:%Y-%m-%d}" if until <= now else f"ends in {left} days, on {until:%Y-%m-%d}"
+    ends = f"ended on {until:%Y-%m-%d}" if until <= now else f"ends in {days_left} days, on {until:%Y-%m-%d}"
     return f"The certificate {file} {ends}; renew it, because browsers and Agents refuse an expired certificate."
 
 
 async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
-    """Warn about served certificates that expire, at the start and every six hours. Agents renew those of edges."""
+    """Log warnings about served certificates that expire, at the start and every six hours. Certificates of edge
+    gateways are skipped, because Agents renew them.
+    """
     while True:
         served = plan()
         if served is not None and served.profile == "web":
-            named = [one.certificate for one in served.named_certificates if not one.host.endswith(EDGE_DOMAIN)]
+            named = [
+                certificate.certificate
+                for certificate in served.named_certificates
+                if not certificate.host.endswith(EDGE_DOMAIN)
+            ]
             _check([Path(file) for file in (served.tls_certificate, *named)])
         await asyncio.sleep(POLL_S if served is not None else FIRST_POLL_S)
 
@@ -103,11 +109,11 @@ async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
 def _check(files: list[Path]) -> None:
     for file in files:
         try:
-            said = warning(file, file.read_text(), datetime.now(UTC))
+            sentence = warning(file, file.read_text(), datetime.now(UTC))
         except OSError as error:
-            said = f"The certificate {file} cannot be read: {error.strerror}."
-        if said is not None:
-            log.warning(said)
+            sentence = f"The certificate {file} cannot be read: {error.strerror}."
+        if sentence is not None:
+            log.warning(sentence)
 
 
 _STUB: Final = re.compile(
@@ -134,22 +140,22 @@ class GatewayMetrics(RoleMetrics):
 
     def app(self) -> Starlette:
         async def page(_request: Request) -> Response:
-            return Response(self.text() + await self._of_nginx(), media_type=CONTENT_TYPE)
+            return Response(self.text() + await self._nginx_metrics(), media_type=CONTENT_TYPE)
 
         return Starlette(routes=[Route(PATH, page)])
 
-    async def _of_nginx(self) -> bytes:
-        """Return nginx's own figures; empty if nginx does not respond, or has no such page (profile `edge`)."""
+    async def _nginx_metrics(self) -> bytes:
+        """Return the metrics of nginx; empty if nginx does not respond or has no status page (profile `edge`)."""
         plan = self._plan()
-        found = _STUB.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
-        if found is None:
+        match = _STUB.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
+        if match is None:
             return b""
         registry = CollectorRegistry()
         name = "greenroom_gateway_nginx"
         connections = Gauge(f"{name}_connections", "Connections of nginx by state", ["state"], registry=registry)
         for state in ("active", "reading", "writing", "waiting"):
-            connections.labels(state).set(int(found[state]))
-        for what, text in (("accepted", "Connections accepted"), ("requests", "Requests")):
-            suffix = "connections_accepted" if what == "accepted" else what
-            Counter(f"{name}_{suffix}", f"{text} since nginx started", registry=registry).inc(int(found[what]))
+            connections.labels(state).set(int(match[state]))
+        for counter, text in (("accepted", "Connections accepted"), ("requests", "Requests")):
+            suffix = "connections_accepted" if counter == "accepted" else counter
+            Counter(f"{name}_{suffix}", f"{text} since nginx started", registry=registry).inc(int(match[counter]))
         return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Keeps the `plan.json` of a gateway up to date if no supervisor writes it.
+"""Updates the `plan.json` of a gateway if no supervisor writes it.
 
 Every POLL_S it checks files with ids, addresses of host names, and for profile `web` the api's report of the fleet. The
 last report is stored on disk, so that the gateway starts while the api is unavailable. `greenroom.gateway.main` follows
@@ -45,8 +45,8 @@ NAMES_S: Final = 5.0
 NAME_TIMEOUT_S: Final = 2.0
 CHANGES_AT_ONCE: Final = 10
 CHANGE_EVERY_S: Final = 5.0
-"""Each change starts an nginx, and an Agent can change the address of its edge at any time. After a burst, changes are
-followed no faster than this.
+"""The interval of changes after the first `CHANGES_AT_ONCE`. Each change starts an nginx, and an Agent can change the
+address of its edge gateway at any time.
 """
 SAY_AGAIN_S: Final = 60.0
 """The minimum interval between two logs of the same warning."""
@@ -70,14 +70,14 @@ class PlanKeeper:
         self._addresses: dict[str, str | None] = {}
         self._names_at = 0.0
         self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     async def first(self) -> None:
         """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
         registered. Raises SetupError: the facts result in no plan, or it cannot be written."""
         self._fleet = self._stored_fleet()
-        while self._config.gateway_profile == "edge" and (missing := self._missing()):
-            self._say("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")
+        while self._config.gateway_profile == "edge" and (missing := self._missing_file()):
+            self._warn("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")
             await asyncio.sleep(POLL_S)
         try:
             await self._write()
@@ -90,18 +90,18 @@ class PlanKeeper:
                 await asyncio.sleep(POLL_S)
                 try:
                     if self._config.gateway_profile == "web":
-                        await self._ask(client)
+                        await self._read_fleet(client)
                     await self._write()
                 except (SetupError, OSError) as error:
-                    self._say("plan", f"the gateway keeps its current plan: {error}")
+                    self._warn("plan", f"the gateway keeps its current plan: {error}")
 
-    def _missing(self) -> str | None:
+    def _missing_file(self) -> str | None:
         """Return the first of the Agent's files that is missing or not readable for this account."""
         folder = self._config.edge_dir
         files = [folder / name for name in EDGE_FILES] if folder is not None else []
         return next((str(file) for file in files if not os.access(file, os.R_OK)), None)
 
-    async def _ask(self, client: httpx.AsyncClient) -> None:
+    async def _read_fleet(self, client: httpx.AsyncClient) -> None:
         """Request the fleet from the api. While the api does not respond, its last response is used."""
         try:
             reply = await client.get(
@@ -111,7 +111,7 @@ class PlanKeeper:
             reply.raise_for_status()
             fleet = msgspec.json.decode(reply.content, type=Fleet)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
-            self._say("fleet", f"the fleet cannot be read from the api at {self._config.api_upstream}: {error!r}")
+            self._warn("fleet", f"the fleet cannot be read from the api at {self._config.api_upstream}: {error!r}")
             return
         if fleet != self._fleet:
             self._fleet = fleet
@@ -136,12 +136,12 @@ class PlanKeeper:
             SetupError: it is no plan; the sentence names every problem.
             OSError: a file cannot be written.
         """
-        await self._look_up()
+        await self._resolve_names()
         facts = SiteFacts(
             fleet=self._fleet,
             texts=_texts(id_files(self._config)),
             addresses={host: address for host, address in self._addresses.items() if address is not None},
-            has_edge=self._config.edge_dir is not None and self._missing() is None,
+            has_edge=self._config.edge_dir is not None and self._missing_file() is None,
             serving=tuple(self._links.serving()) if self._links else (),
             gateway_id=self._links.admissions.gateway_id if self._links else "",
         )
@@ -158,51 +158,53 @@ class PlanKeeper:
         if self._pace.allows(time.monotonic()):
             _replace(self.path, self._text)
         else:
-            self._say("pace", "the gateway's plan changes very often; the latest change is served in some seconds")
+            self._warn("pace", "the gateway's plan changes very often; the latest change is served in some seconds")
 
-    async def _look_up(self) -> None:
-        """Find the address of every host name: of new names now, of all names every NAMES_S. A name that is no longer
-        found keeps its address.
+    async def _resolve_names(self) -> None:
+        """Resolve the host names: new names immediately, and all names every `NAMES_S`. A name that cannot be resolved
+        any more keeps its address.
         """
         hosts = host_names(self._config, self._fleet)
         is_due = time.monotonic() - self._names_at >= NAMES_S
-        asked = [host for host in hosts if is_due or host not in self._addresses]
+        due = [host for host in hosts if is_due or host not in self._addresses]
         if is_due:
             self._names_at = time.monotonic()
-        found = dict(zip(asked, await asyncio.gather(*map(self._address, asked)), strict=True))
+        found = dict(zip(due, await asyncio.gather(*map(self._address, due)), strict=True))
         self._addresses = {host: found[host] if host in found else self._addresses[host] for host in hosts}
 
     async def _address(self, host: str) -> str | None:
         if _is_address(host):
             return host
-        known = self._addresses.get(host)
+        previous = self._addresses.get(host)
         try:
             async with asyncio.timeout(NAME_TIMEOUT_S):
                 answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:  # UnicodeError: not a host name
-            self._say(f"name {host}", f"{host} cannot be resolved ({error or 'timeout'}); its address stays {known}")
-            return known
+            self._warn(
+                f"name {host}", f"{host} cannot be resolved ({error or 'timeout'}); its address stays {previous}"
+            )
+            return previous
         addresses = [f"[{a[4][0]}]" if a[0] == socket.AF_INET6 else str(a[4][0]) for a in answers]
-        return known if known in addresses else addresses[0]
+        return previous if previous in addresses else addresses[0]
 
-    def _say(self, what: str, sentence: str) -> None:
-        """Log a warning, the same warning no more often than every SAY_AGAIN_S."""
+    def _warn(self, key: str, sentence: str) -> None:
+        """Log a warning, at most once per `SAY_AGAIN_S` for each `what`."""
         now = time.monotonic()
-        if now - self._said.get(what, -SAY_AGAIN_S) >= SAY_AGAIN_S:
-            self._said[what] = now
+        if now - self._logged_at.get(key, -SAY_AGAIN_S) >= SAY_AGAIN_S:
+            self._logged_at[key] = now
             log.warning(sentence)
 
 
 def _texts(files: list[Path]) -> dict[Path, str]:
-    found: dict[Path, str] = {}
+    texts: dict[Path, str] = {}
     for file in files:
         try:
             text = file.read_text().strip()
         except FileNotFoundError:
             continue  # it was not set up yet, or is removed
         if text:
-            found[file] = text
-    return found
+            texts[file] = text
+    return texts
 
 
 def _replace(path: Path, content: bytes) -> None:

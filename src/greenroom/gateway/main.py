@@ -1,8 +1,8 @@
 """The gateway: the parent process of nginx. It converts the plan file into the configuration of nginx and runs nginx.
 
-The listening sockets belong to this process and are inherited, so no port becomes free, even for a moment, when nginx
-is killed or replaced. A changed plan or renewed certificate takes effect within `2 * POLL_S`: a new nginx starts next
-to the old nginx, which gets QUIT as soon as the new one serves. An unusable plan is logged, and the old nginx stays.
+This process owns the listening sockets and nginx inherits them, so all ports stay open when nginx is killed or
+replaced. A changed plan or a renewed certificate takes effect within `2 * POLL_S`: a new nginx starts, and the old
+nginx gets QUIT when the new one serves. An invalid plan is logged, and the old nginx continues.
 
 After kill -9 of the nginx master, its workers become children of this process (a child subreaper). A new master starts
 on the same sockets, and the workers get QUIT, so open desktops continue. After kill -9 of this process, its nginx
@@ -55,13 +55,13 @@ PROBE_S: Final = 2.0
 MAX_FAILED_PROBES: Final = 3
 RESTART_PAUSE_S: Final = 1.0
 RETRY_S: Final = 30.0
-"""The pause after a change could not be served; until then, the disk may have space, or the port may be free."""
+"""The pause after a change that could not be served, for example because the disk is full or a port is in use."""
 END_S: Final = 5.0
 
 
 class Gateway:
-    """Runs nginx with the plan in a file. `folder` is absolute, the prefix of nginx, and belongs to this account.
-    `workers` and `connections` are those of `nginx_conf`.
+    """Runs nginx with the plan in a file. `folder` is an absolute path, the prefix of nginx, and belongs to this
+    account. `workers` and `connections` are arguments of `nginx_conf`.
     """
 
     def __init__(self, plan_file: Path, folder: Path, *, workers: int = 0, connections: int = 0) -> None:
@@ -194,7 +194,7 @@ class Gateway:
         self._retired &= {process.pid for process in nginx_processes(self._folder)}
 
     async def probe(self) -> None:
-        """Replace an nginx that does not respond PROBES_FAILED times in a row."""
+        """Probe nginx, forever. After `MAX_FAILED_PROBES` consecutive failures nginx is replaced."""
         while True:
             await asyncio.sleep(PROBE_S)
             problem = await health.failure(self._plan) if self._plan and self._nginx else None
@@ -225,8 +225,8 @@ class Gateway:
 
 
 def check_sentinels(plan: GatewayPlan) -> None:
-    """Check that nginx's workers, which run as this account, can access every sentinel file. If they cannot, the file
-    test fails *open*, and a disabled Manager keeps getting requests. Raises SetupError: a folder is missing or not
+    """Check that the workers of nginx, which run as this account, can access every sentinel file. Without access, a
+    disabled Manager would still get requests. Raises SetupError: a folder is missing or not
     accessible to the workers; the sentence names it."""
     for manager in plan.managers:
         folder = Path(manager.sentinel_file).parent
@@ -238,7 +238,7 @@ def check_sentinels(plan: GatewayPlan) -> None:
 
 
 def _max_files() -> int:
-    """Return the open files per worker: the limit of the account, at most 65536."""
+    """Return the limit of open files per worker: the limit of the account, at most 65536."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
 

@@ -42,25 +42,25 @@ from greenroom.kit.processes import ProcessInfo, folder_of, is_running, processe
 from greenroom.kit.templates import templates
 
 STATUS_PATH: Final = "/gateway_status"
-"""nginx's own counters on the main listener, only for 127.0.0.1 and ::1."""
+"""The path of the counters of nginx on the main listener. Only 127.0.0.1 and ::1 can read them."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
 """The datagram socket of the parent, for Manager requests to which nginx responded itself."""
 
 TEMPORARY: Final = "tmp"
-"""Bodies that nginx stores on disk."""
+"""The folder for request and response bodies that nginx stores on disk."""
 
 DRAINING_RETRY_S: Final = 30
 """`Retry-After` of a draining Manager (docs/reference/managers.md)."""
 
 RETRY_S: Final = 5
-"""The reload interval of the page that reports an unavailable part."""
+"""The reload interval of the page about an unavailable service."""
 
 PAGE_IDLE: Final = "5m"
-"""A page that is silent for this long is given up; the viewer gets an error."""
+"""The time without data after which the connection to a page is closed; the viewer gets an error."""
 
 OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
-"""X-Greenroom-… headers between the parts of Greenroom."""
+"""The X-Greenroom-… headers that only roles of Greenroom may set."""
 
 # Informs the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. It is sent
 # to any parent: it is no secret, and `frame-ancestors` limits the parents.
@@ -76,7 +76,7 @@ COPY_RATE: Final = "40m"
 
 
 def _quoted(path: str) -> str:
-    """Return a path as one word; `parse_plan` refuses double quotes, dollars and backslashes."""
+    """Return a path in quotes. `parse_plan` refuses paths with double quotes, dollar signs and backslashes."""
     return f'"{path}"'
 
 
@@ -134,33 +134,33 @@ class Listeners:
         `beside_orphan`: share addresses with the nginx of an earlier parent, which may still listen here. Otherwise an
         address in use is refused. Raises SetupError: this process cannot listen on an address; nothing was changed.
         """
-        wanted = set(addresses)
+        required = set(addresses)
         opened: dict[str, socket.socket] = {}
         try:
-            for address in sorted(wanted - self._sockets.keys()):
+            for address in sorted(required - self._sockets.keys()):
                 opened[address] = _listen(address, shared=beside_orphan)
         except SetupError:
-            for one in opened.values():
-                one.close()
+            for listener in opened.values():
+                listener.close()
             raise
-        gone = self._sockets.keys() - wanted
-        for address in gone:
+        closed = self._sockets.keys() - required
+        for address in closed:
             self._sockets.pop(address).close()
         self._sockets |= opened
-        return bool(opened or gone)
+        return bool(opened or closed)
 
     @property
     def descriptors(self) -> list[int]:
-        """Numbers of the open sockets; nginx inherits them under the same numbers."""
-        return [one.fileno() for one in self._sockets.values()]
+        """The file descriptors of the open sockets. nginx inherits them with the same numbers."""
+        return [listener.fileno() for listener in self._sockets.values()]
 
     @property
     def environment(self) -> dict[str, str]:
         return {"NGINX": "".join(f"{number};" for number in self.descriptors), "PATH": os.defpath}
 
     def close(self) -> None:
-        for one in self._sockets.values():
-            one.close()
+        for listener in self._sockets.values():
+            listener.close()
         self._sockets.clear()
 
 
@@ -182,24 +182,24 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
 
 
 def _try_alone(family: socket.AddressFamily, host: str, port: int) -> None:
-    """Fail if any process listens here, even a process with SO_REUSEPORT."""
+    """Raise OSError if any process listens on this address, even with SO_REUSEPORT."""
     _bound(family, host, port, reuse_port=False).close()
 
 
 def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.setblocking(False)
-        one.bind((host, port))
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setblocking(False)
+        listener.bind((host, port))
     except OSError:
-        one.close()
+        listener.close()
         raise
-    return one
+    return listener
 
 
 log = structlog.get_logger(__name__)
@@ -312,7 +312,7 @@ def _relay(stream: IO[bytes]) -> None:
 
 def nginx_processes(folder: Path) -> list[ProcessInfo]:
     """Return all running nginx processes whose working folder is `folder` (zombies have none)."""
-    return [one for one in processes() if one.name == "nginx" and folder_of(one.pid) == folder]
+    return [process for process in processes() if process.name == "nginx" and folder_of(process.pid) == folder]
 
 
 def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:

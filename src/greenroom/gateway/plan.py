@@ -1,7 +1,7 @@
 """The plan of a gateway: the JSON file that its supervisor writes and the parent of nginx converts into configuration.
 
-All its values come from the administrator. Each value is still checked, because it becomes text of nginx's
-configuration: a value with a quote or a semicolon must never get there.
+All values come from the administrator. Each value is still checked, because it becomes part of the configuration of
+nginx, in which quotes and semicolons have a meaning.
 """
 
 from __future__ import annotations
@@ -133,15 +133,15 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
     @property
     def files(self) -> list[Path]:
-        """Files that nginx reads only at its start: a renewed certificate needs a new nginx."""
-        named = [path for one in self.named_certificates for path in (one.certificate, one.key)]
+        """The files that nginx reads only at its start. A changed file requires a new nginx."""
+        named = [path for certificate in self.named_certificates for path in (certificate.certificate, certificate.key)]
         paths = [self.tls_certificate, self.tls_key, *named, *(edge.ca_file for edge in self.edges)]
         paths += [self.stream_secrets_file] if self.stream_secrets_file else []
         return [Path(path) for path in dict.fromkeys(paths)]
 
     @property
     def origin(self) -> str:
-        """The address that clients with another host name are referred to."""
+        """The origin that the error for requests with another host name contains."""
         return (self.main_origins or [*self.stream_origins, ""])[0]
 
     @property
@@ -224,8 +224,8 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
 def _address_problems(plan: GatewayPlan) -> Iterator[str]:
     main = [plan.main_listen] if plan.profile == "web" else []
     for listener in [*main, plan.stream_listen, *(manager.listen for manager in plan.managers if manager.listen)]:
-        if wrong := [address for address in addresses(listener) or [""] if not _is_listener(address)]:
-            yield f"{wrong[0]!r} is not a listener; use IP address and port, e.g. 127.0.0.1:8443 or [::1]:8443"
+        if invalid := [address for address in addresses(listener) or [""] if not _is_listener(address)]:
+            yield f"{invalid[0]!r} is not a listener; use IP address and port, e.g. 127.0.0.1:8443 or [::1]:8443"
         elif len({port_of(address) for address in addresses(listener)}) > 1:
             yield f"the addresses of a listener must have the same port (they are {listener!r})"
     if len(set(plan.listeners)) < len(plan.listeners):

@@ -1,4 +1,4 @@
-"""Builds a GatewayPlan from the settings of a gateway without a plan file, and from the facts that it found. Pure.
+"""Builds a GatewayPlan from the settings and the facts of a gateway that has no plan file. Pure.
 
 An edge without a usable or known address is left out; all others are served.
 """
@@ -28,8 +28,8 @@ EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFacts:
-    """The facts that a gateway found: the last `fleet` of the api, the `texts` of existing files with ids, and the
-    `addresses` (IP) of resolved host names. `has_edge`: the Agent of `edge_dir` has written a certificate there.
+    """The facts for a plan: the last `fleet` from the api, the `texts` of existing files with ids, and the IP
+    `addresses` of resolved host names. `has_edge`: the Agent has written a certificate into `edge_dir`.
     """
 
     fleet: Fleet = field(default_factory=Fleet)
@@ -53,7 +53,7 @@ def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPla
 
 
 def check_settings(config: GatewayConfig) -> None:
-    """Refuse settings that result in no plan. Raises SetupError: with every missing setting."""
+    """Check that all required settings are set. Raises SetupError: settings are missing; the message names them."""
     edge = config.gateway_profile == "edge"
     missing = [
         (not config.public_url, "GREENROOM_PUBLIC_URL (the origin of the console)"),
@@ -81,14 +81,14 @@ def id_files(config: GatewayConfig) -> list[Path]:
 def host_names(config: GatewayConfig, fleet: Fleet) -> list[str]:
     """Return the host names of all upstreams, including IP addresses."""
     parts = (*config.gateway_managers, *config.gateway_agents)
-    ours = [config.api_upstream, config.agent_upstream, *(part.upstream for part in parts)]
-    theirs = [upstream for edge in fleet.edges if (upstream := _upstream(edge)) is not None]
-    return sorted({upstream.rpartition(":")[0] for upstream in (*ours, *theirs)})
+    configured = [config.api_upstream, config.agent_upstream, *(part.upstream for part in parts)]
+    reported = [upstream for edge in fleet.edges if (upstream := _upstream(edge)) is not None]
+    return sorted({upstream.rpartition(":")[0] for upstream in (*configured, *reported)})
 
 
 @dataclass(frozen=True, slots=True)
 class _OwnEdge:
-    """The Agent on this host, and the certificate that identifies its edge to web gateways of other hosts."""
+    """The Agent on this host, and the certificate of its edge gateway for web gateways on other hosts."""
 
     agent: AgentUpstream
     certificate: NamedCertificate | None
@@ -106,18 +106,19 @@ def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
         name = edge_name(route)
     except ValueError as error:
         raise SetupError(f"{folder / 'agent_id'} does not contain the id of an Agent.") from error
-    shown = NamedCertificate(host=name, certificate=str(folder / "edge.pem"), key=str(folder / "edge.key"))
+    certificate = NamedCertificate(host=name, certificate=str(folder / "edge.pem"), key=str(folder / "edge.key"))
     return _OwnEdge(
-        AgentUpstream(route=route, upstream=_located(config.agent_upstream, facts)), shown if facts.has_edge else None
+        AgentUpstream(route=route, upstream=_with_address(config.agent_upstream, facts)),
+        certificate if facts.has_edge else None,
     )
 
 
 def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
     agents = [
-        AgentUpstream(route=_route(agent.agent_id), upstream=_located(agent.upstream, facts))
+        AgentUpstream(route=_route(agent.agent_id), upstream=_with_address(agent.upstream, facts))
         for agent in config.gateway_agents
     ] + ([own.agent] if own else [])
-    agents += _elsewhere(facts, [agent.route for agent in agents])
+    agents += _remote_agents(facts, [agent.route for agent in agents])
     hosts = _served_hosts(config)
     return GatewayPlan(
         profile="web",
@@ -129,7 +130,7 @@ def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEd
         served_hosts=hosts,
         public_url=config.public_url,
         stream_url=config.stream_url,
-        api=_located(config.api_upstream, facts),
+        api=_with_address(config.api_upstream, facts),
         console_dir=str(config.console_dir),
         managers=[_manager(manager, facts) for manager in config.gateway_managers],
         agents=agents,
@@ -156,17 +157,17 @@ def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnE
         served_hosts=_served_hosts(config),
         public_url=config.public_url,
         stream_url=config.stream_url,
-        agents=[one for one in _elsewhere(facts, ()) if one.route == own.agent.route] or [own.agent],
+        agents=[agent for agent in _remote_agents(facts, ()) if agent.route == own.agent.route] or [own.agent],
         stream_secrets_file=str(folder / SECRETS_FILE) if facts.serving else "",
         gateway_id=facts.gateway_id if facts.serving else "",
     )
 
 
-def _elsewhere(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
+def _remote_agents(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
     """Return the Agents on other hosts whose sessions this gateway reaches, the first of each route that is not
     `taken`.
     """
-    found = {_route(one.agent_id): one.addresses for one in reversed(facts.serving)}
+    found = {_route(agent.agent_id): agent.addresses for agent in reversed(facts.serving)}
     return [
         AgentUpstream(route=route, upstream=addresses[0], others=list(addresses[1:]))
         for route, addresses in sorted(found.items())
@@ -176,14 +177,14 @@ def _elsewhere(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
 
 def secret_lines(facts: SiteFacts, secret: str) -> str:
     """Return the secret that nginx presents to each Agent on another host, by route."""
-    return "".join(f'{agent.route} "{secret}";\n' for agent in _elsewhere(facts, ()))
+    return "".join(f'{agent.route} "{secret}";\n' for agent in _remote_agents(facts, ()))
 
 
 def _named(config: GatewayConfig) -> list[NamedCertificate]:
-    named = config.named_certificate
-    if named is None:
+    setting = config.named_certificate
+    if setting is None:
         return []
-    return [NamedCertificate(host=named.host, certificate=str(named.certificate), key=str(named.key))]
+    return [NamedCertificate(host=setting.host, certificate=str(setting.certificate), key=str(setting.key))]
 
 
 def _served_hosts(config: GatewayConfig) -> list[str]:
@@ -198,7 +199,7 @@ def _manager(manager: GatewayManager, facts: SiteFacts) -> ManagerListener:
         name=own or manager.name,
         zone=manager.zone,
         listen=manager.listen,
-        upstream=_located(manager.upstream, facts),
+        upstream=_with_address(manager.upstream, facts),
         sentinel_file=str(manager.sentinel_file),
     )
 
@@ -213,7 +214,7 @@ def _edges(facts: SiteFacts, taken: Iterable[str], folder: Path) -> list[Edge]:
                 edge.route,
                 Edge(
                     route=edge.route,
-                    upstream=_located(upstream, facts),
+                    upstream=_with_address(upstream, facts),
                     name=edge_name(edge.route),
                     ca_file=str(folder / AUTHORITY_FILE),
                 ),
@@ -238,7 +239,7 @@ def _upstream(edge: EdgeGateway) -> str | None:
         return None
 
 
-def _located(upstream: str, facts: SiteFacts) -> str:
+def _with_address(upstream: str, facts: SiteFacts) -> str:
     host, _, port = upstream.rpartition(":")
     return f"{facts.addresses.get(host, host)}:{port}"
 
