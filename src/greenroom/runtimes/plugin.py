@@ -1,4 +1,4 @@
-"""The interface of an installed runtime: its sessions, and the checks of `up`, `doctor` and `join`.
+"""The interface of an installed runtime, for Agents and for the checks of `up`, `doctor` and `join`.
 
 A distribution names its subclass of `RuntimePlugin` as an entry point of the group `greenroom.runtimes`. The page
 docs/howto/write-a-runtime.md explains it.
@@ -38,11 +38,11 @@ class Context:
     folders: HostFolders | None = None
     """The folders of the host that may be mounted; None = only those in `core.workspace.volumes.OWN`."""
     connections_max: int = 0
-    """Limit of open connections per session; 0 = any number."""
+    """The limit of open connections per session; 0 = unlimited."""
     runtime_classes: tuple[str, ...] = ()
     """Runtimes that sessions may use in addition to the default one: Docker's, or RuntimeClasses of Kubernetes."""
     fence: Callable[[], None] = lambda: None
-    """Raises RuntimeUnavailable while this process must change nothing, because another process of this Agent acts."""
+    """Raises RuntimeUnavailable while another replica of this Agent is active, so that this process changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,9 @@ class InstanceFacts:
 
 
 class RuntimePlugin(Plugin[S], ABC):
-    """One kind of runtime, with its settings. Its methods import the modules they need, so that other commands
-    do not."""
+    """One kind of runtime with its settings. Its methods import modules when they are called, so that other commands
+    start fast.
+    """
 
     title: str
     """The name of the program that runs sessions, for sentences: `When Docker answers again, …`."""

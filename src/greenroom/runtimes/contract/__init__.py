@@ -1,10 +1,14 @@
 """The contract of every runtime, checked by tests/host/test_runtime_conformance.py.
 
-A runtime handles sessions and specifications; details of Docker stay inside its package. The Agent finds optional parts
-by type: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits, `FilterHost` if
-they can be under a web filter, `FilterRunner` if it runs that as well, `TrustStore` if they can be made to trust its
-authority, `BuildHost` if images can be built there, `LogInKeeper` if it stores log-ins at registries, `HomeHost` if it
-keeps homes.
+A runtime implements optional protocols for its features, which the Agent detects with `isinstance`:
+
+- `HostDisk`: sessions write to a disk of this host.
+- `SharedKernel`: sessions share the kernel limits of this host.
+- `FilterHost`: sessions can be under a web filter; `FilterRunner`: the runtime also runs the filter.
+- `TrustStore`: sessions can be configured to trust the authority of their web filter.
+- `BuildHost`: images can be built; `CopyHost`: images can be copied between hosts.
+- `LogInKeeper`: the runtime stores log-ins for registries.
+- `HomeHost`: the runtime keeps homes.
 """
 
 from __future__ import annotations
@@ -86,7 +90,7 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
     """
 
     async def open(self) -> None:
-        """Connect and prepare the resources that sessions share (their network). Called once before everything else."""
+        """Connect, and create the resources that sessions share, such as a network. It is called first, and once."""
         ...
 
     async def close(self) -> None:
@@ -100,4 +104,4 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
 
 
 class HostRuntime(Runtime, HostDisk, FilterHost, BuildHost, HomeHost, Protocol):
-    """A runtime with all that a host can have, like Docker and the simulated runtime."""
+    """A runtime that runs sessions on the Agent's host, such as Docker and the simulated runtime."""

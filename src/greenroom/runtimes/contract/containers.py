@@ -52,7 +52,7 @@ class ExecResult:
 
     @property
     def last_words(self) -> str:
-        """The end of the output, for the sentence about the end of the command."""
+        """The end of the output, for an error message."""
         return self.output.strip()[-MAX_LAST_WORDS:] or "(it wrote nothing)"
 
 
@@ -73,7 +73,7 @@ EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerEvent:
-    """An event of a container of this installation: only a hint to read the state again."""
+    """An event of a container of this installation. It is only a hint to read the state again."""
 
     session_id: str
     kind: EventKind
@@ -123,7 +123,7 @@ class Containers(Protocol):
         ...
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
-        """Give it the share of the CPU in its specification. Raises ContainerMissing: it does not exist."""
+        """Set the CPU share of its specification. Raises ContainerMissing: the container does not exist."""
         ...
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
@@ -174,11 +174,11 @@ class Containers(Protocol):
         ...
 
     async def list(self) -> list[Container]:
-        """All containers of this installation, of every Agent (`Container.agent_id`), in any state."""
+        """Return all containers of this installation, of every Agent (`Container.agent_id`), in any state."""
         ...
 
     async def inspect(self, session_id: str) -> Container | None:
-        """The session's container, or None if this installation has none."""
+        """Return the session's container, or None if this installation has none."""
         ...
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
@@ -193,7 +193,9 @@ class Containers(Protocol):
         ...
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """The end of its first process's output, at most `MAX_LOGS` characters; empty if the container is missing."""
+        """Return the end of the output of the container's first process, at most `MAX_LOGS` characters; empty if the
+        container is missing.
+        """
         ...
 
     def events(self) -> AsyncIterator[ContainerEvent]:
@@ -204,10 +206,10 @@ class Containers(Protocol):
     async def probe(
         self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
     ) -> ProbeResult:
-        """Look at the session's page as a viewer would; never raises, takes at most `timeout_s`.
+        """Connect to the session's page as a viewer does. This call raises no error and takes at most `timeout_s`.
 
-        `keep`: the probe may keep its connection for the next look, which is then cheap. Not for sessions with a user,
-        who could fill it.
+        `keep`: the connection may stay open for the next probe, which is then faster. It must be false for sessions
+        with a user, who could send data to it.
         """
         ...
 

@@ -18,17 +18,19 @@ from greenroom.kit.recipes import Builder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """The offer of the host: cores and memory times this Agent's share; `plugin.Context` explains runtime classes."""
+    """The capacity for sessions: the share of this Agent in the cores and the memory of the host, and the runtime
+    classes (`plugin.Context`).
+    """
 
     cores: float
     memory_bytes: int
     runtime_classes: tuple[str, ...] = ()
     simulated: bool = False
-    """Its sessions have no containers, so it may offer more than the host has."""
+    """True if sessions have no containers, so that the capacity may exceed that of the host."""
     pauses: bool = True
-    """True if sessions can be stopped and paused here, and continue later."""
+    """True if sessions can be stopped and paused, and continued later."""
     elsewhere: bool = False
-    """The resources are of other machines: the load of this host is not theirs."""
+    """True if sessions run on other machines, so that the load of this host is not relevant for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class HostCapacity(Protocol):
 
 @runtime_checkable
 class HostDisk(Protocol):
-    """A runtime whose sessions write to a disk of this host, which can become full."""
+    """A runtime whose sessions write to a disk of this host."""
 
     async def disk_usage(self, session_id: str) -> Use | None:
         """The data that a session has written outside mounted folders; None = not known, or no container. Raises
@@ -63,10 +65,10 @@ class HostDisk(Protocol):
 
 @runtime_checkable
 class SharedKernel(Protocol):
-    """A runtime whose sessions are processes of this host's kernel, and share its limits with all other processes."""
+    """A runtime whose sessions share the kernel limits of this host."""
 
     def containers_here(self) -> int:
-        """The number of containers that share these limits, of any installation."""
+        """Return the number of containers, of any installation, that share the limits."""
         ...
 
 
@@ -84,7 +86,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The log-in at a registry."""
+    """The log-in for a registry."""
 
     user: str
     password: str = field(repr=False)
@@ -94,11 +96,11 @@ class Images(Protocol):
     """The images from which sessions can be created."""
 
     async def images(self) -> list[Image]:
-        """The images on this host; one entry per name."""
+        """Return the images on this host, one entry per name."""
         ...
 
     async def image(self, name: str) -> Image | None:
-        """The image `name` (`repository:tag`), or None if it is not on this host."""
+        """Return the image `name` (`repository:tag`), or None if it is not on this host."""
         ...
 
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
@@ -123,7 +125,7 @@ class BuildHost(Protocol):
     """A host that can build images."""
 
     def building(self) -> AbstractAsyncContextManager[Builder]:
-        """The builder of this host, for one Agent at a time: the other Agents of the host wait."""
+        """Open the builder of this host. It is exclusive; other Agents of the host wait."""
         ...
 
 
@@ -146,7 +148,7 @@ class Archives(Protocol):
         ...
 
     async def name(self, image: Image) -> bool:
-        """Name the image if it is here with this id; returns True if it is."""
+        """Set the name of the image with this id. Return False if it is not on this host."""
         ...
 
 
@@ -155,7 +157,7 @@ class CopyHost(Protocol):
     """A host from and to which images can be copied."""
 
     def archives(self) -> Archives:
-        """The archives of this host's images."""
+        """Return the archives of this host's images."""
         ...
 
 
@@ -208,10 +210,10 @@ class FilterHost(Protocol):
 
 @runtime_checkable
 class TrustStore(Protocol):
-    """A runtime whose sessions can be made to trust the authority of their web filter."""
+    """A runtime whose sessions can be configured to trust the authority of their web filter."""
 
     async def bundles(self, session_id: str) -> dict[str, str]:
-        """The files with the authorities that a session's image trusts (`core.named_secrets.BUNDLES`), by path."""
+        """Return the files with authorities that a session's image trusts (`core.named_secrets.BUNDLES`), by path."""
         ...
 
 
@@ -221,7 +223,7 @@ class FilterRunner(Protocol):
 
     @property
     def filter_folder(self) -> str:
-        """The folder of a filter's files, by which their text may refer to it."""
+        """The path of the folder with a filter's files, for references in these files."""
         ...
 
     async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
@@ -266,11 +268,11 @@ class Homes(Protocol):
     """
 
     async def list(self) -> list[StoredHome]:
-        """All homes, and those that removals have moved away and not deleted yet."""
+        """Return all homes, including those that a removal has moved away and not deleted yet."""
         ...
 
     def in_use(self) -> Awaitable[dict[HomeId, str]]:
-        """The homes that containers use, in any state, each with the session."""
+        """Return the homes that containers in any state use, each with the id of the session."""
         ...
 
     async def measure(self, home: HomeId) -> HomeSize | None:

@@ -1,4 +1,4 @@
-"""The parts of a runtime for several Agents: records that processes share, and all objects of an installation."""
+"""Optional parts of a runtime: the records that Agent replicas share, and all objects of an installation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from greenroom.core.session.leftovers import RuntimeObject
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A stored record; `version` changes with each write."""
+    """A stored record. Its version changes with each write."""
 
     content: bytes
     version: str
 
 
 class Shared(Protocol):
-    """Records of one group of Agent processes. Each call raises `RuntimeUnavailable` if the store does not answer."""
+    """The records of one group of Agent replicas. Calls raise `RuntimeUnavailable` if the store does not answer."""
 
     @property
     def place(self) -> str:
@@ -27,7 +27,7 @@ class Shared(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of this process, for people."""
+        """The name of the Agent, for logs and the console."""
         ...
 
     async def open(self) -> None: ...
@@ -35,7 +35,7 @@ class Shared(Protocol):
     async def close(self) -> None: ...
 
     async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
-        """The record of the election and its version."""
+        """Return the record of the election and its version, or None for both."""
         ...
 
     async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
@@ -51,8 +51,8 @@ class Shared(Protocol):
 
 
 class Things(Protocol):
-    """The objects with the labels of one installation, for `greenroom doctor --repair`; nothing else is listed or
-    removed. Listing them changes nothing.
+    """The objects with the labels of one installation, for `greenroom doctor --repair`. Other objects are never listed
+    or removed.
     """
 
     async def list(self) -> list[RuntimeObject]:
@@ -61,7 +61,7 @@ class Things(Protocol):
         ...
 
     async def remove(self, thing: RuntimeObject) -> None:
-        """Remove that very object; a missing one is success.
+        """Remove the object with this `ref`. A missing object is no error.
 
         Raises:
             StartError: another object uses it.
