@@ -14,7 +14,7 @@ from typing import Any, Final
 import typer
 
 from greenroom.cli import verbs
-from greenroom.cli.lazy import LazyCommand
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 
 COMMON: Final = {
@@ -33,15 +33,6 @@ VALUES: Final = {
 INTRODUCTION: Final = """# Commands
 
 Each command is listed without `--json`, `--wide` and the options that choose a deployment, which all verbs have."""
-
-
-def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command and group below `group`, created, with its full name; a group comes before its commands."""
-    for name, stub in group.commands.items():
-        command = stub.make() if isinstance(stub, LazyCommand) else stub
-        yield f"{prefix}{name}", command
-        if hasattr(command, "commands"):
-            yield from walk(command, f"{prefix}{name} ")
 
 
 def document() -> str:

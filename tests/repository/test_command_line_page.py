@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import typer
-from script.command_line import document, walk
+from script.command_line import document
 
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]

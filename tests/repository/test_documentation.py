@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import typer
-from script.command_line import walk
 from script.prose import Page
 from tests.support.sources import FOLDERS as SOURCES
 
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]

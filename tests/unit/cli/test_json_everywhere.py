@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import typer
-from script.command_line import walk
 from typer.testing import CliRunner
 
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import PANELS, app
 from greenroom.up import commands
 

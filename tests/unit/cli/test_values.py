@@ -10,10 +10,10 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from script.command_line import walk
 from tests.unit.cli.conftest import Done, Pretended
 from tests.unit.cli.test_commands import FOUND, IMAGE, ZONE
 
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 from greenroom.cli.values import UNITS_S, duration, moment, with_unit_s
 

@@ -5,7 +5,7 @@ A group has only the name and the text of each of its commands, which is all tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -114,3 +114,12 @@ def build_command(name: str, found: object) -> Any:
     group = typer.main.get_command(found)
     group.name = name
     return group
+
+
+def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command and group below `group`, created, with its full name; a group comes before its commands."""
+    for name, stub in group.commands.items():
+        command = stub.make() if isinstance(stub, LazyCommand) else stub
+        yield f"{prefix}{name}", command
+        if hasattr(command, "commands"):
+            yield from walk(command, f"{prefix}{name} ")
