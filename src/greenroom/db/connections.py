@@ -92,10 +92,10 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
             NoPrimaryError: all named servers are standbys.
             psycopg.OperationalError: no server can be reached.
         """
-        return await cls._first(conninfo, None, options)
+        return await cls._connect_to_first(conninfo, None, options)
 
     @classmethod
-    async def _first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
+    async def _connect_to_first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
         """The first connection that accepts writes; servers are tried until `ends_at_s` (loop's clock), None = once."""
         servers = servers_of(conninfo)
         attempts = _Attempts(cls, servers, ends_at_s, options)
@@ -155,8 +155,8 @@ class PooledConnection(PatientConnection[Row]):
         `closing`."""
         ends_at_s = asyncio.get_running_loop().time() + tried_for_s
         if closing is None:
-            return await cls._first(conninfo, ends_at_s, options)
-        trying = asyncio.create_task(cls._first(conninfo, ends_at_s, options), name="connect")
+            return await cls._connect_to_first(conninfo, ends_at_s, options)
+        trying = asyncio.create_task(cls._connect_to_first(conninfo, ends_at_s, options), name="connect")
         closed = asyncio.create_task(closing.wait(), name="pool closes")
         try:
             await asyncio.wait((trying, closed), return_when=asyncio.FIRST_COMPLETED)
@@ -188,7 +188,7 @@ class _Attempts:
         """Connect to the only server."""
         connection = await self._try_until_end(0)
         if connection is None:
-            raise self._error()
+            raise self._connection_error()
         return connection
 
     async def connect_to_first(self) -> Any:
@@ -196,7 +196,7 @@ class _Attempts:
         tasks = [asyncio.create_task(self._try_later(number), name="connect") for number in range(len(self._servers))]
         found = None
         try:
-            for task in asyncio.as_completed(tasks, timeout=self._left_s()):
+            for task in asyncio.as_completed(tasks, timeout=self._remaining_s()):
                 with suppress(TimeoutError):
                     if (found := await task) is not None:
                         return found
@@ -204,9 +204,9 @@ class _Attempts:
             for connection in await _end(*tasks):
                 if connection is not found:
                     await connection.close()
-        raise self._error()
+        raise self._connection_error()
 
-    def _left_s(self) -> float | None:
+    def _remaining_s(self) -> float | None:
         return None if self._ends_at_s is None else max(0.0, self._ends_at_s - asyncio.get_running_loop().time())
 
     async def _try_later(self, number: int) -> Any:
@@ -223,27 +223,27 @@ class _Attempts:
             except psycopg.OperationalError as error:
                 self._failures[number] = error
                 self._failed[number].set()
-            if (left_s := self._left_s()) is None:
+            if (remaining_s := self._remaining_s()) is None:
                 return None
             usual_s = RETRY_PAUSE_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
             pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
-            await asyncio.sleep(min(pause_s, left_s))  # the whole rest: a pool begins its next search immediately
-            if left_s < pause_s:
+            await asyncio.sleep(min(pause_s, remaining_s))  # the whole rest: a pool begins its next search immediately
+            if remaining_s < pause_s:
                 return None
 
     async def _try_once(self, server: str) -> Any:
         """Try a server once. If its name has several addresses, each of them is a server for the duration of this
         search; the connection string keeps the name, which the certificate needs."""
-        left_s = self._left_s()
+        remaining_s = self._remaining_s()
         addresses = await addresses_of(server)
         if len(addresses) <= 1:
             known = {"hostaddr": addresses[0]} if addresses else {}
             return await self._connection_type.to_one(server, self._options | known)
-        ends_at_s = None if left_s is None else asyncio.get_running_loop().time() + left_s
+        ends_at_s = None if remaining_s is None else asyncio.get_running_loop().time() + remaining_s
         servers = [f"{server} hostaddr={address}" for address in addresses]
         return await _Attempts(self._connection_type, servers, ends_at_s, self._options).connect_to_first()
 
-    def _error(self) -> psycopg.OperationalError:
+    def _connection_error(self) -> psycopg.OperationalError:
         names = [_name(server) for server in self._servers]
         errors = [self._failures.get(number) for number in range(len(names))]
         if len(errors) == 1 and errors[0] is not None and not isinstance(errors[0], StandbyError):
@@ -296,20 +296,20 @@ class _SilenceTimer:
     def __init__(self, connection: PatientConnection[Any], after_s: float) -> None:
         self._connection = connection
         self._after_s = after_s
-        self._timer = asyncio.get_running_loop().call_later(after_s, self._due)
+        self._timer = asyncio.get_running_loop().call_later(after_s, self._on_time_limit)
         self.done = False
 
     def cancel(self) -> None:
         self._timer.cancel()
 
-    def _due(self) -> None:
+    def _on_time_limit(self) -> None:
         if self._connection.pgconn.status != psycopg.pq.ConnStatus.OK:
             return
         descriptor = self._connection.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         if poll.poll(0):  # this process was late, or the answer is long
-            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._due)
+            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._on_time_limit)
             return
         self.done = True
         log.warning("the database does not answer; the connection is cut", after_s=self._after_s)

@@ -106,7 +106,7 @@ def create_app(process: ManagerProcess) -> ASGIApp:
         request = Request(scope, receive)
         path, method = scope["path"], request.method
         if path in _AGENT_ROUTES and method == "POST":
-            response = await _recorded(process, request, _AGENT_ROUTES[path])
+            response = await _answer_and_record(process, request, _AGENT_ROUTES[path])
         elif path in _PUBLIC_ROUTES and method in {"GET", "HEAD"}:
             response = _PUBLIC_ROUTES[path](process)
         else:
@@ -178,7 +178,7 @@ def _address(request: Request) -> str:
         return "an unknown address"
 
 
-async def _recorded(
+async def _answer_and_record(
     process: ManagerProcess, request: Request, answer: Callable[[AgentServices, Request], Awaitable[Message]]
 ) -> Response:
     begun_s = time.perf_counter()

@@ -58,13 +58,13 @@ class Pulse:
 
     def _beat(self, beats: int) -> None:
         try:
-            os.write(beats, self._word())
+            os.write(beats, self._flag_byte())
         except BlockingIOError:
             log.debug("the stand-in has not read its beats for hours and is frozen")
         except BrokenPipeError:
             self._replace()
 
-    def _word(self) -> bytes:
+    def _flag_byte(self) -> bytes:
         enabled = self._status().enabled
         return stand_in.UNKNOWN if enabled is None else stand_in.ENABLED if enabled else stand_in.DISABLED
 

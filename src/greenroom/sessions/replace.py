@@ -66,11 +66,11 @@ def failed_of(old: SessionToReplace) -> FailedSession:
 def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]) -> list[TraceStep]:
     """Return the steps to append to the trace of the launch: the failure of its last step, and the steps of the
     search."""
-    last = old.last_step or _last_line(old)
+    last = old.last_step or _substitute_step(old)
     return [failure_line(failed, old.session_id, last), *continued(trace, last)]
 
 
-def _last_line(old: SessionToReplace) -> TraceStep:
+def _substitute_step(old: SessionToReplace) -> TraceStep:
     """Return a substitute for the last step of the trace of the launch, if the ledger no longer has it."""
     staged = old.staging_config_id is not None
     return TraceStep(
@@ -96,7 +96,7 @@ def replacement_session(
         user=old.user,
         image=image,
         permissions=old.permissions,
-        assign=_assign_of(old),
+        assign=_handover_command(old),
         request=session_of(image),
         spec_maker_for=partial(_spec_of_launch, old, image),
         last_agent_id=old.agent_id,
@@ -129,7 +129,7 @@ def _agent_with_home(old: SessionToReplace) -> str | None:
     return old.agent_id if any(home_of(str(mount.get("source", ""))) for mount in mounts) else None
 
 
-def _assign_of(old: SessionToReplace) -> Exec:
+def _handover_command(old: SessionToReplace) -> Exec:
     """Return the command of the hand-over of the failed session. Variables stay encrypted."""
     stored = msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment)
     return Exec(argv=tuple(stored.argv), user=stored.user, environment=stored.env, workdir=stored.workdir)

@@ -78,7 +78,7 @@ MAX_REFUSAL_BYTES: Final = 1 << 16
 _SAFE: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
 _NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-_OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
+_PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 
 
 class Desks:
@@ -234,7 +234,7 @@ class LeaseDesk:
             options["content"] = msgspec.json.encode(json)
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         async with self.stream(method, path, **options) as answer:
-            content = await self._whole(method, answer, MAX_ANSWER_BYTES)
+            content = await self._read_whole(method, answer, MAX_ANSWER_BYTES)
             return httpx.Response(answer.status_code, content=content)
 
     @asynccontextmanager
@@ -252,7 +252,7 @@ class LeaseDesk:
             answer = await self.http.send(request, stream=True)
             try:
                 if not (answer.is_success or answer.status_code in options.get("accepted", ())):
-                    raise _refusal(answer, await self._whole(method, answer, MAX_REFUSAL_BYTES))
+                    raise _refusal(answer, await self._read_whole(method, answer, MAX_REFUSAL_BYTES))
                 yield answer
             finally:
                 await answer.aclose()
@@ -269,7 +269,7 @@ class LeaseDesk:
             with suppress(NotFound, Unavailable):
                 _require_not_over(await self.read_session())
 
-    async def _whole(self, method: str, answer: httpx.Response, max_bytes: int) -> bytes:
+    async def _read_whole(self, method: str, answer: httpx.Response, max_bytes: int) -> bytes:
         try:
             return await read_content(answer, max_bytes)
         except Unavailable as error:
@@ -317,7 +317,7 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
         return Forbidden(sentence or None)
     kind = _ERRORS.get(status, Unavailable)
     error = kind(sentence or f"The session answered {status} {answer.reason_phrase}.")
-    error.details = {name: value for name, value in fields.items() if name not in _OF_A_PROBLEM}
+    error.details = {name: value for name, value in fields.items() if name not in _PROBLEM_FIELDS}
     return error
 
 

@@ -78,22 +78,22 @@ def add_examples(document: Json) -> None:
         for method, operation in operations.items():
             example = recorded().get(operation["operationId"]) if method in METHODS else None
             if example is not None:
-                _show(operation, example)
+                _add_to_operation(operation, example)
     document["webhooks"] = {str(event): {"post": _message(event, document)} for event in WebhookEvent}
 
 
-def _show(operation: Json, example: Json) -> None:
+def _add_to_operation(operation: Json, example: Json) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["name"] in example["parameters"]:
             parameter["example"] = example["parameters"][parameter["name"]]
     request_body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if request_body is not None and "request" in example:
         request_body["examples"] = {"request": {"value": example["request"]}}
-    _answer(operation, example, "reply")
-    _answer(operation, example["problem"], "problem")
+    _add_answer(operation, example, "reply")
+    _add_answer(operation, example["problem"], "problem")
 
 
-def _answer(operation: Json, example: Json, name: str) -> None:
+def _add_answer(operation: Json, example: Json, name: str) -> None:
     """Add an example of an answer. Answers that are not text have no example."""
     media_type = _PROBLEM if name == "problem" else example.get("media_type", "application/json")
     answer = operation["responses"].get(str(example["status"]))

@@ -183,9 +183,11 @@ class LaunchLog:
             config_id = attempt.pool.staging_config_id
             for miss in misses:
                 if session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting):
-                    self._miss(launch, attempt.zone.zone_name, config_id, miss, session_id)
+                    self._log_miss(launch, attempt.zone.zone_name, config_id, miss, session_id)
 
-    def _miss(self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None) -> None:
+    def _log_miss(
+        self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None
+    ) -> None:
         self._logs.write(
             LogCode.STAGING_VIOLATION if miss.setting else LogCode.STAGING_MISS,
             f"{launch.username} gets no staged {launch.image.friendly_name} from zone {zone_name}: {miss.reason}",

@@ -139,13 +139,13 @@ async def create(
     )
     begun_s = time.monotonic()
     lease, session = await _launch_in_time(leasing, caller, request, body, reach)
-    left_s = body.wait_s - (time.monotonic() - begun_s)
+    remaining_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
         await _require_valid_key(leasing, caller.key_id, session)
-    if left_s > 0 and lease.status in NOT_YET_RUNNING:
+    if remaining_s > 0 and lease.status in NOT_YET_RUNNING:
         lease_id = lease.lease_id
         lease = await wait_while_in(
-            leasing.hub, NOT_YET_RUNNING, lambda: leases.get_lease(leasing.db, lease_id), left_s
+            leasing.hub, NOT_YET_RUNNING, lambda: leases.get_lease(leasing.db, lease_id), remaining_s
         )
         session = await views.get_session(leasing.db, lease.session_id)
     return _granted(leasing, lease, session)
@@ -230,8 +230,8 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
 
 async def until_freed(subscriber: Subscriber, end_s: float) -> None:
     """Wait for an event after which a limit may allow a lease, until `end_s` (monotonic) or the stop of the process."""
-    while not subscriber.closed and (left_s := end_s - time.monotonic()) > 0:
-        if any(event is RESYNC or event.topic in LIMIT_TOPICS for event in await subscriber.take(left_s)):
+    while not subscriber.closed and (remaining_s := end_s - time.monotonic()) > 0:
+        if any(event is RESYNC or event.topic in LIMIT_TOPICS for event in await subscriber.take(remaining_s)):
             return
 
 
@@ -270,10 +270,10 @@ async def _launch(
         return lease, session
     if reservation_id is not None:
         await leases.delete_reservation(leasing.db, reservation_id)
-    return await _first(leasing, caller, launched.session_id)
+    return await _lease_of_first_request(leasing, caller, launched.session_id)
 
 
-async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
+async def _lease_of_first_request(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
     """Return the lease of the first request with the same idempotency key, if the caller holds it. Raises
     IdempotencyMismatch: the caller does not hold it."""
     session = await views.get_session(leasing.db, session_id)

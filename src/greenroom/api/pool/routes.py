@@ -81,7 +81,7 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
         raise Invalid(error.message) from error
     async with change.db.transaction() as connection:
         staging_config_id = await db_configs.insert_config(connection, zone_id, image_id, fields)
-    saved = await _announced(change.db, staging_config_id)
+    saved = await _notify_and_read(change.db, staging_config_id)
     change.audit(LogCode.STAGING_CONFIG_CREATED, _title(saved), after=values_of(ConfigFields, saved))
     return await _with_warning(change.db, saved)
 
@@ -104,7 +104,7 @@ async def update_staging_config(staging_config_id: UUID, body: StagingPatch, cha
                 raise Invalid(f"{name} cannot be changed; create another config and delete this one.")
         old = values_of(ConfigFields, before)
         await db_configs.update_config(connection, config_id, ConfigFields(**old | sent))
-    after = await _announced(change.db, config_id)
+    after = await _notify_and_read(change.db, config_id)
     change.audit(LogCode.STAGING_CONFIG_CHANGED, _title(after), before=old, after=values_of(ConfigFields, after))
     return await _with_warning(change.db, after)
 
@@ -127,7 +127,7 @@ async def recycle_staging_config(staging_config_id: UUID, change: ChangeDep) -> 
     async with change.db.transaction() as connection:
         await db_configs.lock_config(connection, str(staging_config_id))
         await db_configs.recycle_config(connection, str(staging_config_id))
-    config = await _announced(change.db, str(staging_config_id))
+    config = await _notify_and_read(change.db, str(staging_config_id))
     before, after = {"sessions": ""}, {"sessions": "recycled"}
     change.audit(LogCode.STAGING_CONFIG_CHANGED, _title(config), before=before, after=after)
     return (await config_views(change.db, [config]))[0]
@@ -255,7 +255,7 @@ async def config_views(db: Database, configs: Sequence[StagingConfig]) -> list[S
     ]
 
 
-async def _announced(db: Database, staging_config_id: str) -> StagingConfig:
+async def _notify_and_read(db: Database, staging_config_id: str) -> StagingConfig:
     config = await db_configs.get_config(db, staging_config_id)
     await db.notify(*_events(config))
     return config

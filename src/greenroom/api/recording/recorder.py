@@ -62,10 +62,10 @@ ALL_BYTES_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
 FULL_LOGGED_S: Final = 3600.0
 """The minimum time between two log rows about omitted pictures."""
-GONE: Final = "The client closed the connection before the answer."
-HURRY: Final = "the program continued before the picture was taken"
-CROWDED: Final = "too many pictures waited to be written"
-LOST: Final = "there were more than could be written, or a write failed"
+CLIENT_DISCONNECTED: Final = "The client closed the connection before the answer."
+PROGRAM_CONTINUED: Final = "the program continued before the picture was taken"
+TOO_MANY_PICTURES: Final = "too many pictures waited to be written"
+ROWS_LOST: Final = "there were more than could be written, or a write failed"
 NO_PNG: Final = "the session returned no picture"
 
 
@@ -87,7 +87,7 @@ class Note:
         rows = [] if self.recorded is None else self.make_rows(self.recorded)
         if not self.crowded:
             return rows
-        return [row if row.picture is None else replace(row, picture=None, left_out=CROWDED) for row in rows]
+        return [row if row.picture is None else replace(row, picture=None, left_out=TOO_MANY_PICTURES) for row in rows]
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class Recorder:
             code, error = refusal.code, refusal.message
             raise
         except (asyncio.CancelledError, ClientDisconnect, GeneratorExit):
-            code, error = ENDED_BY_CLIENT, GONE
+            code, error = ENDED_BY_CLIENT, CLIENT_DISCONNECTED
             raise
         except BaseException:
             code, error = GreenroomError.code, GreenroomError().message
@@ -222,7 +222,7 @@ class Recorder:
                     since, number = lane.missing_since or datetime.now(UTC), lane.missing
                     lane.missing, lane.missing_since = 0, None
                     self.counts.rows_left_out += number
-                    rows.append(row_of_gap(since, number, LOST))
+                    rows.append(row_of_gap(since, number, ROWS_LOST))
                 await self._write(lane, rows)
                 self._waiting_bytes -= sum(note.size_bytes for note in notes)
         except Exception:
@@ -243,7 +243,9 @@ class Recorder:
             if new_rows and note.takes_picture and lane.lease.record == "pictures" and _needs_picture(new_rows[-1]):
                 is_last = note is notes[-1] and not lane.waiting and not lane.in_progress
                 new_rows[-1] = (
-                    await self._with_picture(lane, new_rows[-1]) if is_last else replace(new_rows[-1], left_out=HURRY)
+                    await self._with_picture(lane, new_rows[-1])
+                    if is_last
+                    else replace(new_rows[-1], left_out=PROGRAM_CONTINUED)
                 )
             rows += new_rows
         return rows
@@ -254,7 +256,7 @@ class Recorder:
         except GreenroomError as error:
             return replace(row, left_out=f"{NO_PNG}: {error.message}")
         if lane.waiting:
-            return replace(row, left_out=HURRY)  # the picture may show later actions of the program
+            return replace(row, left_out=PROGRAM_CONTINUED)  # the picture may show later actions of the program
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
     async def _picture(self, lease: LeaseRow) -> Picture | None:

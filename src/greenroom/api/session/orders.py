@@ -73,9 +73,9 @@ class Rights:
             candidates.append("delete")
         if status is not SessionStatus.DELETED:
             candidates.append("force_delete")
-        return [action for action in candidates if self._may(session, action)]
+        return [action for action in candidates if self._is_permitted(session, action)]
 
-    def _may(self, session: Session, action: Action) -> bool:
+    def _is_permitted(self, session: Session, action: Action) -> bool:
         session_caller = session_caller_of(self.caller, session.user_id, kind_of(self.caller, session.user_id))
         return not decide(Act(action), session_caller, SessionFacts(settings=self.settings)).refused
 
@@ -312,14 +312,14 @@ class Screenshots:
 
     async def _wait(self, size: _Size) -> bytes:
         end_s = time.monotonic() + DEADLINE_S
-        while (left_s := end_s - time.monotonic()) > 0:
+        while (remaining_s := end_s - time.monotonic()) > 0:
             ordered = await commands.order_screenshot(
                 self._db,
                 command_id=str(uuid.uuid4()),
                 session_id=size.session_id,
                 width=size.width,
                 height=size.height,
-                deadline_s=left_s,
+                deadline_s=remaining_s,
             )
             if ordered is None:
                 await self._require_running(size.session_id)

@@ -253,10 +253,10 @@ async def create(
         made_by=caller.name,
         expires=share_ends(wish, settings, datetime.now(UTC)),
     )
-    return await _stored(sharing, caller, session, new)
+    return await _store(sharing, caller, session, new)
 
 
-async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewShare) -> Share:
+async def _store(sharing: Sharing, caller: Caller, session: Session, new: NewShare) -> Share:
     async with sharing.db.transaction() as connection:
         share_id = await shares.insert_share(connection, new)
     share = await existing(sharing.db, session.session_id, share_id)

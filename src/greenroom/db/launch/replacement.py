@@ -177,7 +177,7 @@ async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
 async def quarantine(connection: Connection, session_id: str) -> SessionToReplace | None:
     """Detach the user from a session whose hand-over failed; returns the row before the change, or None if
     the session changed in the meantime."""
-    row = await _locked(connection, session_id)
+    row = await _lock(connection, session_id)
     if row is not None:
         await connection.execute(
             "UPDATE sessions SET " + DETACH_USER + ", auth_epoch = auth_epoch + 1, generation = generation + 1"
@@ -196,7 +196,7 @@ async def discard_failed_start(
     Its Agent, even if it is absent now, then receives only the instruction to end the session. `cause` is the reason
     why it did not start, stored if the row has none; `reason` is the reason of its end.
     """
-    row = await _locked(connection, session_id)
+    row = await _lock(connection, session_id)
     if row is not None:
         await connection.execute(
             "UPDATE sessions SET " + DETACH_USER + ", " + TO[SessionStatus.DELETING] + ", ended_reason = %s,"
@@ -206,7 +206,7 @@ async def discard_failed_start(
     return row
 
 
-async def _locked(connection: Connection, session_id: str) -> SessionToReplace | None:
+async def _lock(connection: Connection, session_id: str) -> SessionToReplace | None:
     cursor = await connection.execute(
         _SEARCH + "(s.awaits_successor OR " + _ORPHANED_START + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
         (session_id,),

@@ -218,14 +218,16 @@ async def users_of_image(db: Database, image_id: str) -> str:
         {"id": image_id},
     )
     users: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
-    return ", ".join(f"{_counted(names, noun)} ({_some(names)})" for noun, names in users.items() if names)
+    return ", ".join(
+        f"{_count_with_noun(names, noun)} ({_first_names(names)})" for noun, names in users.items() if names
+    )
 
 
-def _counted(names: list[str], noun: str) -> str:
+def _count_with_noun(names: list[str], noun: str) -> str:
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
     more = len(different) - MAX_NAMED_USERS
     return ", ".join(different[:MAX_NAMED_USERS]) + (f" and {more} more" if more > 0 else "")

@@ -211,8 +211,8 @@ class Committer:
         try:
             with self._seconds.time():
                 applied = await self._write(batch)
-        except Exception as error:  # noqa: BLE001 -- see `_failed`
-            await self._failed(batch, error)
+        except Exception as error:  # noqa: BLE001 -- see `_commit_one_by_one`
+            await self._commit_one_by_one(batch, error)
             return
         await stop("checkin.after_commit")
         for pending in batch.values():
@@ -220,7 +220,7 @@ class Committer:
                 _resolve(waiter, None)
         transitions.log(applied.moved, RoundEvents(self._db, self._logs))
 
-    async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
+    async def _commit_one_by_one(self, batch: Mapping[str, _Pending], error: Exception) -> None:
         """Commit the messages of a failed group one by one, or report the failure to the waiting calls. No message may
         end this Manager, because its Agent would then send it to the next Manager."""
         is_away = isinstance(error, Unavailable) and not isinstance(error, StatementCanceled)
@@ -228,13 +228,13 @@ class Committer:
             for agent_id, pending in batch.items():
                 await self._commit({agent_id: pending})
         elif isinstance(error, Unavailable):
-            self._fail(batch, error)
+            self._report_failure(batch, error)
         else:
             reason = str(error).strip() or type(error).__name__
             log.error("a message cannot be stored", agent_id=next(iter(batch)), reason=reason, exc_info=error)
-            self._fail(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
+            self._report_failure(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
 
-    def _fail(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
+    def _report_failure(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
         log.warning("a group commit failed", agents=len(batch), reason=error.message)
         for pending in batch.values():
             for waiter in pending.waiters:

@@ -259,12 +259,12 @@ class ImageCopies:
         if authority is None:
             return ImageSources()
         found = {
-            name: tuple(self._source(agent.agent_id, name, holder) for holder in sources(candidates))
+            name: tuple(self._source_with_ticket(agent.agent_id, name, holder) for holder in sources(candidates))
             for name, candidates in holders.items()
         }
         return ImageSources(authority=authority.certificate, sources=found)
 
-    def _source(self, taker: str, name: str, holder: Holder) -> ImageSource:
+    def _source_with_ticket(self, taker: str, name: str, holder: Holder) -> ImageSource:
         ticket = Ticket(giver=holder.agent_id, taker=taker, name=name, digest=holder.digest)
         return ImageSource(
             hostname=holder.hostname,

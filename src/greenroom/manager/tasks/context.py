@@ -113,11 +113,11 @@ class Tasks:
             ends_the_round = isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, StatementCanceled)
             if ends_the_round or (within is not None and isinstance(error, AWAY)):
                 raise
-            self._failed(task, item, error)
+            self._record_failure(task, item, error)
         else:
             self.failures.done(task, item)
 
-    def _failed(self, task: str, item: str, error: Exception) -> None:
+    def _record_failure(self, task: str, item: str, error: Exception) -> None:
         backoff_s = self.failures.failed(task, item)
         subject = f"{task} ({item})" if item else task
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
