@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import re
 from collections.abc import Iterator
 
-import greenroom
+from tests.support.sources import FOLDERS
+
 from greenroom.core import errors
 from greenroom.core.errors import GreenroomError
 
@@ -38,7 +38,9 @@ def defined(error: type[GreenroomError]) -> Iterator[tuple[str, ...]]:
 
 
 def test_the_drawn_tree_has_each_class():
-    for module in pkgutil.walk_packages(greenroom.__path__, "greenroom."):
-        if not module.name.endswith(".__main__"):
-            importlib.import_module(module.name)
+    for folder in FOLDERS:
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            if "rootfs" not in parts and parts[-1] != "__main__":
+                importlib.import_module(".".join(parts).removesuffix(".__init__"))
     assert sorted(drawn()) == sorted(defined(GreenroomError))
