@@ -91,6 +91,7 @@ async def test_a_start_that_the_disk_refuses_says_so_and_leaves_no_folder(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checks, "check_machine", fine)
+    monkeypatch.setattr(checks, "provide_desktop_image", fine)
     monkeypatch.setattr(checks, "check_space", lambda *_: None)
     monkeypatch.setattr(site, "check_reachable", lambda *_: None)
     monkeypatch.setattr(site, "service_accounts", lambda: None)
