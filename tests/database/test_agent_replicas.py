@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,12 @@ class Pair:
     def lease(self) -> LeaseRecord:
         content = (self.folder / "shared-desks/lease").read_bytes().partition(b"\n")[2]
         return msgspec.json.decode(content, type=LeaseRecord)
+
+    def freeze_first(self) -> None:
+        """Freeze the first process while it has no lock of the simulated host: the second would wait for it forever."""
+        with (self.folder / "shared-desks/.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.first.freeze()
 
     def containers(self) -> dict[str, str]:
         return {name: one.container_id for name, one in stored_containers(self.first.own).items()}
@@ -150,7 +157,7 @@ async def test_a_command_that_a_killed_process_ran_is_not_run_again(world: World
 async def test_a_process_that_was_frozen_changes_nothing_afterwards(world: World, pair: Pair):
     session = await begun(world, pair)
     before = pair.containers()
-    pair.first.freeze()
+    pair.freeze_first()
     await taken_over(world, session)
     another = session_id()
     await world.want(another)

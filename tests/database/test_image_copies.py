@@ -96,7 +96,8 @@ async def test_an_agent_learns_who_has_its_image_and_the_ticket_counts_for_that_
     [
         ("UPDATE agents SET enabled = false WHERE edge_url = ''", "the one that lacks it is disabled"),
         ("UPDATE agents SET enabled = false WHERE edge_url <> ''", "the one that has it is disabled"),
-        ("UPDATE agents SET status = 'missing' WHERE edge_url <> ''", "it is silent"),
+        ("UPDATE agents SET status = 'missing', last_reported = last_reported - interval '1 hour' WHERE edge_url <> ''",
+         "it is silent"),
         ("UPDATE agents SET edge_url = '' WHERE edge_url <> ''", "it cannot be reached"),
         ("UPDATE images SET enabled = false", "the workspace is off"),
         ("UPDATE images SET restrict_to_server = true, server_id = (SELECT agent_id FROM agents WHERE edge_url <> '')",
