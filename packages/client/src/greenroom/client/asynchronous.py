@@ -67,7 +67,7 @@ class AsyncConnection:
             verify=tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None),
             trust_env=trust_env,
             timeout=TIMEOUT_S,
-            limits=httpx.Limits(),
+            limits=httpx.Limits(),  # none: a rehearsal measures the requests of many users at the same time
             transport=transport,
         )
 
