@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from _pytest.terminal import TerminalReporter
-from tests.acceptance.instance import Instance, running_instance
+from tests.acceptance.instance import Instance, add_logs, running_instance
 from tests.acceptance.reset import unchanged
 
 
@@ -38,6 +38,14 @@ def new_instance(openbox_image: str) -> Iterator[Instance]:
         yield instance
     finally:
         instance.remove()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Print the logs of the instances of a failed test."""
+    report = yield
+    add_logs(report, item)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

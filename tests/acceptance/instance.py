@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import httpx
 import psycopg
+import pytest
 from psycopg.rows import dict_row
 from tests.support.processes import free_port
 from tests.support.scratch import keep_in_memory, remove_from_memory
@@ -70,6 +71,14 @@ def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.
         if time.monotonic() > end:
             raise AssertionError(f"not within {within_s:g} s: {what}")
         time.sleep(0.1)
+
+
+def add_logs(report: pytest.TestReport, item: pytest.Item) -> None:
+    """Add the logs of the test's instances to the report of a failed test."""
+    fixtures: dict[str, object] = getattr(item, "funcargs", {})
+    for name, fixture in fixtures.items() if report.failed else ():
+        if isinstance(fixture, Instance):
+            report.sections.append((f"logs of {name}", fixture.logs()))
 
 
 class Instance:
@@ -164,7 +173,7 @@ class Instance:
             found = [finding for finding in await examine(db, site) if finding.code not in CRASH_LOOPS]
             return [what for finding in found for what in finding.broken]
 
-    def logs(self, lines: int = 15) -> str:
+    def logs(self, lines: int = 30) -> str:
         """The end of each log, for the message of a failed test."""
         files = sorted((self.data / "logs").glob("*.log")) if (self.data / "logs").exists() else []
         ends = ("\n".join(file.read_text(errors="replace").splitlines()[-lines:]) for file in files)

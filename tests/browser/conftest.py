@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
-from tests.acceptance.instance import Instance, running_instance, wait_for
+from tests.acceptance.instance import Instance, add_logs, running_instance, wait_for
 from tests.acceptance.reset import unchanged
 from tests.browser.console import Person, logged_in
 from tests.browser.own_machine import chromium_options
@@ -77,8 +77,9 @@ def xfce(instance: Instance, desktop_image: str) -> Iterator[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Store a screenshot of each window of a failed test in test-results/."""
+    """Print the logs of the instances of a failed test, and store a screenshot of each window in test-results/."""
     report = yield
+    add_logs(report, item)
     if report.when == "call" and report.failed:
         RESULTS.mkdir(exist_ok=True)
         for number, page in enumerate(page for context in item.stash.get(CONTEXTS, []) for page in context.pages):
