@@ -55,6 +55,8 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "doctor": _program(
             "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.", "instance"
         ),
+        "backup": _program("Write an encrypted backup of the instance into a folder, and verify it.", "backup"),
+        "restore": _program("Restore a backup into a new instance.", "backup"),
         "migrate": _program("Migrate the database to this version of Greenroom.", "instance"),
         "host": _program("Prepare this machine for Greenroom.", "host"),
         "setup": _program("Set up a deployment in containers or on several machines.", "setup"),

@@ -54,6 +54,8 @@ class Layout:
     """The certificate of the instance's own certificate authority, readable by all."""
     installation_id = _PathInData("installation_id")
     """The value of the label of its containers; also in the database."""
+    restored = _PathInData("restored.json")
+    """The time of the last restore of a backup, and that of the backup."""
     state = _PathInData("run/state.json")
     """The state of the supervisor."""
     tls = _PathInData("tls")

@@ -1,0 +1,146 @@
+"""What a backup contains: the rules for its files, its first and last member, its name, and how many are kept.
+
+A backup is a tar archive. Its first member is the header, its last member the digests of all others. Between them are
+the dump of the database in parts, so that it needs no temporary file, and the files of DATA.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Final
+
+import msgspec
+
+from greenroom.core.errors import SetupError
+
+FORMAT: Final = 1
+"""The version of the format. A backup with a higher one is refused."""
+
+HEADER_NAME: Final = "greenroom-backup.json"
+DIGESTS_NAME: Final = "digests.json"
+DUMP_PREFIX: Final = "database.dump."
+DATA_PREFIX: Final = "data/"
+
+STAGING_NAME: Final = "restoring"
+"""The folder in DATA with the files of a restore until all are complete."""
+REPLACED_PREFIX: Final = "replaced-"
+"""The beginning of the name of a folder in DATA with the files that a restore replaced."""
+LOCK_NAME: Final = "backup.lock"
+
+_LEFT_OUT: Final = frozenset(
+    {"lock", LOCK_NAME, STAGING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
+)
+"""Entries of DATA that the next start creates, and the database, which is dumped."""
+
+RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures")
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first member of a backup. `migrations` is name → checksum of the applied migrations."""
+
+    format: int
+    version: str
+    created: datetime
+    installation_id: str
+    postgres: int
+    """The major version of the server."""
+    migrations: dict[str, str]
+    tables: list[str]
+    """The tables whose rows the dump contains."""
+    homes: bool
+    recordings: bool
+
+
+def read_header(data: bytes) -> Header:
+    """Return the header of a backup.
+
+    Raises:
+        SetupError: this is no header, or that of a newer format.
+    """
+    try:
+        found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        version = msgspec.json.decode(found.get("format", b"0"), type=int)
+        if version > FORMAT:
+            raise SetupError(
+                f"The backup was created by a newer version of Greenroom (format {version}, this version reads"
+                f" {FORMAT}); update Greenroom."
+            )
+        return msgspec.json.decode(data, type=Header)
+    except msgspec.MsgspecError as error:
+        raise SetupError(f"The backup has no valid header ({error}); it is not from Greenroom.") from error
+
+
+def is_included(path: PurePosixPath, *, homes: bool) -> bool:
+    """True if a backup contains this file or folder of DATA, a relative path.
+
+    Homes are the folders of persistent profiles and the homes of Agents. Of the gateway, only certificates and the
+    credential are included.
+    """
+    first, *rest = path.parts
+    if first in _LEFT_OUT or first.startswith(REPLACED_PREFIX):
+        return False
+    if first == "volumes" or (first == "agent" and rest[1:2] == ["homes"]):
+        return homes
+    if first == "gateway" and rest:
+        return len(rest) == 1 and (path.suffix in {".pem", ".key"} or path.name == "credential")
+    return True
+
+
+def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
+    """Refuse a member that could be extracted outside of its folder. `links` are the names of earlier symbolic links;
+    this one is added. A recipient key is public, so anyone could have created the backup.
+
+    Raises:
+        SetupError: with the name of the member.
+    """
+    path = PurePosixPath(member.name)
+    is_safe = (
+        not path.is_absolute()
+        and ".." not in path.parts
+        and (member.isreg() or member.isdir() or member.issym())
+        and not any(str(parent) in links for parent in (path, *path.parents))
+    )
+    if not is_safe:
+        raise SetupError(f"The backup contains {member.name!r}, which is unsafe; nothing was restored.")
+    if member.issym():
+        links.add(str(path))
+
+
+def digest_problem(expected: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+    """Return the first difference between two lists of digests, as a sentence; None if they are equal."""
+    for name in sorted({*expected, *found}):
+        if name not in found:
+            return f"{name} is missing."
+        if name not in expected:
+            return f"{name} is not in the list of digests."
+        if expected[name] != found[name]:
+            return f"{name} has another digest than at its creation."
+    return None
+
+
+_NAME: Final = re.compile(r"greenroom-[0-9a-f]{8}-\d{8}T\d{6}Z\.backup")
+
+
+def file_name(installation_id: str, created: datetime) -> str:
+    """Return the name of a backup. Names of an installation are in the order of their times."""
+    return f"greenroom-{installation_id[:8]}-{created.astimezone(UTC):%Y%m%dT%H%M%SZ}.backup"
+
+
+def expired(names: Iterable[str], installation_id: str, keep: int) -> list[str]:
+    """Return the names of the backups of this installation without the newest `keep`, oldest first. Other names are
+    ignored.
+    """
+    own = sorted(n for n in names if _NAME.fullmatch(n) and n.startswith(f"greenroom-{installation_id[:8]}-"))
+    return own[: max(len(own) - keep, 0)]
+
+
+_DATA_OF_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE DATA public (\S+) ", re.MULTILINE)
+
+
+def tables_in(contents: str) -> list[str]:
+    """Return the tables with rows in the output of `pg_restore --list`, in alphabetical order."""
+    return sorted(_DATA_OF_TABLE.findall(contents))

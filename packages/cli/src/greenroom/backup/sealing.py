@@ -1,0 +1,199 @@
+"""The encryption of a backup with age, through `pyrage`.
+
+The file is a tar archive with two members. `data.age` is encrypted to a new key for each backup, and `key.age` is this
+key, encrypted with the passphrase or to the recipients. So data of any size is encrypted as a stream, a new backup is
+verified without the private key of the recipient, and the program `age` can decrypt both.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pyrage  # pyright: ignore[reportMissingTypeStubs]
+
+from greenroom.core.errors import SetupError
+
+age: Final[Any] = pyrage
+
+KEY_NAME: Final = "key.age"
+DATA_NAME: Final = "data.age"
+MAX_KEY_BYTES: Final = 65_536
+SCRYPT_STANZA: Final = b"\n-> scrypt "
+
+DAMAGED: Final = "the file is damaged, or was not written completely; use another backup."
+
+
+@dataclass(frozen=True, slots=True)
+class BackupKey:
+    """The protection of a backup: either a passphrase, or recipients of age or ssh."""
+
+    passphrase: str | None = field(default=None, repr=False)
+    recipients: Sequence[str] = ()
+
+    def encrypt(self, text: str) -> bytes:
+        """Return the encrypted text. Raises SetupError: a recipient is no public key."""
+        if self.passphrase is not None:
+            return age.passphrase.encrypt(text.encode(), self.passphrase)
+        return age.encrypt(text.encode(), [_recipient(recipient) for recipient in self.recipients])
+
+
+def _recipient(text: str) -> Any:
+    kind = age.ssh.Recipient if text.startswith("ssh-") else age.x25519.Recipient
+    try:
+        return kind.from_str(text)
+    except age.RecipientError as error:
+        raise SetupError(
+            f"--recipient {text!r} is no public key of age (age1…) or ssh (ssh-ed25519 …): {error}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opens a backup: a passphrase, or the text of a file with private keys of age or ssh. `ask` asks for the
+    passphrase if neither is given."""
+
+    passphrase: str | None = field(default=None, repr=False)
+    identities: str | None = field(default=None, repr=False)
+    ask: Callable[[], str] | None = None
+
+    def decrypt(self, sealed: bytes) -> str:
+        """Return the decrypted text. Raises SetupError: the passphrase or the private key is missing or wrong."""
+        try:
+            if SCRYPT_STANZA in sealed:
+                return age.passphrase.decrypt(sealed, self._passphrase()).decode()
+            if self.identities is None:
+                raise SetupError("The backup is encrypted to a recipient key; specify its private key with --identity.")
+            return age.decrypt(sealed, identities_in(self.identities)).decode()
+        except age.DecryptError as error:
+            used = "passphrase" if SCRYPT_STANZA in sealed else "private key"
+            raise SetupError(f"The {used} does not open the backup ({error}); specify the right {used}.") from error
+
+    def _passphrase(self) -> str:
+        if self.passphrase is not None:
+            return self.passphrase
+        if self.ask is None:
+            raise SetupError("The backup is encrypted with a passphrase; specify --passphrase-file.")
+        return self.ask()
+
+
+def identities_in(text: str) -> list[Any]:
+    """Return the private keys in a file of `age-keygen`, or the one of ssh.
+
+    Raises:
+        SetupError: there is none.
+    """
+    try:
+        if "PRIVATE KEY-----" in text:
+            return [age.ssh.Identity.from_buffer(text.encode())]
+        lines = [line.strip() for line in text.splitlines()]
+        if found := [age.x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]:
+            return found
+    except age.IdentityError as error:
+        raise SetupError(f"The file of --identity contains no usable private key ({error}).") from error
+    raise SetupError("The file of --identity contains no private key of age (AGE-SECRET-KEY-1…) or ssh.")
+
+
+def seal(target: IO[bytes], key: BackupKey, produce: Callable[[IO[bytes]], None]) -> str:
+    """Write an encrypted backup of the data that `produce` writes, and return the key of this backup.
+
+    Raises:
+        SetupError: a recipient cannot be used.
+        OSError: the file cannot be written.
+    """
+    identity = age.x25519.Identity.generate()
+    sealed_key = key.encrypt(f"{identity}\n")
+    start = target.write(_tar_header(KEY_NAME, len(sealed_key)) + sealed_key + _padding(len(sealed_key)))
+    target.write(bytes(tarfile.BLOCKSIZE))  # the header of `data.age`, when its size is known
+    with piped(produce) as source:
+        try:
+            age.encrypt_io(source, target, [identity.to_public()])
+        except age.EncryptError as error:
+            raise OSError(str(error).rpartition("] ")[2]) from error
+    size = target.seek(0, os.SEEK_END) - start - tarfile.BLOCKSIZE
+    target.write(_padding(size) + bytes(2 * tarfile.BLOCKSIZE))
+    target.seek(start)
+    target.write(_tar_header(DATA_NAME, size))
+    return str(identity)
+
+
+def _tar_header(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def key_of(file: Path, opener: Opener) -> str:
+    """Return the key of a backup.
+
+    Raises:
+        SetupError: the file is no backup, or the opener does not open it.
+    """
+    foreign = SetupError(f"{file} is not a backup of Greenroom.")
+    try:
+        with tarfile.open(file, "r:") as outer:
+            member = outer.next()
+            source = None if member is None or member.name != KEY_NAME else outer.extractfile(member)
+            if source is None:
+                raise foreign
+            sealed = source.read(MAX_KEY_BYTES)
+    except tarfile.TarError as error:
+        raise foreign from error
+    except OSError as error:
+        raise SetupError(f"{file} cannot be read: {error.strerror}.") from error
+    return opener.decrypt(sealed)
+
+
+@contextmanager
+def unsealed(file: Path, key: str) -> Generator[IO[bytes]]:
+    """Yield the decrypted data of a backup as a stream.
+
+    Raises:
+        SetupError: the file is damaged, found at the damaged place or at the end of the block.
+    """
+
+    def produce(target: IO[bytes]) -> None:
+        try:
+            with tarfile.open(file, "r:") as outer:
+                source = outer.extractfile(DATA_NAME)
+                age.decrypt_io(source, target, identities_in(key))
+        except BrokenPipeError:
+            raise
+        except (tarfile.TarError, KeyError, age.DecryptError, OSError) as error:
+            raise SetupError(f"{file} cannot be decrypted ({error}): {DAMAGED}") from error
+
+    with piped(produce) as stream:
+        yield stream
+        while stream.read(io.DEFAULT_BUFFER_SIZE):  # the end of the data is authenticated too
+            pass
+
+
+@contextmanager
+def piped(produce: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
+    """Yield a stream of the data that `produce` writes in a thread. An error of `produce` is raised at the end of the
+    block, in place of an error of the block about the incomplete stream.
+    """
+    read_end, write_end = os.pipe()
+
+    def run() -> None:
+        with suppress(BrokenPipeError), os.fdopen(write_end, "wb") as target:
+            produce(target)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            with os.fdopen(read_end, "rb") as source:
+                yield source
+        finally:
+            running.result()

@@ -1,0 +1,154 @@
+"""`greenroom backup` and `greenroom restore`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenroom.cli.instance import URL_VARIABLE, Data, Json
+from greenroom.cli.values import restart_without
+from greenroom.core.errors import SetupError
+from greenroom.core.text import size
+
+PassphraseFile = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="File with the passphrase in its first line.")
+]
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Folder for the backup.", file_okay=False, resolve_path=True)],
+    *,
+    data: Data,
+    passphrase_file: PassphraseFile = None,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(help="Public key of age or ssh, instead of a passphrase; repeat it for several."),
+    ] = None,
+    homes: Annotated[
+        bool, typer.Option("--homes", help="Include persistent profiles and home folders in DATA.")
+    ] = False,
+    recordings: Annotated[bool, typer.Option(help="Include the recordings of leases.")] = True,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Then delete older backups of this installation, except the newest KEEP.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an encrypted backup of the instance into a folder, and verify it. The instance may run.
+
+    The backup contains the database, keys, certificates and settings.
+    """
+    from greenroom.backup.create import BackupPlan, create_backup  # noqa: PLC0415
+    from greenroom.backup.sealing import BackupKey  # noqa: PLC0415
+    from greenroom.kit import log  # noqa: PLC0415
+    from greenroom.up.layout import Layout  # noqa: PLC0415
+    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+
+    if recipient and passphrase_file:
+        raise typer.BadParameter("--recipient and --passphrase-file exclude each other.")
+    log.for_commands("backup")
+    secret = None if recipient else _passphrase(passphrase_file, confirm=True)
+    created = asyncio.run(
+        create_backup(
+            Layout(data),
+            folder,
+            BackupPlan(
+                key=BackupKey(passphrase=secret, recipients=recipient or ()),
+                homes=homes,
+                recordings=recordings,
+                keep=keep,
+            ),
+            on_stderr(),
+        )
+    )
+    if as_json:
+        typer.echo(json.dumps({"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted}))
+        return
+    typer.echo(f"{created.file} ({size(created.bytes)}, {created.files} verified parts)")
+    for name in created.deleted:
+        typer.echo(f"Deleted the older backup {name}.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="The backup.", dir_okay=False, exists=True, resolve_path=True)],
+    *,
+    data: Data,
+    passphrase_file: PassphraseFile = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="External PostgreSQL to restore to; also GREENROOM_DATABASE_URL.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace an existing instance, and the contents of an external database.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the whole backup; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Restore a backup into a new instance, which `greenroom up` then starts.
+
+    With --replace, the files of an existing instance are moved to DATA/replaced-TIME.
+    """
+    from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
+    from greenroom.backup.sealing import Opener  # noqa: PLC0415
+    from greenroom.db.database import has_password  # noqa: PLC0415
+    from greenroom.kit import log  # noqa: PLC0415
+    from greenroom.up.layout import Layout  # noqa: PLC0415
+    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+
+    if database_url is not None and has_password(database_url):
+        restart_without("--database-url", URL_VARIABLE, database_url)
+    log.for_commands("restore")
+    os.umask(0o022)
+    opener = Opener(
+        passphrase=None if passphrase_file is None else _passphrase(passphrase_file),
+        identities=None if identity is None else identity.read_text(errors="replace"),
+        ask=_passphrase if sys.stdin.isatty() else None,
+    )
+    target = RestoreTarget(
+        layout=Layout(data), database_url=database_url or os.environ.get(URL_VARIABLE) or None, replace=replace
+    )
+    if dry_run:
+        restored = check_backup(file, opener, target)
+    else:
+        restored = asyncio.run(restore_backup(file, opener, target, on_stderr()))
+    header = restored.header
+    if as_json:
+        replaced = None if restored.replaced is None else str(restored.replaced)
+        facts = {"created": header.created.isoformat(), "version": header.version, "homes": header.homes}
+        typer.echo(json.dumps({**facts, "recordings": header.recordings, "dry_run": dry_run, "replaced": replaced}))
+        return
+    typer.echo(
+        f"Backup of {header.created:%Y-%m-%d %H:%M} UTC, version {header.version}, PostgreSQL {header.postgres},"
+        f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings:"
+        f" {restored.files} verified parts."
+    )
+    if restored.replaced is not None:
+        typer.echo(f"The replaced files are in {restored.replaced}; delete this folder when they are not needed.")
+    typer.echo("Nothing was changed." if dry_run else f"Restored to {data}. Start it with: greenroom up --data {data}")
+
+
+def _passphrase(file: Path | None = None, *, confirm: bool = False) -> str:
+    """Return the first line of a file, or what is typed.
+
+    Raises:
+        SetupError: it is empty, or there is neither a file nor a terminal.
+    """
+    if file is not None:
+        try:
+            text = file.read_text().partition("\n")[0]
+        except (OSError, UnicodeDecodeError) as error:
+            raise SetupError(f"The passphrase cannot be read from {file}: {error}.") from error
+    elif sys.stdin.isatty():
+        text = str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
+    else:
+        raise SetupError("A backup is encrypted; specify --passphrase-file or --recipient.")
+    if not text:
+        raise SetupError(f"The passphrase in {file} is empty.")
+    return text

@@ -1,0 +1,232 @@
+"""Backups of a real database and the files of an instance, and their restore."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import resource
+import stat
+import sys
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportMissingTypeStubs]
+from tests.support.scratch import passing_folder
+
+from greenroom.backup.contents import LOCK_NAME
+from greenroom.backup.create import BackupPlan, create_backup
+from greenroom.backup.database import emptied
+from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
+from greenroom.backup.sealing import BackupKey, Opener
+from greenroom.core.errors import SetupError
+from greenroom.kit.secrets import Secrets
+from greenroom.up.layout import Layout
+from greenroom.up.options import Settings
+from greenroom.up.postgres import PostgresCluster
+from greenroom.up.progress import Lines
+
+IDENTITY = x25519.Identity.generate()
+KEY = BackupKey(recipients=[str(IDENTITY.to_public())])
+OPENER = Opener(identities=str(IDENTITY))
+PROGRESS = Lines(sys.stderr)
+Backup = Callable[..., Path]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with passing_folder("gr-backup-") as folder:
+        yield folder
+
+
+@pytest.fixture
+def source(folder: Path, dsn: str) -> Layout:
+    """The files of an instance with an external database."""
+    layout = Layout(folder / "source")
+    texts = {
+        layout.instance: json.dumps(Settings(database_url=dsn).stored()),
+        layout.ports: json.dumps(dict.fromkeys(("api", "manager-default-1", "manager-default-1-gateway"), 8000)),
+        layout.manager("manager-default-1") / "instance_id": "manager-default-1-0a",
+        layout.agent("agent-default") / "agent_id": str(uuid.uuid4()),
+        layout.agent("agent-default") / "homes/ann/notes": "private",
+        layout.log("api"): "a log",
+    }
+    texts[layout.ports] = json.dumps({**json.loads(texts[layout.ports]), "agent-default": 4444})
+    for file, text in texts.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (layout.agent("agent-default") / "homes/ann/link").symlink_to("/etc/passwd")
+    layout.keys.mkdir()
+    Secrets.create_file(layout.key_file)
+    return layout
+
+
+@pytest.fixture
+def backup(source: Layout, folder: Path) -> Backup:
+    def make(*, keep: int | None = None, homes: bool = False, recordings: bool = True) -> Path:
+        plan = BackupPlan(key=KEY, homes=homes, recordings=recordings, keep=keep)
+        return asyncio.run(create_backup(source, folder / "backups", plan, PROGRESS)).file
+
+    return make
+
+
+@pytest.fixture
+def empty_dsn(cluster: PostgresCluster) -> Iterator[str]:
+    """Another database of the same server, without tables."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    yield cluster.dsn.replace("dbname=greenroom", f"dbname={name}")
+    with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def add_user(dsn: str, name: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("INSERT INTO users (username) VALUES (%s)", (name,))
+
+
+def users(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        return [row[0] for row in connection.execute("SELECT username FROM users ORDER BY 1").fetchall()]
+
+
+def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False) -> RestoredBackup:
+    target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace)
+    return asyncio.run(restore_backup(file, OPENER, target, PROGRESS))
+
+
+@contextmanager
+def largest_file(size: int) -> Generator[None]:
+    """Let this process write no larger file, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_restored_instance_has_the_rows_the_key_and_no_homes(
+    backup: Backup, source: Layout, folder: Path, dsn: str, empty_dsn: str
+):
+    add_user(dsn, "ann")
+    file = backup()
+    assert [(entry.name, stat.S_IMODE(entry.stat().st_mode)) for entry in file.parent.iterdir()] == [(file.name, 0o600)]
+    result = restored(file, folder / "new", empty_dsn)
+    target = Layout(folder / "new")
+    assert users(empty_dsn) == ["ann"]
+    assert target.key_file.read_text() == source.key_file.read_text()
+    assert stat.S_IMODE(target.key_file.stat().st_mode) == 0o600
+    assert json.loads(target.instance.read_text())["database_url"] == empty_dsn
+    assert json.loads(target.restored.read_text())["created"] == result.header.created.isoformat()
+    assert not (target.agent("agent-default") / "homes").exists()
+    assert not (target.data / "restoring").exists()
+    assert result.migrations == []
+
+
+def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty_dsn: str):
+    restored(backup(homes=True), folder / "new", empty_dsn)
+    home = Layout(folder / "new").agent("agent-default") / "homes/ann"
+    assert ((home / "notes").read_text(), str((home / "link").readlink())) == ("private", "/etc/passwd")
+
+
+def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "INSERT INTO recordings (lease_id, session_id, holder, image_friendly_name, zone_name, record, record_text)"
+            " VALUES (gen_random_uuid(), gen_random_uuid(), 'ann', 'Desktop', 'default', 'actions', false)"
+        )
+    restored(backup(recordings=False), folder / "new", empty_dsn)
+    with psycopg.connect(empty_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM recordings").fetchall() == [(0,)]
+
+
+def test_a_dry_run_reads_everything_and_changes_nothing(backup: Backup, folder: Path, empty_dsn: str):
+    file = backup()
+    found = check_backup(
+        file, OPENER, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
+    )
+    assert found.files > 5
+    assert not (folder / "new").exists()
+
+
+def test_contents_of_the_target_are_replaced_only_on_request(backup: Backup, source: Layout, dsn: str):
+    add_user(dsn, "ann")
+    file = backup()
+    add_user(dsn, "later")
+    with pytest.raises(SetupError, match=r"already contains an instance; .* --replace"):
+        restored(file, source.data, None)
+    with pytest.raises(SetupError, match="The database is not empty"):
+        restored(file, source.data.with_name("new"), None)
+    assert not source.data.with_name("new").exists()
+    assert users(dsn) == ["ann", "later"]
+    key = source.key_file.read_text()
+    result = restored(file, source.data, None, replace=True)
+    assert users(dsn) == ["ann"]
+    assert result.replaced is not None
+    assert [(Layout(where).key_file.read_text()) for where in (source.data, result.replaced)] == [key, key]
+
+
+def test_a_restore_that_fails_leaves_the_database_as_it_was(dsn: str):
+    add_user(dsn, "ann")
+    with pytest.raises(SetupError, match="failed"), emptied(dsn, replace=True):
+        raise SetupError("failed")
+    assert users(dsn) == ["ann"]
+
+
+def test_a_backup_that_cannot_be_used_changes_nothing(backup: Backup, folder: Path, empty_dsn: str):
+    file = backup()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged, cut, foreign = (folder / name for name in ("damaged", "cut", "foreign"))
+    damaged.write_bytes(data)
+    cut.write_bytes(file.read_bytes()[:-30_000])
+    foreign.write_text("no backup")
+    for wrong, sentence in ((damaged, "damaged"), (cut, "damaged"), (foreign, "is not a backup of Greenroom")):
+        with pytest.raises(SetupError, match=sentence):
+            restored(wrong, folder / "new", empty_dsn)
+        assert not (folder / "new").exists()
+    other = Opener(identities=str(x25519.Identity.generate()))
+    target = RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
+    with pytest.raises(SetupError, match="The private key does not open the backup"):
+        asyncio.run(restore_backup(file, other, target, PROGRESS))
+    with psycopg.connect(empty_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchall() == [(0,)]
+
+
+def test_a_backup_of_a_newer_version_is_refused(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
+    with psycopg.connect(dsn) as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES ('9999_pre_future.sql', 'x')")
+    with pytest.raises(SetupError, match=r"newer version of Greenroom \(it has 9999_pre_future.sql\)"):
+        restored(backup(), folder / "new", empty_dsn)
+    assert not (folder / "new").exists()
+
+
+def test_a_full_disk_leaves_the_earlier_backups_and_no_part(backup: Backup):
+    earlier = backup()
+    with pytest.raises(SetupError, match=r"cannot be written to .*: File too large"), largest_file(50_000):
+        backup()
+    assert [file.name for file in earlier.parent.iterdir()] == [earlier.name]
+
+
+def test_a_second_backup_at_the_same_time_is_refused(backup: Backup, source: Layout):
+    with (source.data / LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SetupError, match=r"Another backup of .* is running"):
+            backup()
+
+
+def test_the_oldest_backups_of_this_installation_are_deleted(backup: Backup):
+    newest = backup()
+    old = newest.with_name(f"{newest.name[:18]}-20200101T000000Z.backup")
+    other = newest.with_name("greenroom-00000000-20200101T000000Z.backup")
+    for file in (old, other):
+        file.touch()
+    newest.unlink()
+    newest = backup(keep=1)
+    assert sorted(file.name for file in newest.parent.iterdir()) == sorted([newest.name, other.name])
