@@ -1,4 +1,4 @@
-"""The units in deploy/systemd: one for each role, hardened, and what systemd itself finds wrong with them."""
+"""The units in deploy/systemd: one for each role, hardened, one for backups, and what systemd finds wrong with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.cli.backup import backup
+from greenroom.cli.lazy import build_command
 from greenroom.kit import config
 
 FOLDER = Path(__file__).parents[2] / "deploy/systemd"
@@ -30,7 +32,8 @@ def settings(role: str) -> dict[str, list[str]]:
 
 
 def test_each_role_has_its_unit():
-    assert {file.name for file in FOLDER.glob("*.service")} == {f"greenroom-{role}.service" for role in ROLES}
+    names = {f"greenroom-{name}.service" for name in (*ROLES, "backup")}
+    assert {file.name for file in FOLDER.glob("*.service")} == names
     for role in ROLES:
         assert settings(role)["ExecStart"] == [f"/usr/local/bin/greenroom {role}"]
 
@@ -61,12 +64,20 @@ def test_what_must_outlive_a_role_is_not_killed_with_it():
     assert [settings(role).get("KillMode") for role in ("gateway", "agent")] == [["process"], ["process"]]
 
 
+def test_the_backup_unit_runs_a_command_with_known_options():
+    (command,) = settings("backup")["ExecStart"]
+    program, name, folder, *options = command.split()
+    assert (program, name, folder) == ("/usr/local/bin/greenroom", "backup", "/var/backups/greenroom")
+    known = {option for parameter in build_command("backup", backup).params for option in parameter.opts}
+    assert {option for option in options if option.startswith("--")} <= known
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize("role", ROLES)
-def test_systemd_finds_nothing_wrong(role: str, tmp_path: Path):
-    text = (FOLDER / f"greenroom-{role}.service").read_text().replace("/usr/local/bin/greenroom", "/bin/true")
-    unit = tmp_path / f"greenroom-{role}.service"
-    unit.write_text(text)
+@pytest.mark.parametrize("name", [*(f"{role}.service" for role in ROLES), "backup.service", "backup.timer"])
+def test_systemd_finds_nothing_wrong(name: str, tmp_path: Path):
+    for file in FOLDER.glob("greenroom-*"):
+        (tmp_path / file.name).write_text(file.read_text().replace("/usr/local/bin/greenroom", "/bin/true"))
+    unit = tmp_path / f"greenroom-{name}"
     done = subprocess.run(["systemd-analyze", "verify", unit], check=False, capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if unit.name in line]
     assert ours == []

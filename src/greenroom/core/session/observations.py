@@ -104,12 +104,14 @@ def decide(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     return transition
 
 
+CONTAINER_GONE: Final = "container is gone although its deletion was not requested"
+"""A part of the error of a session whose container disappeared."""
+
+
 def _absent(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if row.want is Want.ABSENT:
         return _transition(observed, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as requested")
-    return _transition(
-        observed, _S.FAILED, _HAD_CONTAINER, "its container is gone although its deletion was not requested"
-    )
+    return _transition(observed, _S.FAILED, _HAD_CONTAINER, f"its {CONTAINER_GONE}")
 
 
 _HAD_CONTAINER: Final = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}

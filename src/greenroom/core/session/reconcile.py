@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
 
+from greenroom.core.session.observations import CONTAINER_GONE
 from greenroom.core.session.states import ObservedState, Want
 
 
@@ -319,7 +320,7 @@ def unexpected_exit(exit_code: int | None, *, out_of_memory: bool = False) -> st
 
 def _observe_without_container(desired: DesiredContainer, known: JournalFacts) -> tuple[ObservedState, str]:
     if _has_run(desired, known):
-        return ObservedState.FAILED, "The container is gone although its deletion was not requested; its data is lost."
+        return ObservedState.FAILED, f"The {CONTAINER_GONE}; its data is lost."
     if desired.want is not Want.RUNNING:
         return ObservedState.FAILED, f"The desired state is {desired.want}, but the session never had a container here."
     if desired.spec_hash is None:

@@ -19,6 +19,7 @@ from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.leftovers import KnownRows, RuntimeObject
+from greenroom.core.session.observations import CONTAINER_GONE
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
@@ -220,6 +221,25 @@ async def failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
         " WHERE nth = 1 ORDER BY zone_name",
         (within_s,),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRepairs:
+    """The numbers of sessions that ended because their container was gone, and of removed containers without a
+    session."""
+
+    ended: int
+    removed: int
+
+
+async def repairs_since(db: Database, since: datetime) -> RestoreRepairs:
+    """Return the repairs since the restore of a backup."""
+    row = await db.fetch_one(
+        "SELECT (SELECT count(*) FROM sessions WHERE status_changed >= %(since)s AND error LIKE %(gone)s) AS ended,"
+        " (SELECT count(*) FROM logs WHERE time >= %(since)s AND code = %(removed)s) AS removed",
+        {"since": since, "gone": f"%{CONTAINER_GONE}%", "removed": LogCode.AGENT_STRANGER_REMOVED},
+    )
+    return RestoreRepairs(**row) if row else RestoreRepairs(0, 0)
 
 
 async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -34,6 +35,7 @@ from greenroom.up.doctor import (
     database_to_check,
     examine,
     host_capacity,
+    restore_warnings,
     runtime_warnings,
     warnings,
     without_database,
@@ -285,6 +287,7 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], Sessio
         return failure, without_database("The database cannot be used."), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):
         findings, warning_texts = await examine(db, site), await warnings(db)
+        warning_texts += await restore_warnings(db, layout, datetime.now(UTC))
         capacity = await host_capacity(db, site)
         if skipped := [finding for finding in findings if finding.skipped]:
             codes = ", ".join(finding.code for finding in skipped)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -24,7 +25,7 @@ from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
-from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known_rows
+from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known_rows, repairs_since
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
@@ -37,7 +38,7 @@ from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
 from greenroom.up import instance
-from greenroom.up.layout import Layout, running_layout
+from greenroom.up.layout import Layout, read_json, running_layout
 from greenroom.up.progress import on_stderr
 from greenroom.up.site import Site, site_of
 from greenroom.up.terminal import console
@@ -48,6 +49,7 @@ LATELY_S: Final = 600.0
 """Older failures of tasks do not count: tasks are tried again at least every 30 s."""
 KEYS_WARNED_S: Final = 30 * 86400.0
 """The time before the expiry of administrators' keys from which there is a warning."""
+RESTORE_SHOWN: Final = timedelta(days=7)
 FULL_WARNED_S: Final = 2 * 3600.0
 """While pictures of recordings are left out, the log gets a row once an hour."""
 
@@ -110,6 +112,19 @@ async def warnings(db: Database) -> list[str]:
     ]
     full = await read_full_warning(db, FULL_WARNED_S)
     return failed + ending + ([f"{full} (greenroom logs list --code recordings-full)"] if full else [])
+
+
+async def restore_warnings(db: Database, layout: Layout, now: datetime) -> list[str]:
+    """Return what was repaired since a restore in the last days, because the backup was older than the containers."""
+    stored = read_json(layout.restored)
+    if not stored or (restored := datetime.fromisoformat(stored["time"])) < now - RESTORE_SHOWN:
+        return []
+    repairs = await repairs_since(db, restored)
+    sentence = (
+        f"Since the restore of a backup at {restored:%Y-%m-%d %H:%M} UTC, sessions that ended because their container"
+        f" was gone: {repairs.ended}; removed containers without a session: {repairs.removed}."
+    )
+    return [sentence]
 
 
 async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
