@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import resource
 import stat
 import sys
@@ -34,6 +35,8 @@ IDENTITY = x25519.Identity.generate()
 KEY = BackupKey(recipients=[str(IDENTITY.to_public())])
 OPENER = Opener(identities=str(IDENTITY))
 PROGRESS = Lines(sys.stderr)
+ODD_NAME = os.fsdecode(b"caf\xe9")
+"""A file name that is not UTF-8."""
 Backup = Callable[..., Path]
 
 
@@ -59,6 +62,7 @@ def source(folder: Path, dsn: str) -> Layout:
     for file, text in texts.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    (layout.agent("agent-default") / "homes/ann" / ODD_NAME).touch()
     (layout.agent("agent-default") / "homes/ann/link").symlink_to("/etc/passwd")
     layout.keys.mkdir()
     Secrets.create_file(layout.key_file)
@@ -133,6 +137,7 @@ def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty
     restored(backup(homes=True), folder / "new", empty_dsn)
     home = Layout(folder / "new").agent("agent-default") / "homes/ann"
     assert ((home / "notes").read_text(), str((home / "link").readlink())) == ("private", "/etc/passwd")
+    assert (home / ODD_NAME).exists()
 
 
 def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empty_dsn: str):

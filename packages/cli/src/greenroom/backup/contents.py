@@ -110,6 +110,11 @@ def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
         links.add(str(path))
 
 
+def digest_key(name: str) -> str:
+    """Return the name of a member in the list of digests, which is JSON: file names in homes may not be UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def digest_problem(expected: Mapping[str, str], found: Mapping[str, str]) -> str | None:
     """Return the first difference between two lists of digests, as a sentence; None if they are equal."""
     for name in sorted({*expected, *found}):

@@ -27,6 +27,7 @@ from greenroom.backup.contents import (
     LOCK_NAME,
     RECORDING_TABLES,
     Header,
+    digest_key,
     expired,
     file_name,
     is_included,
@@ -179,12 +180,21 @@ def verify(file: Path, key: str, tools: PostgresTools) -> int:
 
 def files_of(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
     """Yield the folders, files and symbolic links of DATA that a backup contains, a folder before its content."""
-    for parent, folders, files in os.walk(data):
+    for parent, folders, files in os.walk(data, onerror=_refuse_unreadable):
         relative = PurePosixPath(parent).relative_to(data)
         folders[:] = sorted(name for name in folders if is_included(relative / name, homes=homes))
         for name in (*folders, *sorted(files)):
             if is_included(relative / name, homes=homes):
                 yield relative / name
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise _unreadable(error.filename) from error
+
+
+def _unreadable(path: object) -> SetupError:
+    return SetupError(f"This account cannot read {path}; run the command with sudo.")
 
 
 class _Archive:
@@ -218,7 +228,9 @@ class _Archive:
                 self._tar.addfile(_with_known_owner(member), reader)
         except FileNotFoundError:
             return
-        self._digests[member.name] = reader.digest.hexdigest()
+        except PermissionError as error:
+            raise _unreadable(data / path) from error
+        self._digests[digest_key(member.name)] = reader.digest.hexdigest()
 
     @contextmanager
     def parts(self) -> Generator[_Parts]:

@@ -20,6 +20,7 @@ from greenroom.backup.contents import (
     HEADER_NAME,
     Header,
     check_member,
+    digest_key,
     digest_problem,
     read_header,
 )
@@ -77,7 +78,7 @@ def read_backup(
                 elif source and member.name.startswith(DUMP_PREFIX):
                     digests[member.name] = _copy(source, write_dump)
                 elif member.name.startswith(DATA_PREFIX) and (digest := extracted.add(member, source)) is not None:
-                    digests[member.name] = digest
+                    digests[digest_key(member.name)] = digest
     except (tarfile.TarError, msgspec.MsgspecError) as error:
         raise SetupError(f"The backup cannot be read ({error}): {DAMAGED}") from error
     problem = digest_problem(expected, digests)

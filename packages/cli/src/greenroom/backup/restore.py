@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,47 +110,56 @@ async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, prog
     """
     _check_target(target)
     key = key_of(file, opener)
+    layout = target.layout
+    now = datetime.now(UTC)
     try:
-        async with _staging(target.layout) as staging:
-            with progress.step("Decrypting and checking the backup"):
-                read = await asyncio.to_thread(_extract, file, key, staging)
-            _adapt_settings(staging, target)
-            migrations = await _restore_database(staging, target, progress)
-            now = datetime.now(UTC)
-            write_json(staging.restored, {"time": now.isoformat(), "created": read.header.created.isoformat()}, 0o600)
-            replaced = _move_into_place(staging, target.layout, now)
+        with _locked(layout):
+            await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+            with _staging(layout) as staging:
+                with progress.step("Decrypting and checking the backup"):
+                    read = await asyncio.to_thread(_extract, file, key, staging)
+                _adapt_settings(staging, target)
+                migrations = await _restore_database(staging, target, progress)
+                times = {"time": now.isoformat(), "created": read.header.created.isoformat()}
+                write_json(staging.restored, times, 0o600)
+            replaced = _move_into_place(staging, layout, now)
     except OSError as error:
-        raise SetupError(
-            f"The backup cannot be restored to {target.layout.data}: {error.strerror or error}."
-        ) from error
+        raise SetupError(f"The backup cannot be restored to {layout.data}: {error.strerror or error}.") from error
     return RestoredBackup(header=read.header, files=read.members, migrations=migrations, replaced=replaced)
 
 
-@asynccontextmanager
-async def _staging(layout: Layout) -> AsyncGenerator[Layout]:
-    """Lock DATA, and yield the layout of an empty folder in it. Both are removed if the block fails and they are new.
+@contextmanager
+def _locked(layout: Layout) -> Generator[None]:
+    """Lock DATA, which is created if it is missing, and removed if the block fails and left it empty.
 
     Raises:
         SetupError: the instance is running.
     """
     is_new = not layout.data.exists()
     lock = DataLock.take(layout)
-    staging = Layout(layout.data / STAGING_NAME)
     try:
         layout.data.chmod(0o711)
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        shutil.rmtree(staging.data, ignore_errors=True)
-        staging.data.mkdir()
-        yield staging
+        yield
     except BaseException:
-        if staging.instance.exists() or not staging.ports.exists():  # else the files were being moved
-            shutil.rmtree(staging.data, ignore_errors=True)
-        if is_new and not _names_in(layout.data):
+        if is_new and {entry.name for entry in layout.data.iterdir()} == {layout.lock.name}:
             layout.lock.unlink()
             layout.data.rmdir()
         raise
     finally:
         lock.release()
+
+
+@contextmanager
+def _staging(layout: Layout) -> Generator[Layout]:
+    """Yield the layout of a new folder in DATA, which is removed if the block fails."""
+    staging = Layout(layout.data / STAGING_NAME)
+    shutil.rmtree(staging.data, ignore_errors=True)
+    try:
+        staging.data.mkdir()
+        yield staging
+    except BaseException:
+        shutil.rmtree(staging.data, ignore_errors=True)
+        raise
 
 
 def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
