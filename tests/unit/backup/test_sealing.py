@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportMissingTypeStubs]
@@ -15,9 +16,12 @@ DATA = bytes(range(256)) * 1000
 
 
 def sealed(folder: Path, key: BackupKey, data: bytes = DATA) -> Path:
+    def produce(stream: IO[bytes]) -> None:
+        stream.write(data)
+
     file = folder / "backup"
     with file.open("w+b") as target:
-        seal(target, key, lambda stream: stream.write(data) and None)
+        seal(target, key, produce)
     return file
 
 
