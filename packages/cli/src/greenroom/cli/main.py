@@ -89,10 +89,11 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "join-tokens": _noun("Join tokens for new hosts; deleting a token revokes it."),
     },
     "Access and settings": {
-        "users": _noun("Users and their log-ins.", "access", "instance"),
+        "users": _noun("Users and their log-ins.", "access", "instance", "configuration.users"),
         "groups": _noun("Groups: members, permissions and the settings of their sessions.", "access"),
         "keys": _noun("API keys for programs."),
         "settings": _noun("Settings of the installation.", "access"),
+        "config": _noun("The configuration as a document: export it, compare it, apply it.", "configuration.commands"),
     },
     "Diagnostics and programs": {
         "logs": _noun("Log rows of all roles of the deployment.", "logs"),

@@ -1,0 +1,191 @@
+"""The document: its types, which are derived from the requests of the api, its JSON schema, YAML, and its secrets.
+
+A secret is a reference to an environment variable or a file. PyYAML reads the text, msgspec checks the content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping
+from typing import Annotated, Any, Final, Literal, cast
+
+import msgspec
+import yaml
+from msgspec import UNSET, Meta, UnsetType
+
+from greenroom.cli.configuration.kinds import KINDS, Kind
+from greenroom.cli.noun import Field
+from greenroom.cli.output import Row
+from greenroom.core.access.group_settings import SETTINGS, Setting
+from greenroom.core.errors import Invalid
+from greenroom.core.masking import ENVIRONMENT, MASK
+
+VERSION: Final = 1
+HEADER: Final = (
+    "# Configuration of Greenroom. Compare with `greenroom config plan FILE`; `greenroom config schema` prints\n"
+    "# the schema. Each secret is {env: NAME}, an environment variable, or {file: PATH}.\n"
+)
+Document = dict[str, list[Row]]
+"""Section → its objects. A section that the document does not have is not managed."""
+
+
+class SecretReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The place of a secret: the name of an environment variable, or the path of a file. Exactly one is set."""
+
+    env: Annotated[str, Meta(min_length=1, description="environment variable")] | UnsetType = UNSET
+    file: Annotated[str, Meta(min_length=1, description="path; a newline at its end is removed")] | UnsetType = UNSET
+
+
+_TYPES: Final = {"boolean": bool, "integer": int, "number": float, "any": Any}
+_SETTING_TYPES: Final = {"bool": bool, "int": int, "float": float, "string": str, "mapping": dict[str, Any]}
+
+
+def _type_of_setting(setting: Setting) -> Any:
+    kind = Literal[setting.choices] if setting.choices else _SETTING_TYPES[setting.kind]
+    return Annotated[kind, Meta(description=setting.description)]
+
+
+_GROUP_SETTINGS: Final = msgspec.defstruct(
+    "GroupSettings",
+    [(setting.name, _type_of_setting(setting) | UnsetType, UNSET) for setting in SETTINGS.values()],
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
+def _type_of(kind: Kind, name: str, field: Field) -> Any:
+    found: Any = Literal[field.choices] if field.choices else _TYPES.get(field.type, str)
+    if name in kind.secrets:
+        found = SecretReference
+    if name == "settings":
+        found = _GROUP_SETTINGS
+    elif field.holds == "list":
+        found = list[found]
+    elif field.holds == "object":
+        found = dict[str, found]
+    if field.is_nullable:
+        found = found | None
+    return Annotated[found, Meta(description=field.description)] if field.description else found
+
+
+def _type_of_kind(kind: Kind) -> Any:
+    required = [(name, _type_of(kind, name, kind.fields[name])) for name in kind.identity]
+    others = [
+        (name, _type_of(kind, name, one) | UnsetType, UNSET)
+        for name, one in kind.fields.items()
+        if name not in kind.identity
+    ]
+    title = "".join(word.capitalize() for word in kind.singular.split())
+    return msgspec.defstruct(title, [*required, *others], kw_only=True, forbid_unknown_fields=True)
+
+
+_DOCUMENT: Final = msgspec.defstruct(
+    "Configuration",
+    [
+        ("version", Literal[1]),
+        *((kind.section, list[_type_of_kind(kind)] | UnsetType, UNSET) for kind in KINDS),
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
+def schema() -> Row:
+    """Return the JSON schema of documents (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(_DOCUMENT)}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that occurs twice in a mapping, of which PyYAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping."""
+        keys = cast("list[Hashable]", [self.construct_object(key, deep=True) for key, _ in node.value])
+        if doubled := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise yaml.constructor.ConstructorError(None, None, f"{doubled[0]!r} occurs twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def parsed(text: str) -> Document:
+    """Return the sections of a document.
+
+    Raises:
+        Invalid: it is not YAML, or does not have the form of the schema; the message names the place.
+    """
+    try:
+        content = yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
+        found = msgspec.to_builtins(msgspec.convert(content, _DOCUMENT))
+    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, TypeError) as error:
+        raise Invalid(f"The document cannot be used: {' '.join(str(error).split())}.") from error
+    document: Document = {name: rows for name, rows in found.items() if name != "version"}
+    for kind in KINDS:
+        names = [kind.name_of(row) for row in document.get(kind.section, ())]
+        doubled = {name for name in names if names.count(name) > 1}
+        if doubled and kind.section != "staging_configs":  # several pools of a place differ in their permissions
+            raise Invalid(f"The document has several entries of the {kind.singular} {min(doubled)}; keep one.")
+    return document
+
+
+def written(document: Mapping[str, list[Row]]) -> str:
+    """Return the YAML of a document."""
+    content = {"version": VERSION, **document}
+    return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+LookUp = Callable[[SecretReference], str | None]
+"""Returns the secret of a reference; None = it is not set."""
+
+
+def resolved(document: Document, look_up: LookUp) -> Document:
+    """Return the document with each secret in place of its reference, or `MASK` if the secret is not set.
+
+    Raises:
+        Invalid: a value is neither a text nor a reference.
+    """
+    return cast("Document", _resolved(document, look_up, "", ""))
+
+
+def _resolved(value: Any, look_up: LookUp, parent: str, name: str) -> Any:
+    if isinstance(value, list):
+        return [_resolved(part, look_up, parent, name) for part in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    inner = cast("dict[str, Any]", value)
+    if parent not in {ENVIRONMENT, "secrets"} and name != "docker_token":
+        return {key: _resolved(part, look_up, name, key) for key, part in inner.items()}
+    try:
+        reference = msgspec.convert(inner, SecretReference)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"`{name}` is not a reference to a secret: {error}.") from error
+    if (reference.env is UNSET) == (reference.file is UNSET):
+        raise Invalid(f"`{name}` must have either `env` or `file`.")
+    secret = look_up(reference)
+    return MASK if secret is None else secret
+
+
+def referenced(kind: Kind, row: Row, taken: dict[str, tuple[str, ...]]) -> Row:
+    """Return the values of an object with a reference to an environment variable in place of each secret and each
+    variable of a container. `taken` has the names of environment variables that the document uses already, and is
+    changed.
+    """
+
+    def replaced(value: Any, place: tuple[str, ...]) -> Any:
+        if place[-1] == "docker_token" or (len(place) > 1 and place[-2] in {ENVIRONMENT, "secrets"}):
+            return {"env": _free_name(kind.name_of(row), place, taken)}
+        if isinstance(value, dict):
+            return {key: replaced(part, (*place, key)) for key, part in cast("Row", value).items()}
+        if isinstance(value, list):
+            parts = cast("list[Any]", value)
+            return [replaced(part, (*place, str(number))) for number, part in enumerate(parts)]
+        return value
+
+    return {name: replaced(value, (name,)) for name, value in row.items()}
+
+
+def _free_name(owner: str, place: tuple[str, ...], taken: dict[str, tuple[str, ...]]) -> str:
+    base = re.sub(r"\W+", "_", f"{owner}_{place[-1]}", flags=re.ASCII).strip("_").upper()
+    base = f"_{base}" if base[:1].isdigit() else base
+    number = 1
+    while taken.setdefault(name := base if number == 1 else f"{base}_{number}", (owner, *place)) != (owner, *place):
+        number += 1
+    return name

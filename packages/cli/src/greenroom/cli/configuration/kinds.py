@@ -1,0 +1,139 @@
+"""The kinds of objects in a document, in the order in which they are created; their fields are those of the api."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from greenroom.cli.noun import API, Field
+from greenroom.cli.nouns import NOUNS
+from greenroom.cli.output import Row
+from greenroom.core.fleet.machines.model import format_hint, parse_hint
+from greenroom.core.web_filter import domains
+from greenroom.core.workspace.definition import with_defaults
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A field of the document with the name, in place of the id, of an object of a section."""
+
+    field: str
+    section: str
+
+
+REFERENCES: Final = {
+    "zone_id": Reference("zone", "zones"),
+    "image_id": Reference("workspace", "workspaces"),
+    "filter_policy_id": Reference("filter_policy", "filter_policies"),
+    "server_id": Reference("agent", "agents"),
+    "groups": Reference("groups", "groups"),
+}
+"""Field of the api with ids → the field of the document."""
+SECTION_OF: Final = {reference.field: reference.section for reference in REFERENCES.values()}
+"""Field of the document with names → their section."""
+SECTION_OF_SETTING: Final = {"default_image": "workspaces", "web_filter_policy": "filter_policies"}
+"""Group setting with the name of an object → its section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of objects.
+
+    `identity` are the fields of the document by which objects are matched. `secrets` are the fields that the api never
+    returns, each with the fields whose change sends it, too. `local` are fields that only make sense in one
+    installation, which are not exported. `session_key` is the field of a session with the id of the object.
+    """
+
+    section: str
+    noun: str
+    identity: tuple[str, ...]
+    secrets: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    local: frozenset[str] = frozenset()
+    session_key: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of the list in the api."""
+        return NOUNS[self.noun].path
+
+    @property
+    def key(self) -> str:
+        """The field with the id in the api."""
+        return NOUNS[self.noun].key
+
+    @property
+    def singular(self) -> str:
+        return NOUNS[self.noun].singular
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """Field of the document → its definition in the api."""
+        return {document_field(one.name): one for one in API[f"POST {self.path}"].fields}
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The fields of the document that cannot change after the creation."""
+        changeable = {document_field(one.name) for one in API[f"PATCH {self.path}/{{{self.key}}}"].fields}
+        return frozenset(self.fields) - changeable
+
+    def name_of(self, row: Row) -> str:
+        """Return the name of an object for people: `Chromium`, or `Chromium in zone eu`."""
+        first, *rest = (str(row[name]) for name in self.identity)
+        return " in zone ".join((first, *rest))
+
+
+KINDS: Final = (
+    Kind(section="zones", noun="zones", identity=("zone_name",), session_key="zone_id"),
+    Kind(section="filter_policies", noun="filter-policies", identity=("name",)),
+    Kind(section="groups", noun="groups", identity=("name",)),
+    Kind(
+        section="workspaces",
+        noun="images",
+        identity=("friendly_name",),
+        secrets={"docker_token": frozenset({"docker_registry", "docker_user"})},
+        session_key="image_id",
+    ),
+    Kind(section="staging_configs", noun="staging", identity=("workspace", "zone")),
+    Kind(
+        section="machine_pools",
+        noun="machine-pools",
+        identity=("name",),
+        secrets={"secrets": frozenset({"provider", "options"})},
+        local=frozenset({"join_url"}),
+    ),
+    Kind(section="webhooks", noun="webhooks", identity=("name",)),
+)
+
+
+def document_field(name: str) -> str:
+    """Return the field of the document for a field of the api."""
+    return REFERENCES[name].field if name in REFERENCES else name
+
+
+def stored_form(section: str, row: Row) -> Row:
+    """Return the values as the api stores them: without a local default, and with the options of the image's maker.
+
+    Raises:
+        Invalid: a domain or a line of a schedule is not valid.
+    """
+    if section == "workspaces" and "name" in row:
+        complete = with_defaults(row["name"], row)
+        row = {name: complete[name] for name in row}
+    return {name: comparable(name, value) for name, value in row.items() if (name, value) != ("join_url", "")}
+
+
+_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "permissions": lambda codes: sorted(set(codes)),
+    "groups": lambda names: sorted(set(names)),
+    "allow": lambda texts: sorted(set(domains(texts))),
+    "deny": lambda texts: sorted(set(domains(texts))),
+    "schedule": lambda lines: [format_hint(parse_hint(line)) for line in lines],
+    "allow_origin_domain": lambda text: ",".join(part.strip() for part in text.split(",")),
+    "persistent_profile_path": lambda path: path or None,
+}
+
+
+def comparable(name: str, value: Any) -> Any:
+    """Return the value of a field in the form in which the api stores it; the order of a set has no meaning."""
+    return _FORMS[name](value) if name in _FORMS and value is not None else value

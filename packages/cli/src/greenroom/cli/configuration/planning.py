@@ -1,0 +1,258 @@
+"""Compares a document with the objects of a deployment: the creations, changes and deletions, each with its reason.
+
+A field that an object of the document does not have is not changed; a field that it has is the whole value. Objects are
+matched by name. Invariants, tested as properties: the plan after an apply is empty; without `prune` there is no
+deletion; a plan with problems changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, cast
+
+from greenroom.cli.configuration.document import Document
+from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, SECTION_OF_SETTING, Kind, comparable, stored_form
+from greenroom.cli.output import Row
+from greenroom.core.masking import ENVIRONMENT, MASK, difference, with_variables
+
+Verb = Literal["create", "update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object of the deployment: its id, its values as in a document, and its row of the api."""
+
+    object_id: str
+    values: Row
+    row: Row = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The objects of a deployment by section, the hostnames of its Agents, and its live sessions: rows of the api."""
+
+    objects: Mapping[str, Sequence[Found]]
+    agents: frozenset[str] = frozenset()
+    sessions: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`prune`: delete what the sections of the document do not have. `force`: also if that ends sessions of users.
+    `send_secrets`: also send the secrets that the api never returns, which cannot be compared.
+    """
+
+    prune: bool = False
+    force: bool = False
+    send_secrets: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A creation, change or deletion with its reason. `values` are the fields to send, `before` their present values;
+    `sessions` are the ids of the sessions of users that end.
+    """
+
+    verb: Verb
+    kind: Kind
+    name: str
+    reason: str
+    object_id: str | None = None
+    values: Row = field(default_factory=dict[str, Any])
+    before: Row = field(default_factory=dict[str, Any])
+    sessions: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind.singular} {self.name}"
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """Path of a value → its old and its new value, without the values of secrets."""
+        plain = {name: value for name, value in self.values.items() if name not in self.kind.secrets}
+        old, new = difference(self.before, plain)
+        shown = {path: (old[path], new[path]) for path in new}
+        return shown | {name: (MASK, MASK) for name in self.kind.secrets if name in self.values}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The actions, in their order, and the reasons for which they cannot be applied."""
+
+    actions: tuple[Action, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def plan(document: Document, snapshot: Snapshot, options: Options) -> Plan:
+    """Return the actions after which the deployment has the content of the document. The secrets of the document are
+    resolved; one without a value is `MASK`, and keeps its present value.
+
+    Raises:
+        Invalid: a value of the document cannot be stored.
+    """
+    changes, deletions = list[Action](), list[Action]()
+    for kind in KINDS:
+        if kind.section in document:
+            wanted = [stored_form(kind.section, row) for row in document[kind.section]]
+            pairs = _pairs(kind, wanted, snapshot.objects[kind.section], options)
+            changes += [_change(kind, row, found, options) for row, found in pairs]
+            kept = {found.object_id for _, found in pairs if found is not None}
+            unwanted = [found for found in snapshot.objects[kind.section] if found.object_id not in kept]
+            deletions += [_deletion(kind, found, snapshot) for found in unwanted if not found.row.get("is_system")]
+    deletions = deletions[::-1] if options.prune else []
+    actions = [*_in_order([action for action in changes if action.values]), *deletions]
+    names = _names(document, snapshot, deletions)
+    problems = [problem for action in actions for problem in _problems(action, names, options)]
+    return Plan(tuple(actions), tuple(problems))
+
+
+def _pairs(
+    kind: Kind, wanted: Sequence[Row], present: Sequence[Found], options: Options
+) -> list[tuple[Row, Found | None]]:
+    """Match each object of the document with one of the same name. Pools of one place are matched by their values
+    first.
+    """
+    free, matches = list(present), dict[int, Found]()
+    for exact in (True, False):
+        for number, row in enumerate(wanted):
+            same = [found for found in free if all(found.values[name] == row[name] for name in kind.identity)]
+            match = next((found for found in same if not exact or not _changed(kind, row, found, options)), None)
+            if number not in matches and match is not None:
+                matches[number] = match
+                free.remove(match)
+    return [(row, matches.get(number)) for number, row in enumerate(wanted)]
+
+
+def _change(kind: Kind, row: Row, found: Found | None, options: Options) -> Action:
+    name = kind.name_of(row)
+    if found is None:
+        values = {key: with_variables(value, lambda text, _: text, name=key) for key, value in row.items()}
+        return Action(verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it.")
+    values = _changed(kind, row, found, options)
+    before = {key: found.values.get(key) for key in values}
+    if "settings" in values:
+        before["settings"] = {key: (before["settings"] or {}).get(key) for key in values["settings"]}
+    several = "fields differ" if len(values) > 1 else "field differs"
+    reason = f"{len(values)} {several} from the document."
+    return Action(
+        verb="update", kind=kind, name=name, object_id=found.object_id, values=values, before=before, reason=reason
+    )
+
+
+def _changed(kind: Kind, row: Row, found: Found, options: Options) -> Row:
+    """Return the fields of the document whose values differ from the present ones."""
+    values: Row = {}
+    for name, wanted in row.items():
+        old = found.values.get(name)
+        new = with_variables(wanted, _kept, old, name=name)
+        if name in kind.identity or name in kind.secrets or new == comparable(name, old):
+            continue
+        values[name] = _setting_changes(new, old) if name == "settings" else new
+    for name, causes in kind.secrets.items():
+        if name not in row:
+            continue
+        names = set(row[name]) if isinstance(row[name], Mapping) else None
+        has_others = names is not None and names != set(found.values.get(name) or ())
+        if options.send_secrets or has_others or causes & values.keys():
+            values[name] = row[name]
+    return values
+
+
+def _kept(text: str, old: str | None) -> str:
+    """Return the new value of a variable: the present one if its secret is not set, or if this key may not see it."""
+    return old if old is not None and MASK in (text, old) else text
+
+
+def _setting_changes(new: Row, old: Row | None) -> Row:
+    """Return the settings to change; None removes one."""
+    present = old or {}
+    removed = dict.fromkeys(name for name in present if name not in new)
+    return {name: value for name, value in new.items() if present.get(name) != value} | removed
+
+
+def _deletion(kind: Kind, found: Found, snapshot: Snapshot) -> Action:
+    ended = [row for row in snapshot.sessions if kind.session_key and row[kind.session_key] == found.object_id]
+    return Action(
+        verb="delete",
+        kind=kind,
+        name=kind.name_of(found.values),
+        object_id=found.object_id,
+        before=found.row,
+        sessions=tuple(row["session_id"] for row in ended if row["user_id"]),
+        reason="The document does not have it.",
+    )
+
+
+def _in_order(actions: Sequence[Action]) -> Iterator[Action]:
+    """Yield the actions; a group gets a default workspace that does not exist yet after the creation of the
+    workspace.
+    """
+    coming = {action.name for action in actions if action.kind.section == "workspaces" and action.verb == "create"}
+    later = list[Action]()
+    for action in actions:
+        settings = cast("Row", action.values.get("settings", {}))
+        if settings.get("default_image") not in coming:
+            yield action
+            continue
+        others = {name: value for name, value in settings.items() if name != "default_image"}
+        rest = {name: value for name, value in action.values.items() if name != "settings"}
+        if first := rest | ({"settings": others} if others else {}):
+            yield replace(action, values=first)
+        last: Row = {"settings": {"default_image": settings["default_image"]}}
+        reason = f"Its default workspace {settings['default_image']} exists by now."
+        later.append(replace(action, verb="update", values=last, before={}, reason=reason))
+    yield from later
+
+
+def _names(document: Document, snapshot: Snapshot, deletions: Sequence[Action]) -> dict[str, set[str]]:
+    """Return the names of each section that exist after the plan."""
+    names: dict[str, set[str]] = {"agents": set(snapshot.agents)}
+    for kind in KINDS:
+        present = {kind.name_of(found.values) for found in snapshot.objects[kind.section]}
+        deleted = {action.name for action in deletions if action.kind is kind}
+        names[kind.section] = (present - deleted) | {kind.name_of(row) for row in document.get(kind.section, ())}
+    return names
+
+
+_HOSTS: Final = {"num_managers": "Managers", "num_agents": "Agents"}
+
+
+def _problems(action: Action, names: Mapping[str, set[str]], options: Options) -> Iterator[str]:
+    title = action.title[:1].upper() + action.title[1:]
+    if action.verb == "delete":
+        if action.sessions and not options.force:
+            yield f"{title} has live sessions: {len(action.sessions)}. Its deletion ends them; pass --force to do so."
+        for field_name, hosts in _HOSTS.items():
+            if count := action.before.get(field_name):
+                yield f"{title} still has {count} {hosts}; remove them first, or keep it in the document."
+        return
+    required = [name for name, one in action.kind.fields.items() if one.is_required and name not in action.values]
+    fixed = action.kind.fixed & action.values.keys()
+    if action.verb == "create" and required:
+        yield f"{title} is new and needs {', '.join(f'`{name}`' for name in required)}."
+    if action.verb == "update" and fixed:
+        yield f"{title} cannot change `{min(fixed)}`; give it another name, or delete it first."
+    for section, name in _references(action.values):
+        if name not in names[section]:
+            yield f"{title} refers to `{name}`, which is not in {section.replace('_', ' ')}."
+    for path in _without_value(action.values, ""):
+        yield f"{title}: the secret `{path}` has no value; set the environment variable, or write the file."
+
+
+def _references(values: Row) -> Iterator[tuple[str, str]]:
+    for fields, sections in ((values, SECTION_OF), (values.get("settings", {}), SECTION_OF_SETTING)):
+        for name, section in sections.items():
+            found: Any = fields.get(name) or []
+            names = [found] if isinstance(found, str) else cast("list[str]", found)
+            yield from ((section, one) for one in names)
+
+
+def _without_value(value: Any, path: str, name: str = "") -> Iterator[str]:
+    """Yield the paths of secrets and variables for which there is no value."""
+    if isinstance(value, Mapping):
+        for key, part in cast("Row", value).items():
+            inner = key if name not in {ENVIRONMENT, "secrets"} else name
+            yield from _without_value(part, f"{path}.{key}".lstrip("."), inner)
+    elif value == MASK and name in {ENVIRONMENT, "secrets", "docker_token"}:
+        yield path

@@ -1,0 +1,189 @@
+"""`greenroom users import`: creates and updates users and their memberships from a CSV file.
+
+The rows are checked together before the first request, and each row is one request: a row is applied as a whole or not
+at all. The columns are the fields of a new user in the api. An empty cell changes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import typer
+
+from greenroom.cli.client import ApiError, Row
+from greenroom.cli.noun import API
+from greenroom.cli.output import Column, columns
+from greenroom.cli.values import text_of
+from greenroom.cli.verbs import Call, verb
+from greenroom.client import Unreachable
+from greenroom.core.access.accounts import username_problem
+
+ALL_USERS: Final = "All Users"
+SEPARATOR: Final = ";"
+"""Separates the groups in a cell."""
+_FIELDS: Final = {one.name: one for one in API["POST /users"].fields}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """The creation of a user (`user_id` None) or the change of one, from a line of the file; `values` are those of the
+    document, with the names of groups.
+    """
+
+    line: int
+    username: str
+    user_id: str | None
+    values: Row = field(repr=False)
+
+    @property
+    def shown(self) -> Row:
+        """The change for people, without the password."""
+        fields = [name for name in self.values if name != "username"]
+        verb_text = "create" if self.user_id is None else "update"
+        return {"line": self.line, "username": self.username, "action": verb_text, "fields": fields}
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """An error of a line of the file, as a sentence."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The changes of a file, in its order, and the errors of its lines. With an error, nothing is changed."""
+
+    changes: list[UserChange] = field(default_factory=list[UserChange])
+    errors: list[LineError] = field(default_factory=list[LineError])
+
+
+def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> Import:
+    """Return the changes that give the users of the file (CSV with a header) the values of their lines."""
+    found = Import()
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\N{BYTE ORDER MARK}")), restkey="", strict=True)
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        if problem := _header_problem(header):
+            return Import(errors=[LineError(1, problem)])
+        present = {_key(user["username"]): user for user in users if not user.get("anonymous")}
+        known = {group["name"] for group in groups}
+        seen: dict[str, int] = {}
+        for cells in reader:
+            line, errors = reader.line_num, list[str]()
+            values = _values(cells, known, errors.append)
+            key = _key(values.get("username", ""))
+            if key in seen:
+                errors.append(f"The user {values['username']} is also in line {seen[key]}.")
+            seen.setdefault(key, line)
+            found.errors.extend(LineError(line, error) for error in errors)
+            if not errors and (change := _change(line, values, present.get(key))) is not None:
+                found.changes.append(change)
+    except csv.Error as error:
+        found.errors.append(LineError(reader.line_num, f"The line is not CSV: {error}."))
+    return found
+
+
+def _key(username: str) -> str:
+    """Return the form in which user names are compared."""
+    return unicodedata.normalize("NFKC", username).casefold()
+
+
+def _header_problem(header: Sequence[str]) -> str | None:
+    if unknown := [name for name in header if name not in _FIELDS]:
+        return f"There is no column {unknown[0]!r}; the columns are {', '.join(_FIELDS)}."
+    if "username" not in header:
+        return "The column username is missing."
+    if len(set(header)) < len(header):
+        return "A column occurs twice."
+    return None
+
+
+def _values(cells: Mapping[str, Any], known: set[str], error: Callable[[str], None]) -> Row:
+    """Return the values of the cells that are not empty; `error` gets each problem."""
+    values: Row = {}
+    if "" in cells:
+        error("The line has more cells than the header; quote values that contain a comma.")
+    for name, cell in cells.items():
+        text = cell.strip() if isinstance(cell, str) and name != "password" else cell
+        if not name or not text:
+            continue
+        if name == "groups":
+            values[name] = sorted({part.strip() for part in text.split(SEPARATOR) if part.strip()} | {ALL_USERS})
+            for group in values[name]:
+                if group not in known:
+                    error(f"There is no group {group}; separate several groups with {SEPARATOR!r}.")
+        elif _FIELDS[name].type == "boolean":
+            if text.casefold() in _BOOLEANS:
+                values[name] = _BOOLEANS[text.casefold()]
+            else:
+                error(f"`{name}` must be true or false, not {text!r}.")
+        else:
+            values[name] = text
+    if problem := username_problem(values.get("username", "")):
+        error(problem)
+    return values
+
+
+def _change(line: int, values: Row, user: Row | None) -> UserChange | None:
+    """Return the change of a line; None if the user has the values already. The password of a user is not changed."""
+    if user is None:
+        return UserChange(line, values["username"], None, values)
+    present = {**user, "groups": sorted(group["name"] for group in user["groups"])}
+    fixed = {"username", "password"}
+    changed = {name: value for name, value in values.items() if name not in fixed and present[name] != value}
+    return UserChange(line, user["username"], user["user_id"], changed) if changed else None
+
+
+_COLUMNS: Final = columns(Column("Line", "line"), Column("User", "username"), "action", "fields")
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, UTF-8; - = stdin.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes and errors; change nothing.")]
+
+
+@verb("users", "import", of_one=False)
+def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
+    """Create and update users and their memberships from a CSV file. With an invalid line, nothing is changed."""
+    groups = call.client.rows("/groups")
+    found = plan_import(text_of(file), call.client.rows("/users"), groups)
+    errors, done = list(found.errors), list[UserChange]()
+    if not errors and not dry_run:
+        ids = {group["name"]: group["group_id"] for group in groups}
+        for outcome in _applied(call, found.changes, ids):
+            if isinstance(outcome, LineError):
+                errors.append(outcome)
+            else:
+                done.append(outcome)
+    shown = [change.shown for change in (found.changes if dry_run else done)]
+    report = {"changes": shown, "errors": [{"line": one.line, "message": one.message} for one in errors]}
+    if not call.output.print_if_json(report | {"applied": not dry_run and not found.errors}):
+        call.output.rows(shown, _COLUMNS, "No user changes." if not errors else "No user was changed.")
+    if errors:
+        lines = "\n".join(f"{file}:{one.line}: {one.message}" for one in errors)
+        raise ApiError(f"{len(errors)} lines have errors:\n{lines}" if len(errors) > 1 else lines)
+
+
+def _applied(call: Call, changes: Sequence[UserChange], ids: Mapping[str, str]) -> Iterator[UserChange | LineError]:
+    """Send the request of each change, and yield the change or the refusal. A lost server ends the import."""
+    for change in changes:
+        body = dict(change.values)
+        if "groups" in body:
+            body["groups"] = [ids[name] for name in body["groups"]]
+        try:
+            if change.user_id is None:
+                call.client.post("/users", body)
+            else:
+                call.client.patch(f"/users/{change.user_id}", body)
+            yield change
+        except ApiError as error:
+            yield LineError(change.line, error.message)
+            if isinstance(error.__cause__, Unreachable):
+                return
