@@ -9,6 +9,7 @@ from typing import Any, Final
 from greenroom.cli.noun import API, Field
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Row
+from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.model import format_hint, parse_hint
 from greenroom.core.web_filter import domains
 from greenroom.core.workspace.definition import with_defaults
@@ -111,16 +112,18 @@ def document_field(name: str) -> str:
     return REFERENCES[name].field if name in REFERENCES else name
 
 
-def stored_form(section: str, row: Row) -> Row:
+def stored_form(kind: Kind, row: Row) -> Row:
     """Return the values as the api stores them: without a local default, and with the options of the image's maker.
 
     Raises:
         Invalid: a domain or a line of a schedule is not valid.
     """
-    if section == "workspaces" and "name" in row:
-        complete = with_defaults(row["name"], row)
-        row = {name: complete[name] for name in row}
-    return {name: comparable(name, value) for name, value in row.items() if (name, value) != ("join_url", "")}
+    complete = with_defaults(row["name"], row) if kind.section == "workspaces" and "name" in row else row
+    values = {name: complete[name] for name in row if (name, row[name]) != ("join_url", "")}
+    try:
+        return {name: comparable(name, value) for name, value in values.items()}
+    except Invalid as error:
+        raise Invalid(f"The {kind.singular} {kind.name_of(row)} cannot be used: {error.message}") from error
 
 
 _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {

@@ -94,7 +94,7 @@ def plan(document: Document, snapshot: Snapshot, options: Options) -> Plan:
     changes, deletions = list[Action](), list[Action]()
     for kind in KINDS:
         if kind.section in document:
-            wanted = [stored_form(kind.section, row) for row in document[kind.section]]
+            wanted = [stored_form(kind, row) for row in document[kind.section]]
             pairs = _pairs(kind, wanted, snapshot.objects[kind.section], options)
             changes += [_change(kind, row, found, options) for row, found in pairs]
             kept = {found.object_id for _, found in pairs if found is not None}

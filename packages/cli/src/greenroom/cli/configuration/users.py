@@ -88,7 +88,7 @@ def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> Impor
             if not errors and (change := _change(line, values, present.get(key))) is not None:
                 found.changes.append(change)
     except csv.Error as error:
-        found.errors.append(LineError(reader.line_num, f"The line is not CSV: {error}."))
+        found.errors.append(LineError(reader.reader.line_num, f"The line is not CSV: {error}."))
     return found
 
 

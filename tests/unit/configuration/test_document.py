@@ -1,0 +1,99 @@
+"""The text of a document: YAML, its schema, and references in place of secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from tests.unit.configuration.documents import DOCUMENTS, KIND
+from tests.unit.properties import for_all
+
+from greenroom.cli.configuration.document import (
+    Document,
+    SecretReference,
+    parsed,
+    referenced,
+    resolved,
+    schema,
+    written,
+)
+from greenroom.core.errors import Invalid
+from greenroom.core.masking import MASK
+
+
+SCHEMA = jsonschema.Draft202012Validator(schema())
+
+
+def _without_empty_sections(document: Document) -> str:
+    return written({name: rows for name, rows in document.items() if rows})
+
+
+@for_all(DOCUMENTS, subject=written, mutants=[_without_empty_sections])
+def test_a_document_round_trips(subject: Any, document: Document):
+    text = subject(document)
+    assert parsed(text) == document
+    SCHEMA.validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("version: 2", "$.version"),
+        ("zones: []", "`version`"),
+        ("version: 1\nworkspaces: [{friendly_name: a, corez: 2}]", "`corez` - at `$.workspaces[0]`"),
+        ("version: 1\nworkspaces: [{friendly_name: a, cores: two}]", "$.workspaces[0].cores"),
+        ("version: 1\ngroups: [{name: a, settings: {idle: 1}}]", "$.groups[0].settings"),
+        ("version: 1\nworkspaces: [{friendly_name: a, docker_token: plain}]", "$.workspaces[0].docker_token"),
+        ("version: 1\ngroups: [{name: a}, {name: a}]", "several entries of the group a"),
+        ("version: 1\nzones: []\nzones: []", "'zones' occurs twice"),
+        ("version: 1\nzones: [", "line 2"),
+        ("", "The document cannot be used"),
+        ("version: 1\nzones: [{zone_name: !!python/name:os.system }]", "could not determine a constructor"),
+    ],
+)
+def test_a_document_that_cannot_be_used_is_refused_with_the_place(text: str, place: str):
+    with pytest.raises(Invalid) as refused:
+        parsed(text)
+    assert place in refused.value.message
+
+
+def _look_up(reference: SecretReference) -> str | None:
+    return {"KEY": "secret"}.get(str(reference.env))
+
+
+def test_a_reference_is_resolved_only_in_the_place_of_a_secret():
+    row = {
+        "exec_config": {"go": {"env": "KEY"}},
+        "run_config": {"environment": {"A": {"env": "KEY"}, "B": {"file": "no"}}},
+    }
+    found = resolved({"workspaces": [{**row, "docker_token": {"env": "KEY"}}]}, _look_up)
+    assert found == {
+        "workspaces": [
+            {
+                "exec_config": {"go": {"env": "KEY"}},
+                "run_config": {"environment": {"A": "secret", "B": MASK}},
+                "docker_token": "secret",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("reference", [{}, {"env": "A", "file": "b"}, {"vault": "A"}, {"env": 1}])
+def test_a_reference_names_one_variable_or_one_file(reference: dict[str, Any]):
+    with pytest.raises(Invalid, match="`A`"):
+        resolved({"workspaces": [{"run_config": {"environment": {"A": reference}}}]}, _look_up)
+
+
+def test_two_secrets_never_share_a_variable():
+    taken: dict[str, tuple[str, ...]] = {}
+    rows = [
+        referenced(KIND["workspaces"], {"friendly_name": name, "docker_token": MASK}, taken)
+        for name in ("3D View", "3D-View", "Übung")
+    ]
+    assert [row["docker_token"]["env"] for row in rows] == [
+        "_3D_VIEW_DOCKER_TOKEN",
+        "_3D_VIEW_DOCKER_TOKEN_2",
+        "BUNG_DOCKER_TOKEN",
+    ]
