@@ -25,6 +25,7 @@ PASSWORD: Final = "a-pass-phrase-1"
 
 USUAL: Final = (
     "users-and-groups",
+    "configuration-as-code",
     "stage-sessions",
     "web-filter",
     "secrets-for-agents",

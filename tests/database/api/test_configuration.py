@@ -145,6 +145,7 @@ async def test_an_export_moves_the_configuration_to_an_installation_without_it(
         "run_config.environment.API_KEY",
         "secrets.token",
     ]
+    moved["machine_pools"][0]["join_url"] = "https://other.example"  # an export has none
     await deployment_of_test.apply(moved, secrets=names)
     assert await deployment_of_test.plan(moved, secrets=names) == Plan()
 

@@ -22,7 +22,6 @@ from greenroom.cli.configuration.document import (
 from greenroom.core.errors import Invalid
 from greenroom.core.masking import MASK
 
-
 SCHEMA = jsonschema.Draft202012Validator(schema())
 
 
