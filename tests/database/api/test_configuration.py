@@ -16,9 +16,9 @@ from tests.database.api.test_client import ThroughLoop
 from greenroom.cli.client import ApiError
 from greenroom.cli.client import Client as Connection
 from greenroom.cli.configuration import deployment
-from greenroom.cli.configuration.deployment import Application, exported, read_snapshot
+from greenroom.cli.configuration.deployment import PlanApplication, exported, read_snapshot
 from greenroom.cli.configuration.document import Document, SecretReference, parsed, resolved, written
-from greenroom.cli.configuration.planning import Options, Plan, plan
+from greenroom.cli.configuration.planning import Plan, PlanOptions, plan
 from greenroom.cli.server import Server
 
 DOCUMENT = """
@@ -70,7 +70,7 @@ class Deployment:
         self._client = Connection(server, ThroughLoop(app))
 
     async def plan(self, document: Document, secrets: dict[str, str] = SECRETS, **options: bool) -> Plan:
-        return await asyncio.to_thread(self._plan, document, secrets, Options(**options))
+        return await asyncio.to_thread(self._plan, document, secrets, PlanOptions(**options))
 
     async def apply(
         self,
@@ -80,15 +80,15 @@ class Deployment:
         **options: bool,
     ) -> None:
         def run() -> None:
-            found = self._plan(document, secrets, Options(**options))
-            Application(self._client, read_snapshot(self._client, with_sessions=False), report).apply(found)
+            found = self._plan(document, secrets, PlanOptions(**options))
+            PlanApplication(self._client, read_snapshot(self._client, with_sessions=False), report).apply(found)
 
         await asyncio.to_thread(run)
 
     async def export(self) -> Document:
         return await asyncio.to_thread(lambda: exported(read_snapshot(self._client, with_sessions=False)))
 
-    def _plan(self, document: Document, secrets: dict[str, str], options: Options) -> Plan:
+    def _plan(self, document: Document, secrets: dict[str, str], options: PlanOptions) -> Plan:
         def look_up(reference: SecretReference) -> str | None:
             return secrets.get(str(reference.env))
 

@@ -154,7 +154,7 @@ def test_an_import_reports_each_refused_line_and_applies_the_others(
 def test_an_import_with_an_invalid_line_changes_nothing(
     users: Pretended, greenroom: Callable[..., Done], tmp_path: Path
 ):
-    (tmp_path / "users.csv").write_text("username,groups\nada,Staff\nbob,Nobody\ncy,Nobody\n")
+    (tmp_path / "users.csv").write_text("username,groups\nada,Staff\nbob,Unknown\ncy,Unknown\n")
     done = greenroom("users", "import", str(tmp_path / "users.csv"))
     assert done.code == 1
     assert "2 lines have errors:" in done.err

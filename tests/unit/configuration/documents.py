@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from greenroom.cli.configuration.document import Document
 from greenroom.cli.configuration.kinds import KINDS, stored_form
-from greenroom.cli.configuration.planning import Found, Plan, Snapshot
+from greenroom.cli.configuration.planning import DeployedObject, DeployedObjects, Plan
 
 NAMES = ("ann", "bob", "cy")
 KIND = {kind.section: kind for kind in KINDS}
@@ -73,12 +73,12 @@ _SECTIONS = {
 DOCUMENTS: st.SearchStrategy[Document] = st.fixed_dictionaries({}, optional=_SECTIONS)  # pyright: ignore[reportArgumentType]
 
 
-def snapshot_of(document: Mapping[str, list[dict[str, Any]]]) -> Snapshot:
+def snapshot_of(document: Mapping[str, list[dict[str, Any]]]) -> DeployedObjects:
     """The deployment with exactly the objects of a document."""
-    return Snapshot(
+    return DeployedObjects(
         {
             section: [
-                Found(f"{section}-{number}", stored_form(KIND[section], row), {"zone_id": "", "image_id": ""})
+                DeployedObject(f"{section}-{number}", stored_form(KIND[section], row), {"zone_id": "", "image_id": ""})
                 for number, row in enumerate(document.get(section, []))
             ]
             for section in KIND
@@ -86,7 +86,7 @@ def snapshot_of(document: Mapping[str, list[dict[str, Any]]]) -> Snapshot:
     )
 
 
-def applied(snapshot: Snapshot, plan: Plan) -> Snapshot:
+def applied(snapshot: DeployedObjects, plan: Plan) -> DeployedObjects:
     """The deployment after a plan, as the api changes it."""
     objects = {section: list(found) for section, found in snapshot.objects.items()}
     for number, action in enumerate(plan.actions):
@@ -97,7 +97,7 @@ def applied(snapshot: Snapshot, plan: Plan) -> Snapshot:
             if action.object_id in (one.object_id, None) and action.kind.name_of(one.values) == action.name
         ]
         if action.verb == "create":
-            rows.append(Found(f"new-{number}", action.values))
+            rows.append(DeployedObject(f"new-{number}", action.values))
             continue
         (old,) = same
         rows.remove(old)
@@ -106,5 +106,5 @@ def applied(snapshot: Snapshot, plan: Plan) -> Snapshot:
             if "settings" in changes:
                 merged = (old.values.get("settings") or {}) | changes["settings"]
                 changes["settings"] = {name: value for name, value in merged.items() if value is not None}
-            rows.append(Found(old.object_id, old.values | changes, old.row))
-    return Snapshot(objects, snapshot.agents)
+            rows.append(DeployedObject(old.object_id, old.values | changes, old.row))
+    return DeployedObjects(objects, snapshot.agents)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.cli.configuration.users import Import, LineError, plan_import
+from greenroom.cli.configuration.users import LineError, UsersImport, plan_import
 
 GROUPS = [{"name": "All Users"}, {"name": "Students"}, {"name": "Staff"}]
 
@@ -23,7 +23,7 @@ def _user(username: str, *groups: str, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def _shown(found: Import) -> list[tuple[str | None, dict[str, Any]]]:
+def _shown(found: UsersImport) -> list[tuple[str | None, dict[str, Any]]]:
     return [(change.user_id, change.values) for change in found.changes]
 
 
@@ -61,10 +61,10 @@ def test_a_user_leaves_all_groups_if_only_all_users_is_named():
 
 
 def test_all_errors_are_reported_with_their_lines():
-    text = 'username,groups,disabled\nada,Nobody,\n"b\nc",,\nbob,,perhaps\nADA,,\n,Staff,\ndan,,no,more\n'
+    text = 'username,groups,disabled\nada,Unknown,\n"b\nc",,\nbob,,perhaps\nADA,,\n,Staff,\ndan,,no,more\n'
     found = plan_import(text, [], GROUPS)
     assert [(error.line, error.message.split(";")[0]) for error in found.errors] == [
-        (2, "There is no group Nobody"),
+        (2, "There is no group Unknown"),
         (4, "The user name must not contain slashes or control characters."),
         (5, "`disabled` must be true or false, not 'perhaps'."),
         (6, "The user ADA is also in line 2."),
@@ -83,7 +83,7 @@ def test_all_errors_are_reported_with_their_lines():
     ],
 )
 def test_a_file_that_is_no_list_of_users_is_refused(text: str, error: LineError):
-    assert plan_import(text, [], GROUPS) == Import(errors=[error])
+    assert plan_import(text, [], GROUPS) == UsersImport(errors=[error])
 
 
 def test_an_unknown_column_is_named_with_the_known_ones():

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 from msgspec import UNSET
 
-from greenroom.cli.configuration.deployment import Application, exported, read_snapshot
+from greenroom.cli.configuration.deployment import PlanApplication, exported, read_snapshot
 from greenroom.cli.configuration.document import SecretReference, parsed, resolved, schema, written
-from greenroom.cli.configuration.planning import Action, Options, Plan, Snapshot, plan
+from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObjects, Plan, PlanOptions, plan
 from greenroom.cli.output import Row, printable, styled
 from greenroom.cli.values import text_of
 from greenroom.cli.verbs import Call, plain_verb, verb
@@ -53,7 +53,7 @@ def plan_document(
     check: Check = False,
 ) -> None:
     """Show the changes that make the deployment equal to the document. Nothing is changed."""
-    found, _ = _planned(call, file, Options(prune, force, send_secrets))
+    found, _ = _planned(call, file, PlanOptions(prune, force, send_secrets))
     if not call.output.print_if_json(_row(found)):
         _show(call, found)
     if found.problems or (check and found.actions):
@@ -65,11 +65,11 @@ def apply(
     call: Call, *, file: File, prune: Prune = False, force: Force = False, send_secrets: SendSecrets = False
 ) -> None:
     """Show the changes that make the deployment equal to the document, and make them. A second call changes nothing."""
-    found, snapshot = _planned(call, file, Options(prune, force, send_secrets))
+    found, snapshot = _planned(call, file, PlanOptions(prune, force, send_secrets))
     if not call.output.as_json:
         _show(call, found)
     progress = call.output.err.print
-    Application(call.client, snapshot, lambda text: progress(styled(printable(text), ""))).apply(found)
+    PlanApplication(call.client, snapshot, lambda text: progress(styled(printable(text), ""))).apply(found)
     if found.actions:
         call.output.done(f"The document is applied: {_counts(found)}.", _row(found) | {"applied": True})
     else:
@@ -84,7 +84,7 @@ def print_schema(*, as_json: Annotated[bool, typer.Option("--json", help="Print 
 plain_verb("config", "schema", print_schema)
 
 
-def _planned(call: Call, file: str, options: Options) -> tuple[Plan, Snapshot]:
+def _planned(call: Call, file: str, options: PlanOptions) -> tuple[Plan, DeployedObjects]:
     document = resolved(parsed(text_of(file)), _look_up)
     snapshot = read_snapshot(call.client, with_sessions=options.prune)
     return plan(document, snapshot, options), snapshot
@@ -107,7 +107,7 @@ def _row(found: Plan) -> Row:
     return {"actions": [_action(action) for action in found.actions], "problems": list(found.problems)}
 
 
-def _action(action: Action) -> Row:
+def _action(action: ConfigurationAction) -> Row:
     return {
         "action": action.verb,
         "section": action.kind.section,

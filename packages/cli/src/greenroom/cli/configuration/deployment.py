@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.configuration.document import Document, referenced
-from greenroom.cli.configuration.kinds import KINDS, REFERENCES, SECTION_OF_SETTING, Kind, document_field
-from greenroom.cli.configuration.planning import Action, Found, Plan, Snapshot
+from greenroom.cli.configuration.kinds import KINDS, REFERENCES, SECTION_OF_SETTING, ObjectKind, document_field
+from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObject, DeployedObjects, Plan
 from greenroom.cli.nouns import NOUNS
 from greenroom.core.masking import MASK
 
@@ -23,7 +23,7 @@ Names = dict[str, dict[str, str]]
 """Section → id → name."""
 
 
-def read_snapshot(client: Client, *, with_sessions: bool) -> Snapshot:
+def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
     """Return the objects of the deployment, with its live sessions if the plan can end some.
 
     Raises:
@@ -36,13 +36,13 @@ def read_snapshot(client: Client, *, with_sessions: bool) -> Snapshot:
         if len(kind.identity) == 1:
             names[kind.section] = {row[kind.key]: row[kind.identity[0]] for row in rows[kind.section]}
     objects = {
-        kind.section: [Found(row[kind.key], _values(kind, row, names), row) for row in rows[kind.section]]
+        kind.section: [DeployedObject(row[kind.key], _values(kind, row, names), row) for row in rows[kind.section]]
         for kind in KINDS
     }
-    return Snapshot(objects, frozenset(agents.values()), client.rows("/sessions") if with_sessions else ())
+    return DeployedObjects(objects, frozenset(agents.values()), client.rows("/sessions") if with_sessions else ())
 
 
-def exported(snapshot: Snapshot) -> Document:
+def exported(snapshot: DeployedObjects) -> Document:
     """Return the document of the deployment, with references in place of secrets."""
     document: Document = {}
     taken: dict[str, tuple[str, ...]] = {}
@@ -52,7 +52,7 @@ def exported(snapshot: Snapshot) -> Document:
     return document
 
 
-def _portable(kind: Kind, values: Row) -> Row:
+def _portable(kind: ObjectKind, values: Row) -> Row:
     """Return the values without those that only make sense in this installation, and without secrets that are not
     set.
     """
@@ -62,7 +62,7 @@ def _portable(kind: Kind, values: Row) -> Row:
     return {name: value for name, value in values.items() if name not in left_out}
 
 
-def _values(kind: Kind, row: Row, names: Names) -> Row:
+def _values(kind: ObjectKind, row: Row, names: Names) -> Row:
     """Return a row of the api as in a document, with `MASK` in place of the secrets that exist."""
     values: Row = dict.fromkeys(kind.identity)
     for one in kind.fields.values():
@@ -84,10 +84,10 @@ def _with_names(field: str, value: Any, names: Names) -> Any:
     return [known.get(one, one) for one in cast("list[str]", value)] if isinstance(value, list) else known[value]
 
 
-class Application:
+class PlanApplication:
     """One application of a plan. `report` gets each action before it is applied, and the warnings of the api."""
 
-    def __init__(self, client: Client, snapshot: Snapshot, report: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, snapshot: DeployedObjects, report: Callable[[str], None]) -> None:
         self._client = client
         self._report = report
         self._ids = {
@@ -114,7 +114,7 @@ class Application:
                     " cause and apply the document again."
                 ) from error
 
-    def _apply(self, action: Action) -> None:
+    def _apply(self, action: ConfigurationAction) -> None:
         kind = action.kind
         if action.verb == "delete":
             self._delete(action)
@@ -152,7 +152,7 @@ class Application:
             self._ids[section] = {row["hostname"]: row["agent_id"] for row in self._client.rows("/agents")}
         return self._ids[section]
 
-    def _delete(self, action: Action) -> None:
+    def _delete(self, action: ConfigurationAction) -> None:
         kind = action.kind
         for session_id in action.sessions:
             self._client.delete(f"/sessions/{session_id}")

@@ -13,7 +13,7 @@ import msgspec
 import yaml
 from msgspec import UNSET, Meta, UnsetType
 
-from greenroom.cli.configuration.kinds import KINDS, Kind
+from greenroom.cli.configuration.kinds import KINDS, ObjectKind
 from greenroom.cli.noun import Field
 from greenroom.cli.output import Row
 from greenroom.core.access.group_settings import SETTINGS, Setting
@@ -53,7 +53,7 @@ _GROUP_SETTINGS: Final = msgspec.defstruct(
 )
 
 
-def _type_of(kind: Kind, name: str, field: Field) -> Any:
+def _type_of(kind: ObjectKind, name: str, field: Field) -> Any:
     found: Any = Literal[field.choices] if field.choices else _TYPES.get(field.type, str)
     if name in kind.secrets:
         found = SecretReference
@@ -68,7 +68,7 @@ def _type_of(kind: Kind, name: str, field: Field) -> Any:
     return Annotated[found, Meta(description=field.description)] if field.description else found
 
 
-def _type_of_kind(kind: Kind) -> Any:
+def _type_of_kind(kind: ObjectKind) -> Any:
     required = [(name, _type_of(kind, name, kind.fields[name])) for name in kind.identity]
     others = [
         (name, _type_of(kind, name, one) | UnsetType, UNSET)
@@ -100,7 +100,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return a mapping."""
-        keys = cast("list[Hashable]", [self.construct_object(key, deep=True) for key, _ in node.value])
+        construct = cast("Callable[..., Hashable]", self.construct_object)  # pyright: ignore[reportUnknownMemberType]
+        keys = [construct(key, deep=True) for key, _ in node.value]
         if doubled := [key for number, key in enumerate(keys) if key in keys[:number]]:
             raise yaml.constructor.ConstructorError(None, None, f"{doubled[0]!r} occurs twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
@@ -163,7 +164,7 @@ def _resolved(value: Any, look_up: LookUp, parent: str, name: str) -> Any:
     return MASK if secret is None else secret
 
 
-def referenced(kind: Kind, row: Row, taken: dict[str, tuple[str, ...]]) -> Row:
+def referenced(kind: ObjectKind, row: Row, taken: dict[str, tuple[str, ...]]) -> Row:
     """Return the values of an object with a reference to an environment variable in place of each secret and each
     variable of a container. `taken` has the names of environment variables that the document uses already, and is
     changed.

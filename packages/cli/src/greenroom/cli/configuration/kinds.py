@@ -16,7 +16,7 @@ from greenroom.core.workspace.definition import with_defaults
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class NameReference:
     """A field of the document with the name, in place of the id, of an object of a section."""
 
     field: str
@@ -24,11 +24,11 @@ class Reference:
 
 
 REFERENCES: Final = {
-    "zone_id": Reference("zone", "zones"),
-    "image_id": Reference("workspace", "workspaces"),
-    "filter_policy_id": Reference("filter_policy", "filter_policies"),
-    "server_id": Reference("agent", "agents"),
-    "groups": Reference("groups", "groups"),
+    "zone_id": NameReference("zone", "zones"),
+    "image_id": NameReference("workspace", "workspaces"),
+    "filter_policy_id": NameReference("filter_policy", "filter_policies"),
+    "server_id": NameReference("agent", "agents"),
+    "groups": NameReference("groups", "groups"),
 }
 """Field of the api with ids → the field of the document."""
 SECTION_OF: Final = {reference.field: reference.section for reference in REFERENCES.values()}
@@ -38,7 +38,7 @@ SECTION_OF_SETTING: Final = {"default_image": "workspaces", "web_filter_policy":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class ObjectKind:
     """A kind of objects.
 
     `identity` are the fields of the document by which objects are matched. `secrets` are the fields that the api never
@@ -85,25 +85,25 @@ class Kind:
 
 
 KINDS: Final = (
-    Kind(section="zones", noun="zones", identity=("zone_name",), session_key="zone_id"),
-    Kind(section="filter_policies", noun="filter-policies", identity=("name",)),
-    Kind(section="groups", noun="groups", identity=("name",)),
-    Kind(
+    ObjectKind(section="zones", noun="zones", identity=("zone_name",), session_key="zone_id"),
+    ObjectKind(section="filter_policies", noun="filter-policies", identity=("name",)),
+    ObjectKind(section="groups", noun="groups", identity=("name",)),
+    ObjectKind(
         section="workspaces",
         noun="images",
         identity=("friendly_name",),
         secrets={"docker_token": frozenset({"docker_registry", "docker_user"})},
         session_key="image_id",
     ),
-    Kind(section="staging_configs", noun="staging", identity=("workspace", "zone")),
-    Kind(
+    ObjectKind(section="staging_configs", noun="staging", identity=("workspace", "zone")),
+    ObjectKind(
         section="machine_pools",
         noun="machine-pools",
         identity=("name",),
         secrets={"secrets": frozenset({"provider", "options"})},
         local=frozenset({"join_url"}),
     ),
-    Kind(section="webhooks", noun="webhooks", identity=("name",)),
+    ObjectKind(section="webhooks", noun="webhooks", identity=("name",)),
 )
 
 
@@ -112,7 +112,7 @@ def document_field(name: str) -> str:
     return REFERENCES[name].field if name in REFERENCES else name
 
 
-def stored_form(kind: Kind, row: Row) -> Row:
+def stored_form(kind: ObjectKind, row: Row) -> Row:
     """Return the values as the api stores them: without a local default, and with the options of the image's maker.
 
     Raises:

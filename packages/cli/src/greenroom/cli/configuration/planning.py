@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
 from greenroom.cli.configuration.document import Document
-from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, SECTION_OF_SETTING, Kind, comparable, stored_form
+from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, SECTION_OF_SETTING, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
 from greenroom.core.masking import ENVIRONMENT, MASK, difference, with_variables
 
@@ -20,7 +20,7 @@ Verb = Literal["create", "update", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DeployedObject:
     """An object of the deployment: its id, its values as in a document, and its row of the api."""
 
     object_id: str
@@ -29,16 +29,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class DeployedObjects:
     """The objects of a deployment by section, the hostnames of its Agents, and its live sessions: rows of the api."""
 
-    objects: Mapping[str, Sequence[Found]]
+    objects: Mapping[str, Sequence[DeployedObject]]
     agents: frozenset[str] = frozenset()
     sessions: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PlanOptions:
     """`prune`: delete what the sections of the document do not have. `force`: also if that ends sessions of users.
     `send_secrets`: also send the secrets that the api never returns, which cannot be compared.
     """
@@ -49,18 +49,18 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class ConfigurationAction:
     """A creation, change or deletion with its reason. `values` are the fields to send, `before` their present values;
     `sessions` are the ids of the sessions of users that end.
     """
 
     verb: Verb
-    kind: Kind
+    kind: ObjectKind
     name: str
     reason: str
     object_id: str | None = None
-    values: Row = field(default_factory=dict[str, Any])
-    before: Row = field(default_factory=dict[str, Any])
+    values: Row = field(default_factory=dict[str, Any], repr=False)
+    before: Row = field(default_factory=dict[str, Any], repr=False)
     sessions: tuple[str, ...] = ()
 
     @property
@@ -80,18 +80,18 @@ class Action:
 class Plan:
     """The actions, in their order, and the reasons for which they cannot be applied."""
 
-    actions: tuple[Action, ...] = ()
+    actions: tuple[ConfigurationAction, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def plan(document: Document, snapshot: Snapshot, options: Options) -> Plan:
+def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) -> Plan:
     """Return the actions after which the deployment has the content of the document. The secrets of the document are
     resolved; one without a value is `MASK`, and keeps its present value.
 
     Raises:
         Invalid: a value of the document cannot be stored.
     """
-    changes, deletions = list[Action](), list[Action]()
+    changes, deletions = list[ConfigurationAction](), list[ConfigurationAction]()
     for kind in KINDS:
         if kind.section in document:
             wanted = [stored_form(kind, row) for row in document[kind.section]]
@@ -108,12 +108,12 @@ def plan(document: Document, snapshot: Snapshot, options: Options) -> Plan:
 
 
 def _pairs(
-    kind: Kind, wanted: Sequence[Row], present: Sequence[Found], options: Options
-) -> list[tuple[Row, Found | None]]:
+    kind: ObjectKind, wanted: Sequence[Row], present: Sequence[DeployedObject], options: PlanOptions
+) -> list[tuple[Row, DeployedObject | None]]:
     """Match each object of the document with one of the same name. Pools of one place are matched by their values
     first.
     """
-    free, matches = list(present), dict[int, Found]()
+    free, matches = list(present), dict[int, DeployedObject]()
     for exact in (True, False):
         for number, row in enumerate(wanted):
             same = [found for found in free if all(found.values[name] == row[name] for name in kind.identity)]
@@ -124,23 +124,26 @@ def _pairs(
     return [(row, matches.get(number)) for number, row in enumerate(wanted)]
 
 
-def _change(kind: Kind, row: Row, found: Found | None, options: Options) -> Action:
+def _change(kind: ObjectKind, row: Row, found: DeployedObject | None, options: PlanOptions) -> ConfigurationAction:
     name = kind.name_of(row)
     if found is None:
         values = {key: with_variables(value, lambda text, _: text, name=key) for key, value in row.items()}
-        return Action(verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it.")
+        return ConfigurationAction(
+            verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it."
+        )
     values = _changed(kind, row, found, options)
     before = {key: found.values.get(key) for key in values}
     if "settings" in values:
-        before["settings"] = {key: (before["settings"] or {}).get(key) for key in values["settings"]}
+        present: Row = before["settings"] or {}
+        before["settings"] = {key: present.get(key) for key in values["settings"]}
     several = "fields differ" if len(values) > 1 else "field differs"
     reason = f"{len(values)} {several} from the document."
-    return Action(
+    return ConfigurationAction(
         verb="update", kind=kind, name=name, object_id=found.object_id, values=values, before=before, reason=reason
     )
 
 
-def _changed(kind: Kind, row: Row, found: Found, options: Options) -> Row:
+def _changed(kind: ObjectKind, row: Row, found: DeployedObject, options: PlanOptions) -> Row:
     """Return the fields of the document whose values differ from the present ones."""
     values: Row = {}
     for name, wanted in row.items():
@@ -171,9 +174,9 @@ def _setting_changes(new: Row, old: Row | None) -> Row:
     return {name: value for name, value in new.items() if present.get(name) != value} | removed
 
 
-def _deletion(kind: Kind, found: Found, snapshot: Snapshot) -> Action:
+def _deletion(kind: ObjectKind, found: DeployedObject, snapshot: DeployedObjects) -> ConfigurationAction:
     ended = [row for row in snapshot.sessions if kind.session_key and row[kind.session_key] == found.object_id]
-    return Action(
+    return ConfigurationAction(
         verb="delete",
         kind=kind,
         name=kind.name_of(found.values),
@@ -184,12 +187,12 @@ def _deletion(kind: Kind, found: Found, snapshot: Snapshot) -> Action:
     )
 
 
-def _in_order(actions: Sequence[Action]) -> Iterator[Action]:
+def _in_order(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationAction]:
     """Yield the actions; a group gets a default workspace that does not exist yet after the creation of the
     workspace.
     """
     coming = {action.name for action in actions if action.kind.section == "workspaces" and action.verb == "create"}
-    later = list[Action]()
+    later = list[ConfigurationAction]()
     for action in actions:
         settings = cast("Row", action.values.get("settings", {}))
         if settings.get("default_image") not in coming:
@@ -205,7 +208,9 @@ def _in_order(actions: Sequence[Action]) -> Iterator[Action]:
     yield from later
 
 
-def _names(document: Document, snapshot: Snapshot, deletions: Sequence[Action]) -> dict[str, set[str]]:
+def _names(
+    document: Document, snapshot: DeployedObjects, deletions: Sequence[ConfigurationAction]
+) -> dict[str, set[str]]:
     """Return the names of each section that exist after the plan."""
     names: dict[str, set[str]] = {"agents": set(snapshot.agents)}
     for kind in KINDS:
@@ -218,7 +223,7 @@ def _names(document: Document, snapshot: Snapshot, deletions: Sequence[Action]) 
 _HOSTS: Final = {"num_managers": "Managers", "num_agents": "Agents"}
 
 
-def _problems(action: Action, names: Mapping[str, set[str]], options: Options) -> Iterator[str]:
+def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], options: PlanOptions) -> Iterator[str]:
     title = action.title[:1].upper() + action.title[1:]
     if action.verb == "delete":
         if action.sessions and not options.force:

@@ -58,22 +58,22 @@ class LineError:
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
+class UsersImport:
     """The changes of a file, in its order, and the errors of its lines. With an error, nothing is changed."""
 
     changes: list[UserChange] = field(default_factory=list[UserChange])
     errors: list[LineError] = field(default_factory=list[LineError])
 
 
-def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> Import:
+def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> UsersImport:
     """Return the changes that give the users of the file (CSV with a header) the values of their lines."""
-    found = Import()
+    found = UsersImport()
     reader = csv.DictReader(io.StringIO(text.removeprefix("\N{BYTE ORDER MARK}")), restkey="", strict=True)
     try:
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         if problem := _header_problem(header):
-            return Import(errors=[LineError(1, problem)])
+            return UsersImport(errors=[LineError(1, problem)])
         present = {_key(user["username"]): user for user in users if not user.get("anonymous")}
         known = {group["name"] for group in groups}
         seen: dict[str, int] = {}
