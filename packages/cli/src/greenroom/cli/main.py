@@ -26,7 +26,9 @@ class Entry:
 
 def _program(text: str, module: str) -> Entry:
     """A command, or a typer application of several, with its name in a module of `greenroom.cli`."""
-    return Entry(text, lambda name: build_command(name, import_object(f"greenroom.cli.{module}:{name}")))
+    return Entry(
+        text, lambda name: build_command(name, import_object(f"greenroom.cli.{module}:{name.replace('-', '_')}"))
+    )
 
 
 def _noun(text: str, *modules: str) -> Entry:
@@ -58,6 +60,9 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "backup": _program("Write an encrypted backup of the instance into a folder, and verify it.", "backup"),
         "restore": _program("Restore a backup into a new instance.", "backup"),
         "migrate": _program("Migrate the database to this version of Greenroom.", "instance"),
+        "support-bundle": _program(
+            "Create an archive for support, with all secrets masked; nothing is sent.", "support"
+        ),
         "host": _program("Prepare this machine for Greenroom.", "host"),
         "setup": _program("Set up a deployment in containers or on several machines.", "setup"),
         "join": _program("Join this host to a deployment with a join token.", "join"),

@@ -57,10 +57,30 @@ def output(*command: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _completed(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def command_output(*command: str, within_s: float) -> str:
+    """Return everything that a command writes, with its exit code if it fails. Raises SetupError: it is not installed,
+    or does not end in time."""
+    if not has_program(command[0]):
+        raise SetupError(f"{command[0]} is not installed.")
+    try:
+        done = _completed(command, within_s)
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"`{' '.join(command)}` did not end within {within_s:g} s.") from error
+    end = f"exit code {done.returncode}\n" if done.returncode else ""
+    return "\n".join(part for part in (done.stdout, done.stderr, end) if part)
+
+
+def _completed(command: Sequence[str], within_s: float | None = None) -> subprocess.CompletedProcess[str]:
     # A question of the program must not wait for an answer, because its output is not displayed.
     return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=_environment()
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=_environment(),
+        timeout=within_s,
     )
 
 

@@ -1,0 +1,143 @@
+"""Masks secrets in texts that Greenroom did not create: log lines, outputs of programs, addresses.
+
+A part of a text is a secret if its value is known, if a name such as `password` is in front of it, if it has the form
+of a credential, or if it looks random. The rules mask too much rather than too little: ids of containers are masked,
+too. A password in a sentence without such a name is not found.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+from greenroom.core.masking import ENVIRONMENT, MASK, masked
+
+MIN_KNOWN: Final = 6
+"""The minimum length of a known value in characters. Shorter values would be replaced inside other words."""
+
+_WORD: Final = (
+    r"(?:pass(?:word|wd|phrase|code)?(?![a-z])|passwords|pwd|secret|token|credential|authorization|cookie|signature"
+    r"|api_?-?key|private_?-?key|access_?-?key|key(?![a-z])|jwt)"
+)
+_NAME: Final = re.compile(rf"{_WORD}|(?:^|[_.-])(?:auth|pin|otp|pw)$|key$|pass$", re.IGNORECASE)
+_ENVIRONMENTS: Final = frozenset({ENVIRONMENT, "env", "environ"})
+_VALUE: Final = r"""(?:\\?"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|\S+)"""
+_PREFIXES: Final = r"AKIA|ASIA|AIza|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|[sr]k[-_]|hf_|npm_|pypi-|ya29\.|SG\."
+"""The prefixes of keys of well-known services."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+_RULES: Final = tuple(
+    (re.compile(pattern, flags), replacement)
+    for pattern, flags, replacement in (
+        (r"-----BEGIN[^-\n]{0,40}PRIVATE KEY[^-\n]{0,40}-----.*?(?:-----END[^-]{0,80}-----|\Z)", re.DOTALL, MASK),
+        (r"""(://)[^\s"'<>]{0,1000}@""", 0, rf"\1{MASK}@"),
+        (r"(?<![\w.+-])[\w.+-]{1,64}:[^\s:@/]{1,200}@(?=[\w\[(])", 0, f"{MASK}@"),
+        (r"""((?:authorization|cookie)\\?["']?\s*[:=]\s*\\?["']?)[^\r\n"']+""", re.IGNORECASE, rf"\1{MASK}"),
+        (r"\b(Bearer|bearer|Basic) +[^\s\"']{6,}", 0, rf"\1 {MASK}"),
+        (r"\beyJ[\w-]+\.[\w-]+\.[\w-]*", 0, MASK),
+        (rf"\b(?:{_PREFIXES})[\w.-]{{8,}}", 0, MASK),
+        (
+            rf"""((?<![\w-])--?[\w-]{{0,40}}?{_WORD}[\w-]{{0,40}}\\?["']?(?:\s*[,=]\s*|\s+)){_VALUE}""",
+            re.IGNORECASE,
+            rf"\1{MASK}",
+        ),
+        (rf"""({_WORD}[\w-]{{0,40}}\\?["']?\]?\s*(?:=>|[=:]|\bis\b)\s*){_VALUE}""", re.IGNORECASE, rf"\1{MASK}"),
+    )
+)
+"""(pattern, replacement) in the order of their use: headers before the names in them."""
+
+_RUNS: Final = (  # The second one is base64, which can contain slashes.
+    re.compile(r"(?<!sha256:)(?<![\w+~-])[\w+~-]{16,}={0,2}", re.ASCII),
+    re.compile(r"(?<!sha256:)(?<![\w+/-])[A-Za-z0-9+/]{24,}+={0,2}(?![\w-])", re.ASCII),
+)
+_CHANGES: Final = ((14, 0.3), (32, 0.2))
+"""(minimum length, share) of a random text: at least this share of its characters follow a character of another class
+(upper case, lower case, digit). The average of base64 is 0.6; words, names and paths have a smaller share."""
+_MIN_ALNUM: Final = 20
+_MIN_DIGITS: Final = 3
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if a field or variable of this name contains a secret."""
+    return _NAME.search(name) is not None
+
+
+class TextMask:
+    """Masks secrets in texts and in JSON values. `known` are the values of secrets, which are masked everywhere."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        values = {value for value in map(str.strip, known) if len(value) >= MIN_KNOWN}
+        forms = {form for value in values for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])}
+        self._known = sorted(forms, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """Return the text with its secrets masked."""
+        text = self.known(text)
+        for pattern, replacement in _RULES:
+            text = pattern.sub(replacement, text)
+        for run in _RUNS:
+            text = run.sub(lambda found: MASK if _is_random(found[0]) else found[0], text)
+        return text
+
+    def known(self, text: str) -> str:
+        """Return the text with only the known values masked."""
+        for value in self._known:
+            text = text.replace(value, MASK)
+        return text
+
+    def lines(self, text: str) -> str:
+        """Return a log with its secrets masked. A line that is a JSON object keeps its names."""
+        return "\n".join(self._line(line) for line in self._without_private_keys(text).split("\n"))
+
+    def value(self, value: object, name: str = "") -> Any:
+        """Return the JSON value of the field `name` with its secrets masked."""
+        return self._walk(masked(name, value), name, hidden=False)
+
+    def _line(self, line: str) -> str:
+        if line.startswith("{"):
+            try:
+                return json.dumps(self.value(json.loads(line)), ensure_ascii=False)
+            except ValueError:
+                return self.text(line)
+        return self.text(line)
+
+    @staticmethod
+    def _without_private_keys(text: str) -> str:
+        pattern, replacement = _RULES[0]
+        return pattern.sub(replacement, text)
+
+    def _walk(self, value: object, name: str, *, hidden: bool) -> Any:
+        hidden = hidden or name.lower() in _ENVIRONMENTS or is_secret_name(name)
+        if isinstance(value, Mapping):
+            inner = cast("Mapping[str, object]", value)
+            # A variable can also be an object with the fields `name` and `value`.
+            named = is_secret_name(str(inner.get("name", inner.get("key", ""))))
+            return {
+                self.text(key): self._walk(part, key, hidden=hidden or (named and key == "value"))
+                for key, part in inner.items()
+            }
+        if isinstance(value, list):
+            return [self._walk(part, "", hidden=hidden) for part in cast("list[object]", value)]
+        if isinstance(value, str):
+            return MASK if hidden and value else self.text(value)
+        return value
+
+
+def _is_random(run: str) -> bool:
+    """Return True if a run of letters, digits and separators looks random."""
+    rest = _UUID.sub("", run)
+    if any(_is_mixed(part) for part in re.split(r"[^A-Za-z0-9]", rest)):
+        return True
+    classes = ["upper" if c.isupper() else "lower" if c.islower() else "digit" for c in rest if c.isalnum()]
+    changes = sum(one != other for one, other in pairwise(classes))
+    return any(len(classes) >= length and changes >= share * len(classes) for length, share in _CHANGES)
+
+
+def _is_mixed(part: str) -> bool:
+    """Return True for a long part without separators that has letters and several digits, such as hexadecimal text."""
+    digits = sum(map(str.isdigit, part))
+    return len(part) >= _MIN_ALNUM and digits >= _MIN_DIGITS and digits < len(part)
