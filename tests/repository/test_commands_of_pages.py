@@ -50,7 +50,7 @@ NOT_RUN = {
     ("docs/howto/install-from-packages.md", "sudo apt-get install --yes python3-venv"),
     ("docs/howto/install-from-packages.md", "sudo greenroom host setup --dry-run"),
     ("docs/howto/install-from-packages.md", "sudo greenroom up --detach"),
-    ("docs/howto/install-from-packages.md", "sudo greenroom down"),
+    ("docs/howto/install-from-packages.md", "sudo greenroom uninstall"),
     ("docs/howto/load-test.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
     ("docs/howto/several-machines.md", "for package in greenroom greenroom-cli greenroom-client gree"),
     ("docs/howto/several-machines.md", "apt-get install python3-venv nginx-light && systemctl disabl"),
@@ -66,7 +66,9 @@ NOT_RUN = {
     ("docs/reference/enrollment.md", "greenroom join https://greenroom.example.org:8443 --token … "),
     ("docs/performance.md", "script/bench scale"),
     ("docs/reference/foreign-images.md", "greenroom images create Chrome --name kasmweb/chrome:1.18.0"),
+    ("docs/reference/host-footprint.md", "sudo greenroom uninstall"),
     ("docs/reference/host-limits.md", "greenroom setup limits"),
+    ("docs/reference/support-bundle.md", "sudo greenroom support-bundle"),
     ("docs/tutorial/first-desktop.md", "git clone ADDRESS greenroom && cd greenroom"),
     ("docs/reference/recipes.md", "RECIPES=catalogue script/test tests/host/test_recipes.py"),
 }

@@ -11,7 +11,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 
-_LOCK: Final = Path("/run/greenroom-accounts.lock")
+LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
 def system_account(name: str) -> pwd.struct_passwd:
@@ -20,7 +20,7 @@ def system_account(name: str) -> pwd.struct_passwd:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(name)
     # Two simultaneous useradd calls for one name may both succeed; the second then changes the number of the account.
-    with _LOCK.open("a") as lock:
+    with LOCK.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             return pwd.getpwnam(name)
@@ -38,3 +38,9 @@ def _create(name: str) -> None:
         raise SetupError(f"The system account {name} could not be created: useradd cannot be run ({error}).") from error
     if result.returncode not in {0, 9}:  # 9: an administrator created it in the meantime
         raise SetupError(f"The system account {name} could not be created: {result.stderr.strip()}")
+
+
+def remove_account(name: str) -> str:
+    """Remove a system account and its group. Return the reason why it remains; empty if it is removed."""
+    result = subprocess.run(["userdel", name], capture_output=True, text=True, check=False)
+    return result.stderr.strip() if result.returncode else ""

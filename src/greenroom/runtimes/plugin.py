@@ -7,7 +7,7 @@ docs/howto/write-a-runtime.md explains it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,24 @@ class RuntimePlugin(Plugin[S], ABC):
             finally:
                 await runtime.close()
         return found
+
+    async def other_installations(self, installation_id: str) -> list[str]:
+        """The ids of other installations that run or have sessions in this runtime. Raises GreenroomError: the runtime
+        does not answer."""
+        del installation_id
+        return []
+
+    async def local_images(self, names: Collection[str]) -> list[str]:
+        """The images on this host that Greenroom built, and those in `names`. Raises GreenroomError: the runtime does
+        not answer."""
+        del names
+        return []
+
+    async def remove_images(self, images: Sequence[str]) -> list[str]:
+        """Remove images from this host; returns a sentence for each that remains, with the reason. Raises
+        GreenroomError: the runtime does not answer."""
+        del images
+        return []
 
     async def remove_all(self, installation_id: str, folder: Path) -> int:
         """Remove every container of the installation and their shared resources; returns the number of containers. The

@@ -198,6 +198,11 @@ async def find_image(db: Database, id_or_name: str) -> str | None:
     return row["image_id"] if row else None
 
 
+async def image_references(db: Database) -> list[str]:
+    """The reference of the image of each workspace."""
+    return [row["name"] for row in await db.fetch("SELECT DISTINCT name FROM images ORDER BY name")]
+
+
 async def names_of_images(db: Database, user_id: str) -> list[str]:
     """Friendly names of the enabled images of the user's groups."""
     rows = await db.fetch(

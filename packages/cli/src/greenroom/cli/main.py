@@ -64,6 +64,9 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
             "Create an archive for support, with all secrets masked; nothing is sent.", "support"
         ),
         "host": _program("Prepare this machine for Greenroom.", "host"),
+        "uninstall": _program(
+            "Remove the instance from this machine: containers, networks, images, firewall rules and data.", "uninstall"
+        ),
         "setup": _program("Set up a deployment in containers or on several machines.", "setup"),
         "join": _program("Join this host to a deployment with a join token.", "join"),
     },

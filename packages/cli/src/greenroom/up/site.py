@@ -235,20 +235,21 @@ def locked(layout: Layout) -> Generator[DataLock]:
         yield lock
     except BaseException:
         if is_new:
-            _remove(layout, created_folders)
+            remove_data(layout, created_folders)
         lock.release()
         raise
 
 
-def _remove(layout: Layout, created_folders: Iterable[Path]) -> None:
-    """Remove the content of DATA, the lock last, and those of the folders that are empty afterwards: another process
-    may have begun to use them.
+def remove_data(layout: Layout, folders: Iterable[Path]) -> None:
+    """Remove the content of DATA, which is locked, and those of the folders that are empty afterwards: another process
+    may have begun to use them. The file that marks an instance and the lock are last, so that an interrupted removal
+    can be repeated.
     """
-    for entry in layout.data.iterdir():
+    for entry in sorted(layout.data.iterdir(), key=lambda entry: entry == layout.instance):
         if entry != layout.lock:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     layout.lock.unlink()
-    for folder in created_folders:
+    for folder in folders:
         try:
             folder.rmdir()
         except OSError as error:

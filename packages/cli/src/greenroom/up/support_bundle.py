@@ -23,7 +23,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, cast
 
-import psutil
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
@@ -76,6 +75,7 @@ PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
 
 HOST_FILES: Final[Mapping[str, Path]] = {
     "host/os-release.txt": Path("/etc/os-release"),
+    "host/memory.txt": Path("/proc/meminfo"),
     "host/setup.json": Path("/var/lib/greenroom-host/setup.json"),
     "host/sysctl.txt": host_limits.SYSCTL_FILE,
     "kernel/modules.txt": Path("/proc/modules"),
@@ -197,9 +197,7 @@ def host_facts(data: Path) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg(),
-        "memory": psutil.virtual_memory()._asdict(),
-        "swap": psutil.swap_memory()._asdict(),
-        "uptime_s": round(time.time() - psutil.boot_time()),
+        "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME)),
         "disk": {"folder": str(folder), **shutil.disk_usage(folder)._asdict()},
         "is_root": os.geteuid() == 0,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -87,3 +87,24 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
 
         async with docker(self.settings.docker_host) as client:
             return [c.get("greenroom.session", "") for c in await session_containers(client, installation_id)]
+
+    async def other_installations(self, installation_id: str) -> list[str]:
+        from greenroom.runtimes.docker.images import other_installations  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+
+        async with docker(self.settings.docker_host) as client:
+            return await other_installations(client, installation_id)
+
+    async def local_images(self, names: Collection[str]) -> list[str]:
+        from greenroom.runtimes.docker.images import local_images  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+
+        async with docker(self.settings.docker_host) as client:
+            return await local_images(client, names)
+
+    async def remove_images(self, images: Sequence[str]) -> list[str]:
+        from greenroom.runtimes.docker.images import remove_image  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+
+        async with docker(self.settings.docker_host) as client:
+            return [problem for image in images if (problem := await remove_image(client, image))]

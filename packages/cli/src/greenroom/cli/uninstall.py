@@ -1,0 +1,48 @@
+"""`greenroom uninstall`: remove what `greenroom up` created on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from greenroom.cli.instance import Data, Json
+from greenroom.core.errors import SetupError
+from greenroom.kit import log
+from greenroom.up.layout import Layout
+
+
+def uninstall(
+    *,
+    data: Data,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
+    keep_data: Annotated[
+        bool, typer.Option("--keep-data", help="Keep the data folder and the system accounts.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove the instance from this machine: containers, networks, images, firewall rules and data.
+
+    The command lists what it removes and what remains, and asks. The Debian packages remain until
+    `greenroom host setup --undo`.
+    """
+    from greenroom.up.progress import on_stderr  # noqa: PLC0415 -- the imports take time
+    from greenroom.up.uninstall import plan, read_installation, remove  # noqa: PLC0415
+
+    log.for_commands("uninstall")
+    layout = Layout(data)
+    found = read_installation(layout)
+    removal = plan(found, keep_data=keep_data)
+    typer.echo("\n".join(["This is removed:", *(f"- {sentence}" for sentence in removal.removes)]), err=True)
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise SetupError("Nothing was removed. Add --yes to remove all of this.")
+        if not typer.confirm("Remove all of this?", err=True):
+            raise SetupError("Nothing was removed.")
+    remains = [*remove(layout, found, on_stderr(), keep_data=keep_data), *removal.remains]
+    if as_json:
+        typer.echo(json.dumps({"data": str(data), "removed": removal.removes, "remains": remains}))
+    else:
+        typer.echo("\n".join(["The instance is removed.", *remains]))

@@ -1,0 +1,216 @@
+"""`greenroom uninstall`: remove what `greenroom up` created on this machine.
+
+`read_installation` takes a snapshot, `plan` lists the changes for people, and `remove` makes them. An interrupted
+removal can be repeated: the file that marks an instance is deleted last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from greenroom.agent.web_filter.brokering import forget_secrets
+from greenroom.agent.web_filter.squid import ACCOUNT as FILTER_ACCOUNT
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.db.database import Database
+from greenroom.db.workspace.images import image_references
+from greenroom.kit import accounts
+from greenroom.kit.processes import end_all
+from greenroom.runtimes.plugin import RuntimePlugin
+from greenroom.runtimes.registry import find_runtime
+from greenroom.up import commands
+from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
+from greenroom.up.layout import DataLock, Layout, check_folder, running_pid
+from greenroom.up.options import Settings, default_data, stored_settings
+from greenroom.up.processes import leftovers
+from greenroom.up.progress import Progress
+from greenroom.up.site import LEFTOVERS_WITHIN_S, remove_data, site_of
+
+ACCOUNTS: Final = (SERVICE_ACCOUNT, GATEWAY_ACCOUNT, DATABASE_ACCOUNT, FILTER_ACCOUNT)
+UNITS: Final = Path("/etc/systemd/system")
+"""The folder with the units of roles that run without `greenroom up`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledObjects:
+    """What an installation has on this machine. `users` are the reasons why images and accounts remain: other
+    installations that use them. `mounts` are below DATA, the innermost first.
+    """
+
+    data: Path
+    is_running: bool
+    images: tuple[str, ...] = ()
+    mounts: tuple[Path, ...] = ()
+    accounts: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    has_own_database: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UninstallPlan:
+    """Sentences for people: what is removed, and what remains with the command that removes it."""
+
+    removes: list[str]
+    remains: list[str]
+
+
+def plan(found: InstalledObjects, *, keep_data: bool) -> UninstallPlan:
+    """Return what `remove` removes, and what remains."""
+    removes = ["All sessions, with their containers, networks and firewall rules, and all processes of the instance."]
+    if found.images:
+        removes.append(f"The images {', '.join(found.images)}.")
+    remains = [f"The images and system accounts remain: {user}" for user in found.users]
+    if keep_data:
+        remains.append(f"The data in {found.data} remain; `greenroom up` continues with them.")
+    else:
+        removes += [
+            f"The mount {mount} is unmounted; its files remain on its own file system." for mount in found.mounts
+        ]
+        removes.append(
+            f"The folder {found.data} with {'the database, ' if found.has_own_database else ''}keys, home folders,"
+            " recordings and logs. Without a backup, they are lost."
+        )
+        if found.accounts:
+            removes.append(f"The system accounts {', '.join(found.accounts)}.")
+    if not found.has_own_database:
+        remains.append("The external database remains; delete it with the tools of its server.")
+    if not found.is_running:
+        remains.append("Images from registries remain, because the instance does not run; list them: docker images")
+    remains += [
+        "Debian packages and kernel limits remain; revert them with: sudo greenroom host setup --undo",
+        f"The program remains; delete {sys.prefix} and the link `greenroom` in /usr/local/bin or ~/.local/bin.",
+    ]
+    return UninstallPlan(removes, remains)
+
+
+def read_installation(layout: Layout) -> InstalledObjects:
+    """Return what the instance in DATA has on this machine; change nothing. Raises SetupError: there is no instance, or
+    its runtime does not answer."""
+    check_folder(layout)
+    if not layout.instance.exists():
+        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+    settings, is_running = stored_settings(layout), running_pid(layout) is not None
+    references = asyncio.run(_references(layout)) if is_running else []
+    others, images = asyncio.run(_in_runtime(find_runtime(settings.runtime), _installation_id(layout), references))
+    users = (*others, *_other_users(layout))
+    return InstalledObjects(
+        data=layout.data,
+        is_running=is_running,
+        images=() if users else tuple(images),
+        mounts=tuple(mounts_below(layout.data)),
+        accounts=() if users or os.geteuid() != 0 else tuple(filter(_exists, ACCOUNTS)),
+        users=users,
+        has_own_database=settings.database_url is None,
+    )
+
+
+def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
+    """Return the mounts below a folder, the innermost first. The table has special characters as octal numbers."""
+    points = (line.split()[4] for line in table.read_text().splitlines())
+    mounts = (Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)) for point in points)
+    return sorted((mount for mount in mounts if folder in mount.parents), key=lambda m: len(m.parts), reverse=True)
+
+
+async def _references(layout: Layout) -> list[str]:
+    db = Database(site_of(layout).dsn, application_name="greenroom uninstall", max_size=1)
+    await db.open()
+    try:
+        return await image_references(db)
+    finally:
+        await db.close()
+
+
+async def _in_runtime(
+    runtime: RuntimePlugin[Any], installation_id: str, references: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """Return the other installations in the runtime, as reasons, and the images."""
+    try:
+        others = await runtime.other_installations(installation_id)
+        images = await runtime.local_images(frozenset(references))
+    except GreenroomError as error:
+        raise SetupError(
+            f"Nothing was removed, because containers, networks and images could not be listed. {error.message} If"
+            f" {runtime.title} is no longer on this machine, delete the data folder instead."
+        ) from error
+    return [f"the installation {other} uses this {runtime.title}." for other in others], images
+
+
+def _other_users(layout: Layout) -> list[str]:
+    """Return the reasons why the accounts of this machine are in use by another installation."""
+    reasons = [f"{unit} runs a role." for unit in sorted(UNITS.glob("greenroom-*.service"))]
+    other = Layout(default_data())
+    if os.geteuid() == 0 and other.data != layout.data and other.instance.exists():
+        reasons.append(f"{other.data} has another instance.")
+    return reasons
+
+
+def _exists(account: str) -> bool:
+    try:
+        pwd.getpwnam(account)
+    except KeyError:
+        return False
+    return True
+
+
+def _installation_id(layout: Layout) -> str:
+    return layout.installation_id.read_text().strip() if layout.installation_id.exists() else ""
+
+
+def remove(layout: Layout, found: InstalledObjects, progress: Progress, *, keep_data: bool) -> list[str]:
+    """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: something
+    could not be removed; the command can be repeated."""
+    settings = stored_settings(layout)
+    if found.is_running or layout.state.exists():
+        commands.down(layout.data)
+    lock = DataLock.take(layout)
+    try:
+        asyncio.run(_remove_from_runtime(layout, settings))
+        with progress.step("Removing images"):
+            problems = asyncio.run(find_runtime(settings.runtime).remove_images(found.images))
+        if not keep_data:
+            with progress.step("Deleting the data"):
+                _delete(layout, found)
+    finally:
+        lock.release()
+    if not keep_data and found.accounts:
+        problems += _remove_accounts(found.accounts)
+    return problems
+
+
+async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
+    """End what remains after `down`, for example of an instance that was killed."""
+    await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+    if not (installation := _installation_id(layout)):
+        return
+    for folder in sorted((layout.data / "agent").glob("*/")):
+        forget_secrets(layout.web_filter(folder.name))
+        await find_runtime(settings.runtime).remove_all(installation, folder)
+
+
+def _delete(layout: Layout, found: InstalledObjects) -> None:
+    for mount in found.mounts:
+        done = subprocess.run(["umount", str(mount)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SetupError(
+                f"{mount} cannot be unmounted ({done.stderr.strip()}); unmount it, and repeat the command."
+            )
+    try:
+        remove_data(layout, [layout.data])
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename} cannot be deleted ({error.strerror}); repeat the command as the owner of the instance."
+        ) from error
+
+
+def _remove_accounts(names: Iterable[str]) -> list[str]:
+    problems = [f"The account {name} remains: {why}" for name in names if (why := accounts.remove_account(name))]
+    accounts.LOCK.unlink(missing_ok=True)
+    return problems

@@ -1,0 +1,78 @@
+"""`greenroom uninstall` lists what it removes and what remains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from greenroom.cli.main import app
+from greenroom.core.errors import SetupError
+from greenroom.up import uninstall
+from greenroom.up.layout import Layout
+from greenroom.up.uninstall import InstalledObjects, mounts_below, plan, read_installation
+
+DATA = Path("/srv/greenroom")
+FOUND = InstalledObjects(
+    data=DATA, is_running=True, images=("greenroom/desktop:xfce",), mounts=(DATA / "volumes",), accounts=("greenroom",)
+)
+SHARED = InstalledObjects(data=DATA, is_running=True, users=("the installation 12 uses this Docker.",))
+
+
+def test_everything_is_removed_except_packages_and_the_program():
+    found = plan(FOUND, keep_data=False)
+    assert [sentence.split(",")[0] for sentence in found.removes] == [
+        "All sessions",
+        "The images greenroom/desktop:xfce.",
+        "The mount /srv/greenroom/volumes is unmounted; its files remain on its own file system.",
+        "The folder /srv/greenroom with the database",
+        "The system accounts greenroom.",
+    ]
+    assert found.remains[0].startswith("Debian packages and kernel limits remain")
+    assert len(found.remains) == 2
+
+
+def test_kept_data_keep_their_accounts_and_mounts():
+    found = plan(FOUND, keep_data=True)
+    assert len(found.removes) == 2
+    assert found.remains[0] == "The data in /srv/greenroom remain; `greenroom up` continues with them."
+
+
+def test_images_of_other_installations_remain():
+    found = plan(SHARED, keep_data=False)
+    assert found.remains[0] == "The images and system accounts remain: the installation 12 uses this Docker."
+    assert len(found.removes) == 2
+
+
+def test_an_external_database_and_unknown_images_are_named():
+    found = plan(InstalledObjects(data=DATA, is_running=False, has_own_database=False), keep_data=False)
+    assert "the database" not in found.removes[-1]
+    assert found.remains[0].startswith("The external database remains")
+    assert found.remains[1].startswith("Images from registries remain")
+
+
+def test_a_folder_without_an_instance_is_refused(tmp_path: Path):
+    with pytest.raises(SetupError, match="There is no Greenroom instance"):
+        read_installation(Layout(tmp_path))
+    (tmp_path / "thesis.txt").write_text("chapter one")
+    with pytest.raises(SetupError, match="is not empty and contains no Greenroom instance"):
+        read_installation(Layout(tmp_path))
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_without_a_confirmation_nothing_is_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(uninstall, "read_installation", lambda _: FOUND)
+    monkeypatch.setattr(uninstall, "remove", lambda *_, **__: pytest.fail("it was removed"))
+    done = CliRunner().invoke(app, ["uninstall", "--data", str(tmp_path)])
+    assert isinstance(done.exception, SetupError)
+    assert "Add --yes" in done.exception.message
+    assert "- The images greenroom/desktop:xfce." in done.stderr
+
+
+def test_inner_mounts_are_first(tmp_path: Path):
+    table = tmp_path / "mountinfo"
+    points = ["/", "/srv/greenroom", "/srv/greenroom/a\\040b", "/srv/greenroom/a\\040b/c", "/srv/greenroom2"]
+    lines = (f"{n} 1 8:1 / {point} rw - ext4 /dev/x rw" for n, point in enumerate(points))
+    table.write_text("\n".join(lines))
+    assert mounts_below(DATA, table) == [DATA / "a b/c", DATA / "a b"]
