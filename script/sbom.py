@@ -1,0 +1,190 @@
+"""Write a bill of materials in the format CycloneDX for each artifact of a release: python -m script.sbom VERSION DIST
+WORK PYTHON, where PYTHON has cyclonedx-py.
+
+Each wheel is installed into its own environment with the locked versions, and cyclonedx-py lists this environment: a
+list of all locked packages would name packages that the distribution does not require. The scripts in a wheel are
+bundles of npm packages, which `npm sbom` has listed in WORK.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+from zipfile import ZipFile
+
+UV: Final = str(Path(sys.executable).with_name("uv"))
+IN_IMAGES: Final = ("greenroom_interfaces", "greenroom_kubernetes")
+"""Distributions that require, together, all that the images of the roles contain (deploy/compose/build)."""
+ROLES: Final = ("agent", "api", "db", "gateway", "manager")
+VALIDATE: Final = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read()):
+    sys.exit(str(error))
+"""
+
+Bill = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of a release."""
+
+    name: str
+    sha256: str
+
+
+def bill_of_distribution(
+    listed: Bill, name: str, artifact: Artifact, bundled: Bill | None, wheels: Iterable[str] = ()
+) -> Bill:
+    """The bill of a wheel or a source distribution.
+
+    `listed` is what cyclonedx-py printed about an environment with the distribution `name`. `bundled` is what npm
+    printed about the packages in its scripts. `wheels` are the names of the wheels of others that it contains.
+    """
+    (subject,) = (one for one in listed["components"] if one["name"] == name)
+    components = [one for one in listed["components"] if one is not subject]
+    dependencies = {one["ref"]: sorted(one.get("dependsOn", [])) for one in listed["dependencies"]}
+    if bundled:
+        root = bundled["metadata"]["component"]["bom-ref"]
+        of_npm = {one["ref"]: one["dependsOn"] for one in bundled["dependencies"]}
+        dependencies[subject["bom-ref"]] = sorted({*dependencies[subject["bom-ref"]], *of_npm.pop(root)})
+        dependencies |= of_npm
+        components += bundled["components"]
+    for wheel in wheels:
+        package, version = wheel.split("-")[:2]
+        purl = f"pkg:pypi/{package.replace('_', '-')}@{version}"
+        components.append({"bom-ref": purl, "type": "library", "name": package, "version": version, "purl": purl})
+        dependencies[subject["bom-ref"]].append(purl)
+        dependencies[purl] = []
+    return _bill(listed["metadata"], subject, artifact, components, dependencies)
+
+
+def bill_of_deployment(listed: Bill, version: str, artifact: Artifact) -> Bill:
+    """The bill of the archive for deployments, whose files name the images of the roles."""
+    components = [
+        {"bom-ref": f"greenroom/{role}:{version}", "type": "container", "name": f"greenroom/{role}", "version": version}
+        for role in ROLES
+    ]
+    return _bill_of_files(listed, "greenroom-deploy", version, artifact, components)
+
+
+def bill_of_images(listed: Iterable[Bill], debian: str, version: str, artifact: Artifact) -> Bill:
+    """The bill of the images of the roles, which have the same files.
+
+    `debian` has a line with the name, the version and the architecture of each Debian package, and `listed` what
+    cyclonedx-py printed about the Python packages.
+    """
+    bills = list(listed)
+    components = {one["bom-ref"]: one for bill in bills for one in bill["components"]}
+    for name, found, architecture in map(str.split, debian.splitlines()):
+        purl = f"pkg:deb/debian/{name}@{quote(found)}?arch={architecture}"
+        components[purl] = {"bom-ref": purl, "type": "library", "name": name, "version": found, "purl": purl}
+    return _bill_of_files(bills[0], "greenroom-images", version, artifact, components.values())
+
+
+def _bill_of_files(
+    listed: Bill, name: str, version: str, artifact: Artifact, components: Iterable[Mapping[str, Any]]
+) -> Bill:
+    found = [dict(one) for one in components]
+    subject = {"bom-ref": f"{name}=={version}", "name": name, "version": version}
+    refs = sorted(one["bom-ref"] for one in found)
+    dependencies = {subject["bom-ref"]: refs} | {ref: [] for ref in refs}
+    return _bill(listed["metadata"], subject, artifact, found, dependencies)
+
+
+def _bill(
+    metadata: Mapping[str, Any],
+    subject: Mapping[str, Any],
+    artifact: Artifact,
+    components: list[dict[str, Any]],
+    dependencies: Mapping[str, list[str]],
+) -> Bill:
+    described = {
+        **subject,
+        "type": "application",
+        "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
+        "properties": [{"name": "greenroom:file", "value": artifact.name}],
+    }
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {**metadata, "component": described},
+        "components": sorted(components, key=lambda one: str(one["bom-ref"])),
+        "dependencies": [{"ref": ref, "dependsOn": dependencies[ref]} for ref in sorted(dependencies)],
+    }
+
+
+def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
+    """Install a wheel, and what it requires, and return what cyclonedx-py prints about the environment."""
+    venv = work / wheel.name.partition("-")[0]
+    locked = [option for name in ("kubernetes.txt", "machines.txt") for option in ("--constraint", str(dist / name))]
+    own = ["--constraint", str(work / "own.txt")]
+    subprocess.run((UV, "venv", "--quiet", "--python", sys.executable, str(venv)), check=True)
+    into = ("--quiet", "--python", str(venv / "bin/python"))
+    subprocess.run((UV, "pip", "install", *into, *locked, *own, str(wheel)), check=True)
+    for file in venv.rglob("direct_url.json"):
+        file.unlink()  # it has the path of the wheel in a temporary folder
+    options = ("--output-reproducible", "--no-validate", "--spec-version", "1.6")
+    command = (python, "-m", "cyclonedx_py", "environment", *options, str(venv))
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def _write(bill: Bill, artifact: Artifact, dist: Path) -> str:
+    text = json.dumps(bill, indent=1, sort_keys=True) + "\n"
+    (dist / f"{artifact.name}.sbom.cdx.json").write_text(text)
+    return text
+
+
+def _artifact(path: Path) -> Artifact:
+    return Artifact(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def main(version: str, dist: Path, work: Path, python: str) -> None:
+    """Write the bills of all artifacts in `dist`. Raises CalledProcessError: a bill does not conform to its schema."""
+    wheels = sorted(dist.glob("*.whl"))
+    names = {wheel: wheel.name.partition("-")[0] for wheel in wheels}
+    own = [f"{name.replace('_', '-')} @ {wheel.as_uri()}\n" for wheel, name in names.items()]
+    (work / "own.txt").write_text("".join(own))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        listed = dict(
+            zip(
+                names.values(),
+                threads.map(lambda wheel: _list_environment(wheel, dist, work, python), wheels),
+                strict=True,
+            )
+        )
+    texts: list[str] = []
+    for wheel, name in names.items():
+        distribution = name.replace("_", "-")
+        file = work / f"{distribution}.npm.json"
+        bundled = json.loads(file.read_bytes()) if file.exists() else None
+        artifacts = (_artifact(wheel), _artifact(dist / f"{name}-{version}.tar.gz"))
+        with ZipFile(wheel) as files:
+            inside = [Path(file).name for file in files.namelist() if file.endswith(".whl")]
+        bills = ((bill_of_distribution(listed[name], distribution, one, bundled, inside), one) for one in artifacts)
+        texts += [_write(bill, one, dist) for bill, one in bills]
+    deployment = _artifact(dist / f"greenroom-deploy-{version}.tar.gz")
+    texts.append(_write(bill_of_deployment(listed["greenroom"], version, deployment), deployment, dist))
+    if (images := dist / f"greenroom-images-{version}.tar.gz").exists():
+        debian = (work / "debian-packages").read_text()
+        bill = bill_of_images([listed[name] for name in IN_IMAGES], debian, version, _artifact(images))
+        texts.append(_write(bill, _artifact(images), dist))
+    for text in (max(texts[:-1], key=len), texts[-1]):  # a validation takes seconds, and the others have the same form
+        subprocess.run((python, "-c", VALIDATE), input=text, text=True, check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
