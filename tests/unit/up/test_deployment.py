@@ -76,17 +76,6 @@ def test_api_and_managers_have_the_service_role_only(deployment: Deployment):
         assert not [name for name, text in given.items() if owners in text]
 
 
-def test_the_owners_password_is_removed_when_no_old_container_needs_it(deployment: Deployment):
-    folder = deployment.secrets_of("api")
-    (folder / "service.pgpass").unlink()
-    (folder / "pgpass").write_text("as before there were two roles\n")
-    deployment.lay_out(["desk.example"], NOW)
-    assert (folder / "pgpass").exists(), "a container that was not made anew yet logs in with it"
-    assert (folder / "service.pgpass").exists()
-    deployment.lay_out(["desk.example"], NOW)
-    assert not (folder / "pgpass").exists()
-
-
 def test_no_one_else_reads_secrets(deployment: Deployment):
     for folder in (deployment.installation, *(deployment.folder / "secrets").iterdir()):
         assert folder.stat().st_mode & 0o777 == 0o700

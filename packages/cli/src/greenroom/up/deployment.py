@@ -158,7 +158,6 @@ class Deployment:
         certificates = {name: _read(here / name) for name in names}
         token = {"join_token": _read(self.join_token)} if self.join_token.exists() else {}
         for role in ("api", "manager"):
-            self._remove_owner_password(role)
             self._write_files_of(role, self.services, service)
         self._write_files_of(
             "proxy", self.services, {**certificates, "credential": Secrets.from_file(key).gateway_credential()}
@@ -174,19 +173,11 @@ class Deployment:
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
 
     def _service_password(self) -> str:
-        """Return the password of api and Managers in the database. The password of the owner cannot be derived from it.
-        It is derived from that of the owner, because hosts from before there were two roles have only that password.
+        """Return the password of api and Managers in the database. A further host has only this password, from which
+        the password of the owner cannot be derived.
         """
         file = self.installation / SERVICE_FILE
         return _read(file) if file.exists() else service_password(_read(self.installation / "database.password"))
-
-    def _remove_owner_password(self, role: str) -> None:
-        """Remove the owner's password that earlier versions gave to roles, but not at the first `setup` after the
-        update, because containers that still run use it.
-        """
-        folder = self.secrets_of(role)
-        if (folder / "service.pgpass").exists():
-            (folder / "pgpass").unlink(missing_ok=True)
 
     def _custom_authorities(self) -> str:
         """Return the authorities that may have signed the administrator's certificate, for Agents that use the host's
