@@ -112,7 +112,7 @@ class ImageGiver:
         ticket_check = TicketCheck(
             agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket
         )
-        return await self._link.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer, is_new=True)
+        return await self._link.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer)
 
     async def _rest(self, first: bytes, chunks: AsyncIterator[bytes], confirmed: TicketResult) -> AsyncIterator[bytes]:
         sent_bytes = len(first)
@@ -204,9 +204,7 @@ class Copies:
             agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, names=tuple(sorted(requested))
         )
         try:
-            answer = await self._link.ask(
-                SOURCES_PATH, request, ImageSources, bearer=self._identity.bearer, is_new=True
-            )
+            answer = await self._link.ask(SOURCES_PATH, request, ImageSources, bearer=self._identity.bearer)
         except (NoManager, ManagerRefusedError) as error:
             log.info("the Agents that have an image cannot be read from a Manager", reason=error.message)
             answer = ImageSources()

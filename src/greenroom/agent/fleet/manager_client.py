@@ -239,13 +239,10 @@ class ManagerClient:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def ask(
-        self, path: str, message: Message, answer: type[AnswerType], *, bearer: str = "", is_new: bool = False
-    ) -> AnswerType:
+    async def ask(self, path: str, message: Message, answer: type[AnswerType], *, bearer: str = "") -> AnswerType:
         """Send the message to one Manager after the other, each once, and return the first answer.
 
-        The answer to a check-in is held at most until a preferred Manager may be tried again. `is_new`: Managers of an
-        older version do not have this path; their status 404 is a refusal.
+        The answer to a check-in is held at most until a preferred Manager may be tried again.
 
         Raises:
             ManagerRefusedError: a Manager refused the message (401, 403, 409, 422).
@@ -258,10 +255,6 @@ class ManagerClient:
             hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
                 response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
-                if is_new and response.status_code == 404:
-                    raise ManagerRefusedError(
-                        404, "The Manager has an older version, which does not support this request."
-                    )
                 decoded = _decoded(response, answer)
             except _AttemptFailedError as failure:
                 reasons[url] = str(failure)
