@@ -49,7 +49,7 @@ async def test_the_first_open_ends_at_the_page_with_a_cookie_and_no_token(world:
     page = await client.get(f"{world.stream}{first.headers['Location']}")
     assert page.json()["target"] == "/?x=1"
     bearer = f"Bearer {ROUTE}-0000-4000-8000-000000000000.credential"
-    assert world.api.questions == [{"session_id": ANN, "token": "token-ann", "knows_api": True, "bearer": bearer}]
+    assert world.api.questions == [{"session_id": ANN, "token": "token-ann", "bearer": bearer}]
 
 
 async def test_the_container_gets_its_credential_and_no_forged_header(world: World):

@@ -206,11 +206,6 @@ async def test_the_desk_is_for_the_api_and_not_for_the_program(agent: Agent, lis
     assert (await agent.ask(f"{PATH}websockify", bearer=OF_API, websocket=True)).status_code == 403
 
 
-async def test_an_agent_says_that_it_knows_the_api(agent: Agent):
-    await agent.ask(**WAYS[0])
-    assert [question.knows_api for _, question in agent.api.asked] == [True]
-
-
 @pytest.mark.parametrize(
     "authorised", [Authorised(user_id="u", epoch=1), Authorised(user_id="u", epoch=1, permitted=BOTH, must_record=True)]
 )

@@ -369,8 +369,6 @@ class Stream(Message, frozen=True, kw_only=True):
     token: str
     username: str = ""
     origin: str = ""
-    knows_api: bool = False
-    """True if the Agent distinguishes the api from a program. An older Agent gets `program` for both."""
 
 
 class StreamVerdict(Message, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ class PresentedToken:
 
     def question(self, session_id: str, origin: str) -> Stream:
         """Return the request to the api to check this token for a session."""
-        return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin, knows_api=True)
+        return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin)
 
 
 def access_in(verdict: StreamVerdict) -> AnyAccess:

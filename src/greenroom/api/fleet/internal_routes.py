@@ -74,8 +74,7 @@ async def may_view(
         if viewer:
             allowed = msgspec.structs.replace(allowed, viewer_id=viewer.viewer_id, access=viewer.access)
         elif by_lease is not None:
-            access = by_lease if question.knows_api else "program"
-            allowed = msgspec.structs.replace(allowed, access=access, epoch=session.lease_epoch or 0)
+            allowed = msgspec.structs.replace(allowed, access=by_lease, epoch=session.lease_epoch or 0)
         return _encoded(allowed)
     logs.write(
         LogCode.STREAM_REFUSED,
