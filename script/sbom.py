@@ -139,7 +139,10 @@ def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
         file.unlink()  # it has the path of the wheel in a temporary folder
     options = ("--output-reproducible", "--no-validate", "--spec-version", "1.6")
     command = (python, "-m", "cyclonedx_py", "environment", *options, str(venv))
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:  # otherwise, its standard error is a warning that it does not validate
+        sys.exit(f"script/release: cyclonedx-py could not list what {wheel.name} requires: {done.stderr}")
+    return json.loads(done.stdout)
 
 
 def _write(bill: Bill, artifact: Artifact, dist: Path) -> str:
