@@ -25,7 +25,7 @@ def fails(*command: str) -> bool:
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The folders of two builds of the last commit, and the key that signed them."""
+    """The folders of two builds of the last commit. The key that signed them is in the folder above."""
     if fails("git", "diff", "--quiet", "HEAD", "--"):
         pytest.skip("the checkout has uncommitted changes")
     folder = tmp_path_factory.mktemp("releases")
@@ -33,7 +33,11 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     outs = [folder / "first", folder / "second"]
     command = ("script/release", VERSION, "--no-images", "--key", str(folder / "key"), "--out")
     builds = [subprocess.Popen((*command, str(out)), cwd=ROOT, stdin=subprocess.DEVNULL) for out in outs]
-    assert [build.wait() for build in builds] == [0, 0]
+    try:
+        assert [build.wait() for build in builds] == [0, 0]
+    finally:
+        for build in builds:
+            build.terminate()  # has no effect on a process that has ended
     return outs
 
 
