@@ -41,8 +41,11 @@ export default defineConfig({
   },
   server: {
     // The console of these sources on a running instance, which `script/dev` names.
-    proxy: {
-      '/api': { target: process.env.GREENROOM_URL ?? 'https://127.0.0.1:8443', secure: false, changeOrigin: true },
-    },
+    proxy: Object.fromEntries(
+      ['/api', '/help'].map((path) => [
+        path,
+        { target: process.env.GREENROOM_URL ?? 'https://127.0.0.1:8443', secure: false, changeOrigin: true },
+      ]),
+    ),
   },
 });

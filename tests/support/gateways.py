@@ -292,6 +292,7 @@ async def make_world() -> World:
         "stream_listen": stream,
         "api": served["api"].address,
         "console_dir": str(folder / "console"),
+        "help_dir": str(folder / "help"),
         "managers": [
             {
                 "name": f"manager-{n}",

@@ -24,6 +24,7 @@ PLAN: dict[str, Any] = {
     "stream_listen": "127.0.0.1:8445",
     "api": "127.0.0.1:8080",
     "console_dir": "/d/console",
+    "help_dir": "/d/help",
     "managers": [
         {"name": "m-1", "listen": "127.0.0.1:8446", "upstream": "127.0.0.1:8181", "sentinel_file": "/d/tmp/m-1/drain"},
         {
@@ -124,6 +125,7 @@ texts = (
     "stream_listen",
     "api",
     "console_dir",
+    "help_dir",
     "proxy_path",
     "public_url",
     "stream_url",
@@ -135,7 +137,7 @@ texts = (
     "agents.route",
     "agents.upstream",
 )
-paths = ("tls_certificate", "tls_key", "console_dir", "managers.sentinel_file")
+paths = ("tls_certificate", "tls_key", "console_dir", "help_dir", "managers.sentinel_file")
 syntax = st.sampled_from(list("\"'`;{}$\\\n\r\t\0#()|^*<>%")).flatmap(
     lambda bad: st.tuples(st.sampled_from(["/x", "127.0.0.1", "a", ""]), st.sampled_from(["", ":1", "/y", "x"])).map(
         lambda around: around[0] + bad + around[1]

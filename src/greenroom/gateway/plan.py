@@ -84,6 +84,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     `public_url`, `stream_url`: origins in browsers, if they differ from served host + port of the listener.
     `direct_origins`: the origins of the streams of zones without Proxy Connections. The console may frame them and
     measure the latency to them, and the stream listener serves their host names.
+    `help_dir`: the documentation site, which `script/docs` builds; the folder may be missing.
     `stream_secrets_file`: the secrets for Agents on other hosts, lines of nginx `route "secret";`; with `gateway_id`.
     `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it, requests that
     nginx refused itself are only counted.
@@ -98,6 +99,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     main_listen: str = ""
     api: str = ""
     console_dir: str = ""
+    help_dir: str = str(Path(__file__).with_name("help"))
     managers: list[ManagerListener] = []
     agents: list[AgentUpstream] = []
     edges: list[Edge] = []
@@ -205,7 +207,7 @@ def _problems(plan: GatewayPlan) -> Iterator[str]:
 def _path_problems(plan: GatewayPlan) -> Iterator[str]:
     paths = {"tls_certificate": plan.tls_certificate, "tls_key": plan.tls_key}
     if plan.console_dir or plan.profile == "web":
-        paths["console_dir"] = plan.console_dir
+        paths |= {"console_dir": plan.console_dir, "help_dir": plan.help_dir}
     paths |= {f"named_certificates[{one.host}].certificate": one.certificate for one in plan.named_certificates}
     paths |= {f"named_certificates[{one.host}].key": one.key for one in plan.named_certificates}
     if plan.credential_file:

@@ -1,7 +1,7 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { IconChevronDown, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
+import { IconChevronDown, IconHelpCircle, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { logOut } from '../api/auth';
 import { showError } from '../components/feedback';
@@ -47,6 +47,9 @@ export function AccountMenu({ username }: { username: string }) {
           ))}
           <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
             Change password
+          </Menu.Item>
+          <Menu.Item component="a" href="/help" target="_blank" leftSection={<IconHelpCircle size={16} aria-hidden />}>
+            Help
           </Menu.Item>
           <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
             Log out
