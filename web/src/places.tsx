@@ -10,6 +10,7 @@ import {
   IconHome,
   IconKey,
   IconListDetails,
+  IconLogin2,
   IconLockPassword,
   IconMap2,
   IconMovie,
@@ -94,6 +95,7 @@ const Recordings = lazily(() => import('./pages/recording/Recordings'), 'Recordi
 const ReplayPage = lazily(() => import('./pages/recording/ReplayPage'), 'ReplayPage');
 const Secrets = lazily(() => import('./pages/secret/Secrets'), 'Secrets');
 const Sessions = lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessions');
+const SignOn = lazily(() => import('./pages/admin/signon/SignOn'), 'SignOn');
 const Settings = lazily(() => import('./pages/admin/system/Settings'), 'Settings');
 const Staging = lazily(() => import('./pages/admin/staging/Staging'), 'Staging');
 const StagingConfigPage = lazily(() => import('./pages/admin/staging/StagingConfigPage'), 'StagingConfigPage');
@@ -136,6 +138,7 @@ const MENUS = {
     { path: '/admin/users/:userId', page: UserPage },
     { path: '/admin/groups', title: 'Groups', icon: IconUsersGroup, needs: 'groups', page: Groups },
     { path: '/admin/groups/:groupId', page: GroupPage },
+    { path: '/admin/sign-on', title: 'Sign-on', icon: IconLogin2, needs: 'settings', page: SignOn },
     { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
     { path: '/admin/api-keys', title: 'API Keys', icon: IconKey, needs: 'devapi', page: ApiKeys },
     { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },

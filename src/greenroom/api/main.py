@@ -19,7 +19,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
 from greenroom.kit import config as kit_config
-from greenroom.kit import environment, stops
+from greenroom.kit import environment, plugins, stops
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import Loop, serve
 from greenroom.kit.starts import StartLog
@@ -72,6 +72,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("control of leases", lambda: end_control(controls)),
                 ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
+                *((name, partial(loop, app.state)) for name, loop in plugins.api_loops().items()),
                 *pooler_checks,
             ],
             on_stop=app.state.hub.close,

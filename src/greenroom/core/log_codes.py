@@ -145,6 +145,8 @@ class LogCode(StrEnum):
     LOGOUT = "logout", INFO, SECURITY
     LOGIN_FAILED = "login-failed", WARNING, SECURITY
     LOGIN_THROTTLED = "login-throttled", WARNING, SECURITY
+    SIGN_ON_REFUSED = "sign-on-refused", WARNING, SECURITY
+    SIGN_ON_ENDED = "sign-on-ended", WARNING, SECURITY
     LOGIN_LINK_CREATED = "login-link-created", INFO, SECURITY
     SESSION_TOKEN_CREATED = "session-token-created", INFO, SECURITY
     PASSWORD_CHANGED = "password-changed", INFO, SECURITY
@@ -192,6 +194,11 @@ class LogCode(StrEnum):
     WEBHOOK_CREATED = "webhook-created", INFO
     WEBHOOK_CHANGED = "webhook-changed", INFO
     WEBHOOK_DELETED = "webhook-deleted", INFO
+    SIGN_ON_PROVIDER_CREATED = "sign-on-provider-created", INFO
+    SIGN_ON_PROVIDER_CHANGED = "sign-on-provider-changed", INFO
+    SIGN_ON_PROVIDER_DELETED = "sign-on-provider-deleted", INFO
+    IDENTITY_CREATED = "identity-created", INFO
+    IDENTITY_DELETED = "identity-deleted", INFO
     SETTING_CHANGED = "setting-changed", INFO
 
 

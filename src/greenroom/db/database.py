@@ -66,6 +66,8 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "catalogues_name_unique": (Duplicate, "A catalogue with this name already exists."),
     "catalogues_url_unique": (Duplicate, "The catalogue at this address was already added."),
     "webhooks_name_unique": (Duplicate, "A webhook with this name already exists."),
+    "sign_on_providers_name_unique": (Duplicate, "A sign-on provider with this name already exists."),
+    "identities_subject_unique": (Duplicate, "This identity is already linked to a user."),
     "secrets_name_unique": (Duplicate, "You already have a secret with this name."),
     "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists."),
     "filter_policies_name_unique": (Duplicate, "A web filter policy with this name already exists."),

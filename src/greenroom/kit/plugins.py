@@ -24,18 +24,21 @@ INTERFACES: Final = "greenroom.interfaces"
 """Routers that the api serves in addition to its own."""
 SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
 """Routers that the api serves if its settings name them."""
+API_LOOPS: Final = "greenroom.api_loops"
+"""Coroutine functions that the api runs until it stops; the argument is the state of its application."""
 COMMANDS: Final = "greenroom.commands"
 """Functions that commands call and whose libraries few installations need."""
 RECIPES: Final = "greenroom.recipes"
 """The recipes of the catalogue (`kit.recipes`)."""
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
-GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, COMMANDS, RECIPES)
+GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, API_LOOPS, COMMANDS, RECIPES)
 PACKAGE_OF_PLUGIN: Final = {
     (RUNTIMES, "docker"): "greenroom-docker",
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
     **{(SDK_ADAPTERS, name): "greenroom-interfaces" for name in ("browserbase", "kernel", "steel")},
+    (INTERFACES, "sign_on"): "greenroom-identity",
     (COMMANDS, "mcp"): "greenroom-interfaces",
     (RECIPES, "desktop"): "greenroom-desktop",
 }
@@ -101,6 +104,15 @@ def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
     if not callable(loaded):
         raise SetupError(remedy(COMMANDS, command) or f"No installed package offers the command {command}.")
     return cast("Callable[..., Coroutine[Any, Any, None]]", loaded)
+
+
+def api_loops() -> dict[str, Callable[[Any], Coroutine[Any, Any, None]]]:
+    """Return the loops of the api by their names. Raises SetupError: one is not a function."""
+    loops = {name: load(API_LOOPS, name) for name in names(API_LOOPS)}
+    for name, loop in loops.items():
+        if not callable(loop):
+            raise SetupError(f"{_offer_text(API_LOOPS, name)}, which is not a function.")
+    return cast("dict[str, Callable[[Any], Coroutine[Any, Any, None]]]", loops)
 
 
 def _offer_text(group: str, name: str) -> str:

@@ -49,6 +49,7 @@ class Secrets:
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
         self._tickets = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom image ticket v1")))
+        self._attempts = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom sign-on attempt v1")))
         self._decrypt = lru_cache(MAX_CACHED)(self._fernet.decrypt)
         self._siv = AESSIV(_derived(key, b"greenroom sealed text v1", 64))
         self._decrypt_sealed = lru_cache(MAX_CACHED)(self._siv.decrypt)
@@ -168,6 +169,17 @@ class Secrets:
         """Return the text of a ticket; None if it is not from this installation, or is older than `valid_s`."""
         try:
             return self._tickets.decrypt(ticket, ttl=valid_s)
+        except InvalidToken:
+            return None
+
+    def attempt_ticket(self, text: bytes) -> str:
+        """Return the state of a sign-on as an encrypted ticket, for a cookie."""
+        return self._attempts.encrypt(text).decode()
+
+    def read_attempt(self, ticket: str, valid_s: int) -> bytes | None:
+        """Return the state in a ticket of a sign-on; None as for `read_ticket`."""
+        try:
+            return self._attempts.decrypt(ticket, ttl=valid_s)
         except InvalidToken:
             return None
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, SAME_ORIGIN, USER, Client, MakeClient
-from tests.database.api.examples import account, fleet, leases, secrets, sessions, webhooks, workspaces
+from tests.database.api.examples import account, fleet, leases, secrets, sessions, sign_on, webhooks, workspaces
 from tests.database.api.examples.play import Json, Play, operations_of
 from tests.database.api.examples.stable import kept, shape
 from tests.database.api.examples.step import Scene
 from tests.database.api.receiving import Hooks, Receiver
 from tests.database.api.staging import Stage
+from tests.support.oidc import Forger, forging_provider
 from tests.support.played import serve
 
 from greenroom.api.catalogue import reading
@@ -42,8 +44,10 @@ STEPS: Final = [
     *workspaces.STAGING,
     *webhooks.WEBHOOKS,
     *secrets.SECRETS,
+    *sign_on.SIGN_ON,
     *workspaces.AFTERWARDS,
     *sessions.AFTERWARDS,
+    *sign_on.AFTERWARDS,
     *account.AFTERWARDS,
 ]
 
@@ -82,7 +86,10 @@ async def clients(
     visitor, elsewhere = await connect(), await connect()
     for client in (visitor, elsewhere):
         client.headers.update(SAME_ORIGIN)
+    misdirected = await connect()
+    misdirected.headers["Host"] = "elsewhere.example"
     return {
+        "misdirected": misdirected,
         "admin": stage.admin,
         "operator": await logged_in(ADMIN),
         "ada": ada,
@@ -102,8 +109,14 @@ def authority(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def forger() -> Iterator[Forger]:
+    with forging_provider() as running:
+        yield running
+
+
+@pytest.fixture
 async def scene(
-    stage: Stage, clients: dict[str, Client], authority: Path, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, clients: dict[str, Client], authority: Path, forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Scene]:
     monkeypatch.setattr(reading, "read", workspaces.published_list)
     receiver = Receiver()
@@ -126,6 +139,9 @@ async def scene(
             "ca_file": authority,
             "page": page,
             "receiver_url": receiver.url,
+            "issuer": forger.issuer,
+            "forger": forger,
+            "provider_name": "campus",
             "path": "Documents/notes.txt",
             "name": "firefox",
             "hooks": Hooks(stage.admin, stage.app, receiver),
@@ -138,7 +154,11 @@ async def scene(
 
 async def test_every_operation_is_asked_and_answered_as_its_example_shows(scene: Scene, app: FastAPI):
     play = Play(scene, operations_of(app.openapi()))
-    play.stable.texts |= SHOWN | {scene.ids["receiver_url"]: webhooks.SHOWN_URL}
+    play.stable.texts |= SHOWN | {
+        scene.ids["receiver_url"]: webhooks.SHOWN_URL,
+        scene.ids["issuer"]: sign_on.SHOWN_ISSUER,
+        urlsplit(scene.ids["issuer"]).netloc: urlsplit(sign_on.SHOWN_ISSUER).netloc,
+    }
     await webhooks.sent_everything(scene)
     for step in STEPS:
         await play.step(step)

@@ -187,6 +187,25 @@ WEBHOOKS = Resource(
         *refuses("url", "https://user@example.org/", words="address of a webhook"),
     ],
 )
+SIGN_ON = Resource(
+    path="/api/v1/sign-on-providers",
+    key="provider_id",
+    body={"name": "campus", "title": "Campus", "issuer": "https://login.example", "client_id": "greenroom"},
+    made={"create_users": False, "has_client_secret": False, "rules": [], "scopes": "openid profile email"},
+    change={"title": "University", "check_s": 300},
+    changed={"title": "University", "check_s": 300},
+    required=("name", "title", "issuer", "client_id"),
+    unique="name",
+    invalid=[
+        *refuses("title", "", "two\nlines"),
+        *refuses("issuer", "login.example", words="cannot be an issuer"),
+        *refuses("issuer", "http://login.example", words="must begin with https://"),
+        *refuses("scopes", "profile", words="must contain `openid`"),
+        *refuses("scopes", "", " openid"),
+        *refuses("attributes", {"color": "claim"}, words="is no field of a user"),
+        *refuses("check_s", -1),
+    ],
+)
 SECRETS = Resource(
     path="/api/v1/secrets",
     key="secret_id",
@@ -214,7 +233,7 @@ SECRETS = Resource(
     ],
     hidden=("value",),
 )
-RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SECRETS]
+RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SIGN_ON, SECRETS]
 
 
 @pytest.fixture(params=RESOURCES, ids=lambda resource: resource.path)

@@ -1,6 +1,6 @@
 import { queryOptions } from '@tanstack/react-query';
 import { createContext, use } from 'react';
-import { client, dataOf, isLoggedOut } from './client';
+import { ApiError, client, dataOf, isLoggedOut } from './client';
 import type { Me } from './types';
 
 /** The logged-in user; null = none. */
@@ -27,8 +27,19 @@ export function logInByLink(token: string): Promise<unknown> {
   return dataOf(client.POST('/api/v1/login/link', { body: { token } }));
 }
 
-export function logOut(): Promise<unknown> {
-  return dataOf(client.POST('/api/v1/logout'));
+/**
+ * Ends the log-in. Returns the address that ends it at the provider, too; null = none.
+ *
+ * Without the package greenroom-identity, the first operation does not exist.
+ */
+export async function logOut(): Promise<string | null> {
+  try {
+    return (await dataOf(client.POST('/api/v1/sign-on/logout'))).url;
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 404)) throw error;
+    await dataOf(client.POST('/api/v1/logout'));
+    return null;
+  }
 }
 
 export function changePassword(password: string, new_password: string): Promise<unknown> {

@@ -14,9 +14,9 @@ export function AccountMenu({ username }: { username: string }) {
   const [changing, { open, close }] = useDisclosure(false);
   const leave = useMutation({
     mutationFn: logOut,
-    onSuccess: () => {
+    onSuccess: (url) => {
       queries.clear();
-      location.assign('/');
+      location.assign(url ?? '/');
     },
     onError: (error) => showError('Not logged out', error),
   });

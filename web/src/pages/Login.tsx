@@ -3,6 +3,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
 import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
+import { SignOnButtons, SignOnRefusal } from '../components/SignOnButtons';
 
 /** The log-in form at any address. After the log-in, the page of the address is shown. */
 export function Login() {
@@ -35,6 +36,7 @@ export function Login() {
             }}
           >
             <Stack>
+              {enter.isIdle && <SignOnRefusal />}
               {enter.isError && (
                 <Alert color="red" variant="light" role="alert">
                   {messageOf(enter.error)}
@@ -66,6 +68,7 @@ export function Login() {
               </Button>
             </Stack>
           </form>
+          <SignOnButtons />
         </Paper>
       </Stack>
     </Center>

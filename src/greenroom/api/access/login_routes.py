@@ -144,23 +144,26 @@ class LoginRequest:
     async def _start(self, user: users.User, lifetime_s: int) -> None:
         """Start a log-in with a new token; the previous log-in of the browser ends."""
         token = new_secret()
-        stored = await credentials.insert_login(
-            self.db,
-            hashed(token),
-            user.user_id,
-            user.password_hash,
-            lifetime_s=lifetime_s,
-            client_ip=client_address(self.request),
-            user_agent=self.request.headers.get("user-agent", "").replace("\0", ""),
-        )
-        if not stored:
-            raise Unauthenticated("The account was changed while you logged in; log in again.")
-        if old := self.request.cookies.get(COOKIE):
-            async with self.db.transaction() as connection:
+        async with self.db.transaction() as connection:
+            login_id = await credentials.insert_login(
+                connection,
+                hashed(token),
+                user.user_id,
+                user.password_hash,
+                lifetime_s=lifetime_s,
+                client_ip=client_address(self.request),
+                user_agent=self.request.headers.get("user-agent", "").replace("\0", ""),
+            )
+            if login_id is None:
+                raise Unauthenticated("The account was changed while you logged in; log in again.")
+            if old := self.request.cookies.get(COOKIE):
                 await credentials.delete_login(connection, hashed(old))
-        self.response.set_cookie(
-            COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax"
-        )
+        set_login_cookie(self.response, token, lifetime_s)
+
+
+def set_login_cookie(response: Response, token: str, lifetime_s: int) -> None:
+    """Give the browser the token of its new log-in."""
+    response.set_cookie(COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
 
 
 async def _login(request: Request, response: Response) -> LoginRequest:

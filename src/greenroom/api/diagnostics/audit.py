@@ -33,6 +33,7 @@ _NOUNS: Final = {
     "agent-credential": "Agent credential",
     "api-key": "API key",
     "manager": "Manager",
+    "sign-on-provider": "sign-on provider",
 }
 """Nouns that are not in lower case."""
 
@@ -170,6 +171,12 @@ class RefusalLog:
         client_ip = client_address(request)
         message = f"A log-in by link from {client_ip} failed"
         self._write(_RefusalKind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
+
+    def sign_on_refused(self, request: Request, provider: str, reason: str, cause: str) -> None:
+        """Log that a log-in through a provider was refused. `reason` is its code, `cause` the true cause."""
+        client_ip = client_address(request)
+        message = f"A log-in through {provider} from {client_ip} was refused ({reason}): {cause}"
+        self._write(_RefusalKind(LogCode.SIGN_ON_REFUSED, f"{provider} {reason}", source_of(client_ip)), message)
 
     def throttled(self, request: Request, attempt: str) -> None:
         """Log that a client continues after too many wrong passwords, links or keys; `attempt` describes the next

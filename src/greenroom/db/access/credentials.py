@@ -15,7 +15,7 @@ from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import SortOrder
 from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Connection, Database, returned
 from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned
@@ -117,7 +117,7 @@ async def touch_login(db: Database, token_hash: bytes) -> None:
 
 
 async def insert_login(
-    db: Database,
+    connection: Connection,
     token_hash: bytes,
     user_id: str,
     password_hash: str | None,
@@ -125,26 +125,25 @@ async def insert_login(
     lifetime_s: float,
     client_ip: str,
     user_agent: str,
-) -> bool:
-    """Store a new log-in, and its time with the user; False = it was refused.
+) -> str | None:
+    """Store a new log-in, and its time with the user; returns its id, or None = it was refused.
 
     `password_hash` is the hash with which the user authenticated. If the password was changed or the user disabled
     since then, all their log-ins were ended, so none may be added.
     """
-    async with db.transaction() as connection:
-        user = await connection.execute(
-            "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
-            " AND NOT disabled AND NOT locked",
-            (user_id, password_hash),
-        )
-        if user.rowcount == 0:
-            return False
-        await connection.execute(
-            "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
-            " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s)",
-            (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
-        )
-    return True
+    user = await connection.execute(
+        "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
+        " AND NOT disabled AND NOT locked",
+        (user_id, password_hash),
+    )
+    if user.rowcount == 0:
+        return None
+    cursor = await connection.execute(
+        "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
+        " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s) RETURNING login_id::text",
+        (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
+    )
+    return (await returned(cursor))["login_id"]
 
 
 async def delete_login(connection: Connection, token_hash: bytes) -> None:

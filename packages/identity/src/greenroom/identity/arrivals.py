@@ -1,0 +1,210 @@
+"""What happens when a provider sends a user back: the code becomes claims, and the claims become a log-in.
+
+The user, the link of the identity, the groups and the log-in are stored in one transaction, or not at all.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from greenroom.core.errors import Duplicate, Refused
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import credentials, sign_on, users
+from greenroom.db.access.sign_on import NewProviderLogin, SignOnProvider
+from greenroom.db.database import Connection
+from greenroom.db.diagnostics.logs import LogFields
+from greenroom.db.session.shares import change_of_rights
+from greenroom.identity import rules
+from greenroom.identity.attempts import Attempt
+from greenroom.identity.parts import SignOn
+from greenroom.identity.provider import Client, GrantRefused, ProviderFailed, Tokens, get_json
+from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.tokens import Keys, TokenRefused, id_claims
+from greenroom.kit.secrets import hashed, new_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A user whom a provider has confirmed, with all claims about them."""
+
+    provider: SignOnProvider
+    subject: str
+    claims: dict[str, Any] = field(repr=False)
+    tokens: Tokens = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The browser of a user. `old_token` is the token of its previous log-in."""
+
+    address: str
+    user_agent: str
+    old_token: str | None = field(repr=False)
+
+
+async def arrive(parts: SignOn, provider: SignOnProvider, attempt: Attempt, code: str) -> Arrival:
+    """Redeem a code and check what the provider states. Raises SignOnRefused: the error contains the cause."""
+    try:
+        client = await parts.client(provider)
+        tokens = await client.redeem(code, attempt.redirect_uri, attempt.verifier)
+        if tokens.id_token is None:
+            raise SignOnRefused(Refusal.WRONG_TOKEN, "The provider sent no ID token; is `openid` one of the scopes?")
+        claims = await _id_claims(parts, client, tokens.id_token, attempt.nonce, tokens.access_token)
+        more = await _userinfo(client, tokens, claims["sub"])
+    except GrantRefused as error:
+        raise SignOnRefused(Refusal.PROVIDER_REFUSED, str(error)) from error
+    except ProviderFailed as error:
+        parts.documents.forget(provider.issuer)
+        raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
+    except TokenRefused as error:
+        raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
+    return Arrival(provider, claims["sub"], more | claims, tokens)
+
+
+async def _id_claims(parts: SignOn, client: Client, token: str, nonce: str, access_token: str | None) -> dict[str, Any]:
+    keys = await parts.documents.keys(client.provider.issuer)
+    try:
+        return id_claims(token, keys or Keys(()), client.expected, nonce=nonce, access_token=access_token)
+    except TokenRefused as error:
+        if not error.by_key or (new := await parts.documents.keys(client.provider.issuer, again=True)) is None:
+            raise
+        return id_claims(token, new, client.expected, nonce=nonce, access_token=access_token)
+
+
+async def _userinfo(client: Client, tokens: Tokens, subject: str) -> dict[str, Any]:
+    """Return the claims of the userinfo endpoint, which many providers use for groups."""
+    if client.endpoints.userinfo is None or tokens.access_token is None:
+        return {}
+    claims = await get_json(client.endpoints.userinfo, bearer=tokens.access_token)
+    if claims.get("sub") != subject:
+        raise TokenRefused(f"the userinfo endpoint describes {claims.get('sub')!r} instead of {subject!r}")
+    return claims
+
+
+async def log_in(parts: SignOn, arrival: Arrival, browser: Browser) -> str:
+    """Start a log-in of the confirmed user, and return its token.
+
+    The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
+    """
+    token, created = new_secret(), False
+    try:
+        async with change_of_rights(parts.db, parts.logs) as connection:
+            identity = await sign_on.find_identity(connection, arrival.provider.issuer, arrival.subject)
+            if identity is None:
+                user_id, created = await _create(connection, arrival), True
+            else:
+                user_id = identity.user_id
+            user = await _updated(connection, arrival, user_id)
+            await _store_login(parts, connection, arrival, browser, user=user, token=token)
+    except Duplicate as error:
+        cause = f"{error.message} Subject {arrival.subject!r} is not linked to it."
+        raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
+    await parts.db.notify(ChangeEvent(Topic.USERS))
+    _log(parts, arrival, browser, user, created=created)
+    return token
+
+
+def _log(parts: SignOn, arrival: Arrival, browser: Browser, user: users.User, *, created: bool) -> None:
+    title = arrival.provider.title
+    who = LogFields(user_id=user.user_id, username=user.username)
+    if created:
+        message = f"{user.username} was created at the first log-in through {title}, subject {arrival.subject}"
+        parts.logs.write(LogCode.USER_CREATED, message, urgent=True, **who)
+    parts.logs.write(LogCode.LOGIN, f"{user.username} logged in from {browser.address} through {title}", **who)
+
+
+async def _create(connection: Connection, arrival: Arrival) -> str:
+    if not arrival.provider.create_users:
+        raise SignOnRefused(Refusal.NO_USER, f"No user is linked to the subject {arrival.subject!r}.")
+    profile = rules.profile(arrival.provider.attributes, arrival.claims)
+    if profile.problem:
+        raise SignOnRefused(Refusal.USERNAME_UNUSABLE, f"{profile.problem} The subject is {arrival.subject!r}.")
+    user_id = await users.insert_user(
+        connection, replace(users.UserFields(username=profile.username), **profile.fields)
+    )
+    await sign_on.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
+    return user_id
+
+
+async def _updated(connection: Connection, arrival: Arrival, user_id: str) -> users.User:
+    """Apply the rules and attributes of the provider to a user, and return the user afterwards."""
+    user = await users.lock_user(connection, user_id)
+    if not await sign_on.use_identity(connection, arrival.provider.issuer, arrival.subject, user_id):
+        raise SignOnRefused(Refusal.NO_USER, f"The subject {arrival.subject!r} was unlinked meanwhile.")
+    if user.disabled or user.locked:
+        raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
+    result = rules.membership(arrival.provider.rules, arrival.claims)
+    if arrival.provider.rule_required and not result.member:
+        raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
+    fields = rules.profile(arrival.provider.attributes, arrival.claims).fields
+    if any(getattr(user, name) != value for name, value in fields.items()):
+        await users.update_user(connection, replace(user, **fields))
+    await _set_groups(connection, user, result)
+    return await users.lock_user(connection, user_id)
+
+
+async def _set_groups(connection: Connection, user: users.User, result: rules.Membership) -> None:
+    existing = {group.group_id for group in await sign_on.existing_groups(connection, result.managed)}
+    before = frozenset(group.group_id for group in user.groups)
+    after = frozenset(
+        group_id for group_id in result.after(before) if group_id in existing or group_id not in result.managed
+    )
+    if after == before:
+        return
+    await users.set_groups(connection, user.user_id, sorted(after))
+    if before - after:
+        try:
+            await users.require_an_administrator(connection)
+        except Refused as error:
+            raise SignOnRefused(Refusal.LAST_ADMINISTRATOR, error.message) from error
+
+
+async def _store_login(
+    parts: SignOn, connection: Connection, arrival: Arrival, browser: Browser, *, user: users.User, token: str
+) -> None:
+    login_id = await credentials.insert_login(
+        connection,
+        hashed(token),
+        user.user_id,
+        user.password_hash,
+        lifetime_s=parts.snapshot.installation.session_lifetime_s,
+        client_ip=browser.address,
+        user_agent=browser.user_agent,
+    )
+    if login_id is None:
+        raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} was changed meanwhile.")
+    encrypt, tokens, sid = parts.secrets.encrypt, arrival.tokens, arrival.claims.get("sid")
+    login = NewProviderLogin(
+        provider_id=arrival.provider.provider_id,
+        subject=arrival.subject,
+        sid=sid if isinstance(sid, str) else None,
+        id_token_encrypted=encrypt(tokens.id_token or ""),
+        refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
+        check_s=arrival.provider.check_s or None,
+    )
+    await sign_on.insert_provider_login(connection, login_id, login)
+    if browser.old_token:
+        await credentials.delete_login(connection, hashed(browser.old_token))
+
+
+async def link(parts: SignOn, arrival: Arrival, attempt: Attempt, user_id: str, token_hash: bytes) -> None:
+    """Link the confirmed identity to the user with the log-in that began the attempt. Raises SignOnRefused: the error
+    contains the cause."""
+    if not hmac.compare_digest(token_hash.hex(), attempt.link_to or ""):
+        raise SignOnRefused(Refusal.LINK_ENDED, "Another user is logged in than when the link began.")
+    try:
+        async with parts.db.transaction() as connection:
+            user = await users.lock_user(connection, user_id)
+            await sign_on.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
+    except Duplicate as error:
+        raise SignOnRefused(Refusal.LINKED_ELSEWHERE, f"{error.message} Subject {arrival.subject!r}.") from error
+    parts.logs.write(
+        LogCode.IDENTITY_CREATED,
+        f"{user.username} linked their identity {arrival.subject} at {arrival.provider.title}",
+        user_id=user_id,
+        username=user.username,
+        urgent=True,
+    )

@@ -1,0 +1,112 @@
+"""A log-in that has begun: its state is in a cookie of the browser until the provider sends the user back.
+
+The cookie is encrypted, valid for `VALID_S`, and belongs to one `state`. Another browser does not have it, so a link
+to a finished log-in of somebody else (session fixation, CSRF) is refused.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets as random
+from typing import Final
+
+import msgspec
+from fastapi import Request, Response
+
+from greenroom.core.errors import Invalid
+from greenroom.kit.secrets import Secrets
+
+COOKIE_PREFIX: Final = "__Host-greenroom-sign-on-"
+VALID_S: Final = 600
+MAX_OPEN: Final = 5
+"""The number of log-ins that one browser can begin at the same time, in several tabs."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A log-in through a provider that has begun. `link_to`: the hash of the log-in, in hexadecimal, to whose user the
+    identity will be linked; None = the user logs in."""
+
+    provider: str
+    state: str
+    nonce: str
+    verifier: str
+    origin: str
+    next: str = "/"
+    link_to: str | None = None
+
+    @property
+    def redirect_uri(self) -> str:
+        return redirect_uri(self.origin, self.provider)
+
+
+def redirect_uri(origin: str, provider: str) -> str:
+    """Return the address to which a provider sends the user back. Each provider has its own, so that the answer of one
+    cannot be used for another (mix-up)."""
+    return f"{origin}/api/v1/sign-on/{provider}/callback"
+
+
+def new_attempt(provider: str, origin: str, *, path: str, link_to: str | None = None) -> Attempt:
+    """Return a new attempt with random values. Raises Invalid: `path` is no page of this console."""
+    state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
+    return Attempt(
+        provider=provider,
+        state=state,
+        nonce=nonce,
+        verifier=verifier,
+        origin=origin,
+        next=local_path(path),
+        link_to=link_to,
+    )
+
+
+def local_path(path: str) -> str:
+    """Return the path of a page of this console. Raises Invalid: it could lead to another site."""
+    is_local = path.startswith("/") and not path.startswith(("//", "/api/")) and "\\" not in path
+    if not is_local or not path.isascii() or not path.isprintable():
+        raise Invalid("`next` must be the path of a page of this console, such as /account.")
+    return path
+
+
+def remember(request: Request, response: Response, secrets: Secrets, attempt: Attempt) -> None:
+    """Store an attempt in the browser. If there are too many, the others are deleted."""
+    others = [name for name in request.cookies if name.startswith(COOKIE_PREFIX)]
+    for name in others if len(others) >= MAX_OPEN else []:
+        _delete(response, name)
+    response.set_cookie(
+        _name(attempt.state),
+        secrets.attempt_ticket(msgspec.json.encode(attempt)),
+        max_age=VALID_S,
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def recall(request: Request, secrets: Secrets, provider: str, state: str) -> Attempt | None:
+    """Return the attempt of this browser with this state at this provider; None if there is none."""
+    ticket = secrets.read_attempt(request.cookies.get(_name(state), ""), VALID_S)
+    try:
+        attempt = msgspec.json.decode(ticket, type=Attempt) if ticket else None
+    except msgspec.MsgspecError:
+        return None
+    if (
+        attempt is None
+        or attempt.provider != provider
+        or not hmac.compare_digest(attempt.state.encode(), state.encode())
+    ):
+        return None
+    return attempt
+
+
+def forget(response: Response, state: str) -> None:
+    """Delete an attempt from the browser, so that it cannot be used again."""
+    _delete(response, _name(state))
+
+
+def _delete(response: Response, name: str) -> None:
+    response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def _name(state: str) -> str:
+    return COOKIE_PREFIX + "".join(character for character in state[:12] if character.isascii() and character.isalnum())

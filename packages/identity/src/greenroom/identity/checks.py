@@ -1,0 +1,125 @@
+"""Checks at the provider that log-ins are still valid: their refresh tokens are used at a fixed interval.
+
+A provider that refuses a refresh token ends the log-in immediately. A provider that does not answer, or that sent no
+refresh token, ends it when no check has passed for the interval and the time of grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from greenroom.api.access.accounts import end_login
+from greenroom.core.errors import GreenroomError, NotFound
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import sign_on
+from greenroom.db.access.sign_on import DueLogin, SignOnProvider
+from greenroom.identity.parts import SignOn, parts_of
+from greenroom.identity.provider import GrantRefused, ProviderFailed
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_S: Final = 5.0
+BATCH: Final = 20
+"""The number of log-ins that are checked at the same time."""
+REPEAT_S: Final = 60.0
+"""The longest time until a failed check is repeated."""
+REFUSED: Final = frozenset({"invalid_grant"})
+"""The errors with which a provider states that a log-in has ended. Others, such as `invalid_client`, are failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextCheck:
+    """The log-in continues; `in_s` is the time until its next check."""
+
+    in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The log-in ends for this reason, which is a sentence."""
+
+    reason: str
+
+
+def verdict(
+    failure: str | None, *, refused: bool, unchecked_s: float, interval_s: float, grace_s: float
+) -> NextCheck | End:
+    """Return what follows from a check. `failure` None = it passed; `refused`: the provider has ended the log-in;
+    `unchecked_s`: the time since the last check that passed."""
+    if failure is None:
+        return NextCheck(interval_s)
+    remaining_s = interval_s + grace_s - unchecked_s
+    if refused or remaining_s <= 0:
+        return End(failure)
+    return NextCheck(min(REPEAT_S, interval_s, remaining_s))
+
+
+async def check_logins(state: Any) -> None:
+    """Check due log-ins every `INTERVAL_S`, forever. Any number of processes may do this at the same time."""
+    parts = parts_of(state)
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        try:
+            while await check_due(parts) == BATCH:
+                pass
+        except GreenroomError as error:
+            log.warning("log-ins are not checked at their providers", reason=error.message)
+
+
+async def check_due(parts: SignOn) -> int:
+    """Check the log-ins that are due, and return their number. Raises Unavailable: the database cannot be reached."""
+    due = await sign_on.take_due_logins(parts.db, BATCH)
+    if due:
+        providers = {one.provider_id: one for one in (await sign_on.list_providers(parts.db)).rows}
+        await asyncio.gather(*(_check(parts, login, providers[login.provider_id]) for login in due))
+    return len(due)
+
+
+async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> None:
+    if provider.check_s == 0:  # the setting was changed after the log-in
+        await sign_on.record_check(parts.db, login.login_id, login.refresh_token_encrypted, next_s=None, passed=False)
+        return
+    failure, refused, encrypted = None, False, login.refresh_token_encrypted
+    try:
+        encrypted = await _refreshed(parts, provider, encrypted)
+    except GrantRefused as error:
+        failure, refused = str(error), error.error in REFUSED
+    except ProviderFailed as error:
+        failure = str(error)
+    result = verdict(
+        failure,
+        refused=refused,
+        unchecked_s=login.unchecked_s,
+        interval_s=provider.check_s,
+        grace_s=provider.check_grace_s,
+    )
+    match result:
+        case End(reason=reason):
+            await end_logins(parts, [login], f"{provider.title} no longer confirms it: {reason}")
+        case NextCheck(in_s=in_s):
+            passed = failure is None
+            await sign_on.record_check(parts.db, login.login_id, encrypted, next_s=in_s, passed=passed)
+
+
+async def _refreshed(parts: SignOn, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
+    if encrypted is None:
+        raise ProviderFailed("The provider sent no refresh token; add `offline_access` to the scopes if it needs it.")
+    client = await parts.client(provider)
+    tokens = await client.refresh(parts.secrets.decrypt(encrypted))
+    return parts.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else encrypted
+
+
+async def end_logins(parts: SignOn, logins: Sequence[DueLogin | sign_on.EndedLogin], reason: str) -> None:
+    """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
+    for login in logins:
+        try:
+            await end_login(parts.db, login.user_id, login.login_id)
+        except NotFound:
+            continue  # the user logged out, or was deleted
+        message = f"The log-in of {login.username} ended: {reason}"
+        parts.logs.write(LogCode.SIGN_ON_ENDED, message, user_id=login.user_id, username=login.username, urgent=True)

@@ -1,0 +1,178 @@
+"""The test of a provider: the steps of a log-in, one after the other, until one fails.
+
+Nobody logs in. The client secret is tested with a code that does not exist: a provider that knows the client answers
+`invalid_grant`, and otherwise `invalid_client`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as random
+import socket
+import ssl
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx2
+
+from greenroom.core.text import one_line
+from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity.provider import (
+    TIMEOUT_S,
+    Client,
+    Endpoints,
+    GrantRefused,
+    ProviderFailed,
+    asking,
+    document_address,
+    endpoints_of,
+    get_json,
+    issuer_problem,
+)
+from greenroom.identity.tokens import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The result of one step. `detail` is a sentence: what was found, or why the step failed."""
+
+    step: str
+    passed: bool
+    detail: str
+    duration_ms: float
+
+
+class Diagnosis:
+    """One test of a provider. `redirect_uri` is the address to which the provider would send a user back."""
+
+    def __init__(self, provider: SignOnProvider, secret: str | None, redirect_uri: str) -> None:
+        self._provider = provider
+        self._secret = secret
+        self._redirect_uri = redirect_uri
+        self._document: dict[str, object] = {}
+        self._endpoints: Endpoints | None = None
+
+    async def run(self) -> list[StepResult]:
+        """Return the results of the steps up to the first that failed."""
+        results: list[StepResult] = []
+        for name, step in STEPS.items():
+            began_s = time.perf_counter()
+            try:
+                detail, passed = await step(self), True
+            except ProviderFailed as error:
+                detail, passed = str(error), False
+            results.append(StepResult(name, passed, detail, round(1000 * (time.perf_counter() - began_s), 1)))
+            if not passed:
+                break
+        return results
+
+    async def host(self) -> str:
+        if problem := issuer_problem(self._provider.issuer):
+            raise ProviderFailed(problem)
+        host, port = self._target()
+        async with _limited(f"The name server did not answer for {host}"):
+            try:
+                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError) as error:
+                raise ProviderFailed(
+                    f"The host {host} cannot be found; check the issuer and the name server."
+                ) from error
+        addresses = sorted({str(entry[4][0]) for entry in found})
+        return f"{host} has the address {', '.join(addresses[:4])}."
+
+    async def connection(self) -> str:
+        host, port = self._target()
+        async with _limited(f"{host} does not accept connections on port {port}"):
+            await _connect(host, port, None)
+        return f"{host} accepts connections on port {port}."
+
+    async def certificate(self) -> str:
+        host, port = self._target()
+        if urlsplit(self._provider.issuer).scheme == "http":
+            return "The provider is on this host and uses no TLS."
+        async with _limited(f"{host} did not answer with a certificate"):
+            await _connect(host, port, httpx2.create_ssl_context())
+        return f"The certificate of {host} is valid."
+
+    async def document(self) -> str:
+        address = document_address(self._provider.issuer)
+        self._document = dict(await get_json(address))
+        return f"{address} is the document of a provider."
+
+    async def endpoints(self) -> str:
+        self._endpoints = endpoints_of(self._document, self._provider.issuer)
+        return "The document belongs to the issuer and has all endpoints."
+
+    async def keys(self) -> str:
+        keys = Keys.of(await get_json(self._client.endpoints.jwks))
+        if not keys.keys:
+            raise ProviderFailed("The provider publishes no public key that can verify a signature.")
+        return f"The provider publishes {len(keys.keys)} usable keys."
+
+    async def authorization(self) -> str:
+        state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
+        url = self._client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
+        async with asking(url), httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as http:
+            answer = await http.get(url)
+        location = answer.headers.get("location", "")
+        if answer.status_code >= 400 or location.startswith(f"{self._redirect_uri}?error="):
+            what = f"status {answer.status_code}" if answer.status_code >= 400 else one_line(location)[:200]
+            raise ProviderFailed(
+                f"The provider refuses the request to log in ({what}). Check the client ID, the scopes, and that"
+                f" {self._redirect_uri} is a redirect URI of the client."
+            )
+        return f"The provider offers a log-in to the client {self._provider.client_id}."
+
+    async def client(self) -> str:
+        try:
+            await self._client.redeem("no-such-code", self._redirect_uri, random.token_urlsafe(32))
+        except GrantRefused as error:
+            if error.error != "invalid_grant":
+                raise ProviderFailed(f"{error} Check the client ID and the client secret.") from error
+        return "The provider accepts the client ID and the client secret."
+
+    @property
+    def _client(self) -> Client:
+        if self._endpoints is None:
+            raise ProviderFailed("The document of the provider was not read.")
+        return Client(self._provider, self._secret, self._endpoints)
+
+    def _target(self) -> tuple[str, int]:
+        parts = urlsplit(self._provider.issuer)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+STEPS: Final[dict[str, Callable[[Diagnosis], Awaitable[str]]]] = {
+    "host": Diagnosis.host,
+    "connection": Diagnosis.connection,
+    "certificate": Diagnosis.certificate,
+    "document": Diagnosis.document,
+    "endpoints": Diagnosis.endpoints,
+    "keys": Diagnosis.keys,
+    "authorization": Diagnosis.authorization,
+    "client": Diagnosis.client,
+}
+"""The steps in their order, by name."""
+
+
+@asynccontextmanager
+async def _limited(failure: str) -> AsyncGenerator[None]:
+    """Limit the time of a step. Raises ProviderFailed: it takes too long, or a connection fails."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        raise ProviderFailed(f"{failure} within {TIMEOUT_S:g} s.") from error
+    except ssl.SSLCertVerificationError as error:
+        raise ProviderFailed(f"{failure} that is valid: {error.verify_message}.") from error
+    except OSError as error:
+        raise ProviderFailed(f"{failure}: {error.strerror or error}.") from error
+
+
+async def _connect(host: str, port: int, context: ssl.SSLContext | None) -> None:
+    _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host if context else None)
+    writer.close()

@@ -1,0 +1,65 @@
+"""Identities: the users at issuers that are linked to users of Greenroom."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.security import Caller, requires
+from greenroom.core.errors import Invalid
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import sign_on, users
+from greenroom.identity.schemas import IdentityCreate, IdentityView
+
+router = APIRouter(tags=["sign-on"])
+
+
+@router.get("/me/identities")
+async def list_own_identities(db: Db, caller: Annotated[Caller, requires()]) -> list[IdentityView]:
+    """List the identities that are linked to the calling user, oldest first."""
+    return [IdentityView.model_validate(one) for one in await sign_on.list_identities(db, caller.own_user_id())]
+
+
+@router.delete("/me/identities/{identity_id}", status_code=204, dependencies=[requires()])
+async def delete_own_identity(identity_id: UUID, change: ChangeDep) -> None:
+    """Unlink an identity from the calling user, who can no longer log in with it."""
+    await _unlink(change, change.caller.own_user_id(), identity_id)
+
+
+@router.get("/users/{user_id}/identities", dependencies=[requires("users_view")])
+async def list_user_identities(user_id: UUID, db: Db) -> list[IdentityView]:
+    """List the identities that are linked to a user, oldest first."""
+    user = await users.get_user(db, str(user_id))
+    return [IdentityView.model_validate(one) for one in await sign_on.list_identities(db, user.user_id)]
+
+
+@router.post("/users/{user_id}/identities", status_code=201, dependencies=[requires("users_modify")])
+async def create_user_identity(user_id: UUID, body: IdentityCreate, change: ChangeDep) -> IdentityView:
+    """Link an identity to a user, who can then log in with it."""
+    if body.issuer not in await sign_on.issuers(change.db):
+        raise Invalid(f"No sign-on provider has the issuer {body.issuer}.")
+    async with change.db.transaction() as connection:
+        user = await users.lock_user(connection, str(user_id))
+        change.caller.require_not_above(user.permissions)
+        identity = await sign_on.insert_identity(connection, user.user_id, body.issuer, body.subject)
+    change.audit(LogCode.IDENTITY_CREATED, f"{body.subject} of {user.username}", after={"issuer": body.issuer})
+    return IdentityView.model_validate(identity)
+
+
+@router.delete("/users/{user_id}/identities/{identity_id}", status_code=204, dependencies=[requires("users_modify")])
+async def delete_user_identity(user_id: UUID, identity_id: UUID, change: ChangeDep) -> None:
+    """Unlink an identity from a user, who can no longer log in with it."""
+    await _unlink(change, str(user_id), identity_id)
+
+
+async def _unlink(change: ChangeDep, user_id: str, identity_id: UUID) -> None:
+    async with change.db.transaction() as connection:
+        user = await users.lock_user(connection, user_id)
+        if user_id != change.caller.user_id:
+            change.caller.require_not_above(user.permissions)
+        identity = await sign_on.delete_identity(connection, user_id, str(identity_id))
+    name = f"{identity.subject} of {user.username}"
+    change.audit(LogCode.IDENTITY_DELETED, name, before={"issuer": identity.issuer})

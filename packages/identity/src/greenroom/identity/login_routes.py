@@ -1,0 +1,241 @@
+"""Log-in and log-out through providers, for browsers and for the providers themselves.
+
+The log-in page reads only the database, so a provider that hangs delays nobody else. All refusals of the callback lead
+to the log-in page, whose address has the code of the reason; the log has the true cause.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from greenroom.api.access import login_routes
+from greenroom.api.access.login_routes import set_login_cookie
+from greenroom.api.deps import Db, Logs
+from greenroom.api.hardening import COOKIE
+from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
+from greenroom.core.errors import NotFound, Unauthenticated, Unavailable
+from greenroom.core.text import one_line
+from greenroom.db.access import sign_on
+from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity import attempts
+from greenroom.identity.arrivals import Browser, arrive, link, log_in
+from greenroom.identity.attempts import Attempt, new_attempt
+from greenroom.identity.checks import end_logins
+from greenroom.identity.parts import SignOn, SignOnDep
+from greenroom.identity.provider import ProviderFailed
+from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.schemas import AddressView, ButtonView, LinkBody, LogoutView, SignOnView, StartBody
+from greenroom.identity.tokens import LEEWAY_S, Keys, TokenRefused, logout_claims
+
+MAX_HINT = 4000
+"""Maximum characters of an ID token in an address; one with many groups is omitted."""
+
+router = APIRouter(tags=["account"])
+
+
+@router.get("/sign-on", dependencies=[public_route("the log-in page shows the providers")])
+async def list_sign_on(parts: SignOnDep) -> SignOnView:
+    """List the providers for the log-in page. No provider is contacted."""
+    buttons = await sign_on.list_buttons(parts.db)
+    sentences = {str(refusal): refusal.sentence for refusal in Refusal}
+    return SignOnView(providers=[ButtonView.model_validate(button) for button in buttons], refusals=sentences)
+
+
+@router.post("/sign-on/{provider_name}/start", dependencies=[public_route("this is where a log-in begins")])
+async def start_sign_on(
+    provider_name: str, body: StartBody, request: Request, response: Response, parts: SignOnDep
+) -> AddressView:
+    """Begin a log-in through a provider. The browser then goes to the address in the answer.
+
+    503 if the provider does not answer.
+    """
+    return await _start(parts, request, response, new_attempt(provider_name, origin_of(request), path=body.next))
+
+
+@router.post("/me/identities", status_code=201)
+async def start_link(
+    body: LinkBody, request: Request, response: Response, parts: SignOnDep, caller: Annotated[Caller, requires()]
+) -> AddressView:
+    """Begin to link an identity to the calling user. The browser then goes to the address in the answer."""
+    caller.own_user_id()
+    own = (caller.token_hash or b"").hex()
+    attempt = new_attempt(body.provider, origin_of(request), path="/account", link_to=own)
+    return await _start(parts, request, response, attempt)
+
+
+async def _start(parts: SignOn, request: Request, response: Response, attempt: Attempt) -> AddressView:
+    try:
+        provider = await parts.enabled_provider(attempt.provider)
+        client = await parts.client(provider)
+    except SignOnRefused as error:
+        raise NotFound(error.refusal.sentence) from error
+    except ProviderFailed as error:
+        parts.refusals.sign_on_refused(request, attempt.provider, str(Refusal.PROVIDER_DOWN), str(error))
+        raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
+    attempts.remember(request, response, parts.secrets, attempt)
+    url = client.authorization_url(
+        attempt.redirect_uri, state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier
+    )
+    return AddressView(url=url)
+
+
+@router.get(
+    "/sign-on/{provider_name}/callback",
+    dependencies=[public_route("the state in a cookie and the code are the credential")],
+    include_in_schema=False,
+)
+async def finish_sign_on(
+    provider_name: str,
+    request: Request,
+    parts: SignOnDep,
+    state: str = "",
+    code: str = "",
+    error: str = "",
+    iss: str = "",
+) -> Response:
+    """Log the user in whom the provider sends back, and show the page that they wanted."""
+    attempt = attempts.recall(request, parts.secrets, provider_name, state)
+    try:
+        response = await _finished(attempt, request, parts, _Answer(state, code, error, iss))
+    except SignOnRefused as refused:
+        parts.refusals.sign_on_refused(request, one_line(provider_name), str(refused.refusal), one_line(refused.cause))
+        page = attempt.next if attempt and attempt.link_to else "/"
+        response = RedirectResponse(f"{page}?{urlencode({'sign-on': str(refused.refusal)})}", 303)
+    attempts.forget(response, state)
+    return response
+
+
+class _Answer:
+    """The parameters with which a provider sends a user back."""
+
+    def __init__(self, state: str, code: str, error: str, iss: str) -> None:
+        self.state = state
+        self.code = code
+        self.error = error
+        self.iss = iss
+
+    def check(self, provider: SignOnProvider, *, requires_issuer: bool) -> None:
+        """Check the issuer and the error. Raises SignOnRefused: another provider answers, or there is an error."""
+        if self.iss != provider.issuer and (self.iss or requires_issuer):
+            cause = f"The answer is from the issuer {self.iss!r} instead of {provider.issuer!r}."
+            raise SignOnRefused(Refusal.WRONG_TOKEN, cause)
+        if self.error or not self.code:
+            raise SignOnRefused(Refusal.PROVIDER_REFUSED, f"The provider answered with {self.error or 'no code'!r}.")
+
+
+async def _finished(attempt: Attempt | None, request: Request, parts: SignOn, answer: _Answer) -> Response:
+    if attempt is None:
+        raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, "The browser has not begun a log-in with this state.")
+    provider = await parts.enabled_provider(attempt.provider)
+    try:
+        endpoints = await parts.documents.endpoints(provider.issuer)
+    except ProviderFailed as error:
+        raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
+    answer.check(provider, requires_issuer=endpoints.requires_issuer)
+    arrival = await arrive(parts, provider, attempt, answer.code)
+    response = RedirectResponse(attempt.next, 303)
+    if attempt.link_to is None:
+        user_agent = request.headers.get("user-agent", "").replace("\0", "")
+        browser = Browser(client_address(request), user_agent, request.cookies.get(COOKIE))
+        token = await log_in(parts, arrival, browser)
+        set_login_cookie(response, token, parts.snapshot.installation.session_lifetime_s)
+        return response
+    try:
+        caller = await authenticated(request)
+    except Unauthenticated as error:
+        raise SignOnRefused(Refusal.LINK_ENDED, "The log-in that began the link has ended.") from error
+    await link(parts, arrival, attempt, caller.own_user_id(), caller.token_hash or b"")
+    return response
+
+
+@router.post("/sign-on/logout")
+async def log_out_at_provider(
+    request: Request,
+    response: Response,
+    db: Db,
+    logs: Logs,
+    parts: SignOnDep,
+    caller: Annotated[Caller, requires(with_one_time_password=True)],
+) -> LogoutView:
+    """End this log-in as `POST /logout` does. The answer has the address that also ends the log-in at its provider."""
+    hint = await sign_on.logout_hint(db, caller.token_hash or b"")
+    await login_routes.logout(response, db, logs, caller)
+    if hint is None:
+        return LogoutView(url=None)
+    provider = await sign_on.find_provider(db, hint.name)
+    try:
+        endpoint = (await parts.documents.endpoints(provider.issuer)).end_session if provider else None
+    except ProviderFailed:
+        endpoint = None  # the user is logged out here; the provider does not answer
+    if provider is None or endpoint is None:
+        return LogoutView(url=None)
+    values = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
+    id_token = parts.secrets.decrypt(hint.id_token_encrypted)
+    if len(id_token) <= MAX_HINT:
+        values["id_token_hint"] = id_token
+    separator = "&" if "?" in endpoint else "?"
+    return LogoutView(url=f"{endpoint}{separator}{urlencode(values)}")
+
+
+@router.post(
+    "/sign-on/{provider_name}/backchannel-logout",
+    dependencies=[public_route("the signed log-out token is the credential")],
+    include_in_schema=False,
+)
+async def log_out_by_provider(provider_name: str, request: Request, parts: SignOnDep) -> Response:
+    """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout)."""
+    form = parse_qs((await request.body()).decode("utf-8", "replace"))
+    try:
+        provider = await parts.enabled_provider(provider_name)
+        claims = await _logout_claims(parts, provider, form.get("logout_token", [""])[0])
+    except (SignOnRefused, ProviderFailed, TokenRefused) as error:
+        parts.refusals.sign_on_refused(
+            request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
+        )
+        return JSONResponse({"error": "invalid_request", "error_description": "The log-out token was refused."}, 400)
+    logins = await sign_on.logins_at_provider(
+        parts.db,
+        provider.provider_id,
+        subject=claims.get("sub"),
+        sid=claims.get("sid"),
+        before_s=claims["iat"] + LEEWAY_S,
+    )
+    await end_logins(parts, logins, f"{provider.title} logged the user out.")
+    return Response(status_code=200)
+
+
+async def _logout_claims(parts: SignOn, provider: SignOnProvider, token: str) -> dict[str, Any]:
+    client = await parts.client(provider)
+    keys = await parts.documents.keys(provider.issuer)
+    try:
+        return logout_claims(token, keys or Keys(()), client.expected)
+    except TokenRefused as error:
+        if not error.by_key or (new := await parts.documents.keys(provider.issuer, again=True)) is None:
+            raise
+        return logout_claims(token, new, client.expected)
+
+
+@router.get(
+    "/sign-on/{provider_name}/frontchannel-logout",
+    dependencies=[public_route("the provider's id of the log-in is the credential")],
+    include_in_schema=False,
+)
+async def log_out_in_frame(provider_name: str, parts: SignOnDep, iss: str = "", sid: str = "") -> Response:
+    """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout)."""
+    provider = await sign_on.find_provider(parts.db, provider_name)
+    if provider is None or iss != provider.issuer or not sid:
+        return Response("There is no such log-in.", 400, media_type="text/plain")
+    logins = await sign_on.logins_at_provider(parts.db, provider.provider_id, sid=sid)
+    await end_logins(parts, logins, f"{provider.title} logged the user out.")
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
+    headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}
+    return Response("You are logged out.", media_type="text/plain", headers=headers)
+
+
+def origin_of(request: Request) -> str:
+    """Return the origin of the console, as the caller addressed it; the host was checked before."""
+    return f"https://{request.headers['host']}"

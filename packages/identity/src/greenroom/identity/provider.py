@@ -1,0 +1,267 @@
+"""Requests to OpenID Connect providers: discovery, keys, tokens and claims.
+
+A request ends after `TIMEOUT_S`, so that a provider that hangs delays only those who log in through it. No request
+holds a connection to the database. Redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import httpx2
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oidc.discovery import get_well_known_url
+
+from greenroom.core.text import one_line
+from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity.tokens import Expected, Keys
+
+TIMEOUT_S: Final = 8.0
+MAX_BYTES: Final = 2 << 20
+FRESH_S: Final = 3600.0
+"""The time for which the document of a provider and its keys are used without another request."""
+KEYS_AGAIN_S: Final = 5.0
+"""The shortest time between two requests for keys because of an unknown key."""
+
+
+class ProviderFailed(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
+    """A provider does not answer, or its answer cannot be used; the message is the cause, as a sentence."""
+
+
+class GrantRefused(ProviderFailed):
+    """The provider refuses a code or a refresh token; `error` is its code of OAuth 2.0."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(f"The provider refused the request: {error}{f' ({description})' if description else ''}.")
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The document of a provider, as far as Greenroom uses it."""
+
+    authorization: str
+    token: str
+    jwks: str
+    userinfo: str | None
+    end_session: str | None
+    requires_issuer: bool
+    """True if the provider adds its issuer (`iss`) to the answer of an authorization request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The answer of a token endpoint."""
+
+    access_token: str | None = field(repr=False)
+    id_token: str | None = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+
+
+def issuer_problem(issuer: str) -> str | None:
+    """Return the reason why an address cannot be an issuer, as a sentence; None if it can."""
+    try:
+        parts = urlsplit(issuer)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return f"{issuer} is not a web address."
+    if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment or parts.username:
+        return f"{issuer} cannot be an issuer; it must be an address such as https://login.example.org."
+    if parts.scheme == "http" and not is_loopback(host):
+        return f"{issuer} must begin with https://, because tokens and keys are sent over this connection."
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is this host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def endpoints_of(document: Mapping[str, Any], issuer: str) -> Endpoints:
+    """Return the endpoints of a provider. Raises ProviderFailed: the document belongs to another issuer, lacks an
+    endpoint, or contains an address that is not safe."""
+    if document.get("issuer") != issuer:
+        raise ProviderFailed(
+            f"The document belongs to the issuer {document.get('issuer')!r} instead of {issuer!r}; enter the issuer"
+            " exactly as the provider writes it."
+        )
+    supported: Any = document.get("code_challenge_methods_supported")
+    if isinstance(supported, list) and "S256" not in supported:
+        raise ProviderFailed("The provider does not support PKCE with S256.")
+    return Endpoints(
+        authorization=_endpoint(document, "authorization_endpoint", issuer),
+        token=_endpoint(document, "token_endpoint", issuer),
+        jwks=_endpoint(document, "jwks_uri", issuer),
+        userinfo=_optional(document, "userinfo_endpoint", issuer),
+        end_session=_optional(document, "end_session_endpoint", issuer),
+        requires_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _optional(document: Mapping[str, Any], name: str, issuer: str) -> str | None:
+    return _endpoint(document, name, issuer) if document.get(name) is not None else None
+
+
+def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
+    address = document.get(name)
+    if not isinstance(address, str):
+        raise ProviderFailed(f"The document has no {name}.")
+    scheme = "https" if issuer.startswith("https://") else urlsplit(address).scheme
+    if issuer_problem(address.partition("?")[0]) or urlsplit(address).scheme != scheme:
+        raise ProviderFailed(f"The {name} {address} is not an https address.")
+    return address
+
+
+@asynccontextmanager
+async def asking(address: str) -> AsyncGenerator[None]:
+    """Limit the time of a request. Raises ProviderFailed: the request failed, or takes longer than `TIMEOUT_S`."""
+    host = urlsplit(address).netloc
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        raise ProviderFailed(f"{host} did not answer within {TIMEOUT_S:g} s.") from error
+    except OAuthError as error:
+        raise GrantRefused(one_line(str(error.error)), one_line(str(error.description or ""))[:300]) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
+        raise ProviderFailed(
+            f"The request to {host} failed: {one_line(str(error)) or type(error).__name__}."
+        ) from error
+
+
+async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
+    """Return the JSON object at an address. Raises ProviderFailed: there is none."""
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+    async with asking(address), _http() as http, http.stream("GET", address, headers=headers) as response:
+        if response.status_code != 200:
+            raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
+        body = bytearray()
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > MAX_BYTES:
+                raise ProviderFailed(f"The answer of {address} has more than {MAX_BYTES} bytes.")
+        try:
+            document = httpx2.Response(200, content=bytes(body)).json()
+        except (ValueError, RecursionError) as error:
+            raise ProviderFailed(f"The answer of {address} is not JSON.") from error
+    if not isinstance(document, dict):
+        raise ProviderFailed(f"The answer of {address} is not a JSON object.")
+    return cast("dict[str, Any]", document)
+
+
+def _http() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
+
+
+def document_address(issuer: str) -> str:
+    """Return the address of the discovery document of an issuer."""
+    return str(cast("Any", get_well_known_url)(issuer, external=True))
+
+
+@dataclass(slots=True)
+class _Known:
+    endpoints: Endpoints
+    at_s: float
+    keys: Keys | None = None
+    keys_at_s: float = 0.0
+    asked_again_s: float = -KEYS_AGAIN_S
+
+
+class Documents:
+    """The documents and keys of the providers of this process, by issuer."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    async def endpoints(self, issuer: str) -> Endpoints:
+        """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer as it should."""
+        return (await self._of(issuer)).endpoints
+
+    async def keys(self, issuer: str, *, again: bool = False) -> Keys | None:
+        """Return the keys of an issuer. `again`: request them, because a token has an unknown key; None = they were
+        requested for this reason less than `KEYS_AGAIN_S` ago. Raises ProviderFailed: as for `endpoints`."""
+        known, now_s = await self._of(issuer), time.monotonic()
+        if again:
+            if now_s - known.asked_again_s < KEYS_AGAIN_S:
+                return None
+            known.asked_again_s = now_s
+        if again or known.keys is None or now_s - known.keys_at_s > FRESH_S:
+            known.keys, known.keys_at_s = Keys.of(await get_json(known.endpoints.jwks)), now_s
+        return known.keys
+
+    def forget(self, issuer: str) -> None:
+        """Request the document of an issuer again at its next use."""
+        self._known.pop(issuer, None)
+
+    async def _of(self, issuer: str) -> _Known:
+        known = self._known.get(issuer)
+        if known is None or time.monotonic() - known.at_s > FRESH_S:
+            endpoints = endpoints_of(await get_json(document_address(issuer)), issuer)
+            known = self._known[issuer] = _Known(endpoints, time.monotonic())
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Greenroom as a client of one provider."""
+
+    provider: SignOnProvider
+    secret: str | None = field(repr=False)
+    endpoints: Endpoints
+
+    @property
+    def expected(self) -> Expected:
+        return Expected(self.provider.issuer, self.provider.client_id)
+
+    def authorization_url(self, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
+        """Return the address at which the user logs in; the code challenge belongs to `verifier` (PKCE, S256)."""
+        url, _ = self._oauth(redirect_uri).create_authorization_url(
+            self.endpoints.authorization, state=state, nonce=nonce, code_verifier=verifier
+        )
+        return str(url)
+
+    async def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
+        """Return the tokens for a code. Raises ProviderFailed: the provider does not answer, or refuses the code."""
+        async with asking(self.endpoints.token), self._oauth(redirect_uri) as oauth:
+            answer = await oauth.fetch_token(
+                self.endpoints.token, code=code, code_verifier=verifier, grant_type="authorization_code"
+            )
+        return _tokens(answer)
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """Return new tokens. Raises ProviderFailed: the provider does not answer, or refuses the refresh token."""
+        async with asking(self.endpoints.token), self._oauth(None) as oauth:
+            answer = await oauth.refresh_token(self.endpoints.token, refresh_token=refresh_token)
+        return _tokens(answer)
+
+    def _oauth(self, redirect_uri: str | None) -> Any:
+        return AsyncOAuth2Client(
+            client_id=self.provider.client_id,
+            client_secret=self.secret,
+            token_endpoint_auth_method=self.provider.client_auth if self.secret else "none",
+            scope=self.provider.scopes,
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            timeout=TIMEOUT_S,
+            follow_redirects=False,
+        )
+
+
+def _tokens(answer: Mapping[str, Any]) -> Tokens:
+    def text(name: str) -> str | None:
+        value = answer.get(name)
+        return value if isinstance(value, str) and value else None
+
+    return Tokens(text("access_token"), text("id_token"), text("refresh_token"))

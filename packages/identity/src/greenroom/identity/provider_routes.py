@@ -1,0 +1,202 @@
+"""Providers for administrators: their settings, a test, and a preview of their rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from greenroom.api.access.groups import require_not_above
+from greenroom.api.bodies import Json
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.paging import Paging
+from greenroom.api.security import Caller, requires
+from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.db.access import groups, sign_on
+from greenroom.db.access.sign_on import GroupRule, ProviderFields, SignOnProvider
+from greenroom.db.database import Database
+from greenroom.db.rows import values_of
+from greenroom.identity import rules
+from greenroom.identity.attempts import redirect_uri
+from greenroom.identity.checks import end_logins
+from greenroom.identity.diagnosis import Diagnosis
+from greenroom.identity.login_routes import origin_of
+from greenroom.identity.parts import SignOnDep
+from greenroom.identity.provider import issuer_problem
+from greenroom.identity.schemas import (
+    DiagnosisView,
+    PreviewGroup,
+    PreviewRequest,
+    PreviewView,
+    ProviderCreate,
+    ProviderPatch,
+    ProviderView,
+    StepView,
+)
+
+router = APIRouter(tags=["sign-on"])
+
+
+@router.get("/sign-on-providers", dependencies=[requires("settings_view")])
+async def list_sign_on_providers(db: Db, page: Paging, request: Request) -> list[ProviderView]:
+    """List all providers by title."""
+    found = await sign_on.list_providers(db, after=page.after_row(sign_on.BY_TITLE), limit=page.limit)
+    return [_view(provider, request) for provider in page.rows(found, sign_on.BY_TITLE)]
+
+
+@router.post("/sign-on-providers", status_code=201, dependencies=[requires("settings_modify")])
+async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, request: Request) -> ProviderView:
+    """Create a provider. Its client secret is encrypted and never returned.
+
+    Rules also need `groups_modify`, and `create_users` needs `users_create`.
+    """
+    values = body.model_dump(exclude={"name", "client_secret"})
+    fields = _checked(values)
+    await _require_to_grant(change.db, change.caller, fields)
+    secret = body.client_secret.get_secret_value() if body.client_secret else None
+    encrypted = change.secrets.encrypt(secret) if secret else None
+    async with change.db.transaction() as connection:
+        provider_id = await sign_on.insert_provider(connection, body.name, fields, encrypted)
+    created = await sign_on.get_provider(change.db, provider_id)
+    change.audit(LogCode.SIGN_ON_PROVIDER_CREATED, created.title, after=_audit_values(created))
+    return _view(created, request)
+
+
+@router.post("/sign-on-providers/preview", dependencies=[requires("settings_view")])
+async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
+    """Show what attributes and rules would do with the claims of a sample. Nothing is stored."""
+    claims = rules.sample_claims(body.sample)
+    _check_attributes(body.attributes)
+    parsed = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
+    matching = [position for position, rule in enumerate(parsed) if rules.matches(rule, claims)]
+    found = await sign_on.groups_of_rules(db, [parsed[position] for position in matching])
+    profile = rules.profile(body.attributes, claims)
+    return PreviewView(
+        username=profile.username,
+        problem=profile.problem,
+        fields=profile.fields,
+        groups=[PreviewGroup.model_validate(group) for group in found],
+        matching_rules=matching,
+    )
+
+
+@router.get("/sign-on-providers/{provider_id}", dependencies=[requires("settings_view")])
+async def get_sign_on_provider(provider_id: UUID, db: Db, request: Request) -> ProviderView:
+    """Return one provider."""
+    return _view(await sign_on.get_provider(db, str(provider_id)), request)
+
+
+@router.patch("/sign-on-providers/{provider_id}", dependencies=[requires("settings_modify")])
+async def update_sign_on_provider(
+    provider_id: UUID, body: ProviderPatch, change: ChangeDep, parts: SignOnDep, request: Request
+) -> ProviderView:
+    """Change a provider; omitted fields keep their values. The log-ins of a disabled provider end.
+
+    A change of a provider with rules also needs `groups_modify`.
+    """
+    sent = body.sent()
+    async with change.db.transaction() as connection:
+        before = await sign_on.lock_provider(connection, str(provider_id))
+        await _require_to_grant(change.db, change.caller, before, must_exist=False)
+        encrypted = before.client_secret_encrypted
+        if "client_secret" in sent:
+            secret = sent.pop("client_secret")
+            encrypted = change.secrets.encrypt(secret.get_secret_value()) if secret else None
+        elif encrypted is not None and sent.get("issuer", before.issuer) != before.issuer:
+            raise Invalid("The stored client secret is not sent to another issuer. Set `client_secret`, too.")
+        fields = _checked(values_of(ProviderFields, before) | _dumped(body, sent))
+        await _require_to_grant(change.db, change.caller, fields)
+        await sign_on.update_provider(connection, before.provider_id, fields, encrypted)
+    parts.documents.forget(before.issuer)
+    after = await sign_on.get_provider(change.db, before.provider_id)
+    old, new = _audit_values(before), _audit_values(after)
+    if encrypted != before.client_secret_encrypted:
+        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}
+    change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, after.title, before=old, after=new)
+    if not after.enabled:
+        logins = await sign_on.logins_at_provider(change.db, after.provider_id)
+        await end_logins(parts, logins, f"{after.title} was disabled.")
+    return _view(after, request)
+
+
+@router.delete("/sign-on-providers/{provider_id}", status_code=204, dependencies=[requires("settings_modify")])
+async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, parts: SignOnDep) -> None:
+    """Delete a provider. Its log-ins end. Users and their identities remain."""
+    provider = await sign_on.get_provider(change.db, str(provider_id))
+    logins = await sign_on.logins_at_provider(change.db, provider.provider_id)
+    await end_logins(parts, logins, f"{provider.title} was deleted.")
+    async with change.db.transaction() as connection:
+        await sign_on.lock_provider(connection, provider.provider_id)
+        await sign_on.delete_provider(connection, provider.provider_id)
+    change.audit(LogCode.SIGN_ON_PROVIDER_DELETED, provider.title, before=_audit_values(provider))
+
+
+@router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
+async def test_sign_on_provider(provider_id: UUID, parts: SignOnDep, request: Request) -> DiagnosisView:
+    """Test a provider step by step, up to the first step that fails. Nobody is logged in."""
+    provider = await sign_on.get_provider(parts.db, str(provider_id))
+    address = redirect_uri(origin_of(request), provider.name)
+    results = await Diagnosis(provider, parts.secret(provider), address).run()
+    return DiagnosisView(passed=results[-1].passed, steps=[StepView.model_validate(result) for result in results])
+
+
+def _dumped(body: ProviderPatch, sent: Json) -> Json:
+    return body.model_dump(include=set(sent))
+
+
+def _checked(values: Json) -> ProviderFields:
+    """Return the fields of a provider. Raises Invalid: one of them cannot be used."""
+    parsed = [
+        rule if isinstance(rule, GroupRule) else GroupRule(**rule | {"group_id": str(rule["group_id"])})
+        for rule in values["rules"]
+    ]
+    fields = replace(ProviderFields(**values), rules=parsed)
+    if problem := issuer_problem(fields.issuer):
+        raise Invalid(problem)
+    if "openid" not in fields.scopes.split():
+        raise Invalid("The scopes must contain `openid`, because the provider sends no ID token without it.")
+    _check_attributes(fields.attributes)
+    return fields
+
+
+def _check_attributes(attributes: dict[str, str]) -> None:
+    if unknown := sorted(set(attributes) - set(rules.ATTRIBUTES)):
+        raise Invalid(f"{unknown[0]!r} is no field of a user; the fields are {', '.join(rules.ATTRIBUTES)}.")
+
+
+async def _require_to_grant(db: Database, caller: Caller, fields: ProviderFields, *, must_exist: bool = True) -> None:
+    """Refuse a provider that could grant what the caller may not grant: groups by its rules, and users.
+
+    Raises:
+        Forbidden: the error contains the permission.
+        Invalid: the group of a rule does not exist, and `must_exist`.
+    """
+    if fields.create_users:
+        caller.require("users_create")
+    if fields.rules:
+        caller.require("groups_modify")
+    for group_id in sorted({rule.group_id for rule in fields.rules}):
+        try:
+            require_not_above(caller, await groups.get_group(db, group_id))
+        except NotFound as error:
+            if must_exist:
+                raise Invalid(f"A rule names the group {group_id}, which does not exist.") from error
+
+
+def _view(provider: SignOnProvider, request: Request) -> ProviderView:
+    address = redirect_uri(origin_of(request), provider.name).removesuffix("callback")
+    return ProviderView.of(
+        provider,
+        has_client_secret=provider.client_secret_encrypted is not None,
+        redirect_uri=f"{address}callback",
+        backchannel_logout_uri=f"{address}backchannel-logout",
+        frontchannel_logout_uri=f"{address}frontchannel-logout",
+    )
+
+
+def _audit_values(provider: SignOnProvider) -> LogDetails:
+    values: dict[str, Any] = values_of(ProviderFields, provider)
+    return values | {"rules": [f"{rule.claim} = {rule.value} → {rule.group_id}" for rule in provider.rules]}

@@ -1,0 +1,64 @@
+"""The reasons why a sign-on is refused, each with the sentence that the user reads.
+
+The log row of a refusal has the true cause, which the user must not see: it can contain details of the provider.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """A reason; `sentence` is its text for the user."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Refusal:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    PROVIDER_DOWN = (
+        "provider-down",
+        "The provider does not answer as it should. Try again later, or log in with a local account.",
+    )
+    PROVIDER_DISABLED = "provider-disabled", "This provider is no longer offered. Choose another way to log in."
+    PROVIDER_REFUSED = (
+        "provider-refused",
+        "The provider did not confirm your log-in. Try again, or ask an administrator.",
+    )
+    UNKNOWN_ATTEMPT = (
+        "unknown-attempt",
+        "This log-in has expired, or began in another browser. Start the log-in again.",
+    )
+    WRONG_TOKEN = (
+        "wrong-token",
+        "The answer of the provider is not valid. Start the log-in again, or ask an administrator.",
+    )
+    NO_USER = "no-user", "No account is linked to your identity at this provider. Ask an administrator for access."
+    USERNAME_TAKEN = (
+        "username-taken",
+        "An account has your user name already. Log in to it and link your identity on the page My account.",
+    )
+    USERNAME_UNUSABLE = (
+        "username-unusable",
+        "The provider sent no user name that Greenroom can use. Ask an administrator.",
+    )
+    NO_GROUP = "no-group", "You are in none of the groups that may log in here. Ask an administrator for access."
+    USER_DISABLED = "user-disabled", "This account is disabled; ask an administrator."
+    LAST_ADMINISTRATOR = (
+        "last-administrator",
+        "This log-in would leave no administrator. Log in with the local account, and check the rules of the provider.",
+    )
+    LINKED_ELSEWHERE = "linked-elsewhere", "This identity is already linked to an account."
+    LINK_ENDED = "link-ended", "Your log-in ended before the identity was linked. Log in, and link the identity again."
+
+
+class SignOnRefused(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
+    """A sign-on is refused. `cause` is the true cause, for the log."""
+
+    def __init__(self, refusal: Refusal, cause: str) -> None:
+        super().__init__(cause)
+        self.refusal = refusal
+        self.cause = cause

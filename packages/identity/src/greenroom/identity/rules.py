@@ -1,0 +1,136 @@
+"""Rules that turn the claims of a provider into fields and groups of a user. All functions are pure.
+
+The same functions decide at a log-in and in the preview for administrators.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from greenroom.core.access.accounts import username_problem
+from greenroom.core.errors import Invalid
+from greenroom.core.text import normal_line, normal_name
+from greenroom.db.access.sign_on import GroupRule
+
+Claims = Mapping[str, Any]
+
+DEFAULT_ATTRIBUTES: Final = {
+    "username": "preferred_username",
+    "first_name": "given_name",
+    "last_name": "family_name",
+}
+"""Field of a user → claim, if the provider has no attribute for the field."""
+ATTRIBUTES: Final = ("username", "first_name", "last_name", "phone", "organization")
+MAX_VALUES: Final = 20_000
+"""The number of values of one claim that the rules read. A user at a large provider can be in thousands of groups."""
+MAX_FIELD: Final = 255
+"""Maximum characters of a field; a longer text is omitted."""
+
+
+def values_of_claim(claims: Claims, name: str) -> list[str]:
+    """Return the values of a claim as texts; an absent claim has none.
+
+    `name` is the name of the claim, or a path in nested objects, such as `realm_access.roles`.
+    """
+    found: Any = claims.get(name)
+    if found is None:
+        found = claims
+        for part in name.split("."):
+            found = cast("Claims", found).get(part) if isinstance(found, Mapping) else None
+    values = cast("list[Any]", found if isinstance(found, list) else [found])[:MAX_VALUES]
+    return [_text(value) for value in values if isinstance(value, (str, bool, int))]
+
+
+def _text(value: str | bool | int) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def matches(rule: GroupRule, claims: Claims) -> bool:
+    """Return whether a value of the rule's claim equals the rule's value, in which `*` stands for any characters."""
+    return any(_fits(value, rule.value.split("*")) for value in values_of_claim(claims, rule.claim))
+
+
+def _fits(value: str, parts: list[str]) -> bool:
+    """Return whether the value consists of these parts with any characters between them. It takes linear time, which a
+    regular expression with several `.*` does not."""
+    if len(parts) == 1:
+        return value == parts[0]
+    first, *inner, last = parts
+    position, end = len(first), len(value) - len(last)
+    if position > end or not value.startswith(first) or not value.endswith(last):
+        return False
+    for part in inner:
+        position = value.find(part, position, end)
+        if position < 0:
+            return False
+        position += len(part)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The groups that the rules determine: the user is in `member` and in no other group of `managed`."""
+
+    member: frozenset[str]
+    managed: frozenset[str]
+
+    def after(self, group_ids: frozenset[str]) -> frozenset[str]:
+        """Return the groups of a user who is in `group_ids`. Groups without a rule do not change."""
+        return (group_ids - self.managed) | self.member
+
+
+def membership(rules: Sequence[GroupRule], claims: Claims) -> Membership:
+    """Return the groups that the rules determine for these claims."""
+    member = frozenset(rule.group_id for rule in rules if matches(rule, claims))
+    return Membership(member, frozenset(rule.group_id for rule in rules))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The fields of a user that the claims determine. `problem` is the reason why no user can be created with this
+    user name, as a sentence. `fields` has only fields with a value."""
+
+    username: str
+    problem: str | None
+    fields: dict[str, str]
+
+
+def profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
+    """Return the fields of the user with these claims. Text that cannot be stored is omitted."""
+    claim_of = DEFAULT_ATTRIBUTES | dict(attributes)
+    texts = {field: _line(claims, claim_of[field]) for field in ATTRIBUTES if field in claim_of}
+    username, name = texts.pop("username", ""), claim_of["username"]
+    try:
+        username, problem = normal_name(username), username_problem(username)
+    except ValueError:
+        problem = f"The claim {name} contains no user name."
+    return Profile(username, problem, {field: text for field, text in texts.items() if 0 < len(text) <= MAX_FIELD})
+
+
+def _line(claims: Claims, claim: str) -> str:
+    values = values_of_claim(claims, claim)
+    try:
+        return normal_line(values[0]) if values else ""
+    except ValueError:
+        return ""
+
+
+def sample_claims(text: str) -> dict[str, Any]:
+    """Return the claims of a sample: a JSON object, or a token whose signature is not checked. Raises Invalid: it is
+    neither."""
+    sample = text.strip()
+    parts = sample.split(".")
+    try:
+        if not sample.startswith("{") and len(parts) == 3:
+            sample = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode()
+        claims = json.loads(sample)
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise Invalid("The sample is neither a JSON object nor a token (three parts with dots between).") from error
+    if not isinstance(claims, dict):
+        raise Invalid("The sample must be a JSON object with claims, such as the payload of an ID token.")
+    return cast("dict[str, Any]", claims)

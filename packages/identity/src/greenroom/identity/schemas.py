@@ -1,0 +1,226 @@
+"""The bodies of sign-on. Requests contain client secrets; answers never do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from greenroom.api.bodies import Body, Line, Name, Secret, Shaped, Text, View
+from greenroom.db.access.sign_on import ClientAuth, Identity
+from greenroom.identity.rules import ATTRIBUTES
+
+MAX_RULES = 500
+YEAR_S = 366 * 86400
+
+ProviderName = Annotated[
+    str,
+    Shaped(r"[a-z0-9][a-z0-9-]{0,39}", "lower-case letters, digits and -, at most 40"),
+    Field(description="part of its redirect URI; it never changes"),
+]
+Title = Annotated[Name, Field(max_length=60, description="text of its button on the log-in page")]
+Issuer = Annotated[Name, Field(max_length=500, description="https://…, exactly as the provider writes it")]
+ClientId = Annotated[Name, Field(max_length=255, description="id of Greenroom at the provider")]
+ClientSecret = Annotated[
+    Secret | None, Field(description="secret of the client; null = a public client. It is encrypted and never returned")
+]
+Auth = Annotated[ClientAuth, Field(description="where requests to the provider contain the client secret")]
+Scopes = Annotated[
+    str,
+    Shaped(r"[\x21-\x7e]+( [\x21-\x7e]+)*", "words with one space between, such as openid profile"),
+    Field(max_length=500, description="scopes that are requested; `openid` is required"),
+]
+Enabled = Annotated[bool, Field(description="off: nobody can log in through it, and its log-ins end")]
+CreateUsers = Annotated[bool, Field(description="create unknown users at their first log-in; off = linked users only")]
+RuleRequired = Annotated[bool, Field(description="only users who match a rule can log in")]
+Attributes = Annotated[
+    dict[str, Annotated[Line, Field(min_length=1, max_length=200)]],
+    Field(max_length=len(ATTRIBUTES), description=f"field of a user ({', '.join(ATTRIBUTES)}) → claim"),
+]
+CheckS = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=YEAR_S,
+        description="seconds between checks at the provider that a log-in is still valid; 0 = no checks",
+    ),
+]
+GraceS = Annotated[
+    int, Field(ge=0, le=YEAR_S, description="seconds for which these checks may fail before the log-in ends")
+]
+
+
+class Rule(Body):
+    """Users with the value in the claim are members of the group."""
+
+    model_config = View.model_config | Body.model_config
+
+    claim: Annotated[
+        Line, Field(min_length=1, max_length=200, description="groups, or a path such as realm_access.roles")
+    ]
+    value: Annotated[Line, Field(min_length=1, max_length=500, description="value; * stands for any characters")]
+    group_id: UUID
+
+
+Rules = Annotated[list[Rule], Field(max_length=MAX_RULES, description="groups of users by their claims")]
+
+
+class ProviderCreate(Body):
+    """A new provider."""
+
+    name: ProviderName
+    title: Title
+    issuer: Issuer
+    client_id: ClientId
+    client_secret: ClientSecret = None
+    client_auth: Auth = "client_secret_basic"
+    scopes: Scopes = "openid profile email"
+    enabled: Enabled = True
+    create_users: CreateUsers = False
+    rule_required: RuleRequired = False
+    attributes: Attributes = {}
+    rules: Rules = []
+    check_s: CheckS = 0
+    check_grace_s: GraceS = 3600
+
+
+class ProviderPatch(Body):
+    """Changes of a provider; omitted fields keep their values. A change of the issuer needs the client secret, too."""
+
+    title: Title = ""
+    issuer: Issuer = ""
+    client_id: ClientId = ""
+    client_secret: ClientSecret = None
+    client_auth: Auth = "client_secret_basic"
+    scopes: Scopes = ""
+    enabled: Enabled = True
+    create_users: CreateUsers = False
+    rule_required: RuleRequired = False
+    attributes: Attributes = {}
+    rules: Rules = []
+    check_s: CheckS = 0
+    check_grace_s: GraceS = 0
+
+
+class ProviderView(View):
+    """A provider, without its client secret."""
+
+    provider_id: UUID
+    name: str
+    title: str
+    issuer: str
+    client_id: str
+    has_client_secret: Annotated[bool, Field(description="false = a public client")]
+    client_auth: ClientAuth
+    scopes: str
+    enabled: bool
+    create_users: bool
+    rule_required: bool
+    attributes: dict[str, str]
+    rules: list[Rule]
+    check_s: int
+    check_grace_s: int
+    created: datetime
+    num_logins: Annotated[int, Field(description="number of log-ins through it now")]
+    redirect_uri: Annotated[str, Field(description="address to register at the provider")]
+    backchannel_logout_uri: Annotated[str, Field(description="address for its log-out tokens")]
+    frontchannel_logout_uri: Annotated[str, Field(description="address for its log-out requests in a frame")]
+
+
+class StepView(View):
+    """A step of the test of a provider."""
+
+    step: Annotated[
+        str, Field(description="host, connection, certificate, document, endpoints, keys, authorization, client")
+    ]
+    passed: bool
+    detail: Annotated[str, Field(description="what was found, or why the step failed and what to do")]
+    duration_ms: float
+
+
+class DiagnosisView(View):
+    """The steps of a test, up to the first that failed."""
+
+    passed: bool
+    steps: list[StepView]
+
+
+class PreviewRequest(Body):
+    """Rules and a sample, to see their result before they are stored."""
+
+    attributes: Attributes = {}
+    rules: Rules = []
+    sample: Annotated[str, Field(max_length=500_000, description="claims as a JSON object, or an ID token")]
+
+
+class PreviewGroup(View):
+    """A group that the rules determine."""
+
+    group_id: UUID
+    name: str
+
+
+class PreviewView(View):
+    """What the rules and attributes would do with the sample."""
+
+    username: str
+    problem: Annotated[str | None, Field(description="why no user with this name can be created; null = one can")]
+    fields: dict[str, str]
+    groups: Annotated[list[PreviewGroup], Field(description="groups of the rules that match")]
+    matching_rules: Annotated[list[int], Field(description="positions of the rules that match, from 0")]
+
+
+class ButtonView(View):
+    """A provider on the log-in page."""
+
+    name: str
+    title: str
+
+
+class SignOnView(View):
+    """The providers on the log-in page."""
+
+    providers: list[ButtonView]
+    refusals: Annotated[
+        dict[str, str], Field(description="sentence for each value of the parameter `sign-on` of the console's address")
+    ]
+
+
+class StartBody(Body):
+    """The begin of a log-in."""
+
+    next: Annotated[Text, Field(max_length=2000, description="page of the console to show afterwards")] = "/"
+
+
+class AddressView(View):
+    """The address to which the browser goes."""
+
+    url: Annotated[str, Field(description="address at the provider")]
+
+
+class LogoutView(View):
+    """The end of a log-in."""
+
+    url: Annotated[str | None, Field(description="address that ends the log-in at the provider, too; null = none")]
+
+
+class IdentityView(View, row=Identity):
+    """A user at an issuer."""
+
+    identity_id: UUID
+    user_id: UUID
+
+
+class IdentityCreate(Body):
+    """An identity to link to a user."""
+
+    issuer: Issuer
+    subject: Annotated[Line, Field(min_length=1, max_length=255, description="`sub` of the user's ID tokens")]
+
+
+class LinkBody(Body):
+    """The begin of a link of the caller's identity."""
+
+    provider: ProviderName

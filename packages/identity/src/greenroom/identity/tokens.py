@@ -1,0 +1,171 @@
+"""Checks of tokens that providers sign: ID tokens and log-out tokens.
+
+Only asymmetric signatures are accepted. With a symmetric one, or with `none`, somebody who knows the client secret or
+the public keys could sign tokens (algorithm confusion).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwk, jws, jwt
+from joserfc.errors import BadSignatureError, JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+ALGORITHMS: Final = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"),
+    *("Ed25519", "EdDSA"),
+)
+KEY_TYPES: Final = ("RSA", "EC", "OKP")
+LEEWAY_S: Final = 60
+"""The permitted difference between the clocks of the provider and of this host."""
+MAX_AGE_S: Final = 600
+"""The maximum age of a token when it arrives; it was just created."""
+MAX_TOKEN: Final = 512 * 1024
+"""Maximum bytes of a token. One with 10,000 groups has about 400,000."""
+MAX_SUBJECT: Final = 255
+LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+
+PublicKey = RSAKey | ECKey | OKPKey
+Claims = dict[str, Any]
+
+
+class TokenRefused(Exception):  # noqa: N818 -- as SignOnRefused
+    """A token is refused; the message is the cause. `by_key`: a key of the provider that is not known yet could be the
+    reason, because providers replace their keys."""
+
+    def __init__(self, cause: str, *, by_key: bool = False) -> None:
+        super().__init__(cause)
+        self.by_key = by_key
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The public keys of a provider that can verify a signature."""
+
+    keys: Sequence[PublicKey]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Keys:
+        """Return the usable keys of a JWK set. Keys of other types, and keys for encryption, are omitted."""
+        found: list[PublicKey] = []
+        entries: Any = document.get("keys")
+        for entry in cast("list[Any]", entries) if isinstance(entries, list) else []:
+            if not isinstance(entry, dict) or cast("Claims", entry).get("kty") not in KEY_TYPES:
+                continue
+            try:
+                key = jwk.import_key(cast("Claims", entry))
+            except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+                continue  # a key of a type that this version does not know must not make the others unusable
+            if isinstance(key, (RSAKey, ECKey, OKPKey)) and key.as_dict().get("use", "sig") == "sig":
+                found.append(key)
+        return cls(found)
+
+    def candidates(self, kid: str | None) -> list[PublicKey]:
+        """Return the keys that may have signed a token with this key id; without an id, all keys."""
+        return [key for key in self.keys if kid is None or key.as_dict().get("kid") == kid]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the tokens of a provider must contain."""
+
+    issuer: str
+    client_id: str
+
+
+def id_claims(
+    token: str, keys: Keys, expected: Expected, *, nonce: str, access_token: str | None, now_s: float | None = None
+) -> Claims:
+    """Return the claims of a valid ID token. Raises TokenRefused: the message contains the cause."""
+    header, claims = _verified(token, keys)
+    params = {"nonce": nonce, "client_id": expected.client_id, "access_token": access_token}
+    _check(_id_token(claims, header, expected, params), claims, expected, now_s)
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+        raise TokenRefused(f"its subject is not 1 to {MAX_SUBJECT} printable characters")
+    return claims
+
+
+def logout_claims(token: str, keys: Keys, expected: Expected, *, now_s: float | None = None) -> Claims:
+    """Return the claims of a valid log-out token. Raises TokenRefused: the message contains the cause."""
+    header, claims = _verified(token, keys)
+    if "nonce" in claims:
+        raise TokenRefused("it has a nonce, so it is an ID token and no log-out token")
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(cast("Claims", events).get(LOGOUT_EVENT), dict):
+        raise TokenRefused("it contains no log-out event")
+    for name in ("sub", "sid"):
+        if not isinstance(claims.get(name, ""), str):
+            raise TokenRefused(f"its {name} is no text")
+    if not claims.get("sub") and not claims.get("sid"):
+        raise TokenRefused("it names neither a subject (sub) nor a session (sid)")
+    # Not all providers send `exp` and `sub` in a log-out token, and the class of Authlib requires them in an ID token.
+    complete = {"exp": claims.get("iat"), "sub": "-", **claims}
+    _check(_id_token(complete, header, expected, {"client_id": expected.client_id}), claims, expected, now_s)
+    return claims
+
+
+def _id_token(claims: Claims, header: Any, expected: Expected, params: Claims) -> Any:
+    options: Any = {"iss": {"essential": True, "value": expected.issuer}}
+    return CodeIDToken(claims, header, options=options, params=params)
+
+
+def _check(token: Any, claims: Claims, expected: Expected, now_s: float | None) -> None:
+    now = int(time.time() if now_s is None else now_s)
+    try:
+        token.validate(now=now, leeway=LEEWAY_S)
+    except (JoseError, TypeError, ValueError) as error:
+        raise TokenRefused(_cause(error, claims, expected)) from error
+    audience = claims["aud"]
+    if expected.client_id not in (cast("list[Any]", audience) if isinstance(audience, list) else [audience]):
+        raise TokenRefused(f"its audience is {audience!r} instead of {expected.client_id!r}")
+    if now - claims["iat"] > MAX_AGE_S + LEEWAY_S:
+        raise TokenRefused(f"it was created {now - claims['iat']:.0f} s ago; check the clocks of provider and host")
+
+
+def _cause(error: Exception, claims: Claims, expected: Expected) -> str:
+    claim = getattr(error, "claim", None)
+    detail = {"iss": f": {claims.get('iss')!r} instead of {expected.issuer!r}"}.get(str(claim), "")
+    return f"{error}{detail}"
+
+
+def _verified(token: str, keys: Keys) -> tuple[dict[str, Any], Claims]:
+    if len(token) > MAX_TOKEN:
+        raise TokenRefused(f"it has more than {MAX_TOKEN} bytes")
+    header = _header(token)
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if algorithm not in ALGORITHMS:
+        raise TokenRefused(f"it is signed with {algorithm!r}; permitted are {', '.join(ALGORITHMS)}")
+    candidates = keys.candidates(kid if isinstance(kid, str) else None)
+    if not candidates:
+        raise TokenRefused(f"it is signed with the key {kid!r}, which the provider does not publish", by_key=True)
+    registry = jws.JWSRegistry(algorithms=ALGORITHMS)
+    registry.max_payload_length = MAX_TOKEN
+    causes: list[str] = []
+    for key in candidates:
+        try:
+            return header, dict(jwt.decode(token, key, registry=registry).claims)
+        except BadSignatureError:
+            causes.append("its signature does not match")
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
+            causes.append(str(error) or type(error).__name__)
+    raise TokenRefused(causes[-1], by_key=True)
+
+
+def _header(token: str) -> dict[str, Any]:
+    encoded, *rest = token.split(".")
+    try:
+        header = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise TokenRefused("it is no signed token") from error
+    if len(rest) != 2 or not isinstance(header, dict):
+        raise TokenRefused("it is no signed token")
+    return cast("dict[str, Any]", header)

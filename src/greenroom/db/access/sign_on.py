@@ -1,0 +1,332 @@
+"""Sign-on in SQL: the providers, and the identities of users at their issuers.
+
+An identity is an issuer and a subject, never a user name or an e-mail address, because a provider may assign these to
+another person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import require_row
+from greenroom.core.listing import SortOrder
+from greenroom.db.access.users import Membership
+from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.listing import ListColumn, ListDefinition
+from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
+
+ClientAuth = Literal["client_secret_basic", "client_secret_post"]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRule:
+    """Users with a `value` in a claim are members of a group. `*` in the value stands for any characters."""
+
+    claim: str
+    value: str
+    group_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFields:
+    """The changeable fields of a provider, without its client secret. `check_s`: the interval of the checks of log-ins;
+    0 = no checks."""
+
+    title: str
+    issuer: str
+    client_id: str
+    client_auth: ClientAuth
+    scopes: str
+    enabled: bool
+    create_users: bool
+    rule_required: bool
+    attributes: dict[str, str]
+    rules: list[GroupRule]
+    check_s: int
+    check_grace_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOnProvider(ProviderFields):
+    """A provider. `client_secret_encrypted` None = a public client."""
+
+    provider_id: str
+    name: str
+    client_secret_encrypted: bytes | None = field(repr=False)
+    created: datetime
+    num_logins: int
+
+
+FIELDS: Final = columns_of(ProviderFields)
+BY_TITLE: Final = SortOrder("title")
+_PROVIDERS: Final = ListDefinition(
+    kind=SignOnProvider,
+    noun="sign-on provider",
+    select=(
+        selected(FIELDS, "p") + ", p.provider_id::text, p.name, p.client_secret_encrypted, p.created,"
+        " (SELECT count(*) FROM provider_logins l WHERE l.provider_id = p.provider_id) AS num_logins"
+    ),
+    source="FROM sign_on_providers p",
+    key="p.provider_id",
+    columns={"title": ListColumn("lower(p.title)")},
+    order=BY_TITLE,
+)
+list_providers: Final = _PROVIDERS.read
+get_provider: Final = _PROVIDERS.get
+lock_provider: Final = _PROVIDERS.lock
+
+
+async def find_provider(db: Database, name: str) -> SignOnProvider | None:
+    """The provider with this name, also if it is disabled."""
+    return await _PROVIDERS.find(db, "p.name = %s", (name,))
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderButton:
+    """The name and the title of an enabled provider, for the log-in page."""
+
+    name: str
+    title: str
+
+
+async def list_buttons(db: Database) -> list[ProviderButton]:
+    """The enabled providers, by title."""
+    return await db.fetch_as(
+        ProviderButton, "SELECT name, title FROM sign_on_providers WHERE enabled ORDER BY lower(title), name"
+    )
+
+
+async def insert_provider(
+    connection: Connection, name: str, fields: ProviderFields, secret_encrypted: bytes | None
+) -> str:
+    """Store a provider; returns its id. Raises Duplicate: the name exists."""
+    columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted")
+    cursor = await connection.execute(
+        "INSERT INTO sign_on_providers " + inserted(columns) + " RETURNING provider_id::text",
+        {**_values(fields), "name": name, "client_secret_encrypted": secret_encrypted},
+    )
+    return (await returned(cursor))["provider_id"]
+
+
+async def update_provider(
+    connection: Connection, provider_id: str, fields: ProviderFields, secret_encrypted: bytes | None
+) -> None:
+    """Store the fields and the client secret of a provider, after `lock_provider`."""
+    await connection.execute(
+        "UPDATE sign_on_providers SET " + assigned((*FIELDS, "client_secret_encrypted")) + " WHERE provider_id ="
+        " %(provider_id)s",
+        {**_values(fields), "client_secret_encrypted": secret_encrypted, "provider_id": provider_id},
+    )
+
+
+async def delete_provider(connection: Connection, provider_id: str) -> None:
+    """Delete a provider. The identities of its issuer remain, so that it can be created again."""
+    await connection.execute("DELETE FROM sign_on_providers WHERE provider_id = %s", (provider_id,))
+
+
+def _values(fields: ProviderFields) -> dict[str, Any]:
+    values = values_of(ProviderFields, fields)
+    return values | {
+        "attributes": Jsonb(fields.attributes),
+        "rules": Jsonb([asdict(rule) for rule in fields.rules]),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup(Membership):
+    """A group that a rule names, with its permissions."""
+
+    permissions: list[str]
+
+
+async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGroup]:
+    """The existing groups that the rules name, by name."""
+    return await db.fetch_as(
+        RuleGroup,
+        "SELECT group_id::text, name, permissions FROM groups WHERE group_id::text = ANY(%s) ORDER BY name",
+        ([rule.group_id for rule in rules],),
+    )
+
+
+async def existing_groups(connection: Connection, group_ids: Collection[str]) -> list[Membership]:
+    """Those of the groups that exist; the group of a rule may have been deleted."""
+    cursor = await connection.execute(
+        "SELECT group_id::text, name FROM groups WHERE group_id::text = ANY(%s) FOR KEY SHARE", (list(group_ids),)
+    )
+    return rows_as(Membership, await cursor.fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user at an issuer. `last_used` is the time of the last log-in with it."""
+
+    identity_id: str
+    user_id: str
+    issuer: str
+    subject: str
+    created: datetime
+    last_used: datetime | None
+
+
+_IDENTITY: Final[LiteralString] = "identity_id::text, user_id::text, issuer, subject, created, last_used"
+
+
+async def list_identities(db: Database, user_id: str) -> list[Identity]:
+    """The identities of a user, oldest first."""
+    return await db.fetch_as(
+        Identity,
+        "SELECT " + _IDENTITY + " FROM identities WHERE user_id = %s ORDER BY created, identity_id",
+        (user_id,),
+    )
+
+
+async def find_identity(connection: Connection, issuer: str, subject: str) -> Identity | None:
+    """The identity with this issuer and subject."""
+    cursor = await connection.execute(
+        "SELECT " + _IDENTITY + " FROM identities WHERE issuer = %s AND subject = %s", (issuer, subject)
+    )
+    return row_as(Identity, await cursor.fetchone())
+
+
+async def use_identity(connection: Connection, issuer: str, subject: str, user_id: str) -> bool:
+    """Store that the identity is used now, after `users.lock_user`; False = it no longer belongs to the user."""
+    cursor = await connection.execute(
+        "UPDATE identities SET last_used = now() WHERE issuer = %s AND subject = %s AND user_id = %s",
+        (issuer, subject, user_id),
+    )
+    return cursor.rowcount > 0
+
+
+async def insert_identity(connection: Connection, user_id: str, issuer: str, subject: str) -> Identity:
+    """Link an identity to a user. Raises Duplicate: it is linked to a user already."""
+    cursor = await connection.execute(
+        "INSERT INTO identities (user_id, issuer, subject) VALUES (%s, %s, %s) RETURNING " + _IDENTITY,
+        (user_id, issuer, subject),
+    )
+    return require_row(row_as(Identity, await cursor.fetchone()), "identity", subject)
+
+
+async def delete_identity(connection: Connection, user_id: str, identity_id: str) -> Identity:
+    """Unlink an identity of a user and return it. Raises NotFound: the user has no identity with this id."""
+    cursor = await connection.execute(
+        "DELETE FROM identities WHERE user_id = %s AND identity_id = %s RETURNING " + _IDENTITY, (user_id, identity_id)
+    )
+    return require_row(row_as(Identity, await cursor.fetchone()), "identity", identity_id)
+
+
+async def issuers(db: Database) -> list[str]:
+    """The issuers of all providers."""
+    rows = await db.fetch("SELECT DISTINCT issuer FROM sign_on_providers ORDER BY issuer")
+    return [row["issuer"] for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProviderLogin:
+    """What is stored of a log-in through a provider. `check_s`: seconds until its first check; None = no checks."""
+
+    provider_id: str
+    subject: str
+    sid: str | None
+    id_token_encrypted: bytes = field(repr=False)
+    refresh_token_encrypted: bytes | None = field(repr=False)
+    check_s: int | None
+
+
+async def insert_provider_login(connection: Connection, login_id: str, login: NewProviderLogin) -> None:
+    """Store that a new log-in is one through a provider."""
+    await connection.execute(
+        "INSERT INTO provider_logins (login_id, provider_id, subject, sid, id_token_encrypted, refresh_token_encrypted,"
+        " due) VALUES (%(login_id)s, %(provider_id)s, %(subject)s, %(sid)s, %(id_token_encrypted)s,"
+        " %(refresh_token_encrypted)s, now() + make_interval(secs => %(check_s)s))",
+        {**asdict(login), "login_id": login_id},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLogin:
+    """A log-in that a request of its provider ends."""
+
+    login_id: str
+    user_id: str
+    username: str
+
+
+async def logins_at_provider(
+    db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None, before_s: float | None = None
+) -> list[EndedLogin]:
+    """The log-ins of a provider; of one subject and with one `sid`, if these are not None, and that began at most
+    `before_s` (seconds since 1970)."""
+    return await db.fetch_as(
+        EndedLogin,
+        "SELECT p.login_id::text, l.user_id::text, u.username FROM provider_logins p JOIN login_sessions l USING"
+        " (login_id) JOIN users u USING (user_id) WHERE p.provider_id = %(provider_id)s"
+        " AND (%(subject)s::text IS NULL OR p.subject = %(subject)s) AND (%(sid)s::text IS NULL OR p.sid = %(sid)s)"
+        " AND (%(before_s)s::double precision IS NULL OR l.created <= to_timestamp(%(before_s)s))"
+        " ORDER BY l.user_id, p.login_id",
+        {"provider_id": provider_id, "subject": subject, "sid": sid, "before_s": before_s},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutHint:
+    """The provider of a log-in, and its ID token for the log-out there."""
+
+    name: str
+    id_token_encrypted: bytes = field(repr=False)
+
+
+async def logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
+    """The hint of the log-in with this token, if it is one through a provider."""
+    return await db.fetch_one_as(
+        LogoutHint,
+        "SELECT s.name, p.id_token_encrypted FROM provider_logins p JOIN sign_on_providers s USING (provider_id)"
+        " JOIN login_sessions l USING (login_id) WHERE l.token_hash = %s",
+        (token_hash,),
+    )
+
+
+TAKEN_S: Final = 60.0
+"""The time after which the check of a log-in is repeated if its process has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueLogin:
+    """A log-in whose check is due. `unchecked_s`: seconds since its last successful check."""
+
+    login_id: str
+    user_id: str
+    username: str
+    provider_id: str
+    refresh_token_encrypted: bytes | None = field(repr=False)
+    unchecked_s: float
+
+
+async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
+    """Up to `limit` log-ins whose check is due. No other process takes them for `TAKEN_S`."""
+    rows = await db.write(
+        "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(taken_s)s)"
+        " FROM login_sessions l, users u WHERE l.login_id = p.login_id AND u.user_id = l.user_id AND p.login_id ="
+        " ANY(ARRAY(SELECT login_id FROM provider_logins WHERE due <= clock_timestamp() ORDER BY due LIMIT %(limit)s"
+        "  FOR NO KEY UPDATE SKIP LOCKED)) RETURNING p.login_id::text, l.user_id::text, u.username,"
+        " p.provider_id::text, p.refresh_token_encrypted,"
+        " extract(epoch FROM clock_timestamp() - p.checked)::double precision AS unchecked_s",
+        {"taken_s": TAKEN_S, "limit": limit},
+    )
+    return rows_as(DueLogin, rows)
+
+
+async def record_check(
+    db: Database, login_id: str, refresh_token_encrypted: bytes | None, *, next_s: float | None, passed: bool
+) -> None:
+    """Store the result of a check, the refresh token, and the seconds until the next check; None = no
+    further checks."""
+    await db.write(
+        "UPDATE provider_logins SET refresh_token_encrypted = %s, due = now() + make_interval(secs => %s),"
+        " checked = CASE WHEN %s THEN now() ELSE checked END WHERE login_id = %s",
+        (refresh_token_encrypted, next_s, passed, login_id),
+    )

@@ -1,0 +1,60 @@
+"""Steps of tests of sign-on: create a provider, begin a log-in, come back from the provider."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from tests.database.api.client import SAME_ORIGIN, Client
+from tests.support.oidc import ORIGIN, SECRET, Forger, Provider
+
+from greenroom.db.database import Database
+
+PROVIDERS = "/api/v1/sign-on-providers"
+
+
+async def offer(admin: Client, issuer: str, name: str = "campus", **fields: Any) -> dict[str, Any]:
+    """Create a provider."""
+    values = {"name": name, "title": name.title(), "client_id": "greenroom", "client_secret": SECRET, "issuer": issuer}
+    return await admin.make(PROVIDERS, **values | fields)
+
+
+async def begin(browser: Client, name: str = "campus", path: str = "/") -> str:
+    """Begin a log-in; returns the address at the provider."""
+    answer = await browser.post(f"/api/v1/sign-on/{name}/start", json={"next": path}, headers=SAME_ORIGIN)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["url"]
+
+
+async def come_back(browser: Client, location: str) -> httpx.Response:
+    """Follow the redirect of the provider to Greenroom."""
+    assert location.startswith(ORIGIN)
+    return await browser.get(location.removeprefix(ORIGIN))
+
+
+async def log_in_at(provider: Provider, browser: Client, login: str, name: str = "campus", path: str = "/") -> str:
+    """Log in through a provider; returns the address to which Greenroom sends the browser."""
+    location = await provider.log_in(await begin(browser, name, path), login)
+    answer = await come_back(browser, location)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def forged(forger: Forger, browser: Client, name: str = "campus", **parameters: str) -> str:
+    """Come back from the forging provider; returns the address to which Greenroom sends the browser."""
+    query = {key: values[0] for key, values in parse_qs(urlsplit(await begin(browser, name)).query).items()}
+    forger.nonce = query["nonce"]
+    sent = {"code": "c", "state": query["state"], **parameters}
+    answer = await browser.get(f"/api/v1/sign-on/{name}/callback", params=sent)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def rows_of_users(db: Database) -> tuple[int, int, int]:
+    """The numbers of users, identities and log-ins, to see that nothing was created."""
+    (row,) = await db.fetch(
+        "SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM identities) AS identities,"
+        " (SELECT count(*) FROM login_sessions) AS logins"
+    )
+    return row["users"], row["identities"], row["logins"]

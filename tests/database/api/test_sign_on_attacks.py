@@ -1,0 +1,179 @@
+"""Wrong answers of providers and browsers: each is refused with a code, its cause is logged, and nothing is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from joserfc.jwk import RSAKey
+from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
+from tests.database.api.signing_on import PROVIDERS, begin, forged, offer, rows_of_users
+from tests.support.oidc import Forger, forging_provider
+
+from greenroom.db.database import Database
+from greenroom.identity import provider as provider_module
+
+
+@pytest.fixture
+def forger() -> Iterator[Forger]:
+    with forging_provider() as running:
+        yield running
+
+
+@pytest.fixture
+async def hanging() -> AsyncIterator[str]:
+    """The address of a server that accepts connections and never answers."""
+    server = await asyncio.start_server(lambda _, writer: None, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+async def offered(forger: Forger, admin: Client) -> dict[str, Any]:
+    return await offer(admin, forger.issuer, create_users=True)
+
+
+async def cause_of(app: FastAPI, db: Database) -> str:
+    """The message of the last refused sign-on in the log."""
+    await app.state.logs.flush()
+    rows = await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-refused' ORDER BY log_id DESC LIMIT 1")
+    return rows[0]["message"]
+
+
+@pytest.mark.usefixtures("offered")
+async def test_a_valid_answer_logs_in(forger: Forger, anonymous: Client):
+    assert await forged(forger, anonymous) == "/"
+    assert (await anonymous.read("/api/v1/me"))["user"]["username"] == "ada"
+    (request,) = forger.token_requests
+    assert request["grant_type"] == "authorization_code"
+    assert len(request["code_verifier"]) >= 43
+
+
+@pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize(
+    ("claims", "cause"),
+    [
+        ({"aud": "other"}, "azp"),
+        ({"iss": "https://evil.example"}, "'https://evil.example' instead of"),
+        ({"nonce": "another"}, "nonce"),
+        ({"exp": int(time.time()) - 600}, "expired"),
+        ({"iat": int(time.time()) + 600}, "issued in the future"),
+        ({"sub": ""}, "sub"),
+    ],
+)
+async def test_a_wrong_token_is_refused(
+    forger: Forger, anonymous: Client, app: FastAPI, db: Database, claims: Any, cause: str
+):
+    before, forger.claims = await rows_of_users(db), claims
+    assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
+    assert cause in await cause_of(app, db)
+    assert await rows_of_users(db) == before
+
+
+@pytest.mark.usefixtures("offered")
+async def test_a_token_with_another_key_is_refused(forger: Forger, anonymous: Client, app: FastAPI, db: Database):
+    before, forger.published = await rows_of_users(db), [forger.key.as_dict(private=False)]
+    forger.key = RSAKey.generate_key(2048, {"kid": "unknown", "use": "sig"})
+    assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
+    assert "signed with the key 'unknown', which the provider does not publish" in await cause_of(app, db)
+    assert await rows_of_users(db) == before
+
+
+@pytest.mark.usefixtures("offered")
+async def test_new_keys_are_read_in_the_middle_of_a_log_in(forger: Forger, anonymous: Client):
+    assert await forged(forger, anonymous) == "/"
+    forger.key = RSAKey.generate_key(2048, {"kid": "next", "use": "sig"})
+    assert await forged(forger, anonymous) == "/"
+
+
+@pytest.mark.usefixtures("offered")
+async def test_userinfo_about_somebody_else_is_refused(forger: Forger, anonymous: Client, app: FastAPI, db: Database):
+    forger.userinfo = {"sub": "boss", "groups": ["admins"]}
+    assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
+    assert "describes 'boss' instead of 's-1'" in await cause_of(app, db)
+
+
+@pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize("parameters", [{"state": "unknown"}, {"state": ""}])
+async def test_an_unknown_state_is_refused(forger: Forger, anonymous: Client, parameters: dict[str, str]):
+    assert await forged(forger, anonymous, **parameters) == "/?sign-on=unknown-attempt"
+    assert forger.token_requests == []
+
+
+@pytest.mark.usefixtures("offered")
+async def test_another_browser_cannot_finish_a_log_in(forger: Forger, anonymous: Client, connect: MakeClient):
+    url = await begin(anonymous)
+    state = url.partition("state=")[2].partition("&")[0]
+    victim = await connect()
+    answer = await victim.get(f"/api/v1/sign-on/campus/callback?code=c&state={state}")
+    assert answer.headers["location"] == "/?sign-on=unknown-attempt"
+    assert "__Host-greenroom" not in victim.cookies
+
+
+@pytest.mark.usefixtures("offered")
+async def test_a_log_in_is_finished_only_once(forger: Forger, anonymous: Client):
+    state = (await begin(anonymous)).partition("state=")[2].partition("&")[0]
+    callback = f"/api/v1/sign-on/campus/callback?code=c&state={state}"
+    await anonymous.get(callback)
+    assert (await anonymous.get(callback)).headers["location"] == "/?sign-on=unknown-attempt"
+    assert len(forger.token_requests) == 1
+
+
+@pytest.mark.usefixtures("offered")
+async def test_the_answer_of_another_provider_is_refused(forger: Forger, admin: Client, anonymous: Client):
+    await offer(admin, forger.issuer, "other")
+    assert await forged(forger, anonymous, iss="https://evil.example") == "/?sign-on=wrong-token"
+    state = (await begin(anonymous)).partition("state=")[2].partition("&")[0]
+    answer = await anonymous.get(f"/api/v1/sign-on/other/callback?code=c&state={state}")
+    assert answer.headers["location"] == "/?sign-on=unknown-attempt"
+
+
+@pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize("path", ["//evil.example", "https://evil.example", "/\\evil.example", "/api/v1/me"])
+async def test_a_log_in_leads_to_no_other_site(anonymous: Client, path: str):
+    refusal = await anonymous.refused(422, "POST /api/v1/sign-on/campus/start", {"next": path})
+    assert refusal == "invalid: `next` must be the path of a page of this console, such as /account."
+
+
+@pytest.mark.usefixtures("offered")
+async def test_a_page_of_another_site_cannot_begin_a_log_in(anonymous: Client):
+    answer = await anonymous.post(
+        "/api/v1/sign-on/campus/start", json={"next": "/"}, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert answer.status_code == 403
+
+
+@pytest.mark.usefixtures("offered")
+async def test_a_user_name_that_cannot_be_used_creates_nobody(forger: Forger, anonymous: Client, db: Database):
+    before, forger.claims = await rows_of_users(db), {"preferred_username": "../root"}
+    assert await forged(forger, anonymous) == "/?sign-on=username-unusable"
+    assert await rows_of_users(db) == before
+
+
+async def test_a_provider_that_hangs_delays_nobody_else(
+    admin: Client, anonymous: Client, logged_in: MakeClient, monkeypatch: pytest.MonkeyPatch, hanging: str
+):
+    monkeypatch.setattr(provider_module, "TIMEOUT_S", 0.3)
+    await offer(admin, hanging)
+    assert [one["name"] for one in (await anonymous.read("/api/v1/sign-on"))["providers"]] == ["campus"]
+    await logged_in()
+    answer = await anonymous.post("/api/v1/sign-on/campus/start", json={}, headers=SAME_ORIGIN)
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("The provider does not answer as it should.")
+
+
+async def test_rules_need_the_permissions_to_change_their_groups(admin: Client, with_key: MakeClient, forger: Forger):
+    administrators = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Administrators")["group_id"]
+    rules = [{"claim": "groups", "value": "*", "group_id": administrators}]
+    body = {"name": "a", "title": "A", "issuer": forger.issuer, "client_id": "c", "rules": rules}
+    weak = await with_key("settings_modify", "settings_view")
+    assert "groups_modify" in await weak.refused(403, f"POST {PROVIDERS}", body)
+    stronger = await with_key("settings_modify", "settings_view", "groups_modify")
+    assert "groups_modify_system" in await stronger.refused(403, f"POST {PROVIDERS}", body)
+    made = await admin.make(PROVIDERS, **body)
+    await weak.refused(403, f"PATCH {PROVIDERS}/{made['provider_id']}", {"title": "B"})
+    assert "users_create" in await weak.refused(403, f"POST {PROVIDERS}", body | {"rules": [], "create_users": True})

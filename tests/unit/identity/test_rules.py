@@ -1,0 +1,100 @@
+"""Claims become fields and groups of users."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from greenroom.core.errors import Invalid
+from greenroom.db.access.sign_on import GroupRule
+from greenroom.identity.rules import membership, profile, sample_claims, values_of_claim
+
+
+@pytest.mark.parametrize(
+    ("claims", "name", "values"),
+    [
+        ({"groups": ["a", "b"]}, "groups", ["a", "b"]),
+        ({"groups": "a"}, "groups", ["a"]),
+        ({"realm_access": {"roles": ["admin"]}}, "realm_access.roles", ["admin"]),
+        ({"https://example.org/roles": ["a"]}, "https://example.org/roles", ["a"]),
+        ({"verified": True, "level": 3}, "verified", ["true"]),
+        ({"level": 3}, "level", ["3"]),
+        ({"groups": [{"name": "a"}, None, "b"]}, "groups", ["b"]),
+        ({"groups": ["a"]}, "groups.name", []),
+        ({}, "groups", []),
+    ],
+)
+def test_values_of_a_claim(claims: dict[str, Any], name: str, values: list[str]):
+    assert values_of_claim(claims, name) == values
+
+
+@pytest.mark.parametrize(
+    ("value", "matching"),
+    [
+        ("staff", {"staff"}),
+        ("it-*", {"it-admins", "it-"}),
+        ("*admins", {"it-admins"}),
+        ("i*-*s", {"it-admins"}),
+        ("it-*-", set[str]()),
+        ("*", {"staff", "it-admins", "it-"}),
+        ("Staff", set[str]()),
+        ("st.ff", set[str]()),
+    ],
+)
+def test_a_star_stands_for_any_characters(value: str, matching: set[str]):
+    found = {
+        group
+        for group in ("staff", "it-admins", "it-")
+        if membership([GroupRule("g", value, "1")], {"g": group}).member
+    }
+    assert found == matching
+
+
+def test_rules_change_only_the_groups_that_they_name():
+    rules = [GroupRule("g", "a", "1"), GroupRule("g", "b", "2"), GroupRule("g", "c", "2")]
+    result = membership(rules, {"g": ["c"]})
+    assert result.after(frozenset({"1", "9"})) == {"2", "9"}
+
+
+def test_a_value_with_many_stars_takes_no_long_time():
+    rule = GroupRule("g", "*a" * 200 + "b", "1")
+    assert not membership([rule], {"g": ["a" * 5000] * 20}).member
+
+
+def test_fields_of_a_user_come_from_claims():
+    claims = {"preferred_username": "ada", "given_name": "Ada", "family_name": "", "org": {"name": "Analytical"}}
+    found = profile({"organization": "org.name"}, claims)
+    assert (found.username, found.problem) == ("ada", None)
+    assert found.fields == {"first_name": "Ada", "organization": "Analytical"}
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "..", "a\\b", "a\u202eb", "a\0b", "x" * 300])
+def test_an_unusable_user_name_has_a_reason(name: str):
+    found = profile({}, {"preferred_username": name})
+    assert found.problem
+    assert found.problem.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["Łukasz Żółw", "王小明", "أحمد", "o'neil", "n\u0303ame", "😀", "Ⅳ", "a\u00a0b", "ﷺ"])
+def test_names_of_all_scripts_are_usable_or_have_a_reason(name: str):
+    found = profile({}, {"preferred_username": name})
+    assert found.problem is None
+    assert found.username
+
+
+def test_a_field_that_cannot_be_stored_is_omitted():
+    assert profile({}, {"preferred_username": "ada", "given_name": "A\nB"}).fields == {}
+
+
+def test_a_sample_is_a_token_or_claims():
+    payload = base64.urlsafe_b64encode(json.dumps({"sub": "1"}).encode()).decode().rstrip("=")
+    assert sample_claims(f"e30.{payload}.sig") == sample_claims('{"sub": "1"}') == {"sub": "1"}
+
+
+@pytest.mark.parametrize("text", ["", "abc", "a.b.c", "[1]", "{", "e30.W10.x", "[" * 100_000])
+def test_another_sample_is_refused(text: str):
+    with pytest.raises(Invalid):
+        sample_claims(text)

@@ -1,0 +1,51 @@
+import { Alert, Button, Divider, Stack } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { IconLogin2 } from '@tabler/icons-react';
+import { messageOf } from '../api/client';
+import { signOnQuery, startSignOn } from '../api/signOn';
+import { pageAfterLogIn, refusalIn } from './refusals';
+
+/** The buttons of the providers below the log-in form. Without a provider, nothing is shown. */
+export function SignOnButtons() {
+  const offered = useQuery(signOnQuery);
+  const start = useMutation({
+    mutationFn: (name: string) => startSignOn(name, pageAfterLogIn(location.pathname, location.search)),
+    onSuccess: (url) => location.assign(url),
+  });
+  const providers = offered.data?.providers ?? [];
+  if (providers.length === 0) return null;
+  return (
+    <Stack mt="lg">
+      <Divider label="or" />
+      {start.isError && (
+        <Alert color="red" variant="light" role="alert">
+          {messageOf(start.error)}
+        </Alert>
+      )}
+      {providers.map(({ name, title }) => (
+        <Button
+          key={name}
+          variant="default"
+          fullWidth
+          leftSection={<IconLogin2 size={16} aria-hidden />}
+          loading={start.isPending && start.variables === name}
+          onClick={() => start.mutate(name)}
+        >
+          Log in with {title}
+        </Button>
+      ))}
+    </Stack>
+  );
+}
+
+/** The reason why a sign-on was refused, if the address has one. */
+export function SignOnRefusal() {
+  const offered = useQuery(signOnQuery);
+  const refusal = offered.isPending ? null : refusalIn(location.search, offered.data?.refusals);
+  if (!refusal) return null;
+  return (
+    <Alert color="red" variant="light" role="alert">
+      {refusal}
+    </Alert>
+  );
+}

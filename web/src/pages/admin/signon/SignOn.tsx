@@ -1,0 +1,87 @@
+import { Box } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useAllowed } from '../../../api/auth';
+import { changeProvider, deleteProvider, type Provider, providersQuery } from '../../../api/signOn';
+import { enabledColumn } from '../../../components/columns';
+import { Confirm } from '../../../components/Confirm';
+import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { ResourcePage } from '../../../components/ResourcePage';
+import { RowAction } from '../../../components/RowAction';
+import type { Column } from '../../../components/tableState';
+import { ProviderForm } from './ProviderForm';
+import { TestDialog } from './TestDialog';
+
+const COLUMNS: Column<Provider>[] = [
+  {
+    key: 'title',
+    title: 'Provider',
+    value: (row) => `${row.title} ${row.issuer}`,
+    render: (row) => (
+      <Box maw={340} style={{ overflowWrap: 'anywhere' }}>
+        {row.title}
+        <Box c="dimmed" fz="xs">
+          {row.issuer}
+        </Box>
+      </Box>
+    ),
+  },
+  {
+    key: 'users',
+    title: 'Unknown Users',
+    value: (row) => (row.create_users ? 'are created' : 'are refused'),
+  },
+  { key: 'rules', title: 'Rules', value: (row) => row.rules.length, align: 'right' },
+  enabledColumn((row) => <ProviderSwitch provider={row} />),
+  { key: 'logins', title: 'Log-ins', value: (row) => row.num_logins, align: 'right' },
+];
+
+/** Access → Sign-on: the providers at which users log in. */
+export function SignOn() {
+  const [tested, setTested] = useState<Provider | null>(null);
+  const allowed = useAllowed()('settings_modify');
+  return (
+    <ResourcePage
+      note="Users log in at OpenID Connect providers, such as the one of your university or company. Local accounts always remain usable."
+      query={useQuery(providersQuery)}
+      columns={COLUMNS}
+      rowKey={(provider) => provider.provider_id}
+      sort="title"
+      minWidth={900}
+      empty="No providers yet"
+      emptyNote="Register Greenroom as a client at your provider, and enter its issuer, client ID and client secret here."
+      create="Add Provider"
+      may={() => allowed}
+      form={(provider, close) => <ProviderForm provider={provider} onClose={close} />}
+      editName={(provider) => provider.title}
+      actions={(provider) =>
+        allowed && <RowAction word="Test" name={provider.title} onClick={() => setTested(provider)} />
+      }
+      remove={(provider) => (
+        <Confirm
+          title={`Delete provider ${provider.title}?`}
+          action="Delete"
+          onConfirm={() => deleteProvider(provider.provider_id)}
+          touched={['sign-on-providers', 'sign-on']}
+          trigger={(open) => <RowAction word="Delete" name={provider.title} onClick={open} />}
+        >
+          Its log-ins end. The users and their linked identities remain.
+        </Confirm>
+      )}
+    >
+      {tested && <TestDialog provider={tested} onClose={() => setTested(null)} />}
+    </ResourcePage>
+  );
+}
+
+function ProviderSwitch({ provider }: { provider: Provider }) {
+  return (
+    <EnabledSwitch
+      enabled={provider.enabled}
+      name={`provider ${provider.title}`}
+      list="sign-on-providers"
+      disabled={!useAllowed()('settings_modify')}
+      onChange={(enabled) => changeProvider(provider.provider_id, { enabled })}
+    />
+  );
+}
