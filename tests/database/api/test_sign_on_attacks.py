@@ -55,7 +55,7 @@ async def test_a_valid_answer_logs_in(forger: Forger, anonymous: Client):
 
 @pytest.mark.usefixtures("offered")
 @pytest.mark.parametrize(
-    ("claims", "cause"),
+    "wrong",
     [
         ({"aud": "other"}, "azp"),
         ({"iss": "https://evil.example"}, "'https://evil.example' instead of"),
@@ -66,8 +66,9 @@ async def test_a_valid_answer_logs_in(forger: Forger, anonymous: Client):
     ],
 )
 async def test_a_wrong_token_is_refused(
-    forger: Forger, anonymous: Client, app: FastAPI, db: Database, claims: Any, cause: str
+    forger: Forger, anonymous: Client, app: FastAPI, db: Database, wrong: tuple[dict[str, Any], str]
 ):
+    claims, cause = wrong
     before, forger.claims = await rows_of_users(db), claims
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
     assert cause in await cause_of(app, db)

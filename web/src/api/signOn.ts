@@ -5,7 +5,7 @@ import { allOf, ApiError, client, dataOf, deletionOf } from './client';
 import type { Schemas, Uuid } from './types';
 
 export type Provider = Schemas['ProviderView'];
-export type Rule = Schemas['Rule-Input'];
+export type Rule = Schemas['Rule'];
 export type TestStep = Schemas['StepView'];
 
 const PROVIDER = '/api/v1/sign-on-providers/{provider_id}';

@@ -12,6 +12,7 @@ import { StaleBanner } from '../../components/feedback';
 import { HomesTable } from '../../components/HomesTable';
 import { LogIns } from '../../components/LogIns';
 import { PageHeader } from '../../components/PageHeader';
+import { Identities, useHasProviders } from './Identities';
 
 /** My account: preferences, SSH keys, password, log-ins. */
 export function Account() {
@@ -22,6 +23,7 @@ export function Account() {
   const homes = useQuery(homesQuery(ownHomes));
   const logIns = useQuery(ownLoginsQuery);
   const allowed = useAllowed();
+  const hasProviders = useHasProviders();
   const [changing, { open, close }] = useDisclosure(false);
   return (
     <>
@@ -51,6 +53,11 @@ export function Account() {
               Change password
             </Button>
           </Section>
+          {hasProviders && (
+            <Section title="Sign-on">
+              <Identities />
+            </Section>
+          )}
           <Section title="Log-ins">
             {logIns.data ? <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} /> : <Skeleton h={80} />}
           </Section>

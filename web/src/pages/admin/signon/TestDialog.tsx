@@ -39,7 +39,9 @@ export function TestDialog({ provider, onClose }: { provider: Provider; onClose:
               key={step.step}
               title={stepTitle(step.step)}
               color={step.passed ? 'green' : 'red'}
-              bullet={step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />}
+              bullet={
+                step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />
+              }
             >
               <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
                 {step.detail}

@@ -1,0 +1,120 @@
+"""The test of a provider names the step that fails; the preview shows the result of rules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.database.api.client import Client
+from tests.database.api.signing_on import PROVIDERS, offer
+from tests.support.oidc import Forger, Provider, client_of, forging_provider, oidc_provider
+
+from greenroom.identity import diagnosis
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with oidc_provider(client_of("campus")) as running:
+        yield running
+
+
+@pytest.fixture
+def forger() -> Iterator[Forger]:
+    with forging_provider() as running:
+        yield running
+
+
+async def tested(admin: Client, issuer: str, **fields: Any) -> tuple[str, str]:
+    """Test a new provider; returns the last step and its detail."""
+    made = await offer(admin, issuer, **fields)
+    answer = await admin.post(f"{PROVIDERS}/{made['provider_id']}/test")
+    assert answer.status_code == 200, answer.text
+    result = answer.json()
+    assert [step["passed"] for step in result["steps"][:-1]] == [True] * (len(result["steps"]) - 1)
+    last = result["steps"][-1]
+    assert last["passed"] is result["passed"]
+    return last["step"], last["detail"]
+
+
+async def test_a_registered_client_passes_every_step(provider: Provider, admin: Client):
+    step, detail = await tested(admin, provider.issuer)
+    assert (step, detail) == ("client", "The provider accepts the client ID and the client secret.")
+
+
+async def test_a_wrong_client_secret_is_named(provider: Provider, admin: Client):
+    step, detail = await tested(admin, provider.issuer, client_secret="wrong")
+    assert step == "client"
+    assert "invalid_client" in detail
+    assert detail.endswith("Check the client ID and the client secret.")
+
+
+@pytest.mark.parametrize("fields", [{"client_id": "unknown"}, {"name": "not-registered"}, {"scopes": "openid other"}])
+async def test_a_client_that_is_not_registered_is_named(provider: Provider, admin: Client, fields: dict[str, str]):
+    step, detail = await tested(admin, provider.issuer, **fields)
+    assert step == "authorization"
+    assert "The provider refuses the request to log in" in detail
+
+
+async def test_a_host_that_does_not_exist_is_named(admin: Client):
+    step, detail = await tested(admin, "https://login.invalid")
+    assert (step, detail[:37]) == ("host", "The host login.invalid cannot be foun")
+
+
+async def test_a_closed_port_is_named(admin: Client):
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    step, detail = await tested(admin, f"http://127.0.0.1:{port}")
+    assert (step, detail[:50]) == ("connection", f"127.0.0.1 does not accept connections on port {port}"[:50])
+
+
+async def test_a_server_without_tls_is_named(admin: Client, forger: Forger):
+    step, _ = await tested(admin, forger.issuer.replace("http:", "https:"))
+    assert step == "certificate"
+
+
+async def test_a_page_that_is_no_document_is_named(admin: Client, forger: Forger):
+    step, detail = await tested(admin, f"{forger.issuer}/realms/other")
+    assert step == "endpoints"
+    assert "belongs to the issuer None" in detail
+
+
+async def test_another_issuer_is_named(admin: Client, forger: Forger):
+    forger.document = {"issuer": f"{forger.issuer}/"}
+    step, detail = await tested(admin, forger.issuer)
+    assert step == "endpoints"
+    assert "enter the issuer exactly as the provider writes it" in detail
+
+
+async def test_a_provider_without_keys_is_named(admin: Client, forger: Forger):
+    forger.published = []
+    step, detail = await tested(admin, forger.issuer)
+    assert (step, detail) == ("keys", "The provider publishes no public key that can verify a signature.")
+
+
+async def test_a_server_that_never_answers_is_named(admin: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("greenroom.identity.provider.TIMEOUT_S", 0.3)
+    monkeypatch.setattr(diagnosis, "TIMEOUT_S", 0.3)
+    async with await asyncio.start_server(lambda _, writer: None, "127.0.0.1", 0) as server:
+        step, detail = await tested(admin, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert step == "document"
+    assert "did not answer within" in detail
+
+
+async def test_the_preview_shows_groups_and_fields(admin: Client):
+    staff = (await admin.make("/api/v1/groups", name="Staff"))["group_id"]
+    rules = [
+        {"claim": "groups", "value": "other", "group_id": staff},
+        {"claim": "realm_access.roles", "value": "it-*", "group_id": staff},
+    ]
+    sample = '{"upn": "ada", "given_name": "Ada", "realm_access": {"roles": ["it-admins"]}}'
+    body = {"attributes": {"username": "upn"}, "rules": rules, "sample": sample}
+    answer = (await admin.post(f"{PROVIDERS}/preview", json=body)).json()
+    assert (answer["username"], answer["problem"], answer["fields"]) == ("ada", None, {"first_name": "Ada"})
+    assert answer["matching_rules"] == [1]
+    assert answer["groups"] == [{"group_id": staff, "name": "Staff"}]
+    refusal = await admin.refused(422, f"POST {PROVIDERS}/preview", body | {"sample": "no token"})
+    assert "The sample is neither a JSON object nor a token" in refusal

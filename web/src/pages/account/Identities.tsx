@@ -1,0 +1,57 @@
+import { Button, Group, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { ownIdentitiesQuery, signOnQuery, startLink, unlinkOwnIdentity } from '../../api/signOn';
+import { Confirm } from '../../components/Confirm';
+import { RowAction } from '../../components/RowAction';
+import { SignOnRefusal } from '../../components/SignOnButtons';
+import { useAction } from '../../components/useAction';
+
+/** The identities at providers that are linked to the user, and buttons that link others. */
+export function Identities() {
+  const offered = useQuery(signOnQuery);
+  const identities = useQuery({ ...ownIdentitiesQuery, enabled: (offered.data?.providers.length ?? 0) > 0 });
+  const link = useAction(startLink, [], 'The identity could not be linked');
+  const providers = offered.data?.providers ?? [];
+  return (
+    <Stack>
+      <SignOnRefusal />
+      <Text size="sm">You can log in with each linked identity, and with your password.</Text>
+      {(identities.data ?? []).map(({ identity_id, issuer, subject }) => (
+        <Group key={identity_id} justify="space-between" wrap="nowrap">
+          <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+            {subject}
+            <Text span c="dimmed" size="xs" display="block">
+              {issuer}
+            </Text>
+          </Text>
+          <Confirm
+            title="Unlink this identity?"
+            action="Unlink"
+            onConfirm={() => unlinkOwnIdentity(identity_id)}
+            touched={['identities']}
+            trigger={(open) => <RowAction word="Unlink" name={subject} onClick={open} />}
+          >
+            You can no longer log in with it.
+          </Confirm>
+        </Group>
+      ))}
+      <Group>
+        {providers.map(({ name, title }) => (
+          <Button
+            key={name}
+            variant="default"
+            loading={link.isPending && link.variables === name}
+            onClick={() => link.mutate(name, { onSuccess: (url) => location.assign(url) })}
+          >
+            Link {title}
+          </Button>
+        ))}
+      </Group>
+    </Stack>
+  );
+}
+
+/** Whether the installation has providers. */
+export function useHasProviders(): boolean {
+  return (useQuery(signOnQuery).data?.providers.length ?? 0) > 0;
+}
