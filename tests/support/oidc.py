@@ -1,4 +1,4 @@
-"""OpenID Connect providers for tests: the real package oidc-provider, and one that signs whatever a test wants."""
+"""OpenID Connect providers for tests: the real package oidc-provider, and one that signs any token of a test."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Forger:
 
 @contextmanager
 def forging_provider() -> Generator[Forger]:
-    """Run a provider on this host that signs whatever the test wants, until the end of the block."""
+    """Run a provider on this host that signs any token of the test, until the end of the block."""
     forger = Forger()
 
     class Handler(BaseHTTPRequestHandler):

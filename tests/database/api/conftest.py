@@ -161,3 +161,10 @@ async def shared(session: Session, anonymous: Client) -> Shared:
     await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
     await session.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (session.session_id,))
     return Shared(session.stage, session.ada, session.ada_id, session.session_id, anonymous)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign-on waits long for providers, because this machine may have other work."""
+    monkeypatch.setattr("greenroom.identity.provider.TIMEOUT_S", 60.0)
+    monkeypatch.setattr("greenroom.identity.diagnosis.TIMEOUT_S", 60.0)

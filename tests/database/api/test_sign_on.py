@@ -12,6 +12,8 @@ from tests.support.oidc import SECRET, Provider, client_of, oidc_provider
 
 from greenroom.db.database import Database
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
@@ -122,7 +124,7 @@ async def test_rules_set_groups_at_each_log_in(provider: Provider, admin: Client
     user_id = await browser.own_id()
     assert names((await browser.read("/api/v1/me"))["user"]) == {"All Users", "Staff"}
     await admin.change(f"/api/v1/users/{user_id}", groups=[staff, other])
-    await admin.change(f"{PROVIDERS}/{made['provider_id']}", rules=[rules[0] | {"value": "nobody"}])
+    await admin.change(f"{PROVIDERS}/{made['provider_id']}", rules=[rules[0] | {"value": "no-such-group"}])
     await log_in_at(provider, browser, "boss")
     assert names((await browser.read("/api/v1/me"))["user"]) == {"All Users", "Other"}
 

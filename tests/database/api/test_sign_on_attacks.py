@@ -92,7 +92,7 @@ async def test_new_keys_are_read_in_the_middle_of_a_log_in(forger: Forger, anony
 
 
 @pytest.mark.usefixtures("offered")
-async def test_userinfo_about_somebody_else_is_refused(forger: Forger, anonymous: Client, app: FastAPI, db: Database):
+async def test_userinfo_about_another_user_is_refused(forger: Forger, anonymous: Client, app: FastAPI, db: Database):
     forger.userinfo = {"sub": "boss", "groups": ["admins"]}
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
     assert "describes 'boss' instead of 's-1'" in await cause_of(app, db)
@@ -149,13 +149,13 @@ async def test_a_page_of_another_site_cannot_begin_a_log_in(anonymous: Client):
 
 
 @pytest.mark.usefixtures("offered")
-async def test_a_user_name_that_cannot_be_used_creates_nobody(forger: Forger, anonymous: Client, db: Database):
+async def test_a_user_name_that_cannot_be_used_creates_no_user(forger: Forger, anonymous: Client, db: Database):
     before, forger.claims = await rows_of_users(db), {"preferred_username": "../root"}
     assert await forged(forger, anonymous) == "/?sign-on=username-unusable"
     assert await rows_of_users(db) == before
 
 
-async def test_a_provider_that_hangs_delays_nobody_else(
+async def test_a_provider_that_hangs_delays_no_other_user(
     admin: Client, anonymous: Client, logged_in: MakeClient, monkeypatch: pytest.MonkeyPatch, hanging: str
 ):
     monkeypatch.setattr(provider_module, "TIMEOUT_S", 0.3)

@@ -22,6 +22,8 @@ from greenroom.identity.tokens import LOGOUT_EVENT
 BACK = "/api/v1/sign-on/campus/backchannel-logout"
 FRONT = "/api/v1/sign-on/campus/frontchannel-logout"
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:

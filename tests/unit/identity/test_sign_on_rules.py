@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.core.errors import Invalid
 from greenroom.identity.attempts import local_path
-from greenroom.identity.checks import End, NextCheck, verdict
+from greenroom.identity.checks import LoginEnds, NextCheck, verdict
 from greenroom.identity.provider import ProviderFailed, endpoints_of, issuer_problem
 
 ISSUER = "https://login.example"
@@ -91,7 +91,7 @@ def test_a_wrong_document_is_refused(change: dict[str, Any], cause: str):
         endpoints_of(DOCUMENT | change, ISSUER)
 
 
-def after(failure: str | None, unchecked_s: float, *, refused: bool = False) -> NextCheck | End:
+def after(failure: str | None, unchecked_s: float, *, refused: bool = False) -> NextCheck | LoginEnds:
     return verdict(failure, refused=refused, unchecked_s=unchecked_s, interval_s=300, grace_s=900)
 
 
@@ -105,8 +105,8 @@ def test_a_failed_check_is_repeated_within_a_minute():
 
 
 def test_failed_checks_end_the_log_in_after_the_time_of_grace():
-    assert after("It hangs.", 1200) == End("It hangs.")
+    assert after("It hangs.", 1200) == LoginEnds("It hangs.")
 
 
 def test_a_refusal_ends_the_log_in_immediately():
-    assert after("Refused.", 1, refused=True) == End("Refused.")
+    assert after("Refused.", 1, refused=True) == LoginEnds("Refused.")

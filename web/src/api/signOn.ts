@@ -5,8 +5,8 @@ import { allOf, ApiError, client, dataOf, deletionOf } from './client';
 import type { Schemas, Uuid } from './types';
 
 export type Provider = Schemas['ProviderView'];
-export type Rule = Schemas['Rule'];
-export type TestStep = Schemas['StepView'];
+export type Rule = Schemas['RuleBody'];
+export type TestStep = Schemas['DiagnosisStep'];
 
 const PROVIDER = '/api/v1/sign-on-providers/{provider_id}';
 const RENEW_MS = 30_000;

@@ -162,7 +162,7 @@ async def existing_groups(connection: Connection, group_ids: Collection[str]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class LinkedIdentity:
     """A user at an issuer. `last_used` is the time of the last log-in with it."""
 
     identity_id: str
@@ -176,21 +176,21 @@ class Identity:
 _IDENTITY: Final[LiteralString] = "identity_id::text, user_id::text, issuer, subject, created, last_used"
 
 
-async def list_identities(db: Database, user_id: str) -> list[Identity]:
+async def list_identities(db: Database, user_id: str) -> list[LinkedIdentity]:
     """The identities of a user, oldest first."""
     return await db.fetch_as(
-        Identity,
+        LinkedIdentity,
         "SELECT " + _IDENTITY + " FROM identities WHERE user_id = %s ORDER BY created, identity_id",
         (user_id,),
     )
 
 
-async def find_identity(connection: Connection, issuer: str, subject: str) -> Identity | None:
+async def find_identity(connection: Connection, issuer: str, subject: str) -> LinkedIdentity | None:
     """The identity with this issuer and subject."""
     cursor = await connection.execute(
         "SELECT " + _IDENTITY + " FROM identities WHERE issuer = %s AND subject = %s", (issuer, subject)
     )
-    return row_as(Identity, await cursor.fetchone())
+    return row_as(LinkedIdentity, await cursor.fetchone())
 
 
 async def use_identity(connection: Connection, issuer: str, subject: str, user_id: str) -> bool:
@@ -202,21 +202,21 @@ async def use_identity(connection: Connection, issuer: str, subject: str, user_i
     return cursor.rowcount > 0
 
 
-async def insert_identity(connection: Connection, user_id: str, issuer: str, subject: str) -> Identity:
+async def insert_identity(connection: Connection, user_id: str, issuer: str, subject: str) -> LinkedIdentity:
     """Link an identity to a user. Raises Duplicate: it is linked to a user already."""
     cursor = await connection.execute(
         "INSERT INTO identities (user_id, issuer, subject) VALUES (%s, %s, %s) RETURNING " + _IDENTITY,
         (user_id, issuer, subject),
     )
-    return require_row(row_as(Identity, await cursor.fetchone()), "identity", subject)
+    return require_row(row_as(LinkedIdentity, await cursor.fetchone()), "identity", subject)
 
 
-async def delete_identity(connection: Connection, user_id: str, identity_id: str) -> Identity:
+async def delete_identity(connection: Connection, user_id: str, identity_id: str) -> LinkedIdentity:
     """Unlink an identity of a user and return it. Raises NotFound: the user has no identity with this id."""
     cursor = await connection.execute(
         "DELETE FROM identities WHERE user_id = %s AND identity_id = %s RETURNING " + _IDENTITY, (user_id, identity_id)
     )
-    return require_row(row_as(Identity, await cursor.fetchone()), "identity", identity_id)
+    return require_row(row_as(LinkedIdentity, await cursor.fetchone()), "identity", identity_id)
 
 
 async def issuers(db: Database) -> list[str]:

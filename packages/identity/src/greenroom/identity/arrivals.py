@@ -20,7 +20,7 @@ from greenroom.db.session.shares import change_of_rights
 from greenroom.identity import rules
 from greenroom.identity.attempts import Attempt
 from greenroom.identity.parts import SignOn
-from greenroom.identity.provider import Client, GrantRefused, ProviderFailed, Tokens, get_json
+from greenroom.identity.provider import GrantRefused, OidcClient, ProviderFailed, Tokens, get_json
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.tokens import Keys, TokenRefused, id_claims
 from greenroom.kit.secrets import hashed, new_secret
@@ -28,7 +28,7 @@ from greenroom.kit.secrets import hashed, new_secret
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A user whom a provider has confirmed, with all claims about them."""
+    """A user that a provider has confirmed, with all claims about them."""
 
     provider: SignOnProvider
     subject: str
@@ -37,7 +37,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Browser:
+class UserBrowser:
     """The browser of a user. `old_token` is the token of its previous log-in."""
 
     address: str
@@ -64,7 +64,9 @@ async def arrive(parts: SignOn, provider: SignOnProvider, attempt: Attempt, code
     return Arrival(provider, claims["sub"], more | claims, tokens)
 
 
-async def _id_claims(parts: SignOn, client: Client, token: str, nonce: str, access_token: str | None) -> dict[str, Any]:
+async def _id_claims(
+    parts: SignOn, client: OidcClient, token: str, nonce: str, access_token: str | None
+) -> dict[str, Any]:
     keys = await parts.documents.keys(client.provider.issuer)
     try:
         return id_claims(token, keys or Keys(()), client.expected, nonce=nonce, access_token=access_token)
@@ -74,7 +76,7 @@ async def _id_claims(parts: SignOn, client: Client, token: str, nonce: str, acce
         return id_claims(token, new, client.expected, nonce=nonce, access_token=access_token)
 
 
-async def _userinfo(client: Client, tokens: Tokens, subject: str) -> dict[str, Any]:
+async def _userinfo(client: OidcClient, tokens: Tokens, subject: str) -> dict[str, Any]:
     """Return the claims of the userinfo endpoint, which many providers use for groups."""
     if client.endpoints.userinfo is None or tokens.access_token is None:
         return {}
@@ -84,7 +86,7 @@ async def _userinfo(client: Client, tokens: Tokens, subject: str) -> dict[str, A
     return claims
 
 
-async def log_in(parts: SignOn, arrival: Arrival, browser: Browser) -> str:
+async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
     """Start a log-in of the confirmed user, and return its token.
 
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
@@ -107,7 +109,7 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: Browser) -> str:
     return token
 
 
-def _log(parts: SignOn, arrival: Arrival, browser: Browser, user: users.User, *, created: bool) -> None:
+def _log(parts: SignOn, arrival: Arrival, browser: UserBrowser, user: users.User, *, created: bool) -> None:
     title = arrival.provider.title
     who = LogFields(user_id=user.user_id, username=user.username)
     if created:
@@ -146,7 +148,7 @@ async def _updated(connection: Connection, arrival: Arrival, user_id: str) -> us
     return await users.lock_user(connection, user_id)
 
 
-async def _set_groups(connection: Connection, user: users.User, result: rules.Membership) -> None:
+async def _set_groups(connection: Connection, user: users.User, result: rules.RuleResult) -> None:
     existing = {group.group_id for group in await sign_on.existing_groups(connection, result.managed)}
     before = frozenset(group.group_id for group in user.groups)
     after = frozenset(
@@ -163,7 +165,7 @@ async def _set_groups(connection: Connection, user: users.User, result: rules.Me
 
 
 async def _store_login(
-    parts: SignOn, connection: Connection, arrival: Arrival, browser: Browser, *, user: users.User, token: str
+    parts: SignOn, connection: Connection, arrival: Arrival, browser: UserBrowser, *, user: users.User, token: str
 ) -> None:
     login_id = await credentials.insert_login(
         connection,

@@ -1,7 +1,7 @@
 """A log-in that has begun: its state is in a cookie of the browser until the provider sends the user back.
 
 The cookie is encrypted, valid for `VALID_S`, and belongs to one `state`. Another browser does not have it, so a link
-to a finished log-in of somebody else (session fixation, CSRF) is refused.
+to a finished log-in of another user (session fixation, CSRF) is refused.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class NextCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LoginEnds:
     """The log-in ends for this reason, which is a sentence."""
 
     reason: str
@@ -48,14 +48,14 @@ class End:
 
 def verdict(
     failure: str | None, *, refused: bool, unchecked_s: float, interval_s: float, grace_s: float
-) -> NextCheck | End:
+) -> NextCheck | LoginEnds:
     """Return what follows from a check. `failure` None = it passed; `refused`: the provider has ended the log-in;
     `unchecked_s`: the time since the last check that passed."""
     if failure is None:
         return NextCheck(interval_s)
     remaining_s = interval_s + grace_s - unchecked_s
     if refused or remaining_s <= 0:
-        return End(failure)
+        return LoginEnds(failure)
     return NextCheck(min(REPEAT_S, interval_s, remaining_s))
 
 
@@ -99,7 +99,7 @@ async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> No
         grace_s=provider.check_grace_s,
     )
     match result:
-        case End(reason=reason):
+        case LoginEnds(reason=reason):
             await end_logins(parts, [login], f"{provider.title} no longer confirms it: {reason}")
         case NextCheck(in_s=in_s):
             passed = failure is None
@@ -115,7 +115,7 @@ async def _refreshed(parts: SignOn, provider: SignOnProvider, encrypted: bytes |
 
 
 async def end_logins(parts: SignOn, logins: Sequence[DueLogin | sign_on.EndedLogin], reason: str) -> None:
-    """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
+    """LoginEnds log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
     for login in logins:
         try:
             await end_login(parts.db, login.user_id, login.login_id)

@@ -1,7 +1,7 @@
 """The test of a provider: the steps of a log-in, one after the other, until one fails.
 
-Nobody logs in. The client secret is tested with a code that does not exist: a provider that knows the client answers
-`invalid_grant`, and otherwise `invalid_client`.
+No user is logged in. The client secret is tested with a code that does not exist: a provider that knows the client
+answers `invalid_grant`, and otherwise `invalid_client`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from greenroom.core.text import one_line
 from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.identity.provider import (
     TIMEOUT_S,
-    Client,
     Endpoints,
     GrantRefused,
+    OidcClient,
     ProviderFailed,
     asking,
     document_address,
@@ -136,10 +136,10 @@ class Diagnosis:
         return "The provider accepts the client ID and the client secret."
 
     @property
-    def _client(self) -> Client:
+    def _client(self) -> OidcClient:
         if self._endpoints is None:
             raise ProviderFailed("The document of the provider was not read.")
-        return Client(self._provider, self._secret, self._endpoints)
+        return OidcClient(self._provider, self._secret, self._endpoints)
 
     def _target(self) -> tuple[str, int]:
         parts = urlsplit(self._provider.issuer)

@@ -1,7 +1,7 @@
 """Log-in and log-out through providers, for browsers and for the providers themselves.
 
-The log-in page reads only the database, so a provider that hangs delays nobody else. All refusals of the callback lead
-to the log-in page, whose address has the code of the reason; the log has the true cause.
+The log-in page reads only the database, so a provider that hangs delays no other user. All refusals of the callback
+lead to the log-in page, whose address has the code of the reason; the log has the true cause.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from greenroom.core.text import one_line
 from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.identity import attempts
-from greenroom.identity.arrivals import Browser, arrive, link, log_in
+from greenroom.identity.arrivals import UserBrowser, arrive, link, log_in
 from greenroom.identity.attempts import Attempt, new_attempt
 from greenroom.identity.checks import end_logins
 from greenroom.identity.parts import SignOn, SignOnDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
-from greenroom.identity.schemas import AddressView, ButtonView, LinkBody, LogoutView, SignOnView, StartBody
+from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
 from greenroom.identity.tokens import LEEWAY_S, Keys, TokenRefused, logout_claims
 
 MAX_HINT = 4000
@@ -58,7 +58,7 @@ async def start_sign_on(
 
 @router.post("/me/identities", status_code=201)
 async def start_link(
-    body: LinkBody, request: Request, response: Response, parts: SignOnDep, caller: Annotated[Caller, requires()]
+    body: LinkStart, request: Request, response: Response, parts: SignOnDep, caller: Annotated[Caller, requires()]
 ) -> AddressView:
     """Begin to link an identity to the calling user. The browser then goes to the address in the answer."""
     caller.own_user_id()
@@ -97,7 +97,7 @@ async def finish_sign_on(
     error: str = "",
     iss: str = "",
 ) -> Response:
-    """Log the user in whom the provider sends back, and show the page that they wanted."""
+    """Log in the user of an answer of the provider, and show the page that they wanted."""
     attempt = attempts.recall(request, parts.secrets, provider_name, state)
     try:
         response = await _finished(attempt, request, parts, _Answer(state, code, error, iss))
@@ -140,7 +140,7 @@ async def _finished(attempt: Attempt | None, request: Request, parts: SignOn, an
     response = RedirectResponse(attempt.next, 303)
     if attempt.link_to is None:
         user_agent = request.headers.get("user-agent", "").replace("\0", "")
-        browser = Browser(client_address(request), user_agent, request.cookies.get(COOKIE))
+        browser = UserBrowser(client_address(request), user_agent, request.cookies.get(COOKIE))
         token = await log_in(parts, arrival, browser)
         set_login_cookie(response, token, parts.snapshot.installation.session_lifetime_s)
         return response

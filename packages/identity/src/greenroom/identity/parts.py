@@ -13,7 +13,7 @@ from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.identity.provider import Client, Documents
+from greenroom.identity.provider import Documents, OidcClient
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.kit.secrets import Secrets
 
@@ -36,9 +36,9 @@ class SignOn:
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider does not exist or is disabled.")
         return provider
 
-    async def client(self, provider: SignOnProvider) -> Client:
+    async def client(self, provider: SignOnProvider) -> OidcClient:
         """Return Greenroom as a client of the provider. Raises ProviderFailed: it does not answer as it should."""
-        return Client(provider, self.secret(provider), await self.documents.endpoints(provider.issuer))
+        return OidcClient(provider, self.secret(provider), await self.documents.endpoints(provider.issuer))
 
     def secret(self, provider: SignOnProvider) -> str | None:
         encrypted = provider.client_secret_encrypted

@@ -214,7 +214,7 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class OidcClient:
     """Greenroom as a client of one provider."""
 
     provider: SignOnProvider

@@ -27,6 +27,7 @@ from greenroom.identity.login_routes import origin_of
 from greenroom.identity.parts import SignOnDep
 from greenroom.identity.provider import issuer_problem
 from greenroom.identity.schemas import (
+    DiagnosisStep,
     DiagnosisView,
     PreviewGroup,
     PreviewRequest,
@@ -34,7 +35,6 @@ from greenroom.identity.schemas import (
     ProviderCreate,
     ProviderPatch,
     ProviderView,
-    StepView,
 )
 
 router = APIRouter(tags=["sign-on"])
@@ -136,11 +136,11 @@ async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, parts: S
 
 @router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
 async def test_sign_on_provider(provider_id: UUID, parts: SignOnDep, request: Request) -> DiagnosisView:
-    """Test a provider step by step, up to the first step that fails. Nobody is logged in."""
+    """Test a provider step by step, up to the first step that fails. No user is logged in."""
     provider = await sign_on.get_provider(parts.db, str(provider_id))
     address = redirect_uri(origin_of(request), provider.name)
     results = await Diagnosis(provider, parts.secret(provider), address).run()
-    return DiagnosisView(passed=results[-1].passed, steps=[StepView.model_validate(result) for result in results])
+    return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 
 def _dumped(body: ProviderPatch, sent: Json) -> Json:

@@ -73,7 +73,7 @@ def _fits(value: str, parts: list[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class RuleResult:
     """The groups that the rules determine: the user is in `member` and in no other group of `managed`."""
 
     member: frozenset[str]
@@ -84,10 +84,10 @@ class Membership:
         return (group_ids - self.managed) | self.member
 
 
-def membership(rules: Sequence[GroupRule], claims: Claims) -> Membership:
+def membership(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
     """Return the groups that the rules determine for these claims."""
     member = frozenset(rule.group_id for rule in rules if matches(rule, claims))
-    return Membership(member, frozenset(rule.group_id for rule in rules))
+    return RuleResult(member, frozenset(rule.group_id for rule in rules))
 
 
 @dataclass(frozen=True, slots=True)

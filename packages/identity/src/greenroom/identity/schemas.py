@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from greenroom.api.bodies import Body, Line, Name, Secret, Shaped, Text, View
-from greenroom.db.access.sign_on import ClientAuth, Identity
+from greenroom.db.access.sign_on import ClientAuth, LinkedIdentity
 from greenroom.identity.rules import ATTRIBUTES
 
 MAX_RULES = 500
@@ -32,7 +32,7 @@ Scopes = Annotated[
     Shaped(r"[\x21-\x7e]+( [\x21-\x7e]+)*", "words with one space between, such as openid profile"),
     Field(max_length=500, description="scopes that are requested; `openid` is required"),
 ]
-Enabled = Annotated[bool, Field(description="off: nobody can log in through it, and its log-ins end")]
+Enabled = Annotated[bool, Field(description="off: no one can log in through it, and its log-ins end")]
 CreateUsers = Annotated[bool, Field(description="create unknown users at their first log-in; off = linked users only")]
 RuleRequired = Annotated[bool, Field(description="only users who match a rule can log in")]
 Attributes = Annotated[
@@ -52,7 +52,7 @@ GraceS = Annotated[
 ]
 
 
-class Rule(Body):
+class RuleBody(Body):
     """Users with the value in the claim are members of the group."""
 
     model_config = View.model_config | Body.model_config
@@ -64,19 +64,12 @@ class Rule(Body):
     group_id: UUID
 
 
-Rules = Annotated[list[Rule], Field(max_length=MAX_RULES, description="groups of users by their claims")]
+Rules = Annotated[list[RuleBody], Field(max_length=MAX_RULES, description="groups of users by their claims")]
 
 
-class ProviderCreate(Body):
-    """A new provider."""
+class _ProviderSettings(Body):
+    """The settings of a provider with defaults."""
 
-    name: ProviderName
-    title: Title
-    issuer: Issuer
-    client_id: ClientId
-    client_secret: ClientSecret = None
-    client_auth: Auth = "client_secret_basic"
-    scopes: Scopes = "openid profile email"
     enabled: Enabled = True
     create_users: CreateUsers = False
     rule_required: RuleRequired = False
@@ -86,7 +79,19 @@ class ProviderCreate(Body):
     check_grace_s: GraceS = 3600
 
 
-class ProviderPatch(Body):
+class ProviderCreate(_ProviderSettings):
+    """A new provider."""
+
+    name: ProviderName
+    title: Title
+    issuer: Issuer
+    client_id: ClientId
+    client_secret: ClientSecret = None
+    client_auth: Auth = "client_secret_basic"
+    scopes: Scopes = "openid profile email"
+
+
+class ProviderPatch(_ProviderSettings):
     """Changes of a provider; omitted fields keep their values. A change of the issuer needs the client secret, too."""
 
     title: Title = ""
@@ -95,13 +100,6 @@ class ProviderPatch(Body):
     client_secret: ClientSecret = None
     client_auth: Auth = "client_secret_basic"
     scopes: Scopes = ""
-    enabled: Enabled = True
-    create_users: CreateUsers = False
-    rule_required: RuleRequired = False
-    attributes: Attributes = {}
-    rules: Rules = []
-    check_s: CheckS = 0
-    check_grace_s: GraceS = 0
 
 
 class ProviderView(View):
@@ -119,7 +117,7 @@ class ProviderView(View):
     create_users: bool
     rule_required: bool
     attributes: dict[str, str]
-    rules: list[Rule]
+    rules: list[RuleBody]
     check_s: int
     check_grace_s: int
     created: datetime
@@ -129,7 +127,7 @@ class ProviderView(View):
     frontchannel_logout_uri: Annotated[str, Field(description="address for its log-out requests in a frame")]
 
 
-class StepView(View):
+class DiagnosisStep(View):
     """A step of the test of a provider."""
 
     step: Annotated[
@@ -144,7 +142,7 @@ class DiagnosisView(View):
     """The steps of a test, up to the first that failed."""
 
     passed: bool
-    steps: list[StepView]
+    steps: list[DiagnosisStep]
 
 
 class PreviewRequest(Body):
@@ -206,7 +204,7 @@ class LogoutView(View):
     url: Annotated[str | None, Field(description="address that ends the log-in at the provider, too; null = none")]
 
 
-class IdentityView(View, row=Identity):
+class IdentityView(View, row=LinkedIdentity):
     """A user at an issuer."""
 
     identity_id: UUID
@@ -220,7 +218,7 @@ class IdentityCreate(Body):
     subject: Annotated[Line, Field(min_length=1, max_length=255, description="`sub` of the user's ID tokens")]
 
 
-class LinkBody(Body):
+class LinkStart(Body):
     """The begin of a link of the caller's identity."""
 
     provider: ProviderName

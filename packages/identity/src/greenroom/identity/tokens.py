@@ -1,6 +1,6 @@
 """Checks of tokens that providers sign: ID tokens and log-out tokens.
 
-Only asymmetric signatures are accepted. With a symmetric one, or with `none`, somebody who knows the client secret or
+Only asymmetric signatures are accepted. With a symmetric one, or with `none`, a program that knows the client secret or
 the public keys could sign tokens (algorithm confusion).
 """
 
