@@ -164,7 +164,7 @@ async def shared(session: Session, anonymous: Client) -> Shared:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sign-on waits long for providers, because this machine may have other work."""
     monkeypatch.setattr("greenroom.identity.provider.TIMEOUT_S", 60.0)
     monkeypatch.setattr("greenroom.identity.diagnosis.TIMEOUT_S", 60.0)

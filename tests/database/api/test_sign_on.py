@@ -12,7 +12,7 @@ from tests.support.oidc import SECRET, Provider, client_of, oidc_provider
 
 from greenroom.db.database import Database
 
-pytestmark = pytest.mark.usefixtures("patient")
+pytestmark = pytest.mark.usefixtures("long_timeout")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from greenroom.identity.tokens import LOGOUT_EVENT
 BACK = "/api/v1/sign-on/campus/backchannel-logout"
 FRONT = "/api/v1/sign-on/campus/frontchannel-logout"
 
-pytestmark = pytest.mark.usefixtures("patient")
+pytestmark = pytest.mark.usefixtures("long_timeout")
 
 
 @pytest.fixture(scope="module")

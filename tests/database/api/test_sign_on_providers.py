@@ -13,7 +13,7 @@ from tests.support.oidc import Forger, Provider, client_of, forging_provider, oi
 
 from greenroom.identity import diagnosis
 
-pytestmark = pytest.mark.usefixtures("patient")
+pytestmark = pytest.mark.usefixtures("long_timeout")
 
 
 @pytest.fixture(scope="module")
