@@ -25,7 +25,6 @@ PASSWORD: Final = "a-pass-phrase-1"
 
 USUAL: Final = (
     "users-and-groups",
-    "configuration-as-code",
     "stage-sessions",
     "web-filter",
     "secrets-for-agents",
@@ -33,6 +32,7 @@ USUAL: Final = (
     "disable-a-manager",
     "rolling-update",
     "sharing",
+    "configuration-as-code",
 )
 READ: Final = tuple(
     ROOT / "docs" / page

@@ -157,5 +157,9 @@ def test_an_import_with_an_invalid_line_changes_nothing(
     (tmp_path / "users.csv").write_text("username,groups\nada,Staff\nbob,Unknown\ncy,Unknown\n")
     done = greenroom("users", "import", str(tmp_path / "users.csv"))
     assert done.code == 1
-    assert "2 lines have errors:" in done.err
+    message = "There is no group Unknown; separate several groups with ';'."
+    assert [line.rpartition("/")[2] for line in done.err.splitlines()[1:]] == [
+        f"users.csv:3: {message}",
+        f"users.csv:4: {message}",
+    ]
     assert {request.method for request in users.asked} == {"GET"}

@@ -64,7 +64,8 @@ def _portable(kind: ObjectKind, values: Row) -> Row:
 
 def _values(kind: ObjectKind, row: Row, names: Names) -> Row:
     """Return a row of the api as in a document, with `MASK` in place of the secrets that exist."""
-    values: Row = dict.fromkeys(kind.identity)
+    required = (name for name, one in kind.fields.items() if one.is_required)
+    values: Row = dict.fromkeys((*kind.identity, *required))
     for one in kind.fields.values():
         if one.name in row:
             values[document_field(one.name)] = _with_names(one.name, row[one.name], names)
@@ -81,7 +82,11 @@ def _with_names(field: str, value: Any, names: Names) -> Any:
     if field not in REFERENCES or value is None:
         return value
     known = names[REFERENCES[field].section]
-    return [known.get(one, one) for one in cast("list[str]", value)] if isinstance(value, list) else known[value]
+    return (
+        [known.get(one, one) for one in cast("list[str]", value)]
+        if isinstance(value, list)
+        else known.get(value, value)
+    )
 
 
 class PlanApplication:

@@ -17,7 +17,7 @@ import typer
 
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.noun import API
-from greenroom.cli.output import Column, columns
+from greenroom.cli.output import Column, columns, printable, styled
 from greenroom.cli.values import text_of
 from greenroom.cli.verbs import Call, verb
 from greenroom.client import Unreachable
@@ -167,8 +167,9 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     if not call.output.print_if_json(report | {"applied": not dry_run and not found.errors}):
         call.output.rows(shown, _COLUMNS, "No user changes." if not errors else "No user was changed.")
     if errors:
-        lines = "\n".join(f"{file}:{one.line}: {one.message}" for one in errors)
-        raise ApiError(f"{len(errors)} lines have errors:\n{lines}" if len(errors) > 1 else lines)
+        for one in errors:
+            call.output.err.print(styled(printable(f"{file}:{one.line}: {one.message}"), "red"), soft_wrap=True)
+        raise typer.Exit(1)
 
 
 def _applied(call: Call, changes: Sequence[UserChange], ids: Mapping[str, str]) -> Iterator[UserChange | LineError]:
