@@ -84,6 +84,9 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         "delivery_id": str(uuid.uuid4()),
         "manager_id": str(uuid.uuid4()),
         "share_id": "00000000",
+        "provider_id": str(uuid.uuid4()),
+        "identity_id": str(uuid.uuid4()),
+        "provider_name": "campus",
         "name": "firefox",  # of an entry of the catalogue
     }
     plain = {"name": "x/y:z", "friendly_name": "Y", "zone_name": "y", "username": "y@x", "num_sessions": 0}

@@ -38,6 +38,12 @@ def forger() -> Iterator[Forger]:
         yield running
 
 
+@pytest.fixture
+async def browser(connect: MakeClient) -> Client:
+    """A browser of a user; `anonymous` is the provider."""
+    return await connect()
+
+
 async def due(db: Database, unchecked_s: int = 60) -> None:
     """Make the checks of all log-ins due, after the time since their last check."""
     await db.write(
@@ -135,30 +141,32 @@ async def test_a_log_out_token_with_a_session_ends_only_that_log_in(
     assert [await is_logged_in(browser) for browser in browsers] == [True, False]
 
 
-async def test_a_log_out_token_does_not_end_later_log_ins(forger: Forger, admin: Client, anonymous: Client):
+async def test_a_log_out_token_does_not_end_later_log_ins(
+    forger: Forger, admin: Client, browser: Client, anonymous: Client
+):
     await offer(admin, forger.issuer, create_users=True)
-    await forged(forger, anonymous)
+    await forged(forger, browser)
     answer = await anonymous.post(BACK, data=log_out_token(forger, iat=int(time.time()) - 200))
     assert answer.status_code == 200
-    assert await is_logged_in(anonymous)
+    assert await is_logged_in(browser)
 
 
 @pytest.mark.parametrize("changes", [{"aud": "other"}, {"iss": "https://evil.example"}, {"events": {}}, {"nonce": "n"}])
 async def test_a_wrong_log_out_token_ends_nothing(
-    forger: Forger, admin: Client, anonymous: Client, changes: dict[str, Any]
+    forger: Forger, admin: Client, browser: Client, anonymous: Client, changes: dict[str, Any]
 ):
     await offer(admin, forger.issuer, create_users=True)
-    await forged(forger, anonymous)
+    await forged(forger, browser)
     assert (await anonymous.post(BACK, data=log_out_token(forger, **changes))).status_code == 400
-    assert await is_logged_in(anonymous)
+    assert await is_logged_in(browser)
 
 
-async def test_a_forged_log_out_token_ends_nothing(forger: Forger, admin: Client, anonymous: Client):
+async def test_a_forged_log_out_token_ends_nothing(forger: Forger, admin: Client, browser: Client, anonymous: Client):
     await offer(admin, forger.issuer, create_users=True)
-    await forged(forger, anonymous)
+    await forged(forger, browser)
     forged_token = log_out_token(forger, RSAKey.generate_key(2048, {"kid": forger.key.kid}))
     assert (await anonymous.post(BACK, data=forged_token)).status_code == 400
-    assert await is_logged_in(anonymous)
+    assert await is_logged_in(browser)
 
 
 async def test_a_frame_of_the_provider_ends_the_log_in(forger: Forger, admin: Client, anonymous: Client):
