@@ -81,14 +81,14 @@ class DockerBuilder:
         """
         parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
         parameters["cpushares"] = str(CPU_SHARES)
-        rest = ""  # an answer may end inside a line
+        incomplete_line = ""  # an answer may end inside a line
         try:
             async for answer in self._answers("build", parameters, io.BytesIO(context)):
-                *lines, rest = (rest + str(answer.get("stream", ""))).split("\n")
+                *lines, incomplete_line = (incomplete_line + str(answer.get("stream", ""))).split("\n")
                 for line in lines:
                     yield line
         except BuildError:
-            yield rest
+            yield incomplete_line
             raise
 
     async def _answers(
@@ -112,7 +112,7 @@ class DockerBuilder:
             await self._docker.images.tag(image, repo=repository, tag=tag)
 
 
-async def _prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, remaining: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
-    async for chunk in rest:
+    async for chunk in remaining:
         yield chunk

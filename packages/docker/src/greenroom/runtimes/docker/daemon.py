@@ -37,8 +37,8 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
     try:
         return aiodocker.Docker(url=docker_host, timeout=timeout)
     except (AssertionError, ValueError, aiodocker.DockerContextError) as error:
-        place = f" at {docker_host}" if docker_host else ""
-        raise RuntimeUnavailable(f"There is no Docker daemon{place}; start one, or set DOCKER_HOST.") from error
+        address_text = f" at {docker_host}" if docker_host else ""
+        raise RuntimeUnavailable(f"There is no Docker daemon{address_text}; start one, or set DOCKER_HOST.") from error
 
 
 def post(

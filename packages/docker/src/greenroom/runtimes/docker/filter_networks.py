@@ -115,8 +115,8 @@ class FilterNetworks:
         return network
 
     async def _find(self, docker: aiodocker.Docker, policy_id: str) -> _Network | None:
-        found = await _all(docker, f"{AGENT}={self._identity.agent_id}", f"{POLICY}={policy_id}")
-        return found[0] if found else None
+        networks = await _all(docker, f"{AGENT}={self._identity.agent_id}", f"{POLICY}={policy_id}")
+        return networks[0] if networks else None
 
     async def _create(self, docker: aiodocker.Docker, policy_id: str) -> _Network:
         identity = self._identity

@@ -112,8 +112,8 @@ def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
 
 def resolvers(texts: Iterable[str]) -> list[str]:
     """Return the IPv4 name servers in texts with the format of resolv.conf, without loopback addresses."""
-    found = [ipaddress.ip_address(name) for name in name_servers(texts)]
-    return [str(address) for address in found if address.version == 4 and not address.is_loopback]
+    addresses = [ipaddress.ip_address(name) for name in name_servers(texts)]
+    return [str(address) for address in addresses if address.version == 4 and not address.is_loopback]
 
 
 async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
@@ -188,9 +188,9 @@ async def remove_rules(rules: Rules) -> None:
 
 async def _remove_chain(program: str, chain: str) -> None:
     listed = (await _run([program, "-w", "5", "-S"])).splitlines()
-    for words in (line.split() for line in listed):
-        if words[0] == "-A" and words[-2:] == ["-j", chain]:
-            await _run([program, "-w", "5", "-D", *words[1:]])
+    for arguments in (line.split() for line in listed):
+        if arguments[0] == "-A" and arguments[-2:] == ["-j", chain]:
+            await _run([program, "-w", "5", "-D", *arguments[1:]])
     if f"-N {chain}" in listed:
         await _run([program, "-w", "5", "-F", chain])
         await _run([program, "-w", "5", "-X", chain])

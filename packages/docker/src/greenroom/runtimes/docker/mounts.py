@@ -138,17 +138,17 @@ class DockerMounts:
             StartError: a folder is mounted read-only, does not exist or was replaced; or a file is in no mounted folder
                 and the root of the container is read-only.
         """
-        places = {bind["Target"]: bind for bind in binds(inspection)}
+        targets = {bind["Target"]: bind for bind in binds(inspection)}
         others: list[SessionFile] = []
         files_by_folder: dict[str, dict[str, SessionFile]] = defaultdict(dict)
         for file in files:
-            place = max((place for place in places if file.path.startswith(f"{place}/")), key=len, default=None)
-            if place is None:
+            target = max((target for target in targets if file.path.startswith(f"{target}/")), key=len, default=None)
+            if target is None:
                 others.append(file)
-            elif places[place].get("ReadOnly"):
-                raise StartError(f"{file.path} cannot be copied into the session: {place} is mounted read-only.")
+            elif targets[target].get("ReadOnly"):
+                raise StartError(f"{file.path} cannot be copied into the session: {target} is mounted read-only.")
             else:
-                files_by_folder[places[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
+                files_by_folder[targets[target]["Source"]][file.path.removeprefix(f"{target}/")] = file
         if others and inspection["HostConfig"].get("ReadonlyRootfs"):
             raise StartError(
                 f"{others[0].path} cannot be copied into the session: its root is read-only (`read_only` of the run"
@@ -165,11 +165,11 @@ class DockerMounts:
         Raises:
             StartError: a folder does not exist, or may not be mounted.
         """
-        places = _places(inspection)
-        if not places or inspection["State"]["Running"]:
+        sources_by_target = _places(inspection)
+        if not sources_by_target or inspection["State"]["Running"]:
             return {}
-        identities = await self._in_thread(partial(self._folders.identities, sorted(set(places.values()))))
-        return {place: identities[source] for place, source in places.items()}
+        identities = await self._in_thread(partial(self._folders.identities, sorted(set(sources_by_target.values()))))
+        return {target: identities[source] for target, source in sources_by_target.items()}
 
     async def problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
         """Return the reason why the started container must be stopped, or None. Reasons are a mounted folder that is
@@ -191,10 +191,10 @@ class DockerMounts:
 
     async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
         places, pid = _places(inspection), int(inspection["State"]["Pid"])
-        for place, identity in expected.items():
-            actual = await self._in_thread(partial(mounted, pid, place)) if pid else None
+        for target, identity in expected.items():
+            actual = await self._in_thread(partial(mounted, pid, target)) if pid else None
             if actual is not None and actual != identity:
-                return f"{places[place]} was replaced during the start of the session; the session was stopped."
+                return f"{places[target]} was replaced during the start of the session; the session was stopped."
         return None
 
 

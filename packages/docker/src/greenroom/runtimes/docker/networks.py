@@ -238,10 +238,10 @@ class SessionsNetwork:
             await firewall.remove(self._identity)
         except firewall.FirewallError as error:
             log.warning("the rules of the sessions' network could not be removed", reason=str(error))
-        found = await _find(docker, self._identity)
-        if found is not None and (container_names := await remove_bridge(docker, found["Id"])):
+        network = await _find(docker, self._identity)
+        if network is not None and (container_names := await remove_bridge(docker, network["Id"])):
             names = ", ".join(container_names)
-            raise StartError(f"The network {found['Name']} still has containers: {names}. Remove them first.")
+            raise StartError(f"The network {network['Name']} still has containers: {names}. Remove them first.")
 
 
 async def _find(docker: aiodocker.Docker, identity: ContainerOwner) -> DockerJson | None:

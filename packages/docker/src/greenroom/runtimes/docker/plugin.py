@@ -72,8 +72,8 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
         from greenroom.runtimes.docker.inspection import problem  # noqa: PLC0415
 
         if why := await problem(self.settings.docker_host, ANSWERS_WITHIN_S):
-            where = self.settings.docker_host or "the default socket"
-            raise SetupError(f"Docker does not answer at {where}: {why}. Start Docker first; sessions run in it.")
+            socket_text = self.settings.docker_host or "the default socket"
+            raise SetupError(f"Docker does not answer at {socket_text}: {why}. Start Docker first; sessions run in it.")
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
         from greenroom.core.fleet.disk import warnings  # noqa: PLC0415

@@ -358,7 +358,7 @@ class DockerRuntime:
         return replace(docker_usage.host_usage(), disk_free_bytes=free_bytes, disk_free_inodes=free_inodes)
 
     def containers_here(self) -> int:
-        return docker_usage.containers_here()
+        return docker_usage.containers_on_this_host()
 
     async def _homes_in_use(self) -> dict[HomeId, str]:
         async with translated(read_only=True):

@@ -221,10 +221,12 @@ def _addresses(
         service_addresses = {name: f"{LOOPBACK}:{ports[port]}" for name, port in services.items() if port in ports}
         return (f"{LOOPBACK}:{page}" if page else None), service_addresses
     networks: dict[str, dict[str, str]] = settings.get("Networks") or {}
-    own = next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
-    if own is None or PAGE_PORT not in labels:
+    container_address = next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
+    if container_address is None or PAGE_PORT not in labels:
         return None, {}
-    return f"{own}:{labels[PAGE_PORT]}", {name: f"{own}:{port}" for name, port in services.items()}
+    return f"{container_address}:{labels[PAGE_PORT]}", {
+        name: f"{container_address}:{port}" for name, port in services.items()
+    }
 
 
 def _container(

@@ -34,10 +34,12 @@ class DockerThings:
         self._identity = ContainerOwner(installation_id=installation_id, agent_id="")
 
     async def list(self) -> list[RuntimeObject]:
-        own = f"{INSTALLATION}={self._identity.installation_id}"
+        installation_label = f"{INSTALLATION}={self._identity.installation_id}"
         async with translated(read_only=True):
-            containers = await self._docker.containers.list(all=True, filters={"label": [own]})
-            networks: list[DockerJson] = await self._docker.networks.list(filters={"label": [own, POLICY]})
+            containers = await self._docker.containers.list(all=True, filters={"label": [installation_label]})
+            networks: list[DockerJson] = await self._docker.networks.list(
+                filters={"label": [installation_label, POLICY]}
+            )
         now_s = time.time()
         return [
             *(_container({name: entry[name] for name in _LISTED}, now_s) for entry in containers),
@@ -76,11 +78,11 @@ def _network(entry: DockerJson, now_s: float) -> RuntimeObject:
 
 def _seconds(text: str) -> float:
     """Parse a time of Docker, with up to nine digits after the second."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
-    if found is None:
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
+    if match is None:
         return time.time()  # an object with an unknown age counts as new, so it is not removed
-    zone = "+00:00" if found[3] == "Z" else found[3]
-    return datetime.fromisoformat(found[1] + zone).astimezone(UTC).timestamp()
+    zone = "+00:00" if match[3] == "Z" else match[3]
+    return datetime.fromisoformat(match[1] + zone).astimezone(UTC).timestamp()
 
 
 @asynccontextmanager

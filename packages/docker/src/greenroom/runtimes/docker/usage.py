@@ -22,7 +22,7 @@ from greenroom.runtimes.contract import DiskCountError, HostUsage
 from greenroom.runtimes.docker.daemon import DockerJson
 
 
-def containers_here(sys: Path = Path("/sys")) -> int:
+def containers_on_this_host(sys: Path = Path("/sys")) -> int:
     """Return the number of containers on bridges of this host, of any installation, because they share its limits."""
     return sum(1 for _ in sys.glob("class/net/*/brport"))
 
@@ -115,7 +115,7 @@ class DockerDisk:
         """Count deleted files in a separate thread, because a network file system may never answer."""
         try:
             async with asyncio.timeout(UNLINKED_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, unlinked, pid)
+                return await asyncio.get_running_loop().run_in_executor(self._executor, deleted_open_bytes, pid)
         except TimeoutError:
             log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
             return Use()
@@ -156,7 +156,7 @@ _DELETED: Final = " (deleted)"
 _BLOCK_BYTES: Final = 512
 
 
-def unlinked(pid: int) -> Use:
+def deleted_open_bytes(pid: int) -> Use:
     """Return the space of deleted open files in the container whose first process is `pid`; zero after its end."""
     bytes_by_inode: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):

@@ -109,16 +109,16 @@ class _Offer:
             known = ", ".join(self._tools)
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:60]!r}; the tools are {known}.")
         try:
-            asked = tool.build_request(params.arguments or {}, self._lease_id)
+            tool_request = tool.build_request(params.arguments or {}, self._lease_id)
         except Invalid as error:
             return _refused(error.code, error.message)
-        answer = await answer_to(self._request, asked)
+        answer = await answer_to(self._request, tool_request)
         return _refusal_of(answer) if _is_problem(answer) else _result(tool.shown(answer))
 
     async def _list_resources(self, _: Context, __: Page) -> types.ListResourcesResult:
         if self._lease_id is not None:
-            own = ToolRequest(method="GET", path=f"/leases/{self._lease_id}")
-            return types.ListResourcesResult(resources=[_screen((await self._read(own, SCREEN)).json())])
+            lease_request = ToolRequest(method="GET", path=f"/leases/{self._lease_id}")
+            return types.ListResourcesResult(resources=[_screen((await self._read(lease_request, SCREEN)).json())])
         leases = (await self._read(LEASES, SCREEN)).json()
         return types.ListResourcesResult(resources=[_screen(lease) for lease in leases])
 
@@ -133,21 +133,21 @@ class _Offer:
         return types.ListResourceTemplatesResult(resource_templates=[screen])
 
     async def _read_resource(self, _: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        named = _SCREEN.fullmatch(params.uri)
-        if named is None:
+        match = _SCREEN.fullmatch(params.uri)
+        if match is None:
             raise _no_resource(
                 params.uri, f"There is no resource {params.uri[:200]}; the screen of a lease is {SCREEN}."
             )
-        answer = await self._read(screen_of(named[1]), params.uri)
+        answer = await self._read(screen_of(match[1]), params.uri)
         blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=as_base64(answer.content))
         return types.ReadResourceResult(contents=[blob])
 
-    async def _read(self, asked: ToolRequest, uri: str) -> httpx.Response:
+    async def _read(self, tool_request: ToolRequest, uri: str) -> httpx.Response:
         """Return the answer of a route.
 
         Raises MCPError: it was refused; the error contains the sentence of the refusal.
         """
-        answer = await answer_to(self._request, asked)
+        answer = await answer_to(self._request, tool_request)
         if _is_problem(answer):
             raise _no_resource(uri, answer.json()["detail"])
         return answer
@@ -186,10 +186,10 @@ def _refused(code: str, sentence: str) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(text=sentence)], structured_content=refusal, is_error=True)
 
 
-def _result(shown: ToolResult) -> types.CallToolResult:
-    content: list[types.ContentBlock] = [types.TextContent(text=shown.text)] if shown.text else []
-    content += [types.ImageContent(data=png, mime_type=PNG) for png in shown.pictures]
-    return types.CallToolResult(content=content, structured_content=shown.structured)
+def _result(result: ToolResult) -> types.CallToolResult:
+    content: list[types.ContentBlock] = [types.TextContent(text=result.text)] if result.text else []
+    content += [types.ImageContent(data=png, mime_type=PNG) for png in result.pictures]
+    return types.CallToolResult(content=content, structured_content=result.structured)
 
 
 def _described(tool: Tool, *, by_token: bool) -> types.Tool:

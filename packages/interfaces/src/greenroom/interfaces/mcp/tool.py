@@ -36,30 +36,30 @@ class ToolRequest:
 _under_way: Final[set[asyncio.Task[httpx.Response]]] = set()
 
 
-async def answer_to(request: Request, asked: ToolRequest) -> httpx.Response:
+async def answer_to(request: Request, tool_request: ToolRequest) -> httpx.Response:
     """Return the whole answer that a client with the credential of `request` would get.
 
     If the caller is cancelled, the route gets a disconnected client, and cleans up as for any other. A cancellation of
     the route itself would interrupt that clean-up.
     """
-    gone = asyncio.Event()
-    task = asyncio.create_task(_answer(request, asked, gone))
+    disconnected = asyncio.Event()
+    task = asyncio.create_task(_answer(request, tool_request, disconnected))
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)
     try:
         return await asyncio.shield(task)
     finally:
-        gone.set()
+        disconnected.set()
 
 
-async def _answer(request: Request, asked: ToolRequest, gone: asyncio.Event) -> httpx.Response:
+async def _answer(request: Request, tool_request: ToolRequest, disconnected: asyncio.Event) -> httpx.Response:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_read = False
 
         async def received() -> Message:
             nonlocal is_read
             if is_read:
-                await gone.wait()
+                await disconnected.wait()
                 return {"type": "http.disconnect"}
             message = await receive()
             is_read = not message.get("more_body", False)
@@ -69,12 +69,13 @@ async def _answer(request: Request, asked: ToolRequest, gone: asyncio.Event) -> 
 
     address = (request.client.host, request.client.port) if request.client else ("", 0)
     sent = httpx.Request(
-        asked.method,
-        httpx.URL(f"https://{request.headers['host']}{PREFIX}{asked.path}"),
-        params=asked.query,
-        headers={name: request.headers[name] for name in _PASSED_ON if name in request.headers} | dict(asked.headers),
-        json=asked.json,
-        content=asked.content,
+        tool_request.method,
+        httpx.URL(f"https://{request.headers['host']}{PREFIX}{tool_request.path}"),
+        params=tool_request.query,
+        headers={name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        | dict(tool_request.headers),
+        json=tool_request.json,
+        content=tool_request.content,
     )
     answer = await httpx.ASGITransport(app, client=address).handle_async_request(sent)
     await answer.aread()
@@ -114,14 +115,19 @@ class Tool:
         properties: Json = dict(self.arguments["properties"])
         required = list(self.arguments.get("required", ()))
         if self.of_lease:
-            words = "the lease; optional with the token of a lease" if by_token else "id from the answer of `lease`"
-            properties = {LEASE_ID: {"type": "string", "format": "uuid", "description": words}, **properties}
+            lease_description = (
+                "the lease; optional with the token of a lease" if by_token else "id from the answer of `lease`"
+            )
+            properties = {
+                LEASE_ID: {"type": "string", "format": "uuid", "description": lease_description},
+                **properties,
+            }
             required = required if by_token else [LEASE_ID, *required]
-        rest = {name: self.arguments[name] for name in ("$defs",) if name in self.arguments}
+        definitions = {name: self.arguments[name] for name in ("$defs",) if name in self.arguments}
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-        return schema | rest
+        return schema | definitions
 
-    def build_request(self, given: Json, own_lease_id: str | None) -> ToolRequest:
+    def build_request(self, arguments: Json, own_lease_id: str | None) -> ToolRequest:
         """Return the request of a call. `own_lease_id` is the lease of the caller's token.
 
         Raises:
@@ -129,22 +135,22 @@ class Tool:
         """
         schema = self.schema(by_token=own_lease_id is not None)
         known = schema["properties"]
-        if unknown := sorted(given.keys() - known.keys()):
+        if unknown_names := sorted(arguments.keys() - known.keys()):
             has = f"it has {', '.join(known)}" if known else "it has no arguments"
-            raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown)}; {has}.")
-        if missing := [name for name in schema["required"] if name not in given]:
+            raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown_names)}; {has}.")
+        if missing := [name for name in schema["required"] if name not in arguments]:
             raise Invalid(f"The tool {self.name} needs {', '.join(missing)}.")
-        rest = {name: value for name, value in given.items() if name != LEASE_ID or not self.of_lease}
-        lease_id = _lease_id(given.get(LEASE_ID, own_lease_id)) if self.of_lease else ""
-        return self.request(lease_id, rest)
+        remaining = {name: value for name, value in arguments.items() if name != LEASE_ID or not self.of_lease}
+        lease_id = _lease_id(arguments.get(LEASE_ID, own_lease_id)) if self.of_lease else ""
+        return self.request(lease_id, remaining)
 
 
-def _lease_id(given: object) -> str:
+def _lease_id(value: object) -> str:
     """Return a valid id, because only ids may become part of an address."""
     try:
-        return str(UUID(cast("str", given)))
+        return str(UUID(cast("str", value)))
     except (ValueError, AttributeError, TypeError) as error:
-        raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; call `list_leases` for the ids.") from error
+        raise Invalid(f"{str(value)[:60]!r} is not the id of a lease; call `list_leases` for the ids.") from error
 
 
 def schema_of(body: type[object], **defaults: object) -> Json:

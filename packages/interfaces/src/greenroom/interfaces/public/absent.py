@@ -110,10 +110,12 @@ async def get_session_recordings() -> Answer:
 @router.post("/get_sessions_recordings")
 async def get_sessions_recordings(call: Annotated[CallBody, SEES_SESSIONS]) -> Answer:
     """Return the videos of several sessions: none for each."""
-    asked: object = call.body.get("target_kasm_ids") or []
-    if not isinstance(asked, list):
+    session_ids: object = call.body.get("target_kasm_ids") or []
+    if not isinstance(session_ids, list):
         raise Invalid("target_kasm_ids must be a list of ids.")
-    return {"kasm_sessions": {str(kasm_id): {"session_recordings": []} for kasm_id in cast("list[object]", asked)}}
+    return {
+        "kasm_sessions": {str(kasm_id): {"session_recordings": []} for kasm_id in cast("list[object]", session_ids)}
+    }
 
 
 def _empty(key: str) -> Callable[[], Awaitable[Answer]]:

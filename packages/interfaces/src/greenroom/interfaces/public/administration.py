@@ -34,8 +34,8 @@ TARGET: Final = "target_staging_config"
 @router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
 async def get_staging_configs(db: Db) -> Answer:
     """List all staging configs."""
-    found = (await list_configs(db)).rows
-    return {"staging_configs": [_shape_config(view) for view in await routes.config_views(db, found)]}
+    configs = (await list_configs(db)).rows
+    return {"staging_configs": [_shape_config(view) for view in await routes.config_views(db, configs)]}
 
 
 @router.post("/get_staging_config")

@@ -30,7 +30,7 @@ from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
 from greenroom.interfaces.public import sessions
 from greenroom.interfaces.public.calls import Answer, CallBody, now, requires_key
-from greenroom.interfaces.public.sessions import FOR_USERS, judged_of, kasm_shape, session_of
+from greenroom.interfaces.public.sessions import FOR_USERS, kasm_shape, session_and_verdict_of, session_of
 from greenroom.kit.secrets import Secrets
 
 T = TypeVar("T")
@@ -100,7 +100,7 @@ async def exec_command_kasm(
 @router.post("/get_kasm_screenshot")
 async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[CallBody, FOR_USERS]) -> Response:
     """Return the screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
-    session, verdict = await judged_of(db, call, Act.SCREENSHOT)
+    session, verdict = await session_and_verdict_of(db, call, Act.SCREENSHOT)
     picture = await camera.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
     return Response(picture, media_type="image/jpeg")
 
@@ -250,7 +250,9 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
     ids: object = target.body.get("user_ids")
     if not isinstance(ids, list):
         raise Invalid("user_ids must be a list of ids.")
-    user_ids = {CallBody(call.change, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", ids)}
+    user_ids = {
+        CallBody(call.change, {"user_id": user_id}, call.headers).id("user_id") for user_id in cast("list[Any]", ids)
+    }
     for share in await _user_shares(sharing, session):
         if share.user_id in user_ids:
             await share_service.end(sharing, call.caller, session, share.share_id)
@@ -268,8 +270,8 @@ async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Ca
 
 async def _user_shares(sharing: Sharing, session: Session) -> list[Share]:
     """Return the shares with named users."""
-    found = await shares.list_shares(sharing.db, session.session_id, silent=False)
-    return [share for share in found if share.audience == "user"]
+    session_shares = await shares.list_shares(sharing.db, session.session_id, silent=False)
+    return [share for share in session_shares if share.audience == "user"]
 
 
 async def _answer(sharing: Sharing, session: Session) -> Answer:

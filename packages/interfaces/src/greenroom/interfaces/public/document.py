@@ -76,8 +76,8 @@ def document(app: FastAPI) -> Answer:
 def _operation(name: str, description: str) -> Answer:
     examples = [call for call in recorded() if call["call"] == name]
     keys = {"api_key": "{{api_key}}", "api_key_secret": "{{api_key_secret}}"}
-    asked = {f"{name} {number}": {"value": keys | one["request"]} for number, one in enumerate(examples, 1)}
-    replies = {f"{name} {number}": {"value": one["reply"]} for number, one in enumerate(examples, 1)}
+    requests = {f"{name} {number}": {"value": keys | example["request"]} for number, example in enumerate(examples, 1)}
+    replies = {f"{name} {number}": {"value": example["reply"]} for number, example in enumerate(examples, 1)}
     content: Answer = {"application/json": {"schema": {"type": "object"}, "examples": replies}}
     if name == PICTURE:
         content["image/jpeg"] = {}
@@ -87,7 +87,7 @@ def _operation(name: str, description: str) -> Answer:
         "summary": description.partition(".")[0].strip().replace("\n", " ") + ".",
         "description": description,
         "security": [{"apiKey": []}, {}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _KEY, "examples": asked}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _KEY, "examples": requests}}},
         "responses": {
             "200": {"description": "Done, or refused with error_message.", "content": content},
             **{str(status): {"description": why, "content": refused} for status, why in _STATUSES.items()},

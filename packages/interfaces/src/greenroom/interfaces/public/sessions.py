@@ -71,9 +71,9 @@ async def joined(sharing: Sharing, share: Share, user: User) -> JoinedView:
     Raises:
         Forbidden: this user may not join.
     """
-    named = await shares.list_shares_with(sharing.db, user.user_id)
-    given = next((one for one in named if one.session_id == share.session_id), share)
-    return await share_service.join(sharing, given, Guest(user.username, user.user_id))
+    named_shares = await shares.list_shares_with(sharing.db, user.user_id)
+    effective_share = next((each for each in named_shares if each.session_id == share.session_id), share)
+    return await share_service.join(sharing, effective_share, Guest(user.username, user.user_id))
 
 
 _NEVER_ON: Final = (
@@ -145,10 +145,12 @@ def _port_map(session: Session, port: int, path: str) -> Answer:
     return {name: {"port": port, "path": where} for name, where in paths.items()}
 
 
-async def kasms(db: Database, streams: StreamUrls, wanted: SessionFilter, *, deleting: bool = False) -> list[Answer]:
+async def kasms(
+    db: Database, streams: StreamUrls, session_filter: SessionFilter, *, deleting: bool = False
+) -> list[Answer]:
     """List the sessions that match, each with its `server`; `deleting`: also those that are being deleted."""
     shapes: list[Answer] = []
-    for session in (await views.list_sessions(db, wanted)).rows:
+    for session in (await views.list_sessions(db, session_filter)).rows:
         if session.status is SessionStatus.DELETING and not deleting:
             continue
         kasm = kasm_shape(session, streams)
@@ -164,10 +166,10 @@ async def kasms(db: Database, streams: StreamUrls, wanted: SessionFilter, *, del
 
 async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
     """Return user_id → sessions, of all users or of one."""
-    found: dict[str, list[Answer]] = defaultdict(list)
+    kasms_by_user: dict[str, list[Answer]] = defaultdict(list)
     for kasm in await kasms(db, streams, SessionFilter(user_id=user_id, staged=False)):
-        found[kasm["user_id"]].append(kasm)
-    return found
+        kasms_by_user[kasm["user_id"]].append(kasm)
+    return kasms_by_user
 
 
 router = APIRouter(include_in_schema=False)
@@ -200,10 +202,10 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
         user_id, is_made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
     try:
         image_id = image_id or await default_image_of(db, user_id)
-        wanted = launch_request(
+        planned_request = launch_request(
             _session_fields(call, image_id), user_id, image_id, call.headers, _idempotency_key(call)
         )
-        result = await launcher.launch(wanted, shows_machines=call.caller.may("agents_view"))
+        result = await launcher.launch(planned_request, shows_machines=call.caller.may("agents_view"))
     except GreenroomError:
         if is_made:
             await forget_anonymous(db, user_id)
@@ -238,7 +240,7 @@ async def get_kasm_status(
             hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call, Act.OPEN), HAND_OVER_WAIT_S
         )
     token = token_of(session, secrets)
-    shown = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
+    progress = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
         "current_time": now(),
         "kasm_url": connect_url(session.session_id, str(session.user_id), token),
@@ -246,12 +248,12 @@ async def get_kasm_status(
     }
     if session.status is not SessionStatus.RUNNING:
         answer |= {
-            "operational_status": shown.operational_status,
-            "operational_progress": shown.percent,
-            "operational_message": shown.message,
+            "operational_status": progress.operational_status,
+            "operational_progress": progress.percent,
+            "operational_message": progress.message,
         }
     if session.status is SessionStatus.FAILED:
-        answer["error_message"] = shown.message
+        answer["error_message"] = progress.message
     return answer
 
 
@@ -262,17 +264,17 @@ async def get_kasms(db: Db, streams: Streams, call: Annotated[CallBody, requires
     `include_staged` adds staged sessions, which have no user; `include_deleting` adds sessions that are being deleted.
     """
     staged = None if call.flag("include_staged") else False
-    wanted = SessionFilter(user_id=call.optional_id("user_id"), staged=staged)
-    found = await kasms(db, streams, wanted, deleting=call.flag("include_deleting"))
-    return {"current_time": now(), "kasms": found}
+    session_filter = SessionFilter(user_id=call.optional_id("user_id"), staged=staged)
+    sessions = await kasms(db, streams, session_filter, deleting=call.flag("include_deleting"))
+    return {"current_time": now(), "kasms": sessions}
 
 
 @router.post("/get_user_kasms")
 async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """List the sessions of one user; `include_deleting` adds sessions that are being deleted."""
-    wanted = SessionFilter(user_id=call.id("user_id"))
-    found = await kasms(db, streams, wanted, deleting=call.flag("include_deleting"))
-    return {"current_time": now(), "kasms": found}
+    session_filter = SessionFilter(user_id=call.id("user_id"))
+    sessions = await kasms(db, streams, session_filter, deleting=call.flag("include_deleting"))
+    return {"current_time": now(), "kasms": sessions}
 
 
 @router.post("/destroy_kasm")
@@ -323,12 +325,12 @@ def _session_fields(call: CallBody, image_id: str) -> SessionCreate:
 async def session_of(db: Database, call: CallBody, act: Act) -> Session:
     """Return the session `kasm_id` of user `user_id` if the caller may do this.
 
-    Raises the same errors as `judged_of`.
+    Raises the same errors as `session_and_verdict_of`.
     """
-    return (await judged_of(db, call, act))[0]
+    return (await session_and_verdict_of(db, call, act))[0]
 
 
-async def judged_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Verdict]:
+async def session_and_verdict_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Verdict]:
     """Return the session `kasm_id` of user `user_id`, and the verdict of the authorization table on this act.
 
     Raises:

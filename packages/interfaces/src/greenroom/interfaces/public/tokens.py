@@ -73,8 +73,8 @@ async def get_session_tokens(call: Annotated[CallBody, FOR_USERS]) -> Answer:
 async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Extend a token to the lifetime of a new one."""
     change, token = call.change, _sent(call)
-    found = await _find(change, token)
-    await credentials.prolong_login(change.db, found.login_id, change.installation.session_lifetime_s)
+    login = await _find(change, token)
+    await credentials.prolong_login(change.db, login.login_id, change.installation.session_lifetime_s)
     return {"session_token": _shape(await _find(change, token), token)}
 
 
@@ -112,9 +112,9 @@ async def _of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
     change = call.change
     user = await users.get_user(change.db, call.part("target_user").id("user_id"))
     change.caller.require_not_above(user.permissions)
-    found = await credentials.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
-    made = [(login, change.secrets.session_token(login.login_id)) for login in found]
-    return [(login, token) for login, token in made if hashed(token) == login.token_hash]
+    logins = await credentials.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
+    logins_and_tokens = [(login, change.secrets.session_token(login.login_id)) for login in logins]
+    return [(login, token) for login, token in logins_and_tokens if hashed(token) == login.token_hash]
 
 
 async def _end(change: CallerChange, login: TokenLogin) -> None:

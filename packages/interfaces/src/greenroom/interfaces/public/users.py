@@ -221,8 +221,8 @@ async def remove_user_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
 async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, VIEW_GROUPS]) -> Answer:
     """List the workspaces that members of a group may use."""
     group = await groups.get_group(db, str(_group_id(call)))
-    found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
-    shapes = [image_shape(visible_to(image, secrets, call.caller)) for image in found]
+    group_images = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
+    shapes = [image_shape(visible_to(image, secrets, call.caller)) for image in group_images]
     return {"images": [image | _in_group(group, image) for image in shapes]}
 
 

@@ -40,8 +40,8 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 @router.post("/get_images")
 async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """List all workspaces."""
-    found = (await images.list_images(db)).rows
-    return {"images": [image_shape(service.visible_to(image, secrets, call.caller)) for image in found]}
+    workspaces = (await images.list_images(db)).rows
+    return {"images": [image_shape(service.visible_to(image, secrets, call.caller)) for image in workspaces]}
 
 
 @router.post("/get_image")

@@ -82,8 +82,8 @@ async def create(call: Call, body: BrowserbaseRequest) -> Json:
 @router.get("/v1/sessions")
 async def list_sessions(call: Call, status: str | None = None) -> list[Json]:
     """List the newest leases that the caller may see."""
-    found = map(session_json, await call.browsers(ended=status not in ("PENDING", "RUNNING")))
-    return [one for one in found if status in (None, one["status"])]
+    sessions = map(session_json, await call.browsers(ended=status not in ("PENDING", "RUNNING")))
+    return [session for session in sessions if status in (None, session["status"])]
 
 
 @router.get("/v1/sessions/{session_id}")

@@ -105,12 +105,14 @@ async def list_browsers(
     if offset:
         raise common.NotSupportedError(f"Greenroom lists the newest {common.MAX_LISTED} browsers; omit offset.")
     ended = include_deleted or status in ("deleted", "all")
-    found = [
-        one for one in await call.browsers(ended=ended, limit=limit) if (one.lease.status in common.ENDED) <= ended
+    browsers = [
+        browser
+        for browser in await call.browsers(ended=ended, limit=limit)
+        if (browser.lease.status in common.ENDED) <= ended
     ]
     if status == "deleted":
-        found = [one for one in found if one.lease.status in common.ENDED]
-    return JSONResponse(list(map(browser_json, found)), headers={"X-Has-More": "false"})
+        browsers = [browser for browser in browsers if browser.lease.status in common.ENDED]
+    return JSONResponse(list(map(browser_json, browsers)), headers={"X-Has-More": "false"})
 
 
 @router.get("/browsers/{browser_id}")
@@ -125,10 +127,10 @@ async def delete(call: Call, browser_id: str) -> None:
     await call.release(browser_id)
 
 
-def _presses(given: Gesture) -> list[Json]:
+def _presses(gesture: Gesture) -> list[Json]:
     """Return the actions that press each item of `keys` after the previous one."""
-    each = (given.model_copy(update={"keys": [keys]}) for keys in given.keys)
-    return [action for one in each for action in one.press(seconds=given.duration / 1000)]
+    each = (gesture.model_copy(update={"keys": [keys]}) for keys in gesture.keys)
+    return [action for key in each for action in key.press(seconds=gesture.duration / 1000)]
 
 
 _ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
@@ -208,13 +210,13 @@ async def execute(call: Call, browser_id: str, body: KernelCommand) -> Json:
         "timeout_s": body.timeout_sec or 60,
     }
     begun_s = time.monotonic()
-    done: Json = (
+    result: Json = (
         await call.send(ToolRequest(method="POST", path=f"{common.lease_path(browser_id)}/exec", json=command))
     ).json()
     return {
-        "exit_code": done["exit_code"],
-        "stdout_b64": done["stdout_base64"] or as_base64(done["stdout"].encode()),
-        "stderr_b64": done["stderr_base64"] or as_base64(done["stderr"].encode()),
+        "exit_code": result["exit_code"],
+        "stdout_b64": result["stdout_base64"] or as_base64(result["stdout"].encode()),
+        "stderr_b64": result["stderr_base64"] or as_base64(result["stderr"].encode()),
         "duration_ms": round((time.monotonic() - begun_s) * 1000),
     }
 

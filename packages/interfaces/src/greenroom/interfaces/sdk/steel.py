@@ -73,9 +73,9 @@ async def list_sessions(
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
     """List the newest leases that the caller may see. The SDK requests pages by the last id until one is empty."""
-    found = map(session_json, await call.browsers(ended=status != "live"))
-    sessions = [one for one in found if status in (None, one["status"])]
-    ids = [one["id"] for one in sessions]
+    sessions_json = map(session_json, await call.browsers(ended=status != "live"))
+    sessions = [session for session in sessions_json if status in (None, session["status"])]
+    ids = [session["id"] for session in sessions]
     begin = ids.index(after) + 1 if after in ids else len(ids) if after else 0
     return {"sessions": sessions[begin : begin + limit], "totalCount": len(sessions), "nextCursor": None}
 
@@ -83,10 +83,10 @@ async def list_sessions(
 @router.post("/v1/sessions/release")
 async def release_all(call: Call) -> Json:
     """End every lease that the caller holds."""
-    held = [one for one in await call.browsers() if one.token]
-    for one in held:
-        await call.release(one.lease.lease_id)
-    return {"success": True, "message": f"{len(held)} sessions were released."}
+    leased = [browser for browser in await call.browsers() if browser.token]
+    for browser in leased:
+        await call.release(browser.lease.lease_id)
+    return {"success": True, "message": f"{len(leased)} sessions were released."}
 
 
 @router.get("/v1/sessions/{session_id}")
@@ -136,10 +136,14 @@ async def computer(call: Call, session_id: str, body: SteelAction) -> Json:
     if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
         raise common.without_counterpart(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"
-    done = await call.act(session_id, *actions(body), screenshot=with_picture)
-    results: list[Json] = done["results"]
-    place = results[-1]["coordinate"] if results else None
-    return {"output": f"X={place[0]}, Y={place[1]}" if place else "", "base64_image": done["screenshot"], "error": None}
+    result = await call.act(session_id, *actions(body), screenshot=with_picture)
+    results: list[Json] = result["results"]
+    coordinate = results[-1]["coordinate"] if results else None
+    return {
+        "output": f"X={coordinate[0]}, Y={coordinate[1]}" if coordinate else "",
+        "base64_image": result["screenshot"],
+        "error": None,
+    }
 
 
 common.refuse_other_calls(router)

@@ -107,7 +107,7 @@ async def _require_namespace(cluster: Cluster) -> None:
 
 
 def version_problem(version: str) -> str:
-    """The reason why a cluster of this version cannot be used, as a sentence; empty = it can."""
+    """Return the reason why a cluster of this version cannot be used, as a sentence; empty = it can."""
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers is None:
         return f"The cluster reports the version {version!r}, which is not a version of Kubernetes."
@@ -196,7 +196,7 @@ def _name(storage_class: StorageClass) -> str:
 
 
 def _annotations(storage_class: StorageClass) -> dict[str, str]:
-    """The annotations of a storage class. The client has no types for its mappings."""
+    """Return the annotations of a storage class. The client has no types for its mappings."""
     return cast("Any", storage_class.metadata).annotations or {}
 
 

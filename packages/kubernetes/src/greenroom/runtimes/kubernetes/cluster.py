@@ -123,8 +123,8 @@ class Cluster:
         """Return all objects with these labels, and the version from which a watch continues."""
         async with translated(read_only=True):
             listing = self._client.list(kind, labels=dict(labels or {}), chunk_size=500)
-            found: list[Kind] = [item async for item in listing]
-            return found, str(listing.resourceVersion)
+            items: list[Kind] = [item async for item in listing]
+            return items, str(listing.resourceVersion)
 
     async def list_global(self, kind: type[GlobalKind], labels: Mapping[str, str] | None = None) -> list[GlobalKind]:
         """Return all objects of a cluster-wide kind."""

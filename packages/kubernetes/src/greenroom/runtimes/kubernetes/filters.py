@@ -94,9 +94,9 @@ class PodFilters:
         """
         policies, _ = await self._cluster.list(NetworkPolicy)
         labels = {**self._identity.of_session(""), POLICY: objects.policy_id}
-        if found := policies_that_allow(policies, labels):
+        if bypassing := policies_that_allow(policies, labels):
             raise StartError(
-                f"The NetworkPolicy {', '.join(sorted(found))} of the namespace {self._cluster.namespace} allows"
+                f"The NetworkPolicy {', '.join(sorted(bypassing))} of the namespace {self._cluster.namespace} allows"
                 f" sessions under a web filter to bypass it: exclude Pods with the label {POLICY} from the policy."
             )
 
@@ -255,8 +255,8 @@ class PodFilters:
         return self._image
 
     async def _own_image(self) -> FilterImage:
-        inside = "KUBERNETES_SERVICE_HOST" in os.environ
-        pod = await self._cluster.get(Pod, socket.gethostname()) if inside else None
+        runs_in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+        pod = await self._cluster.get(Pod, socket.gethostname()) if runs_in_cluster else None
         if pod is None or pod.spec is None:
             raise StartError(
                 "The image of the web filter is not known, because this Agent is no Pod of the namespace"

@@ -88,10 +88,10 @@ class KubernetesHomes:
     async def _find_own(self, expected: Claim) -> Claim | None:
         """Return the existing claim with this name, or None. Raises StartError: it belongs to another profile."""
         name, owner = metadata(expected).name or "", annotations_of(expected)[OWNER]
-        found = await self._cluster.get(Claim, name)
-        if found is not None and annotations_of(found).get(OWNER) != owner:
+        claim = await self._cluster.get(Claim, name)
+        if claim is not None and annotations_of(claim).get(OWNER) != owner:
             raise StartError(f"The claim {name} does not belong to the profile {owner}; delete it.")
-        return found
+        return claim
 
     async def _wait_until_deleted(self, name: str, uid: str | None) -> None:
         try:
@@ -109,8 +109,8 @@ class KubernetesHomes:
     # For the management of homes ----------------------------------------------------------------------------------
 
     async def list(self) -> list[StoredHome]:
-        found, _ = await self._cluster.list(Claim, self._identity.selector("home"))
-        homes = [(home_of(annotations_of(claim).get(OWNER, "")), annotations_of(claim)) for claim in found]
+        claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
+        homes = [(home_of(annotations_of(claim).get(OWNER, "")), annotations_of(claim)) for claim in claims]
         return [
             StoredHome(home=home, removal_id=annotations.get(REMOVAL, ""))
             for home, annotations in homes
@@ -118,16 +118,16 @@ class KubernetesHomes:
         ]
 
     async def in_use(self) -> dict[HomeId, str]:
-        found, _ = await self._cluster.list(Secret, self._identity.selector("session"))
+        secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
         return {
             home: labels_of(secret).get(SESSION, "")
-            for secret in found
+            for secret in secrets
             for source in json.loads(annotations_of(secret).get(HOMES) or "[]")
             if (home := home_of(source)) is not None
         }
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        """Return the capacity of the claim. The size of its content is not known."""
+        """Return the capacity of the claim; None if there is no claim. The size of its content is not known."""
         claim = await self._cluster.get(Claim, self._name(home))
         if claim is None:
             return None
@@ -157,14 +157,14 @@ def _is_leaving(claim: Claim) -> bool:
     return metadata(claim).deletionTimestamp is not None or REMOVAL in annotations_of(claim)
 
 
-def _waits_for_another_class(found: Claim, expected: Claim) -> bool:
+def _waits_for_another_class(existing: Claim, expected: Claim) -> bool:
     """Return True if the claim has no volume and its storage class is not the expected one. Older claims have no
     annotation with the class; then the class in the spec is compared.
     """
-    class_in_spec = found.spec.storageClassName if found.spec else None
-    requested_class = annotations_of(found).get(CLASS, class_in_spec or "")
-    has_volume = found.spec is not None and bool(found.spec.volumeName)
-    is_pending = found.status is None or found.status.phase == "Pending"
+    class_in_spec = existing.spec.storageClassName if existing.spec else None
+    requested_class = annotations_of(existing).get(CLASS, class_in_spec or "")
+    has_volume = existing.spec is not None and bool(existing.spec.volumeName)
+    is_pending = existing.status is None or existing.status.phase == "Pending"
     return is_pending and not has_volume and requested_class != annotations_of(expected)[CLASS]
 
 

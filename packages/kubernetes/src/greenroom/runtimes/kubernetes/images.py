@@ -62,8 +62,8 @@ class PulledImages:
         self._identity = identity
 
     async def all(self) -> list[Image]:
-        found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
-        return [image for secret in found if self._is_named(secret) and (image := _image(secret)) is not None]
+        secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
+        return [image for secret in secrets if self._is_named(secret) and (image := _image(secret)) is not None]
 
     async def find(self, name: str) -> Image | None:
         secret = await self._cluster.get(Secret, image_name(self._identity, name))
@@ -146,8 +146,8 @@ class PulledImages:
         Secrets of other images, or with a name of an earlier version, are deleted, even if running Pods refer to them.
         A Pod needs a Secret only until its container is created.
         """
-        found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
-        for secret in found:
+        secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
+        for secret in secrets:
             image = annotations_of(secret).get(IMAGE, "")
             try:
                 if image not in images or not self._is_named(secret):
@@ -164,8 +164,8 @@ class PulledImages:
             log.info("the registry log-in of an image has changed", image=image)
 
     async def remove_all(self) -> None:
-        found, _ = await self._cluster.list(Secret, self._identity.selector("image"))
-        for secret in found:
+        secrets, _ = await self._cluster.list(Secret, self._identity.selector("image"))
+        for secret in secrets:
             await self._cluster.delete(Secret, metadata(secret).name or "", metadata(secret).uid)
 
 

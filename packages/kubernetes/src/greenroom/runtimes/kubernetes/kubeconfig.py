@@ -53,16 +53,16 @@ def load_config(settings: KubernetesSettings) -> SingleConfig:
 
 
 def _default_file() -> Path | None:
-    """The default kubeconfig; None = the service account, in a Pod."""
-    named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    if len(named) > 1:
+    """Return the default kubeconfig; None = the service account, in a Pod."""
+    files = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    if len(files) > 1:
         raise SetupError(
-            f"KUBECONFIG names {len(named)} files ({', '.join(named)}), of which only one can be used: name it in"
+            f"KUBECONFIG names {len(files)} files ({', '.join(files)}), of which only one can be used: name it in"
             " GREENROOM_KUBE_CONFIG, or make one of them with: kubectl config view --flatten"
         )
-    if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if not files and os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
-    return Path(named[0] if named else DEFAULT_FILE).expanduser()
+    return Path(files[0] if files else DEFAULT_FILE).expanduser()
 
 
 def _problem(config: SingleConfig, user: User) -> str:

@@ -33,7 +33,7 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
         )
 
     def shared(self, group: str, folder: Path) -> Shared:
-        """The shared objects of the namespace."""
+        """Return the shared objects of the namespace."""
         from greenroom.runtimes.kubernetes.shared import NamespaceShared  # noqa: PLC0415
 
         del folder

@@ -222,10 +222,10 @@ def _container(pod: Pod) -> ContainerStatus | None:
 
 
 def _addresses(pod: Pod) -> tuple[str | None, Mapping[str, str]]:
-    own, annotations = status(pod).podIP, annotations_of(pod)
-    if not own or PAGE_PORT not in annotations:
+    pod_address, annotations = status(pod).podIP, annotations_of(pod)
+    if not pod_address or PAGE_PORT not in annotations:
         return None, {}
-    host = f"[{own}]" if ":" in own else own
+    host = f"[{pod_address}]" if ":" in pod_address else pod_address
     parts = [part.partition("=") for part in annotations.get(SERVICES, "").split(",") if part]
     return f"{host}:{annotations[PAGE_PORT]}", {name: f"{host}:{port}" for name, _, port in parts}
 

@@ -253,8 +253,10 @@ class KubernetesRuntime:
 
     async def host_usage(self) -> HostUsage:
         """Return the resources that the sessions request. Their actual usage is not read."""
-        total, own = await self._amounts()
-        return HostUsage(cpu=own.cores / total.cores if total.cores else 0.0, memory_bytes=own.memory_bytes)
+        total, own_amount = await self._amounts()
+        return HostUsage(
+            cpu=own_amount.cores / total.cores if total.cores else 0.0, memory_bytes=own_amount.memory_bytes
+        )
 
     async def _amounts(self) -> tuple[Amount, Amount]:
         """Return the total amount for the sessions of this Agent, and the amount that they request now.
@@ -264,18 +266,18 @@ class KubernetesRuntime:
         (quotas, _), (pods, _) = await asyncio.gather(
             self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))
         )
-        own = requests_of_pods(pod for pod in pods if self._is_own(pod))
-        total = total_of_quotas(quotas, own)
+        own_amount = requests_of_pods(pod for pod in pods if self._is_own(pod))
+        total = total_of_quotas(quotas, own_amount)
         if self._can_list_nodes:
             others = requests_of_pods(pod for pod in pods if not self._is_own(pod))
             total = total.minimum(allocatable_of_nodes(await self._cluster.list_global(Node)).without(others))
-        if unknown := unlimited_resources(total):
-            names = " and ".join(unknown)
+        if unlimited := unlimited_resources(total):
+            names = " and ".join(unlimited)
             raise RuntimeUnavailable(
                 f"It is not known how much sessions may use: no ResourceQuota of {self._cluster.namespace} limits"
                 f" {names}, and this Agent may not list nodes. Make one with {names}, or allow it to list nodes."
             )
-        return total, own
+        return total, own_amount
 
     def _is_own(self, pod: Pod) -> bool:
         return labels_of(pod).get(AGENT) == self._identity.agent_id

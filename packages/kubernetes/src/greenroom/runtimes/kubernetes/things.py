@@ -49,7 +49,7 @@ class NamespaceThings:
 
 
 def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[RuntimeObject]:
-    """The Secrets, and the Pods whose Secret does not exist."""
+    """Yield the Secrets, and the Pods whose Secret does not exist."""
     session_ids = {labels_of(secret).get(SESSION) for secret in secrets}
     yield from map(_thing, secrets)
     yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in session_ids)

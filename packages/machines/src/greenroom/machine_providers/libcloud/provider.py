@@ -93,13 +93,15 @@ class LibcloudProvider:
         await self._called(destroy)
 
     def _size(self, driver: Any) -> Any:
-        """The size of the pool. Raises ProviderError: the cloud has no such size."""
-        wanted = str(self._options.get("size", ""))
+        """Return the size of the pool. Raises ProviderError: the cloud has no such size."""
+        size_name = str(self._options.get("size", ""))
         sizes = {key: size for size in driver.list_sizes() for key in (str(size.name), str(size.id))}
-        if wanted not in sizes:
-            some = ", ".join(sorted(sizes)[:20])
-            raise ProviderError(f"{self._name} has no size {wanted}; it has {provider_text(some)}.", refused=True)
-        return sizes[wanted]
+        if size_name not in sizes:
+            size_names = ", ".join(sorted(sizes)[:20])
+            raise ProviderError(
+                f"{self._name} has no size {size_name}; it has {provider_text(size_names)}.", refused=True
+            )
+        return sizes[size_name]
 
     async def _called(
         self, action: Callable[[Any], T], *, may_be_made: bool = False, hidden: Collection[str] = ()
@@ -114,8 +116,8 @@ class LibcloudProvider:
         except ProviderError:
             raise
         except Exception as error:
-            words = provider_text(str(error), (*self._secrets.values(), *hidden))
-            log.warning("a request to a cloud failed", driver=self._name, reason=words)
+            reason = provider_text(str(error), (*self._secrets.values(), *hidden))
+            log.warning("a request to a cloud failed", driver=self._name, reason=reason)
             code = _code(error)
             raise ProviderError(
                 f"The request to {self._name} failed: {type(error).__name__}{f' (HTTP {code})' if code else ''}."
@@ -141,12 +143,12 @@ class LibcloudProvider:
             kind: Any = get_driver(self._name)
         except AttributeError as error:
             raise ProviderError(f"Libcloud has no driver {provider_text(self._name)!r}.", refused=True) from error
-        given = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]
+        credentials = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]
         try:
-            driver = kind(*given, **{**self._options.get("arguments", {}), **self._clouds[self._name]})
+            driver = kind(*credentials, **{**self._options.get("arguments", {}), **self._clouds[self._name]})
         except TypeError as error:
-            words = provider_text(str(error), self._secrets.values())
-            raise ProviderError(f"The driver {self._name} takes other arguments: {words}.", refused=True) from error
+            reason = provider_text(str(error), self._secrets.values())
+            raise ProviderError(f"The driver {self._name} takes other arguments: {reason}.", refused=True) from error
         driver.connection.timeout = self._timeout_s
         return driver
 
@@ -157,7 +159,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    """The HTTP status of the cloud's answer; 0 = no answer."""
+    """Return the HTTP status of the cloud's answer; 0 = no answer."""
     code = getattr(error, "code", 0) or getattr(error, "http_code", 0)
     return code if isinstance(code, int) else 0
 

@@ -26,7 +26,7 @@ PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
-    """The drivers of the setting `machine_clouds`, each with its fixed arguments.
+    """Return the drivers of the setting `machine_clouds`, each with its fixed arguments.
 
     Raises:
         SetupError: it is not a JSON object of objects.
