@@ -14,7 +14,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.fleet import reports
 from greenroom.db.fleet.managers import adopt
-from greenroom.manager.checkin.commit import Beats
+from greenroom.manager.checkin.commit import UnstoredCheckIns
 from greenroom.wire.messages import CheckIn, ReportedCapacity
 
 
@@ -24,8 +24,8 @@ async def system(db: Database) -> System:
 
 
 @pytest.fixture
-async def beats(system: System) -> AsyncIterator[Beats]:
-    beats = Beats(system.db, await adopt(system.db, "one", "eu", "host-1", "1.0"))
+async def beats(system: System) -> AsyncIterator[UnstoredCheckIns]:
+    beats = UnstoredCheckIns(system.db, await adopt(system.db, "one", "eu", "host-1", "1.0"))
     task = asyncio.create_task(beats.run())
     yield beats
     task.cancel()
@@ -55,7 +55,7 @@ async def _until_stored(db: Database, seqs: dict[str, int]) -> None:
     await eventually(are_stored)
 
 
-async def test_one_that_cannot_be_stored_stops_no_other(system: System, beats: Beats):
+async def test_one_that_cannot_be_stored_stops_no_other(system: System, beats: UnstoredCheckIns):
     first, second, third = system.agents.values()
     await system.db.write("UPDATE agents SET incarnation = 1, seq = 0")
     beats.add(_beat(first, seq=1))
@@ -66,7 +66,7 @@ async def test_one_that_cannot_be_stored_stops_no_other(system: System, beats: B
 
 
 async def test_what_the_database_does_not_take_is_stored_later(
-    system: System, beats: Beats, monkeypatch: pytest.MonkeyPatch
+    system: System, beats: UnstoredCheckIns, monkeypatch: pytest.MonkeyPatch
 ):
     real, failed = reports.advance, asyncio.Event()
 

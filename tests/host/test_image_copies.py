@@ -26,7 +26,7 @@ from tests.support.played import AGENT_ID, ROUTE, serve
 from tests.support.runtime_hosts import run
 from tests.support.two_hosts import Hosts, two_hosts
 
-from greenroom.agent.copying import Copies, ImageGiver
+from greenroom.agent.copying import Copies, ImageSender
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
 from greenroom.runtimes.contract import Image, PullError
 from greenroom.runtimes.docker.archives import DockerArchives, archive_problem
@@ -87,7 +87,7 @@ async def agents() -> AsyncIterator[Agents]:
         hosts.certify()
         agents = Agents(hosts)
         runtime = type("Runtime", (), {"archives": lambda _self: DockerArchives(docker)})()
-        giver = ImageGiver(lambda: runtime, agents, agents)  # type: ignore[arg-type]
+        giver = ImageSender(lambda: runtime, agents, agents)  # type: ignore[arg-type]
         await hosts.world.served["agent"].stop()
         hosts.world.served["agent"] = await serve(Starlette(routes=giver.routes))
         hosts.start_edge()

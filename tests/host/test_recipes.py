@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.catalogue.offers import Recipe
 from greenroom.core.workspace.exec_config import command_of
-from greenroom.core.workspace.page import filled, values
+from greenroom.core.workspace.page import token_values, with_tokens_replaced
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.recipes import shelf
 from greenroom.runtimes.contract import HostRuntime
@@ -78,15 +78,17 @@ class Session:
 async def begun(host: Host, runtime: HostRuntime, recipe: Recipe, **environment: str) -> Session:
     """A session with a usable page: its first frame is painted."""
     workspace = recipe.definition(shelf.reference(recipe))
-    known = values(path="a/b", session_id="s", permissions={})
-    of_workspace = {name: filled(text, known) for name, text in workspace.run_config.get("environment", {}).items()}
+    known = token_values(path="a/b", session_id="s", permissions={})
+    of_workspace = {
+        name: with_tokens_replaced(text, known) for name, text in workspace.run_config.get("environment", {}).items()
+    }
     session_id, wanted, container = await host.started(
         runtime,
         image=workspace.name,
         cores=workspace.cores,
         memory_bytes=workspace.memory,
         run_config={**workspace.run_config, "environment": of_workspace},
-        page_path=filled(workspace.page_path, known),
+        page_path=with_tokens_replaced(workspace.page_path, known),
         ready_path=workspace.ready_path,
         environment=environment,
     )

@@ -22,7 +22,7 @@ def sessions(tmp_path: Path) -> Sessions:
     journal.open()
     made = Sessions(journal)
     made.accept(answer(desired=[desired("a"), desired("b"), desired("c")]))
-    made.observed.saw_all([])
+    made.observed.store_inventory([])
     made.due.take()
     return made
 
@@ -68,7 +68,9 @@ def test_changes_of_another_list_are_ignored(sessions: Sessions):
 def test_a_round_plans_the_sessions_to_which_something_happened(sessions: Sessions):
     sessions.accept(answer(changes=changes(sessions.desired.digest)))
     assert sessions.due.take() == {"a", "b", "d"}
-    sessions.observed.saw("c", ObservedContainer(session_id="c", container_id="c1", state=ContainerState.RUNNING))
+    sessions.observed.store_container(
+        "c", ObservedContainer(session_id="c", container_id="c1", state=ContainerState.RUNNING)
+    )
     sessions.accept(answer(SessionCommand(command_id="k", session_id="b", generation=2, argv=["true"])))
     assert sessions.due.take() == {"b", "c"}
     snapshot = sessions.snapshot({"b", "c"})
@@ -81,7 +83,7 @@ def test_an_answer_without_news_plans_nothing(sessions: Sessions):
 
 
 def test_a_whole_inventory_is_followed_by_a_whole_round(sessions: Sessions):
-    sessions.observed.saw_all([])
+    sessions.observed.store_inventory([])
     assert sessions.due.take() is None
 
 

@@ -39,7 +39,7 @@ def test_a_step_that_was_committed_is_not_reported_again(tmp_path: Path):
     journal = Journal(tmp_path / "journal")
     journal.open()
     sessions, desired = Sessions(journal), [Desired(session_id="s", generation=1, want="running")]
-    sessions.observed.saw_all([])
+    sessions.observed.store_inventory([])
     sessions.accept(
         Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=desired)
     )

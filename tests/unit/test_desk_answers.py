@@ -116,7 +116,7 @@ def _app() -> FastAPI:
     app = FastAPI()
     problems.install(app)
     app.include_router(routes.router)
-    app.include_router(routes.inside_router)
+    app.include_router(routes.commands_and_files_router)
     app.state.logs = SimpleNamespace(write=lambda *_, **__: None)
     app.state.recorder = Recorder(cast("Any", None), lambda: app.state.desks, cast("Any", None), cast("Any", None))
     return app

@@ -95,7 +95,7 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
     disk.open()
     sessions = Sessions(disk)
     await simulated.create(SESSION, SPEC)
-    sessions.observed.saw_all([await simulated.start(SESSION)])
+    sessions.observed.store_inventory([await simulated.start(SESSION)])
     assignment = Assignment(assignment_id=str(uuid.uuid4()), argv=argv)
     desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])

@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.agent.capacity import HostLimits
 from greenroom.kit.host_limits import raise_limits, read, restore_limits
-from greenroom.runtimes.docker.usage import containers_here
+from greenroom.runtimes.docker.usage import containers_on_this_host
 
 UNTOUCHED = {"fs.inotify.max_user_instances": 128}
 
@@ -61,7 +61,7 @@ def test_what_is_there_is_read_and_what_has_no_bound_is_left_out(proc: Path):
         "addresses of the sessions' network": 253,
         "ports of a bridge": 1023,
     }
-    assert containers_here(proc.parent / "sys") == 2
+    assert containers_on_this_host(proc.parent / "sys") == 2
 
 
 def test_no_process_in_a_container_or_ended_one_is_taken_for_docker(proc: Path):

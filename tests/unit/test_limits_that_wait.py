@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from greenroom.api.desk import inside
+from greenroom.api.desk import commands_and_files
 from greenroom.api.problems import error_response
 from greenroom.core.errors import TooManyRequests
 
@@ -29,12 +29,12 @@ class Desk:
 
 
 async def test_a_command_waits_for_others_to_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(inside, "RETRY_PAUSE_S", 0.0)
+    monkeypatch.setattr(commands_and_files, "RETRY_PAUSE_S", 0.0)
     async with AsyncExitStack() as stack:
-        answer = await inside.start_command(stack, cast("Any", Desk(2)), b"", 60.0)
+        answer = await commands_and_files.start_command(stack, cast("Any", Desk(2)), b"", 60.0)
         assert answer.status_code == 200
         with pytest.raises(TooManyRequests):
-            await inside.start_command(stack, cast("Any", Desk(1)), b"", 0.0)
+            await commands_and_files.start_command(stack, cast("Any", Desk(1)), b"", 0.0)
 
 
 @pytest.mark.parametrize(("known", "said"), [({}, "1"), ({"retry_after_s": 7}, "7")])

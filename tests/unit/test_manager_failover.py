@@ -54,7 +54,7 @@ def test_with_all_in_back_off_each_is_tried_at_once_then_with_pauses():
     tried = list[str | None]()
     now = 2.5
     for _ in range(4):
-        tried.append(url := managers.best(now, asked=[C] if not tried else []))
+        tried.append(url := managers.best(now, tried=[C] if not tried else []))
         assert url is not None
         managers.failed(url, now=now, retry_after_s=30.0, spread=1.0)
         assert managers.best(now) is None
@@ -71,9 +71,9 @@ def test_requests_that_fail_together_all_go_on_where_the_others_back_off(retry_a
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
     managers.failed(B, now=5.0, retry_after_s=30.0, spread=0.0)
     managers.failed(C, now=10.0, retry_after_s=30.0, spread=0.0, asked_at=9.0)
-    assert managers.best(10.0, asked=[C]) == A
+    assert managers.best(10.0, tried=[C]) == A
     managers.failed(C, now=10.1, retry_after_s=retry_after_s, spread=0.0, asked_at=9.5)
-    assert managers.best(10.1, asked=[C]) == A
+    assert managers.best(10.1, tried=[C]) == A
     managers.failed(A, now=10.2, retry_after_s=30.0, spread=0.0, asked_at=10.1)
     assert managers.best(10.2) is None, "that one was tried as the last resort"
 

@@ -65,7 +65,7 @@ class Process:
 
     def sees(self, address: str = "127.0.0.1:32768") -> None:
         state = ContainerState.RUNNING
-        self.sessions.observed.saw_all(
+        self.sessions.observed.store_inventory(
             [ObservedContainer(session_id=A, container_id="c", state=state, address=address)]
         )
 

@@ -28,7 +28,7 @@ class Listed(Agent):
         self.table = SessionCache(self.sessions, folder)
         self.sessions.desired.changed.subscribe(self.table.list_changed)
         seen = ObservedContainer(session_id=A, container_id="c", state=ContainerState.RUNNING, address=ADDRESS)
-        self.sessions.observed.saw_all([seen])
+        self.sessions.observed.store_inventory([seen])
         self.restart()
 
     def lists(self, epoch: int, database: str, generation: int = 1) -> None:

@@ -75,7 +75,7 @@ class Host:
         async with self.starts.turn(session_id) as is_wanted:
             if is_wanted:
                 self.begun.append(session_id)
-                self.sessions.observed.saw(session_id, container(session_id))
+                self.sessions.observed.store_container(session_id, container(session_id))
             else:
                 self.given_up.append(session_id)
 
@@ -94,8 +94,10 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 
 ENDS: dict[str, Callable[[Host], None]] = {
     "it painted": lambda host: host.sessions.observed.painted("a"),
-    "its container ended": lambda host: host.sessions.observed.saw("a", container("a", ContainerState.EXITED)),
-    "its container is gone": lambda host: host.sessions.observed.saw("a", None),
+    "its container ended": lambda host: host.sessions.observed.store_container(
+        "a", container("a", ContainerState.EXITED)
+    ),
+    "its container is gone": lambda host: host.sessions.observed.store_container("a", None),
     "it failed": lambda host: host.sessions.observed.remember("a", failure="no page"),
 }
 
@@ -114,7 +116,7 @@ async def test_a_place_is_held_until_the_first_frame_or_the_end(host: Host, end:
 async def test_a_container_that_starts_again_paints_again(host: Host):
     await host.start("a")
     host.sessions.observed.painted("a")
-    host.sessions.observed.saw("a", container("a", ContainerState.EXITED))
+    host.sessions.observed.store_container("a", container("a", ContainerState.EXITED))
     await host.start("a")
     assert host.starts.giving_way == {"a"}
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from greenroom.agent.stream.viewers import Openings, StreamOrigin, Viewer, client_of
+from greenroom.agent.stream.viewers import StreamOrigin, Viewer, VisitLog, client_of
 from greenroom.core.session.viewing import AWAY_S, Connection
 from greenroom.kit.tcp import connected, table_notation
 
@@ -19,7 +19,7 @@ class Played:
     def __init__(self) -> None:
         self.now, self.there = 1000.0, set[Connection]()
         self.closed: list[str] = []
-        self.openings = Openings(
+        self.openings = VisitLog(
             opened=lambda _sentence, _session_id, _user_id: None,
             closed=lambda sentence, _session_id, user_id: self.closed.append(f"{user_id}: {sentence}"),
             clock=lambda: self.now,

@@ -142,7 +142,7 @@ LIMITS_POLL_S: Final = 60.0
 Explained = Callable[[str, str], str]
 
 
-def as_it_is(failure: str, log_tail: str = "") -> str:
+def unchanged_failure(failure: str, log_tail: str = "") -> str:
     """Return the failure unchanged, for a host whose limits are unknown."""
     del log_tail
     return failure
@@ -271,10 +271,10 @@ class DiskGuard:
             await self._containers.stop(session_id, 1.0)
 
     def _is_filling_fast(self) -> bool:
-        then, now = self._last_disk, self._disk()
+        last, now = self._last_disk, self._disk()
         return (
-            _decrease(then.free_bytes, now.free_bytes) >= LOST_BYTES
-            or _decrease(then.free_inodes, now.free_inodes) >= LOST_INODES
+            _decrease(last.free_bytes, now.free_bytes) >= LOST_BYTES
+            or _decrease(last.free_inodes, now.free_inodes) >= LOST_INODES
         )
 
     def _log_shortage(self) -> None:
@@ -291,5 +291,5 @@ class DiskGuard:
             self._sessions.outbox.log_line(LogCode.AGENT_DISK_FREE, sentence)
 
 
-def _decrease(then: float | None, now: float | None) -> float:
-    return 0.0 if then is None or now is None else then - now
+def _decrease(before: float | None, after: float | None) -> float:
+    return 0.0 if before is None or after is None else before - after

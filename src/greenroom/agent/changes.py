@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
-from greenroom.agent.capacity import Explained, as_it_is
+from greenroom.agent.capacity import Explained, unchanged_failure
 from greenroom.agent.images import ImageKeeper
 from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.sessions import Sessions
@@ -36,7 +36,7 @@ class ContainerChanges:
     images: ImageKeeper
     filters: WebFilters | None
     _: KW_ONLY
-    explained: Explained = as_it_is
+    explained: Explained = unchanged_failure
 
     def __post_init__(self) -> None:
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
@@ -85,7 +85,7 @@ class ContainerChanges:
 
     def _store_container(self, container: Container) -> None:
         self.inventory.touch(container.session_id)
-        self.sessions.observed.saw(container.session_id, container)
+        self.sessions.observed.store_container(container.session_id, container)
 
     async def _create(self, session_id: str) -> None:
         with self.sessions.observed.being_created(session_id):
@@ -150,7 +150,7 @@ class ContainerChanges:
         if self.sessions.desired.get(session_id) is None:
             self._log_stranger_removed(session_id)
         self.inventory.forget(session_id)
-        self.sessions.observed.saw(session_id, None)
+        self.sessions.observed.store_container(session_id, None)
 
     def _log_stranger_removed(self, session_id: str) -> None:
         container = self.sessions.observed.container(session_id)

@@ -109,8 +109,8 @@ class Slots:
                 self._begin()
 
     def _begin(self) -> None:
-        for turn in next_turns(self._waiting, self._in_use, self._slots):
+        for next_turn in next_turns(self._waiting, self._in_use, self._slots):
             self._in_use += 1
-            granted = self._waiting.pop(turn)
+            granted = self._waiting.pop(next_turn)
             if not granted.done():  # a cancelled waiter returns the slot in its `finally`
                 granted.set_result(None)

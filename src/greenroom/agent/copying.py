@@ -49,7 +49,7 @@ REFUSED_PAUSE_S: Final = 1.0
 BUSY_RETRY_S: Final = 15
 
 
-class ImageGiver:
+class ImageSender:
     """Sends images of this host to other Agents. `runtime` returns the runtime, or None while it is not open."""
 
     def __init__(self, runtime: Callable[[], object], identity: AgentIdentity, link: ManagerClient) -> None:

@@ -149,10 +149,10 @@ class HomesKeeper:
         async with self._reading:
             self._keep(frozenset(await self.homes.in_use()), await self.homes.list())
 
-    def _keep(self, in_use: frozenset[HomeId], found: list[StoredHome]) -> None:
+    def _keep(self, in_use: frozenset[HomeId], stored_homes: list[StoredHome]) -> None:
         before = self._stored or {}
         now = time.time()
-        stored = {entry.home: before.get(entry.home, _HomeFacts()) for entry in found if not entry.removal_id}
+        stored = {entry.home: before.get(entry.home, _HomeFacts()) for entry in stored_homes if not entry.removal_id}
         for home in stored.keys() & (in_use | self._in_use):
             stored[home] = replace(stored[home], last_used=now)
         changed = stored.keys() != before.keys()
@@ -163,7 +163,7 @@ class HomesKeeper:
             if home in stored
         }
         self._stored, self._in_use = stored, in_use
-        moved_away = {entry for entry in found if entry.removal_id}
+        moved_away = {entry for entry in stored_homes if entry.removal_id}
         if moved_away != self._moved_away:
             self._moved_away = moved_away
             self._wake.set()

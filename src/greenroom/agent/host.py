@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, as_it_is
+from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, unchanged_failure
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import Copies
@@ -191,7 +191,7 @@ class HostWork:
             folders=HostFolders(
                 private=config.private_folders(),
                 allowed=config.mountable_folders(),
-                own=config.own_volumes(),
+                volumes_folder=config.own_volumes(),
                 homes=HostHomes(config.homes_path()),
             ),
         )
@@ -228,7 +228,7 @@ class HostWork:
         limits = None
         if isinstance(runtime, SharedKernel):
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.containers_here)
-        explain = limits.explained if limits else as_it_is
+        explain = limits.explained if limits else unchanged_failure
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
         starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)

@@ -76,12 +76,12 @@ class Fetcher:
             raise
 
     async def _build(self, name: str) -> AsyncIterator[int]:
-        shelf = recipes.installed()
-        if shelf is None or not isinstance(self._runtime, BuildHost):
+        installed_recipes = recipes.installed()
+        if installed_recipes is None or not isinstance(self._runtime, BuildHost):
             raise PullError(f"The image {name} cannot be built on this host.")
         yield 0
         async with self._runtime.building() as builder:
-            async for percent in shelf.build(name, builder):
+            async for percent in installed_recipes.build(name, builder):
                 yield percent
 
 
@@ -91,8 +91,8 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
 
 
 def _has_recipe(name: str) -> bool:
-    shelf = recipes.installed()
-    return shelf is not None and shelf.has(name)
+    installed_recipes = recipes.installed()
+    return installed_recipes is not None and installed_recipes.has(name)
 
 
 log = structlog.get_logger(__name__)
@@ -131,12 +131,12 @@ class ImageKeeper:
 
     def want(self, images: list[DesiredImage]) -> None:
         self._has_list = True
-        wanted = {image.name: image for image in images}
-        if wanted != (before := self._wanted):
-            self._wanted = wanted
+        images_by_name = {image.name: image for image in images}
+        if images_by_name != (before := self._wanted):
+            self._wanted = images_by_name
             for wake in self._wakes.values():
                 wake.set()
-            self._failures = {n: f for n, f in self._failures.items() if wanted.get(n) == before.get(n)}
+            self._failures = {n: f for n, f in self._failures.items() if images_by_name.get(n) == before.get(n)}
 
     def report(self) -> list[ImageReport] | None:
         """Return all images with their states, or None if the Manager has this report."""
@@ -222,19 +222,19 @@ class ImageKeeper:
             if n in self._wanted and n not in present and (r.state == "failed" or n in self._in_progress)
         }
         absent = {name: ImageReport(name=name, state="absent") for name in self._wanted if name not in present}
-        found = {
+        present_images = {
             i.name: ImageReport(
                 name=i.name,
                 state="present",
                 digest=i.digest,
                 size_bytes=i.size_bytes,
-                error=(done := self._refreshes.get(i.name, Refresh())).error,
-                refreshed=done.request,
+                error=(refresh := self._refreshes.get(i.name, Refresh())).error,
+                refreshed=refresh.request,
             )
             for i in present.values()
         }
         self._failures = {name: failure for name, failure in self._failures.items() if name not in present}
-        if self._reports != (reports := absent | unchanged | found):
+        if self._reports != (reports := absent | unchanged | present_images):
             self._reports = reports
             await self._notify()
         for name, error in unreadable.items():
@@ -246,27 +246,33 @@ class ImageKeeper:
         pull runs at the same time.
         """
         if self._has_list and isinstance(self._runtime, LogInKeeper):
-            wanted = self._wanted
-            credentials = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
+            images_by_name = self._wanted
+            credentials = {
+                name: credentials_of(image) for name, image in images_by_name.items() if not image.password_withheld
+            }
             with warned(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=POLL_S):
-                await self._runtime.keep_log_ins(wanted.keys(), credentials)
+                await self._runtime.keep_log_ins(images_by_name.keys(), credentials)
 
     async def _find_aliases(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
-        """The images of these names that the runtime has under another name in its list (`desk` for `desk:latest`), and
-        the names that it refuses to look up. Raises RuntimeUnavailable: the runtime does not answer."""
-        found, refused = dict[str, Image](), dict[str, GreenroomError]()
+        """Return the images of these names that the runtime has under another name in its list (`desk` for
+        `desk:latest`), and the names that it refuses to look up. Raises RuntimeUnavailable: the runtime does not
+        answer.
+        """
+        aliases, refused = dict[str, Image](), dict[str, GreenroomError]()
         for name in sorted(names):
             try:
                 with one_item("image", name):
                     if (image := await self._runtime.image(name)) is not None:
-                        found[name] = image
+                        aliases[name] = image
             except GreenroomError as error:
                 await self._require_runtime(error)
                 refused[name] = error
-        return found, refused
+        return aliases, refused
 
     async def _require_runtime(self, error: GreenroomError) -> None:
-        """Raises RuntimeUnavailable: the runtime does not answer at all, so the error is not about an image."""
+        """Check that the runtime answers, so that the error is about an image. Raises RuntimeUnavailable: it
+        does not.
+        """
         if isinstance(error, RuntimeUnavailable):
             await self._runtime.images()
 
@@ -326,12 +332,12 @@ class ImageKeeper:
 
     def _to_refresh(self) -> list[tuple[DesiredImage, float]]:
         """Return the present images to refresh from their registry, each with its due time of the monotonic clock."""
-        found: list[tuple[DesiredImage, float]] = []
+        due_images: list[tuple[DesiredImage, float]] = []
         for name, image in self._wanted.items():
             due = self._refreshes.get(name, Refresh()).due(image.pull_policy, image.refresh)
             if due is not None and self._is_present(name) and not image.password_withheld:
-                found.append((image, due))
-        return found
+                due_images.append((image, due))
+        return due_images
 
     async def _refresh_due(self) -> None:
         for image, due in self._to_refresh():

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 
 from greenroom.agent import app, replica
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.copying import ImageGiver
+from greenroom.agent.copying import ImageSender
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
 from greenroom.agent.fleet.identity import AgentIdentity
@@ -85,7 +85,7 @@ class Agent:
             sessions.desired.changed.subscribe(lambda change: group.listed() if change.is_first else None)
         self.remembered.authorised_changed.subscribe(self.streams.authorised_changed)
         sessions.handed_over.subscribe(self.streams.handed_over)
-        self.giver = ImageGiver(lambda: host.runtime, identity, self.link)
+        self.giver = ImageSender(lambda: host.runtime, identity, self.link)
         self.edge = self._edge(group) if settings.edge_url else None
 
     def _authorizer(self, group: ReplicaGroup | None) -> StreamAuthorizer:

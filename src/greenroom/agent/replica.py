@@ -62,7 +62,7 @@ class ReplicaGroup:
         self.copied()
 
 
-class Acting(Protocol):
+class ActingAgent(Protocol):
     """The interface of the Agent (greenroom.agent.main.Agent)."""
 
     @property
@@ -78,7 +78,7 @@ class Acting(Protocol):
     async def close(self) -> None: ...
 
 
-Build = Callable[[AgentConfig, ReplicaGroup], Acting]
+Build = Callable[[AgentConfig, ReplicaGroup], ActingAgent]
 
 
 class Replica:
@@ -92,7 +92,7 @@ class Replica:
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         self.election = Election(shared, holder, self._address)
         self._standby = Standby(settings, shared, self.election, self._address)
-        self._acting: Acting | None = None
+        self._acting: ActingAgent | None = None
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
 

@@ -114,24 +114,24 @@ class Election:
             await asyncio.sleep(min(pause_s, self._left_s()))
         return "the lease was released"
 
-    async def _renew(self, held: LeaseRecord, sent_at_s: float) -> str | None:
+    async def _renew(self, held_record: LeaseRecord, sent_at_s: float) -> str | None:
         """Renew the record once. Return None, or the reason why it was not renewed."""
         try:
             async with asyncio.timeout(self._left_s()):
-                await self._write(renewal(held, self.copy), self._version, sent_at_s)
+                await self._write(renewal(held_record, self.copy), self._version, sent_at_s)
         except ContainerConflict:
-            return await self._read_after_conflict(held)
+            return await self._read_after_conflict(held_record)
         except (RuntimeUnavailable, TimeoutError) as error:
             return str(error) or "the renewal took too long"
         return None
 
-    async def _read_after_conflict(self, held: LeaseRecord) -> str:
+    async def _read_after_conflict(self, held_record: LeaseRecord) -> str:
         """Read the record after a conflict: an earlier renewal may have arrived although its answer did not."""
         try:
             record, version = await self.shared.read_lease()
         except RuntimeUnavailable as error:
             return error.message
-        if record is not None and (record.holder, record.term) == (self.own, held.term):
+        if record is not None and (record.holder, record.term) == (self.own, held_record.term):
             self._held, self._version = record, version
             return "the answer to a renewal was lost"
         self._window = None
@@ -147,11 +147,11 @@ class Election:
 
     async def give_back(self) -> None:
         """Release the record, so that another process becomes active immediately."""
-        held, self._held = self._held, None
-        if held is None or not may_act(self._window, self.clock()):
+        held_record, self._held = self._held, None
+        if held_record is None or not may_act(self._window, self.clock()):
             return
         try:
-            self._version = await self.shared.write_lease(released(held), self._version)
+            self._version = await self.shared.write_lease(released(held_record), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
             log.warning(
                 "the lease could not be released; another process must wait until it ends", reason=error.message

@@ -39,7 +39,7 @@ from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import access_of, check_declared, public_route
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session import share_routes
-from greenroom.api.session.authorized import Notes
+from greenroom.api.session.authorized import ActLog
 from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
@@ -89,7 +89,7 @@ _V1: Final = (
     launch_routes.router,
     lease_routes.router,
     desk_routes.router,
-    desk_routes.inside_router,
+    desk_routes.commands_and_files_router,
     recording_routes.router,
     session_routes.command_router,
     share_routes.router,
@@ -179,7 +179,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     metrics.show_log(logs)
     app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
-    app.state.notes = Notes(logs)
+    app.state.notes = ActLog(logs)
     app.state.screenshots = Screenshots(db, app.state.notes)
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.offers = Coalesced(lambda: read_offer(db))

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from greenroom.core.errors import Invalid
-from greenroom.core.text import MAX_NAME, in_sentences, in_words, normal_line, normal_name, place_of
+from greenroom.core.text import MAX_NAME, error_text, joined_problems, normal_line, normal_name, path_of_value
 
 Json = dict[str, Any]
 """A JSON object of a client: as it was sent, or as it is stored after validation."""
@@ -134,5 +134,5 @@ def validated(kind: type[Fields], values: Json) -> Fields:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = in_sentences((place_of(e, values), in_words(e)) for e in error.errors(include_input=False))
+        problems = joined_problems((path_of_value(e, values), error_text(e)) for e in error.errors(include_input=False))
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error

@@ -135,14 +135,16 @@ class Hub:
 HEARTBEAT_S: Final = 15.0
 
 
-async def past(db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent, datetime]]) -> AsyncGenerator[str]:
+async def recent_frames(
+    db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent, datetime]]
+) -> AsyncGenerator[str]:
     """Yield the frames of earlier events that the caller may see."""
     for number, (event, at) in enumerate(recent, 1):
         if await _sees(db, caller, event):
             yield _frame(number, event, at)
 
 
-async def feed(
+async def live_frames(
     db: Database, subscriber: Subscriber, caller: Caller, authenticate: Callable[[], Awaitable[Caller]]
 ) -> AsyncGenerator[str]:
     """Yield the frames for one subscriber, until the log-in of the caller has ended. `authenticate` authenticates the
@@ -215,8 +217,8 @@ async def wait_while(
     end_s = loop.time() + within_s
     with hub.subscription() as subscriber:
         result = await read()
-        while is_pending(result) and not subscriber.closed and (left_s := end_s - loop.time()) > 0:
-            events = await subscriber.take(left_s)
+        while is_pending(result) and not subscriber.closed and (remaining_s := end_s - loop.time()) > 0:
+            events = await subscriber.take(remaining_s)
             if not events or RESYNC in events or ChangeEvent.session(session_id) in events:
                 result = await read()
     return result
@@ -228,4 +230,4 @@ async def wait_while_in(hub: Hub, statuses: Set[SessionStatus], read: Callable[[
     first = await read()
     if first.status not in statuses:
         return first
-    return await wait_while(hub, first.session_id, lambda found: found.status in statuses, read, within_s)
+    return await wait_while(hub, first.session_id, lambda session: session.status in statuses, read, within_s)

@@ -110,4 +110,4 @@ def host_name(host: str) -> str:
 
 def served(names: str) -> frozenset[str]:
     """Return the setting `served_hosts`, separated by commas, as a set."""
-    return frozenset(found for name in names.split(",") if (found := host_name(name.strip())))
+    return frozenset(host for name in names.split(",") if (host := host_name(name.strip())))

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, EventHub, SettingsSnapshot
-from greenroom.api.events import RESYNC, feed, past
+from greenroom.api.events import RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi
 from greenroom.api.security import Caller, authenticated, public_route, requires
 from greenroom.core.access.permissions import USER
@@ -90,9 +90,9 @@ async def events(
         with hub.subscription(owner) as subscriber:
             if reconnected:
                 subscriber.put(RESYNC)
-            async for frame in past(db, caller, hub.recent(last)):
+            async for frame in recent_frames(db, caller, hub.recent(last)):
                 yield frame
-            async for frame in feed(db, subscriber, caller, authenticate):
+            async for frame in live_frames(db, subscriber, caller, authenticate):
                 yield frame
 
     return StreamingResponse(frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -85,8 +85,8 @@ class Page:
         """
         after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))
-        rest = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]
-        return self._cut(rest, key)
+        remaining = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]
+        return self._cut(remaining, key)
 
 
 async def _page(

@@ -25,7 +25,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from greenroom.core.text import PydanticError, in_sentences, in_words, place_of
+from greenroom.core.text import PydanticError, error_text, joined_problems, path_of_value
 
 log = structlog.get_logger(__name__)
 
@@ -128,20 +128,20 @@ def _public_status(error: GreenroomError) -> int:
 
 def invalid_request(error: RequestValidationError) -> Invalid:
     """Return an error with the name of every invalid field, without the value, which may be a password."""
-    found = [(_place(e, error.body), in_words(e), str(e["type"])) for e in error.errors()]
-    errors = [{"loc": place, "msg": words, "type": kind} for place, words, kind in found]
+    problems = [(_place(e, error.body), error_text(e), str(e["type"])) for e in error.errors()]
+    errors = [{"loc": path, "msg": text, "type": kind} for path, text, kind in problems]
     if errors and errors[0]["type"] == "json_invalid":
         character = errors[0]["loc"][-1]
         return Invalid(f"The body of the request is not JSON: it has an error at character {character}.", errors=errors)
-    sentences = in_sentences((place[1:] or place, words) for place, words, _ in found)
+    sentences = joined_problems((path[1:] or path, text) for path, text, _ in problems)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
 
 
 def _place(error: PydanticError, body: object) -> list[str]:
-    source, *place = error["loc"]
+    source, *location = error["loc"]
     if source != "body" or error["type"] == "json_invalid":
         return [str(part) for part in error["loc"]]
-    return [source, *place_of({**error, "loc": place}, body)]
+    return [source, *path_of_value({**error, "loc": location}, body)]
 
 
 def install(app: FastAPI) -> None:

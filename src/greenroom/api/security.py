@@ -23,7 +23,15 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import COOKIE
-from greenroom.core.access.permissions import USER, above, allows, beyond, bounded, expanded, read_only
+from greenroom.core.access.permissions import (
+    USER,
+    allows,
+    implied_codes,
+    limited_to_owner,
+    missing_admin_codes,
+    missing_codes,
+    read_only,
+)
 from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
 from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
 from greenroom.db.database import Database
@@ -71,12 +79,12 @@ class Caller:
     def require_not_above(self, permissions: Iterable[str]) -> None:
         """Refuse to change a user with `permissions` that the caller lacks, except with `users_modify_admin`. Raises
         Forbidden: the error contains the missing permission."""
-        if above(self.permissions, permissions):
+        if missing_admin_codes(self.permissions, permissions):
             self.require("users_modify_admin")
 
     def require_to_have(self, codes: Iterable[str]) -> None:
         """Refuse to grant permissions that the caller lacks. Raises Forbidden: the error contains them."""
-        if missing := beyond(self.permissions, codes):
+        if missing := missing_codes(self.permissions, codes):
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
             raise Forbidden(f"You cannot grant permissions that you do not have: {names}.", required=missing)
 
@@ -184,7 +192,7 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
         await touch_login(db, token_hash)
     return Caller(
         "user",
-        expanded(login.permissions),
+        implied_codes(login.permissions),
         login.user_id,
         login.username,
         token_hash=token_hash,
@@ -214,9 +222,9 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         )
     if key.stale:
         await touch_key(db, key_id)
-    granted = read_only(key.permissions) if key.read_only else expanded(key.permissions)
+    granted = read_only(key.permissions) if key.read_only else implied_codes(key.permissions)
     if key.created_by is not None:
-        granted = bounded(granted, key.owner_permissions)
+        granted = limited_to_owner(granted, key.owner_permissions)
     return Caller(
         "key",
         granted,
@@ -271,6 +279,6 @@ def _declared(dependant: Any) -> Declared | None:
     for dependency in getattr(dependant, "dependencies", ()):
         if isinstance(dependency.call, Declared):
             return dependency.call
-        if found := _declared(dependency):
-            return found
+        if declared := _declared(dependency):
+            return declared
     return None

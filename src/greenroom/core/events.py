@@ -46,12 +46,15 @@ class Wakes(Enum):
     AGENT = auto()
     """The waiting check-in of the Agent with this id. It reads the named session, or all sessions of the Agent."""
     AGENTS = auto()
+    """The waiting check-ins of all Agents."""
     POOL = auto()
     """The plan of the pool with this id."""
     POOLS = auto()
     """The plans of all pools, in the next round."""
     ROUND = auto()
+    """The next round of the tasks of the Primary."""
     LEASE = auto()
+    """The loop that reads and renews the leadership of the zone."""
     MACHINES = auto()
     """The plan of the zone's ordered machines."""
 

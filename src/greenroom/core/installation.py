@@ -156,11 +156,11 @@ INSTALLATION_SETTINGS: Final = {
 
 def installation_of(stored: SettingValues) -> Installation:
     """Return the values in force. A stored value that is no longer allowed counts as absent."""
-    found = Installation()
+    installation = Installation()
     for name in INSTALLATION_SETTINGS.keys() & stored.keys():
         with suppress(Invalid):
-            found = replace(found, **{name: validated_installation(name, stored[name])})
-    return found
+            installation = replace(installation, **{name: validated_installation(name, stored[name])})
+    return installation
 
 
 def validated_installation(name: str, value: object) -> Any:
@@ -170,7 +170,7 @@ def validated_installation(name: str, value: object) -> Any:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")
     if name == WEBHOOK_HOSTS and isinstance(value, list):
         value = ",".join(map(str, cast("list[object]", value)))
-    usable = checked(setting, value)
+    checked_value = checked(setting, value)
     if name == WEBHOOK_HOSTS:
-        trusted_hosts(usable)
-    return usable
+        trusted_hosts(checked_value)
+    return checked_value

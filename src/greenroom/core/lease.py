@@ -25,7 +25,7 @@ from greenroom.core.recording.described import Mode
 Holder = Literal["program", "person"]
 
 USER: Final = "user"
-"""The value of `viewer` for the user of the session. For other users, it is their viewer id."""
+"""The value of `Control.viewer` and `Person.viewer` for the user of the session. For others, it is their viewer id."""
 PROGRAM: Final = "program"
 """The name that the gateway sends for the connections of the program to the page of the session."""
 
@@ -94,7 +94,7 @@ def return_control(control: Control, now: datetime, person: Person, term: int | 
 
 
 def expire_control(control: Control, now: datetime) -> Control:
-    """Return the control to store after the time of a person has ended; unchanged if it has not ended."""
+    """Return the control to store: the program has control after the time of a person has ended; unchanged before."""
     return Control(term=control.term + 1) if current_control(control, now) != control else control
 
 
@@ -152,15 +152,17 @@ class LeaseLimits:
         """Check the limits. Raises Invalid: the lease may not last this number of seconds."""
         if self.max_lease_s is not None and seconds > self.max_lease_s:
             raise Invalid(f"Leases of this API key may last {self.max_lease_s} s (max_lease_s), not {seconds:g} s.")
-        ends = now + timedelta(seconds=seconds)
-        if self.not_after is not None and ends > self.not_after:
-            left_s = max(0, int((self.not_after - now).total_seconds()))
-            raise Invalid(f"The API key expires in {left_s} s, and its leases end then; {seconds:g} s are too long.")
-        if ends > (last := self.created + timedelta(days=self.max_days)):
-            left_s = max(0, int((last - now).total_seconds()))
+        end = now + timedelta(seconds=seconds)
+        if self.not_after is not None and end > self.not_after:
+            remaining_s = max(0, int((self.not_after - now).total_seconds()))
+            raise Invalid(
+                f"The API key expires in {remaining_s} s, and its leases end then; {seconds:g} s are too long."
+            )
+        if end > (latest_end := self.created + timedelta(days=self.max_days)):
+            remaining_s = max(0, int((latest_end - now).total_seconds()))
             raise Invalid(
                 f"A lease lasts at most {self.max_days} days in all (max_lease_days);"
-                f" this one may last {left_s} s more, not {seconds:g} s."
+                f" this one may last {remaining_s} s more, not {seconds:g} s."
             )
 
 

@@ -51,6 +51,8 @@ def words_of(text: str, columns: Collection[str]) -> list[Word]:
 
 
 def _word(word: str, columns: Collection[str]) -> Word:
-    name, colon, part = word.partition(":")
-    column = next((each for each in columns if each.startswith(name)), None) if colon and name else None
-    return Word(part, column) if column else Word(word)
+    column_prefix, colon, value = word.partition(":")
+    column = (
+        next((each for each in columns if each.startswith(column_prefix)), None) if colon and column_prefix else None
+    )
+    return Word(value, column) if column else Word(word)

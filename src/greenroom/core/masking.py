@@ -38,10 +38,10 @@ def masked(name: str, value: object) -> Any:
     if name in SECRET_FIELDS:
         return MASK
     if isinstance(value, Mapping):
-        inner = cast("Mapping[str, object]", value)
+        fields = cast("Mapping[str, object]", value)
         if name == ENVIRONMENT:
-            return dict.fromkeys(inner, MASK)
-        return {key: masked(key, part) for key, part in inner.items()}
+            return dict.fromkeys(fields, MASK)
+        return {key: masked(key, part) for key, part in fields.items()}
     if isinstance(value, list):
         return [masked("", part) for part in cast("list[object]", value)]
     return MASK if name == ENVIRONMENT else value
@@ -61,10 +61,10 @@ def _changes(path: str, name: str, before: object, after: object) -> Iterator[tu
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        old, other = cast("Mapping[str, object]", before), cast("Mapping[str, object]", after)
-        for key in dict.fromkeys((*old, *other)):
-            inner = ENVIRONMENT if name == ENVIRONMENT else key
-            yield from _changes(f"{path}.{key}", inner, old.get(key), other.get(key))
+        old_fields, new_fields = cast("Mapping[str, object]", before), cast("Mapping[str, object]", after)
+        for key in dict.fromkeys((*old_fields, *new_fields)):
+            child_name = ENVIRONMENT if name == ENVIRONMENT else key
+            yield from _changes(f"{path}.{key}", child_name, old_fields.get(key), new_fields.get(key))
         return
     yield path, masked(name, cast("object", before)), masked(name, after)
 
@@ -83,16 +83,17 @@ def with_variables(value: object, change: Change, other: object = None, *, name:
         return [with_variables(part, change) for part in cast("list[object]", value)]
     if not isinstance(value, Mapping):
         return value
-    inner = cast("Mapping[str, object]", value)
-    others = cast("Mapping[str, object]", other if isinstance(other, Mapping) else {})
+    fields = cast("Mapping[str, object]", value)
+    other_fields = cast("Mapping[str, object]", other if isinstance(other, Mapping) else {})
     if name == ENVIRONMENT:
-        return {key: change(str(text), _text(others.get(key))) for key, text in inner.items()}
-    return {key: with_variables(part, change, others.get(key), name=key) for key, part in inner.items()}
+        return {key: change(str(text), _text(other_fields.get(key))) for key, text in fields.items()}
+    return {key: with_variables(part, change, other_fields.get(key), name=key) for key, part in fields.items()}
 
 
 def sealed(value: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
-    """Return the value as it is stored: each variable is sealed; a masked variable keeps its stored
-    value. Raises Invalid: a masked variable has no stored value."""
+    """Return the value as it is stored: each variable is encrypted by `seal`, and a variable with the value `MASK`
+    keeps its value in `stored`. Raises Invalid: such a variable has no stored value.
+    """
 
     def change(text: str, before: str | None) -> str:
         if text != MASK:
@@ -107,7 +108,7 @@ def sealed(value: object, stored: object, seal: Callable[[str], str], *, name: s
 
 
 def unsealed(stored: object, unseal: Callable[[str], str], *, plain: bool) -> Any:
-    """Return the stored value with its variables unsealed if `plain`, otherwise masked."""
+    """Return the stored value. Its variables are decrypted by `unseal` if `plain`, otherwise masked."""
     return with_variables(stored, lambda text, _: unseal(text) if plain else MASK)
 
 

@@ -94,7 +94,7 @@ def host(text: str) -> str:
             f"{shortened(text)} is an address; write only the host, like api.example.com. The protocol is https, "
             "the port 443."
         )
-    suffix = name.startswith(".")
+    is_wildcard = name.startswith(".")
     stored_name = domain(name.removeprefix("."))
     if "." not in stored_name:
         raise Invalid(f"{shortened(text)} has no dot; write a full name, like api.example.com.")
@@ -102,7 +102,7 @@ def host(text: str) -> str:
         raise Invalid(
             f"{shortened(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
         )
-    return f".{stored_name}" if suffix else stored_name
+    return f".{stored_name}" if is_wildcard else stored_name
 
 
 @cache
@@ -173,33 +173,46 @@ def quoted(value: str) -> str:
 def applies_to(secret_hosts: Iterable[str], name: str) -> bool:
     """True if requests to the host with this name, by https at port 443, get the secret."""
     lower = name.lower()
-    return any(lower == one or (one.startswith(".") and lower.partition(".")[2] == one[1:]) for one in secret_hosts)
+    return any(
+        lower == secret_host or (secret_host.startswith(".") and lower.partition(".")[2] == secret_host[1:])
+        for secret_host in secret_hosts
+    )
 
 
 def names_of_certificate(secrets: Iterable[FilterSecret]) -> list[str]:
     """Return the names in a filter's certificate, for the hosts whose connections it intercepts."""
-    return sorted({f"*{one}" if one.startswith(".") else one for secret in secrets for one in secret.hosts})
+    return sorted(
+        {
+            f"*{secret_host}" if secret_host.startswith(".") else secret_host
+            for secret in secrets
+            for secret_host in secret.hosts
+        }
+    )
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or applies_to((one,), other) or applies_to((other,), one)
+def _overlap(host_name: str, other_name: str) -> bool:
+    return host_name == other_name or applies_to((host_name,), other_name) or applies_to((other_name,), host_name)
 
 
 def require_distinct(secrets: Sequence[FilterSecret]) -> None:
     """Refuse two secrets for the same header of one request. Raises Invalid: there are such secrets; the message names
     both.
     """
-    for one, other in combinations(secrets, 2):
-        same = one.header.lower() == other.header.lower()
-        if same and any(_overlap(a, b) for a in one.hosts for b in other.hosts):
-            raise Invalid(f"The secrets {one.name} and {other.name} use the same header {one.header} for one host.")
+    for secret, other_secret in combinations(secrets, 2):
+        has_same_header = secret.header.lower() == other_secret.header.lower()
+        if has_same_header and any(_overlap(a, b) for a in secret.hosts for b in other_secret.hosts):
+            raise Invalid(
+                f"The secrets {secret.name} and {other_secret.name} use the same header {secret.header} for one host."
+            )
 
 
 def require_reachable_hosts(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
     """Refuse a secret for hosts that a lease cannot reach. Raises Invalid: there is such a host."""
-    for one in secret_hosts:
-        if decision(policy, one.removeprefix(".")).action == "deny":
-            raise Invalid(f"The secret {name} goes to {one}, which the lease cannot reach; add it to options.egress.")
+    for secret_host in secret_hosts:
+        if decision(policy, secret_host.removeprefix(".")).action == "deny":
+            raise Invalid(
+                f"The secret {name} goes to {secret_host}, which the lease cannot reach; add it to options.egress."
+            )
 
 
 AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"
@@ -226,10 +239,15 @@ def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ..
     by path.
     """
     bundle_files = {path: f"{content.rstrip()}\n{certificate}" for path, content in bundles.items()}
-    first = next(iter(bundle_files.values()), certificate)
+    default_bundle = next(iter(bundle_files.values()), certificate)
     der = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate)).decode()
     policy = json.dumps({"CACertificates": [der]})
-    contents = {**bundle_files, AUTHORITY: certificate, BUNDLE: first, **dict.fromkeys(BROWSER_POLICIES, policy)}
+    contents = {
+        **bundle_files,
+        AUTHORITY: certificate,
+        BUNDLE: default_bundle,
+        **dict.fromkeys(BROWSER_POLICIES, policy),
+    }
     return tuple(
         SessionFile(path=path, content=content, mode=0o644, folder_mode=0o755, uid=0, gid=0)
         for path, content in contents.items()

@@ -40,8 +40,8 @@ def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
     """Return the hosts of the setting `webhook_hosts`. Raises Invalid: an entry is no host."""
     texts = [text.strip() for text in setting.split(",") if text.strip()]
     entries = {text: parse_entry(text) for text in texts}
-    if wrong := [text for text, entry in entries.items() if entry is None]:
-        raise Invalid(f"`{SETTING}`: {wrong[0]!r} is neither a host nor host:port.")
+    if invalid_texts := [text for text, entry in entries.items() if entry is None]:
+        raise Invalid(f"`{SETTING}`: {invalid_texts[0]!r} is neither a host nor host:port.")
     return tuple(entry for entry in entries.values() if entry is not None)
 
 
@@ -103,7 +103,8 @@ def _port(parts: SplitResult) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """The networks, in addition to the internet, from which lists may be read."""
+    """The networks, in addition to the internet, from which lists of workspaces may be read: this host, and private
+    networks."""
 
     this_host: bool = False
     private_networks: bool = False

@@ -66,33 +66,35 @@ def account_wait_s(
     ages_s: dict[str, list[float]] = {}
     for failure in sorted(failures, key=lambda failure: failure.age_s):
         ages_s.setdefault(failure.source, []).append(failure.age_s)
-    own = ages_s.get(source, [])
-    if len(own) >= max_failures:
-        return max(window_s - own[max_failures - 1], 1.0)
+    own_ages_s = ages_s.get(source, [])
+    if len(own_ages_s) >= max_failures:
+        return max(window_s - own_ages_s[max_failures - 1], 1.0)
     if is_known or len(failures) < MIN_FAILURES_FOR_TURNS:
         return 0.0
-    turns = (ages[-1 - len(own)] for ages in ages_s.values() if len(ages) > len(own))
-    return max(0.0, pause_s(len(own)) - min(turns, default=math.inf))
+    turn_ages_s = (ages[-1 - len(own_ages_s)] for ages in ages_s.values() if len(ages) > len(own_ages_s))
+    return max(0.0, pause_s(len(own_ages_s)) - min(turn_ages_s, default=math.inf))
 
 
 class AddressFailures:
-    """The failures of each address (a leaky bucket): at most `max_failures` at the same time, then that number per
-    window.
+    """The failures of each address, counted by a leaky bucket: at most `max_failures` at the same time, then that
+    number per window. Each failure adds window_s / max_failures seconds to the bucket, which loses one second per
+    second.
     """
 
     def __init__(self) -> None:
-        self._paid_until_s: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._empty_at_s: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """Kind and address → the time at which the bucket is empty."""
 
     def wait_s(self, kind: str, source: str, now_s: float, *, max_failures: int, window_s: float) -> float:
         """Return the seconds until the address may try again; 0 = now. `kind` is the kind of attempt."""
-        owed_s = self._paid_until_s.get((kind, source), now_s) - now_s
-        return max(0.0, owed_s - window_s + window_s / max_failures)
+        level_s = self._empty_at_s.get((kind, source), now_s) - now_s
+        return max(0.0, level_s - window_s + window_s / max_failures)
 
     def failed(self, kind: str, source: str, now_s: float, *, max_failures: int, window_s: float) -> None:
-        paid_until_s = max(self._paid_until_s.pop((kind, source), now_s), now_s)
-        self._paid_until_s[kind, source] = min(paid_until_s + window_s / max_failures, now_s + window_s)
-        if len(self._paid_until_s) > MAX_SOURCES:
-            self._paid_until_s.popitem(last=False)
+        empty_at_s = max(self._empty_at_s.pop((kind, source), now_s), now_s)
+        self._empty_at_s[kind, source] = min(empty_at_s + window_s / max_failures, now_s + window_s)
+        if len(self._empty_at_s) > MAX_SOURCES:
+            self._empty_at_s.popitem(last=False)
 
 
 class Pace:
@@ -103,17 +105,17 @@ class Pace:
     def __init__(self, burst: int, every_s: float) -> None:
         self._burst = burst
         self._every_s = every_s
-        self._left = float(burst)
+        self._available = float(burst)
         self._last_s: float | None = None
 
     def allows(self, now_s: float) -> bool:
         """Return True if the action is allowed now, and count it."""
         passed_s = 0.0 if self._last_s is None else now_s - self._last_s
         self._last_s = now_s
-        self._left = min(float(self._burst), self._left + passed_s / self._every_s)
-        if self._left < 1:
+        self._available = min(float(self._burst), self._available + passed_s / self._every_s)
+        if self._available < 1:
             return False
-        self._left -= 1
+        self._available -= 1
         return True
 
 

@@ -92,7 +92,7 @@ _END_CHARACTERS: Final = 200
 
 
 def shortened(text: str) -> str:
-    """Return `text` with at most `LONGEST` characters: its beginning and its end."""
+    """Return `text` with at most `MAX_ERROR` characters: its beginning and its end."""
     if len(text) <= MAX_ERROR:
         return text
     return f"{text[: MAX_ERROR - _END_CHARACTERS - 3].rstrip()} … {text[-_END_CHARACTERS:].lstrip()}"
@@ -163,41 +163,42 @@ PydanticError = Mapping[str, Any]
 """An error of Pydantic about one value: `type`, `msg`, `ctx`."""
 
 
-def in_words(error: PydanticError) -> str:
+def error_text(error: PydanticError) -> str:
     """Return the text of an error. Messages of Greenroom's validators, and of types without an entry, are unchanged."""
-    words = ERROR_TEXTS.get(error["type"])
-    if words is None:
+    text = ERROR_TEXTS.get(error["type"])
+    if text is None:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
-    return words.format_map({name: _quoted(value) for name, value in error.get("ctx", {}).items()})
+    return text.format_map({name: _quoted(value) for name, value in error.get("ctx", {}).items()})
 
 
-def place_of(error: PydanticError, sent: object) -> tuple[str, ...]:
+def path_of_value(error: PydanticError, sent: object) -> tuple[str, ...]:
     """Return the path of the value in `sent` that has this error. The location of Pydantic also contains the possible
     types of a value; they do not occur in `sent` and are omitted.
     """
-    place: list[str] = []
+    path: list[str] = []
     parts = cast("Sequence[str | int]", error["loc"])
     for number, part in enumerate(parts, start=1):
         if isinstance(sent, Mapping):
-            inside = cast("Mapping[object, object]", sent)
+            fields = cast("Mapping[object, object]", sent)
             is_missing = error["type"] == "missing" and number == len(parts)
-            if part not in inside and not is_missing:
+            if part not in fields and not is_missing:
                 continue
-            sent = inside.get(part)
+            sent = fields.get(part)
         elif isinstance(sent, list) and isinstance(part, int):
             sent = cast("list[object]", sent)[part]
         else:
             continue
-        place.append(str(part))
-    return tuple(place)
+        path.append(str(part))
+    return tuple(path)
 
 
-def in_sentences(problems: Iterable[tuple[Sequence[str], str]]) -> str:
-    """Return errors as one text; the problems of one place are joined."""
-    by_place: dict[str, list[str]] = {}
-    for place, words in problems:
-        by_place.setdefault(".".join(place), []).append(words)
-    return "; ".join(f"{place}: {' or '.join(dict.fromkeys(words))}" for place, words in by_place.items())
+def joined_problems(problems: Iterable[tuple[Sequence[str], str]]) -> str:
+    """Return pairs of the path of a value and the text of its error as one text, such as `name: is missing`. Several
+    errors of one value are joined by "or"."""
+    by_path: dict[str, list[str]] = {}
+    for path, text in problems:
+        by_path.setdefault(".".join(path), []).append(text)
+    return "; ".join(f"{path}: {' or '.join(dict.fromkeys(texts))}" for path, texts in by_path.items())
 
 
 def _quoted(value: object) -> object:
@@ -237,7 +238,9 @@ _CAUSES: Final = (
 
 
 def cause(message: str) -> str:
-    """Return one sentence: the cause, followed by the message of the driver in parentheses."""
+    """Return one sentence about an error of the database: the cause, followed by `message`, which is that of the
+    driver, in parentheses.
+    """
     line = " ".join(message.split()).rstrip(".")
     for pattern, sentence in _CAUSES:
         if re.search(pattern, line, re.IGNORECASE):

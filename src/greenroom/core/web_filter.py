@@ -187,8 +187,10 @@ def domains(texts: Sequence[str]) -> tuple[str, ...]:
 
 def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
     """Refuse contradictory lists. Raises Invalid: a domain is in both lists."""
-    if both := sorted(set(allow) & set(deny)):
-        raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; remove it from one of the lists.")
+    if domains_in_both := sorted(set(allow) & set(deny)):
+        raise Invalid(
+            f"{', '.join(domains_in_both[:5])} cannot be both allowed and denied; remove it from one of the lists."
+        )
 
 
 def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
@@ -197,15 +199,15 @@ def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolic
     and the same policy in force always result in the same policy, with the same id and name. Raises Invalid: one of
     them is not a domain, or the policy in force denies it.
     """
-    wanted = domains(allow)
-    if in_force is not None and (denied := [name for name in wanted if decision(in_force, name).action == "deny"]):
+    requested = domains(allow)
+    if in_force is not None and (denied := [name for name in requested if decision(in_force, name).action == "deny"]):
         raise Invalid(f"The web filter {in_force.name} denies {', '.join(denied[:5])}; a lease cannot allow it.")
-    policy_id = uuid.uuid5(_LEASE_POLICIES, f"{in_force.filter_policy_id if in_force else ''};{','.join(wanted)}")
-    allowed, denied_domains = lists_of(in_force, wanted)
-    names = ", ".join(wanted[:3]) + (", …" if len(wanted) > 3 else "") if wanted else "nothing"
+    policy_id = uuid.uuid5(_LEASE_POLICIES, f"{in_force.filter_policy_id if in_force else ''};{','.join(requested)}")
+    allowed, denied_domains = lists_of(in_force, requested)
+    names_text = ", ".join(requested[:3]) + (", …" if len(requested) > 3 else "") if requested else "nothing"
     return FilterPolicy(
         filter_policy_id=str(policy_id),
-        name=f"Leases that reach {names[:_NAME_CHARACTERS]} ({policy_id.hex[:8]})",
+        name=f"Leases that reach {names_text[:_NAME_CHARACTERS]} ({policy_id.hex[:8]})",
         allow=allowed,
         deny=denied_domains,
     )
@@ -221,11 +223,13 @@ class Narrowing:
     narrows: str | None
 
 
-def lists_of(in_force: FilterPolicy | None, wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the allowed and the denied domains of a lease that requests `wanted`, with the current policy in force."""
+def lists_of(in_force: FilterPolicy | None, requested: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the allowed and the denied domains of a lease that requests `requested`, with the current policy
+    in force.
+    """
     if in_force is None:
-        return tuple(wanted), ()
-    return tuple(name for name in wanted if decision(in_force, name).action == "allow"), in_force.deny
+        return tuple(requested), ()
+    return tuple(name for name in requested if decision(in_force, name).action == "allow"), in_force.deny
 
 
 _LEASE_POLICIES: Final = uuid.UUID("3f0a3a55-8f5d-4d0c-9c5f-6d2a1d3b7c10")

@@ -52,7 +52,7 @@ get_catalogue: Final = _CATALOGUES.get
 
 
 async def read_entries(db: Database) -> list[tuple[str, ListedWorkspace]]:
-    """The entries of all lists, each with the name of its list."""
+    """Return the entries of all lists, each with the name of its list."""
     rows = await db.fetch("SELECT name, entries FROM catalogues ORDER BY name")
     return [(row["name"], listed) for row in rows for listed in msgspec.convert(row["entries"], list[ListedWorkspace])]
 
@@ -95,7 +95,7 @@ async def store_failure(db: Database, catalogue_id: str, error: str) -> None:
 
 
 async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
-    """The catalogues that were not read for this time."""
+    """Return the catalogues that were not read for this time."""
     return await db.fetch_as(
         Catalogue,
         f"{_CATALOGUES.query} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
@@ -111,12 +111,12 @@ _KNOWN: Final[LiteralString] = (
 
 
 async def read_known_rows(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
-    """The workspaces that were created from the catalogue or have one of these images."""
+    """Return the workspaces that were created from the catalogue or have one of these images."""
     return await db.fetch_as(KnownWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
 
 
 async def read_sizes(db: Database) -> dict[str, int]:
-    """Image → bytes, as reported by an Agent that has it."""
+    """Return image → bytes, as reported by an Agent that has it."""
     rows = await db.fetch(
         "SELECT name, max(size_bytes) AS size_bytes FROM agent_images WHERE state = 'present' GROUP BY name"
     )
@@ -124,12 +124,12 @@ async def read_sizes(db: Database) -> dict[str, int]:
 
 
 async def friendly_names(db: Database) -> frozenset[str]:
-    """The friendly names of all workspaces."""
+    """Return the friendly names of all workspaces."""
     return frozenset(row["friendly_name"] for row in await db.fetch("SELECT friendly_name FROM images"))
 
 
 async def find_added(db: Database, name: str) -> str | None:
-    """The id of the workspace created from this entry."""
+    """Return the id of the workspace that was created from this entry; None if there is none."""
     row = await db.fetch_one("SELECT image_id::text FROM images WHERE catalogue_name = %s", (name,))
     return row["image_id"] if row else None
 
@@ -151,7 +151,7 @@ class CataloguePicture:
 
 
 async def find_picture(db: Database, image_id: str) -> CataloguePicture | None:
-    """The picture that was uploaded for a workspace."""
+    """Return the picture that was uploaded for a workspace; None if there is none."""
     query = "SELECT media_type, content FROM image_pictures WHERE image_id = %s"
     return await db.fetch_one_as(CataloguePicture, query, (image_id,))
 

@@ -96,7 +96,9 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     async def _connect_to_first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
-        """The first connection that accepts writes; servers are tried until `ends_at_s` (loop's clock), None = once."""
+        """Return the first connection that accepts writes; servers are tried until `ends_at_s` (loop's clock), None =
+        once.
+        """
         servers = servers_of(conninfo)
         attempts = _Attempts(cls, servers, ends_at_s, options)
         if len(servers) == 1:
@@ -194,15 +196,15 @@ class _Attempts:
     async def connect_to_first(self) -> Any:
         """Connect to the first of several servers that accepts writes, and cancel the other attempts."""
         tasks = [asyncio.create_task(self._try_later(number), name="connect") for number in range(len(self._servers))]
-        found = None
+        chosen = None
         try:
             for task in asyncio.as_completed(tasks, timeout=self._remaining_s()):
                 with suppress(TimeoutError):
-                    if (found := await task) is not None:
-                        return found
+                    if (chosen := await task) is not None:
+                        return chosen
         finally:
             for connection in await _end(*tasks):
-                if connection is not found:
+                if connection is not chosen:
                     await connection.close()
         raise self._connection_error()
 

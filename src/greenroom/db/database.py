@@ -81,7 +81,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
 
 
 def translate(error: psycopg.Error) -> GreenroomError | None:
-    """The domain error of a violated constraint, or None if it has none."""
+    """Return the domain error of a violated constraint, or None if it has none."""
     name = error.diag.constraint_name
     if name in CONSTRAINTS:
         kind, message = CONSTRAINTS[name]
@@ -114,7 +114,7 @@ log = structlog.get_logger(__name__)
 
 
 def unverified_hosts(dsn: str) -> list[str]:
-    """Hosts of a connection string, except this machine, whose certificate is not verified.
+    """Return the hosts of a connection string, except this machine, whose certificate is not verified.
 
     Verified means `sslmode=verify-full`, with the authority's certificate in `sslrootcert`. Raises SetupError: it is
     not a connection string.
@@ -177,12 +177,14 @@ NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)
 
 
 def texts_of(events: Iterable[ChangeEvent]) -> list[str]:
-    """The `events` of NOTIFY, sorted, because notifications of one commit arrive in the order of the statement."""
+    """Return the `events` of NOTIFY, sorted, because notifications of one commit arrive in the order of the
+    statement.
+    """
     return sorted({str(event) for event in events})
 
 
 async def returned(cursor: Cursor) -> DictRow:
-    """The row of a statement that always returns one, e.g. INSERT … RETURNING."""
+    """Return the row of a statement that always returns one, e.g. INSERT … RETURNING."""
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("a statement that always returns a row returned none")
@@ -190,14 +192,15 @@ async def returned(cursor: Cursor) -> DictRow:
 
 
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
-    """Rows as dataclasses of this type, with enumerations and nested JSON. A row with a value of a wrong type is logged
-    and omitted, so that the other rows are still processed. Raises msgspec.ValidationError: a row lacks a field of the
-    type, which is a defect of the statement."""
+    """Return the rows as dataclasses of this type, with enumerations and nested JSON. A row with a value of a wrong
+    type is logged and omitted, so that the other rows are still processed. Raises msgspec.ValidationError: a row lacks
+    a field of the type, which is a defect of the statement.
+    """
     return [converted for row in rows if (converted := convert(kind, row)) is not None]
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
-    """One row as in `rows_as`, or None."""
+    """Return one row as in `rows_as`, or None."""
     return None if row is None else msgspec.convert(row, kind)
 
 
@@ -266,7 +269,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        """A connection in autocommit mode.
+        """Yield a connection in autocommit mode.
 
         Raises:
             Unavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
@@ -303,15 +306,18 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
-        """A connection inside a transaction (READ COMMITTED): committed at the end, rolled back on any exception."""
+        """Yield a connection inside a transaction (READ COMMITTED): committed at the end, rolled back on any
+        exception.
+        """
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def pipelined(self, events: Collection[ChangeEvent] = ()) -> AsyncGenerator[Connection]:
-        """A transaction that waits only for statements whose rows are fetched: BEGIN is sent with the first, COMMIT
-        with the last, and after it, in the same round trip, the notifications of the `events` that exist by then. An
-        error is raised by the next fetch, or at the end."""
+        """Yield a transaction that waits only for statements whose rows are fetched: BEGIN is sent with the first,
+        COMMIT with the last, and after it, in the same round trip, the notifications of the `events` that exist by
+        then. An error is raised by the next fetch, or at the end.
+        """
         async with self.connection() as connection:
             try:
                 async with connection.pipeline():
@@ -327,8 +333,9 @@ class Database:
                 raise
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
-        """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False. A
-        statement that the database canceled is not repeated, because it would take as long again."""
+        """Return the rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is
+        False. A statement that the database canceled is not repeated, because it would take as long again.
+        """
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:
@@ -341,7 +348,7 @@ class Database:
         raise AssertionError("unreachable")
 
     async def fetch_one(self, query: LiteralString, params: Params = None) -> DictRow | None:
-        """The first row of a statement that changes nothing, or None; repeated when the connection was lost."""
+        """Return the first row of a statement that changes nothing, or None; repeated when the connection was lost."""
         rows = await self.fetch(query, params)
         return rows[0] if rows else None
 

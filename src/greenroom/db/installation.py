@@ -40,7 +40,7 @@ from greenroom.db.session.transitions import TO
 
 
 async def installation_id(db: Database) -> str:
-    """The id in the labels of this installation's containers."""
+    """Return the id in the labels of this installation's containers."""
     row = await db.fetch_one("SELECT installation_id FROM installation")
     assert row is not None, "the first migration inserts the row"  # noqa: S101
     return str(row["installation_id"])
@@ -105,7 +105,7 @@ async def allow_join(
 
 
 async def zone_of_agent(db: Database, agent_id: str) -> str | None:
-    """The zone_id of an Agent; None if it did not register with this database."""
+    """Return the zone_id of an Agent; None if it did not register with this database."""
     row = await db.fetch_one("SELECT zone_id::text FROM agents WHERE agent_id = %s", (agent_id,))
     return str(row["zone_id"]) if row else None
 
@@ -125,7 +125,7 @@ class ListedAgent:
 
 
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, ListedAgent]:
-    """Agents by id, without Agents that have not registered."""
+    """Return Agents by id, without Agents that have not registered."""
     rows = await db.fetch(
         "SELECT agent_id::text, agent_name(agents) AS hostname,"
         " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
@@ -142,7 +142,7 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, List
 
 
 async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone]:
-    """Present or former name → the zone; a name without a zone is omitted."""
+    """Return present or former name → the zone; a name without a zone is omitted."""
     rows = await db.fetch(
         "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
         " JOIN zones ON name = ANY(zone_name || former_names)",
@@ -152,7 +152,7 @@ async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone
 
 
 async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:
-    """Instance id → manager id."""
+    """Return instance id → manager id."""
     rows = await db.fetch(
         "SELECT manager_id, instance_id FROM managers WHERE instance_id = ANY(%s)", (list(instance_ids),)
     )
@@ -280,7 +280,7 @@ async def _desktop(connection: Connection, image: str) -> None:
 
 
 async def stored_settings(db: Database) -> dict[str, Any]:
-    """Name → value of the settings that were changed."""
+    """Return name → value of the settings that were changed."""
     return {row["name"]: row["value"] for row in await db.fetch("SELECT name, value FROM settings")}
 
 

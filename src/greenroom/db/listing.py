@@ -137,7 +137,7 @@ class ListDefinition(Generic[T]):
         return await db.fetch_one_as(self.kind, f"{self.query} WHERE {where}", values)
 
     async def get(self, db: Database, key: str) -> T:
-        """The row with this key. Raises NotFound: there is no such row."""
+        """Return the row with this key. Raises NotFound: there is no such row."""
         return require_row(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
 
     async def lock(self, connection: Connection, key: str) -> T:
@@ -159,7 +159,7 @@ class ListDefinition(Generic[T]):
         after: Position | None = None,
         limit: int | None = None,
     ) -> ListPage[T]:
-        """The first `limit` rows after `after`, the last row of the previous page. The rows of the page are
+        """Return the first `limit` rows after `after`, the last row of the previous page. The rows of the page are
         found first, and all columns of `select` are read only for them.
         """
         conditions, order = conditions or Conditions(), order or self.order
@@ -177,7 +177,7 @@ class ListDefinition(Generic[T]):
             for where in conditions.wheres
         )
         ordered: LiteralString = f"ORDER BY position{direction}, position_key{direction}"
-        most = None if limit is None else SEARCHED_PER_ROW * limit + 1 if conditions.words else limit + 1
+        max_rows = None if limit is None else SEARCHED_PER_ROW * limit + 1 if conditions.words else limit + 1
         rows = await db.fetch(
             f"WITH looked_at AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({looked_at}) AS kinds {ordered}"
             f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM looked_at"
@@ -185,7 +185,7 @@ class ListDefinition(Generic[T]):
             f" SELECT {self.select}, page.position::text, page.position_key::text, page.found, page.last {self.source}"
             f" JOIN page ON page.position_key = {self.key}"
             f" ORDER BY page.position{direction}, page.position_key{direction}",
-            {**conditions.values, "limit": limit, "most": most},
+            {**conditions.values, "limit": limit, "most": max_rows},
         )
         page = rows[:limit]
         has_more = len(rows) > len(page) or (bool(page) and page[-1]["last"])
@@ -194,7 +194,7 @@ class ListDefinition(Generic[T]):
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """Count the rows that match, among the first rows by a column."""
-        most = MAX_COUNTED_WITH_WORDS if conditions.words else MAX_COUNTED
+        max_rows = MAX_COUNTED_WITH_WORDS if conditions.words else MAX_COUNTED
         looked_at: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"
             f" ORDER BY {self.columns[by].sql} DESC LIMIT %(most)s + 1)"
@@ -203,13 +203,13 @@ class ListDefinition(Generic[T]):
         row = await db.fetch_one(
             "SELECT count(*) FILTER (WHERE found) AS found, count(*) AS looked_at FROM"
             f" (SELECT * FROM ({looked_at}) AS kinds LIMIT %(most)s + 1) AS first",
-            {**conditions.values, "most": most},
+            {**conditions.values, "most": max_rows},
         )
-        return Total(min(row["found"], most), row["looked_at"] > most) if row else Total(0, more=False)
+        return Total(min(row["found"], max_rows), row["looked_at"] > max_rows) if row else Total(0, more=False)
 
     def matching(self, words: Sequence[Word] = (), /, **values: object) -> Conditions:
-        """The conditions of `filters` for the values that are not None. Conditions without a value are not part of
-        the statement, so that PostgreSQL can choose the index. A row must have all the words.
+        """Return the conditions of `filters` for the values that are not None. Conditions without a value are not part
+        of the statement, so that PostgreSQL can choose the index. A row must have all the words.
         """
         parts: list[LiteralString] = [part for name, part in self.filters.items() if values[name] is not None]
         conditions = Conditions(parts, values=values)

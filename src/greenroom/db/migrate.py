@@ -76,7 +76,7 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """All files of this version, in order."""
+    """Return all files of this version, in order."""
     folder = resources.files("greenroom.db.migrations")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return [Migration(f.name, f.read_text("utf-8")) for f in files]
@@ -114,7 +114,9 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
 
 
 async def check(dsn: str) -> list[str]:
-    """The names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for `migrate`."""
+    """Return the names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for
+    `migrate`.
+    """
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         known = await _known(connection) if rows[0][0] else {}
@@ -146,7 +148,7 @@ async def _replace_known(connection: psycopg.AsyncConnection, known: dict[str, s
 
 
 def with_first_schema(known: dict[str, str]) -> dict[str, str]:
-    """The applied files, with `0001_pre_schema.sql` for all files that it replaced."""
+    """Return the applied files, with `0001_pre_schema.sql` for all files that it replaced."""
     if LAST_REPLACED not in known:
         return known
     first = migrations()[0]
@@ -154,17 +156,18 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
-    """The files that can be applied while the previous version runs: all files up to the last *pre* file."""
+    """Return the files that can be applied while the previous version runs: all files up to the last *pre* file."""
     last = max((number for number, file in enumerate(pending) if "_pre_" in file.name), default=-1)
     return pending[: last + 1]
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
-    """The files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a file
-    was changed after it was applied, or the database has files that this program does not have."""
-    if unknown := sorted(set(known) - {f.name for f in files}):
+    """Return the files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a
+    file was changed after it was applied, or the database has files that this program does not have.
+    """
+    if unknown_files := sorted(set(known) - {f.name for f in files}):
         raise SetupError(
-            f"The database belongs to a newer version of Greenroom (it has {unknown[-1]}); update Greenroom."
+            f"The database belongs to a newer version of Greenroom (it has {unknown_files[-1]}); update Greenroom."
         )
     for file in files:
         if known.get(file.name, file.checksum) != file.checksum:

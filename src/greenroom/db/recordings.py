@@ -113,12 +113,12 @@ class RecordingFilter:
 async def list_recordings(
     db: Database, recording_filter: RecordingFilter, *, after: Position | None, limit: int
 ) -> ListPage[LeaseRecording]:
-    """Recordings that match, newest first."""
+    """Return the recordings that match, newest first."""
     return await _RECORDINGS.read(db, _RECORDINGS.matching(**asdict(recording_filter)), after=after, limit=limit)
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:
-    """The rows after a number, in order."""
+    """Return the rows after a number, in order."""
     return await db.fetch_as(
         StoredRecordingRow,
         f"{_ROW} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
@@ -127,7 +127,7 @@ async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> l
 
 
 async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
-    """The picture of a row, a PNG. Raises NotFound: the row has no picture."""
+    """Return the picture of a row, a PNG. Raises NotFound: the row has no picture."""
     row = await db.fetch_one(
         "SELECT data FROM recording_pictures WHERE lease_id = %s AND number = %s", (lease_id, number)
     )
@@ -135,7 +135,7 @@ async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
 
 
 async def read_stored(db: Database) -> StoredSize:
-    """The size of all pictures."""
+    """Return the size of all pictures."""
     row = await db.fetch_one_as(
         StoredSize,
         "SELECT coalesce(sum(picture_bytes), 0)::bigint AS all_bytes,"
@@ -145,7 +145,7 @@ async def read_stored(db: Database) -> StoredSize:
 
 
 async def read_full_warning(db: Database, within_s: float) -> str | None:
-    """The message of the last log row of this period about omitted pictures."""
+    """Return the message of the newest log row about omitted pictures in the last `within_s`; None if there is none."""
     row = await db.fetch_one(
         "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"
         " ORDER BY time DESC LIMIT 1",
@@ -154,8 +154,10 @@ async def read_full_warning(db: Database, within_s: float) -> str | None:
     return row["message"] if row else None
 
 
-async def append(db: Database, lease_id: str, fit: Callable[[RecordingSize], RowsToStore]) -> RowsToStore | None:
-    """Append the rows that `fit` returns for the present recording; None = there is no recording (any more).
+async def append(
+    db: Database, lease_id: str, select_rows: Callable[[RecordingSize], RowsToStore]
+) -> RowsToStore | None:
+    """Append the rows that `select_rows` returns for the present size of the recording; None = there is no recording.
 
     A transaction writes one recording only, because two transactions with several recordings could deadlock. Raises
     Unavailable: the database is away; nothing was written.
@@ -171,7 +173,7 @@ async def append(db: Database, lease_id: str, fit: Callable[[RecordingSize], Row
         size = row_as(RecordingSize, await cursor.fetchone())
         if size is None:
             return None
-        rows_to_store = fit(size)
+        rows_to_store = select_rows(size)
         await _insert(connection, lease_id, size.rows + 1, rows_to_store.rows)
         await connection.execute(
             "UPDATE recordings SET rows = rows + %s, rows_left_out = rows_left_out + %s, pictures = pictures + %s,"

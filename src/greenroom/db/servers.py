@@ -37,7 +37,7 @@ _last: Final[dict[tuple[str, str], _Lookup]] = {}
 
 
 async def addresses_of(server: str) -> list[str]:
-    """The addresses of the name in a connection string of one server; none if it has no name to look up.
+    """Return the addresses of the name in a connection string of one server; none if it has no name to look up.
 
     Simultaneous callers with the same name share one look-up, so that a slow resolver gets only one request. A separate
     thread waits for it, so that no other work is delayed. Raises
@@ -107,12 +107,12 @@ class Refusals:
         self._last: dict[str, _Refusal] = {}
 
     def due_in_s(self, server: str) -> float:
-        """Time until the server may be tried again."""
+        """Return the seconds until the server may be tried again."""
         last = self._last.get(server)
         return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
 
     def messages(self, servers: Iterable[str]) -> str:
-        """The last messages of the servers that refuse the login, at any address; empty if none refuses it."""
+        """Return the last messages of the servers that refuse the login, at any address; empty if none refuses it."""
         return "; ".join(
             last.sentence
             for server in servers
@@ -121,12 +121,12 @@ class Refusals:
         )
 
     def require_due(self, server: str) -> None:
-        """Raises RefusedError: it is too early to try again."""
+        """Check that the pause after the last refusal of a server is over. Raises RefusedError: it is not over."""
         if self.due_in_s(server) > 0:
             raise RefusedError(self._last[server].sentence)
 
     def failed(self, server: str, name: str, error: psycopg.OperationalError) -> psycopg.OperationalError:
-        """The error to raise for a failed attempt, which is stored if it is a refusal."""
+        """Return the error to raise for a failed attempt, which is stored if it is a refusal."""
         match = _REFUSED.search(str(error))
         if match is None:
             self._last.pop(server, None)

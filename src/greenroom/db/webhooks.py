@@ -171,19 +171,19 @@ _OF_TAKEN: Final[LiteralString] = (
 async def list_deliveries(
     db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
 ) -> ListPage[Delivery]:
-    """The deliveries of a webhook, newest first; `state` None = any."""
+    """Return the deliveries of a webhook, newest first; `state` None = any."""
     conditions = _DELIVERIES.matching(webhook_id=webhook_id, state=state)
     return await _DELIVERIES.read(db, conditions, after=after, limit=limit)
 
 
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
-    """A delivery of a webhook. Raises NotFound: the webhook has no delivery with this id (any more)."""
+    """Return a delivery of a webhook. Raises NotFound: the webhook has no delivery with this id (any more)."""
     row = await _DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
     return require_row(row, "delivery", delivery_id)
 
 
 async def due_webhooks(db: Database) -> list[DueWebhook]:
-    """Enabled webhooks with waiting messages."""
+    """Return enabled webhooks with waiting messages."""
     return await db.fetch_as(
         DueWebhook,
         "SELECT w.webhook_id::text, extract(epoch FROM d.due - clock_timestamp())::double precision AS in_s"

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from greenroom.core.errors import SetupError
-from greenroom.core.text import in_words
+from greenroom.core.text import error_text
 from greenroom.kit import log, plugins
 from greenroom.kit.config import AgentConfig, ApiConfig, FromEnvironment, GatewayConfig, ManagerConfig, ProcessConfig
 
@@ -139,7 +139,7 @@ def _read_errors(file: str | None) -> Generator[None]:
 
 
 def _problems(errors: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {in_words(e)}" for e in errors)
+    return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {error_text(e)}" for e in errors)
 
 
 def _content(file: str | None) -> dict[str, Any]:

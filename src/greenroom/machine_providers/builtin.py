@@ -48,8 +48,8 @@ class SimulatedProvider:
         self._cloud.before("create")
         if not machine.name:
             raise ProviderError("A machine needs a name.", refused=True)
-        for ref, there in self._cloud.machines.items():
-            if there.name == machine.name:
+        for ref, existing in self._cloud.machines.items():
+            if existing.name == machine.name:
                 return ref
         self._cloud.created += 1
         ref = f"sim-{self._cloud.created}"

@@ -98,8 +98,8 @@ def answer_of(content: bytes, source: str, hidden: Collection[str]) -> ProviderA
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderError(f"The answer of {source} cannot be read: {provider_text(str(error))}.") from error
     if answer.error is not None:
-        words = provider_text(answer.error, hidden).rstrip(".") or "no reason was given"
-        raise ProviderError(f"{source} refused: {words}.", retry_after_s=answer.retry_after_s, refused=True)
+        reason = provider_text(answer.error, hidden).rstrip(".") or "no reason was given"
+        raise ProviderError(f"{source} refused: {reason}.", retry_after_s=answer.retry_after_s, refused=True)
     return answer
 
 
@@ -244,16 +244,16 @@ class CommandProvider:
             raise ProviderError(f"{program} cannot be run: {error.strerror}.", refused=True) from error
         process = asyncio.subprocess.Process(transport, protocol, loop)
         try:
-            out, err = await _talk(process, msgspec.json.encode(request))
+            output, error_output = await _talk(process, msgspec.json.encode(request))
         finally:
             await _end(process, transport)
         if process.returncode != 0:
-            last = err.decode(errors="replace").strip().rpartition("\n")[2]
-            words = provider_text(last, request.hidden).rstrip(".") or "it wrote no error message"
-            raise ProviderError(f"{program} failed with status {process.returncode}: {words}.")
-        if len(out) > MAX_ANSWER_BYTES:
+            last = error_output.decode(errors="replace").strip().rpartition("\n")[2]
+            reason = provider_text(last, request.hidden).rstrip(".") or "it wrote no error message"
+            raise ProviderError(f"{program} failed with status {process.returncode}: {reason}.")
+        if len(output) > MAX_ANSWER_BYTES:
             raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
-        return answer_of(out, program, request.hidden)
+        return answer_of(output, program, request.hidden)
 
 
 async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
@@ -270,10 +270,10 @@ async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[by
 
     async with asyncio.TaskGroup() as group:
         group.create_task(give())
-        out = group.create_task(_read(stdout, MAX_ANSWER_BYTES + 1))
+        output_task = group.create_task(_read(stdout, MAX_ANSWER_BYTES + 1))
         err = group.create_task(_read(stderr, MAX_STDERR_BYTES))
         group.create_task(process.wait())
-    return out.result(), err.result()
+    return output_task.result(), err.result()
 
 
 async def _end(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
@@ -290,12 +290,12 @@ async def _end(process: asyncio.subprocess.Process, transport: asyncio.Subproces
             await process.wait()
 
 
-async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    """Return the first `most` bytes of the stream. Further bytes are read and dropped."""
-    kept = bytearray()
+async def _read(stream: asyncio.StreamReader, max_bytes: int) -> bytes:
+    """Return the first `max_bytes` bytes of the stream. Further bytes are read and dropped."""
+    data = bytearray()
     while part := await stream.read(65536):
-        kept += part[: most - len(kept)]
-    return bytes(kept)
+        data += part[: max_bytes - len(data)]
+    return bytes(data)
 
 
 def runnable(program: str, folders: Sequence[Path]) -> str:
@@ -308,17 +308,17 @@ def runnable(program: str, folders: Sequence[Path]) -> str:
     path = Path(program)
     try:
         real = path.resolve(strict=True)
-        found = real.stat()
+        status = real.stat()
         allowed = [folder.resolve() for folder in folders]
         if not path.is_absolute() or real.parent not in allowed:
             listed = ", ".join(map(str, folders))
             raise ProviderError(f"{program} is not in a folder of GREENROOM_MACHINE_COMMANDS ({listed}).", refused=True)
-        if not stat.S_ISREG(found.st_mode) or not os.access(real, os.X_OK):
+        if not stat.S_ISREG(status.st_mode) or not os.access(real, os.X_OK):
             raise ProviderError(f"{program} is not a program that this Manager's account can execute.", refused=True)
-        for what, mode in ((program, found.st_mode), (str(real.parent), real.parent.stat().st_mode)):
+        for checked_path, mode in ((program, status.st_mode), (str(real.parent), real.parent.stat().st_mode)):
             if mode & (stat.S_IWOTH | stat.S_IWGRP):
                 raise ProviderError(
-                    f"{what} can be written by other accounts; remove their write permission.", refused=True
+                    f"{checked_path} can be written by other accounts; remove their write permission.", refused=True
                 )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a path"

@@ -54,8 +54,8 @@ def find_provider(name: str) -> type[ProviderPlugin[Any]]:
     plugin = plugins.find(plugins.MACHINE_PROVIDERS, name)
     if plugin is None:
         installed = ", ".join(plugins.names(plugins.MACHINE_PROVIDERS)) or "none"
-        unknown = f"There is no machine provider {name!r}; installed: {installed}."
-        raise Invalid(plugins.remedy(plugins.MACHINE_PROVIDERS, name) or unknown)
+        message = f"There is no machine provider {name!r}; installed: {installed}."
+        raise Invalid(plugins.remedy(plugins.MACHINE_PROVIDERS, name) or message)
     if not issubclass(plugin, ProviderPlugin):
         raise Invalid(f"The machine provider {name!r} is not a ProviderPlugin.")
     return plugin

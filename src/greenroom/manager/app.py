@@ -36,7 +36,7 @@ are documented in docs/reference/managers.md: an administrator who disables a Ma
 
 
 def health_answer(manager: ManagerStatus) -> Response:
-    """The answer to a health request. A disabled Manager is healthy, unless it hangs."""
+    """Return the answer to a health request. A disabled Manager is healthy, unless it hangs."""
     if manager.starting:
         return _health_response("starting", manager.enabled)
     if not manager.healthy:
@@ -48,7 +48,9 @@ def health_answer(manager: ManagerStatus) -> Response:
 
 
 def redirect_answer(manager: ManagerStatus) -> Response:
-    """The answer that redirects an Agent to another Manager, with the reason and the time after which it may return."""
+    """Return the answer that redirects an Agent to another Manager, with the reason and the time after which it may
+    return.
+    """
     if manager.stopping or manager.enabled is None:
         return _health_response("stopping" if manager.stopping else "starting", manager.enabled)
     if manager.hangs:
@@ -100,7 +102,7 @@ class ManagerProcess(Protocol):
 
 
 def create_app(process: ManagerProcess) -> ASGIApp:
-    """The ASGI application."""
+    """Return the ASGI application."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -160,7 +162,7 @@ _PUBLIC_ROUTES: Final[Mapping[str, Callable[[ManagerProcess], Response]]] = {
 
 
 def _credential(request: Request, agent_id: str) -> str:
-    """Raises Unauthenticated: the credential of the request is another Agent's."""
+    """Return the credential of the request. Raises Unauthenticated: it is missing, or belongs to another Agent."""
     owner, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
     if owner != agent_id:
         raise Unauthenticated("The credential of the request is missing or belongs to another Agent.")
@@ -169,8 +171,9 @@ def _credential(request: Request, agent_id: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """The address of the client in the header of the gateway, which replaces forged headers; without the header, the
-    address of the connection."""
+    """Return the address of the client in the header of the gateway, which replaces forged headers; without the header,
+    the address of the connection.
+    """
     text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
     try:
         return str(ipaddress.ip_address(text))
@@ -217,7 +220,7 @@ def _refusal(error: GreenroomError) -> Response:
 
 
 async def _decoded(request: Request, kind: type[_MessageT]) -> _MessageT:
-    """Raises Invalid: the body is too large, or is not a message of this type."""
+    """Return the message in the body of the request. Raises Invalid: the body is too large, or is no such message."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -230,7 +233,9 @@ async def _decoded(request: Request, kind: type[_MessageT]) -> _MessageT:
 
 
 def _agent_id(request: Request) -> str | None:
-    """The id of the Agent in the message; not authenticated if the message was refused. None if it is not a UUID."""
+    """Return the id of the Agent in the message; not authenticated if the message was refused. None if it is not a
+    UUID.
+    """
     try:
         return str(uuid.UUID(request.state.agent_id))
     except (ValueError, AttributeError, TypeError):

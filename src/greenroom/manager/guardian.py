@@ -76,12 +76,14 @@ class Guardian:
         )
 
     def context(self) -> PrimaryContext | None:
-        """The context of the Primary's tasks, for work between two rounds; None while not Primary."""
+        """Return the context of the Primary's tasks, for work between two rounds; None while not Primary."""
         fence = self._lease.fence()
         return None if fence is None or self._context is None else replace(self._context, fence=fence)
 
     async def run(self) -> None:
-        """Raises StartAgain: the record of this Manager was deleted, or moved to another zone."""
+        """Run the rounds, forever. Raises StartAgain: the record of this Manager was deleted, or moved to
+        another zone.
+        """
         while True:
             self._woken.clear()
             try:
@@ -99,13 +101,13 @@ class Guardian:
             await wait_for(self._woken, self._config.guardian_interval_s)
 
     async def _round(self) -> None:
-        beat = await self._send_heartbeat()
-        if beat is None or beat.zone_id != self._me.zone_id:
+        heartbeat_row = await self._send_heartbeat()
+        if heartbeat_row is None or heartbeat_row.zone_id != self._me.zone_id:
             raise StartAgain(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
-        self._apply_flag(beat)
-        if beat.enabled:
-            self._lease.note_term(beat.seen_term)
-        fence = self._lease.fence() if beat.enabled else None
+        self._apply_flag(heartbeat_row)
+        if heartbeat_row.enabled:
+            self._lease.note_term(heartbeat_row.seen_term)
+        fence = self._lease.fence() if heartbeat_row.enabled else None
         if fence is None:
             self._failures.clear()
             self._context = None
@@ -118,7 +120,7 @@ class Guardian:
             secrets=self._shared.secrets,
             logs=self._logs,
             events=RoundEvents(self._shared.db, self._logs),
-            quiet=self._is_quiet(beat),
+            quiet=self._is_quiet(heartbeat_row),
             tasks=Tasks(self._failures, self._logs),
             lateness=self._lateness.now(),
             agenda=self._agenda,
@@ -127,38 +129,39 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _send_heartbeat(self) -> Heartbeat | None:
-        """Send the heartbeat. The time since which the database can be reached (QUIET) depends on heartbeats only."""
+        """Send the heartbeat and return its answer; None = the record of this Manager does not exist. Heartbeats alone
+        determine the time since which the database can be reached, for the quiet period."""
         since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())
         self._reachable_since_s = boottime_s() if since_s is None else since_s
         return result
 
-    def _apply_flag(self, beat: Heartbeat) -> None:
+    def _apply_flag(self, heartbeat_row: Heartbeat) -> None:
         """Apply the flag to all parts that depend on it, first to the sentinel file, which nginx reads. Raises
         SetupError: the sentinel file cannot be written; the flag was applied to all other parts."""
-        self._logs.zone_name = beat.zone_name
+        self._logs.zone_name = heartbeat_row.zone_name
         try:
-            files.update_sentinel(self._config.sentinel_file, beat.enabled)
+            files.update_sentinel(self._config.sentinel_file, heartbeat_row.enabled)
         finally:
-            self._apply(beat)
+            self._apply(heartbeat_row)
 
-    def _apply(self, beat: Heartbeat) -> None:
-        self._lease.set_enabled(beat.enabled)
-        self._watch.set_enabled(beat.enabled)
-        self._watch.schedule(beat.remaining_s)
-        if beat.enabled != self._enabled:
-            self._enabled = beat.enabled
+    def _apply(self, heartbeat_row: Heartbeat) -> None:
+        self._lease.set_enabled(heartbeat_row.enabled)
+        self._watch.set_enabled(heartbeat_row.enabled)
+        self._watch.schedule(heartbeat_row.remaining_s)
+        if heartbeat_row.enabled != self._enabled:
+            self._enabled = heartbeat_row.enabled
             self._shared.wakers.wake_all()
-            code = LogCode.MANAGER_ENABLED if beat.enabled else LogCode.MANAGER_DISABLED
-            word = "enabled" if beat.enabled else "disabled"
+            code = LogCode.MANAGER_ENABLED if heartbeat_row.enabled else LogCode.MANAGER_DISABLED
+            word = "enabled" if heartbeat_row.enabled else "disabled"
             self._logs.write(code, f"{self._me.instance_id} was {word}")
 
-    def _is_quiet(self, beat: Heartbeat) -> bool:
+    def _is_quiet(self, heartbeat_row: Heartbeat) -> bool:
         return lease.is_quiet(
             since_take_s=self._lease.since_take_s,
             since_reconnect_s=_age_s(self._reachable_since_s) or 0.0,
-            since_server_start_s=beat.server_age_s,
+            since_server_start_s=heartbeat_row.server_age_s,
             missing_s=self._config.agent_missing_s,
         )
 

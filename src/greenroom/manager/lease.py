@@ -1,8 +1,9 @@
 """Takes and keeps the leadership of the zone, and stops immediately when it is over (docs/explanation/protocols.md §1).
 
-`LeaseKeeper` owns the connection W. The rest of the Manager acts as Primary while `fence()` returns a proof: from
-the first renewal after a TAKE until an error on W, or at the latest until `trusted_until_s`.
-`LeaseWatch` reads the leadership from outside and ends the connection of a holder whose leadership is over.
+`LeaseKeeper` owns the lease connection (W in that document). The rest of the Manager acts as Primary while `fence()`
+returns a proof: from the first renewal after the leadership was taken (TAKE) until an error of this connection, or at
+the latest until `trusted_until_s`. `LeaseWatch` reads the leadership from outside and ends the connection of a holder
+whose leadership is over.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ POLL_S: Final = 1.0
 
 
 def timings_of(config: ManagerConfig) -> Timings:
-    """The timings of the leadership in this process."""
+    """Return the timings of the leadership in this process."""
     return Timings(
         ttl_s=config.lease_ttl_s,
         renew_s=config.lease_renew_s,
@@ -95,14 +96,14 @@ class LeaseKeeper:
         return boottime_s() - self._taken_at_s
 
     def fence(self) -> Fence | None:
-        """Proof of leadership for the writes of one round, or None."""
+        """Return proof of leadership for the writes of one round, or None."""
         window = self._window
         if window is None or not core_lease.may_act(window, boottime_s()):
             return None
         return Fence(self.me.zone_key, self._holder, window.term)
 
     def set_enabled(self, enabled: bool) -> None:
-        """Enable or disable the Manager; a disabled Manager has no connection W."""
+        """Enable or disable the Manager; a disabled Manager has no lease connection."""
         if enabled != self._enabled:
             self._enabled = enabled
             self._changed.set()

@@ -33,7 +33,7 @@ from greenroom.kit.serving import serve
 from greenroom.kit.starts import StartLog
 from greenroom.manager import files
 from greenroom.manager.app import AgentServices, create_app
-from greenroom.manager.checkin.commit import Beats, Committer
+from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
@@ -41,7 +41,7 @@ from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
-from greenroom.manager.pulse import Pulse
+from greenroom.manager.pulse import StandInProcess
 from greenroom.manager.status import GuardianStatus, ManagerContext, ManagerMetrics, ManagerStatus, Takeover, Wakers
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 
@@ -81,7 +81,7 @@ class Manager:
         self.agents_db = self._database("check-ins", AGENTS_CONNECTIONS)
         self.wakers = Wakers()
         self.metrics = ManagerMetrics(self.status, self.wakers)
-        self.pulse = Pulse(self.status)
+        self.pulse = StandInProcess(self.status)
         self._started_at_s = boottime_s()
         self._stopping = False
         self._running: RunningManager | None = None
@@ -224,7 +224,7 @@ class RunningManager:
         )
         self._refill = Refill(self.guardian.context)
         committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
-        beats = Beats(db, me)
+        beats = UnstoredCheckIns(db, me)
         check_ins = CheckIns(shared, status=process.status, committer=committer, beats=beats, metrics=self._metrics)
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)

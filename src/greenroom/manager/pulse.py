@@ -21,7 +21,7 @@ _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 """The whole environment of the stand-in; the Manager's may contain the database's password."""
 
 
-class Pulse:
+class StandInProcess:
     """Runs a stand-in as a child process, which always ends with this process."""
 
     def __init__(self, status: Callable[[], ManagerStatus]) -> None:

@@ -44,7 +44,7 @@ def watch(listening: socket.socket, pulse: int) -> None:
 
 
 def reply(last: bytes) -> bytes:
-    """The answer to every request; `last` is the last beat."""
+    """Return the answer to every request; `last` is the last beat."""
     body = f'{{"ok": false, "status": "unhealthy", "enabled": {_WORDS[last]}, "frozen": true}}'
     head = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close"
     return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

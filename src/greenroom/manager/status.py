@@ -132,7 +132,7 @@ class Wakers:
 
     @contextmanager
     def hold_poll(self, agent_id: str) -> Generator[asyncio.Event]:
-        """An event for one held poll; enter before reading, so that no news is lost in between."""
+        """Yield an event for one held poll; enter before reading, so that no news is lost in between."""
         event = asyncio.Event()
         self._held.setdefault(agent_id, set()).add(event)
         try:
@@ -143,7 +143,7 @@ class Wakers:
                 del self._held[agent_id]
 
     def notification_count(self, agent_id: str) -> int:
-        """The number of notifications that concern this Agent, with or without a held poll."""
+        """Return the number of notifications that concern this Agent, with or without a held poll."""
         return self._all_notified + self._notified.get(agent_id, 0)
 
     def wake(self, agent_id: str, session_id: str = "") -> None:
@@ -155,10 +155,10 @@ class Wakers:
 
     def name(self, agent_id: str, *session_ids: str) -> None:
         """Add sessions to the next reading of the Agent; without an id, all its sessions are read."""
-        if (named := self._named.get(agent_id)) is not None:
+        if (numbers_by_session := self._named.get(agent_id)) is not None:
             self._number += 1
-            named |= dict.fromkeys(session_ids or (ANY,), self._number)
-            if len(named) > MAX_NAMED:
+            numbers_by_session |= dict.fromkeys(session_ids or (ANY,), self._number)
+            if len(numbers_by_session) > MAX_NAMED:
                 self._named[agent_id] = {ANY: self._number}
 
     def only_named(self, agent_id: str) -> bool:
@@ -166,15 +166,15 @@ class Wakers:
         return ANY not in self._named.get(agent_id, {ANY: 0})
 
     def unread(self, agent_id: str) -> Unread:
-        """The sessions that a reading that begins now must read. From the first call, names are stored for the
+        """Return the sessions that a reading that begins now must read. From the first call, names are stored for the
         Agent."""
-        named = self._named.setdefault(agent_id, {})
-        return Unread(frozenset[str]() if ANY in named else frozenset(named), self._number)
+        numbers_by_session = self._named.setdefault(agent_id, {})
+        return Unread(frozenset[str]() if ANY in numbers_by_session else frozenset(numbers_by_session), self._number)
 
     def was_read(self, agent_id: str, unread: Unread) -> None:
         """Remove the names that a stored reading included."""
-        named = self._named.get(agent_id, {})
-        self._named[agent_id] = {k: number for k, number in named.items() if number > unread.until}
+        numbers_by_session = self._named.get(agent_id, {})
+        self._named[agent_id] = {k: number for k, number in numbers_by_session.items() if number > unread.until}
 
     def forget(self, agent_id: str) -> None:
         self._named.pop(agent_id, None)

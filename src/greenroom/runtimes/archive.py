@@ -14,7 +14,7 @@ from greenroom.core.workspace.session_spec import SessionFile
 
 
 def archive(files: Sequence[SessionFile]) -> bytes:
-    """A tar of the files and their folders, with owners and modes, to be unpacked at `/`."""
+    """Return a tar of the files and their folders, with owners and modes, to be unpacked at `/`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder, file in {posixpath.dirname(file.path): file for file in files}.items():

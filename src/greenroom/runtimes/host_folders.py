@@ -23,7 +23,7 @@ import structlog
 
 from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import Mount, SessionFile
-from greenroom.core.workspace.volumes import OWN, is_within, source_problem
+from greenroom.core.workspace.volumes import VOLUMES_FOLDER, is_within, source_problem
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.host_homes import HostHomes
 
@@ -43,9 +43,9 @@ _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class HostFolders:
     """The folders that may be mounted on this host. All methods block; a network file system may stall them.
 
-    Only folders in `allowed` or in `own` are mounted, and none of `private` or `core.workspace.volumes.FORBIDDEN`.
-    `own` contains the data that sessions keep, and is created when first needed. Kept `homes` are mounted only as such:
-    nothing that an administrator writes names their folders.
+    Only folders in `allowed` or in `volumes_folder` are mounted, and none of `private` or
+    `core.workspace.volumes.FORBIDDEN`. `volumes_folder` contains the data that sessions keep, and is created when first
+    needed. Kept `homes` are mounted only as such: nothing that an administrator writes names their folders.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class HostFolders:
         *,
         private: Iterable[str] = (),
         allowed: Iterable[str] = (),
-        own: str = OWN,
+        volumes_folder: str = VOLUMES_FOLDER,
         homes: HostHomes | None = None,
     ) -> None:
         self.homes = homes or HostHomes()
         self.private = {self.homes.folder, *map(str, private)}
-        self.own = str(own)
+        self.volumes_folder = str(volumes_folder)
         self.allowed = [str(folder).rstrip("/") for folder in allowed]
 
     def resolve(self, mount: Mount) -> Mount:
-        """The mount with its folder on this host."""
+        """Return the mount with its folder on this host."""
         home = home_of(mount.source)
         return mount if home is None else replace(mount, source=self.homes.place(home))
 
@@ -77,16 +77,16 @@ class HostFolders:
             _prepare(resolved, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
-        """The identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
-        found: dict[str, Identity] = {}
+        """Return the identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
+        identities: dict[str, Identity] = {}
         for source in sources:
             self._check_mounted(source)
             parent, name = _opened_parent(source, make=False)
             try:
-                found[source] = _identity(_stat_entry(parent, name, source))
+                identities[source] = _identity(_stat_entry(parent, name, source))
             finally:
                 os.close(parent)
-        return found
+        return identities
 
     def put_files(self, source: str, files: Mapping[str, SessionFile]) -> None:
         """Write files into a folder, each at its relative path; existing links are replaced, never followed. Raises
@@ -113,19 +113,20 @@ class HostFolders:
             self._check_place(source)
 
     def _check_place(self, source: str) -> None:
-        if problem := source_problem(source, self.private, self.own):
+        if problem := source_problem(source, self.private, self.volumes_folder):
             raise StartError(problem)
-        named = list(dict.fromkeys((*self.allowed, self.own)))
-        if not any(is_within(source, folder) for folder in named):
+        permitted = list(dict.fromkeys((*self.allowed, self.volumes_folder)))
+        if not any(is_within(source, folder) for folder in permitted):
             raise StartError(
-                f"{source} cannot be mounted: this host allows only folders below {', '.join(named)}. Its"
+                f"{source} cannot be mounted: this host allows only folders below {', '.join(permitted)}. Its"
                 " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
             )
 
 
 def mounted(pid: int, target: str) -> Identity | None:
-    """The identity of the folder at `target` inside the container whose first process is `pid`; None = that process has
-    ended. Raises StartError: it cannot be read."""
+    """Return the identity of the folder at `target` inside the container whose first process is `pid`; None = that
+    process has ended. Raises StartError: it cannot be read.
+    """
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -145,8 +146,8 @@ def mounted(pid: int, target: str) -> Identity | None:
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
 
 
 def _prepare(mount: Mount, session_id: str) -> None:
@@ -166,19 +167,19 @@ def _prepare(mount: Mount, session_id: str) -> None:
 
 
 def _opened_parent(source: str, *, make: bool) -> tuple[int, str]:
-    """The parent folder of a path, opened without following any link, and the name of the last part."""
+    """Return the parent folder of a path, opened without following any link, and the name of the last part."""
     *folders, name = [part for part in source.split("/") if part]
-    here, path = os.open("/", os.O_PATH | _FOLDER), ""
+    descriptor, path = os.open("/", os.O_PATH | _FOLDER), ""
     for folder in folders:
         path += f"/{folder}"
         try:
-            inner = _opened(here, folder, make=make)
+            inner = _opened(descriptor, folder, make=make)
         except OSError as error:
             raise _refused(error, path) from error
         finally:
-            os.close(here)
-        here = inner
-    return here, name
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor, name
 
 
 def _opened(parent: int, name: str, *, make: bool) -> int:
@@ -215,23 +216,23 @@ def _make(parent: int, name: str, mount: Mount) -> None:
     if not _exists(parent, name):
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
-    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    is_closed = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o777 == 0o700
-    if found.st_uid != os.geteuid() or not is_closed:
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    is_closed = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o777 == 0o700
+    if status.st_uid != os.geteuid() or not is_closed:
         return
-    made = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+    descriptor = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     try:
-        if not os.listdir(made):  # noqa: PTH208 -- by descriptor, because the path may have changed
-            os.fchown(made, mount.uid, mount.gid)
+        if not os.listdir(descriptor):  # noqa: PTH208 -- by descriptor, because the path may have changed
+            os.fchown(descriptor, mount.uid, mount.gid)
     finally:
-        os.close(made)
+        os.close(descriptor)
 
 
 def _stat_entry(parent: int, name: str, source: str) -> os.stat_result:
-    """The last part of a path, which must be a folder or a regular file."""
+    """Return the last part of a path, which must be a folder or a regular file."""
     try:
-        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
             folder = _open(parent, name)
             try:
                 return os.fstat(folder)
@@ -239,27 +240,27 @@ def _stat_entry(parent: int, name: str, source: str) -> os.stat_result:
                 os.close(folder)
     except OSError as error:
         raise _refused(error, source) from error
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         raise _refused(OSError(errno.ELOOP, ""), source)
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise StartError(f"{source} is neither a folder nor a file; only folders and files can be mounted.")
-    return found
+    return status
 
 
 def _put_file(folder: int, path: str, file: SessionFile) -> None:
     *folders, name = path.split("/")
-    here = os.dup(folder)
+    descriptor = os.dup(folder)
     try:
         for part in folders:
-            inner = _own_folder(here, part)
-            os.close(here)
-            here = inner
-            os.fchown(here, file.uid, file.gid)
+            inner = _own_folder(descriptor, part)
+            os.close(descriptor)
+            descriptor = inner
+            os.fchown(descriptor, file.uid, file.gid)
         if folders:
-            os.fchmod(here, file.folder_mode)
-        _write(here, name, file)
+            os.fchmod(descriptor, file.folder_mode)
+        _write(descriptor, name, file)
     finally:
-        os.close(here)
+        os.close(descriptor)
 
 
 def _own_folder(parent: int, name: str) -> int:

@@ -45,7 +45,7 @@ class HostHomes:
         return f"{self.folder}/{home.name}"
 
     def home_at(self, path: str) -> HomeId | None:
-        """The home that has this folder."""
+        """Return the home that has this folder; None if it is not the folder of a home."""
         parent, _, name = path.rpartition("/")
         return home_with_name(name) if parent == self.folder else None
 
@@ -66,9 +66,11 @@ class HostHomes:
         return await self._run_in_thread(self._listed, "The home folders cannot be listed")
 
     def _listed(self) -> list[StoredHome]:
-        kept = [StoredHome(home=home) for name in _folders(self.folder) if (home := home_with_name(name)) is not None]
-        away = [found for name in _folders(self._away) if (found := parse_removal_name(name)) is not None]
-        return [*kept, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in away)]
+        kept_homes = [
+            StoredHome(home=home) for name in _folders(self.folder) if (home := home_with_name(name)) is not None
+        ]
+        removals = [removal for name in _folders(self._away) if (removal := parse_removal_name(name)) is not None]
+        return [*kept_homes, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in removals)]
 
     async def measured(self, home: HomeId) -> HomeSize | None:
         """Implements `contract.Homes.measure`."""
@@ -82,19 +84,19 @@ class HostHomes:
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
-        output, said = await self._ran((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
+        output, error_output = await self._ran((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
-            raise HomeError(f"The home folder could not be measured: {said or 'du returned no size'}.")
+            raise HomeError(f"The home folder could not be measured: {error_output or 'du returned no size'}.")
         return HomeSize(size_bytes=int(size), changed=float(changed) if changed.isdigit() else None)
 
     async def removed(self, home: HomeId, removal_id: str) -> None:
         """Implements `contract.Homes.remove`, for a home without a container."""
         away = f"{self._away}/{removal_name(home, removal_id)}"
         await self._run_in_thread(partial(self._move_away, home, away), "The home folder cannot be moved away")
-        _, said = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
+        _, error_output = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
         if await self._run_in_thread(partial(os.path.lexists, away), "The home folder cannot be inspected"):
-            raise HomeError(f"A part of the home folder cannot be removed: {said or 'it still exists'}.")
+            raise HomeError(f"A part of the home folder cannot be removed: {error_output or 'it still exists'}.")
 
     def _move_away(self, home: HomeId, away: str) -> None:
         if os.path.lexists(away):  # by this removal, before a restart: the present folder is a newer home
@@ -121,14 +123,14 @@ class HostHomes:
         )
         try:
             async with asyncio.timeout(within_s):
-                output, said = await process.communicate()
+                output, error_output = await process.communicate()
         except TimeoutError as error:
             raise HomeError(f"The home folder could not be measured within {within_s:g} s: too many files.") from error
         finally:
             if process.returncode is None:  # not waited for: in a file system that hangs even a kill has no effect
                 process.kill()
                 self._hanging = process
-        return output, said.decode(errors="replace").strip()[-LAST_WORDS:].rstrip(".")
+        return output, error_output.decode(errors="replace").strip()[-LAST_WORDS:].rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class HomesOnHost:
 
 
 def _folders(path: str) -> list[str]:
-    """The names of the folders in it, without links; none if it is missing."""
+    """Return the names of the folders in it, without links; none if it is missing."""
     with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return []

@@ -36,7 +36,7 @@ class Context:
     share: float = 1.0
     """Fraction of the host's cores and memory that this Agent offers, above 0 and at most 1."""
     folders: HostFolders | None = None
-    """The folders of the host that may be mounted; None = only those in `core.workspace.volumes.OWN`."""
+    """The folders of the host that may be mounted; None = only those in `core.workspace.volumes.VOLUMES_FOLDER`."""
     connections_max: int = 0
     """The limit of open connections per session; 0 = unlimited."""
     runtime_classes: tuple[str, ...] = ()
@@ -76,20 +76,23 @@ class RuntimePlugin(Plugin[S], ABC):
         used."""
 
     def shared(self, group: str, folder: Path) -> Shared:
-        """The shared records of the processes of the Agent `group`; call its `open()` before everything else. Raises
-        SetupError: this runtime offers nothing for several processes, or the group's name cannot be used."""
+        """Return the shared records of the processes of the Agent `group`; call its `open()` before everything else.
+        Raises SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
+        """
         del group, folder
         raise SetupError(f"With the runtime {self.name} an Agent is one process; remove GREENROOM_AGENT_GROUP.")
 
     def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
-        """All objects of an installation in the runtime, for the duration of the block. Raises SetupError: this runtime
-        leaves nothing behind, or its settings cannot be used."""
+        """Return all objects of an installation in the runtime, for the duration of the block. Raises SetupError: this
+        runtime leaves nothing behind, or its settings cannot be used.
+        """
         del installation_id
         raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
 
     def building(self) -> AbstractAsyncContextManager[Builder]:
-        """The builder of images on this host, for one process at a time. Raises SetupError: this runtime builds no
-        images."""
+        """Return the builder of images on this host, for one process at a time. Raises SetupError: this runtime builds
+        no images.
+        """
         raise SetupError(f"The runtime {self.name} builds no images.")
 
     async def check(self, first_image: str) -> None:
@@ -106,7 +109,7 @@ class RuntimePlugin(Plugin[S], ABC):
         return []
 
     async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
-        """The session of each container of the installation; `folders` are those of its Agents.
+        """Return the session of each container of the installation; `folders` are those of its Agents.
 
         Raises:
             SetupError, RuntimeUnavailable: the runtime does not answer.

@@ -13,7 +13,7 @@ from greenroom.runtimes.plugin import Context, RuntimePlugin
 
 
 def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
-    """The runtime of this name, with its settings; the passed settings are not read from the environment. Raises
+    """Return the runtime of this name, with its settings; the passed settings are not read from the environment. Raises
     SetupError: there is no such runtime, or its settings cannot be used."""
     plugin = plugins.find(plugins.RUNTIMES, name)
     installed = plugins.names(plugins.RUNTIMES)
@@ -23,21 +23,22 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
             " Install it again; in a checkout script/up does."
         )
     if plugin is None:
-        unknown = f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}."
-        raise SetupError(plugins.remedy(plugins.RUNTIMES, name) or unknown)
+        message = f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}."
+        raise SetupError(plugins.remedy(plugins.RUNTIMES, name) or message)
     if not issubclass(plugin, RuntimePlugin):
         raise SetupError(f"The runtime {name!r} is not a RuntimePlugin.")
     return plugin(name, load(plugin.settings_type, **settings))
 
 
 def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
-    """The runtime `name` for an Agent; call its `open()` before everything else. Raises SetupError: there is no such
-    runtime, or its settings cannot be used."""
+    """Return the runtime `name` for an Agent; call its `open()` before everything else. Raises SetupError: there is no
+    such runtime, or its settings cannot be used.
+    """
     return find_runtime(name, **settings).runtime(context)
 
 
 def preloaded() -> Iterator[str]:
-    """The modules of all installed runtimes to import once for several processes."""
+    """Yield the modules of all installed runtimes to import once for several processes."""
     for name in plugins.names(plugins.RUNTIMES):
         plugin = plugins.find(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):

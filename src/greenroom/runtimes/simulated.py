@@ -71,7 +71,7 @@ class StoredContainer(msgspec.Struct, kw_only=True):
 
 
 def stored_containers(folder: Path) -> dict[str, StoredContainer]:
-    """The containers in an Agent's folder, by session id."""
+    """Return the containers in an Agent's folder, by session id."""
     files = (folder / "simulated/containers").glob("*.json")
     states = {file.stem: file.read_bytes().split(b"\n") for file in files}
     return {name: msgspec.json.decode(of[-2], type=StoredContainer) for name, of in states.items() if len(of) > 1}
@@ -320,9 +320,9 @@ class SimulatedRuntime:
         return ProbeResult(usable=True, painted=True)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """A screenshot of 64 x 48 pixels in one blue."""
-        if not (seen := await self.probe(address, spec)).usable:
-            raise ScreenshotError(seen.error)
+        """Return a screenshot of 64 x 48 pixels in one blue."""
+        if not (result := await self.probe(address, spec)).usable:
+            raise ScreenshotError(result.error)
         return jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
 
     # Images and the host ------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ class SimulatedRuntime:
         return name in self._pulled or name not in self.settings.missing_images
 
     async def images(self) -> list[Image]:
-        """The images that were pulled or used; any other exists as well unless it is `missing`."""
+        """Return the images that were pulled or used; any other exists as well unless it is `missing`."""
         return [image_of(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
 
     async def image(self, name: str) -> Image | None:
@@ -350,7 +350,7 @@ class SimulatedRuntime:
 
     @asynccontextmanager
     async def building(self) -> AsyncGenerator[Builder]:
-        """The builder of this host. Every simulated Agent has its own host."""
+        """Yield the builder of this host. Every simulated Agent has its own host."""
         yield SimulatedBuilder(self.image, self.built, self.settings)
 
     def built(self, name: str) -> None:

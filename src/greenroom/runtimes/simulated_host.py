@@ -42,7 +42,7 @@ SIZE_BYTES: Final = 500_000_000
 
 
 def image_of(name: str) -> Image:
-    """An image that is on the host."""
+    """Return an image that is on the host."""
     return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", size_bytes=SIZE_BYTES)
 
 
@@ -103,8 +103,8 @@ class SharedFolder:
         """Do nothing: no resource is open."""
 
     async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
-        kept = await self.read("lease")
-        return (msgspec.json.decode(kept.content, type=LeaseRecord), kept.version) if kept else (None, None)
+        content = await self.read("lease")
+        return (msgspec.json.decode(content.content, type=LeaseRecord), content.version) if content else (None, None)
 
     async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
         return await self.write("lease", msgspec.json.encode(record), version)

@@ -29,7 +29,7 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
         )
 
     def shared(self, group: str, folder: Path) -> Shared:
-        """A folder next to those of the Agent's processes."""
+        """Return a folder next to those of the Agent's processes."""
         from greenroom.runtimes.simulated_host import SharedFolder  # noqa: PLC0415
 
         return SharedFolder(folder.parent / f"shared-{group}")

@@ -24,14 +24,20 @@ from greenroom.core.launch.wanted import (
     FailedSession,
     RequestedSession,
     SpecMaker,
-    continued,
     failure_line,
-    went_silent,
+    renumbered_after,
+    silent_agent_reason,
 )
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
-from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, in_zone, on_demand_spec, reissued
+from greenroom.core.workspace.spec_builder import (
+    ImageFacts,
+    LaunchExtras,
+    on_demand_spec,
+    spec_for_replacement,
+    spec_for_zone,
+)
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.leases import Fence, guarded
 from greenroom.db.launch import replacement
@@ -50,7 +56,7 @@ class NoLongerWaitingError(Exception):
 
 def failed_of(old: SessionToReplace) -> FailedSession:
     """Return the failed session for the planner in the core."""
-    default_cause = "no reason was given" if old.status is SessionStatus.FAILED else went_silent(old.silent_s)
+    default_cause = "no reason was given" if old.status is SessionStatus.FAILED else silent_agent_reason(old.silent_s)
     return FailedSession(
         handover=old.set_aside_reason is not None,
         agent_name=old.agent_name,
@@ -67,7 +73,7 @@ def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[
     """Return the steps to append to the trace of the launch: the failure of its last step, and the steps of the
     search."""
     last = old.last_step or _substitute_step(old)
-    return [failure_line(failed, old.session_id, last), *continued(trace, last)]
+    return [failure_line(failed, old.session_id, last), *renumbered_after(trace, last)]
 
 
 def _substitute_step(old: SessionToReplace) -> TraceStep:
@@ -162,8 +168,8 @@ def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) ->
     except SetupError as error:
         raise Invalid(f"its specification cannot be read: {error.message}") from error
     if zone.zone_id != old.zone_id:
-        spec = in_zone(spec, zone.facts, old.request_host)
-    return partial(reissued, spec, old_id=old.session_id)
+        spec = spec_for_zone(spec, zone.facts, old.request_host)
+    return partial(spec_for_replacement, spec, old_id=old.session_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

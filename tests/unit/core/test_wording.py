@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import SetupError
-from greenroom.core.text import ERROR_TEXTS, MAX_ERROR, in_sentences, in_words, one_line, place_of, shortened, summary
+from greenroom.core.text import (
+    ERROR_TEXTS,
+    MAX_ERROR,
+    error_text,
+    joined_problems,
+    one_line,
+    path_of_value,
+    shortened,
+    summary,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +35,7 @@ from greenroom.core.text import ERROR_TEXTS, MAX_ERROR, in_sentences, in_words, 
     ],
 )
 def test_what_is_wrong_with_a_value_is_the_rest_of_a_sentence(verdict: dict[str, Any], said: str):
-    assert in_words(verdict) == said
+    assert error_text(verdict) == said
 
 
 @pytest.mark.parametrize(
@@ -43,12 +52,12 @@ def test_what_is_wrong_with_a_value_is_the_rest_of_a_sentence(verdict: dict[str,
 )
 def test_the_place_of_an_error_is_one_in_what_was_sent(kind: str, loc: tuple[str | int, ...], place: tuple[str, ...]):
     sent = {"tags": {"job": 1}, "options": {"egress": {"allow": []}}, "names": ["a", "b"], "A=B": "1"}
-    assert place_of({"type": kind, "loc": loc}, sent) == place
+    assert path_of_value({"type": kind, "loc": loc}, sent) == place
 
 
 def test_what_is_wrong_at_one_place_is_said_together():
     problems = [(("a", "b"), "must be 'none'"), (("c",), "is missing"), (("a", "b"), "must be an object")]
-    assert in_sentences(problems) == "a.b: must be 'none' or must be an object; c: is missing"
+    assert joined_problems(problems) == "a.b: must be 'none' or must be an object; c: is missing"
 
 
 def test_the_words_are_no_sentence_of_their_own():

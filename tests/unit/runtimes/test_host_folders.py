@@ -57,7 +57,7 @@ def test_a_profile_is_reset_however_deep_its_folders_lie_in_each_other(profile: 
 def test_nothing_is_mounted_that_was_not_named(tmp_path: Path):
     mount = Mount(source="/srv/desks", target="/mnt/x", required=True)
     with pytest.raises(StartError) as refused:
-        HostFolders(own=f"{tmp_path}/volumes").prepare([mount], "s")
+        HostFolders(volumes_folder=f"{tmp_path}/volumes").prepare([mount], "s")
     assert refused.value.message == (
         f"/srv/desks cannot be mounted: this host allows only folders below {tmp_path}/volumes. Its"
         " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
@@ -65,7 +65,7 @@ def test_nothing_is_mounted_that_was_not_named(tmp_path: Path):
 
 
 def test_the_own_folder_may_be_mounted_in_private_surroundings(tmp_path: Path):
-    folders = HostFolders(private=[str(tmp_path)], own=f"{tmp_path}/volumes")
+    folders = HostFolders(private=[str(tmp_path)], volumes_folder=f"{tmp_path}/volumes")
     folders.prepare([Mount(source=f"{tmp_path}/volumes/ada", target="/mnt/x")], "s")
     assert (tmp_path / "volumes/ada").stat().st_mode & 0o777 == 0o700
     for other in (tmp_path, tmp_path / "keys", tmp_path / "volumes2"):

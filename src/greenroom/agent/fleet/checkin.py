@@ -251,7 +251,9 @@ class CheckInLoop:
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
-        """Return the join token if there is no credential or it was refused. The file is read at each call."""
+        """Return the join token if there is no credential or it was refused; otherwise None. Each call reads
+        the file.
+        """
         if self.identity.credential and not self._credential_refused:
             return None
         try:

@@ -89,11 +89,11 @@ class ManagerFailover:
         if state is not None and term > state.term:
             del self._states[url.rstrip("/")]
 
-    def best(self, now: float, asked: Collection[str] = ()) -> str | None:
-        """Return the Manager to use, or None if all back off and the next attempt is not due. Managers in `asked`,
+    def best(self, now: float, tried: Collection[str] = ()) -> str | None:
+        """Return the Manager to use, or None if all back off and the next attempt is not due. Managers in `tried`,
         which failed with the same message, are excluded.
         """
-        urls = [url for url in self.urls if url not in asked]
+        urls = [url for url in self.urls if url not in tried]
         free = [url for url in urls if not self._backs_off(url, now)]
         if free:
             return free[0]
@@ -250,7 +250,7 @@ class ManagerClient:
         """
         headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
         reasons = dict[str, str]()
-        while (url := self.managers.best(now := time.monotonic(), asked=reasons)) is not None:
+        while (url := self.managers.best(now := time.monotonic(), tried=reasons)) is not None:
             sent = _limit_hold(message, self.managers.may_hold_s(url, now))
             hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
@@ -339,7 +339,9 @@ def _refusal(response: httpx.Response) -> str:
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
-    """Return the `Retry-After` of the Manager or its gateway. It is longer while a Manager is disabled."""
+    """Return the seconds in the header `Retry-After`; None = no such header. A disabled Manager sends a larger
+    number.
+    """
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
 

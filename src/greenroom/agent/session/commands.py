@@ -85,8 +85,8 @@ class Commands:
         except GreenroomError as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         output = self._sessions.orders.fitting(result.output)
-        done = _record(command, "done", output=output)
-        return replace(done, exit_code=result.exit_code, output_complete=result.output_complete)
+        record = _record(command, "done", output=output)
+        return replace(record, exit_code=result.exit_code, output_complete=result.output_complete)
 
     async def _store(self, record: CommandRecord) -> None:
         await self._journal.record(record)

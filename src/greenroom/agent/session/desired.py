@@ -14,7 +14,7 @@ from greenroom.agent.session.journal import Journal, Term
 from greenroom.agent.session.outbox import Outbox
 from greenroom.core.errors import Unexpected
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.reconcile import DesiredContainer, is_news, merge
+from greenroom.core.session.reconcile import DesiredContainer, is_applicable, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.concurrency import one_item
@@ -101,7 +101,7 @@ class DesiredSessions:
 
     def accept(self, answer: Answer) -> bool:
         """Apply an answer. Return False if it is ignored because it is not fresh or has an earlier term."""
-        if not is_news(answer.term, self.highest_term, answer.fresh):
+        if not is_applicable(answer.term, self.highest_term, answer.fresh):
             return False
         if answer.term > self.highest_term:
             self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
@@ -109,9 +109,9 @@ class DesiredSessions:
             self.database = answer.db_epoch
             self._replace_entries(answer.desired, kept={})
         elif answer.changes is not None and answer.changes.since == self.digest:
-            left = frozenset(answer.changes.left)
+            removed = frozenset(answer.changes.left)
             self._replace_entries(
-                answer.changes.changed, kept={k: entry for k, entry in self._valid_entries.items() if k not in left}
+                answer.changes.changed, kept={k: entry for k, entry in self._valid_entries.items() if k not in removed}
             )
         if answer.verdicts:
             self.condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")

@@ -78,7 +78,7 @@ class Handovers:
         return record is not None and record.state != "received"
 
     def _commit_of(self, record: HandoverRecord) -> asyncio.Event:
-        """The event that is set once a Manager has committed `received`; kept as long as the hand-over is in the
+        """Return the event that is set once a Manager has committed `received`; kept as long as the hand-over is in the
         journal."""
         self._commits = {k: event for k, event in self._commits.items() if k in self._journal.memory.handovers}
         return self._commits.setdefault(record.assignment_id, asyncio.Event())
@@ -126,7 +126,8 @@ class Handovers:
 
     def _describe(self, result: ProbeResult, attempts: int, elapsed_s: float) -> str:
         if result.silent:
-            return f"its page did not answer for {elapsed_s:.1f} s{self._time_limits.because()}, in {attempts} probes."
+            lateness_text = self._time_limits.lateness_reason()
+            return f"its page did not answer for {elapsed_s:.1f} s{lateness_text}, in {attempts} probes."
         return f"{result.error.rstrip('.')} ({attempts} probes in {elapsed_s:.1f} s)."
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:

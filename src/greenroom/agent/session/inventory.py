@@ -54,7 +54,7 @@ class Inventory:
         self.touch(session_id)
         if container is not None and container.agent_id != self._agent_id:
             container = None
-        self._sessions.observed.saw(session_id, container)
+        self._sessions.observed.store_container(session_id, container)
 
     async def try_inspect(self, session_id: str) -> None:
         """Call `inspect`. A failure is logged, and the next inventory inspects again."""
@@ -67,9 +67,9 @@ class Inventory:
         runtime does not answer."""
         self._touched.clear()
         containers = await self._runtime.list()
-        own = [container for container in containers if container.agent_id == self._agent_id]
+        own_containers = [container for container in containers if container.agent_id == self._agent_id]
         skipped = self._touched | (busy if self._sessions.observed.is_complete else frozenset[str]())
-        self._sessions.observed.saw_all(own, skipped)
+        self._sessions.observed.store_inventory(own_containers, skipped)
         self._health.runtime_error = ""
 
     async def watch(self) -> None:

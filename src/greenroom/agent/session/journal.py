@@ -144,8 +144,9 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 
 
 def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
-    """The state that `content` produces, and the number of bytes that are whole records. Raises SetupError: a record
-    before the last cannot be read, so that commands might run twice."""
+    """Return the state that `content` produces, and the number of bytes that are whole records. Raises SetupError: a
+    record before the last cannot be read, so that commands might run twice.
+    """
     memory, valid_bytes = JournalState(), 0
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
@@ -225,8 +226,9 @@ class Journal:
                 self._synced = target
 
     async def shared(self) -> None:
-        """Return when other processes of this Agent have all of it; at once without other processes. Raises
-        RuntimeUnavailable: they do not have it: work that must run only once must not begin."""
+        """Wait until the other processes of this Agent have the whole journal; return immediately if there are none.
+        Raises RuntimeUnavailable: they do not have it: work that must run only once must not begin.
+        """
         if self._share is None:
             return
         own_changes = self._changes

@@ -115,7 +115,7 @@ class ObservedSessions:
     def container(self, session_id: str) -> ObservedContainer | None:
         return self._containers.get(session_id)
 
-    def saw(self, session_id: str, container: ObservedContainer | None) -> None:
+    def store_container(self, session_id: str, container: ObservedContainer | None) -> None:
         before = self._containers.get(session_id)
         if before == container:
             return
@@ -131,11 +131,11 @@ class ObservedSessions:
         self.changed.emit(session_id)
         self.container_changed.emit(session_id)
 
-    def saw_all(self, containers: Iterable[ObservedContainer], skipped: AbstractSet[str] = frozenset()) -> None:
+    def store_inventory(self, containers: Iterable[ObservedContainer], skipped: AbstractSet[str] = frozenset()) -> None:
         """Store a whole inventory; it may be older than the known state of the sessions in `skipped`."""
-        found = {container.session_id: container for container in containers}
-        for session_id in (found.keys() | self._containers.keys()) - skipped:
-            self.saw(session_id, found.get(session_id))
+        containers_by_session = {container.session_id: container for container in containers}
+        for session_id in (containers_by_session.keys() | self._containers.keys()) - skipped:
+            self.store_container(session_id, containers_by_session.get(session_id))
         was_complete, self.is_complete = self.is_complete, True
         if not was_complete:
             self.completed.emit(None)
@@ -168,7 +168,7 @@ class ObservedSessions:
         return self._hindrances.get(session_id, "")
 
     def page(self, session_id: str) -> int:
-        """The number of the session's page; a new one after its container was stopped, paused or got another
+        """Return the number of the session's page; a new one after its container was stopped, paused or got another
         address."""
         if session_id not in self._pages:
             self._pages[session_id] = next(self._page_numbers)
@@ -177,7 +177,7 @@ class ObservedSessions:
     # Probes and steps ---------------------------------------------------------------------------------------------
 
     def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
-        """Store the end of a probe. `broken`: not the first one in a row that found the page unusable."""
+        """Store the end of a probe. `broken`: the probe before also found the page unusable."""
         if session_id in self._containers:
             self._probes.note(session_id, usable=usable, error=error, broken=broken)
             self.changed.emit(session_id)

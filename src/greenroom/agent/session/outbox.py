@@ -43,8 +43,9 @@ class _Entry:
 
 
 class Outbox:
-    """Observations and log rows to send. `unsent` is set when there is data that no message carried yet, `pressing`
-    when it must not wait for more."""
+    """Observations and log rows to send. `unsent` is set when there is data that no message carried yet, and `pressing`
+    when this data must be sent immediately.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
@@ -74,9 +75,10 @@ class Outbox:
         self._waiting.pop(session_id, None)
 
     def unacknowledged(self, seq: int, *, steps: bool = True) -> list[Observed]:
-        """All uncommitted observations, for message `seq`. Without `steps`, observations that may wait and that no
-        message carried yet are left out; an observation that one message carried is in all later ones, which may be
-        acknowledged in its place."""
+        """Return all uncommitted observations, for message `seq`. Without `steps`, observations that may wait and that
+        no message carried yet are left out; an observation that one message carried is in all later ones, which may be
+        acknowledged in its place.
+        """
         self._is_requested = False
         entries = [e for e in self._waiting.values() if steps or not e.may_wait or e.first_seq is not None]
         for entry in entries:
@@ -142,8 +144,9 @@ class Outbox:
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
-        """The log rows to send, with a row about the number of dropped ones. Return them with `return_log_lines` if the
-        message failed."""
+        """Return the log rows to send, with a row about the number of dropped ones. Return them with `return_log_lines`
+        if the message failed.
+        """
         lines, self._log_lines = self._log_lines, []
         if number := self.log_lines_dropped - self._drops_reported:
             self._drops_reported = self.log_lines_dropped

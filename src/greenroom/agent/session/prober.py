@@ -16,11 +16,11 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from greenroom.agent.app import AgentMetrics
-from greenroom.agent.capacity import Explained, as_it_is
+from greenroom.agent.capacity import Explained, unchanged_failure
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.liveness import Lateness, allowed_s, because, lateness_factor
+from greenroom.core.fleet.liveness import Lateness, allowed_s, lateness_factor, lateness_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -51,13 +51,14 @@ class ProbeTimeLimits:
         """Return the part of a limit for an idle host that corresponds to this wait."""
         return elapsed_s / lateness_factor(self._lateness())
 
-    def because(self) -> str:
+    def lateness_reason(self) -> str:
         """Return the reason for a longer limit, as the end of a sentence; empty if the limit is not longer."""
-        return because(self._lateness())
+        return lateness_reason(self._lateness())
 
     async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
-        """The result of `work`; its limit is computed again when the time seems to be over. Raises TimeoutError: it is
-        over; the work was cancelled."""
+        """Return the result of `work`; its limit is computed again when the time seems to be over. Raises TimeoutError:
+        it is over; the work was cancelled.
+        """
         task = asyncio.ensure_future(work)
         begun = time.monotonic()
         try:
@@ -81,7 +82,7 @@ class ProbeTimeLimits:
             return ProbeResult(usable=False, error=error.message)
         except TimeoutError:
             elapsed_s = time.monotonic() - begun
-            sentence = f"The session's page did not answer within {elapsed_s:.1f} s{self.because()}."
+            sentence = f"The session's page did not answer within {elapsed_s:.1f} s{self.lateness_reason()}."
             return ProbeResult(usable=False, silent=True, error=sentence)
 
 
@@ -90,8 +91,9 @@ log = structlog.get_logger(__name__)
 FAST_S: Final = 0.075
 SLOW_S: Final = 1.0
 PAUSE_FACTOR: Final = 3
-"""Pause between looks at a starting session, as a multiple of the last look's duration: if many start at once, looks
-take longer and become rarer, and leave the host to the starts."""
+"""The pause between two probes of a starting session, as a multiple of the duration of the last probe. If many sessions
+start at the same time, probes take longer and become rarer, so that they do not slow down the starts.
+"""
 FAST_FOR_S: Final = 20.0
 """The time after which a session that is not usable is probed only every `SLOW_S`."""
 PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
@@ -109,8 +111,9 @@ STOP_GRACE_S: Final = 1.0
 
 
 def pause_s(age_s: float, duration_s: float) -> float:
-    """Seconds until the next look at a session that is not usable: its container has run for `age_s`, and the last look
-    took `duration_s` including the wait for its turn."""
+    """Return the seconds until the next probe of a session that is not usable. Its container has run for `age_s`, and
+    the last probe took `duration_s`, including the wait for its turn.
+    """
     return min(SLOW_S, max(FAST_S, PAUSE_FACTOR * duration_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
@@ -125,7 +128,7 @@ class SessionProber:
     time_limits: ProbeTimeLimits
     _: KW_ONLY
     interval_s: float
-    explained: Explained = as_it_is
+    explained: Explained = unchanged_failure
 
     def __post_init__(self) -> None:
         self._slots = Slots(PARALLEL)
@@ -214,8 +217,9 @@ class SessionProber:
             self.sessions.observed.painted(session_id)
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
-        """Run the command of the first start, once in the container's life; False = the session failed. No user gets an
-        unprepared session: any result but an end with 0 within its deadline is a failure."""
+        """Run the command of the first start, once in the life of the container. Return False if the session failed. No
+        user gets an unprepared session: any result but an end with 0 within its deadline is a failure.
+        """
         done = self.sessions.observed.memory(session_id).first_launch
         if spec.first_launch is None or done == "ended":
             return True

@@ -23,7 +23,7 @@ from greenroom.wire.messages import Answer, Desired, Observed
 T = TypeVar("T")
 
 
-class Due:
+class DueSessions:
     """The sessions that the next round plans: the sessions with an event, or all sessions."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Sessions:
         self.outbox = Outbox()
         self.desired = DesiredSessions(journal, self.outbox)
         self.observed = ObservedSessions(journal, probe_valid_s)
-        self.due = Due()
+        self.due = DueSessions()
         self.acknowledged = Signal[Observed]()
         """Emitted with an observation that a Manager has committed, after its answer was applied."""
         self.handed_over = Signal[str]()

@@ -20,7 +20,7 @@ import structlog
 
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.fleet.liveness import Lateness, allowed_s, because
+from greenroom.core.fleet.liveness import Lateness, allowed_s, lateness_reason
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.session.starts import (
     Start,
@@ -114,15 +114,17 @@ class Starts:
 
     def adjust_slots(self) -> None:
         """Release the slots that were held for too long, and compute the number of slots."""
-        host, now_s, late = self.lateness(), time.monotonic(), 0
+        host, now_s, late_starts = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
             since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
             if since_s is not None and now_s - since_s >= held_s:
-                reason = f"its first frame is missing {held_s:.0f} s after its container was started{because(host)}"
+                reason = (
+                    f"its first frame is missing {held_s:.0f} s after its container was started{lateness_reason(host)}"
+                )
                 log.warning("a start releases its slot to the next one", session_id=session_id, reason=reason)
-                late += 1
+                late_starts += 1
                 self._free(session_id)
-        load = load_elsewhere(late) if self.elsewhere() else load_of(host)
+        load = load_elsewhere(late_starts) if self.elsewhere() else load_of(host)
         self.width = next_width(self.width, self.cores(), load, is_short=bool(self._waiting))
         self._begin()
 
@@ -142,9 +144,9 @@ class Starts:
         if not self._waiting:
             return
         running_by_workspace = Counter(self._workspace(k) for k in self._begun)
-        ready = self._ready()
+        ready_starts = self._ready()
         waiting, begun = (
-            {self._as_start(k, s, running_by_workspace): k for k, s in d.items()} for d in (ready, self._begun)
+            {self._as_start(k, s, running_by_workspace): k for k, s in d.items()} for d in (ready_starts, self._begun)
         )
         for next_start in next_starts(waiting.keys(), begun.keys(), self.width):
             session_id = waiting[next_start]

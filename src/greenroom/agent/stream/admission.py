@@ -43,8 +43,9 @@ class UpstreamAuth:
         await self._client.aclose()
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
-        """The verdict of the api at `address` (host[:port], 443 by default). Raises Unavailable: the request failed, or
-        its answer is not valid; the sentence names the address."""
+        """Return the verdict of the api at `address` (host[:port], 443 by default). Raises Unavailable: the request
+        failed, or its answer is not valid; the sentence names the address.
+        """
         address = self._gateway or address
         reply = await self._post(address, PATH, bearer, question)
         try:

@@ -50,11 +50,11 @@ from greenroom.agent.stream.questions import (
 )
 from greenroom.agent.stream.viewers import (
     GuestPresence,
-    Openings,
     StreamEvents,
     StreamOrigin,
     Viewer,
     Viewers,
+    VisitLog,
     token_hash,
 )
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
@@ -90,15 +90,15 @@ class Identity(Protocol):
     def bearer(self) -> str: ...
 
 
-class Asker(Protocol):
+class ViewerChecker(Protocol):
     """Sends requests about a viewer to the api (agent.stream.admission)."""
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
-        """Raises Unavailable: the request failed; the sentence names the address."""
+        """Return the verdict of the api. Raises Unavailable: the request failed; the sentence names the address."""
         ...
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
-        """Raises Unavailable: as for `ask`."""
+        """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         ...
 
 
@@ -118,7 +118,7 @@ NOT_OF_LEASE: Final = (
 )
 
 
-class Pages(Protocol):
+class PageChecker(Protocol):
     """Checks pages of sessions (agent.stream.admission)."""
 
     async def keeps(self, url: str, authorization: str) -> bool:
@@ -136,11 +136,11 @@ class StreamAuthorizer:
 
     sessions: SessionReader
     identity: Identity
-    asker: Asker
+    asker: ViewerChecker
     cutter: StreamTerminator
     folder: Path
     _: KW_ONLY
-    pages: Pages
+    pages: PageChecker
     gateways: Gateways
     events: StreamEvents
     last_fresh: Callable[[], float | None]
@@ -148,7 +148,7 @@ class StreamAuthorizer:
 
     def __post_init__(self) -> None:
         self._viewers = Viewers(self.folder)
-        self.openings = Openings(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
+        self.openings = VisitLog(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
         self.guest_presence = GuestPresence(self._viewers, self._send_watched, self.clock, self.gateways.connected)
         self._list_changed = asyncio.Event()
         self._pending_checks: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
@@ -216,7 +216,7 @@ class StreamAuthorizer:
     async def _admit(
         self, address: StreamAddress, tokens: list[PresentedToken], origin: str | None, *, websocket: bool
     ) -> tuple[Viewer, SessionSnapshot]:
-        """The viewer and the session whose desktop they get; `origin` is that of the requesting page.
+        """Return the viewer and the session whose desktop they get; `origin` is that of the requesting page.
 
         Raises:
             Forbidden: no user may see it now, or not from this origin.
@@ -251,7 +251,7 @@ class StreamAuthorizer:
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
-        """The desktop this viewer gets. Raises Forbidden: there is nothing to see now; MovedError if its present
+        """Return the desktop this viewer gets. Raises Forbidden: there is nothing to see now; MovedError if its present
         address is known."""
         session = self.sessions.get(viewer.shows)
         if session is None and parse_address(viewer.path) is not None:
@@ -269,12 +269,14 @@ class StreamAuthorizer:
         return session
 
     async def _require_view_only(self, session: SessionSnapshot) -> None:
-        """Raises Forbidden: the page would let watchers type."""
+        """Check that the page refuses the input of viewers who may only watch. Raises Forbidden: it does not
+        refuse it.
+        """
         if not await self.pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
             raise Forbidden(NO_VIEW_ONLY)
 
     def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
-        """Raises Forbidden: a guest could not be cut off individually."""
+        """Record a viewer's connection. Raises Forbidden: a guest's connection is unknown, so it could not be ended."""
         if not viewer.viewer_id:
             if not (target.strip or viewer.is_program):
                 self.openings.opened(viewer, client)
@@ -388,7 +390,7 @@ class StreamAuthorizer:
 
 
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
-    """Raises Forbidden: the session may not use it; MovedError: its page serves only another path."""
+    """Return the target. Raises Forbidden: the session may not use it; MovedError: its page serves another path."""
     target = target_of(address, session.spec, session.address or "", session.services)
     if target.elsewhere:
         raise MovedError(target.elsewhere)

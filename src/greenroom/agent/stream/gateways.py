@@ -201,14 +201,14 @@ class Gateways:
         if not self.acting():
             return _encoded(Checked())
         sessions = [self.sessions.get(admission.session_id) for admission in message.admissions]
-        gone = tuple(position for position, session in enumerate(sessions) if session is None)
-        gateway.stored.difference_update(message.admissions[position] for position in gone)
+        ended_positions = tuple(position for position, session in enumerate(sessions) if session is None)
+        gateway.stored.difference_update(message.admissions[position] for position in ended_positions)
         revoked = tuple(
             position
             for position, session in enumerate(sessions)
             if session is not None and not _holds(message.admissions[position], session)
         )
-        return _encoded(Checked(acting=True, revoked=revoked, gone=gone))
+        return _encoded(Checked(acting=True, revoked=revoked, gone=ended_positions))
 
     def _gateway(self, gateway_id: str) -> _Gateway:
         now_s = self.clock()
@@ -234,7 +234,7 @@ def _holds(admission: Admission, session: SessionSnapshot) -> bool:
 
 
 def _client(check: Check, position: int) -> Connection | None:
-    """The connection of an admission, by its position; None if there is none."""
+    """Return the connection of an admission, by its position; None if there is none."""
     return check.admissions[position].client if 0 <= position < len(check.admissions) else None
 
 

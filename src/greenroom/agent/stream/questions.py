@@ -72,7 +72,9 @@ def max_upload_mb(session: SessionSnapshot) -> int:
 
 
 def check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Raises TooLarge: the request exceeds the limit of the session's user; the page checks a file in pieces."""
+    """Check the size of an upload; the page checks a file that is sent in pieces. Raises TooLarge: the request exceeds
+    the limit of the session's user.
+    """
     length = headers.get("x-original-length", "")
     reason = refusal_of_upload(
         method=headers.get("x-original-method", ""),
@@ -86,7 +88,7 @@ def check_upload(headers: Headers, session: SessionSnapshot) -> None:
 def check_access(
     headers: Headers, viewer: Viewer, session: SessionSnapshot, address: StreamAddress, target: Target
 ) -> None:
-    """Raises Forbidden: the authorization table does not allow the request."""
+    """Check a request by the authorization table. Raises Forbidden: the table does not allow it."""
     method = headers.get("x-original-method", "GET")
     act = act_of_request(viewer.access, method, address.rest, is_page=not target.strip)
     if reason := refusal_of_request(viewer.access, act, _facts(session)):
@@ -116,7 +118,7 @@ def permitted_by(session: SessionSnapshot | None) -> PermittedViewers | None:
 def listed_program(
     session: SessionSnapshot, presented: PresentedToken, fresh_at: float | None, now: float
 ) -> Viewer | None:
-    """The program, or the api, with a token of the session's lease in the desired list; None = ask the api.
+    """Return the program, or the api, with a token of the session's lease in the desired list; None = ask the api.
 
     `fresh_at`: the time at which a Manager last confirmed the list (time.monotonic, like `now`).
     """

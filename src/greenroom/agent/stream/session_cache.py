@@ -142,7 +142,7 @@ class SessionCache:
     # For the stream authorizer ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """Return the session. Before the first list, its state is that of an earlier process."""
+        """Return the session; None if it is unknown. Before the first list, its state is that of an earlier process."""
         earlier = None if self._sessions.desired.is_known else self._earlier.get(session_id)
         if earlier is None:
             return self._sessions.get(session_id)

@@ -201,7 +201,7 @@ MAX_OPENINGS_REMEMBERED: Final = 10_000
 POLL_S: Final = 5.0
 
 Write = Callable[[str, str, str], None]
-"""(sentence, session_id, user_id)."""
+"""A function that writes a log row: (sentence, session_id, user_id)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +217,7 @@ class StreamEvents:
     decided: Callable[[str], None] = lambda _outcome: None
 
 
-class Openings:
+class VisitLog:
     """Logs the begin and the end of visits. `look` returns the connections of its argument that exist."""
 
     def __init__(
@@ -352,13 +352,13 @@ class GuestPresence:
         guests = self._viewers.guests
         connections = frozenset(connection for guest in guests for connection in guest.connections)
         closed = connections - await asyncio.to_thread(self._look, connections) if connections else connections
-        now_s, found = self._clock(), defaultdict[str, list[Watcher]](list)
+        now_s, watchers_by_session = self._clock(), defaultdict[str, list[Watcher]](list)
         for guest in guests:
             guest.connections = [connection for connection in guest.connections if connection not in closed]
             if guest.connections:
                 self._last_present[guest.viewer_id] = now_s
             if now_s - self._last_present.get(guest.viewer_id, float("-inf")) < AWAY_S:
-                found[guest.shows].append(Watcher(viewer_id=guest.viewer_id, client=guest.client))
+                watchers_by_session[guest.shows].append(Watcher(viewer_id=guest.viewer_id, client=guest.client))
         guest_ids = {guest.viewer_id for guest in guests}
         self._last_present = {viewer_id: at for viewer_id, at in self._last_present.items() if viewer_id in guest_ids}
-        return found
+        return watchers_by_session

@@ -58,14 +58,14 @@ class DenialLog:
             self.skipped_bytes += size - MAX_BYTES - self._offset
             self._offset = size - MAX_BYTES
         data = self._bytes() if size > self._offset else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
+        complete_lines = data[: data.rfind(b"\n") + 1]
+        self._offset += len(complete_lines)
         if self._offset > ROTATED_AT:
             self._file.unlink(missing_ok=True)
             self._reopen()
             self._offset = 0
-        found = (parse_denial(line) for line in whole.decode("ascii", "replace").splitlines())
-        return [denial for denial in found if denial is not None]
+        denials = (parse_denial(line) for line in complete_lines.decode("ascii", "replace").splitlines())
+        return [denial for denial in denials if denial is not None]
 
     def _size(self) -> int:
         try:
@@ -106,9 +106,9 @@ class Denials:
         reported = list(first.items())[:MAX_ROWS]
         rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in reported]
         self._reported |= dict.fromkeys(first, now_s)
-        if rest := list(first)[MAX_ROWS:]:
-            count = sum(self._waiting.pop(key) for key in rest)
-            sentence = f"Web filter {policy.name}: {count} more requests to {len(rest)} hosts were refused."
+        if omitted := list(first)[MAX_ROWS:]:
+            count = sum(self._waiting.pop(key) for key in omitted)
+            sentence = f"Web filter {policy.name}: {count} more requests to {len(omitted)} hosts were refused."
             rows.append(DenialRow(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
         self._drop_oldest()
         return rows

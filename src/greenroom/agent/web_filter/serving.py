@@ -79,7 +79,7 @@ def servers_of(
 
 
 def usual_name_servers() -> tuple[str, ...]:
-    """The name servers of this host."""
+    """Return the name servers of this host."""
     return tuple(name_servers([RESOLV_CONF.read_text(errors="replace")]))
 
 
@@ -212,7 +212,7 @@ class RuntimeServing:
         if secrets:
             raise FilterError(NO_SECRETS)
         folder = self._runner.filter_folder
-        place = SquidLocation(
+        location = SquidLocation(
             listens=(str(PORT), str(CLOSED_PORT)),
             subnet=network.subnet,
             pages=folder,
@@ -220,7 +220,7 @@ class RuntimeServing:
             log="/dev/stdout",
             resolvers=self._resolvers,
         )
-        files = {"squid.conf": configuration(policy, place), **pages(policy)}
+        files = {"squid.conf": configuration(policy, location), **pages(policy)}
         if await self._runner.run_filter(self._policy_id, files) or self._run is None:
             self._stop_reader()  # the reader may still read the output of a run that has ended
             self._run = next(self._numbers)

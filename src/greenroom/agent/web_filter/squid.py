@@ -67,8 +67,8 @@ class _Header:
 
 
 def headers(secrets: Sequence[FilterSecret]) -> str:
-    """The text of the file that adds secrets to requests, selected by `core.named_secrets.applies_to`."""
-    found = [
+    """Return the text of the file that adds secrets to requests, selected by `core.named_secrets.applies_to`."""
+    header_lines = [
         _Header(
             exact=tuple(host for host in secret.hosts if not host.startswith(".")),
             below=tuple(host for host in secret.hosts if host.startswith(".")),
@@ -77,13 +77,13 @@ def headers(secrets: Sequence[FilterSecret]) -> str:
         )
         for secret in secrets
     ]
-    return _TEMPLATES.get_template("secrets.conf.j2").render(secrets=found)
+    return _TEMPLATES.get_template("secrets.conf.j2").render(secrets=header_lines)
 
 
-def configuration(policy: FilterPolicy, place: SquidLocation) -> str:
-    """The text of squid.conf."""
+def configuration(policy: FilterPolicy, location: SquidLocation) -> str:
+    """Return the text of squid.conf."""
     return _TEMPLATES.get_template("squid.conf.j2").render(
-        place=place,
+        place=location,
         ports=open_ports(policy),
         private=(*PRIVATE, *PRIVATE_IPV6),
         levels=levels(policy),
@@ -92,7 +92,7 @@ def configuration(policy: FilterPolicy, place: SquidLocation) -> str:
 
 
 def pages(policy: FilterPolicy) -> dict[str, str]:
-    """Name → text of the pages for refused http addresses; Squid replaces `%H` with the host."""
+    """Return name → text of the pages for refused http addresses; Squid replaces `%H` with the host."""
     name = html.escape(policy.name).replace("%", "%%")
     template = _TEMPLATES.get_template("page.html.j2")
     return {page: template.render(why=why, policy=name) for page, why in PAGES.items()}
@@ -109,7 +109,9 @@ ENDED_WITHIN_S: Final = 3.0
 
 _SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""The last two: the authorities that it trusts for the hosts of secrets."""
+"""The variables of the Agent that Squid gets. SSL_CERT_FILE and SSL_CERT_DIR name the authorities that Squid trusts
+when it connects to the hosts of secrets.
+"""
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -151,7 +153,7 @@ class Squid:
     ) -> None:
         """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration. Raises
         FilterError: Squid is not installed or does not start, with its message."""
-        place = SquidLocation(
+        location = SquidLocation(
             listens=(f"{address}:{PORT}",),
             subnet=subnet,
             pages="../pages",  # relative to its working folder: Squid has no quotes for paths
@@ -163,7 +165,7 @@ class Squid:
         )
         if secrets:
             require_tls(_program())
-        changed = self._write(policy, place, secrets)
+        changed = self._write(policy, location, secrets)
         if self._running is None:
             self._adopt()
         if self._running is None:
@@ -173,7 +175,7 @@ class Squid:
             log.info("the web filter reloads its policy", policy=policy.name, pid=self._running.pid)
 
     async def stop(self) -> None:
-        """End it at once, since it has no state, and remove its folder."""
+        """End Squid immediately, because it has no state, and remove its folder."""
         if self._running is None:
             self._adopt()
         if self._running is not None:
@@ -190,13 +192,13 @@ class Squid:
 
     # Files --------------------------------------------------------------------------------------------------------
 
-    def _write(self, policy: FilterPolicy, place: SquidLocation, secrets: Sequence[FilterSecret]) -> bool:
-        """Write files that differ; returns True if one changed. Squid itself may write only to `log`."""
+    def _write(self, policy: FilterPolicy, location: SquidLocation, secrets: Sequence[FilterSecret]) -> bool:
+        """Write the files that differ, and return True if one changed. Squid itself may write only to `log`."""
         self._make_folder(self._folder, 0o750)
         self._make_folder(self._folder / "pages", 0o750)
         self._make_folder(self._folder / "log", 0o700, uid=self._owner.uid)
         texts = {f"pages/{name}": text for name, text in pages(policy).items()}
-        texts["squid.conf"] = configuration(policy, place)
+        texts["squid.conf"] = configuration(policy, location)
         secrets_differ = self.brokering.write(secrets, headers(secrets))
         return sum(self._replace(self._folder / name, text) for name, text in texts.items()) > 0 or secrets_differ
 
@@ -248,7 +250,9 @@ class Squid:
             )
 
     async def _listens(self, pid: int, address: str) -> bool:
-        """Wait until it listens. A test connection proves nothing: another process could have the port."""
+        """Wait until Squid listens at the address. A test connection proves nothing: another process could have the
+        port.
+        """
         end = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end and not self._ended.is_set():
             if listens(pid, address, PORT):
@@ -299,7 +303,7 @@ class Squid:
 
 
 def _program() -> str:
-    """Raises FilterError: Squid is not installed."""
+    """Return the path of Squid. Raises FilterError: Squid is not installed."""
     if (program := shutil.which("squid", path=_SEARCHED)) is None:
         raise FilterError(
             "The session requires the web filter, but squid is not installed on this host; run"
@@ -309,7 +313,7 @@ def _program() -> str:
 
 
 async def _kill(running: _Running) -> None:
-    """Raises FilterError: it does not end."""
+    """Kill a process and wait for its end. Raises FilterError: it does not end within `ENDED_WITHIN_S`."""
     end = time.monotonic() + ENDED_WITHIN_S
     while started_ticks(running.pid) == running.started:
         send(running.pid, signal.SIGKILL)

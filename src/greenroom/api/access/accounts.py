@@ -296,7 +296,7 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
 
 
 async def _existing_image(db: Database, image_id: str) -> str:
-    found = await images.find_image(db, image_id)
-    if found is None:
+    existing_id = await images.find_image(db, image_id)
+    if existing_id is None:
         raise Invalid(f"There is no workspace {image_id}; it cannot be the default workspace.")
-    return found
+    return existing_id

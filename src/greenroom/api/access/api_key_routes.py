@@ -15,7 +15,7 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
-from greenroom.core.access.permissions import beyond
+from greenroom.core.access.permissions import missing_codes
 from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -39,8 +39,8 @@ EndLeases = Annotated[bool, Query(description="end the leases of the key if it i
 @router.get("/api-keys", dependencies=[requires("devapi_view")])
 async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
     """List all API keys, without their secrets."""
-    found = await credentials.list_keys(db, after=page.after_row(OLDEST_FIRST), limit=page.limit)
-    return [KeyView.model_validate(key) for key in page.rows(found, OLDEST_FIRST)]
+    rows = await credentials.list_keys(db, after=page.after_row(OLDEST_FIRST), limit=page.limit)
+    return [KeyView.model_validate(key) for key in page.rows(rows, OLDEST_FIRST)]
 
 
 @router.post("/api-keys", status_code=201, dependencies=[requires("devapi_create")])
@@ -133,7 +133,7 @@ async def _require_for_other(change: CallerChange, user_id: str, permissions: li
     change.caller.require("users_modify")
     user = await users.get_user(change.db, user_id)
     change.caller.require_not_above(user.permissions)
-    if missing := beyond(user.permissions, permissions):
+    if missing := missing_codes(user.permissions, permissions):
         raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
 
 

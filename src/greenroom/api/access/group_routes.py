@@ -63,8 +63,8 @@ async def list_groups(
 ) -> list[GroupView]:
     """List groups by priority, lowest number first: all with `groups_view`, otherwise those of the caller."""
     after = page.after_row(BY_PRIORITY)
-    found = await group_rules.visible_groups(db, caller, after=after, limit=page.limit)
-    return [_view(group, secrets, caller) for group in page.rows(found, BY_PRIORITY)]
+    rows = await group_rules.visible_groups(db, caller, after=after, limit=page.limit)
+    return [_view(group, secrets, caller) for group in page.rows(rows, BY_PRIORITY)]
 
 
 @router.post("/groups", status_code=201, dependencies=[requires("groups_create")])

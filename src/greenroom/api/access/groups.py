@@ -9,7 +9,7 @@ from greenroom.api.access.schemas import GroupCreate, GroupPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import SETTINGS, SettingValues
-from greenroom.core.access.permissions import above, refusal_of_change, refusal_of_leaving
+from greenroom.core.access.permissions import missing_admin_codes, refusal_of_change, refusal_of_leaving
 from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
@@ -79,7 +79,7 @@ async def changeable_group(change: CallerChange, group_id: str) -> Group:
 def require_not_above(caller: Caller, group: Group) -> None:
     """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`. Raises
     Forbidden: the error contains the permission."""
-    if group.is_system or above(caller.permissions, group.permissions):
+    if group.is_system or missing_admin_codes(caller.permissions, group.permissions):
         caller.require("groups_modify_system")
 
 
@@ -104,7 +104,7 @@ async def require_leaving(change: CallerChange, group_id: str, user_id: str) -> 
 def require_for_member(caller: Caller, user: User) -> None:
     """Refuse to add a user who has more permissions than the caller, or who is not visible to the caller. Raises
     Forbidden: the error contains the permission."""
-    if not caller.may("users_view") or above(caller.permissions, user.permissions):
+    if not caller.may("users_view") or missing_admin_codes(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
 

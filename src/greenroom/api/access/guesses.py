@@ -96,8 +96,8 @@ def remember_device(response: Response, secrets: Secrets, user: User) -> None:
 
 def known_device(request: Request, secrets: Secrets, user: User | None) -> str | None:
     """Return the device of the request, if this user logged in on it with their present password; else None."""
-    device, _, rest = request.cookies.get(DEVICE_COOKIE, "").partition(".")
-    expires, _, signature = rest.partition(".")
+    device, _, signed_part = request.cookies.get(DEVICE_COOKIE, "").partition(".")
+    expires, _, signature = signed_part.partition(".")
     if user is None or user.password_hash is None or not _EXPIRES.fullmatch(expires):
         return None
     expected = secrets.device_signature(device, int(expires), user.user_id, user.password_hash)

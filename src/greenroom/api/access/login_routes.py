@@ -18,7 +18,7 @@ from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve
-from greenroom.core.access.permissions import expanded
+from greenroom.core.access.permissions import implied_codes
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -108,7 +108,7 @@ class LoginRequest:
         return verdict
 
     async def verified(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
-        """Return the user if the password is right; an outdated hash of it is replaced."""
+        """Return the user if the password is right, otherwise None. An outdated hash is replaced."""
         stored = user.password_hash if user else None
         verdict = await self.verify(attempt, stored)
         if not verdict.right or user is None or stored is None:
@@ -156,8 +156,8 @@ class LoginRequest:
             )
             if login_id is None:
                 raise Unauthenticated("The account was changed while you logged in; log in again.")
-            if old := self.request.cookies.get(COOKIE):
-                await credentials.delete_login(connection, hashed(old))
+            if previous_token := self.request.cookies.get(COOKIE):
+                await credentials.delete_login(connection, hashed(previous_token))
         set_login_cookie(self.response, token, lifetime_s)
 
 
@@ -200,12 +200,12 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
     401 for a token that is not valid, 429 with Retry-After after too many of them.
     """
     login.guesses.admit(login.request, "link", "by link")
-    used = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
-    if used is None:
+    link_user = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
+    if link_user is None:
         login.guesses.failed(login.request, "link")
         login.request.app.state.refusals.wrong_link(login.request)
         raise Unauthenticated("This link has expired or was used before. Ask for another link.")
-    user_id, password_hash = used
+    user_id, password_hash = link_user
     return await login.logged_in(replace(await users.get_user(login.db, user_id), password_hash=password_hash))
 
 
@@ -295,7 +295,7 @@ async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
     return Me(
         user=UserView.model_validate(user),
         password_change_required=user.password_once and snapshot.installation.require_password_change,
-        permissions=sorted(expanded(user.permissions)),
+        permissions=sorted(implied_codes(user.permissions)),
         settings={name: setting.value for name, setting in visible.items()},
         setting_sources={name: setting.trace for name, setting in visible.items()},
     )

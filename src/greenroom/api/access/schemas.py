@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import Setting, SettingValues
-from greenroom.core.access.permissions import unknown
+from greenroom.core.access.permissions import unknown_codes
 
 
 def _username(text: str) -> str:
@@ -25,8 +25,8 @@ def _username(text: str) -> str:
 
 
 def _permissions(codes: list[str]) -> list[str]:
-    if unknown_codes := unknown(codes):
-        raise ValueError(f"there is no permission {', '.join(unknown_codes)}")
+    if names := unknown_codes(codes):
+        raise ValueError(f"there is no permission {', '.join(names)}")
     return sorted(set(codes))
 
 

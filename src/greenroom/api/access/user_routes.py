@@ -63,8 +63,8 @@ async def list_users(
     if count:
         page.count(await users.count_users(db, user_filter))
     order = order_of(sort, USERS.orders)
-    found = await users.list_users(db, user_filter, order=order, after=page.after_row(order), limit=page.limit)
-    return [UserView.model_validate(user) for user in page.rows(found, order)]
+    rows = await users.list_users(db, user_filter, order=order, after=page.after_row(order), limit=page.limit)
+    return [UserView.model_validate(user) for user in page.rows(rows, order)]
 
 
 @router.post("/users", status_code=201, dependencies=[requires("users_create")])
@@ -96,11 +96,11 @@ async def get_user_settings(
     user = await users.get_user(db, str(user_id))
     resolved = resolve(await memberships_of(db, user.user_id))
     plain = caller.may("groups_modify")
-    return [_effective(found, unsealed(found.value, secrets.unseal, plain=plain)) for found in resolved.values()]
+    return [_effective(setting, unsealed(setting.value, secrets.unseal, plain=plain)) for setting in resolved.values()]
 
 
-def _effective(found: EffectiveSetting, value: object) -> EffectiveSettingView:
-    return EffectiveSettingView.model_validate(asdict(SETTINGS[found.name]) | asdict(found) | {"value": value})
+def _effective(setting: EffectiveSetting, value: object) -> EffectiveSettingView:
+    return EffectiveSettingView.model_validate(asdict(SETTINGS[setting.name]) | asdict(setting) | {"value": value})
 
 
 @router.delete("/users/{user_id}", status_code=204, dependencies=[requires("users_delete")])
@@ -115,13 +115,13 @@ async def delete_user(
         user = await users.lock_user(connection, str(user_id))
         change.caller.require_not_above(user.permissions)
         events |= await users.revoke_access(connection, user.user_id, barred=True)
-        live = await users.lock_sessions_of(connection, user.user_id)
-        if live and not force:
-            count = "1 session" if len(live) == 1 else f"{len(live)} sessions"
+        session_ids = await users.lock_sessions_of(connection, user.user_id)
+        if session_ids and not force:
+            count = "1 session" if len(session_ids) == 1 else f"{len(session_ids)} sessions"
             raise Refused(
                 f"{user.username} still has {count}. Delete the sessions first, or delete the user with force."
             )
-        for session_id in live:
+        for session_id in session_ids:
             session = await request_delete(connection, session_id, f"user {user.username} was deleted")
             events |= session_events(session_id, agent_id=session.agent_id)
         reason = f"user {user.username}, the owner of the API key of its lease, was deleted"

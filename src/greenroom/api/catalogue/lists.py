@@ -34,11 +34,11 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
         Duplicate: the name or the address exists.
     """
     db, address = change.db, list_address(body.list_url)
-    found = await _read(address, "", reach=change.installation.catalogue_reach)
+    published = await _read(address, "", reach=change.installation.catalogue_reach)
     async with db.transaction() as connection:
         catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
-    if found is not None:
-        await catalogue_rows.store_read(db, catalogue_id, *found)
+    if published is not None:
+        await catalogue_rows.store_read(db, catalogue_id, *published)
     await db.notify(ChangeEvent(Topic.IMAGES))
     catalogue = await catalogue_rows.get_catalogue(db, catalogue_id)
     change.audit(
@@ -67,11 +67,11 @@ async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
     database is unreachable."""
     try:
         with one_item("catalog", catalogue.name):
-            found = await _read(catalogue.list_url, catalogue.etag, reach=reach)
-            if found is None:
+            published = await _read(catalogue.list_url, catalogue.etag, reach=reach)
+            if published is None:
                 await catalogue_rows.store_unchanged(db, catalogue.catalogue_id)
             else:
-                await catalogue_rows.store_read(db, catalogue.catalogue_id, *found)
+                await catalogue_rows.store_read(db, catalogue.catalogue_id, *published)
     except Unavailable:
         raise
     except GreenroomError as error:

@@ -120,8 +120,8 @@ list_router = APIRouter(tags=["catalogue"])
 @list_router.get("/catalogues", dependencies=[requires("catalogues_view")])
 async def list_catalogues(db: Db, page: Paging) -> list[CatalogueView]:
     """List the imported lists by name."""
-    found = await catalogue.list_catalogues(db, after=page.after_row(catalogue.BY_NAME), limit=page.limit)
-    return [CatalogueView.model_validate(imported) for imported in page.rows(found, catalogue.BY_NAME)]
+    rows = await catalogue.list_catalogues(db, after=page.after_row(catalogue.BY_NAME), limit=page.limit)
+    return [CatalogueView.model_validate(imported) for imported in page.rows(rows, catalogue.BY_NAME)]
 
 
 @list_router.post("/catalogues", status_code=201, dependencies=[requires("catalogues_create")])
@@ -139,17 +139,19 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
     """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
-    found = await catalogue.get_catalogue(db, str(catalogue_id))
-    await catalogue_lists.refresh(db, found, reach=snapshot.installation.catalogue_reach)
+    imported = await catalogue.get_catalogue(db, str(catalogue_id))
+    await catalogue_lists.refresh(db, imported, reach=snapshot.installation.catalogue_reach)
     await db.notify(ChangeEvent(Topic.IMAGES))
-    return CatalogueView.model_validate(await catalogue.get_catalogue(db, found.catalogue_id))
+    return CatalogueView.model_validate(await catalogue.get_catalogue(db, imported.catalogue_id))
 
 
 @list_router.delete("/catalogues/{catalogue_id}", status_code=204, dependencies=[requires("catalogues_delete")])
 async def delete_catalogue(catalogue_id: UUID, change: ChangeDep) -> None:
     """Delete a list; workspaces that were added from it stay."""
-    found = await catalogue.get_catalogue(change.db, str(catalogue_id))
+    imported = await catalogue.get_catalogue(change.db, str(catalogue_id))
     async with change.db.transaction() as connection:
-        await catalogue.delete_catalogue(connection, found.catalogue_id)
+        await catalogue.delete_catalogue(connection, imported.catalogue_id)
     await change.db.notify(ChangeEvent(Topic.IMAGES))
-    change.audit(LogCode.CATALOGUE_DELETED, found.name, before={"name": found.name, "list_url": found.list_url})
+    change.audit(
+        LogCode.CATALOGUE_DELETED, imported.name, before={"name": imported.name, "list_url": imported.list_url}
+    )

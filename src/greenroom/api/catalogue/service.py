@@ -194,9 +194,9 @@ async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePictu
     """Return the picture of an entry. Raises NotFound: there is no such entry, or its picture is missing or cannot be
     read."""
     if "/" not in name:
-        if (known := recipes.installed()) is None:
+        if (installed := recipes.installed()) is None:
             raise NotFound(recipes.NOT_INSTALLED)
-        return CataloguePicture("image/svg+xml", known.picture(name))
+        return CataloguePicture("image/svg+xml", installed.picture(name))
     offered = await find_offer(db, name)
     if not offered.picture_url:
         raise NotFound(f"{offered.friendly_name} has no picture.")

@@ -24,8 +24,9 @@ _MAX_NUMBER: Final = 1 << 53
 
 
 def decoded(content: bytes, kind: type[T]) -> T:
-    """Return an answer in JSON to a request that changes nothing, or that may be repeated. Raises Unavailable: it is
-    not valid."""
+    """Return a decoded answer in JSON to a request that changes nothing, or that may be repeated. Raises Unavailable:
+    the answer is not valid.
+    """
     try:
         if issubclass(kind, BaseModel):
             return kind.model_validate_json(content)
@@ -34,16 +35,18 @@ def decoded(content: bytes, kind: type[T]) -> T:
         raise Unavailable(UNREADABLE) from error
 
 
-def decoded_end(content: bytes, kind: type[T]) -> T:
-    """Return an answer in JSON to a request that changes something. Raises Interrupted: it is not valid."""
+def decoded_change(content: bytes, kind: type[T]) -> T:
+    """Return a decoded answer in JSON to a request that changes something. Raises Interrupted: the answer is not valid,
+    so the result of the change is unknown.
+    """
     try:
         return decoded(content, kind)
     except Unavailable as error:
-        raise unreadable_end() from error
+        raise unreadable_change() from error
 
 
-def unreadable_end() -> Interrupted:
-    """Return the error for an answer that is not valid."""
+def unreadable_change() -> Interrupted:
+    """Return the error for an invalid answer to a request that changes something."""
     return Interrupted(f"{UNREADABLE} {NOT_KNOWN}")
 
 

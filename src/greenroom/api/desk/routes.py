@@ -10,9 +10,9 @@ from fastapi.responses import Response, StreamingResponse
 
 from greenroom.api.bodies import Shaped
 from greenroom.api.deps import DesksDep, Logs
-from greenroom.api.desk import inside, service
+from greenroom.api.desk import commands_and_files, service
 from greenroom.api.desk.answers import decoded
-from greenroom.api.desk.inside import Relay, enter_while_connected
+from greenroom.api.desk.commands_and_files import Relay, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
 from greenroom.api.lease.access import AuthorizedLease, holds_lease
@@ -67,14 +67,14 @@ async def get_desk_screenshot(
     return Response(await noting.screenshot(authorized.lease, work), media_type="image/png")
 
 
-inside_router = APIRouter(tags=["leases"])
+commands_and_files_router = APIRouter(tags=["leases"])
 
 Flag = Literal["", "true", "1"] | None
 MAX_TREE_BYTES: Final = 8 << 20
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 
-@inside_router.post(
+@commands_and_files_router.post(
     "/leases/{lease_id}/exec",
     response_model=ExecDone,
     responses={200: {"content": {"application/x-ndjson": {}}, "description": "its end, or its output as it comes"}},
@@ -95,12 +95,14 @@ async def run(
     """
     if not body.stream:
         return await noting.command(
-            authorized.lease, body, while_connected(request, inside.run_to_end(desks, logs, authorized, body))
+            authorized.lease,
+            body,
+            while_connected(request, commands_and_files.run_to_end(desks, logs, authorized, body)),
         )
     tail = Tail()
-    running = noting.stream(authorized.lease, body, inside.running(desks, logs, authorized, body), tail)
+    running = noting.stream(authorized.lease, body, commands_and_files.running(desks, logs, authorized, body), tail)
     command, source = await enter_while_connected(request, running)
-    return Relay(tail.of(inside.output_lines(command)), source, media_type="application/x-ndjson")
+    return Relay(tail.of(commands_and_files.output_lines(command)), source, media_type="application/x-ndjson")
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -114,7 +116,9 @@ _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@inside_router.get("/leases/{lease_id}/files/{path:path}", response_model=ListingView, responses=_FILE_RESPONSES)
+@commands_and_files_router.get(
+    "/leases/{lease_id}/files/{path:path}", response_model=ListingView, responses=_FILE_RESPONSES
+)
 async def get_file(
     path: str,
     request: Request,
@@ -130,13 +134,17 @@ async def get_file(
     The server-sent events of `watch` are `created`, `written` (complete), `deleted` with `{"path", "is_folder"}`, and
     `overflow`: events were lost, so list again.
     """
-    path_request = inside.PathRequest(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
-    reading = noting.read(authorized.lease, path, inside.read(desks, authorized.lease, path_request, request.headers))
+    path_request = commands_and_files.PathRequest(
+        path, listed=listed is not None, tar=tar is not None, watch=watch is not None
+    )
+    reading = noting.read(
+        authorized.lease, path, commands_and_files.read(desks, authorized.lease, path_request, request.headers)
+    )
     answer, source = await enter_while_connected(request, reading)
-    return await inside.file_answer(answer, source, is_watch=path_request.watch)
+    return await commands_and_files.file_answer(answer, source, is_watch=path_request.watch)
 
 
-@inside_router.get("/leases/{lease_id}/files", response_model=ListingView)
+@commands_and_files_router.get("/leases/{lease_id}/files", response_model=ListingView)
 async def list_home(
     request: Request,
     desks: DesksDep,
@@ -145,12 +153,17 @@ async def list_home(
 ) -> Response:
     """List the home folder."""
     answer, source = await enter_while_connected(
-        request, noting.read(authorized.lease, "", inside.read(desks, authorized.lease, inside.PathRequest(""), {}))
+        request,
+        noting.read(
+            authorized.lease,
+            "",
+            commands_and_files.read(desks, authorized.lease, commands_and_files.PathRequest(""), {}),
+        ),
     )
-    return await inside.file_answer(answer, source, is_watch=False)
+    return await commands_and_files.file_answer(answer, source, is_watch=False)
 
 
-@inside_router.put(
+@commands_and_files_router.put(
     "/leases/{lease_id}/files/{path:path}",
     status_code=201,
     openapi_extra={"requestBody": {"content": {"application/octet-stream": _BINARY, "application/x-tar": _BINARY}}},
@@ -168,11 +181,14 @@ async def put_file(
     An existing file is replaced once the new one is complete. A path with a slash at its end is a folder.
     """
     return await noting.file(
-        authorized.lease, "write", path, inside.write(desks, authorized.lease, path, request, tar=tar is not None)
+        authorized.lease,
+        "write",
+        path,
+        commands_and_files.write(desks, authorized.lease, path, request, tar=tar is not None),
     )
 
 
-@inside_router.delete("/leases/{lease_id}/files/{path:path}", status_code=204)
+@commands_and_files_router.delete("/leases/{lease_id}/files/{path:path}", status_code=204)
 async def delete_file(
     path: str,
     request: Request,
@@ -182,11 +198,13 @@ async def delete_file(
     recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
-    work = while_connected(request, inside.delete(desks, authorized.lease, path, recursive=recursive is not None))
+    work = while_connected(
+        request, commands_and_files.delete(desks, authorized.lease, path, recursive=recursive is not None)
+    )
     await noting.file(authorized.lease, "delete", path, work)
 
 
-@inside_router.get("/leases/{lease_id}/tree", response_model=Tree)
+@commands_and_files_router.get("/leases/{lease_id}/tree", response_model=Tree)
 async def get_tree(
     request: Request,
     desks: DesksDep,

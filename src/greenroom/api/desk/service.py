@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from greenroom.api.desk.answers import ScreenState, decoded, decoded_end, picture, unreadable_end
+from greenroom.api.desk.answers import ScreenState, decoded, decoded_change, picture, unreadable_change
 from greenroom.api.desk.schemas import ActionResultView, ActionsDone
 from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.core.actions import dialects
@@ -19,7 +19,7 @@ from greenroom.core.errors import Invalid
 from greenroom.db.lease.leases import LeaseRow
 
 SLACK_S: Final = 20.0
-"""Added to the time of the steps, for the wait for other requests of the same lease, and for the picture."""
+"""The time that is added to the time of the steps, for other requests of the same lease and for the picture."""
 TYPED_PER_S: Final = 10_000
 """The minimum number of ASCII characters typed per second."""
 FOREIGN_PER_S: Final = 240
@@ -93,14 +93,14 @@ async def _located(
     state = desks.seen.get(desk.session_id) or await _state(desk)
     display_size = display or state.size
     middles = {
-        ref: place if isinstance(place, str) else to_display_point(*_middle(place), state.size, display_size)
-        for ref, place in places.items()
+        ref: position if isinstance(position, str) else to_display_point(*_middle(position), state.size, display_size)
+        for ref, position in places.items()
     }
     return dialects.located(actions, middles)
 
 
-def _middle(place: tuple[int, int, int, int]) -> tuple[int, int]:
-    x, y, width, height = place
+def _middle(rectangle: tuple[int, int, int, int]) -> tuple[int, int]:
+    x, y, width, height = rectangle
     return x + width // 2, y + height // 2
 
 
@@ -138,9 +138,9 @@ async def _carried_out(
 
 def _read(content: bytes, actions: int) -> _Done:
     """Return the decoded answer. Raises Interrupted: it does not fit the number of actions."""
-    page_answer = decoded_end(content, _Done)
+    page_answer = decoded_change(content, _Done)
     if not min(actions, 1) <= len(page_answer.results) <= actions:
-        raise unreadable_end()
+        raise unreadable_change()
     return page_answer
 
 

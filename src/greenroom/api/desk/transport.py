@@ -73,11 +73,12 @@ UNKNOWN_END: Final = (
     "The session closed the connection, and the number of completed actions is unknown. Take a screenshot."
 )
 MAX_ANSWER_BYTES: Final = 128 << 20
-"""Enough for a hundred large pictures."""
+"""The maximum size of an answer, enough for a hundred large pictures."""
 MAX_REFUSAL_BYTES: Final = 1 << 16
 _SAFE: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
 _NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""Errors of requests that were not sent."""
 _PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 
 
@@ -289,8 +290,8 @@ class LeaseDesk:
             return self._unreachable(error)
         if method not in _SAFE:
             return Interrupted(UNKNOWN_END)
-        words = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
-        return Unavailable(f"The session did not answer {words}; try again.")
+        failure_text = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
+        return Unavailable(f"The session did not answer {failure_text}; try again.")
 
 
 async def read_content(answer: httpx.Response, max_bytes: int) -> bytes:

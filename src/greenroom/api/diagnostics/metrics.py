@@ -136,7 +136,7 @@ class MeasuredRequests:
         begun_s = time.perf_counter()
         status, is_stream = 500, False
 
-        async def noting(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status, is_stream
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -144,7 +144,7 @@ class MeasuredRequests:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_record)
         finally:
             route = _template(scope)
             method = scope["method"] if scope["method"] in _METHODS else "other"

@@ -143,8 +143,8 @@ async def list_logs(
         session_id=str(session_id) if session_id else None,
         staging_config_id=str(staging_config_id) if staging_config_id else None,
     )
-    found = await views.list_logs(db, log_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [LogView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
+    rows = await views.list_logs(db, log_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [LogView.model_validate(row) for row in page.rows(rows, NEWEST_FIRST)]
 
 
 @router.get("/diagnostics/manager-requests", dependencies=[requires("system_view")])
@@ -167,8 +167,8 @@ async def list_manager_requests(
         since=since,
         until=until,
     )
-    found = await views.list_manager_requests(db, request_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [ManagerRequestView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
+    rows = await views.list_manager_requests(db, request_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [ManagerRequestView.model_validate(row) for row in page.rows(rows, NEWEST_FIRST)]
 
 
 @router.get("/version", dependencies=[requires()])
@@ -189,8 +189,8 @@ async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
 
     `greenroom doctor --repair` sends this request to a deployment elsewhere.
     """
-    things = [found.thing() for found in body.things]
-    leftovers = plan(things, await read_known_rows(db, things))
+    objects = [item.thing() for item in body.things]
+    leftovers = plan(objects, await read_known_rows(db, objects))
     return LeftoversView(
         leftovers=[
             LeftoverView.of(leftover.thing, removed=leftover.removed, reason=leftover.reason) for leftover in leftovers

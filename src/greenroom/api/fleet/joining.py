@@ -52,14 +52,14 @@ def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None
 
     It contains the fingerprint of the authority if the certificate of the gateways is not publicly trusted.
     """
-    words = ["greenroom", "join", config.public_url, "--token", token]
+    arguments = ["greenroom", "join", config.public_url, "--token", token]
     if role != "agent":
-        words += ["--role", role]
+        arguments += ["--role", role]
     if config.ca_file is not None:
-        words += ["--ca-sha256", fingerprint(authority(config.ca_file))]
+        arguments += ["--ca-sha256", fingerprint(authority(config.ca_file))]
     if agent_id is not None:
-        words += ["--agent-id", agent_id]
-    return shlex.join(words)
+        arguments += ["--agent-id", agent_id]
+    return shlex.join(arguments)
 
 
 def authority(file: Path) -> str:
@@ -131,8 +131,8 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
     The tokens themselves are not stored.
     """
     order = enrollment.BY_PLACE
-    found = await enrollment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
-    return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]
+    rows = await enrollment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
+    return [JoinTokenView.model_validate(row) for row in page.rows(rows, order)]
 
 
 @token_router.post("/join-tokens", status_code=201, dependencies=[requires("agents_create")])

@@ -171,8 +171,8 @@ class MachineOrderView(View, row=MachineOrderRow):
 async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
     """List the machine pools by zone and name. Deleted ones are included while they have machines."""
     order = machine_pools.BY_PLACE
-    found = await machine_pools.list_pools(db, after=page.after_row(order), limit=page.limit)
-    return [view(row) for row in page.rows(found, order)]
+    rows = await machine_pools.list_pools(db, after=page.after_row(order), limit=page.limit)
+    return [view(row) for row in page.rows(rows, order)]
 
 
 @router.post("/machine-pools", status_code=201, dependencies=[requires("machines_create")])
@@ -246,9 +246,9 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
         sent = body.sent()
         after = _checked(_fields(sent, before, change), before, change.installation)
         after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
-        place = (find_provider(after.provider).rules, before.options, after.options)
-        is_moved = before.provider != after.provider or not is_same_place(*place)
-        if before.open_orders and (is_moved or not lists_same_machines(*place)):
+        rules_and_options = (find_provider(after.provider).rules, before.options, after.options)
+        is_moved = before.provider != after.provider or not is_same_place(*rules_and_options)
+        if before.open_orders and (is_moved or not lists_same_machines(*rules_and_options)):
             raise Refused(_open_orders_refusal(before, is_moved=is_moved))
         if is_moved and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
@@ -286,14 +286,14 @@ async def list_machine_orders(
 ) -> list[MachineOrderView]:
     """List the ledger of orders, newest first, each with its reasons. Ended orders are kept for 90 days."""
     order = machine_orders.BY_TIME
-    found = await machine_orders.list_orders(
+    rows = await machine_orders.list_orders(
         db,
         machine_pool_id=str(machine_pool_id) if machine_pool_id else None,
         is_open=is_open,
         after=page.after_row(order),
         limit=page.limit,
     )
-    return [MachineOrderView.model_validate(row) for row in page.rows(found, order)]
+    return [MachineOrderView.model_validate(row) for row in page.rows(rows, order)]
 
 
 @router.get("/machine-orders/{machine_order_id}", dependencies=[requires("machines_view")])

@@ -60,8 +60,8 @@ class GatewayView(View, row=GatewayRow):
 async def list_agents(db: Db, page: Paging) -> list[AgentView]:
     """List all Agents by zone."""
     order = views.BY_PLACE
-    found = await views.list_agents(db, after=page.after_row(order), limit=page.limit)
-    return [AgentView.model_validate(agent) for agent in page.rows(found, order)]
+    rows = await views.list_agents(db, after=page.after_row(order), limit=page.limit)
+    return [AgentView.model_validate(agent) for agent in page.rows(rows, order)]
 
 
 @agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])

@@ -254,14 +254,14 @@ async def list_launches(
     count: Counting = False,
 ) -> list[LaunchView]:
     """List launches with all their steps, newest first unless the request sets another order."""
-    words = words_of(q, LAUNCHES.columns)
-    launch_filter = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=words)
+    filter_words = words_of(q, LAUNCHES.columns)
+    launch_filter = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=filter_words)
     if count:
         page.count(await ledger.count_launches(db, launch_filter))
     order = order_of(sort, LAUNCHES.orders)
     after = page.after_row(order)
-    found = await ledger.list_launches(db, launch_filter, order=order, after=after, limit=page.limit)
-    return [LaunchView.model_validate(launch) for launch in page.rows(found, order)]
+    rows = await ledger.list_launches(db, launch_filter, order=order, after=after, limit=page.limit)
+    return [LaunchView.model_validate(launch) for launch in page.rows(rows, order)]
 
 
 @router.get("/launches/{launch_id}", dependencies=[requires("sessions_view")])

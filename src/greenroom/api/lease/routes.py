@@ -53,8 +53,8 @@ async def list_leases(
     lease_filter = LeaseFilter(tag=tag, ended=ended)
     if not caller.may("sessions_view"):
         lease_filter = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
-    found = await leases.list_leases(db, lease_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [LeaseView.model_validate(lease) for lease in page.rows(found, NEWEST_FIRST)]
+    rows = await leases.list_leases(db, lease_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [LeaseView.model_validate(lease) for lease in page.rows(rows, NEWEST_FIRST)]
 
 
 @router.get("/leases/{lease_id}")

@@ -152,7 +152,7 @@ async def create(
 
 
 async def _user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID | None:
-    """Return the id of the user with this id or name.
+    """Return the id of the user with this id or name; None = no user was named.
 
     Raises:
         Forbidden: it is a name, and the caller may not lease for others, so that the caller cannot find out the names.

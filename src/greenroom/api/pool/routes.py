@@ -63,8 +63,8 @@ router = APIRouter(tags=["staging"])
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """List all configs by zone and workspace; `shortfall` is the reason for a pool below Desired Sessions."""
-    found = await db_configs.list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
-    return await config_views(db, page.rows(found, BY_PLACE))
+    rows = await db_configs.list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
+    return await config_views(db, page.rows(rows, BY_PLACE))
 
 
 @router.post("/staging-configs", status_code=201, dependencies=[requires("staging_create")])
@@ -247,8 +247,8 @@ async def config_views(db: Database, configs: Sequence[StagingConfig]) -> list[S
     counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
     return [
         StagingConfigView.model_validate(
-            replace(config, hits_24h=found.hits, misses_24h=found.misses)
-            if (found := counts.get(config.staging_config_id))
+            replace(config, hits_24h=config_counts.hits, misses_24h=config_counts.misses)
+            if (config_counts := counts.get(config.staging_config_id))
             else config
         )
         for config in configs
@@ -313,7 +313,7 @@ async def _user_id(db: Database, user: str) -> str:
     try:
         return (await db_users.get_user(db, str(UUID(user)))).user_id
     except ValueError:
-        found = await db_users.find_user(db, user)
-    if found is None:
+        user_row = await db_users.find_user(db, user)
+    if user_row is None:
         raise NotFound(f"There is no user {user}; the account may have been deleted.")
-    return found.user_id
+    return user_row.user_id

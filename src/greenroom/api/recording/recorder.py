@@ -260,7 +260,7 @@ class Recorder:
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
     async def _picture(self, lease: LeaseRow) -> Picture | None:
-        """Return the present screen.
+        """Return the present screen; None if the session returned no PNG.
 
         A large screen is scaled down. Otherwise the picture has the size of screenshots for programs. Raises
         GreenroomError: the session returned no picture.

@@ -242,8 +242,8 @@ async def list_recordings(
         key_id=None if may_view_all else caller.key_id,
         session_id=None if session_id is None else str(session_id),
     )
-    found = await recordings.list_recordings(db, selection, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [view_of(recording) for recording in page.rows(found, NEWEST_FIRST)]
+    rows = await recordings.list_recordings(db, selection, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [view_of(recording) for recording in page.rows(rows, NEWEST_FIRST)]
 
 
 @router.get("/leases/{lease_id}/recording")

@@ -39,7 +39,7 @@ _POLICY_NAMESPACE: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
 
 
 def _owner_of(caller: Caller) -> str | None:
-    """Return the user whose secrets the caller manages. For an API key it is the user that the key belongs to."""
+    """Return the id of the user whose secrets the caller manages: for an API key its owner; None = it has no owner."""
     return caller.user_id or caller.owner_id
 
 
@@ -52,8 +52,8 @@ async def list_secrets(
 ) -> list[SecretView]:
     """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
     owner_id = None if caller.may("secrets_view") else _owner_of(caller)
-    found = await secrets.list_secrets(db, owner_id=owner_id, after=page.after_row(secrets.BY_NAME), limit=page.limit)
-    return [SecretView.model_validate(secret) for secret in page.rows(found, secrets.BY_NAME)]
+    rows = await secrets.list_secrets(db, owner_id=owner_id, after=page.after_row(secrets.BY_NAME), limit=page.limit)
+    return [SecretView.model_validate(secret) for secret in page.rows(rows, secrets.BY_NAME)]
 
 
 @router.post("/secrets", status_code=201, dependencies=[requires_one_of(USER, "secrets_create")])

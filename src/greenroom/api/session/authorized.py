@@ -117,7 +117,7 @@ def _refusal(verdict: Verdict, subject: Subject) -> GreenroomError:
     return Forbidden(verdict.reason, **({"required": list(verdict.missing)} if verdict.missing else {}))
 
 
-class Notes:
+class ActLog:
     """Writes log rows about acts of callers in sessions of others; one instance per process."""
 
     def __init__(self, logs: LogWriter) -> None:

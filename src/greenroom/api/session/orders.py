@@ -17,7 +17,7 @@ from uuid import UUID
 
 from greenroom.api.bodies import View
 from greenroom.api.security import Caller
-from greenroom.api.session.authorized import Notes, kind_of, session_caller_of, settings_of
+from greenroom.api.session.authorized import ActLog, kind_of, session_caller_of, settings_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
@@ -58,7 +58,7 @@ class CommandView(View, row=CommandState, without={"picture"}):
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class PermittedActions:
     """The actions that a caller may take on the sessions they see, for the buttons of a page."""
 
     caller: Caller
@@ -80,9 +80,9 @@ class Rights:
         return not decide(Act(action), session_caller, SessionFacts(settings=self.settings)).refused
 
 
-async def rights_of(db: Database, caller: Caller) -> Rights:
+async def rights_of(db: Database, caller: Caller) -> PermittedActions:
     """Return the rights of a caller."""
-    return Rights(caller, await settings_of(db, caller.user_id))
+    return PermittedActions(caller, await settings_of(db, caller.user_id))
 
 
 async def order(
@@ -276,7 +276,7 @@ class _Size(NamedTuple):
 class Screenshots:
     """Takes screenshots; one instance per process."""
 
-    def __init__(self, db: Database, notes: Notes) -> None:
+    def __init__(self, db: Database, notes: ActLog) -> None:
         self._db = db
         self._notes = notes
         self._pending: dict[_Size, asyncio.Task[bytes]] = {}

@@ -17,7 +17,7 @@ from greenroom.api.session import orders, service
 from greenroom.api.session.authorized import acts, kind_of, session_caller_of
 from greenroom.api.session.orders import (
     CommandView,
-    Rights,
+    PermittedActions,
     act_of,
     end_by_force,
     expiry_of,
@@ -136,12 +136,12 @@ async def _listed(
     db: Database,
     page: Page,
     streams: StreamUrls,
-    rights: Rights,
+    rights: PermittedActions,
     session_filter: SessionFilter,
     order: SortOrder = NEWEST_FIRST,
 ) -> list[SessionView]:
-    found = await read_sessions(db, session_filter, order=order, after=page.after_row(order), limit=page.limit)
-    return [_view(session, streams, rights) for session in page.rows(found, order)]
+    rows = await read_sessions(db, session_filter, order=order, after=page.after_row(order), limit=page.limit)
+    return [_view(session, streams, rights) for session in page.rows(rows, order)]
 
 
 @router.post("/sessions", status_code=202)
@@ -244,7 +244,7 @@ async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
 
 
-def _view(session: Session, streams: StreamUrls, rights: Rights) -> SessionView:
+def _view(session: Session, streams: StreamUrls, rights: PermittedActions) -> SessionView:
     causes = service.may_know_causes(rights.caller)
     start_progress, expiry = service.progress_of(session, causes=causes), expiry_of(session)
     if session.error and not causes:

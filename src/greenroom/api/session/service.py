@@ -23,7 +23,7 @@ from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.progress import Queue, StartProgress, progress
 from greenroom.core.session.states import RESTING, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.core.workspace.page import filled, values
+from greenroom.core.workspace.page import token_values, with_tokens_replaced
 from greenroom.db.access.credentials import TokenLogin, find_token_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -221,7 +221,7 @@ class StreamUrls:
         return f"https://{self.request_host}" if self.request_host else self.config.public_url
 
     def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
-        """Return the host and port of streams for programs.
+        """Return the host and port of streams for programs; the host is None if the configured address has none.
 
         They belong to the deployment, or to a zone without Proxy Connections.
         """
@@ -277,8 +277,8 @@ def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Lit
 
 def frame_url(session: Session, url: str, token: str) -> str:
     """Return the address that the console opens: the start page of the workspace, with the token of the viewer."""
-    placeholders = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
-    start = filled(session.start_page, placeholders)
+    placeholders = token_values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
+    start = with_tokens_replaced(session.start_page, placeholders)
     return f"{url}{start}{'&' if '?' in start else '?'}token={token}"
 
 

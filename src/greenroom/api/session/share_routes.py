@@ -119,7 +119,7 @@ def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
 
 
 async def _recipient(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
-    """Return the user named in the body.
+    """Return the user named in the body; None = the body names no user.
 
     Raises Invalid, NotFound: several kinds of people, or a user who is no candidate.
     """
@@ -146,8 +146,8 @@ async def _recipient(db: Database, body: ShareCreate, session: Session, *, every
 @router.get("/sessions/{session_id}/shares")
 async def list_shares(db: Db, secrets: SecretsDep, act: SeeAct) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
-    found = await shares.list_shares(db, act.session.session_id, silent=_sees_silent(act.caller))
-    return [_view_for(act.caller, act.session, share, secrets) for share in found]
+    rows = await shares.list_shares(db, act.session.session_id, silent=_sees_silent(act.caller))
+    return [_view_for(act.caller, act.session, share, secrets) for share in rows]
 
 
 @router.get("/sessions/{session_id}/shares/{share_id}")
@@ -187,12 +187,12 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
 @router.get("/sessions/{session_id}/viewers")
 async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
-    found = await viewers.list_present(db, act.session.session_id, silent=_sees_silent(act.caller))
+    rows = await viewers.list_present(db, act.session.session_id, silent=_sees_silent(act.caller))
     return [
         ViewerView.of(
             viewer, since=viewer.present, announcement=announcement(viewer.name, viewer.audience, viewer.access)
         )
-        for viewer in found
+        for viewer in rows
     ]
 
 
@@ -220,7 +220,7 @@ async def list_candidates(
     They are the members of the groups of the session's user, except All Users. With `users_view`, or with the setting
     `share_outside_groups`, they are all users.
     """
-    found = await viewers.find_candidates(
+    rows = await viewers.find_candidates(
         db,
         act.session.user_id or "",
         q,
@@ -228,7 +228,7 @@ async def list_candidates(
         all_users=users.ALL_USERS,
         limit=MAX_CANDIDATES,
     )
-    return [CandidateView.model_validate(candidate) for candidate in found]
+    return [CandidateView.model_validate(candidate) for candidate in rows]
 
 
 @router.post("/sessions/{session_id}/assist", status_code=201)
@@ -269,8 +269,8 @@ async def list_shared_with_me(
     db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> list[SharedWithMe]:
     """List the sessions that others share with the caller by name."""
-    found = await shares.list_shares_with(db, caller.own_user_id())
-    return [SharedWithMe.of(share, connect_url=share_service.link_of(share, secrets)) for share in found]
+    rows = await shares.list_shares_with(db, caller.own_user_id())
+    return [SharedWithMe.of(share, connect_url=share_service.link_of(share, secrets)) for share in rows]
 
 
 _BY_LINK = public_route("the secret of the share's link is checked here")

@@ -134,8 +134,8 @@ Host = Annotated[str, Query(min_length=1, max_length=255, description="host name
 async def list_filter_policies(db: Db, page: Paging) -> list[FilterPolicyView]:
     """List all policies by name."""
     order = filter_policies.BY_NAME
-    found = await filter_policies.list_filter_policies(db, after=page.after_row(order), limit=page.limit)
-    return [FilterPolicyView.model_validate(policy) for policy in page.rows(found, order)]
+    rows = await filter_policies.list_filter_policies(db, after=page.after_row(order), limit=page.limit)
+    return [FilterPolicyView.model_validate(policy) for policy in page.rows(rows, order)]
 
 
 @filter_policy_router.post("/filter-policies", status_code=201, dependencies=[requires("webfilters_create")])
@@ -266,11 +266,17 @@ async def list_homes(
         image_id=str(image_id) if image_id else None,
         agent_id=str(agent_id) if agent_id else None,
     )
-    selection, words, order = _restricted(caller, requested), words_of(q, HOMES.columns), order_of(sort, HOMES.orders)
+    selection, filter_words, order = (
+        _restricted(caller, requested),
+        words_of(q, HOMES.columns),
+        order_of(sort, HOMES.orders),
+    )
     if count:
-        page.count(await homes.count_homes(db, selection, words))
-    found = await homes.list_homes(db, selection, words, order=order, after=page.after_row(order), limit=page.limit)
-    return [_view(home, caller) for home in page.rows(found, order)]
+        page.count(await homes.count_homes(db, selection, filter_words))
+    rows = await homes.list_homes(
+        db, selection, filter_words, order=order, after=page.after_row(order), limit=page.limit
+    )
+    return [_view(home, caller) for home in page.rows(rows, order)]
 
 
 @home_router.get("/homes/{home_id}")

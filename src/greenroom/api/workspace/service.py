@@ -18,7 +18,7 @@ from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import sealed, unsealed
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
-from greenroom.core.workspace.volumes import unwritable_home
+from greenroom.core.workspace.volumes import home_write_warning
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue import set_origin
 from greenroom.db.database import Database
@@ -50,7 +50,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     if path := image.persistent_profile_path:
         user_sets = await plain_launches(db, image.facts)
         warnings.append(unused_profile(image.friendly_name, path, (similar.facts for similar in user_sets)))
-        warnings.append(unwritable_home(path, image.run_config.get("user")))
+        warnings.append(home_write_warning(path, image.run_config.get("user")))
     return replace(image, warnings=tuple(warning for warning in warnings if warning))
 
 

@@ -124,9 +124,9 @@ def _is_easy_to_guess(lowered: str) -> bool:
     plain = "".join(c for c in lowered if c.isalnum())
     if 2 * len(plain) < len(lowered):  # most characters are signs, which an attacker would have to guess
         return False
-    core = lowered.strip("0123456789!$")
-    variants = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
-    is_sequence = any(plain in row or plain[::-1] in row for row in _SEQUENCES)
+    stripped = lowered.strip("0123456789!$")
+    variants = [_letters(text) for text in (lowered, stripped.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
+    is_sequence = any(plain in sequence or plain[::-1] in sequence for sequence in _SEQUENCES)
     return is_sequence or any(_consists_of_common_words(letters) for letters in variants)
 
 

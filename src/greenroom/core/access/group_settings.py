@@ -1,8 +1,8 @@
 """The settings of groups: their definitions, their values, and the values in force for a user.
 
 For most settings, the value of the group with the lowest priority *number* applies ("Administrators" has 1). Mappings
-(`volume_mapping`, `run_config`) are merged over all groups; for each key, the lower number applies. The variables of
-`environment`, the paths of `tmpfs` and the mount points in the container are also such keys.
+(`volume_mapping`, `run_config`) are merged over all groups; for each key, the value of the group with the lower number
+applies. Each variable of `environment`, each path of `tmpfs` and each mount point in the container is merged as a key.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Setting:
 
     `unit` is displayed after the value. `minimum` applies to int and float, `choices` to choice. `excludes_staging`:
     the container must have the value from its creation, so a user with this setting gets no staged session. `looseness`
-    orders the values: a looser value permits more, and users who may change only their own groups cannot set one
-    (access.permissions). `stored_with_session`: the session stores the value at its launch, for its Agent and viewers.
+    maps a value to a number: a larger number permits more, and users who may change only their own groups cannot
+    increase it (access.permissions). `stored_with_session`: the session stores the value, for its Agent and viewers.
     """
 
     name: str
@@ -93,10 +93,10 @@ def _enforced_by_image(variable: str) -> str:
 
 
 def _maximum(
-    name: str, unit: str, default: int, description: str, *, zero: bool = False, minimum: int = 0, stored: bool = False
+    name: str, unit: str, default: int, text: str, *, unlimited: bool = False, minimum: int = 0, stored: bool = False
 ) -> Setting:
-    """Return a setting with a maximum. `zero`: 0 means no limit; `stored` is `stored_with_session`."""
-    looseness = _no_limit_at_0 if zero else float
+    """Return a setting with a maximum. `text` is its description. `unlimited`: 0 means no maximum."""
+    looseness = _no_limit_at_0 if unlimited else float
     return Setting(
         name=name,
         kind="int",
@@ -105,7 +105,7 @@ def _maximum(
         unit=unit,
         looseness=looseness,
         stored_with_session=stored,
-        description=description,
+        description=text,
     )
 
 
@@ -154,7 +154,7 @@ _DEFINITIONS: Final = (
         0,
         "Maximum lifetime of a session or lease after its assignment to a user; 0 = no limit. A shorter"
         " limit of the workspace has priority",
-        zero=True,
+        unlimited=True,
     ),
     Setting(
         name="idle_disconnect",
@@ -172,7 +172,7 @@ _DEFINITIONS: Final = (
         "MB",
         0,
         "Maximum size of a file that is uploaded into a session; 0 = no limit",
-        zero=True,
+        unlimited=True,
         stored=True,
     ),
     _switch("allow_kasm_delete", "Delete own sessions", default=True),
@@ -207,7 +207,9 @@ _DEFINITIONS: Final = (
         "With `allow_kasm_sharing`: let named users, and guests with `allow_guest_links`, use keyboard and pointer",
         guarded=True,
     ),
-    _maximum("max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", zero=True),
+    _maximum(
+        "max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", unlimited=True
+    ),
     Setting(
         name="record_leases",
         kind="choice",

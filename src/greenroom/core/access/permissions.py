@@ -101,7 +101,7 @@ def allows(granted: Iterable[str], required: Iterable[str]) -> bool:
     return GLOBAL_ADMIN in codes or codes.issuperset(required)
 
 
-def expanded(granted: Iterable[str]) -> frozenset[str]:
+def implied_codes(granted: Iterable[str]) -> frozenset[str]:
     """Return all codes that `granted` implies, without unknown codes."""
     codes = frozenset(granted)
     return frozenset(PERMISSIONS) if GLOBAL_ADMIN in codes else codes & PERMISSIONS.keys()
@@ -109,32 +109,32 @@ def expanded(granted: Iterable[str]) -> frozenset[str]:
 
 def read_only(granted: Iterable[str]) -> frozenset[str]:
     """Return the codes that a read-only API key has: those that end in `_view`."""
-    return frozenset(code for code in expanded(granted) if code.endswith("_view"))
+    return frozenset(code for code in implied_codes(granted) if code.endswith("_view"))
 
 
-def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
-    """Return the codes that an API key has in effect: never more than its owner has."""
-    return expanded(granted) & expanded(owner)
+def limited_to_owner(granted: Iterable[str], owner_codes: Iterable[str]) -> frozenset[str]:
+    """Return the codes that an API key has in effect: those of `granted` that its owner also has."""
+    return implied_codes(granted) & implied_codes(owner_codes)
 
 
-def unknown(codes: Iterable[str]) -> list[str]:
+def unknown_codes(codes: Iterable[str]) -> list[str]:
     """Return the elements of `codes` that do not exist, sorted."""
     return sorted(set(codes) - PERMISSIONS.keys())
 
 
-def beyond(granted: Iterable[str], requested: Iterable[str]) -> list[str]:
+def missing_codes(granted: Iterable[str], requested: Iterable[str]) -> list[str]:
     """Return the codes of `requested` that `granted` lacks, sorted. Users may grant only codes that they have."""
-    return sorted(expanded(requested) - expanded(granted))
+    return sorted(implied_codes(requested) - implied_codes(granted))
 
 
-def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
-    """Return the codes that `other` has and `granted` lacks, sorted. If there are none, a user with `granted` may
-    change a user with `other`. `user` is ignored, because all users have it and it permits no administration.
+def missing_admin_codes(granted: Iterable[str], other: Iterable[str]) -> list[str]:
+    """Return the codes that `other` has and `granted` lacks, sorted, without `user`, which all users have and which
+    permits no administration. If there are none, a user with `granted` may change a user with `other`.
     """
-    return [code for code in beyond(granted, other) if code != USER]
+    return [code for code in missing_codes(granted, other) if code != USER]
 
 
-FILTER: Final = "web_filter_policy"
+WEB_FILTER_POLICY: Final = "web_filter_policy"
 
 
 def refusal_of_change(
@@ -169,7 +169,7 @@ def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | 
 
 def _reserved_settings(names: Collection[str]) -> list[str]:
     """Return those of the settings that members of a group cannot change at all, sorted."""
-    return sorted(name for name in names if name == FILTER or SETTINGS[name].kind == "mapping")
+    return sorted(name for name in names if name == WEB_FILTER_POLICY or SETTINGS[name].kind == "mapping")
 
 
 def _looser_setting(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
@@ -177,8 +177,8 @@ def _looser_setting(before: Sequence[GroupSettings], after: Sequence[GroupSettin
     for name, setting in SETTINGS.items():
         if setting.looseness and setting.looseness(new[name].value) > setting.looseness(old[name].value):
             return _refusal(old[name], new[name])
-    if old[FILTER].value not in ("", new[FILTER].value):
-        return _refusal(old[FILTER], new[FILTER])
+    if old[WEB_FILTER_POLICY].value not in ("", new[WEB_FILTER_POLICY].value):
+        return _refusal(old[WEB_FILTER_POLICY], new[WEB_FILTER_POLICY])
     return None
 
 

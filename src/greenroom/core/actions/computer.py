@@ -200,7 +200,7 @@ class _OpenAddress(_Verb, frozen=True, tag="open_address"):
         return actions.OpenAddress(web_address(self.url))
 
 
-Verb = (
+Verb = (  # any action of the computer-use tool
     _Key
     | _HoldKey
     | _Type

@@ -165,7 +165,7 @@ class _Press(_Verb, frozen=True, tag="press"):
         return actions.Press((chord_of(self.key),))
 
 
-Verb = (
+Verb = (  # any action with `type`
     _Click
     | _DoubleClick
     | _Move
@@ -182,7 +182,7 @@ Verb = (
 
 
 FOCUS: Final = "focus"
-"""The only action that needs an element itself instead of its place on the screen."""
+"""The only action that is sent with the reference of its element, which is not replaced by a place on the screen."""
 _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     field: {
         str(info.tag): names
@@ -209,7 +209,9 @@ def refs_of(items: Sequence[object]) -> list[str]:
 
 
 def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object]:
-    """Replace references to elements by places. Raises Invalid: an element or its place does not exist."""
+    """Return the actions with their references to elements replaced by places on the screen. Raises Invalid: an element
+    or its place does not exist.
+    """
     return [_located(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 
@@ -246,12 +248,13 @@ _ELEMENTS: Final = frozenset(("selector", "xpath", "element"))
 MAX_REASON: Final = 200
 """Maximum characters of a reason, which can contain arbitrary names from the client."""
 MAX_DEPTH: Final = 2
-"""The levels of lists and objects below which an action has no numbers; the path of a drag has two."""
+"""The maximum depth of lists and objects in an action in which floats are converted; the path of a drag has two levels.
+"""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
     for field, union in (("action", computer.Verb), ("type", Verb))
 }
-"""The verbs of each dialect, by the field that names them."""
+"""The names of all actions, by the field that contains the name (`action` or `type`)."""
 
 
 def parse(items: Sequence[object]) -> list[Action]:
@@ -284,9 +287,11 @@ def _parse_item(item: object, where: str) -> Action:
     if not isinstance(verb, str):
         raise Invalid(f"{where}: `action` is missing; it is one of {', '.join(VERBS['action'])}.")
     if verb not in verbs:
-        near = difflib.get_close_matches(verb[:40], verbs, n=3, cutoff=0.5)
-        instead = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(verbs)}."
-        raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {instead}")
+        similar_names = difflib.get_close_matches(verb[:40], verbs, n=3, cutoff=0.5)
+        suggestion = (
+            f"did you mean {' or '.join(similar_names)}?" if similar_names else f"it is one of {', '.join(verbs)}."
+        )
+        raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {suggestion}")
     try:
         parsed: computer.Verb | Verb = (
             msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, Verb)

@@ -111,14 +111,18 @@ def keysym_of(name: str) -> int:
         return keysym_of_character(name)
     if name in KEYSYMS:
         return KEYSYMS[name]
-    if (known := _KEYSYMS_BY_FOLDED_NAME.get(_folded(name))) is not None:
-        return known
+    if (keysym := _KEYSYMS_BY_FOLDED_NAME.get(_folded(name))) is not None:
+        return keysym
     if re.fullmatch(r"U[0-9A-Fa-f]{4,6}", name) and 0x20 <= (code := int(name[1:], 16)) <= 0x10FFFF:
         return keysym_of_character(chr(code))
-    start = name[:40]
-    near = difflib.get_close_matches(start, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
-    instead = f"did you mean {' or '.join(near)}?" if near else "keys are named as in Return, ctrl+s, Page_Down or F5."
-    raise Invalid(f"there is no key {start!r}; {instead}")
+    shortened_name = name[:40]
+    similar_names = difflib.get_close_matches(shortened_name, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
+    suggestion = (
+        f"did you mean {' or '.join(similar_names)}?"
+        if similar_names
+        else "keys are named as in Return, ctrl+s, Page_Down or F5."
+    )
+    raise Invalid(f"there is no key {shortened_name!r}; {suggestion}")
 
 
 def keysym_of_character(character: str) -> int:

@@ -139,18 +139,21 @@ class _Planner:
     def _screen_position(self, point: Point | None, where: str) -> tuple[int, int]:
         if point is None:
             return self.pointer
-        self._check(point, where, inside=1)
+        self._check(point, where, margin=1)
         return self._scaled(point)
 
     def _scaled(self, point: Point) -> tuple[int, int]:
         screen, display = self._screen, self._display
         return point.x * screen.width // display.width, point.y * screen.height // display.height
 
-    def _check(self, point: Point, where: str, *, inside: int) -> None:
+    def _check(self, point: Point, where: str, *, margin: int) -> None:
+        """Check that a point is on the screen. `margin` is 1 for a pixel, and 0 for a corner of a region, which may be
+        at the end of the screen. Raises Invalid: it is outside.
+        """
         width, height = self._display.width, self._display.height
-        if not (0 <= point.x <= width - inside and 0 <= point.y <= height - inside):
-            place = f"{where}.{point.field}" if point.field.isidentifier() or "[" in point.field else where
-            raise Invalid(f"{place}: [{point.x}, {point.y}] is outside the screen of {width} x {height}.")
+        if not (0 <= point.x <= width - margin and 0 <= point.y <= height - margin):
+            field_path = f"{where}.{point.field}" if point.field.isidentifier() or "[" in point.field else where
+            raise Invalid(f"{field_path}: [{point.x}, {point.y}] is outside the screen of {width} x {height}.")
 
     def _screenshot(self, region: tuple[Point, Point] | None, where: str) -> Step:
         screen, display = self._screen, self._display
@@ -158,7 +161,7 @@ class _Planner:
             return Screenshot() if display == screen else Screenshot(None, display.width, display.height)
         first, last = region
         for corner in region:
-            self._check(corner, where, inside=0)
+            self._check(corner, where, margin=0)
         corners = (*self._scaled(first), *self._scaled(last))
         if corners[0] >= corners[2] or corners[1] >= corners[3]:
             raise Invalid(f"{where}.region: it is empty; write [x1, y1, x2, y2] with x1 < x2 and y1 < y2.")

@@ -213,7 +213,7 @@ class CatalogueOffer:
 
 def workspace_update(offered: CatalogueEntry, port_map: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of an update to the workspace: its image, and the services for programs that are missing in
-    its `port_map`, because it was created before images had desks.
+    its `port_map`. Workspaces that an earlier version of Greenroom created lack them.
     """
     services: Mapping[str, Any] = offered.workspace.get("port_map", {})
     missing = {name: services[name] for name in PROGRAMS if name in services and name not in port_map}

@@ -20,14 +20,16 @@ from greenroom.core.text import size
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
 
 MAX_SOURCES: Final = 3
-"""The number of Agents from which a copy is tried before the next way."""
+"""The maximum number of Agents from which a copy is tried, before the image is built or pulled."""
 COPIES: Final = 2
 """The number of copies on the disk while an image is received: the archive and the image itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """The state of an image on an Agent. `how` (the way) and `progress` (0 to 100) apply to `pulling`."""
+    """The state of an image on an Agent. In the state `pulling`, `how` is the way by which the image arrives, `reason`
+    is the reason for this way, and `progress` is its percentage, 0 to 100.
+    """
 
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
@@ -39,7 +41,9 @@ class ImageProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """An Agent that has an image. `digest` is the image's own id, `edge_url` the address of the Agent."""
+    """An Agent that has an image. `digest` is the id of the image, `edge_url` the address of the Agent's edge gateway,
+    `sessions` the number of its sessions.
+    """
 
     agent_id: str
     hostname: str
@@ -51,15 +55,15 @@ class Holder:
 
 def sources(holders: Iterable[Holder]) -> list[Holder]:
     """Return the Agents to copy from, all with the same image, the least busy one first."""
-    known = sorted(holders, key=lambda holder: (holder.sessions, holder.agent_id))
-    numbers = Counter(holder.digest for holder in known)
-    most_frequent = min(numbers, key=lambda digest: (-numbers[digest], digest), default="")
-    return [holder for holder in known if holder.digest == most_frequent][:MAX_SOURCES]
+    least_busy_first = sorted(holders, key=lambda holder: (holder.sessions, holder.agent_id))
+    counts_by_digest = Counter(holder.digest for holder in least_busy_first)
+    most_frequent = min(counts_by_digest, key=lambda digest: (-counts_by_digest[digest], digest), default="")
+    return [holder for holder in least_busy_first if holder.digest == most_frequent][:MAX_SOURCES]
 
 
 def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes: int) -> str:
     """Return the reason why the image cannot be copied to a host with this much free disk, as a sentence; empty if it
-    can be, or if the free disk is not known. `kept_bytes` stay free for sessions.
+    can be, or if the free disk is not known. `kept_bytes` must stay free for sessions.
     """
     needed = COPIES * size_bytes + kept_bytes
     if free_bytes is None or free_bytes >= needed:
@@ -94,15 +98,16 @@ def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -
             ),
         )
     copy_reason = "Another Agent has the image: a copy is identical and needs no build."
-    no_copy = "It could not be copied from another Agent" if elsewhere else "No other Agent can provide it"
-    without_copy = (
-        Choice("building", f"{no_copy}, and this Agent has its recipe.")
+    why_not_copied = "It could not be copied from another Agent" if elsewhere else "No other Agent can provide it"
+    other_way = (
+        Choice("building", f"{why_not_copied}, and this Agent has its recipe.")
         if buildable
         else Choice(
-            "pulling", f"{no_copy}, and this Agent has no recipe for it: it is pulled from Docker's default registry."
+            "pulling",
+            f"{why_not_copied}, and this Agent has no recipe for it: it is pulled from Docker's default registry.",
         )
     )
-    return (Choice("copying", copy_reason), without_copy) if elsewhere else (without_copy,)
+    return (Choice("copying", copy_reason), other_way) if elsewhere else (other_way,)
 
 
 def choice(choices: tuple[Choice, ...], failures: int) -> Choice:

@@ -75,8 +75,8 @@ class DiskUse:
     @property
     def is_over(self) -> bool:
         """True if it is over its limit, or has a limit and too many files to be counted."""
-        is_more = self.used.charged_bytes > self.limit_bytes or self.uncounted >= MAX_UNCOUNTED
-        return self.limit_bytes > 0 and is_more
+        exceeds = self.used.charged_bytes > self.limit_bytes or self.uncounted >= MAX_UNCOUNTED
+        return self.limit_bytes > 0 and exceeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +96,28 @@ def shortage(hostname: str, disk: FreeDisk) -> str:
     return ""
 
 
-def to_stop(written: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
+def to_stop(uses: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
     """Return every session over its limit. If there is none and the disk is nearly full, return the session with the
     largest use of the resource that is short: bytes or inodes.
     """
-    over = [w for w in written if w.is_over]
-    if over:
-        return tuple(Stop(w.session_id, _over_limit_reason(w)) for w in over)
+    over_limit = [use for use in uses if use.is_over]
+    if over_limit:
+        return tuple(Stop(use.session_id, _over_limit_reason(use)) for use in over_limit)
     if disk.free_bytes is not None and disk.free_bytes < round(disk.kept_bytes * EMERGENCY_FRACTION):
-        return _stop_largest(written, hostname, lambda used: Use(size_bytes=used.size_bytes))
+        return _stop_largest(uses, hostname, lambda used: Use(size_bytes=used.size_bytes))
     if disk.free_inodes is not None and disk.free_inodes < INODES_EMERGENCY:
-        return _stop_largest(written, hostname, lambda used: Use(inodes=used.inodes))
+        return _stop_largest(uses, hostname, lambda used: Use(inodes=used.inodes))
     return ()
 
 
-def _stop_largest(written: Sequence[DiskUse], hostname: str, only_short: Callable[[Use], Use]) -> tuple[Stop, ...]:
-    """Return the session with the largest use. `only_short` returns the part of a use of the short resource."""
-    candidates = [replace(w, used=only_short(w.used)) for w in written]
-    largest = max(candidates, key=lambda w: (w.uncounted > 0, w.used.charged_bytes, w.session_id), default=None)
+def _stop_largest(
+    uses: Sequence[DiskUse], hostname: str, limited_to_short_resource: Callable[[Use], Use]
+) -> tuple[Stop, ...]:
+    """Return the session with the largest use. `limited_to_short_resource` returns a use with only the
+    resource that is short: bytes or inodes.
+    """
+    candidates = [replace(use, used=limited_to_short_resource(use.used)) for use in uses]
+    largest = max(candidates, key=lambda use: (use.uncounted > 0, use.used.charged_bytes, use.session_id), default=None)
     if largest is None or (largest.uncounted == 0 and largest.used.charged_bytes < WORTH_STOPPING_BYTES):
         return ()
     reason = (
@@ -123,16 +127,14 @@ def _stop_largest(written: Sequence[DiskUse], hostname: str, only_short: Callabl
     return (Stop(largest.session_id, reason),)
 
 
-def _over_limit_reason(written: DiskUse) -> str:
-    return (
-        f"The session was stopped because it had {_amount(written)}; its workspace allows {size(written.limit_bytes)}."
-    )
+def _over_limit_reason(use: DiskUse) -> str:
+    return f"The session was stopped because it had {_amount(use)}; its workspace allows {size(use.limit_bytes)}."
 
 
-def _amount(written: DiskUse) -> str:
-    used = written.used
-    if written.uncounted:
-        times = " twice in a row" if written.uncounted >= MAX_UNCOUNTED else ""
+def _amount(use: DiskUse) -> str:
+    used = use.used
+    if use.uncounted:
+        times = " twice in a row" if use.uncounted >= MAX_UNCOUNTED else ""
         return f"so many files on its disk that the count did not end in time{times}"
     if used.charged_bytes > used.size_bytes:
         return f"made {used.inodes:,} files on its disk, which count as {size(used.charged_bytes)}"
@@ -159,7 +161,7 @@ class KnownVulnerability:
         fixed version if there is none.
         """
         fixed = [_numbers(text) for text in self.fixed]
-        same_line = [first for first in fixed if first[:2] == version[:2]]
+        same_line = [fixed_version for fixed_version in fixed if fixed_version[:2] == version[:2]]
         return version < max(same_line or fixed)
 
 
@@ -233,19 +235,21 @@ def _database_warnings(host: DockerHost) -> Iterator[str]:
 
 
 def _free_disk_warnings(host: DockerHost) -> Iterator[str]:
-    if words := shortage("This host", host.disk):
-        yield f"{words}: it takes no new session. Delete unneeded sessions and images, or give it a larger disk."
+    if problem := shortage("This host", host.disk):
+        yield f"{problem}: it takes no new session. Delete unneeded sessions and images, or give it a larger disk."
 
 
 def _vulnerability_warnings(host: DockerHost) -> Iterator[str]:
     for component, text in host.versions.items():
         version = _numbers(text)
-        if known := [h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.affects(version)]:
+        if vulnerabilities := [
+            h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.affects(version)
+        ]:
+            identifiers = ", ".join(name for vulnerability in vulnerabilities for name in vulnerability.identifiers)
             yield (
-                f"{component} {text} has known container escapes "
-                f"({', '.join(name for vulnerability in known for name in vulnerability.identifiers)}): update it to "
-                f"{', '.join(known[-1].fixed)} or later, unless your distribution has backported the fixes (see "
-                "the change log of its package)."
+                f"{component} {text} has known container escapes ({identifiers}): update it to "
+                f"{', '.join(vulnerabilities[-1].fixed)} or later, unless your distribution has backported the fixes "
+                "(see the change log of its package)."
             )
 
 

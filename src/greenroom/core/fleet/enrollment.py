@@ -39,10 +39,10 @@ class JoinAttemptLimiter:
 
     def must_log(self, address: str, now: float) -> bool:
         """Count this refusal of `address`; return True if it must be logged."""
-        since, count = self._windows.get(address, (now, 0))
-        if now - since >= LOG_WINDOW_S:
-            since, count = now, 0
-        self._windows[address] = since, count + 1
+        window_begin, count = self._windows.get(address, (now, 0))
+        if now - window_begin >= LOG_WINDOW_S:
+            window_begin, count = now, 0
+        self._windows[address] = window_begin, count + 1
         self._windows.move_to_end(address)
         if len(self._windows) > MAX_ADDRESSES:
             self._windows.popitem(last=False)
@@ -130,8 +130,8 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
     if problem := refusal_of_token(token, "agent", again=again):
         return problem
     if token is not None and token.agent_id is not None and token.agent_id != agent_id:
-        who = f"this Agent is {agent_id}" if agent_id else "pass this id with --agent-id"
-        return Unauthenticated(f"The join token is for Agent {token.agent_id} only; {who}. {CREATE_ANOTHER}")
+        hint = f"this Agent is {agent_id}" if agent_id else "pass this id with --agent-id"
+        return Unauthenticated(f"The join token is for Agent {token.agent_id} only; {hint}. {CREATE_ANOTHER}")
     return None
 
 
@@ -172,7 +172,7 @@ def _refusal_with_token(newcomer: Newcomer, known: KnownAgent | None, token: Tok
     again = is_repeated_join(newcomer, known)
     if problem := refusal_of_agents_token(token, newcomer.agent_id, again=again):
         return problem
-    assert token is not None, "there is a refusal without one"  # noqa: S101
+    assert token is not None, "refusal_of_agents_token refuses a missing token"  # noqa: S101
     if token.zone_id != newcomer.zone_id:
         return Unauthenticated(
             f"The join token is for zone {token.zone_name}, and this Manager coordinates zone {newcomer.zone_name}."

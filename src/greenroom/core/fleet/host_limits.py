@@ -47,7 +47,7 @@ class HostLimit:
         return self.kept + self.per_session * SESSIONS
 
     def room(self, value: int) -> int:
-        """The number of sessions for which this value is enough."""
+        """Return the number of sessions for which this value is enough."""
         return max(0, value - self.kept) // self.per_session
 
 
@@ -271,16 +271,18 @@ def session_capacity(values: Mapping[str, int], fit: int = 0) -> SessionCapacity
 
     `fit` is the number of sessions that fit into the memory and cores that its Agents offer.
     """
-    first = narrowest(values)
-    if first is None:
+    lowest = narrowest(values)
+    if lowest is None:
         return SessionCapacity("The limits of this host are unknown, because /proc/sys cannot be read.")
-    good = f"The limits of this host permit {first.room} sessions"
-    if first.room >= fit:
-        return SessionCapacity(f"{good}; the lowest limit: {first.sentence}.")
+    permitted_text = f"The limits of this host permit {lowest.room} sessions"
+    if lowest.room >= fit:
+        return SessionCapacity(f"{permitted_text}; the lowest limit: {lowest.sentence}.")
     low = too_low(values, fit)
     remedies = " ".join(dict.fromkeys(narrow.remedy for narrow in low))
     causes = "; ".join(narrow.sentence for narrow in low)
-    return SessionCapacity(f"{good}, and {fit} fit into its memory and cores: {causes}. {remedies}", is_short=True)
+    return SessionCapacity(
+        f"{permitted_text}, and {fit} fit into its memory and cores: {causes}. {remedies}", is_short=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,8 +136,8 @@ def _ending(previous: Predecessor) -> str:
 def loss_reason(window: ActingWindow, now_s: float, failure: str) -> str:
     """Return the reason why a Primary that did not resign is no longer Primary, as a clause after "because".
 
-    `now_s` is the time at which it detected the loss. `failure` is the error of its connection W, a sentence without a
-    full stop.
+    `now_s` is the time at which it detected the loss. `failure` is the error of the connection with which it
+    renews the leadership, a sentence without a full stop.
     """
     if may_act(window, now_s):
         return failure
@@ -200,14 +200,14 @@ def claim(observed: ObservedRecord, own: str, address: str, now_s: float, ttl_s:
         return RecordClaim(
             record=LeaseRecord(holder=own, address=address, term=1, ttl_s=ttl_s), version=None, reason="it is the first"
         )
-    taken = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
+    claimed = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
     if not record.holder:
-        return RecordClaim(record=taken, version=observed.version, reason="the process before released it")
+        return RecordClaim(record=claimed, version=observed.version, reason="the process before released it")
     if record.holder == own:
-        return RecordClaim(record=taken, version=observed.version, reason="this process held it before")
+        return RecordClaim(record=claimed, version=observed.version, reason="this process held it before")
     # this process also waits for its own ttl, because the acting process may have other settings
     if now_s - observed.since_s >= max(record.ttl_s, ttl_s):
-        return RecordClaim(record=taken, version=observed.version, reason=f"{record.holder} did not renew it in time")
+        return RecordClaim(record=claimed, version=observed.version, reason=f"{record.holder} did not renew it in time")
     return None
 
 

@@ -67,15 +67,15 @@ def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> f
     return max(limit_s, min(most_s, limit_s * lateness_factor(lateness)))
 
 
-def because(lateness: Lateness, who: str = "its Agent") -> str:
-    """Return the reason for a longer limit, as the end of a sentence; empty on a quiet host. `who` is the process that
-    measured the lateness.
+def lateness_reason(lateness: Lateness, process: str = "its Agent") -> str:
+    """Return the reason for a longer limit, as the end of a sentence; empty on a quiet host. `process` is the process
+    that measured the lateness.
     """
     factor = lateness_factor(lateness)
     if factor <= 1.0:
         return ""
     return (
-        f", {factor:.1f} times as long as on a quiet host ({who} ran {lateness.own_s:.2f} s late, "
+        f", {factor:.1f} times as long as on a quiet host ({process} ran {lateness.own_s:.2f} s late, "
         f"{lateness.queue:.0f} tasks waited for each core)"
     )
 

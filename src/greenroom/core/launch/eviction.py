@@ -59,8 +59,8 @@ def events_of(evicted: Iterable[StartingSession]) -> set[ChangeEvent]:
     return events
 
 
-def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[PlacementAgent, ...]:
-    """Return the Agents that could run the session if they were empty."""
+def agents_large_enough(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[PlacementAgent, ...]:
+    """Return the Agents that are full now, and that could run the session if they had no other sessions."""
     full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
     return tuple(
         agent for agent in full if _fits(_emptied(agent, agent.cores_allocated, agent.memory_allocated), request)
@@ -85,8 +85,13 @@ def make_room(
     """
     rooms = [
         Room(agent, evicted)
-        for agent in lacks_only_room(rejected, request)
-        if (evicted := _evictions(agent, request, [u for u in starting if u.agent_id == agent.agent_id])) is not None
+        for agent in agents_large_enough(rejected, request)
+        if (
+            evicted := _evictions(
+                agent, request, [session for session in starting if session.agent_id == agent.agent_id]
+            )
+        )
+        is not None
     ]
     return min(rooms, key=lambda room: (len(room.evicted), room.agent.agent_id), default=None)
 
@@ -94,7 +99,9 @@ def make_room(
 def _evictions(
     agent: PlacementAgent, request: PlacementRequest, starting: Sequence[StartingSession]
 ) -> tuple[StartingSession, ...] | None:
-    newest_first = sorted(starting, key=lambda u: (u.is_replacement, u.created, u.session_id), reverse=True)
+    newest_first = sorted(
+        starting, key=lambda session: (session.is_replacement, session.created, session.session_id), reverse=True
+    )
     selected: list[StartingSession] = []
     for session in newest_first:
         if _fits_without(agent, selected, request):
@@ -103,14 +110,15 @@ def _evictions(
     if not _fits_without(agent, selected, request):
         return None
     for session in reversed(newest_first):  # An earlier selected session may stay if a later one is larger.
-        others = [u for u in selected if u is not session]
+        others = [other for other in selected if other is not session]
         if session in selected and _fits_without(agent, others, request):
             selected = others
     return tuple(selected)
 
 
 def _fits_without(agent: PlacementAgent, evicted: Sequence[StartingSession], request: PlacementRequest) -> bool:
-    return _fits(_emptied(agent, sum(u.cores for u in evicted), sum(u.memory for u in evicted)), request)
+    freed_cores, freed_memory = sum(each.cores for each in evicted), sum(each.memory for each in evicted)
+    return _fits(_emptied(agent, freed_cores, freed_memory), request)
 
 
 def _emptied(agent: PlacementAgent, cores: float, memory: int) -> PlacementAgent:
@@ -141,6 +149,6 @@ def waiting_users_text(number: int) -> str:
     return "1 user waits" if number == 1 else f"{number} users wait"
 
 
-def people_waiting(number: int, zone_name: str) -> str | None:
+def waiting_for_room_text(number: int, zone_name: str) -> str | None:
     """Return the beginning of a sentence about users who wait for room; None if no user waits."""
     return f"{waiting_users_text(number)} for room in zone {zone_name}" if number else None

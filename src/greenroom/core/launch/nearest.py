@@ -26,7 +26,9 @@ are near each other.
 """
 
 MAX_ZONES: Final = 50
+"""The maximum number of zones to which a browser measures its round trip."""
 MAX_ROUND_TRIP_MS: Final = 60_000.0
+"""The maximum round trip that a browser may report, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +56,20 @@ def round_trip_targets(
 ) -> tuple[RoundTripTarget, ...]:
     """Return the zones in which a launch could begin, the current zone first; none if there is no choice. `edge_urls`
     are the addresses of edge gateways by zone; the user's browser addressed `request_host`, host[:port]."""
-    here = _zone(zones, current_zone_id)
+    current_zone = _zone(zones, current_zone_id)
     others = [
-        zone for zone in sorted(zones, key=lambda z: z.zone_name) if zone is not here and _may_begin_in(zone, here)
+        zone
+        for zone in sorted(zones, key=lambda z: z.zone_name)
+        if zone is not current_zone and _may_begin_in(zone, current_zone)
     ]
     targets = [
         RoundTripTarget(
-            zone_id=zone.zone_id, zone_name=zone.zone_name, current=zone is here, addresses=addresses[:MAX_ADDRESSES]
+            zone_id=zone.zone_id,
+            zone_name=zone.zone_name,
+            current=zone is current_zone,
+            addresses=addresses[:MAX_ADDRESSES],
         )
-        for zone in (here, *others)
+        for zone in (current_zone, *others)
         if (addresses := _addresses(zone, edge_urls.get(zone.zone_id, ()), request_host))
     ][:MAX_ZONES]
     return tuple(targets) if len(targets) > 1 and targets[0].current else ()
@@ -72,11 +79,13 @@ def nearest_zone(
     zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, round_trips_ms: Mapping[str, float]
 ) -> NearerZone | None:
     """Return the nearest zone in which a launch may begin, if it is nearer by `NEARER_BY_MS`; None otherwise."""
-    here = _zone(zones, current_zone_id)
+    current_zone = _zone(zones, current_zone_id)
     current_ms = round_trips_ms.get(current_zone_id)
     if current_ms is None or image.only_zone_id is not None:
         return None
-    measured = [z for z in zones if z is not here and _may_begin_in(z, here) and z.zone_id in round_trips_ms]
+    measured = [
+        z for z in zones if z is not current_zone and _may_begin_in(z, current_zone) and z.zone_id in round_trips_ms
+    ]
     if not measured:
         return None
     zone = min(measured, key=lambda z: (round_trips_ms[z.zone_id], z.zone_name))
@@ -85,16 +94,16 @@ def nearest_zone(
         return None
     return NearerZone(
         zone.zone_id,
-        f"zone {zone.zone_name}, which is nearer to the user's browser than zone {here.zone_name}:"
+        f"zone {zone.zone_name}, which is nearer to the user's browser than zone {current_zone.zone_name}:"
         f" a round trip of {round_trip_ms:.0f} ms rather than {current_ms:.0f} ms",
     )
 
 
-def _may_begin_in(zone: LaunchZone, here: LaunchZone) -> bool:
+def _may_begin_in(zone: LaunchZone, current_zone: LaunchZone) -> bool:
     """True if a launch may begin in the zone. Both zones must search other zones, so that no launch fails because it
     began in the nearer zone.
     """
-    return here.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
+    return current_zone.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
 
 
 def _addresses(zone: LaunchZone, edge_urls: Sequence[str], request_host: str) -> tuple[str, ...]:

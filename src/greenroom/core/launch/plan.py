@@ -122,16 +122,16 @@ def ordered_attempts(
     pool_misses: Callable[[StagedPool], Sequence[Miss]],
 ) -> tuple[LaunchAttempt, ...]:
     """Return the attempts in the documented order. `pool_misses` returns the misses of a pool that is not paused."""
-    here, elsewhere = ordered_zones(zones, current_zone_id)
+    current_zone, elsewhere = ordered_zones(zones, current_zone_id)
     only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
     attempts: list[LaunchAttempt] = []
 
     def add(step: Step, zone: LaunchZone, pool: StagedPool | None, misses: Sequence[Miss]) -> None:
         attempts.append(LaunchAttempt(order=len(attempts) + 1, step=step, zone=zone, pool=pool, misses=tuple(misses)))
 
-    for zone in (here, *elsewhere):
-        step: Step = "staged_here" if zone is here else "staged_elsewhere"
-        zone_misses = _zone_misses(zone, here, image, only_zone)
+    for zone in (current_zone, *elsewhere):
+        step: Step = "staged_here" if zone is current_zone else "staged_elsewhere"
+        zone_misses = _zone_misses(zone, current_zone, image, only_zone)
         zone_pools = [pool for pool in pools if pool.zone_id == zone.zone_id]
         if zone_misses or not zone_pools:
             no_config = Miss("pool_empty", f"No staging config for {image.friendly_name} in zone {zone.zone_name}.")
@@ -141,16 +141,16 @@ def ordered_attempts(
         misses = {pool.staging_config_id: _pause_miss(pool) or pool_misses(pool) for pool in zone_pools}
         for pool in sorted(zone_pools, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
             add(step, zone, pool, misses[pool.staging_config_id])
-    for zone in (here, *elsewhere):
-        step = "on_demand_here" if zone is here else "on_demand_elsewhere"
-        add(step, zone, None, _zone_misses(zone, here, image, only_zone))
+    for zone in (current_zone, *elsewhere):
+        step = "on_demand_here" if zone is current_zone else "on_demand_elsewhere"
+        add(step, zone, None, _zone_misses(zone, current_zone, image, only_zone))
     return tuple(attempts)
 
 
 def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[LaunchZone, tuple[LaunchZone, ...]]:
     """Return the current zone, and the other zones by name."""
-    here = next(zone for zone in zones if zone.zone_id == current_zone_id)
-    return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
+    current_zone = next(zone for zone in zones if zone.zone_id == current_zone_id)
+    return current_zone, tuple(sorted((z for z in zones if z is not current_zone), key=lambda z: z.zone_name))
 
 
 def missed_steps(attempt: LaunchAttempt, misses: Sequence[Miss]) -> list[TraceStep]:
@@ -253,8 +253,8 @@ def _zone_text(name: str, reasons: Sequence[str]) -> str:
 
 
 def _first_reasons(reasons: Sequence[str]) -> str:
-    more = len(reasons) - MAX_NAMED
-    return "; ".join([*reasons[:MAX_NAMED], *([f"and {more} more Agents cannot run it"] if more > 0 else [])])
+    omitted = len(reasons) - MAX_NAMED
+    return "; ".join([*reasons[:MAX_NAMED], *([f"and {omitted} more Agents cannot run it"] if omitted > 0 else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +298,7 @@ def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Mi
         if number:
             return Miss(code, f"{number} staged sessions {subject} are on Agents that are {agent_state}.")
     others = ((contents.starting, "starting"), (contents.expired, "expired"), (contents.outdated, "out of date"))
-    counts = ", ".join(f"{number} {word}" for number, word in others if number)
+    counts = ", ".join(f"{number} {state}" for number, state in others if number)
     return Miss("pool_empty", f"No staged session {subject} is free" + (f" ({counts})." if counts else "."))
 
 
@@ -308,12 +308,12 @@ def _pause_miss(pool: StagedPool) -> list[Miss]:
     return [Miss("pool_empty", "The staging config is paused.", candidate=pool.staging_config_id)]
 
 
-def _zone_misses(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:
+def _zone_misses(zone: LaunchZone, current_zone: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:
     if image.only_zone_id is not None and zone.zone_id != image.only_zone_id:
         permitted = f"zone {only_zone}" if only_zone else "a zone that does not exist"
         return [Miss("restricted", f"Workspace {image.friendly_name} is restricted to {permitted}.")]
-    if zone is not here and not here.search_alternate_zones:
-        return [Miss("zone_not_searched", f"Search Alternate Zones is off in zone {here.zone_name}.")]
+    if zone is not current_zone and not current_zone.search_alternate_zones:
+        return [Miss("zone_not_searched", f"Search Alternate Zones is off in zone {current_zone.zone_name}.")]
     if not image.enabled:
         return [Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")]
     return []

@@ -64,12 +64,12 @@ class LaunchRequest:
         return json.dumps(fields, sort_keys=True)
 
 
-def is_repeated(first: str | None, second: str | None) -> bool:
+def is_repeated(body: str | None, other_body: str | None) -> bool:
     """True if two bodies are the same request. A missing field is equal to an empty field, because another version of
     Greenroom without this field may have written the body.
     """
-    return first == second or (
-        first is not None and second is not None and _non_empty_fields(first) == _non_empty_fields(second)
+    return body == other_body or (
+        body is not None and other_body is not None and _non_empty_fields(body) == _non_empty_fields(other_body)
     )
 
 
@@ -250,7 +250,7 @@ def plan_request(
 
 
 def _with_required_recording(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
-    """Return the lease with at least the recording that the groups of its user require."""
+    """Return the lease with at least the recording that the groups of its user require; None = no lease."""
     if lease is None:
         return None
     minimum = facts.value("record_leases")
@@ -312,9 +312,13 @@ def _first_zone(
     first_zone_id = current_zone_id(zones, request, may_choose=may_choose)
     default_zone_id = current_zone_id(zones, request, may_choose=False)
     is_chosen = bool(request.zone_id and may_choose)
-    is_considered = not is_chosen if mode == "on" else may_choose  # only users who may choose a zone get a suggestion
+    considers_nearest = (
+        not is_chosen if mode == "on" else may_choose
+    )  # only users who may choose a zone get a suggestion
     nearest = (
-        nearest_zone(zones, default_zone_id, image, request.round_trips_ms) if mode != "off" and is_considered else None
+        nearest_zone(zones, default_zone_id, image, request.round_trips_ms)
+        if mode != "off" and considers_nearest
+        else None
     )
     if nearest is None:
         return first_zone_id, ""

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.compatibility import differing
-from greenroom.core.launch.eviction import Room, StartingSession, lacks_only_room, rooms
+from greenroom.core.launch.eviction import Room, StartingSession, agents_large_enough, rooms
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import (
     LaunchAttempt,
@@ -145,12 +145,12 @@ def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
     )
 
 
-def others_first(placement: Placement, agent_id: str | None) -> Placement:
+def with_agent_last(placement: Placement, agent_id: str | None) -> Placement:
     """Return the placement with this Agent as the last candidate, because the hand-over failed there."""
     return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
 
 
-def went_silent(silent_s: float) -> str:
+def silent_agent_reason(silent_s: float) -> str:
     """Return the reason for a failed start whose Agent went missing. `silent_s` is the time since its last check-in."""
     return f"its Agent has not reported for {silent_s:.0f} s"
 
@@ -167,8 +167,8 @@ def failure_line(failed: FailedSession, session_id: str, last: TraceStep) -> Tra
     return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
 
 
-def continued(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:
-    """Return the steps of a search, with numbers that continue the trace of the launch."""
+def renumbered_after(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:
+    """Return the steps of a search, renumbered so that they follow the step `last` of the trace of the launch."""
     return [replace(step, order=last.order + step.order) for step in trace]
 
 
@@ -261,9 +261,9 @@ class RequestedSession:
     ) -> ZoneRooms:
         """Return the room for the session in a zone. Staged sessions in `starting` are evicted if no Agent has room."""
         full_placement = place(agents, self.request, zone.load_balancing_strategy)
-        placement = others_first(without(full_placement, self.excluded_agent_ids), self.last_agent_id)
+        placement = with_agent_last(without(full_placement, self.excluded_agent_ids), self.last_agent_id)
         return ZoneRooms(
             rooms=rooms(placement, self.request, starting),
             misses=placement_misses(zone, placement, self.another_agent),
-            room_helps=bool(lacks_only_room(placement.rejected, self.request)),
+            room_helps=bool(agents_large_enough(placement.rejected, self.request)),
         )

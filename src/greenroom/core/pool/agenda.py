@@ -103,10 +103,14 @@ class Agenda:
         self._next_s: dict[str, float] = {}
         """Id of the config → the next time of its pool; a pool with a time in the past is due."""
         self._examined_s: dict[str, float] = {}
+        """Id of the config → the time at which its pool had its last turn."""
         self._sums: dict[str, int] = {}
+        """Id of the config → the checksum of the rows of its pool."""
         self._waiting: set[str] = set()
+        """The ids of pools that are not at rest and whose last plan had no actions."""
         self._version = 0
         self._changed: dict[str, int] = {}
+        """Id of the config → the version of its last announced change."""
         self._all_changed = 0
         self.agents = AgentCache()
 
@@ -146,10 +150,10 @@ class Agenda:
         pool is due, and so is a pool whose checksum has changed.
         """
         self._listed_s = now_s
-        same = {config_id for config_id, number in sums.items() if self._sums.get(config_id) == number}
+        unchanged = {config_id for config_id, number in sums.items() if self._sums.get(config_id) == number}
         due_s = float("-inf")
-        self._next_s = {name: self._next_s.get(name, due_s) if name in same else due_s for name in sums}
-        self._waiting &= same
+        self._next_s = {name: self._next_s.get(name, due_s) if name in unchanged else due_s for name in sums}
+        self._waiting &= unchanged
         self._sums = dict(sums)
         for by_config in (self._examined_s, self._changed):
             for config_id in by_config.keys() - self._next_s.keys():

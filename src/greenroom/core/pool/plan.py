@@ -205,20 +205,20 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], work: _W
     due = None if is_coming else rotation.next_to_replace(snapshot, remaining)
     if due is None:
         return
-    old, reason = due
+    original, reason = due
     placement = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy)
     if placement.candidates:
         choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_on)
         placement_text = f"placed on {choice.agent.hostname}{choice.instead}"
-        reason = f"it replaces {old.session_id}, because {reason}; {placement_text}."
-        work.creates.append(Create(choice.agent.agent_id, reason, replaces=old.session_id))
+        reason = f"it replaces {original.session_id}, because {reason}; {placement_text}."
+        work.creates.append(Create(choice.agent.agent_id, reason, replaces=original.session_id))
         return
     if snapshot.leaving > 0 or not all(session.claimable for session in remaining):
         return
     outdated = (due for due in rotation.outdated(snapshot, remaining) if _fits_in_place_of(snapshot, due[0]))
     if (replaceable := next(outdated, None)) is not None:
-        old, reason = replaceable
-        work.end(old, f"It ends because {reason}, and there is no room for its replacement at the same time.")
+        original, reason = replaceable
+        work.end(original, f"It ends because {reason}, and there is no room for its replacement at the same time.")
         work.rejected = placement.rejected
 
 

@@ -55,10 +55,10 @@ def choose_agent(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]
     An image may fail on one Agent only. Without this rule, that Agent would be chosen again and again, because it has
     the least load.
     """
-    first = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
-    if first is candidates[0]:
-        return AgentChoice(first)
-    return AgentChoice(first, f" and not on {candidates[0].hostname}, where a start failed lately")
+    chosen = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
+    if chosen is candidates[0]:
+        return AgentChoice(chosen)
+    return AgentChoice(chosen, f" and not on {candidates[0].hostname}, where a start failed lately")
 
 
 def failures_after_starts(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> PoolFailures:
@@ -194,7 +194,9 @@ def failing(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Sho
 
 
 def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], missing: int) -> Shortfall | None:
-    """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer, if there are any."""
+    """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer; None = no such
+    Agent.
+    """
     agent_ids = {session.agent_id for session in counted if session.status in COMING}
     reasons = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in agent_ids and agent.failure)
     if not reasons:
@@ -233,7 +235,8 @@ def effective_shortfall(
     coming: int,
     has_manager: bool,
 ) -> Shortfall | None:
-    """Return the current shortfall between the rounds of the Primary. `stored` is the shortfall of the last round.
+    """Return the current shortfall between the rounds of the Primary; None = the pool is full. `stored` is the
+    shortfall of the last round.
 
     `obstacle` is the current result of `staging_obstacle`, which applies even if no Manager of the zone runs.
     `num_sessions` is Desired, `current` are claimable, and `coming` are requested or starting now.

@@ -69,9 +69,9 @@ class ActionDescription:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def stronger(one: Mode, other: Mode) -> Mode:
+def stronger(mode: Mode, other_mode: Mode) -> Mode:
     """Return the mode that records more."""
-    return one if MODES.index(one) > MODES.index(other) else other
+    return mode if MODES.index(mode) > MODES.index(other_mode) else other_mode
 
 
 def describe(action: Action, *, keep_text: bool) -> ActionDescription:
@@ -83,9 +83,9 @@ def describe(action: Action, *, keep_text: bool) -> ActionDescription:
         case Press(chords, seconds):
             return _describe_keys(chords, seconds, keep_text=keep_text)
         case Write(text, at):
-            said = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
+            sentence = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
             return ActionDescription(
-                what="type", said=said, at=_place(at), details=_text_details(text, keep_text=keep_text)
+                what="type", said=sentence, at=_place(at), details=_text_details(text, keep_text=keep_text)
             )
         case Clipboard() | OpenAddress():
             return _describe_text(action, keep_text=keep_text)
@@ -98,9 +98,9 @@ def describe(action: Action, *, keep_text: bool) -> ActionDescription:
 def _describe_text(action: Clipboard | OpenAddress, *, keep_text: bool) -> ActionDescription:
     if isinstance(action, OpenAddress):
         return ActionDescription(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
-    said = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
+    sentence = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
     return ActionDescription(
-        what="copy", said=said, changes=False, details=_text_details(action.text, keep_text=keep_text)
+        what="copy", said=sentence, changes=False, details=_text_details(action.text, keep_text=keep_text)
     )
 
 

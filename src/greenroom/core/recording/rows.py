@@ -193,9 +193,9 @@ def row_of_elements(request: RecordedRequest) -> RecordingRow:
 
 def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
     """Return the row that replaces this number of missing rows."""
-    words = "One action is" if number == 1 else f"{number} actions are"
+    number_text = "One action is" if number == 1 else f"{number} actions are"
     return RecordingRow(
-        began=began, duration_ms=0, what="gap", said=f"{words} missing: {reason}.", details={"missing": number}
+        began=began, duration_ms=0, what="gap", said=f"{number_text} missing: {reason}.", details={"missing": number}
     )
 
 
@@ -287,10 +287,10 @@ def _refusal(size: int, used: int, room: RecordingSpace) -> str | None:
     return None if room.required else _refusal_of_optional(used + size, room)
 
 
-def _refusal_of_optional(more: int, room: RecordingSpace) -> str | None:
+def _refusal_of_optional(new_bytes: int, room: RecordingSpace) -> str | None:
     wished_mb = room.all_mb * max(0, 100 - room.reserved_percent) // 100
-    if room.wished_bytes + more > wished_mb << 20:
+    if room.wished_bytes + new_bytes > wished_mb << 20:
         return OPTIONAL_FULL.format(limit=wished_mb)
-    if room.user_bytes + more > room.user_mb << 20:
+    if room.user_bytes + new_bytes > room.user_mb << 20:
         return USER_FULL.format(limit=room.user_mb)
     return None

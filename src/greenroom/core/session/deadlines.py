@@ -26,7 +26,7 @@ from typing import Final, Literal, cast
 
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, because, lateness_factor
+from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, lateness_factor, lateness_reason
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, Want
 from greenroom.shared.states import SessionStatus
 
@@ -150,7 +150,7 @@ def plan(
 
 def _action(waiting: WaitingSession, now: datetime, timing: ManagerTiming) -> Overdue:
     lateness = _lateness(waiting, timing)
-    action = _overdue_action(waiting, now, because(*lateness))
+    action = _overdue_action(waiting, now, lateness_reason(*lateness))
     return replace(action, slow=lateness_factor(lateness[0]) > 1)
 
 

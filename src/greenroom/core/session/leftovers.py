@@ -63,9 +63,9 @@ class Leftover:
     reason: str
 
 
-def plan(things: Iterable[RuntimeObject], known: KnownRows) -> list[Leftover]:
+def plan(objects: Iterable[RuntimeObject], known: KnownRows) -> list[Leftover]:
     """Return the objects without an owner, in the order in which they can be removed."""
-    return in_removal_order(leftover for thing in things if (leftover := _leftover_of(thing, known)) is not None)
+    return in_removal_order(leftover for item in objects if (leftover := _leftover_of(item, known)) is not None)
 
 
 def in_removal_order(leftovers: Iterable[Leftover]) -> list[Leftover]:
@@ -73,33 +73,33 @@ def in_removal_order(leftovers: Iterable[Leftover]) -> list[Leftover]:
     return sorted(leftovers, key=lambda each: (not each.removed, not each.thing.session_id, each.thing.name))
 
 
-def _leftover_of(thing: RuntimeObject, known: KnownRows) -> Leftover | None:
-    if thing.home is not None:
-        reason = _without_user(thing.home, known)
-    elif not thing.agent_id:
-        return Leftover(thing=thing, removed=False, reason="its label with the id of an Agent is missing")
-    elif thing.session_id:
-        reason = _without_session(thing, known)
-    elif thing.agent_id in known.agents:
+def _leftover_of(item: RuntimeObject, known: KnownRows) -> Leftover | None:
+    if item.home is not None:
+        reason = _without_user(item.home, known)
+    elif not item.agent_id:
+        return Leftover(thing=item, removed=False, reason="its label with the id of an Agent is missing")
+    elif item.session_id:
+        reason = _without_session(item, known)
+    elif item.agent_id in known.agents:
         reason = ""
     else:
-        reason = f"its Agent {thing.agent_id} was deleted"
+        reason = f"its Agent {item.agent_id} was deleted"
     if not reason:
         return None
-    if thing.age_s < GRACE_S:
-        return Leftover(thing=thing, removed=False, reason=f"{reason}; it is younger than {GRACE_S:g} s")
-    return Leftover(thing=thing, removed=True, reason=reason)
+    if item.age_s < GRACE_S:
+        return Leftover(thing=item, removed=False, reason=f"{reason}; it is younger than {GRACE_S:g} s")
+    return Leftover(thing=item, removed=True, reason=reason)
 
 
-def _without_session(thing: RuntimeObject, known: KnownRows) -> str:
-    agent_id = known.sessions.get(thing.session_id)
-    existing = frozenset({thing.session_id}) if agent_id == thing.agent_id else frozenset[str]()
-    verdict = verdicts((thing.session_id,), existing, {thing.session_id: thing.age_s}, 0.0)
-    if verdict.get(thing.session_id) == "keep":
+def _without_session(item: RuntimeObject, known: KnownRows) -> str:
+    agent_id = known.sessions.get(item.session_id)
+    existing = frozenset({item.session_id}) if agent_id == item.agent_id else frozenset[str]()
+    verdict = verdicts((item.session_id,), existing, {item.session_id: item.age_s}, 0.0)
+    if verdict.get(item.session_id) == "keep":
         return ""
     if agent_id is not None:
-        return f"session {thing.session_id} is on another Agent, {agent_id}"
-    return f"session {thing.session_id} has ended or never existed"
+        return f"session {item.session_id} is on another Agent, {agent_id}"
+    return f"session {item.session_id} has ended or never existed"
 
 
 def _without_user(home: HomeId, known: KnownRows) -> str:

@@ -148,8 +148,8 @@ _CONTACT: Final = "If it happens again, ask an administrator, who can see the ca
 
 
 def _last_reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:
-    done = [kind for kind in kinds if kind.name in recorded]
-    return (done[-1].percent, done[-1].waiting_for) if done else (0, "Requested")
+    recorded_kinds = [kind for kind in kinds if kind.name in recorded]
+    return (recorded_kinds[-1].percent, recorded_kinds[-1].waiting_for) if recorded_kinds else (0, "Requested")
 
 
 REASON_AFTER_S: Final = 5.0

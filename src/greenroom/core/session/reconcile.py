@@ -341,9 +341,9 @@ class Generational(Protocol):
 Entry = TypeVar("Entry", bound=Generational)
 
 
-def is_news(term: int, term_seen: int, fresh: bool) -> bool:
-    """True if an answer may have an effect: recently read from the database, and of a term of at least `term_seen`."""
-    return fresh and term >= term_seen
+def is_applicable(term: int, highest_term: int, fresh: bool) -> bool:
+    """True if an answer may have an effect: read recently from the database, and of `highest_term` or a later term."""
+    return fresh and term >= highest_term
 
 
 NO_ENTRIES: Final[Mapping[str, Any]] = {}
@@ -366,8 +366,8 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
 
 
 def updated(known: Mapping[str, int], read: Collection[str], listed: Mapping[str, int]) -> Mapping[str, int]:
-    """Return a list of session id → generation after the sessions `read` were read again. `listed` has those of them
-    that are in the list. If nothing changed, the same object is returned.
+    """Return a list of session id → generation after the sessions `read` were read again. `listed` has those of
+    them that are in the list. If nothing changed, the same object is returned.
     """
     if all(known.get(session_id) == listed.get(session_id) for session_id in {*read, *listed}):
         return known
@@ -376,24 +376,24 @@ def updated(known: Mapping[str, int], read: Collection[str], listed: Mapping[str
 
 def merge(
     current: Mapping[str, Entry],
-    news: Iterable[Entry],
+    entries: Iterable[Entry],
     marks: Mapping[str, int],
     *,
     kept: Mapping[str, Entry] = NO_ENTRIES,
 ) -> tuple[dict[str, Entry], dict[str, int]]:
-    """Return the desired list after `news` arrived, and the highest generation received for each session.
+    """Return the desired list after `entries` arrived, and the highest generation received for each session.
 
-    An entry of `news` with a lower generation is ignored: the current entry stays, and a session that left the list
-    does not return. Sessions that are neither in `news` nor in `kept` leave the list (their containers stay). `kept` is
-    empty if `news` is a whole list.
+    An entry of `entries` with a lower generation is ignored: the current entry stays, and a session that left the list
+    does not return. Sessions that are neither in `entries` nor in `kept` leave the list (their containers stay). `kept`
+    is empty if `entries` is a whole list.
     """
     merged = dict(kept)
     marks_after = dict(marks)
-    for entry in news:
+    for entry in entries:
         mark = marks.get(entry.session_id, 0)
         if entry.generation >= mark:
-            before = current.get(entry.session_id)
-            merged[entry.session_id] = before if before and before.generation == entry.generation else entry
+            earlier = current.get(entry.session_id)
+            merged[entry.session_id] = earlier if earlier and earlier.generation == entry.generation else entry
             marks_after[entry.session_id] = entry.generation
         elif entry.session_id in current:
             merged[entry.session_id] = current[entry.session_id]

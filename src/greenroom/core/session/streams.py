@@ -91,8 +91,8 @@ def edge_origin(edge_url: str) -> str | None:
 
 def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> list[str]:
     """Return every origin at which browsers reach streams without the web gateway. The console may frame them."""
-    match = (zone.direct_origin(host) for zone in zones for host in served_hosts)
-    return sorted({origin for origin in match if origin is not None})
+    origins = (zone.direct_origin(host) for zone in zones for host in served_hosts)
+    return sorted({origin for origin in origins if origin is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,11 +338,13 @@ def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Ma
     Raises Forbidden: the session may not use this service, or does not serve it now."""
     name = request.rest.partition("/")[0]
     matching = [
-        one for one in spec.services if (one.name == name if one.port else _begins_with(request.rest, one.folder))
+        service
+        for service in spec.services
+        if (service.name == name if service.port else _begins_with(request.rest, service.folder))
     ]
-    if forbidden_service := next((one.name for one in matching if not one.allowed), None):
+    if forbidden_service := next((service.name for service in matching if not service.allowed), None):
         raise Forbidden(f"This session may not use {forbidden_service}: the groups of its user do not allow it.")
-    if not any(one.port for one in matching):
+    if not any(service.port for service in matching):
         page_address = parse_address(spec.page_path)
         elsewhere = page_address.prefix if page_address is not None and page_address.prefix != request.prefix else ""
         return Target(address=page, base=spec.page_path.removesuffix("/"), elsewhere=elsewhere)

@@ -68,8 +68,8 @@ class Visits:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
     def end_closed(self, present: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
-        """Apply the connections that exist (`present`) and those that were closed (`gone`). Remove the visits that
-        ended, and return those of them whose connections were found before.
+        """Apply the connections that exist (`present`) and those that were closed (`gone`). Remove the visits
+        that ended, and return those of them whose connections were found before.
         """
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):

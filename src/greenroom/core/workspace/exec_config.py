@@ -78,18 +78,18 @@ def assign_of(config: ExecConfig, kasm_url: str | None) -> Exec | None:
 def _words(cmd: object, name: str) -> tuple[str, ...]:
     if isinstance(cmd, str):
         try:
-            words: list[object] = [*shlex.split(cmd)]
+            arguments: list[object] = [*shlex.split(cmd)]
         except ValueError as error:
             raise Invalid(f"The command {name} cannot be split into words: {error}.") from error
     elif isinstance(cmd, list):
-        words = cast("list[object]", cmd)
+        arguments = cast("list[object]", cmd)
     else:
         raise Invalid(f"The command {name} needs `cmd`, a text or a list of texts.")
-    if not words:
+    if not arguments:
         raise Invalid(f"The command {name} is empty.")
-    if not all(isinstance(word, str) and "\0" not in word for word in words):
+    if not all(isinstance(argument, str) and "\0" not in argument for argument in arguments):
         raise Invalid(f"The command {name} must be a text or a list of texts.")
-    return tuple(cast("list[str]", words))
+    return tuple(cast("list[str]", arguments))
 
 
 def _command_text(entry: ExecConfig, key: str, name: str) -> str | None:

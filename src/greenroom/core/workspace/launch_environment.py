@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from greenroom.core.workspace.run_config import OUR_PREFIX, Variables, environment_problem
+from greenroom.core.workspace.run_config import RESERVED_PREFIX, Variables, environment_problem
 
 PREFERENCES: Final = frozenset({"LANG", "LANGUAGE", "LC_ALL", "TZ"})
 """Variables that users may set even if the image sets them."""
@@ -100,6 +100,6 @@ def user_variables_problem(
 
 def user_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the variables in a session's specification that its user set, in the request or in the
-    preferences. All variables that Greenroom sets begin with `OUR_PREFIX`, which no user may set.
+    preferences. All variables that Greenroom sets begin with `RESERVED_PREFIX`, which no user may set.
     """
-    return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))
+    return tuple(sorted(name for name in environment if not name.startswith(RESERVED_PREFIX)))

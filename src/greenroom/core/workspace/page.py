@@ -2,9 +2,13 @@
 other makers.
 
 Tokens stand for values that exist only for a session. They are allowed in `page_path`, `start_page` and in the
-environment and command of the `run_config`: `{path}` is the path of the session's address at the gateway without
-slashes around it, `{session_id}` its id, `{password}` the password of its page, `{transfers}` the permitted part of
-`upload,download`, or `none`, and the name of each permission stands for `true` or `false`.
+environment and command of the `run_config`:
+
+- `{path}`: the path of the session's address at the gateway, without slashes around it;
+- `{session_id}`: the id of the session;
+- `{password}`: the password of the page of the session;
+- `{transfers}`: the permitted directions: `upload`, `download`, `upload,download` or `none`;
+- the name of a permission, such as `{allow_kasm_audio}`: `true` or `false`.
 """
 
 from __future__ import annotations
@@ -27,23 +31,25 @@ SERVICES: Final[Mapping[str, str]] = {
 }
 """Service that an image can have in addition to its desktop → the permission that it needs."""
 
-OWN_FOLDERS: Final[Mapping[str, str]] = {
+DESK_FOLDERS: Final[Mapping[str, str]] = {
     "audio": "sound",
     "audio_input": "microphone",
     "uploads": "files",
     "downloads": "files",
 }
-"""Service → its folder on the page of Greenroom's images with a desk, which checks the permission."""
+"""Service → its folder on the page of images with a desk, which are those of Greenroom. This page checks the
+permission.
+"""
 
 PROGRAMS: Final = ("desk", "cdp", "webdriver")
-"""Services for programs, in folders of the page with these names: `PROGRAM_FOLDERS`."""
+"""Services for programs. Each is in the folder of the page with its name (`core.session.streams.PROGRAM_FOLDERS`)."""
 
 PortMap = dict[str, Any]
 """JSON from an administrator: name of a service → its port in the container, or the beginning of its addresses on the
 page, as `validated_ports` allows. The path of a port at the gateway is the name of the service.
 """
 
-OWN_PATH: Final = "/{path}/"
+GATEWAY_PATH: Final = "/{path}/"
 """The `page_path` of a page that is configured with its path at the gateway."""
 
 MAX_LENGTH: Final = 500
@@ -53,17 +59,20 @@ _RELATIVE: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?{}-]*", re.ASCII)
 
 
 def page_path_problem(path: str) -> str | None:
-    """The reason why a container cannot serve its page at this path, as a sentence; None if it can."""
+    """Return the reason why a container cannot serve its page at this path, as a sentence; None if it can."""
     is_folder = _FOLDER.fullmatch(path) and not _has_dots(path) and len(path) <= MAX_LENGTH
-    if path == OWN_PATH or is_folder:
+    if path == GATEWAY_PATH or is_folder:
         return None
     return (
-        f"page_path must be /, a folder with a slash at both ends like /vnc/, or {OWN_PATH}, the path at the gateway."
+        "page_path must be /, a folder with a slash at both ends like /vnc/, or "
+        f"{GATEWAY_PATH}, the path at the gateway."
     )
 
 
 def relative_problem(name: str, address: str) -> str | None:
-    """The reason why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None if it can be."""
+    """Return the reason why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None if it
+    can be.
+    """
     path, _, query = address.partition("?")
     names = {part.partition("=")[0] for part in query.split("&")}
     is_relative = not (address.startswith("/") or ":" in path.partition("/")[0] or "//" in path or _has_dots(path))
@@ -82,47 +91,56 @@ def _has_dots(path: str) -> bool:
 def validated_ports(ports: PortMap) -> PortMap:
     """Return the port map after a check. Raises Invalid: a service is unknown, its value is neither a port nor the
     beginning of addresses, or two services have the same port."""
-    for name, where in ports.items():
+    for name, value in ports.items():
         if name in PROGRAMS:
-            if where != name:
+            if value != name:
                 raise Invalid(
                     f"{name} is served only to programs, in the folder {name} of the page: set it to {name!r}."
                 )
             continue
         if name not in SERVICES:
             raise Invalid(f"A port map has no service {name}; the services are {', '.join((*SERVICES, *PROGRAMS))}.")
-        is_port = isinstance(where, int) and not isinstance(where, bool) and 1 <= where <= 65535
-        if not (is_port or (isinstance(where, str) and _BEGINNING.fullmatch(where) and not _has_dots(where))):
+        is_port = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
+        if not (is_port or (isinstance(value, str) and _BEGINNING.fullmatch(value) and not _has_dots(value))):
             raise Invalid(
                 f"{name} must be a port from 1 to 65535, or the beginning of its addresses in the page, like files."
             )
-    of_ports = [where for where in ports.values() if isinstance(where, int)]
-    if len(set(of_ports)) < len(of_ports):
+    ports_used = [value for value in ports.values() if isinstance(value, int)]
+    if len(set(ports_used)) < len(ports_used):
         raise Invalid("Two services of the port map have the same port.")
     return ports
 
 
 def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Service, ...]:
     """Return the services of a container that is created with these permissions."""
-    ours = tuple(
+    desktop_services = tuple(
         replace(_service(name, ports[name]), allowed=bool(permissions.get(permission)))
         for name, permission in SERVICES.items()
         if name in ports
     )
-    return ours + tuple(Service(name=name, folder=name, allowed=True) for name in PROGRAMS if name in ports)
+    return desktop_services + tuple(Service(name=name, folder=name, allowed=True) for name in PROGRAMS if name in ports)
 
 
-def _service(name: str, where: int | str) -> Service:
-    return Service(name=name, folder=where) if isinstance(where, str) else Service(name=name, port=where)
+def _service(name: str, port_or_folder: int | str) -> Service:
+    return (
+        Service(name=name, folder=port_or_folder)
+        if isinstance(port_or_folder, str)
+        else Service(name=name, port=port_or_folder)
+    )
 
 
 def folders_of(services: Iterable[Service], permissions: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name of each service that a session may use → its folder, below the path of the session."""
-    found = tuple(services)
-    has_desk = any(one.name == PROGRAMS[0] for one in found)
-    own = OWN_FOLDERS.items() if has_desk else ()
-    ours = {name: folder for name, folder in own if permissions.get(SERVICES[name])}
-    return ours | {one.name: one.folder or one.name for one in found if one.allowed and one.name in SERVICES}
+    """Return the folders of the services that a session may use, below the path of the session, by the names of the
+    services."""
+    service_list = tuple(services)
+    has_desk = any(service.name == PROGRAMS[0] for service in service_list)
+    desk_folders = DESK_FOLDERS.items() if has_desk else ()
+    allowed_desk_folders = {name: folder for name, folder in desk_folders if permissions.get(SERVICES[name])}
+    return allowed_desk_folders | {
+        service.name: service.folder or service.name
+        for service in service_list
+        if service.allowed and service.name in SERVICES
+    }
 
 
 Values = Mapping[str, str]
@@ -131,43 +149,45 @@ Values = Mapping[str, str]
 _TOKEN: Final = re.compile(r"\{([a-z_]+)\}")
 
 
-def values(*, path: str, session_id: str, permissions: Mapping[str, bool], password: str = "") -> Values:
-    """Return the values of the tokens. `path` may have slashes around it; without a password its token stays."""
-    known = {"path": path.strip("/"), "session_id": session_id, **({"password": password} if password else {})}
-    transfers = [what for what in ("upload", "download") if permissions.get(f"allow_kasm_{what}s")]
-    known["transfers"] = ",".join(transfers) or "none"
-    return known | {name: "true" if allowed else "false" for name, allowed in permissions.items()}
+def token_values(*, path: str, session_id: str, permissions: Mapping[str, bool], password: str = "") -> Values:
+    """Return the values of the tokens. `path` may have slashes around it; without a password, the token `{password}` is
+    not replaced.
+    """
+    values = {"path": path.strip("/"), "session_id": session_id, **({"password": password} if password else {})}
+    transfers = [direction for direction in ("upload", "download") if permissions.get(f"allow_kasm_{direction}s")]
+    values["transfers"] = ",".join(transfers) or "none"
+    return values | {name: "true" if allowed else "false" for name, allowed in permissions.items()}
 
 
-def filled(text: str, known: Values) -> str:
+def with_tokens_replaced(text: str, values: Values) -> str:
     """Return the text with its tokens replaced, in one pass. Unknown tokens are not replaced."""
-    return _TOKEN.sub(lambda found: known.get(found[1], found[0]), text)
+    return _TOKEN.sub(lambda match: values.get(match[1], match[0]), text)
 
 
-def filled_spec(spec: StoredSpec, known: Values) -> StoredSpec:
+def spec_with_tokens_replaced(spec: StoredSpec, values: Values) -> StoredSpec:
     """Return a specification whose variables are readable, with the tokens of its workspace replaced. Tokens in
     variables from the session's user (`spec["environment"]`) are not replaced: such variables must not get the password
     of the page.
     """
-    made = {**spec, "run_config": _filled_in(spec.get("run_config", {}), known, ("environment", "command"))}
-    return _filled_in(made, known, ("page_path",))
+    filled_spec = {**spec, "run_config": _filled_in(spec.get("run_config", {}), values, ("environment", "command"))}
+    return _filled_in(filled_spec, values, ("page_path",))
 
 
-def _filled_in(table: Any, known: Values, names: Iterable[str]) -> Any:
+def _filled_in(table: Any, values: Values, names: Iterable[str]) -> Any:
     """Return the JSON `table` with tokens replaced in the texts of these fields, including nested lists and objects."""
     if not isinstance(table, dict):  # in a row that another program wrote
         return table
     fields = cast("dict[str, Any]", table)
-    return {name: _filled_text(value, known) if name in names else value for name, value in fields.items()}
+    return {name: _filled_text(value, values) if name in names else value for name, value in fields.items()}
 
 
-def _filled_text(value: Any, known: Values) -> Any:
+def _filled_text(value: Any, values: Values) -> Any:
     match value:
         case str():
-            return filled(value, known)
+            return with_tokens_replaced(value, values)
         case list():
-            return [_filled_text(part, known) for part in cast("list[Any]", value)]
+            return [_filled_text(part, values) for part in cast("list[Any]", value)]
         case dict():
-            return {name: _filled_text(part, known) for name, part in cast("dict[str, Any]", value).items()}
+            return {name: _filled_text(part, values) for name, part in cast("dict[str, Any]", value).items()}
         case _:
             return value

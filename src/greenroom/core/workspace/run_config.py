@@ -27,12 +27,12 @@ CAPABILITIES: Final = frozenset(
 """The capabilities that `cap_add` may restore: those of programs that start as root and change their account."""
 
 SHM_BYTES: Final = 512 << 20
-"""The size for a session whose run config has none."""
+"""The size of the shared memory of a session whose run config has no `shm_size`."""
 SHM_MAX_BYTES: Final = 64 << 30
-"""The maximum. No session needs more, and the size counts towards the container's memory limit."""
+"""The maximum size of the shared memory. It counts toward the memory limit of the container."""
 
-OURS: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
-OUR_PREFIX: Final = "KASM_"
+RESERVED_VARIABLES: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
+RESERVED_PREFIX: Final = "KASM_"
 """Variables with the session's credential, its user and its permissions; only Greenroom sets them."""
 
 _WEAKENS: Final = "weakens the isolation of sessions"
@@ -60,30 +60,30 @@ _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name i
 """Well-known options → the reason why they are refused."""
 
 
-def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
+def validated(config: RunConfig, *, subject: str = "The run config") -> RunConfig:
     """Return the options in their normal form: sizes in bytes, variables as text.
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
     · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class · node_selector: {name
     of a label: text} and tolerations: list of objects, both of nodes of Kubernetes and without effect elsewhere. Raises
-    Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and has the name of the option and
-    the reason.
+    Invalid: an option is unknown, refused or unusable; the sentence begins with `subject` and has the name of the
+    option and the reason.
     """
-    made: RunConfig = {}
+    checked_options: RunConfig = {}
     for name, value in config.items():
         if name in _REFUSED and not value:
             continue  # an empty value has no effect: "privileged": false
         if name not in _CHECKS:
-            known = _REFUSED.get(name)
+            reason = _REFUSED.get(name)
             raise Invalid(
-                f"{of} may not set `{name}`{f': {known}' if known else ''}; allowed are {', '.join(ALLOWED)}."
+                f"{subject} may not set `{name}`{f': {reason}' if reason else ''}; allowed are {', '.join(ALLOWED)}."
             )
         try:
-            made[name] = _CHECKS[name](value)
+            checked_options[name] = _CHECKS[name](value)
         except Invalid as error:
-            raise Invalid(f"{of} has a `{name}` that cannot be used: {error.message}") from error
-    return made
+            raise Invalid(f"{subject} has a `{name}` that cannot be used: {error.message}") from error
+    return checked_options
 
 
 def check_of_workspace(config: RunConfig) -> None:
@@ -108,21 +108,21 @@ def validated_of_group(config: RunConfig) -> RunConfig:
 
 def merged(*configs: RunConfig) -> RunConfig:
     """Merge run configs; a later config has precedence. `environment` and `tmpfs` are merged by entry."""
-    made: RunConfig = {}
+    merged_config: RunConfig = {}
     for config in configs:
         for name, value in config.items():
-            before = made.get(name)
-            both = name in _MERGED and isinstance(before, dict) and isinstance(value, dict)
-            made[name] = {**cast("RunConfig", before), **value} if both else value
-    return made
+            earlier_value = merged_config.get(name)
+            is_merged = name in _MERGED and isinstance(earlier_value, dict) and isinstance(value, dict)
+            merged_config[name] = {**cast("RunConfig", earlier_value), **value} if is_merged else value
+    return merged_config
 
 
 def environment_problem(environment: Variables) -> str | None:
-    """The reason why these variables cannot be set in a container, as a sentence; None if they can be."""
+    """Return the reason why these variables cannot be set in a container, as a sentence; None if they can be."""
     for name, value in environment.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             return f"{name!r} is not the name of a variable."
-        if name in OURS or name.startswith(OUR_PREFIX):
+        if name in RESERVED_VARIABLES or name.startswith(RESERVED_PREFIX):
             return f"{name} is set by Greenroom: it contains the session's credential, user or permissions."
         is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON in the database has no NaN
         if isinstance(value, (dict, list)) or value is None or not is_finite or "\0" in str(value):
@@ -210,7 +210,7 @@ _TMPFS_OPTION: Final = re.compile(
 
 
 TMPFS_SIZE: Final = "512m"
-"""The size of a tmpfs that has none. It is memory, and counts towards the session's memory."""
+"""The size of a tmpfs whose options have no size. It counts toward the memory of the session."""
 
 _SYSTEM: Final = frozenset(
     {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
@@ -222,20 +222,22 @@ def _tmpfs(value: object) -> dict[str, str]:
     """Return each tmpfs with a size, and without set-user-id programs and devices."""
     if not isinstance(value, dict):
         raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
-    made: dict[str, str] = {}
+    checked_mounts: dict[str, str] = {}
     for path, options in cast("Variables", value).items():
-        where = _path(path)
-        if where == "/" or where.split("/")[1] in _SYSTEM:
+        mount_point = _path(path)
+        if mount_point == "/" or mount_point.split("/")[1] in _SYSTEM:
             raise Invalid(f"{path} belongs to the system of the container, which a tmpfs would hide.")
-        chosen = [option for option in options.split(",") if option] if isinstance(options, str) else [""]
-        if not all(_TMPFS_OPTION.fullmatch(option) for option in chosen):
+        option_list = [option for option in options.split(",") if option] if isinstance(options, str) else [""]
+        if not all(_TMPFS_OPTION.fullmatch(option) for option in option_list):
             raise Invalid(
                 f"the options of {path} may be size=, mode=, uid=, gid=, rw, ro, exec, noexec, nosuid, nodev."
             )
-        if not any(option.startswith("size=") for option in chosen):
-            chosen.append(f"size={TMPFS_SIZE}")
-        made[where] = ",".join([*chosen, *(option for option in ("nosuid", "nodev") if option not in chosen)])
-    return made
+        if not any(option.startswith("size=") for option in option_list):
+            option_list.append(f"size={TMPFS_SIZE}")
+        checked_mounts[mount_point] = ",".join(
+            [*option_list, *(option for option in ("nosuid", "nodev") if option not in option_list)]
+        )
+    return checked_mounts
 
 
 def _runtime(value: object) -> str:
@@ -252,10 +254,10 @@ def _read_only(value: object) -> bool:
 
 def _cap_add(value: object) -> list[str]:
     names = _texts(value, "it must be a list of capabilities.")
-    wanted = {name.upper().removeprefix("CAP_") for name in names}
-    if refused := sorted(wanted - CAPABILITIES):
+    capabilities = {name.upper().removeprefix("CAP_") for name in names}
+    if refused := sorted(capabilities - CAPABILITIES):
         raise Invalid(f"{', '.join(refused)} {_WEAKENS}; allowed are {', '.join(sorted(CAPABILITIES))}.")
-    return sorted(wanted)
+    return sorted(capabilities)
 
 
 _LABEL: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -267,10 +269,12 @@ def _node_selector(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Invalid(problem)
     labels = cast("dict[object, object]", value)
-    made = {str(name): text for name, text in labels.items() if isinstance(text, str)}
-    if len(made) < len(labels) or not all(_LABEL.fullmatch(k) and _LABEL_VALUE.fullmatch(v) for k, v in made.items()):
+    checked_labels = {str(name): text for name, text in labels.items() if isinstance(text, str)}
+    if len(checked_labels) < len(labels) or not all(
+        _LABEL.fullmatch(k) and _LABEL_VALUE.fullmatch(v) for k, v in checked_labels.items()
+    ):
         raise Invalid(problem)
-    return made
+    return checked_labels
 
 
 _TOLERATION: Final[dict[str, re.Pattern[str]]] = {
@@ -285,19 +289,19 @@ def _tolerations(value: object) -> list[dict[str, str]]:
     problem = (
         'it must be a list of objects of key, operator, value, effect, like [{"key": "gpu", "operator": "Exists"}].'
     )
-    made: list[dict[str, str]] = []
+    tolerations: list[dict[str, str]] = []
     for entry in cast("list[object]", value) if isinstance(value, list) else [None]:
         if not isinstance(entry, dict):
             raise Invalid(problem)
-        given = cast("dict[object, object]", entry)
-        texts = {str(name): text for name, text in given.items() if isinstance(text, str)}
-        fits = all(name in _TOLERATION and _TOLERATION[name].fullmatch(text) for name, text in texts.items())
-        if len(texts) < len(given) or not fits or ("key" not in texts and texts.get("operator") != "Exists"):
+        fields = cast("dict[object, object]", entry)
+        texts = {str(name): text for name, text in fields.items() if isinstance(text, str)}
+        is_valid = all(name in _TOLERATION and _TOLERATION[name].fullmatch(text) for name, text in texts.items())
+        if len(texts) < len(fields) or not is_valid or ("key" not in texts and texts.get("operator") != "Exists"):
             raise Invalid(problem)
         if texts.get("operator") == "Exists" and texts.get("value"):
             raise Invalid("a toleration with the operator Exists must not have a value.")
-        made.append(texts)
-    return made
+        tolerations.append(texts)
+    return tolerations
 
 
 _CHECKS: Final[dict[str, Callable[[object], Any]]] = {

@@ -21,13 +21,16 @@ PROXY_PATH: Final = "desktop"
 """The first part of the paths of streams, unless a zone has another."""
 
 LATER: Final = {"later": True}
-"""Metadata of a field that the first release did not have. The field counts only if it differs from its default."""
+"""Metadata of a field that the first release did not have. Such a field is part of the JSON and the hash of a
+specification only if it differs from its default, so that the hashes of older containers do not change.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A folder of the host inside the container. A missing folder is created for `uid` and `gid`, unless `required`.
-    `profile`: the folder is the user's persistent profile; with Reset, it is emptied before the container is created.
+    """A folder of the host inside the container. A missing folder is created with the owner `uid` and `gid`; if the
+    mount is `required`, the container is not created without the folder. `profile` is set for the user's persistent
+    profile; with Reset, the folder is emptied before the container is created.
     """
 
     source: str
@@ -130,7 +133,7 @@ class SessionSpec:
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
 
     def parts(self) -> StoredSpec:
-        """Return the fields as JSON, later ones only if used: the hash of an older container stays the same."""
+        """Return the fields as JSON, without `LATER` fields that have their default."""
         return _plain(self)
 
     def stored(self) -> StoredSpec:
@@ -144,8 +147,8 @@ SECRET: Final = frozenset({"credential", "files"})
 
 def _plain(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        named = ((one, getattr(value, one.name)) for one in fields(value))
-        return {one.name: _plain(part) for one, part in named if not (one.metadata and part == one.default)}
+        values = ((each, getattr(value, each.name)) for each in fields(value))
+        return {each.name: _plain(part) for each, part in values if not (each.metadata and part == each.default)}
     if isinstance(value, tuple):
         return [_plain(part) for part in cast("tuple[object, ...]", value)]
     return value

@@ -17,10 +17,10 @@ from typing import Final
 
 from greenroom.core.web_filter import policy_in_force
 from greenroom.core.workspace.exec_config import ExecConfig, command_of
-from greenroom.core.workspace.page import OWN_PATH, PortMap, services_of
+from greenroom.core.workspace.page import GATEWAY_PATH, PortMap, services_of
 from greenroom.core.workspace.run_config import RunConfig, merged
 from greenroom.core.workspace.session_spec import PROXY_PATH, CpuMode, ProfileMode, Protocol, SessionFile, SessionSpec
-from greenroom.core.workspace.volumes import VolumeMappings, folder_name, laid_over, mounts, profile_mount
+from greenroom.core.workspace.volumes import VolumeMappings, folder_name, merged_mounts, mounts, profile_mount
 
 REQUEST_HOST: Final = "$request_host$"
 
@@ -34,7 +34,9 @@ TOGGLES: Final[dict[str, tuple[str, str]]] = {
     "allow_kasm_clipboard_down": ("KASM_SVC_SEND_CUT_TEXT", "-SendCutText "),
     "allow_kasm_clipboard_up": ("KASM_SVC_ACCEPT_CUT_TEXT", "-AcceptCutText "),
 }
-"""Permission → (variable of the image, prefix). The clipboard's are on the VNC server's command line."""
+"""Permission → (variable of the image, prefix of its value). The values of the clipboard permissions are options of the
+command line of the VNC server, so they have a prefix.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,8 @@ class ZoneFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchExtras:
-    """The part of a launch that a staged session lacks: the user, the request, settings applied at creation.
+    """The part of a launch that a staged session lacks: the user, the request, and the settings that apply to the
+    creation of a container.
 
     `request_host` is the `host[:port]` of the launching request; an earlier check ensures that the gateway serves it.
     `profile` is the mode of the workspace's persistent profile as home, None = no profile is mounted.
@@ -120,7 +123,7 @@ class LaunchExtras:
 def staged_spec(
     image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], *, session_id: str, credential: str
 ) -> SessionSpec:
-    """Return the container of a session that has no user yet."""
+    """Return the specification of a session that has no user yet."""
     return SessionSpec(
         image=image.name,
         image_id=image.image_id,
@@ -155,7 +158,7 @@ def on_demand_spec(
     session_id: str,
     credential: str,
 ) -> SessionSpec:
-    """Return the container of a session for one user, with all settings of that user applied."""
+    """Return the specification of a session for one user, with all settings of that user applied."""
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
     tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": _folder_of(extras)}
     path, mode = image.persistent_profile_path, extras.profile
@@ -163,16 +166,18 @@ def on_demand_spec(
     applied = replace(
         base,
         environment={**extras.environment, **_user_environment(extras), **base.environment},
-        mounts=laid_over(mounts(image.volume_mappings, tokens), mounts(extras.volume_mapping, tokens), profile),
+        mounts=merged_mounts(mounts(image.volume_mappings, tokens), mounts(extras.volume_mapping, tokens), profile),
         run_config=merged(base.run_config, extras.run_config),
         filter_policy=extras.own_filter_policy or _filter_policy(image, extras.filter_policy),
         files=extras.files,
     )
-    return in_zone(applied, zone, extras.request_host)
+    return spec_for_zone(applied, zone, extras.request_host)
 
 
-def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
-    """Return the specification for this zone: the hosts that may frame its pages, its Agent's api, its path."""
+def spec_for_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
+    """Return the specification with the values of this zone: the hosts that may frame the page, the address at which
+    the Agent checks viewers, and the proxy path.
+    """
     return replace(
         spec,
         # Any port is allowed: the frame of a session has another port than the console.
@@ -182,7 +187,7 @@ def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpe
     )
 
 
-def reissued(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
+def spec_for_replacement(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
     """Return the specification for the session that replaces session `old_id`, with the new id and credential."""
     environment = {name: session_id if value == old_id else value for name, value in spec.environment.items()}
     return replace(spec, environment=environment, credential=credential)
@@ -195,14 +200,14 @@ def _filter_policy(image: ImageFacts, group_policy: str | None) -> str | None:
 def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool]) -> str:
     """Return 16 hex digits over all properties that a staged session must match to be claimed.
 
-    Changes that can wait for a replacement are left out. Those are in `staging_configs.recycled`, the others in the
-    revision of the workspace (`core.pool.rotation`).
+    The hash does not change with properties whose change can wait for the replacement of a session; such a change sets
+    `staging_configs.recycled` (`core.pool.rotation`).
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
-    strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
-    if image.page_path != OWN_PATH:  # the path is not part of the container
-        strict = replace(strict, proxy_path=PROXY_PATH)
-    parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision]
+    compared_spec = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
+    if image.page_path != GATEWAY_PATH:  # the path is not part of the container
+        compared_spec = replace(compared_spec, proxy_path=PROXY_PATH)
+    parts: list[object] = [compared_spec.parts(), dict(image.exec_config), image.revision]
     if image.only_agent_id is not None:  # sessions on other Agents must be replaced
         parts.append(image.only_agent_id)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -235,8 +240,8 @@ def locale_of(language: str) -> str:
     """
     parts = language.split("-")
     country = parts[-1] if len(parts) > 1 and re.fullmatch("[A-Z]{2}", parts[-1]) else None
-    usual = _USUAL_LOCALES.get("-".join(parts[:2])) or _USUAL_LOCALES.get(parts[0])
-    name = f"{parts[0]}_{country}" if country else usual or locale.normalize(parts[0])
+    usual_locale = _USUAL_LOCALES.get("-".join(parts[:2])) or _USUAL_LOCALES.get(parts[0])
+    name = f"{parts[0]}_{country}" if country else usual_locale or locale.normalize(parts[0])
     return f"{name.partition('.')[0]}.UTF-8"
 
 

@@ -62,33 +62,35 @@ FORBIDDEN: Final = (
     "/var/spool/cron",
 )
 
-OWN: Final = "/var/lib/greenroom/volumes"
+VOLUMES_FOLDER: Final = "/var/lib/greenroom/volumes"
 """Folders of a default instance that may be mounted, although the folders around them are forbidden."""
 
 _USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
-"""Places in a container that define its users. With a folder of the host there, a session could define another root."""
+"""Paths in a container that define its users. With a folder of the host there, a session could define another root."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _MAX_NAME: Final = 200
 
 
-def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> str | None:
-    """The reason why this path of the host may not be mounted, as a sentence; None if it may be. `private` are further
-    forbidden folders, in addition to `FORBIDDEN`; `own` is the exception among them. Replace tokens first.
+def source_problem(source: str, private: Iterable[str] = (), volumes_folder: str = VOLUMES_FOLDER) -> str | None:
+    """Return the reason why this path of the host may not be mounted, as a sentence; None if it may be.
+
+    The tokens in `source` must have been replaced. `private` are forbidden folders in addition to `FORBIDDEN`.
+    `volumes_folder` and the folders below it may be mounted even if they are below a forbidden folder.
     """
     if not source.startswith("/") or ".." in source.split("/") or re.search(r"[\0-\x1f\x7f]", source):
         return f"{source!r} must be an absolute path without `..`."
     path = _normal(source)
-    if is_within(path, own):
+    if is_within(path, volumes_folder):
         return None
     closed = (*FORBIDDEN, *(posixpath.normpath(folder) for folder in private))
-    inside = next((folder for folder in closed if is_within(path, folder)), None)
-    if inside:
-        return f"{source} may not be put into a container: {inside} belongs to the host itself."
-    held = next((folder for folder in closed if f"{folder}/".startswith(f"{path.rstrip('/')}/")), None)
+    containing_folder = next((folder for folder in closed if is_within(path, folder)), None)
+    if containing_folder:
+        return f"{source} may not be put into a container: {containing_folder} belongs to the host itself."
+    contained_folder = next((folder for folder in closed if f"{folder}/".startswith(f"{path.rstrip('/')}/")), None)
     return (
-        f"{source} may not be put into a container: it holds {held}, which belongs to the host itself."
-        if held
+        f"{source} may not be put into a container: it contains {contained_folder}, which belongs to the host itself."
+        if contained_folder
         else None
     )
 
@@ -99,12 +101,12 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def mappings_problem(mappings: VolumeMappings) -> str | None:
-    """The problem with volume mappings, as a sentence, or None.
+    """Return the problem with volume mappings, as a sentence; None if there is none.
 
     `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a new folder,
     "required": it must exist, "skip_check": it is not created, like required}}`.
     """
-    places: dict[str, str] = {}
+    sources_by_target: dict[str, str] = {}
     for source, value in mappings.items():
         if not isinstance(value, dict) or not isinstance(cast("VolumeMappings", value).get("bind"), str):
             return f"{source} must be an object with bind, the path in the container."
@@ -112,10 +114,10 @@ def mappings_problem(mappings: VolumeMappings) -> str | None:
         problem = _path_problem(source) or _place_problem(options["bind"]) or _options_problem(source, options)
         if problem:
             return problem
-        place = _normal(str(options["bind"]))
-        if place in places:
-            return f"{places[place]} and {source} cannot both be {place} in the container."
-        places[place] = source
+        target = _normal(str(options["bind"]))
+        if target in sources_by_target:
+            return f"{sources_by_target[target]} and {source} cannot both be {target} in the container."
+        sources_by_target[target] = source
     return None
 
 
@@ -125,7 +127,7 @@ def is_writable(mappings: VolumeMappings) -> bool:
 
 
 def profile_problem(path: str) -> str | None:
-    """The problem with the path of a persistent profile, as a sentence, or None."""
+    """Return the problem with the path of a persistent profile, as a sentence; None if there is none."""
     if path == KEPT:
         return None
     if KEPT in path:
@@ -150,14 +152,14 @@ def _place_problem(bind: object) -> str | None:
     path = str(bind)
     if not path.startswith("/") or ".." in path.split("/") or re.search(r"[\0-\x1f\x7f]", path):
         return f"bind {path!r} must be an absolute path of the container without `..`."
-    place = _normal(path)
-    is_own = place.split("/")[1] in {"", "proc", "sys", "dev"} or place in _USERS
-    return f"bind {path} belongs to the container itself." if is_own else None
+    target = _normal(path)
+    is_reserved = target.split("/")[1] in {"", "proc", "sys", "dev"} or target in _USERS
+    return f"bind {path} belongs to the container itself." if is_reserved else None
 
 
 def _options_problem(source: str, options: VolumeMappings) -> str | None:
-    if unknown := sorted(options.keys() - set(_OPTIONS)):
-        return f"{source} may not have {', '.join(unknown)}; it may have {', '.join(_OPTIONS)}."
+    if unknown_options := sorted(options.keys() - set(_OPTIONS)):
+        return f"{source} may not have {', '.join(unknown_options)}; it may have {', '.join(_OPTIONS)}."
     if options.get("mode", "rw") not in ("rw", "ro"):
         return f"The mode of {source} must be rw or ro."
     for name in ("uid", "gid"):
@@ -171,31 +173,35 @@ def _options_problem(source: str, options: VolumeMappings) -> str | None:
 
 
 def merged(*mappings: VolumeMappings) -> VolumeMappings:
-    """Merge volume mappings. Of two with the same folder of the host, or the same place, the later one counts."""
-    made: VolumeMappings = {}
+    """Merge volume mappings. If two entries have the same folder of the host, or the same path in the container, the
+    later entry replaces the earlier entry."""
+    merged_mappings: VolumeMappings = {}
     for mapping in mappings:
-        taken = {place for options in mapping.values() if (place := _place(options))}
-        made = {path: options for path, options in made.items() if _place(options) not in taken}
-        made |= mapping
-    return made
+        replaced_targets = {target for options in mapping.values() if (target := _place(options))}
+        merged_mappings = {
+            path: options for path, options in merged_mappings.items() if _place(options) not in replaced_targets
+        }
+        merged_mappings |= mapping
+    return merged_mappings
 
 
 def _place(options: object) -> str | None:
-    """Return the place of an entry in the container; None if it has none, in which case `mounts` refuses it."""
+    """Return the path of an entry in the container; None if it has none, in which case `mounts` refuses it."""
     bind = cast("VolumeMappings", options).get("bind") if isinstance(options, dict) else None
     return _normal(bind) if isinstance(bind, str) else None
 
 
 def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, ...]:
-    """Return the mounts, without those of a user who is not in `tokens`. Raises Invalid: an entry has no place."""
-    made: list[Mount] = []
+    """Return the mounts. An entry whose path needs a user is omitted if `tokens` contains no user. Raises Invalid: an
+    entry has no path in the container."""
+    mount_list: list[Mount] = []
     for path, options in sorted(mappings.items()):
         source = _replaced(path, tokens)
         if any(token in source for token in USER_TOKENS):
             continue
         if not options.get("bind"):
             raise Invalid(f"The volume mapping {path} has no `bind`, the folder inside the container.")
-        made.append(
+        mount_list.append(
             Mount(
                 source=_normal(source),
                 target=_normal(str(options["bind"])),
@@ -205,7 +211,7 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
                 required=bool(options.get("required") or options.get("skip_check")),
             )
         )
-    return tuple(made)
+    return tuple(mount_list)
 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
@@ -215,13 +221,13 @@ def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mo
     """
     if path == KEPT:
         return Mount(source=HomeId(tokens["user_id"], tokens["image_id"]).source, target=HOME, profile=mode)
-    own = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
-    return Mount(source=_normal(_replaced(own, tokens)), target=HOME, profile=mode)
+    user_path = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
+    return Mount(source=_normal(_replaced(user_path, tokens)), target=HOME, profile=mode)
 
 
-def unwritable_home(path: str | None, user: object) -> str | None:
-    """The reason why sessions cannot write the persistent profile at `path`, as a warning; None if they can, or if that
-    cannot be decided. `user` is from the run config: only the image defines the uid of a user name.
+def home_write_warning(path: str | None, user: object) -> str | None:
+    """Return a warning if sessions cannot write the persistent profile at `path`; None if they can, or if `user`, from
+    the run config, is a name, because only the image defines its uid.
     """
     uid = str(user or OWNER).partition(":")[0]
     if not path or not uid.isdecimal() or int(uid) == OWNER:
@@ -233,10 +239,12 @@ def unwritable_home(path: str | None, user: object) -> str | None:
     )
 
 
-def laid_over(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
-    """Return all mounts; a later layer has precedence if two have the same place in the container."""
-    places = {mount.target: mount for layer in layers for mount in layer}
-    return tuple(places[target] for target in sorted(places))
+def merged_mounts(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
+    """Return the mounts of all layers. A mount of a later layer replaces a mount with the same path in the
+    container.
+    """
+    mounts_by_target = {mount.target: mount for layer in layers for mount in layer}
+    return tuple(mounts_by_target[target] for target in sorted(mounts_by_target))
 
 
 def folder_name(username: str, user_id: str = "") -> str:
@@ -246,11 +254,11 @@ def folder_name(username: str, user_id: str = "") -> str:
     does a harmless name that seems to end with a digest. Pass `user_id` if another user had the name before: it becomes
     part of the digest, so that the folder differs.
     """
-    safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
-    if safe == username and not user_id and not re.search(r"-[0-9a-f]{16}$", username):
-        return safe
-    whose = f"{username}\0{user_id}" if user_id else username
-    return f"{safe}-{hashlib.sha256(whose.encode(errors='surrogatepass')).hexdigest()[:16]}"
+    safe_name = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
+    if safe_name == username and not user_id and not re.search(r"-[0-9a-f]{16}$", username):
+        return safe_name
+    hashed_text = f"{username}\0{user_id}" if user_id else username
+    return f"{safe_name}-{hashlib.sha256(hashed_text.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _normal(path: str) -> str:
@@ -259,4 +267,4 @@ def _normal(path: str) -> str:
 
 def _replaced(path: str, tokens: Mapping[str, str]) -> str:
     """Replace all tokens in one pass, so that a value that looks like a token is not replaced again."""
-    return re.sub(r"\{(\w+)\}", lambda found: tokens.get(found[1], found[0]), path)
+    return re.sub(r"\{(\w+)\}", lambda match: tokens.get(match[1], match[0]), path)

@@ -35,7 +35,7 @@ class Login:
 
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
-    """The log-in with this cookie, if it has not ended and its user may still log in."""
+    """Return the log-in with this cookie; None if it has ended or its user may no longer log in."""
     row = await db.fetch_one(
         "SELECT u.user_id, u.username, u.password_once, l.expires, l.last_used < now() - interval '1 minute' AS stale,"
         " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
@@ -68,7 +68,9 @@ _VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, clie
 
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
-    """The log-ins of a user that have not ended, last used first; `current` is the hash of the request's log-in."""
+    """Return the log-ins of a user that have not ended, last used first; `current` is the hash of the request's
+    log-in.
+    """
     rows = await db.fetch(
         "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
@@ -99,7 +101,7 @@ async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, li
 
 
 async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
-    """The user of a link that has not expired, and their present password hash; the link is deleted."""
+    """Delete a link. Return the id of its user and their present password hash; None = no link, or expired."""
     rows = await db.write(
         "WITH used AS (DELETE FROM login_links WHERE token_hash = %s RETURNING user_id, expires)"
         " SELECT user_id::text, password_hash FROM used JOIN users USING (user_id) WHERE expires > now()",
@@ -223,14 +225,14 @@ class TokenLogin:
 
 
 async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenLogin | None:
-    """The log-in with this id, if it has not ended and its user may log in."""
+    """Return the log-in with this id; None if it has ended or its user may not log in."""
     return await db.fetch_one_as(
         TokenLogin, _OPEN_LOGINS + " AND l.login_id::text = %(login_id)s", {"login_id": login_id, "idle_s": idle_s}
     )
 
 
 async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[TokenLogin]:
-    """The log-ins of a user that have not ended, oldest first, including log-ins of browsers."""
+    """Return the log-ins of a user that have not ended, oldest first, including log-ins of browsers."""
     return await db.fetch_as(
         TokenLogin,
         _OPEN_LOGINS + " AND l.user_id = %(user_id)s ORDER BY l.created, l.login_id",
@@ -320,12 +322,12 @@ lock_key: Final = _KEYS.lock
 
 
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
-    """The key with this public half."""
+    """Return the key with this public half; None if there is none."""
     return await _KEYS.find(db, "k.key_id = %s", (key_id,))
 
 
 async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
-    """Valid keys with every permission that end within this time, ordered by their end."""
+    """Return valid keys with every permission that end within this time, ordered by their end."""
     keys = await db.fetch_as(
         ApiKey,
         f"{_KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"

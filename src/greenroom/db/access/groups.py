@@ -52,7 +52,7 @@ _GROUPS: Final = ListDefinition(
 async def list_groups(
     db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Group]:
-    """Groups, lowest priority number first; `of_user` = only the groups of this user."""
+    """Return groups, lowest priority number first; `of_user` = only the groups of this user."""
     return await _GROUPS.read(db, _GROUPS.matching(of_user=of_user), after=after, limit=limit)
 
 
@@ -64,7 +64,7 @@ GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build
 
 
 async def get_group(db: Database, group_id: str) -> Group:
-    """The group with this id. Raises NotFound: there is no such group."""
+    """Return the group with this id. Raises NotFound: there is no such group."""
     return require_row(await _GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
 
 
@@ -77,7 +77,7 @@ async def lock_group(connection: Connection, group_id: str) -> Group:
 
 
 async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
-    """The groups of a user with their settings, for `core.access.group_settings.resolve`."""
+    """Return the groups of a user with their settings, for `core.access.group_settings.resolve`."""
     return await db.fetch_as(
         GroupSettings,
         f"{_GROUPS.query} WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
@@ -86,7 +86,7 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
 
 
 async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
-    """The distinct sets of groups of the group's members."""
+    """Return the distinct sets of groups of the group's members."""
     cursor = await connection.execute(
         "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
         " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",
@@ -98,13 +98,13 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
 
 
 async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupSettings]:
-    """Groups with their settings, by id, as they are in this transaction."""
+    """Return groups with their settings, by id, as they are in this transaction."""
     cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
     return {group.group_id: group for group in rows_as(GroupSettings, await cursor.fetchall())}
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
-    """One group with its settings; empty if there is no group with this id."""
+    """Return one group with its settings; empty if there is no group with this id."""
     return await db.fetch_as(GroupSettings, f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
 
 

@@ -130,18 +130,19 @@ def existing_user(row: T | None, user_id: str) -> T:
 
 
 async def get_user(db: Database, user_id: str) -> User:
-    """The user with this id. Raises NotFound: there is no such user."""
+    """Return the user with this id. Raises NotFound: there is no such user."""
     return existing_user(await find_user_by_id(db, user_id), user_id)
 
 
 async def find_user_by_id(db: Database, user_id: str) -> User | None:
-    """The user with this id."""
+    """Return the user with this id; None if there is none."""
     return await USERS.find(db, "u.user_id = %s", (user_id,))
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """The user with this name, ignoring case and the form of letters. If older accounts have equal names, the account
-    with the exact form of the letters is returned."""
+    """Return the user with this name, ignoring case and the form of letters; None if there is none. If older accounts
+    have equal names, the account with the exact form of the letters is returned.
+    """
     return await USERS.find(
         db,
         "lower(u.username) = lower(%(name)s)"
@@ -159,12 +160,14 @@ async def list_users(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[User]:
-    """Users that match, by name unless another order is passed. `after` is the last user of the previous page."""
+    """Return users that match, by name unless another order is passed. `after` is the last user of the previous
+    page.
+    """
     return await USERS.read(db, (user_filter or UserFilter()).conditions(), order=order, after=after, limit=limit)
 
 
 async def count_users(db: Database, user_filter: UserFilter) -> Total:
-    """The number of users that match."""
+    """Return the number of users that match."""
     return await USERS.count(db, user_filter.conditions(), "username")
 
 
@@ -184,7 +187,7 @@ async def mark_anonymous(connection: Connection, user_id: str) -> None:
 
 
 async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> list[tuple[str, str]]:
-    """(id, name) of anonymous users whose last session ended more than `retention_s` ago, oldest first."""
+    """Return (id, name) of anonymous users whose last session ended more than `retention_s` ago, oldest first."""
     rows = await db.fetch(
         "SELECT u.user_id::text, u.username FROM anonymous_users JOIN users u USING (user_id)"
         " WHERE u.created < now() - make_interval(secs => %(retention)s)"
@@ -349,12 +352,12 @@ _SELECT_ATTRIBUTES: Final[LiteralString] = (
 
 
 async def get_attributes(db: Database, user_id: str) -> Attributes:
-    """The attributes of a user; all are unset if there is no row, or no such user."""
+    """Return the attributes of a user; all are unset if there is no row, or no such user."""
     return await db.fetch_one_as(Attributes, _SELECT_ATTRIBUTES, {"user_id": user_id}) or Attributes(user_id=user_id)
 
 
 async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
-    """The attributes, after `lock_user`, which prevents other changes."""
+    """Return the attributes, after `lock_user`, which prevents other changes."""
     cursor = await connection.execute(_SELECT_ATTRIBUTES, {"user_id": user_id})
     return row_as(Attributes, await cursor.fetchone()) or Attributes(user_id=user_id)
 

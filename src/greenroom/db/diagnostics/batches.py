@@ -137,7 +137,7 @@ LOCK: Final = 75
 def deletion(
     table: LiteralString, key: LiteralString, where: LiteralString, locked: LiteralString = ""
 ) -> LiteralString:
-    """A statement for `delete_in_batches`: the rows of a table, with their `key`, that meet a condition."""
+    """Return a statement for `delete_in_batches`: the rows of a table, with their `key`, that meet a condition."""
     return (
         f"DELETE FROM {table} WHERE {key} = ANY(ARRAY(SELECT {key} FROM {table} WHERE {where} LIMIT %(batch)s{locked}))"
     )

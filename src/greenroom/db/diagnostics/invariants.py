@@ -273,7 +273,7 @@ INVARIANTS: Final = (
 
 
 async def broken(db: Database, invariant: Invariant) -> list[str]:
-    """The present violations, one sentence each."""
+    """Return the present violations, one sentence each."""
     rows = await db.fetch(invariant.query, invariant.parameters)
     if (problem_of := invariant.problem_of) is None:
         return [row["what"] for row in rows]
@@ -281,7 +281,7 @@ async def broken(db: Database, invariant: Invariant) -> list[str]:
 
 
 async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
-    """Session id → status of all sessions of these Agents that are not deleted."""
+    """Return session id → status of all sessions of these Agents that are not deleted."""
     rows = await db.fetch(
         "SELECT session_id, status FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted'", (agent_ids,)
     )
@@ -289,7 +289,7 @@ async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
 
 
 async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
-    """The number of sessions of the smallest enabled workspace that fit on these Agents, if they are empty."""
+    """Return the number of sessions of the smallest enabled workspace that fit on these Agents, if they are empty."""
     row = await db.fetch_one(
         "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
         " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"
@@ -315,7 +315,7 @@ _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
 
 
 async def unreadable(db: Database) -> list[str]:
-    """The rows that cannot be read, each as a sentence with its ids."""
+    """Return the rows that cannot be read, each as a sentence with its ids."""
     sentences = list[str]()
     for noun, read in _READS.items():
         with collect_unreadable() as rows:

@@ -308,9 +308,9 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """The condition of the index manager_requests_refused."""
 
 
-async def read_known_rows(db: Database, things: Sequence[RuntimeObject]) -> KnownRows:
+async def read_known_rows(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
     """Read the rows that belong to these objects of a runtime. The objects must be read before the rows."""
-    homes = [thing.home for thing in things if thing.home is not None]
+    homes = [item.home for item in objects if item.home is not None]
     row = await db.fetch_one(
         "SELECT (SELECT coalesce(jsonb_object_agg(session_id, agent_id), '{}') FROM sessions"
         "  WHERE session_id::text = ANY(%(sessions)s) AND agent_id IS NOT NULL AND status <> 'deleted') AS sessions,"
@@ -318,7 +318,7 @@ async def read_known_rows(db: Database, things: Sequence[RuntimeObject]) -> Know
         " (SELECT coalesce(jsonb_agg(jsonb_build_array(user_id, image_id)), '[]') FROM homes"
         "  WHERE user_id::text = ANY(%(users)s)) AS homes,"
         " (SELECT coalesce(jsonb_agg(user_id), '[]') FROM users WHERE user_id::text = ANY(%(users)s)) AS users",
-        {"sessions": [thing.session_id for thing in things], "users": [home.user_id for home in homes]},
+        {"sessions": [item.session_id for item in objects], "users": [home.user_id for home in homes]},
     )
     assert row is not None, "a SELECT without a FROM has one row"  # noqa: S101
     return KnownRows(

@@ -150,7 +150,7 @@ class AgentEdge:
 
 
 async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
-    """The Agent with its edge gateway, or None if there is no such Agent."""
+    """Return the Agent with its edge gateway, or None if there is no such Agent."""
     return await db.fetch_one_as(
         AgentEdge,
         "SELECT agent_id::text, zone_id::text, credential_hash, incarnation,"

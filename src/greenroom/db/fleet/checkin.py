@@ -244,7 +244,9 @@ class DesiredSession:
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
-    """The Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database is away."""
+    """Return the Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database
+    is away.
+    """
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # A quarantined session has no user, so an Agent that returns late does not run `assign` in it.
@@ -271,8 +273,9 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
 
 
 def _desired_session(row: DictRow) -> DesiredSession:
-    """The session of a row. If JSON in the row cannot be read, the session stays on the list without a specification
-    and viewers. The Agent then reports an error for this session only."""
+    """Return the session of a row. If JSON in the row cannot be read, the session stays on the list without a
+    specification and viewers. The Agent then reports an error for this session only.
+    """
     try:
         return msgspec.convert(row, DesiredSession)
     except msgspec.ValidationError as error:
@@ -298,7 +301,7 @@ class RegistryImage:
 
 
 async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
-    """The images that an Agent should have, each once: the images of enabled workspaces that may run on it.
+    """Return the images that an Agent should have, each once: the images of enabled workspaces that may run on it.
 
     No images while it waits to be enabled.
     """
@@ -319,7 +322,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
 
 
 async def read_filter_policies(db: Database) -> list[FilterPolicy]:
-    """All web filter policies."""
+    """Return all web filter policies."""
     return await db.fetch_as(
         FilterPolicy,
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies p"
@@ -358,7 +361,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
 
 
 async def read_users_of_sessions(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
-    """Session id → user id, for the sessions with these ids that are or were on this Agent."""
+    """Return session id → user id (None = no user), for those of these sessions that are or were on this Agent."""
     rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
         (list(session_ids), agent_id),
@@ -368,7 +371,7 @@ async def read_users_of_sessions(db: Database, agent_id: str, session_ids: Seque
 
 
 async def read_undeleted(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """The ids, among these, of sessions that are on this Agent and not deleted."""
+    """Return the ids, among these, of sessions that are on this Agent and not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",

@@ -53,7 +53,7 @@ class ZoneLease:
 
 @asynccontextmanager
 async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
-    """A transaction that only the holder of the term can commit.
+    """Yield a transaction that only the holder of the term can commit.
 
     The lease row is locked FOR SHARE until commit, so no other term can begin in the meantime; keep it short, and call
     nothing outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that counts must lock in one
@@ -178,7 +178,7 @@ REMAINING: Final[LiteralString] = (
 
 
 async def read_lease(db: Database, zone_key: int) -> ZoneLease:
-    """The zone's leadership by the database's clock."""
+    """Return the zone's leadership by the database's clock."""
     lease = await db.fetch_one_as(
         ZoneLease,
         "SELECT term, holder::text, manager_id::text, " + REMAINING + " AS remaining_s"

@@ -33,7 +33,7 @@ SUSPECTS: Final[LiteralString] = (
 
 
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
-    """The zone's Agents with a possible change: all except running ones that were not silent for this time."""
+    """Return the zone's Agents with a possible change: all except running ones that were not silent for this time."""
     params = {**LOSABLE, "zone_id": zone_id, "missing_s": missing_s}
     return await db.fetch_as(AgentReport, SUSPECTS + " ORDER BY agent_id", params)
 
@@ -130,7 +130,7 @@ ENDABLE_OF_DEAD: Final[LiteralString] = (
 
 
 async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
-    """Sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
+    """Return sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
     rows = await db.fetch(ENDABLE_OF_DEAD + " LIMIT 500", {"zone_id": zone_id})
     return [row["session_id"] for row in rows]
 
@@ -162,7 +162,7 @@ CHANGED_OFFERS: Final[LiteralString] = (
 
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
-    """Agents with an offer that differs from report, overcommit and overrides (as in `write_capacity`)."""
+    """Return Agents with an offer that differs from report, overcommit and overrides (as in `write_capacity`)."""
     params = {"zone_id": zone_id, "overcommit": cpu_overcommit}
     return await db.fetch_as(ChangedOffer, CHANGED_OFFERS + " ORDER BY agent_id", params)
 

@@ -87,7 +87,7 @@ async def list_orders(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[MachineOrderRow]:
-    """Orders, newest first."""
+    """Return orders, newest first."""
     conditions = _ORDERS.matching(pool=machine_pool_id, is_open=is_open)
     return await _ORDERS.read(db, conditions, after=after, limit=limit)
 

@@ -96,7 +96,7 @@ _JSON: Final = ("options", "secrets")
 
 
 async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoolRow]:
-    """All machine pools of a zone."""
+    """Return all machine pools of a zone."""
     cursor = await connection.execute(
         f"{_POOLS.query} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
     )
@@ -104,7 +104,7 @@ async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoo
 
 
 async def find_pool(db: Database, name: str) -> MachinePoolRow:
-    """The pool with this id or name. Raises NotFound: there is no such pool."""
+    """Return the pool with this id or name. Raises NotFound: there is no such pool."""
     where: LiteralString = "p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL"
     return require_row(await _POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
 

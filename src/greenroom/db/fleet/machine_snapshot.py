@@ -77,8 +77,9 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_waiting_users(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """The unmet demand of the users who are counted in this zone with these `pools`, and sentences about users who are
-    counted in another zone."""
+    """Return the unmet demand of the users who are counted in this zone with these `pools`, and sentences about users
+    who are counted in another zone.
+    """
     params = {**waiting(zone_id), "most": MAX_USERS}
     users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
     if not any(zone_id in user.zone_ids for user in users):
@@ -202,7 +203,9 @@ async def read_snapshot(
     overcommit: float | None = None,
     quiet: bool = False,
 ) -> ZoneSnapshot:
-    """The input of the plan of these pools of one zone. `overcommit` None = the highest overcommit of its Agents."""
+    """Return the input of the plan of these pools of one zone. `overcommit` None = the highest overcommit of its
+    Agents.
+    """
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     now = await returned(await connection.execute(_NOW, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
@@ -233,8 +236,9 @@ def _of_config(config: _UnfilledConfig, zone_name: str) -> UnmetDemand:
 
 
 def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
-    """An open order with its Agent. An Agent that has moved to another zone does not serve this zone, but its machine
-    is kept."""
+    """Return an open order with its Agent. An Agent that has moved to another zone does not serve this zone, but its
+    machine is kept.
+    """
     if row.agent_id is None:
         return row
     elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")

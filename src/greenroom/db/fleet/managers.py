@@ -218,12 +218,12 @@ _LIST: Final = (
 
 
 async def list_managers(db: Database, manager_id: str | None = None) -> list[ListedManager]:
-    """All Managers by zone, or one Manager."""
+    """Return all Managers by zone, or one Manager."""
     return await db.fetch_as(ListedManager, _LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
 
 
 async def find_manager(db: Database, name: str) -> str | None:
-    """The manager_id for a manager_id or instance id."""
+    """Return the manager_id for a manager_id or instance id; None if there is no such Manager."""
     row = await db.fetch_one(
         "SELECT manager_id::text FROM managers WHERE manager_id::text = %s OR instance_id = %s", (name, name)
     )
@@ -265,7 +265,7 @@ async def delete_manager(db: Database, manager_id: str, *, force: bool = False) 
 
 
 async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
-    """The records of a zone's Managers."""
+    """Return the records of a zone's Managers."""
     return await db.fetch_as(
         ManagerRecord,
         "SELECT m.manager_id::text, m.instance_id, m.enabled, " + _IS_LIVE + " AS is_live,"

@@ -140,14 +140,14 @@ _AGENTS: Final = ListDefinition(
 async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[AgentRow]:
-    """Agents by zone and age, or one Agent."""
+    """Return Agents by zone and age, or one Agent."""
     conditions = _AGENTS.matching(agent_id=agent_id, running_within_s=RUNNING_WITHIN_S)
     return await _AGENTS.read(db, conditions, after=after, limit=limit)
 
 
 async def find_agents(db: Database, name: str) -> list[str]:
-    """The agent_ids for a name: an agent_id, the first 8 digits of one, or a hostname. Ids are preferred to hostnames,
-    because an Agent chooses its hostname and could hide another from administrators.
+    """Return the agent_ids for a name: an agent_id, the first 8 digits of one, or a hostname. Ids are preferred to
+    hostnames, because an Agent chooses its hostname and could hide another from administrators.
     """
     rows = await db.fetch(
         "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
@@ -167,8 +167,9 @@ class StreamRoute(ProxyFacts):
 
 
 async def read_routes(db: Database) -> list[StreamRoute]:
-    """The routes to all edge gateways by the id of their Agent, except Agents that wait to be enabled; then the routes
-    to the zones without an edge gateway. One statement, because every web gateway polls each second."""
+    """Return the routes to all edge gateways by the id of their Agent, except Agents that wait to be enabled; then the
+    routes to the zones without an edge gateway. One statement, because every web gateway polls each second.
+    """
     return await db.fetch_as(
         StreamRoute,
         "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"
@@ -207,7 +208,9 @@ _HOLDERS: Final = (
 
 
 async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[Holder]]:
-    """Image name → the Agents of the zone that can serve the image, for the images that this Agent should have."""
+    """Return image name → the Agents of the zone that can serve the image, for the images that this Agent
+    should have.
+    """
     holders = dict[str, list[Holder]]()
     for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
         holders.setdefault(row.pop("name"), []).append(Holder(**row))
@@ -215,6 +218,6 @@ async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[s
 
 
 async def read_hostname(db: Database, agent_id: str) -> str:
-    """The name of an Agent's host; empty if there is no such Agent."""
+    """Return the name of an Agent's host; empty if there is no such Agent."""
     rows = await db.fetch("SELECT hostname FROM agents WHERE agent_id = %s", (agent_id,))
     return str(rows[0]["hostname"]) if rows else ""

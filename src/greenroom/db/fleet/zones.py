@@ -80,19 +80,19 @@ _SELECT: Final[LiteralString] = (
 
 
 async def list_zones(db: Database) -> list[ListedZone]:
-    """All zones by name."""
+    """Return all zones by name."""
     return await db.fetch_as(ListedZone, _SELECT + " ORDER BY z.zone_name")
 
 
 async def get_zone(db: Database, zone_id: str) -> ListedZone:
-    """The zone with this id. Raises NotFound: there is no such zone."""
+    """Return the zone with this id. Raises NotFound: there is no such zone."""
     return require_row(
         await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id
     )
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
-    """One zone, locked until the transaction ends.
+    """Return one zone, locked until the transaction ends.
 
     All zones are locked, by id, because a new name is removed from the former names of another zone. Raises NotFound:
     there is no zone with this id.
@@ -168,9 +168,9 @@ async def delete_zone(connection: Connection, zone: Zone) -> None:
     cursor = await connection.execute(_USES, parameters)
     uses = [row["what"] for row in await cursor.fetchall()]
     if uses:
-        named = "; ".join(uses[:MAX_NAMED])
-        more = f"; and {len(uses) - MAX_NAMED} more" if len(uses) > MAX_NAMED else ""
-        raise Refused(f"Zone {zone.zone_name} is in use: {named}{more}. Remove or move them first.")
+        listed_uses = "; ".join(uses[:MAX_NAMED])
+        more_text = f"; and {len(uses) - MAX_NAMED} more" if len(uses) > MAX_NAMED else ""
+        raise Refused(f"Zone {zone.zone_name} is in use: {listed_uses}{more_text}. Remove or move them first.")
     # the last enabled Manager of a zone stays, unless the zone itself is deleted
     await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", parameters)
     await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", parameters)

@@ -109,7 +109,9 @@ _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 
 
 def _oldest(among: LiteralString) -> LiteralString:
-    """One free session of the pool; `among` is a condition on `agents a`, which may have moved to another zone."""
+    """Return one free session of the pool; `among` is a condition on `agents a`, which may have moved to
+    another zone.
+    """
     return (
         f"(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND {FREE}"
         " AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
@@ -120,8 +122,9 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 
 def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
-    """The parts `claimed` and `step` of a WITH: the user gets one free session of the pool. `preferred` are conditions
-    on `agents a`, in the order of their preference."""
+    """Return the parts `claimed` and `step` of a WITH: the user gets one free session of the pool. `preferred` are
+    conditions on `agents a`, in the order of their preference.
+    """
     oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
     return f"""claimed AS (UPDATE sessions SET {TO[SessionStatus.ASSIGNING]}, replaces = NULL,
     user_id = %(user_id)s, launch_id = %(launch_id)s,
@@ -244,7 +247,8 @@ async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolC
 async def _claim_once(
     db: Database, user: SessionUser, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> ClaimedSession | None:
-    """Lock the user, claim, write the lease if there is one, and commit, in one round trip."""
+    """Lock the user, claim, write the lease if there is one, and commit, in one round trip. Return the claimed session;
+    None if the pool has none."""
     async with db.pipelined() as connection:
         locked = await connection.execute(LOCK_USER, values)
         if after_user_lock is not None:

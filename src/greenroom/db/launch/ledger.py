@@ -104,7 +104,7 @@ class UserOfLauncher(LaunchingUser):
 async def read_launch(
     db: Database, user_id: str, image_id: str, idempotency_key: str | None, *, leased: bool = False
 ) -> LaunchSnapshot:
-    """The snapshot of a launch; `leased` = for a lease. Raises NotFound: there is no such user."""
+    """Return the snapshot of a launch; `leased` = for a lease. Raises NotFound: there is no such user."""
     values = {
         "user_id": user_id,
         "image_id": image_id,
@@ -122,7 +122,7 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
 
 
 async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:
-    """The Agents of a zone, with the state of the image of this name."""
+    """Return the Agents of a zone, with the state of the image of this name."""
     return await db.fetch_as(
         PlacementAgent, AGENTS_OF_ZONE, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S}
     )
@@ -225,22 +225,22 @@ async def list_launches(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[RecordedLaunch]:
-    """Launches that match; see `ListDefinition.read`."""
+    """Return the launches that match; see `ListDefinition.read`."""
     return await LAUNCHES.read(db, _conditions(launch_filter), order=order, after=after, limit=limit)
 
 
 async def count_launches(db: Database, launch_filter: LaunchFilter) -> Total:
-    """The number of launches that match."""
+    """Return the number of launches that match."""
     return await LAUNCHES.count(db, _conditions(launch_filter), "time")
 
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
-    """The launch with this id; None = it is not in the ledger (any more)."""
+    """Return the launch with this id; None = it is not in the ledger (any more)."""
     return await LAUNCHES.find(db, "l.launch_id = %s", (launch_id,))
 
 
 async def launch_of_session(db: Database, session_id: str) -> RecordedLaunch | None:
-    """The launch of a session; None for a staged session."""
+    """Return the launch of a session; None for a staged session."""
     where: LiteralString = "l.launch_id = (SELECT s.launch_id FROM sessions s WHERE s.session_id = %s)"
     return await LAUNCHES.find(db, where, (session_id,))
 
@@ -255,12 +255,12 @@ def _conditions(launch_filter: LaunchFilter) -> Conditions:
 
 
 async def list_zones(db: Database) -> list[NamedZone]:
-    """All zones by name."""
+    """Return all zones by name."""
     return await db.fetch_as(NamedZone, "SELECT zone_id::text, zone_name FROM zones ORDER BY lower(zone_name)")
 
 
 async def list_profile_paths(db: Database) -> list[tuple[str, str]]:
-    """Enabled images that have a persistent profile, each with its path."""
+    """Return enabled images that have a persistent profile, each with its path."""
     rows = await db.fetch(
         "SELECT image_id::text, persistent_profile_path FROM images"
         " WHERE enabled AND coalesce(persistent_profile_path, '') <> '' ORDER BY lower(friendly_name)"
@@ -349,7 +349,7 @@ def _pools(rows: list[DictRow]) -> dict[str, list[StagedPool]]:
 
 
 def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageReadiness]]:
-    """Name of the image → id of the Agent → that Agent's report of it."""
+    """Return name of the image → id of the Agent → that Agent's report of it."""
     states: dict[str, dict[str, ImageReadiness]] = defaultdict(dict)
     for row in rows:
         states[row["name"]] |= {report.agent_id: report for report in rows_as(ImageReadiness, [row])}

@@ -36,7 +36,7 @@ _COMING: Final = sorted(map(str, COMING))
 
 
 async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSession]:
-    """The staged sessions of a zone that are not usable yet."""
+    """Return the staged sessions of a zone that are not usable yet."""
     return await db.fetch_as(
         StartingSession,
         "SELECT s.session_id::text, s.staging_config_id::text, s.agent_id::text, s.created, s.memory,"
@@ -105,7 +105,7 @@ PEOPLE_WAITING: Final[LiteralString] = (
 
 
 def waiting(zone_id: str) -> dict[str, Any]:
-    """The parameters of `STILL_WAITING`, and the zone."""
+    """Return the parameters of `STILL_WAITING`, and the zone."""
     return {"zone_id": zone_id, "waiting_s": WAITING_S, "max_waiting_s": MAX_WAITING_S}
 
 

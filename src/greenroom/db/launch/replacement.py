@@ -146,12 +146,12 @@ AWAITING_SUCCESSOR: Final[LiteralString] = _SEARCH + "s.awaits_successor AND s.z
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[SessionToReplace]:
-    """Failed sessions of the zone with a user who waits for another session."""
+    """Return failed sessions of the zone with a user who waits for another session."""
     return await db.fetch_as(SessionToReplace, AWAITING_SUCCESSOR + " ORDER BY s.session_id", {"zone_id": zone_id})
 
 
 async def read_orphaned_starts(db: Database, zone_id: str) -> list[SessionToReplace]:
-    """Sessions of the zone with a waiting user, whose Agent became missing before they were usable."""
+    """Return sessions of the zone with a waiting user, whose Agent became missing before they were usable."""
     return await db.fetch_as(
         SessionToReplace,
         _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
@@ -169,7 +169,7 @@ class LaunchTargets:
 
 
 async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
-    """The present input for one workspace."""
+    """Return the present input for one workspace."""
     (targets,) = await db.fetch_as(LaunchTargets, "SELECT " + TARGETS, {"image_id": image_id})
     return targets
 

@@ -42,7 +42,7 @@ class ControlChange:
 
 
 async def read_control(db: Database, lease_id: str) -> Control:
-    """The present control of a lease."""
+    """Return the present control of a lease."""
     row = await db.fetch_one(_LAST, (lease_id,))
     return current_control(msgspec.convert(row, Control), row["now"]) if row else Control()
 
@@ -73,7 +73,7 @@ async def change_control(
 
 
 async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
-    """The changes of control of a lease, oldest first."""
+    """Return the changes of control of a lease, oldest first."""
     return await db.fetch_as(
         ControlChange,
         "SELECT * FROM (SELECT term, name, since, said FROM lease_controls WHERE lease_id = %s"
@@ -83,7 +83,7 @@ async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
 
 
 async def read_credential(db: Database, session_id: str) -> bytes:
-    """The encrypted password of a session's page, which signs instructions to it."""
+    """Return the encrypted password of a session's page, which signs instructions to it."""
     row = await db.fetch_one("SELECT credential_encrypted FROM sessions WHERE session_id = %s", (session_id,))
     return require_row(row, "session", session_id)["credential_encrypted"]
 
@@ -101,7 +101,7 @@ class EndedControl:
 
 
 async def read_ended(db: Database) -> list[EndedControl]:
-    """The users and guests whose control has ended and was not returned to the program yet."""
+    """Return the users and guests whose control has ended and was not returned to the program yet."""
     return await db.fetch_as(
         EndedControl,
         "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"

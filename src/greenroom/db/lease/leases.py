@@ -115,7 +115,7 @@ class LeaseFilter:
 async def list_leases(
     db: Database, lease_filter: LeaseFilter, *, after: Position | None, limit: int
 ) -> ListPage[LeaseRow]:
-    """Leases that match, newest first."""
+    """Return the leases that match, newest first."""
     name, equals, word = (lease_filter.tag or "").partition("=")
     tag = None if lease_filter.tag is None else Jsonb({name: word} if equals else [name])
     conditions = _LEASES.matching(user_id=lease_filter.user_id, key_id=lease_filter.key_id, tag=tag)
@@ -125,7 +125,7 @@ async def list_leases(
 
 
 async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
-    """The leases with these ids, in any order; unknown ids are omitted."""
+    """Return the leases with these ids, in any order; unknown ids are omitted."""
     return await db.fetch_as(LeaseRow, f"{_LEASES.query} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
 
 
@@ -136,7 +136,7 @@ async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
 
 
 async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
-    """The lease of a session; None if it has none."""
+    """Return the lease of a session; None if it has none."""
     return await _LEASES.find(db, "l.session_id = %s", (session_id,))
 
 
@@ -244,14 +244,14 @@ _SELECT_DESK: Final[LiteralString] = (
 
 
 async def leased_session(db: Database, lease_id: str) -> LeasedSession:
-    """The session of a lease. Raises NotFound: there is no such lease."""
+    """Return the session of a lease. Raises NotFound: there is no such lease."""
     return require_row(
         await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE l.lease_id = %s", (lease_id,)), "lease", lease_id
     )
 
 
 async def session_to_reach(db: Database, session_id: str) -> LeasedSession:
-    """A session by its id. Raises NotFound: there is no such session."""
+    """Return a session by its id. Raises NotFound: there is no such session."""
     row = await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE s.session_id = %s", (session_id,))
     return require_row(row, "session", session_id)
 
@@ -288,7 +288,7 @@ class LeaseCounts:
 
 
 async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempotency_key: str | None) -> LeaseCounts:
-    """The leases of a user and of an API key, and their limits, without locks."""
+    """Return the leases of a user and of an API key, and their limits, without locks."""
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
     counts = await db.fetch_one_as(
         LeaseCounts,

@@ -109,7 +109,7 @@ _CONFIGS: Final = ListDefinition(
 async def list_configs(
     db: Database, *, after: Position | None = None, limit: int | None = None, unattended: bool = False
 ) -> ListPage[StagingConfig]:
-    """Configs by zone and workspace; `unattended` = only configs of zones without a running Manager."""
+    """Return configs by zone and workspace; `unattended` = only configs of zones without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
     if unattended:
@@ -118,7 +118,7 @@ async def list_configs(
 
 
 async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
-    """The config with this id. Raises NotFound: there is no such config."""
+    """Return the config with this id. Raises NotFound: there is no such config."""
     config = await _CONFIGS.find(
         db,
         "c.deleted IS NULL AND c.staging_config_id = %(staging_config_id)s",
@@ -128,7 +128,7 @@ async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
-    """Friendly names of the workspaces with a staging config of at least one session in a zone."""
+    """Return friendly names of the workspaces with a staging config of at least one session in a zone."""
     rows = await db.fetch(
         "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
         " WHERE c.zone_id = %s AND c.deleted IS NULL AND c.num_sessions > 0 ORDER BY 1",
@@ -224,7 +224,7 @@ class GroupSet:
 
 
 async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
-    """The distinct sets of groups of the users who may use an image and log in."""
+    """Return the distinct sets of groups of the users who may use an image and log in."""
     return await db.fetch_as(
         GroupSet,
         "SELECT group_ids, count(*) AS number FROM ("
@@ -274,7 +274,7 @@ _IMAGES: Final[LiteralString] = (
 
 
 async def list_fills(db: Database) -> list[PoolFill]:
-    """The fill levels of all pools."""
+    """Return the fill levels of all pools."""
     pools = await db.fetch(_POOLS)
     images = {image.image_id: image for image in rows_as(ImageFacts, [row["facts"] for row in await db.fetch(_IMAGES)])}
     zone_rows = await db.fetch(_ZONES, {"running_within_s": RUNNING_WITHIN_S})

@@ -170,7 +170,7 @@ SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' 
 
 
 async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, Totals]:
-    """Hits and misses of these configs within the last hours, by id; a deleted config has no entry."""
+    """Return the hits and misses of these configs within the last hours, by id; a deleted config has no entry."""
     rows = await db.fetch_as(Totals, _TOTALS, {"hours": hours, "ids": list(staging_config_ids)})
     return {row.staging_config_id: row for row in rows}
 
@@ -182,7 +182,7 @@ async def count_hours(db: Database) -> None:
 
 
 async def read_history(db: Database, staging_config_id: str, *, limit: int) -> History:
-    """One config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses."""
+    """Return one config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses."""
     hours = WINDOWS_HOURS[-1]
     values = {"ids": [staging_config_id], "hours": hours, "windows": list(WINDOWS_HOURS), "limit": limit}
     (history,) = await db.fetch_as(History, _HISTORY, values)
@@ -220,7 +220,7 @@ SELECT r.launch_id, r.at AS time, r.user_id, u.username, r.session_id, r.outcome
 
 
 def _rows(select: LiteralString) -> LiteralString:
-    """The rows of a statement as one JSON array, in order."""
+    """Return the rows of a statement as one JSON array, in order."""
     return "(SELECT coalesce(jsonb_agg(r), '[]') FROM (" + select + ") AS r)"
 
 

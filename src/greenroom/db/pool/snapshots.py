@@ -225,7 +225,9 @@ async def read_pools(
 
 
 async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
-    """The Agents of a zone with the state of each of these images; an image without a report counts as missing."""
+    """Return the Agents of a zone with the state of each of these images; an image without a report counts as
+    missing.
+    """
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)

@@ -67,7 +67,7 @@ class CommandState:
 
 
 async def read_command(db: Database, command_id: str) -> CommandState | None:
-    """A command or screenshot; None if its row does not exist any more."""
+    """Return a command or screenshot; None if its row does not exist any more."""
     return await db.fetch_one_as(
         CommandState,
         "SELECT state, exit_code, output, output_complete, picture FROM session_commands WHERE command_id = %s",

@@ -53,7 +53,7 @@ class SessionWithDeadline(WaitingSession):
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
-    """Sessions in transitional statuses, and those with an Agent that has returned.
+    """Return sessions in transitional statuses, and those with an Agent that has returned.
 
     If the Agent is absent, only first starts and hand-overs are included, because their users wait. Other sessions,
     also resumed ones, continue when the Agent returns or is dead.
@@ -80,7 +80,9 @@ class SessionFailure:
 
 
 async def fail(connection: Connection, session_id: str, status: str, failure: SessionFailure) -> ChangedSession | None:
-    """Set `failed` with its reason, if the session still has this status; returns its row."""
+    """Set `failed` with its reason, if the session still has this status. Return its row; None = its status has
+    changed.
+    """
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
@@ -100,7 +102,7 @@ _RECOVERED: Final[LiteralString] = (
 
 
 async def read_recovered(db: Database, zone_id: str) -> list[str]:
-    """Ids of sessions that were quarantined because they were slow, and have been usable since then."""
+    """Return the ids of sessions that were quarantined because they were slow, and have been usable since then."""
     return [row["session_id"] for row in await db.fetch(_RECOVERED, (zone_id,))]
 
 

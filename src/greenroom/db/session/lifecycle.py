@@ -54,7 +54,7 @@ _START_CLOCKS: Final[LiteralString] = (
 
 
 def clock_parameters(clocks: Clocks) -> dict[str, Any]:
-    """The clocks as parameters of a statement: expiry, keepalive_s, time_limit_s."""
+    """Return the clocks as parameters of a statement: expiry, keepalive_s, time_limit_s."""
     return {"expiry": Jsonb(clocks), "keepalive_s": clocks.keepalive_s, "time_limit_s": clocks.time_limit_s}
 
 
@@ -143,7 +143,7 @@ SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, c
 
 
 async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
-    """Users' sessions of the zone whose `expires` has passed.
+    """Return users' sessions of the zone whose `expires` has passed.
 
     Sessions that must be stopped or paused are included only while they run.
     """

@@ -103,7 +103,7 @@ _SESSION: Final[LiteralString] = (
 
 
 async def read_reported(connection: Connection, observations: Sequence[Observation]) -> list[ReportedSession]:
-    """The rows of observed sessions, only those that belong to the observing Agent."""
+    """Return the rows of observed sessions, only those that belong to the observing Agent."""
     cursor = await connection.execute(
         "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _NAMED,
@@ -127,7 +127,7 @@ DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
 
 
 async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
-    """Sessions in a waiting status with their stored observation, if their Agent runs and has reported all its
+    """Return sessions in a waiting status with their stored observation, if their Agent runs and has reported all its
     sessions."""
     rows = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
     return [

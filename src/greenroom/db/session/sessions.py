@@ -49,7 +49,7 @@ LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id
 
 
 def user_values(user: SessionUser | None) -> dict[str, Any]:
-    """The parameters of a session that come from its user; None = it has no user."""
+    """Return the parameters of a session that come from its user; None = it has no user."""
     return {
         "user_id": user.user_id if user else None,
         "leased": user is not None and user.lease is not None,
@@ -326,8 +326,9 @@ async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
-    """The error for a violated constraint. For the idempotency key, it is RepeatedRequest with the session of the first
-    request. Raises IdempotencyMismatch: the first request was a different request."""
+    """Return the error for a violated constraint. For the idempotency key, it is RepeatedRequest with the session of
+    the first request. Raises IdempotencyMismatch: the first request was a different request.
+    """
     if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT:
         return error
     first = await db.fetch_one(

@@ -80,13 +80,14 @@ SELECT h.share_id, h.session_id::text, h.access, h.audience, h.user_id::text, w.
 
 
 async def find_share(db: Database, share_id: str) -> Share | None:
-    """The share with this id, also if it is over."""
+    """Return the share with this id, even if it is over; None if there is none."""
     return await db.fetch_one_as(Share, _SHARE + "h.share_id = %s", (share_id,))
 
 
 async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Share]:
-    """The shares of a session that are not over, oldest first; silent shares, which its user does not see, only with
-    `silent`."""
+    """Return the shares of a session that are not over, oldest first; silent shares, which its user does not see, only
+    with `silent`.
+    """
     return await db.fetch_as(
         Share,
         _SHARE + "h.session_id = %s AND NOT " + OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
@@ -95,7 +96,7 @@ async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Sh
 
 
 async def list_shares_with(db: Database, user_id: str) -> list[Share]:
-    """The shares of live sessions that name this user, oldest first."""
+    """Return the shares of live sessions that name this user, oldest first."""
     return await db.fetch_as(
         Share,
         _SHARE + "h.user_id = %s AND h.audience = 'user' AND NOT " + OVER + " AND s.status NOT IN ('deleting',"
@@ -191,7 +192,7 @@ EXPIRED: Final[LiteralString] = (
 
 
 async def read_expired(db: Database, zone_id: str) -> list[str]:
-    """Ids of the shares of a zone whose time is over."""
+    """Return the ids of the shares of a zone whose time is over."""
     return [row["share_id"] for row in await db.fetch(EXPIRED, {"zone_id": zone_id})]
 
 
@@ -317,7 +318,7 @@ async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[Ch
 
 @asynccontextmanager
 async def change_of_rights(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
-    """A transaction that changes groups, their members or the installation's settings."""
+    """Yield a transaction that changes groups, their members or the installation's settings."""
     async with db.transaction() as connection:
         yield connection
         ended, events = await end_withdrawn(connection)

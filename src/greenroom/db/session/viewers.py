@@ -71,7 +71,9 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
 
 
 async def list_present(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
-    """The viewers of a session except its user, by the time of their presence; with `silent`, also silent viewers."""
+    """Return the viewers of a session except its user, by the time of their presence; with `silent`, also silent
+    viewers.
+    """
     return await db.fetch_as(
         ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
@@ -94,7 +96,7 @@ class JoinedViewer:
 
 
 async def find_joined(db: Database, viewer_id: str) -> JoinedViewer | None:
-    """The viewer with this id."""
+    """Return the viewer with this id; None if there is none."""
     return await db.fetch_one_as(
         JoinedViewer,
         "SELECT v.share_id, v.name, h.access, v.ended IS NOT NULL AS ended,"
@@ -113,7 +115,7 @@ CONTROLLING: Final[LiteralString] = (
 
 
 async def find_controlling(db: Database, session_id: str, user_id: str) -> str | None:
-    """The viewer id with which a user controls another user's session; None = the user does not control it."""
+    """Return the viewer id with which a user controls another user's session; None = the user does not control it."""
     row = await db.fetch_one(
         f"SELECT v.viewer_id::text{CONTROLLING}"
         " AND h.session_id = %s AND v.user_id = %s ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
@@ -172,7 +174,9 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
 async def find_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[Candidate]:
-    """Enabled users whose name contains `word`: all (`everybody`), or users with a common group, except `all_users`."""
+    """Return enabled users whose name contains `word`: all (`everybody`), or users with a common group, except
+    `all_users`.
+    """
     return await db.fetch_as(
         Candidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
@@ -219,7 +223,7 @@ class StreamSession:
 
 
 async def agent_credential(db: Database, agent_id: str) -> bytes | None:
-    """The hash of an Agent's credential; None if there is no Agent with this id."""
+    """Return the hash of an Agent's credential; None if there is no Agent with this id."""
     row = await db.fetch_one("SELECT credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,))
     return row["credential_hash"] if row else None
 
@@ -252,5 +256,5 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
 
 
 async def find_stream_session(db: Database, session_id: str) -> StreamSession | None:
-    """The session whose stream a request for `session_id` gets, or None if there is no such session."""
+    """Return the session whose stream a request for `session_id` gets, or None if there is no such session."""
     return await db.fetch_one_as(StreamSession, _STREAM_SESSION, {"session_id": session_id})

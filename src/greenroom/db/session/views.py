@@ -95,7 +95,7 @@ class Session(SessionLifetime):
 
 
 async def read_queue(db: Database, session_id: str) -> Queue | None:
-    """The queue before a session that waits for a start slot of its Agent; None if it was never in a queue."""
+    """Return the queue before a session that waits for a start slot of its Agent; None if it was never in a queue."""
     return await db.fetch_one_as(
         Queue,
         """
@@ -176,8 +176,9 @@ SESSIONS: Final = ListDefinition(
 
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
-    """The session with this id, or with `follow` the session that replaced it. Raises NotFound: there is no session
-    with this id."""
+    """Return the session with this id, or with `follow` the session that replaced it. Raises NotFound: there is no
+    session with this id.
+    """
     where: LiteralString = """s.session_id = (
         WITH RECURSIVE chain AS (
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
@@ -239,12 +240,14 @@ async def list_sessions(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[Session]:
-    """Sessions that match, in the order of a column of `SESSIONS`; `after` is the last session of the previous page."""
+    """Return sessions that match, in the order of a column of `SESSIONS`; `after` is the last session of the previous
+    page.
+    """
     return await SESSIONS.read(db, _conditions(session_filter), order=order, after=after, limit=limit)
 
 
 async def count_sessions(db: Database, session_filter: SessionFilter) -> Total:
-    """The number of sessions that match."""
+    """Return the number of sessions that match."""
     return await SESSIONS.count(db, _conditions(session_filter), "created")
 
 

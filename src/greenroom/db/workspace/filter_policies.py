@@ -112,7 +112,7 @@ async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: Narr
 
 
 async def _lock_narrowed(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
-    """Return the policy that a policy of leases narrows, locked until the transaction ends."""
+    """Return the policy that a policy of leases narrows, locked until the transaction ends; None if it was deleted."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies"
         " WHERE filter_policy_id = %s FOR SHARE",

@@ -98,12 +98,12 @@ async def list_homes(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[Home]:
-    """The homes that match."""
+    """Return the homes that match."""
     return await HOMES.read(db, HOMES.matching(words, **asdict(home_filter)), order=order, after=after, limit=limit)
 
 
 async def count_homes(db: Database, home_filter: HomeFilter, words: Sequence[Word] = ()) -> Total:
-    """The number of homes that match."""
+    """Return the number of homes that match."""
     return await HOMES.count(db, HOMES.matching(words, **asdict(home_filter)), "last_used")
 
 

@@ -189,7 +189,7 @@ def _values(fields: Definition) -> dict[str, Any]:
 
 
 async def find_image(db: Database, id_or_name: str) -> str | None:
-    """The id of the image with this id (with or without dashes), else with this friendly name."""
+    """Return the id of the image with this id (with or without dashes) or friendly name; None if there is none."""
     row = await db.fetch_one(
         "SELECT image_id::text FROM images WHERE replace(image_id::text, '-', '') = replace(lower(%(name)s), '-', '')"
         " OR friendly_name = %(name)s ORDER BY friendly_name = %(name)s LIMIT 1",
@@ -204,7 +204,7 @@ async def image_references(db: Database) -> list[str]:
 
 
 async def names_of_images(db: Database, user_id: str) -> list[str]:
-    """Friendly names of the enabled images of the user's groups."""
+    """Return friendly names of the enabled images of the user's groups."""
     rows = await db.fetch(
         "SELECT friendly_name FROM images WHERE enabled AND image_id IN (SELECT gi.image_id FROM group_images gi"
         " JOIN user_groups ug USING (group_id) WHERE ug.user_id = %s) ORDER BY 1",
@@ -214,7 +214,9 @@ async def names_of_images(db: Database, user_id: str) -> list[str]:
 
 
 async def users_of_image(db: Database, image_id: str) -> str:
-    """The users of an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty if nothing uses it."""
+    """Return the users of an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty if nothing uses
+    it.
+    """
     row = await db.fetch_one(
         "SELECT ARRAY(SELECT coalesce(u.username, 'staged') FROM sessions s LEFT JOIN users u USING (user_id)"
         "   WHERE s.image_id = %(id)s AND s.status <> 'deleted' ORDER BY 1) AS sessions,"
@@ -234,8 +236,8 @@ def _count_with_noun(names: list[str], noun: str) -> str:
 
 def _first_names(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
-    more = len(different) - MAX_NAMED_USERS
-    return ", ".join(different[:MAX_NAMED_USERS]) + (f" and {more} more" if more > 0 else "")
+    omitted = len(different) - MAX_NAMED_USERS
+    return ", ".join(different[:MAX_NAMED_USERS]) + (f" and {omitted} more" if omitted > 0 else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +249,7 @@ class AgentOffer:
 
 
 async def offers_for(db: Database, image_id: str) -> list[AgentOffer]:
-    """The offers of the Agents that may run sessions of a workspace, without dead Agents and empty offers."""
+    """Return the offers of the Agents that may run sessions of a workspace, without dead Agents and empty offers."""
     return await db.fetch_as(
         AgentOffer,
         "SELECT c.cores, c.memory FROM agent_capacity c JOIN agents a USING (agent_id), images i"

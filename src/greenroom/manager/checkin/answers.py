@@ -18,7 +18,7 @@ from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.web_filter import FilterPolicy
-from greenroom.core.workspace.page import filled_spec, values
+from greenroom.core.workspace.page import spec_with_tokens_replaced, token_values
 from greenroom.core.workspace.session_spec import PROXY_PATH, StoredSpec
 from greenroom.core.workspace.spec_builder import permissions_of
 from greenroom.db.fleet import checkin
@@ -57,7 +57,7 @@ additional load during a failure."""
 
 
 def managers(zone: ZoneState) -> list[ManagerAddress]:
-    """The enabled Managers of the zone, Primary first."""
+    """Return the enabled Managers of the zone, Primary first."""
     return [ManagerAddress(instance_id=m.instance_id, url=m.url) for m in zone.managers]
 
 
@@ -110,7 +110,7 @@ class Answers:
         self._filter_policies = SharedReading[list[FilterPolicy]](SHARED_S)
 
     def no_news(self, state: CheckInState) -> Answer:
-        """An answer that changes nothing."""
+        """Return an answer that changes nothing."""
         zone = state.zone
         primary = [m.instance_id for m in zone.managers if m.manager_id == zone.primary_id]
         return Answer(
@@ -149,9 +149,9 @@ class Answers:
             if known_list is None or delta is None:
                 desired = entries
             else:
-                left = (delta.changed | delta.left) - generations.keys()
-                changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
-                generations = {**{k: g for k, g in known_list.items() if k not in left}, **generations}
+                removed = (delta.changed | delta.left) - generations.keys()
+                changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(removed))
+                generations = {**{k: g for k, g in known_list.items() if k not in removed}, **generations}
             list_digest = state.agent.digest if generations == state.agent.generations else digest(generations)
         if state.agent.images_digest != images_sent:
             images = await self._images.get(state.agent.images_digest, lambda: self._read_images(state.agent.agent_id))
@@ -187,7 +187,7 @@ def _instructions(desired: list[DesiredSession], orders: list[OrderedCommand]) -
         for session in desired
         if session.status in ORDERED
     ]
-    commands = [Instruction(kind="command", key=one.command_id, generation=0, age_s=one.age_s) for one in orders]
+    commands = [Instruction(kind="command", key=order.command_id, generation=0, age_s=order.age_s) for order in orders]
     return sessions + commands
 
 
@@ -221,7 +221,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
 
 
 def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
-    """The credentials and permissions of a session's lease with which the Agent compares requests."""
+    """Return the credentials and permissions of a session's lease with which the Agent compares requests."""
     lease_id, epoch = session.lease_id, session.lease_epoch
     if lease_id is None or epoch is None:
         return {}
@@ -236,7 +236,7 @@ def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
 
 
 def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[FilterSecret, ...]:
-    """The secrets of the session; those that cannot be decrypted are logged and omitted."""
+    """Return the secrets of the session; those that cannot be decrypted are logged and omitted."""
     readable = list[FilterSecret]()
     for stored in session.secrets:
         try:
@@ -250,7 +250,7 @@ def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[Filt
 
 
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:
-    """The assignment; None if its variables cannot be decrypted."""
+    """Return the assignment; None if its variables cannot be decrypted."""
     try:
         with one_item("assignment", session.session_id):
             return msgspec.convert(stored | {"env": _decrypted(stored.get("env", {}), secrets)}, Assignment)
@@ -264,19 +264,19 @@ def _decrypted(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
 
 
 def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpec | None:
-    """The specification; None if it cannot be read. The Agent then reports an error for this session only."""
+    """Return the specification; None if it cannot be read. The Agent then reports an error for this session only."""
     if session.spec is None:
         return None
     try:
         with one_item("specification", session.session_id):
             spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
-            placeholders = values(
+            placeholders = token_values(
                 path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session.session_id),
                 session_id=session.session_id,
                 permissions=permissions_of(spec.get("environment", {})),
                 password=spec["credential"],
             )
-            return filled_spec(spec, placeholders)
+            return spec_with_tokens_replaced(spec, placeholders)
     except GreenroomError as error:
         log.error("the specification of a session cannot be read", session_id=session.session_id, reason=error.message)
         return None
@@ -285,7 +285,7 @@ def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpe
 def spec_with_secrets(
     spec: StoredSpec, credential_encrypted: bytes, files_encrypted: bytes | None, secrets: Secrets
 ) -> StoredSpec:
-    """The specification with its secrets, which the row stores encrypted."""
+    """Return the specification with its secrets, which the row stores encrypted."""
     return {
         **unsealed(spec, secrets.unseal, plain=True),
         "credential": secrets.decrypt(credential_encrypted),
@@ -312,7 +312,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
 
 
 def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
-    """The command; None if its variables cannot be decrypted. Only this command then times out."""
+    """Return the command; None if its variables cannot be decrypted. Only this command then times out."""
     try:
         with one_item("command", order.command_id):
             env = _decrypted(order.env, secrets)

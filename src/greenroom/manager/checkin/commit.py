@@ -289,7 +289,7 @@ class Committer:
 
 
 def progress(message: CheckIn) -> reports.AgentProgress:
-    """The part of the message about its Agent itself."""
+    """Return the part of the message about its Agent itself."""
     return reports.AgentProgress(
         agent_id=message.agent_id,
         incarnation=message.incarnation,
@@ -312,7 +312,7 @@ def _resolve(waiter: asyncio.Future[None], error: GreenroomError | None) -> None
         waiter.set_exception(error)
 
 
-class Beats:
+class UnstoredCheckIns:
     """The messages without news that are not stored yet: the newest message of each Agent."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:

@@ -87,13 +87,14 @@ def _details(line: LogLine) -> LogDetails:
 
 
 def named_sessions(message: CheckIn) -> list[str]:
-    """The ids of the sessions in the log lines of the Agent."""
+    """Return the ids of the sessions in the log lines of the Agent."""
     return sorted({session_id for line in message.logs if (session_id := _id(line.session_id))})
 
 
 def agent_rows(message: CheckIn, zone_name: str, users: Mapping[str, str | None]) -> list[LogRow]:
-    """The log lines of the Agent as rows of Diagnostics. `users` maps the id of each of its sessions to the user. A row
-    never has the id of another session or user, even if the message contains it."""
+    """Return the log lines of the Agent as rows of Diagnostics. `users` maps the id of each of its sessions to the
+    user. A row never has the id of another session or user, even if the message contains it.
+    """
     return [
         LogRow(
             level=line.level,

@@ -27,7 +27,7 @@ from greenroom.kit.secrets import hashed
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
-from greenroom.manager.checkin.commit import Beats, Committer
+from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.checkin.readings import BatchedReader, DesiredListCache
 from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
@@ -102,7 +102,7 @@ class CheckIns:
         *,
         status: Callable[[], ManagerStatus],
         committer: Committer,
-        beats: Beats,
+        beats: UnstoredCheckIns,
         metrics: ManagerMetrics,
     ) -> None:
         self._db, self._me = shared.agents_db, shared.me
@@ -132,8 +132,8 @@ class CheckIns:
             Unavailable: the database is away and this Manager has no reading of this Agent.
         """
         message = checked(message)
-        early = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
-        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early)
+        early_fraction = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
+        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early_fraction)
         with self._wakers.hold_poll(message.agent_id) as notified:
             state = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, state)
@@ -184,7 +184,7 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
     def _recent(self, message: CheckIn) -> CheckInState | None:
-        """The last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
+        """Return the last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
         observations, after whose commit the state is read again. For other messages it is sufficient if the check-in is
         held, no notification about the Agent has arrived since, and the reading contains no news.
         """
@@ -200,7 +200,7 @@ class CheckIns:
         return None if self._is_news(message, last.state) else last.state
 
     async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
-        """The present state; while the database is away, the last state with `fresh` false."""
+        """Return the present state; while the database is away, the last state with `fresh` false."""
         await self._takeover.wait()
         notifications, at_s = self._wakers.notification_count(agent_id), boottime_s()
         try:
@@ -267,7 +267,7 @@ class CheckIns:
         return sent
 
     def _overdue(self, message: CheckIn, sent: _SentState) -> frozenset[str]:
-        """Unknown containers whose grace period is over."""
+        """Return the unknown containers whose grace period is over."""
         now_s = boottime_s()
         sent.reported_at_s = {session_id: sent.reported_at_s.get(session_id, now_s) for session_id in message.unknown}
         return frozenset(s for s, at_s in sent.reported_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)

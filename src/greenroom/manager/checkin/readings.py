@@ -49,7 +49,9 @@ class DesiredListCache:
         self._numbers = count()
 
     async def read(self, agent_ids: Collection[str]) -> CheckInReading | None:
-        """Like `read_states`, with the whole list of each Agent and its digest; two readings may overlap."""
+        """Return the states of these Agents like `read_states`, each with its whole list and the digest; None as there.
+        Two calls may overlap.
+        """
         number, now_s = next(self._numbers), boottime_s()
         unread_of = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
         sessions = {agent_id: unread.session_ids for agent_id, unread in unread_of.items()}
@@ -73,8 +75,9 @@ class DesiredListCache:
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
     def _with_list(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
-        """The Agent with its list. A list from a reading that began later is not replaced, because it includes all
-        changes of this reading."""
+        """Return the Agent with its list. A list from a reading that began later is not replaced, because it includes
+        all changes of this reading.
+        """
         known = self._lists.get(agent.agent_id)
         if known is None or number > known.number:
             known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
@@ -82,11 +85,13 @@ class DesiredListCache:
         return replace(agent, generations=known.generations, digest=known.digest)
 
 
-def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str], number: int, now_s: float) -> _List:
-    """The known list, updated with the generations in `found` of the sessions in `read` (empty = all)."""
+def _merged(
+    known: _List | None, generations: Mapping[str, int], read: Collection[str], number: int, now_s: float
+) -> _List:
+    """Return the known list, updated with the generations in `generations` of the sessions in `read` (empty = all)."""
     if known is None:
-        return _List(found, digest(found), number, now_s)
-    now = updated(known.generations, read or (known.generations.keys() | found.keys()), found)
+        return _List(generations, digest(generations), number, now_s)
+    now = updated(known.generations, read or (known.generations.keys() | generations.keys()), generations)
     is_same = now is known.generations
     return _List(now, known.digest if is_same else digest(now), number, known.whole_at_s if read else now_s)
 
@@ -113,8 +118,9 @@ class BatchedReader:
         self._unhurried = _Queue(read, gathered_s=GATHERED_S)
 
     async def read(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
-        """A reading that began after this call and contains the Agent, if it exists; None if the record of the Manager
-        does not exist. Raises Unavailable: the database cannot be reached."""
+        """Return a reading that began after this call and contains the Agent, if it exists; None if the record of the
+        Manager does not exist. Raises Unavailable: the database cannot be reached.
+        """
         return await (self._hurried if hurry else self._unhurried).read(agent_id)
 
 

@@ -52,8 +52,9 @@ class Providers:
         self._cached: dict[str, tuple[object, Provider]] = {}
 
     def of(self, pool: MachinePoolRow) -> Provider:
-        """The provider of a pool. Raises GreenroomError: it is not installed, or its settings or the pool's secrets
-        cannot be used."""
+        """Return the provider of a pool. Raises GreenroomError: it is not installed, or its settings or the pool's
+        secrets cannot be used.
+        """
         settings = (pool.provider, pool.options, pool.secrets, self.trusted)
         cached = self._cached.get(pool.machine_pool_id)
         if cached is None or cached[0] != settings:
@@ -62,7 +63,7 @@ class Providers:
         return cached[1]
 
     def secrets_of(self, pool: MachinePoolRow) -> dict[str, str]:
-        """The secrets of a pool; never displayed. Raises SetupError: they were sealed with another key."""
+        """Return the secrets of a pool; never displayed. Raises SetupError: they were sealed with another key."""
         return {name: self._secrets.unseal(sealed) for name, sealed in pool.secrets.items()}
 
     def _new(self, pool: MachinePoolRow) -> Provider:
@@ -110,7 +111,7 @@ class Calls:
         self._limits = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_TOGETHER))
 
     async def list(self, pool: MachinePoolRow) -> ProviderCallOutcome:
-        """The pool's machines, as of the time at which its row was read."""
+        """Return the pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
             listed = await self._limited(pool, lambda provider: provider.list(prefix), "list its machines")
@@ -157,7 +158,9 @@ class Calls:
         return ProviderCallOutcome(pool.machine_pool_id)
 
     async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], task: str) -> T:
-        """Raises GreenroomError: the call failed. Nothing else is raised, because a round serves all pools."""
+        """Call the provider of a pool within the time limit. Raises GreenroomError: the call failed. No other exception
+        is raised, because a round serves all pools.
+        """
         async with self._limits[pool.machine_pool_id]:
             try:
                 async with asyncio.timeout(self._call_s):
@@ -187,7 +190,7 @@ def _outcome(pool: MachinePoolRow, error: GreenroomError) -> ProviderCallOutcome
 
 
 def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: str, secrets: Secrets) -> NewMachine:
-    """The machine to request from the provider."""
+    """Return the machine to request from the provider."""
     name = machine_name(installation_id, pool.machine_pool_id, machine_order_id)
     token = secrets.machine_token(machine_order_id)
     joining = JoinParameters(

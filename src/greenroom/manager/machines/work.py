@@ -178,12 +178,16 @@ class MachineWork:
         """Write the outcomes of calls that have ended, and store the listings."""
         had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
         all_outcomes = await self._calls_in_progress.outcomes(self.waited_s)
-        outcomes = [one for one in all_outcomes if one.machine_pool_id in had_failed]
-        self._listings |= {one.machine_pool_id: one.listing for one in outcomes if one.listing is not None}
+        outcomes = [outcome for outcome in all_outcomes if outcome.machine_pool_id in had_failed]
+        self._listings |= {
+            outcome.machine_pool_id: outcome.listing for outcome in outcomes if outcome.listing is not None
+        }
         await _store_memory(
-            ctx, pools, [one for one in outcomes if one.listing is None or had_failed[one.machine_pool_id]]
+            ctx,
+            pools,
+            [outcome for outcome in outcomes if outcome.listing is None or had_failed[outcome.machine_pool_id]],
         )
-        if any(one.listing is None for one in outcomes):
+        if any(outcome.listing is None for outcome in outcomes):
             await ctx.db.notify(ChangeEvent(Topic.MACHINES))
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic, session_events
-from greenroom.core.launch.eviction import people_waiting
+from greenroom.core.launch.eviction import waiting_for_room_text
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.pool.agenda import MAX_PLANS, settled_until
 from greenroom.core.pool.model import (
@@ -44,8 +44,9 @@ from greenroom.sessions.launch import new_session
 
 
 def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
-    """The snapshot of one pool from its config and its rows; `rows` may contain other pools. Raises GreenroomError: no
-    container can be created from the workspace."""
+    """Return the snapshot of one pool from its config and its rows; `rows` may contain other pools. Raises
+    GreenroomError: no container can be created from the workspace.
+    """
     config_id = config.staging_config_id
     image = rows.images.get(config.image_id)
     if image is None:
@@ -85,7 +86,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
             if failed.config_hash == config_hash and not is_superseded(failed.created)
         ),
         leaving=rows.leaving.get(config_id, 0),
-        people_waiting=people_waiting(rows.people_waiting, rows.zone.zone_name),
+        people_waiting=waiting_for_room_text(rows.people_waiting, rows.zone.zone_name),
     )
 
 
@@ -150,10 +151,10 @@ async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> No
 
 async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: Collection[str]) -> AgentsByImage:
     now_s = boottime_s()
-    found = await snapshots.read_agents(connection, ctx.zone_id, image_ids)
-    for image_id, agents in found.items():
+    agent_rows = await snapshots.read_agents(connection, ctx.zone_id, image_ids)
+    for image_id, agents in agent_rows.items():
         ctx.agenda.agents.store(image_id, agents, now_s)
-    return found
+    return agent_rows
 
 
 def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolPlan, version: int) -> None:

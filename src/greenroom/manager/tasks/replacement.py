@@ -77,15 +77,15 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
     begins_in = old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
     attempts = plan_successor(failed, targets.zones, begins_in, targets.image, targets.pools)
     try:
-        found = await search.run(with_known_host(attempts, old.zone_id, old.request_host))
+        placed = await search.run(with_known_host(attempts, old.zone_id, old.request_host))
     except NoLongerWaitingError:
         return
-    if found is None and (
+    if placed is None and (
         old.status is not SessionStatus.FAILED or not await _end_search(ctx, old, failed, search.trace)
     ):
         return
-    await _notify(ctx, old, found)
-    _log(ctx, old, failed, found, search.trace)
+    await _notify(ctx, old, placed)
+    _log(ctx, old, failed, placed, search.trace)
     if old.staging_config_id is not None:
         await _limit_quarantine(ctx, old.staging_config_id)
 
@@ -109,12 +109,12 @@ async def _end_search(
         return await replacement.end_search(connection, old, error, further_steps(old, failed, trace))
 
 
-async def _notify(ctx: PrimaryContext, old: SessionToReplace, found: PlacedSession | None) -> None:
+async def _notify(ctx: PrimaryContext, old: SessionToReplace, placed: PlacedSession | None) -> None:
     """Notify the Agents concerned, the pages, and the Primary whose pool has one session less. The notification does
     not wait for the end of the task, because the user waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
-    if found is not None:
-        events |= {*found.events, ChangeEvent.zone(found.attempt.zone.zone_key)}
+    if placed is not None:
+        events |= {*placed.events, ChangeEvent.zone(placed.attempt.zone.zone_key)}
     ctx.events.add(*events)
     await ctx.events.send()
 
@@ -123,26 +123,26 @@ def _log(
     ctx: PrimaryContext,
     old: SessionToReplace,
     failed: FailedSession,
-    found: PlacedSession | None,
+    placed: PlacedSession | None,
     trace: Sequence[TraceStep],
 ) -> None:
     ctx.logs.write(
         LogCode.SESSION_SET_ASIDE if failed.handover else LogCode.SESSION_START_FAILED,
-        f"{failure(failed, old.session_id)}; {_outcome(old, found, trace)}.",
-        level="ERROR" if found is None else None,
+        f"{failure(failed, old.session_id)}; {_outcome(old, placed, trace)}.",
+        level="ERROR" if placed is None else None,
         session_id=old.session_id,
         user_id=old.user_id,
         username=old.username,
         staging_config_id=old.staging_config_id,
     )
-    if found is not None:
-        found.log_evictions(ctx.logs, f"{old.username}, whose session {old.session_id} failed")
+    if placed is not None:
+        placed.log_evictions(ctx.logs, f"{old.username}, whose session {old.session_id} failed")
 
 
-def _outcome(old: SessionToReplace, found: PlacedSession | None, trace: Sequence[TraceStep]) -> str:
-    if found is not None:
-        zone = found.attempt.zone
+def _outcome(old: SessionToReplace, placed: PlacedSession | None, trace: Sequence[TraceStep]) -> str:
+    if placed is not None:
+        zone = placed.attempt.zone
         in_zone = "" if zone.zone_id == old.zone_id else f" in zone {zone.zone_name}"
-        return f"{old.username} gets session {found.session_id}{in_zone} instead"
+        return f"{old.username} gets session {placed.session_id}{in_zone} instead"
     reasons = dict.fromkeys(step.reason.rstrip(".") for step in trace)
     return "; ".join(reasons) or "no attempt is left"

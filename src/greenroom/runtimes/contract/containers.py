@@ -63,9 +63,9 @@ MAX_LOGS: Final = 8_000
 CUT: Final = "[the beginning of the output was cut off]\n"
 
 
-def cut_output(output: str, most: int = MAX_OUTPUT) -> str:
-    """Return the last `most` characters of an output; the first line states if the beginning was cut off."""
-    return output if len(output) <= most else CUT + output[len(CUT) - most :]
+def cut_output(output: str, max_characters: int = MAX_OUTPUT) -> str:
+    """Return the last `max_characters` characters of an output; the first line states if the beginning was cut off."""
+    return output if len(output) <= max_characters else CUT + output[len(CUT) - max_characters :]
 
 
 EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destroy"]
@@ -199,7 +199,7 @@ class Containers(Protocol):
         ...
 
     def events(self) -> AsyncIterator[ContainerEvent]:
-        """Events of this installation's containers from now on. Events may be lost; the iterator may end. Raises
+        """Return events of this installation's containers from now on. Events may be lost; the iterator may end. Raises
         RuntimeUnavailable: the connection was lost; call it again after a pause."""
         ...
 

@@ -58,7 +58,7 @@ class HostDisk(Protocol):
     """A runtime whose sessions write to a disk of this host."""
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """The data that a session has written outside mounted folders; None = not known, or no container. Raises
+        """Return the data that a session has written outside mounted folders; None = not known, or no container. Raises
         DiskCountError: it is too much to be counted in time."""
         ...
 
@@ -133,7 +133,7 @@ class Archives(Protocol):
     """Images as files, to be copied from host to host."""
 
     def save(self, digest: str) -> AsyncIterator[bytes]:
-        """The image with this id, without its names.
+        """Return the image with this id, without its names.
 
         Raises:
             ImageMissing: it is not here.
@@ -233,7 +233,7 @@ class FilterRunner(Protocol):
         ...
 
     def filter_output(self, policy_id: str) -> AsyncIterator[str]:
-        """The lines that Squid writes to its standard output from now on; ends when Squid does. Raises
+        """Return the lines that Squid writes to its standard output from now on; ends when Squid does. Raises
         RuntimeUnavailable: the connection was lost."""
         ...
 

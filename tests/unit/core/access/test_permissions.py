@@ -11,13 +11,13 @@ from greenroom.core.access.permissions import (
     GLOBAL_ADMIN,
     PERMISSIONS,
     USER,
-    above,
     allows,
-    beyond,
-    bounded,
-    expanded,
+    implied_codes,
+    limited_to_owner,
+    missing_admin_codes,
+    missing_codes,
     read_only,
-    unknown,
+    unknown_codes,
 )
 
 codes = st.frozensets(st.sampled_from(sorted(PERMISSIONS)))
@@ -38,17 +38,17 @@ def test_the_global_administrator_may_do_everything(subject: Any, required: froz
     assert subject({GLOBAL_ADMIN}, required)
 
 
-@for_all(codes, codes, subject=beyond, mutants=[lambda granted, given: sorted(given - granted - {GLOBAL_ADMIN})])
+@for_all(codes, codes, subject=missing_codes, mutants=[lambda granted, given: sorted(given - granted - {GLOBAL_ADMIN})])
 def test_no_user_hands_on_more_than_they_have(subject: Any, granted: frozenset[str], given_away: frozenset[str]):
     kept = given_away - set(subject(granted, given_away))
-    assert expanded(kept) <= expanded(granted)
+    assert implied_codes(kept) <= implied_codes(granted)
 
 
-@for_all(codes, subject=read_only, mutants=[expanded, lambda granted: read_only(PERMISSIONS)])
+@for_all(codes, subject=read_only, mutants=[implied_codes, lambda granted: read_only(PERMISSIONS)])
 def test_a_read_only_key_can_only_look(subject: Any, granted: frozenset[str]):
     kept = subject(granted)
     assert all(code.endswith("_view") for code in kept)
-    assert kept <= expanded(granted)
+    assert kept <= implied_codes(granted)
 
 
 def test_a_read_only_key_of_the_administrator_sees_everything():
@@ -56,39 +56,41 @@ def test_a_read_only_key_of_the_administrator_sees_everything():
 
 
 def test_unknown_codes_are_named():
-    assert unknown(["users_view", "zap", "abc"]) == ["abc", "zap"]
+    assert unknown_codes(["users_view", "zap", "abc"]) == ["abc", "zap"]
 
 
 def test_an_unknown_code_grants_nothing():
     assert not allows({"root"}, {"users_view"})
-    assert expanded({"root"}) == frozenset()
+    assert implied_codes({"root"}) == frozenset()
 
 
 @for_all(
     codes,
     codes,
-    subject=bounded,
-    mutants=[lambda granted, owner: expanded(granted), lambda granted, owner: granted & owner | {USER}],
+    subject=limited_to_owner,
+    mutants=[lambda granted, owner: implied_codes(granted), lambda granted, owner: granted & owner | {USER}],
 )
 def test_a_key_never_exceeds_its_owner(subject: Any, granted: frozenset[str], owner: frozenset[str]):
     kept = subject(granted, owner)
-    assert kept <= expanded(owner)
-    assert kept <= expanded(granted)
+    assert kept <= implied_codes(owner)
+    assert kept <= implied_codes(granted)
     assert all(allows(owner, [code]) and allows(granted, [code]) for code in kept)
 
 
 def test_a_demoted_administrators_key_is_no_global_administrator():
-    assert bounded({GLOBAL_ADMIN}, {USER, "zones_view"}) == {USER, "zones_view"}
+    assert limited_to_owner({GLOBAL_ADMIN}, {USER, "zones_view"}) == {USER, "zones_view"}
 
 
-@for_all(codes, codes, subject=above, mutants=[beyond, lambda granted, other: sorted(other - granted)])
+@for_all(
+    codes, codes, subject=missing_admin_codes, mutants=[missing_codes, lambda granted, other: sorted(other - granted)]
+)
 def test_no_user_is_above_another_with_the_same_permissions(
     subject: Any, granted: frozenset[str], other: frozenset[str]
 ):
-    assert bool(subject(granted, other)) == (not expanded(other) - {USER} <= expanded(granted))
+    assert bool(subject(granted, other)) == (not implied_codes(other) - {USER} <= implied_codes(granted))
 
 
 def test_a_user_is_above_no_one_and_an_administrator_above_a_helpdesk():
-    assert not above({"users_modify"}, {USER})
-    assert above({"users_modify"}, {USER, GLOBAL_ADMIN})
-    assert above({"users_modify"}, {USER, "zones_view"}) == ["zones_view"]
+    assert not missing_admin_codes({"users_modify"}, {USER})
+    assert missing_admin_codes({"users_modify"}, {USER, GLOBAL_ADMIN})
+    assert missing_admin_codes({"users_modify"}, {USER, "zones_view"}) == ["zones_view"]

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, lateness_factor
+from greenroom.core.fleet.liveness import (
+    MAX_TIMES,
+    ON_TIME,
+    ON_TIME_S,
+    Lateness,
+    allowed_s,
+    lateness_factor,
+    lateness_reason,
+)
 
 amounts = st.floats(0, 1e6)
 states = st.builds(Lateness, own_s=amounts, queue=amounts, waiting=st.floats(0, 1))
@@ -64,7 +72,7 @@ def test_the_property_catches_its_mutants(mutant: Factor):
 def test_what_is_k_times_as_late_gets_k_times_as_long(state: Lateness, expected: float):
     assert lateness_factor(state) == pytest.approx(expected)
     assert allowed_s(1.5, state) == pytest.approx(1.5 * expected)
-    assert (because(state) == "") == (expected == 1.0)
+    assert (lateness_reason(state) == "") == (expected == 1.0)
 
 
 def test_a_limit_never_shrinks_and_grows_only_to_what_is_the_most():
@@ -75,8 +83,8 @@ def test_a_limit_never_shrinks_and_grows_only_to_what_is_the_most():
 
 def test_why_there_was_more_time_names_who_measured_it():
     state = Lateness(own_s=0.2, queue=3.4)
-    assert because(state) == (
+    assert lateness_reason(state) == (
         ", 4.0 times as long as on a quiet host (its Agent ran 0.20 s late, 3 tasks waited for each core)"
     )
-    assert "(host-1 ran 0.20 s late" in because(state, "host-1")
-    assert because(Lateness(queue=1.5)).startswith(", 1.5 times as long")
+    assert "(host-1 ran 0.20 s late" in lateness_reason(state, "host-1")
+    assert lateness_reason(Lateness(queue=1.5)).startswith(", 1.5 times as long")

@@ -15,11 +15,11 @@ from greenroom.core.events import ChangeEvent
 from greenroom.core.launch.eviction import (
     Room,
     StartingSession,
+    agents_large_enough,
     events_of,
-    lacks_only_room,
     make_room,
-    people_waiting,
     room_reason,
+    waiting_for_room_text,
 )
 from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, Rejection, place
 
@@ -86,7 +86,7 @@ def test_where_the_fewest_have_to_yield():
 def test_an_agent_that_lacks_more_than_room_is_left_alone(change: dict[str, object]):
     agent = replace(AGENT, **change)
     assert room([starting(1), starting(2)], agent) is None
-    assert lacks_only_room(place((agent,), REQUEST, "Least Load").rejected, REQUEST) == ()
+    assert agents_large_enough(place((agent,), REQUEST, "Least Load").rejected, REQUEST) == ()
 
 
 def test_the_sentences():
@@ -96,9 +96,9 @@ def test_the_sentences():
         "usable yet: launches of users have priority."
     )
     assert "of 2 staged sessions that were not" in room_reason(Room(AGENT, (starting(1), starting(2))), "eu")
-    assert people_waiting(0, "eu") is None
-    assert people_waiting(1, "eu") == "1 user waits for room in zone eu"
-    assert people_waiting(2, "eu") == "2 users wait for room in zone eu"
+    assert waiting_for_room_text(0, "eu") is None
+    assert waiting_for_room_text(1, "eu") == "1 user waits for room in zone eu"
+    assert waiting_for_room_text(2, "eu") == "2 users wait for room in zone eu"
 
 
 # Properties -------------------------------------------------------------------------------------------------------

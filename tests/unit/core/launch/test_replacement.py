@@ -20,12 +20,12 @@ from greenroom.core.launch.wanted import (
     SLOW_BACKOFF_S,
     FailedSession,
     backoff_s,
-    continued,
     failure_line,
     final_error,
-    others_first,
     plan_successor,
-    went_silent,
+    renumbered_after,
+    silent_agent_reason,
+    with_agent_last,
     with_known_host,
     without,
 )
@@ -152,7 +152,7 @@ def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
     line = failure_line(failed(), "s-1", USED)
     assert (line.code, line.reason) == ("start_failed", "Session s-1 could not start on host-1: Broken.")
     assert "could not start on its Agent" in failure_line(failed(agent_name=""), "s-1", USED).reason
-    assert [step.order for step in continued([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
+    assert [step.order for step in renumbered_after([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
 
 
 def test_a_zone_with_an_unknown_request_host_makes_no_successor():
@@ -179,7 +179,7 @@ def test_why_no_other_agent_names_each():
     assert miss.reason == "Zone eu has no other Agent."
     placement = place(room, wanted, "Least Load")
     assert without(placement, frozenset("ab")).candidates == ()
-    assert [agent.agent_id for agent in others_first(placement, "a").candidates] == ["b", "a"]
+    assert [agent.agent_id for agent in with_agent_last(placement, "a").candidates] == ["b", "a"]
 
 
 @dataclass(frozen=True)
@@ -244,4 +244,4 @@ def test_the_property_catches_its_mutants(mutant: Planner):
 
 
 def test_a_silent_agent_is_the_cause():
-    assert went_silent(16.4) == "its Agent has not reported for 16 s"
+    assert silent_agent_reason(16.4) == "its Agent has not reported for 16 s"

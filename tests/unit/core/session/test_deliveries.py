@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.session.reconcile import difference, is_news, merge, updated
+from greenroom.core.session.reconcile import difference, is_applicable, merge, updated
 
 IDS = ["s1", "s2", "s3"]
 
@@ -87,7 +87,7 @@ def test_what_did_not_change_stays_the_same_entry():
     [(3, 3, True, True), (4, 3, True, True), (2, 3, True, False), (3, 3, False, False)],
 )
 def test_a_lower_term_and_an_old_reading_are_no_news(term: int, seen_term: int, fresh: bool, expected: bool):
-    assert is_news(term, seen_term, fresh) is expected
+    assert is_applicable(term, seen_term, fresh) is expected
 
 
 @for_all(

@@ -11,21 +11,21 @@ from tests.unit.properties import for_all
 from greenroom.core.errors import Invalid
 from greenroom.core.session.streams import PROGRAM_FOLDERS
 from greenroom.core.workspace.page import (
-    OWN_PATH,
+    GATEWAY_PATH,
     PROGRAMS,
     SERVICES,
-    filled,
-    filled_spec,
     folders_of,
     page_path_problem,
     relative_problem,
     services_of,
+    spec_with_tokens_replaced,
+    token_values,
     validated_ports,
-    values,
+    with_tokens_replaced,
 )
 from greenroom.core.workspace.session_spec import Service
 
-KNOWN = values(
+KNOWN = token_values(
     path="/desktop/1a2b3c4d/5e55/",
     session_id="5e55",
     permissions={"allow_kasm_audio": True, "allow_kasm_uploads": False},
@@ -33,7 +33,7 @@ KNOWN = values(
 )
 
 
-@pytest.mark.parametrize("path", ["/", "/vnc/", "/a/b_c/", OWN_PATH])
+@pytest.mark.parametrize("path", ["/", "/vnc/", "/a/b_c/", GATEWAY_PATH])
 def test_a_page_is_in_a_folder_or_at_its_path_at_the_gateway(path: str):
     assert page_path_problem(path) is None
 
@@ -126,7 +126,10 @@ def test_what_programs_are_served_needs_no_permission():
 )
 def test_both_directions_of_files_in_one_token(up: bool, down: bool, transfers: str):
     permissions = {"allow_kasm_uploads": up, "allow_kasm_downloads": down}
-    assert filled("{transfers}", values(path="a", session_id="b", permissions=permissions)) == transfers
+    assert (
+        with_tokens_replaced("{transfers}", token_values(path="a", session_id="b", permissions=permissions))
+        == transfers
+    )
 
 
 def test_only_what_the_image_has_is_a_service():
@@ -134,27 +137,27 @@ def test_only_what_the_image_has_is_a_service():
 
 
 def test_tokens_are_replaced_once_and_other_braces_stay():
-    assert filled("/{path}/ {session_id} {password}", KNOWN) == "/desktop/1a2b3c4d/5e55/ 5e55 s3cret"
-    assert filled("{allow_kasm_audio}|locked {allow_kasm_uploads}", KNOWN) == "true|locked false"
-    assert filled('{"a": {x}} {unknown} {Path}', KNOWN) == '{"a": {x}} {unknown} {Path}'
-    assert filled("{password}", {"password": "{path}", "path": "a"}) == "{path}"
+    assert with_tokens_replaced("/{path}/ {session_id} {password}", KNOWN) == "/desktop/1a2b3c4d/5e55/ 5e55 s3cret"
+    assert with_tokens_replaced("{allow_kasm_audio}|locked {allow_kasm_uploads}", KNOWN) == "true|locked false"
+    assert with_tokens_replaced('{"a": {x}} {unknown} {Path}', KNOWN) == '{"a": {x}} {unknown} {Path}'
+    assert with_tokens_replaced("{password}", {"password": "{path}", "path": "a"}) == "{path}"
 
 
 def test_without_a_password_its_token_stays():
-    assert filled("{password}", values(path="a", session_id="b", permissions={})) == "{password}"
+    assert with_tokens_replaced("{password}", token_values(path="a", session_id="b", permissions={})) == "{password}"
 
 
 def test_a_specification_is_filled_where_an_administrator_wrote():
     spec = {
-        "page_path": OWN_PATH,
+        "page_path": GATEWAY_PATH,
         "environment": {"MINE": "{password}"},
         "run_config": {
-            "environment": {"SUBFOLDER": OWN_PATH, "N": 1},
+            "environment": {"SUBFOLDER": GATEWAY_PATH, "N": 1},
             "command": ["lab", "--base={path}"],
             "hostname": "{path}",
         },
     }
-    made = filled_spec(spec, KNOWN)
+    made = spec_with_tokens_replaced(spec, KNOWN)
     assert made == {
         "page_path": "/desktop/1a2b3c4d/5e55/",
         "environment": {"MINE": "{password}"},
@@ -164,11 +167,11 @@ def test_a_specification_is_filled_where_an_administrator_wrote():
             "hostname": "{path}",
         },
     }
-    assert spec["page_path"] == OWN_PATH, "the stored one keeps its tokens, for the session that takes its place"
+    assert spec["page_path"] == GATEWAY_PATH, "the stored one keeps its tokens, for the session that takes its place"
 
 
 def test_a_specification_that_another_program_wrote_is_left_as_it_is():
-    assert filled_spec({"run_config": ["x"]}, KNOWN) == {"run_config": ["x"]}
+    assert spec_with_tokens_replaced({"run_config": ["x"]}, KNOWN) == {"run_config": ["x"]}
 
 
 DESK = Service(name="desk", folder="desk", allowed=True)

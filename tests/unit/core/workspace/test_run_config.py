@@ -125,7 +125,7 @@ def test_everything_that_may_be_set_is_read():
 )
 def test_what_weakens_confinement_or_is_unusable_is_refused(config: dict[str, Any], words: str):
     with pytest.raises(Invalid) as refused:
-        validated(config, of="The run config of a test")
+        validated(config, subject="The run config of a test")
     assert words in refused.value.message
     assert refused.value.message.startswith("The run config of a test ")
 

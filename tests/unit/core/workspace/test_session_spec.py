@@ -19,7 +19,7 @@ from greenroom.core.workspace.spec_builder import (
     ZoneFacts,
     config_hash_of,
     on_demand_spec,
-    reissued,
+    spec_for_replacement,
     staged_spec,
 )
 
@@ -102,7 +102,7 @@ def test_the_path_of_a_zone_matters_to_pages_that_know_it():
     assert config_hash_of(knows, ZONE, OFF) != config_hash_of(knows, elsewhere, OFF)
     made = staged_spec(IMAGE, elsewhere, OFF, session_id="s", credential="c")
     assert made.proxy_path == "eu"
-    assert spec_builder.in_zone(made, ZONE, "h").proxy_path == "desktop"
+    assert spec_builder.spec_for_zone(made, ZONE, "h").proxy_path == "desktop"
 
 
 def test_the_request_host_is_any_port_as_origin_and_itself_as_upstream():
@@ -267,7 +267,7 @@ def test_a_field_that_came_later_changes_nothing_until_it_is_used():
 
 def test_a_reissued_specification_differs_in_id_and_credential_only():
     before = staged_spec(IMAGE, ZONE, OFF, session_id="old", credential="c1")
-    after = reissued(before, old_id="old", session_id="new", credential="c2")
+    after = spec_for_replacement(before, old_id="old", session_id="new", credential="c2")
     assert after == staged_spec(IMAGE, ZONE, OFF, session_id="new", credential="c2")
 
 

@@ -17,13 +17,13 @@ from greenroom.core.workspace.volumes import (
     FORBIDDEN,
     HOME,
     folder_name,
-    laid_over,
+    home_write_warning,
     mappings_problem,
+    merged_mounts,
     mounts,
     profile_mount,
     profile_problem,
     source_problem,
-    unwritable_home,
 )
 
 names = st.sampled_from(
@@ -159,7 +159,7 @@ def test_a_profile_is_always_of_one_user():
 def test_the_later_layer_wins_where_two_have_one_place():
     workspace, group = Mount(source="/a", target="/x"), Mount(source="/b", target="/x")
     other = Mount(source="/c", target="/y")
-    assert laid_over([workspace, other], [group]) == (group, other)
+    assert merged_mounts([workspace, other], [group]) == (group, other)
 
 
 hostile = st.text(max_size=300) | st.sampled_from(
@@ -211,6 +211,6 @@ def test_an_entry_without_a_place_in_the_container_is_refused():
     ],
 )
 def test_a_user_who_cannot_write_the_home_folder_is_named(path: str | None, user: str | None, is_said: bool):
-    warning = unwritable_home(path, user)
+    warning = home_write_warning(path, user)
     assert (warning is not None) == is_said
     assert warning is None or "the run config has the user 1001" in warning

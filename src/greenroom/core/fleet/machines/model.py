@@ -4,12 +4,11 @@ A machine pool defines the machines that may be ordered in a zone: their provide
 The row of an order is inserted before the machine is requested, and ends when the provider no longer lists the machine.
 The Agent of the machine joins with the one-time token of its order.
 
-The demand for machines: the zone in which a waiting user counts, and the schedules of administrators.
-
-A launch tries one zone after another. If no zone has room, its user waits in each of them. If each zone ordered a
-machine for this user, only one of the machines would be used. Therefore the user counts in only one zone: the first
-zone of the launch in which a machine can still be ordered with room for this user and all users who have waited longer.
-Every zone computes the same result from the same rows.
+The module also has two parts of the demand for machines: the zone in which a waiting user counts (`zones_of_users`),
+and the schedules of administrators (`Hint`). A launch tries one zone after another. If no zone has room, its user waits
+in each of them. If each zone ordered a machine for this user, only one of the machines would be used. Therefore the
+user counts in only one zone: the first zone of the launch in which a machine can still be ordered with room for this
+user and all users who have waited longer. Every zone computes the same result from the same rows.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def take_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
 
 
 def zones_of_users(
-    people: Iterable[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]]
+    waiting_users: Iterable[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]]
 ) -> dict[WaitingUser, str]:
     """Return the id of the zone in which each user counts.
 
@@ -56,12 +55,12 @@ def zones_of_users(
     zones has room for a user, the user counts in the first of them that the launch tried, and the report of that zone
     contains the shortage.
     """
-    rooms = {zone_id: list(machines) for zone_id, machines in supply.items()}
+    free_machines = {zone_id: list(machines) for zone_id, machines in supply.items()}
     zones: dict[WaitingUser, str] = {}
-    for user in sorted(people, key=lambda user: (user.since, user.user_id, user.image_id)):
-        tried = [zone_id for zone_id in user.zone_ids if zone_id in rooms] or list(user.zone_ids)
-        fitting = (zone_id for zone_id in tried if take_room(rooms.get(zone_id, []), user.request))
-        zones[user] = next(fitting, tried[0])
+    for user in sorted(waiting_users, key=lambda user: (user.since, user.user_id, user.image_id)):
+        tried = [zone_id for zone_id in user.zone_ids if zone_id in free_machines] or list(user.zone_ids)
+        zones_with_room = (zone_id for zone_id in tried if take_room(free_machines.get(zone_id, []), user.request))
+        zones[user] = next(zones_with_room, tried[0])
     return zones
 
 
@@ -72,6 +71,7 @@ _LINE: Final = re.compile(
     re.ASCII,
 )
 FORM: Final = "Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16 memory=32000000000"
+"""An example of a line of a schedule, for error messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +183,7 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
 }
 """State → the states that may follow it. An ended order is released again if the provider lists its machine later."""
 COMING: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
+"""The states of an order whose machine does not serve yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +219,7 @@ class MachinePoolFailures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePool:
-    """A machine pool with its failures. `closed`: disabled or deleted, so that its machines are drained."""
+    """A machine pool. `closed`: disabled or deleted, so that its machines drain. `memory`: its failures so far."""
 
     machine_pool_id: str
     name: str
@@ -298,6 +299,7 @@ class ZoneSnapshot:
     agents: tuple[PlacementAgent, ...]
     """All Agents of the zone, including those on machines that belong to no pool."""
     wants: tuple[UnmetDemand, ...]
+    """The sessions for which the zone has no room."""
     pools: tuple[MachinePool, ...]
     orders: tuple[MachineOrder, ...]
     listings: Mapping[str, ListedMachines] = field(default_factory=dict[str, ListedMachines])

@@ -61,15 +61,15 @@ class _Zone:
     def free(self) -> tuple[float, int]:
         return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
 
-    def pack(self, want: UnmetDemand) -> UnmetDemand | None:
-        """Reserve capacity for as many sessions of the demand as fit; return the rest of the demand, or None."""
-        for done in range(min(want.number, MAX_PACKED)):
-            if not take_room(self.hosts, want.request):
-                return replace(want, number=want.number - done)
+    def pack(self, demand: UnmetDemand) -> UnmetDemand | None:
+        """Reserve capacity for as many sessions of the demand as fit; return the demand without them, or None."""
+        for packed in range(min(demand.number, MAX_PACKED)):
+            if not take_room(self.hosts, demand.request):
+                return replace(demand, number=demand.number - packed)
         return None
 
-    def pack_all(self, wants: Iterable[UnmetDemand]) -> None:
-        self.unmet = [left for want in wants if (left := self.pack(want)) is not None]
+    def pack_all(self, demands: Iterable[UnmetDemand]) -> None:
+        self.unmet = [unmet for demand in demands if (unmet := self.pack(demand)) is not None]
 
 
 @dataclass(slots=True)
@@ -84,8 +84,11 @@ class _Pool:
     orders: list[MachineOrder]
     actions: list[Action] = field(default_factory=list[Action])
     placed: int = 0
-    taken_back: set[str] = field(default_factory=set[str])
+    """The number of orders that the plan places."""
+    reused_order_ids: set[str] = field(default_factory=set[str])
+    """The ids of orders whose draining machines the plan uses again."""
     notes: list[str] = field(default_factory=list[str])
+    """The reasons why the pool does not meet its demand, for the report."""
     failed: bool = False
     """True if an order of the pool failed in this plan; its backoff then begins."""
 
@@ -97,10 +100,11 @@ class _Pool:
     @property
     def in_use(self) -> int:
         kept = {*COMING, OrderState.JOINED}
-        return sum(o.state in kept or o.machine_order_id in self.taken_back for o in self.orders) + self.placed
+        return sum(o.state in kept or o.machine_order_id in self.reused_order_ids for o in self.orders) + self.placed
 
     @property
     def room_for(self) -> int:
+        """The number of machines that the plan may still order."""
         return max(0, min(self.limits.max_machines - self.existing, MAX_AT_ONCE - self.placed))
 
 
@@ -193,21 +197,21 @@ def _close(pool: _Pool) -> None:
 
 
 def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
-    left: list[UnmetDemand] = []
-    for want in zone.unmet:
-        if (misfit := _misfit(pool, want.request)) is not None:
-            pool.notes.append(f"{want.why}, and the machines of this pool are too small: {misfit}")
-            left.append(want)
+    still_unmet: list[UnmetDemand] = []
+    for demand in zone.unmet:
+        if (too_small_reason := _misfit(pool, demand.request)) is not None:
+            pool.notes.append(f"{demand.why}, and the machines of this pool are too small: {too_small_reason}")
+            still_unmet.append(demand)
             continue
-        rest: UnmetDemand | None = want
-        while rest is not None and _add(snapshot, pool, zone, f"{want.why}, and there is no room"):
-            rest = zone.pack(rest)
-        if rest is not None:
-            left.append(rest)
-    zone.unmet = left
-    lacking = pool.limits.min_machines - pool.in_use
+        remaining: UnmetDemand | None = demand
+        while remaining is not None and _add(snapshot, pool, zone, f"{demand.why}, and there is no room"):
+            remaining = zone.pack(remaining)
+        if remaining is not None:
+            still_unmet.append(remaining)
+    zone.unmet = still_unmet
+    missing_machines = pool.limits.min_machines - pool.in_use
     noun = "machine" if pool.limits.min_machines == 1 else "machines"
-    for _ in range(max(0, lacking)):
+    for _ in range(max(0, missing_machines)):
         _add(snapshot, pool, zone, f"at least {pool.limits.min_machines} {noun} must exist at this time")
     while (why := _standby(pool, zone)) and _add(snapshot, pool, zone, why):
         pass
@@ -232,9 +236,9 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
     """Add a machine: use a draining machine again, or order a new one. Return False if neither is possible."""
     for order in pool.orders:
         agent = order.agent
-        usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.taken_back
+        usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.reused_order_ids
         if usable and agent and agent.status == "running" and agent.enabled:
-            pool.taken_back.add(order.machine_order_id)
+            pool.reused_order_ids.add(order.machine_order_id)
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.JOINED, f"it is used again: {why}"))
             zone.hosts.append(replace(agent, draining=False))
             return True
@@ -263,10 +267,10 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     joined = [
         order
         for order in pool.orders
-        if order.state is OrderState.JOINED and order.machine_order_id not in pool.taken_back and order.agent
+        if order.state is OrderState.JOINED and order.machine_order_id not in pool.reused_order_ids and order.agent
     ]
-    lacking = any(_misfit(pool, want.request) is None for want in zone.unmet)
-    dispensable = 0 if lacking or pool.placed or pool.taken_back else pool.in_use - pool.limits.min_machines
+    has_unmet = any(_misfit(pool, demand.request) is None for demand in zone.unmet)
+    dispensable = 0 if has_unmet or pool.placed or pool.reused_order_ids else pool.in_use - pool.limits.min_machines
     joined.sort(key=lambda o: (o.live_sessions, o.agent_sessions, o.surplus_since is None, o.machine_order_id))
     for order in joined:
         surplus = dispensable > 0 and _is_surplus(order, pool, zone)
@@ -293,28 +297,29 @@ def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
     return True
 
 
-def _spread(hosts: list[PlacementAgent], gone: PlacementAgent) -> None:
-    """Reserve on the other hosts the capacity that is reserved on a machine that leaves."""
-    cores, memory = gone.cores_allocated, gone.memory_allocated
+def _spread(hosts: list[PlacementAgent], removed: PlacementAgent) -> None:
+    """Reserve on `hosts` the capacity that is reserved on the host `removed`, which is not one of them."""
+    cores, memory = removed.cores_allocated, removed.memory_allocated
     for i, host in enumerate(hosts):
-        some_cores, some_memory = min(cores, host.free_cores), min(memory, host.free_memory)
+        reserved_cores, reserved_memory = min(cores, host.free_cores), min(memory, host.free_memory)
         hosts[i] = replace(
             host,
-            cores_allocated=host.cores_allocated + some_cores,
-            memory_allocated=host.memory_allocated + some_memory,
+            cores_allocated=host.cores_allocated + reserved_cores,
+            memory_allocated=host.memory_allocated + reserved_memory,
         )
-        cores, memory = cores - some_cores, memory - some_memory
+        cores, memory = cores - reserved_cores, memory - reserved_memory
 
 
 def _record_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus: bool) -> None:
-    since = order.surplus_since
+    surplus_since = order.surplus_since
     if not is_surplus:
-        if since is not None:
+        if surplus_since is not None:
             pool.actions.append(Surplus(order.machine_order_id, None))
-    elif since is None:
+    elif surplus_since is None:
         pool.actions.append(Surplus(order.machine_order_id, now))
-    elif now - since >= timedelta(seconds=pool.limits.idle_s):
-        why = f"the other machines had room for all its sessions for {math.floor((now - since).total_seconds())} s"
+    elif now - surplus_since >= timedelta(seconds=pool.limits.idle_s):
+        surplus_s = math.floor((now - surplus_since).total_seconds())
+        why = f"the other machines had room for all its sessions for {surplus_s} s"
         pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 

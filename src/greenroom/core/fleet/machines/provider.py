@@ -117,8 +117,8 @@ def stays_approved(
     which hosts join, or the user who changes the pool may approve pools. `before` and `after` are the settings of the
     pool by name.
     """
-    deciding = ("provider", "options", "join_url", "edge_url")
-    return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in deciding))
+    approved_settings = ("provider", "options", "join_url", "edge_url")
+    return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in approved_settings))
 
 
 def options_problem(

@@ -62,6 +62,7 @@ async def enter_while_connected(request: Request, context: AbstractAsyncContextM
 
 FILES_PATH: Final = "files"
 FILES_SILENT_S: Final = 60.0
+"""The time limit for each wait for more data of a file."""
 PIECE_BYTES: Final = 1 << 18
 """The size of the pieces in which files are streamed. TLS alone would create sixteen times as many pieces, each
 with a cost."""
@@ -86,10 +87,10 @@ class PathRequest:
     def params(self) -> dict[str, str]:
         """The query parameters. Raises Invalid: more than one kind of answer is requested."""
         flags = {"list": self.listed, "tar": self.tar, "watch": self.watch}
-        chosen = [name for name, is_set in flags.items() if is_set]
-        if len(chosen) > 1:
-            raise Invalid(f"{' and '.join(chosen)} cannot be combined in one request.")
-        return {"path": self.path} | dict.fromkeys(chosen, "")
+        kinds = [name for name, is_set in flags.items() if is_set]
+        if len(kinds) > 1:
+            raise Invalid(f"{' and '.join(kinds)} cannot be combined in one request.")
+        return {"path": self.path} | dict.fromkeys(kinds, "")
 
 
 @asynccontextmanager
@@ -196,7 +197,7 @@ class OutputLine(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningCommand:
     """A command while it runs."""
 
     desk: LeaseDesk
@@ -220,7 +221,7 @@ class Running:
 @asynccontextmanager
 async def running(
     desks: Desks, logs: LogWriter, authorized: AuthorizedLease, command: ExecCreate
-) -> AsyncGenerator[Running]:
+) -> AsyncGenerator[RunningCommand]:
     """Run a command as long as the context lasts; yield it.
 
     Raises:
@@ -244,7 +245,7 @@ async def running(
             username=caller.name if caller else lease.username,
             details={"lease_id": lease.lease_id, "program": command.command[0]},
         )
-        yield Running(desk, answer)
+        yield RunningCommand(desk, answer)
 
 
 async def start_command(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
@@ -254,12 +255,12 @@ async def start_command(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, 
     headers = {"Content-Type": "application/json"}
     while True:
         try:
-            began = desk.stream("POST", EXEC_PATH, content=content, headers=headers, timeout_s=EXEC_SILENT_S)
-            return await stack.enter_async_context(began)
+            started = desk.stream("POST", EXEC_PATH, content=content, headers=headers, timeout_s=EXEC_SILENT_S)
+            return await stack.enter_async_context(started)
         except TooManyRequests:
-            if (left_s := end_s - time.monotonic()) <= 0:
+            if (remaining_s := end_s - time.monotonic()) <= 0:
                 raise
-        await asyncio.sleep(min(RETRY_PAUSE_S, left_s))
+        await asyncio.sleep(min(RETRY_PAUSE_S, remaining_s))
 
 
 @dataclass
@@ -279,9 +280,9 @@ class CommandOutput:
             self.exit_code, self.error = line.exit_code, line.error_message
 
     def _append(self, output: bytearray, data: bytes) -> None:
-        room = MAX_OUTPUT_BYTES - len(self.stdout) - len(self.stderr)
-        output += data[:room]
-        self.left_out += len(data[room:])
+        free_bytes = MAX_OUTPUT_BYTES - len(self.stdout) - len(self.stderr)
+        output += data[:free_bytes]
+        self.left_out += len(data[free_bytes:])
 
     @property
     def done(self) -> ExecDone:
@@ -352,7 +353,7 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             raise Interrupted(CONNECTION_CLOSED)
 
 
-async def output_lines(running_command: Running) -> AsyncIterator[bytes]:
+async def output_lines(running_command: RunningCommand) -> AsyncIterator[bytes]:
     """Yield the output lines of a command. The last line contains its result, even if the connection was
     interrupted."""
     try:
