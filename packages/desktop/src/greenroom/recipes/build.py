@@ -37,12 +37,12 @@ NO_BASE: Final = (
 
 
 def suite() -> str:
-    """The release of Debian or Ubuntu whose packages this machine uses."""
+    """Return the release of Debian or Ubuntu whose packages this machine uses."""
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
 
 
 def name_of(repository: str, folder: Path) -> str:
-    """The name of the base that this machine builds from `folder`."""
+    """Return the name of the base that this machine builds from `folder`."""
     parts = [suite(), *lines(folder / "packages"), "", *lines(folder / "excludes")]
     return f"{repository}:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}"
 
@@ -99,7 +99,7 @@ async def _command(folder: Path) -> list[str]:
 
 
 async def _apt_options() -> list[str]:
-    """The options of this machine's apt for access to its sources."""
+    """Return the options of this machine's apt for access to its sources."""
     process = await asyncio.create_subprocess_exec("apt-config", "dump", stdout=PIPE)
     dump, _ = await process.communicate()
     return [line for line in dump.decode().splitlines() if re.match(r"Acquire::(Check-|https?::|Retries)", line)]
@@ -207,7 +207,7 @@ def _base(chosen: str) -> str:
 
 
 def _context(image: RecipeImage) -> bytes:
-    """A tar with the Dockerfile and all files that it copies."""
+    """Return a tar with the Dockerfile and all files that it copies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in ("own", "install", "encoder"):  # the Dockerfile copies them even if there are no such files

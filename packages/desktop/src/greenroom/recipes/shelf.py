@@ -42,7 +42,7 @@ class RecipeImage:
 
 @functools.cache
 def all_recipes() -> tuple[Recipe, ...]:
-    """All recipes, sorted by name.
+    """Return all recipes, sorted by name.
 
     Raises:
         Invalid: one cannot be used.
@@ -51,7 +51,7 @@ def all_recipes() -> tuple[Recipe, ...]:
 
 
 def find(name: str) -> Recipe:
-    """The recipe with this name.
+    """Return the recipe with this name.
 
     Raises:
         NotFound: there is none.
@@ -64,17 +64,17 @@ def find(name: str) -> Recipe:
 
 
 def picture(recipe: Recipe) -> bytes:
-    """The artwork of a recipe, an SVG."""
+    """Return the artwork of a recipe, an SVG."""
     return (CATALOGUE / recipe.name / "picture.svg").read_bytes()
 
 
 def reference(recipe: Recipe) -> str:
-    """The reference of the image of the current recipe."""
+    """Return the reference of the image of the current recipe."""
     return image_of(recipe).reference
 
 
 def image_of(recipe: Recipe) -> RecipeImage:
-    """The inputs of a recipe's image."""
+    """Return the inputs of a recipe's image."""
     is_desktop = recipe.kind == "desktop"
     folders = (*((DESKTOP,) if is_desktop else ()), CATALOGUE / recipe.name)
     digest = _digest(BASE, *folders)
@@ -89,7 +89,7 @@ def image_of(recipe: Recipe) -> RecipeImage:
 
 
 def flavor(name: str) -> RecipeImage:
-    """The inputs of the image greenroom/desktop:NAME."""
+    """Return the inputs of the image greenroom/desktop:NAME."""
     reference = f"greenroom/desktop:{name}"
     if name == "xfce":
         digest = _digest(BASE, DESKTOP)
@@ -104,7 +104,7 @@ def _desktop_packages() -> tuple[str, ...]:
 
 
 def lines(file: Path) -> list[str]:
-    """The lines of a file without its comments."""
+    """Return the lines of a file without its comments."""
     return [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
 
 
@@ -114,7 +114,7 @@ def _read(folder: Path) -> Recipe:
 
 @functools.cache
 def _digest(*folders: Path) -> str:
-    """A digest of the names and contents of the folders' files."""
+    """Return a digest of the names and contents of the folders' files."""
     made = hashlib.sha256()
     for folder in folders:
         for file in files_of(folder):
@@ -130,12 +130,12 @@ def forget() -> None:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files below a folder, in an order that is the same on all systems."""
+    """Return all files below a folder, in an order that is the same on all systems."""
     return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
 def _images() -> Iterator[RecipeImage]:
-    """All images that this version builds: the flavors of greenroom/desktop, and those of the recipes."""
+    """Yield all images that this version builds: the flavors of greenroom/desktop, and those of the recipes."""
     yield from map(flavor, FLAVORS)
     yield from map(image_of, all_recipes())
 
