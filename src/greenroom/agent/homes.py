@@ -112,6 +112,7 @@ class HomesKeeper:
         return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._last_report)
 
     def reported(self, reports: list[HomeReport]) -> None:
+        """Record that this report arrived at the Manager."""
         self._last_report, self._last_report_s = reports, time.monotonic()
 
     def start_again(self) -> None:

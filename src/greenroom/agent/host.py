@@ -147,6 +147,7 @@ class HostWork:
         return self._homes.report() if self._homes else None
 
     def homes_reported(self, homes: list[HomeReport]) -> None:
+        """Record that this report of the homes arrived."""
         if self._homes:
             self._homes.reported(homes)
 

@@ -144,6 +144,7 @@ class ImageKeeper:
         return None if reports == self._last_report else reports
 
     def reported(self, reports: list[ImageReport]) -> None:
+        """Record that this report arrived at the Manager."""
         self._last_report = reports
 
     def start_again(self) -> None:

@@ -36,6 +36,7 @@ class Snapshot:
         self.installation = Installation()
 
     def changed(self) -> None:
+        """Request a reload, because a setting was changed."""
         self._changed.set()
 
     async def reload(self) -> None:

@@ -91,6 +91,7 @@ class AddressFailures:
         return max(0.0, level_s - window_s + window_s / max_failures)
 
     def failed(self, kind: str, source: str, now_s: float, *, max_failures: int, window_s: float) -> None:
+        """Count a failure of the address."""
         empty_at_s = max(self._empty_at_s.pop((kind, source), now_s), now_s)
         self._empty_at_s[kind, source] = min(empty_at_s + window_s / max_failures, now_s + window_s)
         if len(self._empty_at_s) > MAX_SOURCES:

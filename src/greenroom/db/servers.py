@@ -144,4 +144,5 @@ class Refusals:
         return RefusedError(sentence)
 
     def accepted(self, server: str) -> None:
+        """Forget the refusal of a server that has accepted a login."""
         self._last.pop(server, None)

@@ -31,6 +31,7 @@ class StandInProcess:
         self._beats: int | None = None
 
     def listens(self, listening: socket.socket) -> None:
+        """Start the stand-in for this socket, on which the Manager listens."""
         self._listening = listening
         reading, self._beats = os.pipe()
         os.set_blocking(self._beats, False)

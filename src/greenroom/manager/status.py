@@ -153,7 +153,7 @@ class Wakers:
         for event in self._held.get(agent_id, ()):
             event.set()
 
-    def name(self, agent_id: str, *session_ids: str) -> None:
+    def name_sessions(self, agent_id: str, *session_ids: str) -> None:
         """Add sessions to the next reading of the Agent; without an id, all its sessions are read."""
         if (numbers_by_session := self._named.get(agent_id)) is not None:
             self._number += 1

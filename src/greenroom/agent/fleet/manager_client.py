@@ -166,6 +166,7 @@ class ManagerFailover:
         return len(self.urls) > 1 and (previous is None or not previous.answers)
 
     def answered(self, url: str) -> None:
+        """Record an answer of `url`, which ends its back-off."""
         self._reached.add(url)
         self._states.pop(url, None)
 

@@ -213,6 +213,7 @@ class ObservedSessions:
         return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items() if name not in committed]
 
     def steps_committed(self, session_id: str, steps: Iterable[Step]) -> None:
+        """Record that a Manager has committed these steps, so that they are not sent again."""
         if names := {step.name for step in steps}:
             self._committed_steps.setdefault(session_id, set()).update(names)
 

@@ -146,6 +146,7 @@ class Gateways:
             gateway.news.set()
 
     def changed(self, session_id: str) -> None:
+        """Record a change of the permitted viewers of a session, about which each gateway is notified."""
         for gateway in self._gateways.values():
             gateway.number += 1
             gateway.changed[session_id] = gateway.number

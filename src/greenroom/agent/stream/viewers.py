@@ -139,6 +139,7 @@ class Viewers:
         self._save()
 
     def moved(self, viewer: Viewer, address: str) -> None:
+        """Store the new upstream address of the page that the viewer sees."""
         viewer.address = address
         self._save()
 

@@ -77,6 +77,7 @@ class _Filter:
         self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
 
     def has_ended(self) -> bool:
+        """Return True if the Squid of this policy ran and has ended."""
         return self.in_force is not None and self.serving is not None and not self._serves
 
 
@@ -218,7 +219,7 @@ class WebFilters:
 
     async def _adopt(self) -> None:
         """Adopt the filters of an earlier process of this Agent, including a Squid without its network."""
-        for policy_id in self._servers.left():
+        for policy_id in self._servers.stored_policy_ids():
             self._filters.setdefault(policy_id, _Filter())
         while True:
             try:
@@ -279,7 +280,7 @@ class WebFilters:
         """
         if self._sessions.is_known:
             return True
-        if web_filter.serving is None and policy_id in self._servers.left():
+        if web_filter.serving is None and policy_id in self._servers.stored_policy_ids():
             web_filter.serving = self._servers.of(policy_id)
         return web_filter.serving is None or not web_filter.serving.brokers
 
@@ -287,7 +288,7 @@ class WebFilters:
         """Remove the network and then the filter, if the network has no container."""
         if not await self._runtime.close_filter_network(policy_id):
             return
-        if web_filter.serving is None and policy_id in self._servers.left():
+        if web_filter.serving is None and policy_id in self._servers.stored_policy_ids():
             web_filter.serving = self._servers.of(policy_id)
         if web_filter.serving is not None:
             await web_filter.serving.stop()

@@ -125,7 +125,7 @@ class HostServers:
         squid = Squid(self._folder / policy_id, owner, self._on_end)
         return HostServing(squid, self._resolvers or usual_name_servers())
 
-    def left(self) -> list[str]:
+    def stored_policy_ids(self) -> list[str]:
         return [folder.name for folder in self._folder.glob("*/")]
 
 
@@ -178,7 +178,7 @@ class RuntimeServers:
     def of(self, policy_id: str) -> RuntimeServing:
         return RuntimeServing(self._runner, policy_id, self._resolvers, self._on_end)
 
-    def left(self) -> list[str]:
+    def stored_policy_ids(self) -> list[str]:
         return []
 
 

@@ -1,8 +1,8 @@
 """Limits on wrong passwords, links, keys and tokens. They are counted by address; after too many, requests are refused.
 
-The rules are in `core.rate_limits`. A password or link is admitted before it is compared (`admit`, `failed`). A key or
-token is compared first, and only a wrong key is counted and refused (`wrong`), so that a program with a wrong key does
-not block other programs at its address.
+The rules are in `core.rate_limits`. A password or link is admitted before it is compared (`admit`, `count_failure`). A
+key or token is compared first, and only a wrong key is counted and refused (`count_wrong_key`), so that a program with
+a wrong key does not block other programs at its address.
 
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the
@@ -53,13 +53,14 @@ class Guesses:
         if wait_s > 0:
             self.refuse(request, "address", claimed_name, wait_s)
 
-    def failed(self, request: Request, kind: Guessed) -> None:
+    def count_failure(self, request: Request, kind: Guessed) -> None:
+        """Count a failed attempt of the request's address."""
         self._failures.failed(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
 
-    def wrong(self, request: Request, claimed_name: str) -> None:
+    def count_wrong_key(self, request: Request, claimed_name: str) -> None:
         """Count a wrong key or token of the request's address. Raises TooManyRequests: there were too many."""
         self.admit(request, "key", claimed_name)
-        self.failed(request, "key")
+        self.count_failure(request, "key")
 
     def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
         """Refuse the request. Raises TooManyRequests: always."""

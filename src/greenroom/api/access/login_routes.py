@@ -103,7 +103,7 @@ class LoginRequest:
         )
         if not verdict.right:
             if attempt.device is None:
-                self.guesses.failed(self.request, "password")
+                self.guesses.count_failure(self.request, "password")
             self.request.app.state.refusals.login_failed(self.request, one_line(attempt.username))
         return verdict
 
@@ -202,7 +202,7 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
     login.guesses.admit(login.request, "link", "by link")
     link_user = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
     if link_user is None:
-        login.guesses.failed(login.request, "link")
+        login.guesses.count_failure(login.request, "link")
         login.request.app.state.refusals.wrong_link(login.request)
         raise Unauthenticated("This link has expired or was used before. Ask for another link.")
     user_id, password_hash = link_user

@@ -78,7 +78,7 @@ class FoundThing(Body):
     session_id: Annotated[Text, Field(description="session for which it was created")] = ""
     home: Annotated[HomeOfThing | None, Field(description="home folder that it contains")] = None
 
-    def thing(self) -> RuntimeObject:
+    def to_object(self) -> RuntimeObject:
         home = HomeId(self.home.user_id, self.home.image_id) if self.home is not None else None
         return RuntimeObject(**self.model_dump(exclude={"home"}), home=home)
 
@@ -189,7 +189,7 @@ async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
 
     `greenroom doctor --repair` sends this request to a deployment elsewhere.
     """
-    objects = [item.thing() for item in body.things]
+    objects = [item.to_object() for item in body.things]
     leftovers = plan(objects, await read_known_rows(db, objects))
     return LeftoversView(
         leftovers=[

@@ -190,7 +190,9 @@ router = APIRouter(tags=["joining"])
 
 async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
     state = request.app.state
-    return JoinAttempt(client_address(request), logs, state.join_attempts, partial(state.guesses.wrong, request))
+    return JoinAttempt(
+        client_address(request), logs, state.join_attempts, partial(state.guesses.count_wrong_key, request)
+    )
 
 
 JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]

@@ -318,7 +318,7 @@ async def come_back(
         reason = refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
         if reason is None:
             return await share_service.joined_view(sharing, share, viewer_id, joined.name)
-    guesses.wrong(request, f"by the token of a viewer of share {share_id}")
+    guesses.count_wrong_key(request, f"by the token of a viewer of share {share_id}")
     raise NotFound(reason)
 
 
@@ -334,7 +334,7 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
     share = await shares.find_share(sharing.db, share_id)
     token, session_id = body.token.get_secret_value(), share.session_id if share else ""
     if not is_same(token, sharing.secrets.share_token(share_id, session_id)) or share is None or share.is_over:
-        guesses.failed(request, "link")
+        guesses.count_failure(request, "link")
         request.app.state.refusals.wrong_share(request, share_id)
         raise NotFound(UNKNOWN_LINK)
     return share

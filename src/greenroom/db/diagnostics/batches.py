@@ -92,6 +92,7 @@ class WaitingRows(Generic[Row]):
         return is_written
 
     def newly_dropped(self) -> int:
+        """Return the number of rows that were lost since the last call."""
         number, self._reported = self.dropped - self._reported, self.dropped
         return number
 

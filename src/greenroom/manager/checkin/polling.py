@@ -148,7 +148,7 @@ class CheckIns:
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 notified.clear()
-                self._wakers.name(message.agent_id, *(observed.session_id for observed in message.sessions))
+                self._wakers.name_sessions(message.agent_id, *(observed.session_id for observed in message.sessions))
                 state = await self._read(message.agent_id)
                 self._admit(message, credential, state)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
@@ -290,7 +290,7 @@ class CheckIns:
         except Unavailable:
             return self._answers.no_news(state.stale())
         if prepared.digest != state.agent.digest:  # the list has changed since the state was read
-            self._wakers.name(message.agent_id)
+            self._wakers.name_sessions(message.agent_id)
         self._measure(sent, prepared.instructions)
         sent.remember(prepared.digest, prepared.generations)
         sent.images_digest = state.agent.images_digest

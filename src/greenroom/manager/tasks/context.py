@@ -55,6 +55,7 @@ class TaskFailures:
         return sorted({task for (task, _), failure in self._failures.items() if _is_fresh(failure)})
 
     def stops(self, task: str) -> bool:
+        """Return True if the whole task failed last time, not only an item of it."""
         return (task, "") in self._failures
 
     def in_backoff(self, task: str, item: str = "") -> bool:
@@ -71,6 +72,7 @@ class TaskFailures:
         return backoff_s
 
     def done(self, task: str, item: str = "") -> None:
+        """Record a success, which ends the back-off of the task or the item."""
         self.done_at_s = boottime_s()
         if self._failures.pop((task, item), None) is not None:
             log.info("a task of the Primary succeeds again", task=task, item=item)
@@ -144,6 +146,7 @@ class RoundEvents:
         self._events.update(events)
 
     def moved(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:
+        """Log the new status of a session, and add the notifications about it."""
         self.log(
             CODE_OF_STATUS[session.status],
             f"session {session.session_id} is {session.status}: {reason}",

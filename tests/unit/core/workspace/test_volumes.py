@@ -142,7 +142,7 @@ def test_the_installations_own_volumes_may_be_mounted():
 
 def test_what_holds_a_folder_of_the_host_is_refused_with_that_folder():
     assert source_problem("/data", ["/data/instance"]) == (
-        "/data may not be put into a container: it holds /data/instance, which belongs to the host itself."
+        "/data may not be put into a container: it contains /data/instance, which belongs to the host itself."
     )
 
 
