@@ -71,7 +71,7 @@ async def test_an_error_in_one_loop_ends_no_loop(
     fail_twice(MachineWork, "round")
     fail_twice(rounds.Retention, "round")
     fail_twice(rounds, "is_anything_due")
-    monkeypatch.setattr(rounds, "INTERVAL_S", 0.1)
+    monkeypatch.setattr(rounds, "RETENTION_INTERVAL_S", 0.1)
     monkeypatch.setattr("greenroom.manager.machines.work.EVERY_S", 0.1)
     async with manager_here(fleet):
         await eventually(lambda: len(raised) == 10, 20)

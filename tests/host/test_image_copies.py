@@ -122,7 +122,7 @@ async def copied(
     """Copy the image; returns the progress."""
     copies = Copies(host, agents, agents, folder, lambda: usage or Usage())  # type: ignore[arg-type]
     await copies.find_sources([name])
-    assert copies.elsewhere(name)
+    assert copies.has_source(name)
     return [percent async for percent in copies.copy(name)]
 
 

@@ -272,7 +272,7 @@ async def failure(
 async def test_without_squid_a_session_fails_and_says_what_to_install(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(agent_squid, "_SEARCHED", "/nonexistent")
+    monkeypatch.setattr(agent_squid, "_SEARCH_PATH", "/nonexistent")
     assert "which installs squid-openssl" in await failure(world, manager, tmp_path, open_folder)
 
 

@@ -37,7 +37,7 @@ async def test_one_acts_until_it_gives_back_or_does_not_renew(pair: Pair):
         await asyncio.wait_for(asyncio.shield(waiting), TIMINGS.ttl_s + 1)
     assert first.may_act
     keeping.cancel()
-    await first.give_back()
+    await first.release()
     assert not first.may_act
     async with asyncio.timeout(TIMINGS.ttl_s):
         assert (await waiting).term == 2
@@ -63,9 +63,9 @@ async def test_of_two_first_writers_one_is_refused(pair: Pair):
 async def test_what_was_taken_over_is_written_by_the_successor_alone(pair: Pair):
     """According to the server: also if the previous process does not know yet that its time is over."""
     before, after = (SharedRecord(shared, "journal", lambda: None) for shared in pair)
-    assert await before.take() is None
+    assert await before.take_over() is None
     await before.write(b"1")
-    assert await after.take() == b"1"
+    assert await after.take_over() == b"1"
     with pytest.raises(RuntimeUnavailable, match="Another process of this Agent acts now"):
         await before.write(b"2")
     await after.write(b"3")

@@ -39,11 +39,11 @@ def taken(command_id: str, picture: bytes = b"jpeg") -> CommandReport:
 def test_a_picture_stays_in_memory_until_sent_and_leaves_no_trace(journal: Journal, tmp_path: Path):
     orders = Orders(journal)
     orders.accept([screenshot("c")], {SESSION})
-    orders.take(taken("c"))
+    orders.store_screenshot(taken("c"))
     assert orders.reports(SESSION) == [taken("c")]
-    assert orders.begun() == {"c"}
+    assert orders.begun_ids() == {"c"}
     orders.reported(SESSION, taken("c"))
-    assert (orders.reports(SESSION), orders.begun(), orders.all()) == ([], frozenset(), ())
+    assert (orders.reports(SESSION), orders.begun_ids(), orders.all()) == ([], frozenset(), ())
     assert (tmp_path / "journal").read_bytes() == b""
 
 
@@ -51,10 +51,10 @@ def test_orders_of_other_sessions_and_pictures_of_past_ones_drop_out(journal: Jo
     orders = Orders(journal)
     orders.accept([screenshot("c"), screenshot("d", "elsewhere")], {SESSION})
     assert [order.command_id for order in orders.all()] == ["c"]
-    orders.take(taken("c"))
-    orders.leave(SESSION)
-    orders.take(taken("c"))
-    assert (orders.reports(SESSION), orders.begun()) == ([], frozenset())
+    orders.store_screenshot(taken("c"))
+    orders.drop_session(SESSION)
+    orders.store_screenshot(taken("c"))
+    assert (orders.reports(SESSION), orders.begun_ids()) == ([], frozenset())
 
 
 def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
@@ -71,11 +71,11 @@ def test_results_that_wait_never_outgrow_a_message(journal: Journal):
     orders = Orders(journal)
     worst = "\x01" * MAX_OUTPUT  # six bytes each in JSON
     for number in range(100):
-        output = orders.fitting(worst)
+        output = orders.shortened(worst)
         journal.note(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
     assert not orders.has_room()
     assert journal.memory.commands["99"].output.startswith(NO_ROOM)
-    assert orders.fitting("short") == "short"
+    assert orders.shortened("short") == "short"
     assert len(msgspec.json.encode(orders.reports(SESSION))) < 2 * MAX_WAITING_BYTES
 
 

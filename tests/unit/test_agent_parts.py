@@ -208,7 +208,7 @@ def test_a_report_is_repeated_only_if_changed_or_for_a_new_manager():
     assert not outbox.has_unsent()
     outbox.acknowledge(1)
     assert outbox.unacknowledged(2) == []
-    outbox.start_again()
+    outbox.resend_all()
     assert outbox.unacknowledged(1) == [_observed("s1", 1)]
 
 

@@ -41,11 +41,15 @@ is half of the time within which an Agent must accept a session.
 """
 NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
-TICK_S: Final = 2.0
+GUARD_POLL_S: Final = 2.0
 POLL_S: Final = 60.0
-LOST_BYTES: Final = 1 << 30
-LOST_INODES: Final = 0.01
+"""The maximum time between two measurements of all sessions."""
+DECREASE_BYTES: Final = 1 << 30
+DECREASE_INODES: Final = 0.01
+"""The share of all inodes. After a decrease of the free ones by it, or of the free space by `DECREASE_BYTES`, the
+sessions are measured immediately."""
 PAUSE_FACTOR: Final = 4.0
+"""The pause after a measurement, as a multiple of its duration."""
 
 
 def offered(cores: float, memory_bytes: int) -> ReportedCapacity:
@@ -111,13 +115,13 @@ class CapacityMeter:
                 with one_item("capacity"):
                     await self.read()
         except GreenroomError as error:
-            self._no_answer(error.message)
+            self._record_silence(error.message)
         except TimeoutError:
-            self._no_answer(f"The runtime did not answer within {ANSWERED_WITHIN_S:g} s.")
+            self._record_silence(f"The runtime did not answer within {ANSWERED_WITHIN_S:g} s.")
         else:
-            self._answer()
+            self._record_answer()
 
-    def _no_answer(self, reason: str) -> None:
+    def _record_silence(self, reason: str) -> None:
         self.note(reason)
         log.warning("the capacity of this host cannot be read", reason=reason, next_try_s=READ_EVERY_S)
         now = self.now()
@@ -127,7 +131,7 @@ class CapacityMeter:
             sentence = f"{self.hostname} offers no capacity until its runtime answers again: {reason}"
             self.log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
 
-    def _answer(self) -> None:
+    def _record_answer(self) -> None:
         self.note("")
         self._failing_since = None
         if self._is_silent:
@@ -208,6 +212,7 @@ class DiskGuard:
         self._usage = usage
         self._last_disk = FreeDisk()
         self._uncounted: dict[str, int] = {}
+        """Session id → the number of measurements in a row that failed because it has too many files."""
         self._was_short = False
 
     async def run(self) -> None:
@@ -220,7 +225,7 @@ class DiskGuard:
                 duration_s = time.monotonic() - started
                 next_look = started + POLL_S
                 await asyncio.sleep(PAUSE_FACTOR * duration_s)
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(GUARD_POLL_S)
 
     async def check(self) -> None:
         """Measure every running session once, and stop the sessions that use too much."""
@@ -273,8 +278,8 @@ class DiskGuard:
     def _is_filling_fast(self) -> bool:
         last, now = self._last_disk, self._disk()
         return (
-            _decrease(last.free_bytes, now.free_bytes) >= LOST_BYTES
-            or _decrease(last.free_inodes, now.free_inodes) >= LOST_INODES
+            _decrease(last.free_bytes, now.free_bytes) >= DECREASE_BYTES
+            or _decrease(last.free_inodes, now.free_inodes) >= DECREASE_INODES
         )
 
     def _log_shortage(self) -> None:

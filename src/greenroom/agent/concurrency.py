@@ -99,16 +99,16 @@ class Slots:
         """Wait for a slot and hold it for the block. Yields True."""
         turn = Turn(urgency, next(self._numbers))
         granted = self._waiting[turn] = asyncio.get_running_loop().create_future()
-        self._begin()
+        self._grant_free_slots()
         try:
             await granted
             yield True
         finally:
             if self._waiting.pop(turn, None) is None:  # the slot was granted
                 self._in_use -= 1
-                self._begin()
+                self._grant_free_slots()
 
-    def _begin(self) -> None:
+    def _grant_free_slots(self) -> None:
         for next_turn in next_turns(self._waiting, self._in_use, self._slots):
             self._in_use += 1
             granted = self._waiting.pop(next_turn)

@@ -41,12 +41,14 @@ log = structlog.get_logger(__name__)
 
 TICKET_PATH: Final = "/manager_api/v1/image-ticket"
 TICKET: Final = re.compile(r"Bearer ([A-Za-z0-9_=-]{40,2048})")
-USED_S: Final = 600.0
+USED_TICKET_S: Final = 600.0
 """The time for which used tickets are stored. It is longer than the validity of a ticket."""
 MAX_COPY_S: Final = 3600.0
 """The maximum duration of a copy."""
 REFUSED_PAUSE_S: Final = 1.0
+"""The pause after a refused ticket, which limits the requests to Managers."""
 BUSY_RETRY_S: Final = 15
+"""The time after which a refused Agent may try again (header `Retry-After`)."""
 
 
 class ImageSender:
@@ -58,9 +60,10 @@ class ImageSender:
         self._link = link
         self._is_busy = False
         self._used: dict[str, float] = {}
-        self.routes = [Route("/image", self._give)]
+        """Used ticket → the time until which it is stored."""
+        self.routes = [Route("/image", self._send_image)]
 
-    async def _give(self, request: Request) -> Response:
+    async def _send_image(self, request: Request) -> Response:
         ticket = TICKET.fullmatch(request.headers.get("Authorization", ""))
         runtime = self._runtime()
         if ticket is None:
@@ -79,7 +82,7 @@ class ImageSender:
             self._is_busy = False
         return response
 
-    def _is_over(self) -> None:
+    def _free(self) -> None:
         self._is_busy = False
 
     async def _answer(self, ticket: str, archives: Archives) -> Response:
@@ -90,14 +93,14 @@ class ImageSender:
                 raise ManagerRefusedError(
                     403, "The ticket for the image was already used; request another ticket from a Manager."
                 )
-            confirmed = await self._ask(ticket)
+            confirmed = await self._confirm_ticket(ticket)
         except ManagerRefusedError as error:
             log.warning("a request for an image was refused", reason=error.message)
             await asyncio.sleep(REFUSED_PAUSE_S)  # only one ticket is checked at a time
             return _refusal(403, error.message)
         except NoManager as error:
             return _refusal(503, error.message)
-        self._used[ticket] = now + USED_S
+        self._used[ticket] = now + USED_TICKET_S
         chunks = archives.save(confirmed.digest)
         try:
             async with asyncio.timeout(MAX_COPY_S):
@@ -106,15 +109,17 @@ class ImageSender:
             return _refusal(404, error.message)
         except (GreenroomError, StopAsyncIteration, TimeoutError) as error:
             return _refusal(503, str(error) or "The image cannot be read.")
-        return _ImageResponse(self._rest(first, chunks, confirmed), self._is_over)
+        return _ImageResponse(self._all_chunks(first, chunks, confirmed), self._free)
 
-    async def _ask(self, ticket: str) -> TicketResult:
+    async def _confirm_ticket(self, ticket: str) -> TicketResult:
         ticket_check = TicketCheck(
             agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket
         )
         return await self._link.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer)
 
-    async def _rest(self, first: bytes, chunks: AsyncIterator[bytes], confirmed: TicketResult) -> AsyncIterator[bytes]:
+    async def _all_chunks(
+        self, first: bytes, chunks: AsyncIterator[bytes], confirmed: TicketResult
+    ) -> AsyncIterator[bytes]:
         sent_bytes = len(first)
         async with asyncio.timeout(MAX_COPY_S):
             yield first
@@ -127,17 +132,17 @@ class ImageSender:
 
 
 class _ImageResponse(StreamingResponse):
-    """The response with an image. `is_over` is called when the response was sent or failed."""
+    """The response with an image. `on_end` is called when the response was sent or failed."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], is_over: Callable[[], None]) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
         super().__init__(chunks, media_type="application/x-tar")
-        self._is_over = is_over
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._is_over()
+            self._on_end()
 
 
 def _refusal(status: int, sentence: str) -> Response:
@@ -146,7 +151,7 @@ def _refusal(status: int, sentence: str) -> Response:
 
 
 SOURCES_PATH: Final = "/manager_api/v1/image-sources"
-KNOWN_S: Final = 20.0
+SOURCES_VALID_S: Final = 20.0
 """The time for which an answer about sources is used. A ticket is valid much longer."""
 TIMEOUT: Final = httpx.Timeout(300.0, connect=5.0)
 """The long read timeout allows for a daemon that writes the image to its disk before it sends the first byte."""
@@ -161,7 +166,7 @@ class _Refusal(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class _Arrival:
+class _Transfer:
     received_bytes: int = 0
     refusals: list[str] = field(default_factory=list[str])
 
@@ -180,9 +185,9 @@ class Copies:
         self._authority = ""
         self._sources: Mapping[str, tuple[ImageSource, ...]] = {}
         self._requested_names: frozenset[str] = frozenset()
-        self._until = 0.0
+        self._valid_until_s = 0.0
 
-    def elsewhere(self, name: str) -> bool:
+    def has_source(self, name: str) -> bool:
         """Return True if another Agent has this image, according to the last answer of a Manager."""
         return bool(self._sources.get(name))
 
@@ -196,7 +201,7 @@ class Copies:
         now = time.monotonic()
         if (
             not requested
-            or (requested <= self._requested_names and now < self._until)
+            or (requested <= self._requested_names and now < self._valid_until_s)
             or self._identity.incarnation == 0
         ):
             return
@@ -209,12 +214,12 @@ class Copies:
             log.info("the Agents that have an image cannot be read from a Manager", reason=error.message)
             answer = ImageSources()
         self._authority, self._sources = answer.authority, answer.sources
-        self._requested_names, self._until = requested, now + KNOWN_S
+        self._requested_names, self._valid_until_s = requested, now + SOURCES_VALID_S
 
     async def copy(self, name: str) -> AsyncIterator[int]:
         """Copy the image from the first source that serves it; yields the progress in percent. Raises PullError: no
         source served it, it is not that image, or there is not enough room."""
-        sources, self._until = self._sources.get(name, ()), 0.0  # a ticket is used once
+        sources, self._valid_until_s = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:
             raise PullError(f"The image {name} could not be copied: no other Agent has it.")
         image = Image(name=name, digest=sources[0].digest, size_bytes=sources[0].size_bytes)
@@ -224,14 +229,14 @@ class Copies:
         if problem := room_problem(name, image.size_bytes, usage.disk_free_bytes, usage.disk_kept_bytes):
             raise PullError(problem)
         yield 0
-        arrival = _Arrival()
-        task = asyncio.create_task(self._get(image, sources, arrival), name=f"copy {name}")
+        transfer = _Transfer()
+        task = asyncio.create_task(self._get(image, sources, transfer), name=f"copy {name}")
         last = 0
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=POLL_S)
-                if arrival.received_bytes != last:
-                    last = arrival.received_bytes
+                if transfer.received_bytes != last:
+                    last = transfer.received_bytes
                     yield min(99, 100 * last // max(1, image.size_bytes))
             await task
         finally:
@@ -239,27 +244,27 @@ class Copies:
             await asyncio.wait({task})
         yield 100
 
-    async def _get(self, image: Image, sources: tuple[ImageSource, ...], arrival: _Arrival) -> None:
+    async def _get(self, image: Image, sources: tuple[ImageSource, ...], transfer: _Transfer) -> None:
         for source in sources:
             try:
                 # The file disappears with this process, even if the process is killed.
                 with tempfile.TemporaryFile(dir=self._folder, prefix="image-") as file:
-                    await self._receive(image, source, file, arrival)
+                    await self._receive(image, source, file, transfer)
                     file.flush()
                     await self._archives.load(Path(f"/proc/self/fd/{file.fileno()}"), image)
             except OSError as error:
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                     raise PullError(f"The image {image.name} could not be copied: the disk is full.") from error
-                arrival.refusals.append(f"{source.hostname}: {error}")
+                transfer.refusals.append(f"{source.hostname}: {error}")
             except (PullError, httpx.HTTPError) as error:
-                arrival.refusals.append(f"{source.hostname}: {str(error) or type(error).__name__}")
+                transfer.refusals.append(f"{source.hostname}: {str(error) or type(error).__name__}")
             else:
-                log.info("copied an image", image=image.name, hostname=source.hostname, bytes=arrival.received_bytes)
+                log.info("copied an image", image=image.name, hostname=source.hostname, bytes=transfer.received_bytes)
                 return
-        raise PullError(f"The image {image.name} could not be copied. {' '.join(arrival.refusals)}")
+        raise PullError(f"The image {image.name} could not be copied. {' '.join(transfer.refusals)}")
 
-    async def _receive(self, image: Image, source: ImageSource, file: IO[bytes], arrival: _Arrival) -> None:
-        arrival.received_bytes = 0
+    async def _receive(self, image: Image, source: ImageSource, file: IO[bytes], transfer: _Transfer) -> None:
+        transfer.received_bytes = 0
         max_bytes = MAX_SIZE_FACTOR * image.size_bytes + (64 << 20)
         verify = ssl.create_default_context(cadata=self._authority)
         name = edge_name(source.route)
@@ -274,15 +279,16 @@ class Copies:
             ) as response,
         ):
             if response.status_code != 200:
-                raise PullError(await _sentence(response))
+                raise PullError(await _refusal_text(response))
             async for chunk in response.aiter_raw():
-                arrival.received_bytes += len(chunk)
-                if arrival.received_bytes > max_bytes:
+                transfer.received_bytes += len(chunk)
+                if transfer.received_bytes > max_bytes:
                     raise PullError("It sent far more data than the image contains.")
                 await asyncio.to_thread(file.write, chunk)
 
 
-async def _sentence(response: httpx.Response) -> str:
+async def _refusal_text(response: httpx.Response) -> str:
+    """Return the reason of a refusal, of at most `MAX_REFUSAL_BYTES`, as a sentence."""
     content = b""
     async for chunk in response.aiter_raw():
         content += chunk

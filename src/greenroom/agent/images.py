@@ -41,7 +41,7 @@ class Fetcher:
 
     def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
-        elsewhere = self._copies is not None and self._copies.elsewhere(image.name)
+        elsewhere = self._copies is not None and self._copies.has_source(image.name)
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:

@@ -82,7 +82,7 @@ class Agent:
         self.streams = self._authorizer(group)
         sessions.desired.changed.subscribe(self.remembered.list_changed)
         if group is not None:
-            sessions.desired.changed.subscribe(lambda change: group.listed() if change.is_first else None)
+            sessions.desired.changed.subscribe(lambda change: group.on_list_known() if change.is_first else None)
         self.remembered.authorised_changed.subscribe(self.streams.authorised_changed)
         sessions.handed_over.subscribe(self.streams.handed_over)
         self.giver = ImageSender(lambda: host.runtime, identity, self.link)

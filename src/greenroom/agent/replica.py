@@ -49,17 +49,18 @@ class ReplicaGroup:
     identity: SharedRecord
     journal: SharedRecord
     shown: SharedRecord
+    """The data that other processes need to answer gateways."""
     edge: SharedRecord
     address: str
-    copied: Callable[[], None]
+    on_copied: Callable[[], None]
     """Called after the data for the other processes was written."""
-    listed: Callable[[], None]
+    on_list_known: Callable[[], None]
     """Called when the desired list is known. From then on this process answers gateways as the active one."""
 
     async def copy(self, content: bytes) -> None:
         """Store the data that other processes need."""
         await self.shown.write(content)
-        self.copied()
+        self.on_copied()
 
 
 class ActingAgent(Protocol):
@@ -105,8 +106,8 @@ class Replica:
         at = self._settings.stream_address()
         listening: list[tuple[str, Loop]] = []
         if at is not None:
-            asked = WithSecret(self._for_gateways, at.secret)
-            listening = [("gateways", lambda: serving.serve_until_cancelled(asked, at.host, at.port))]
+            app = WithSecret(self._for_gateways, at.secret)
+            listening = [("gateways", lambda: serving.serve_until_cancelled(app, at.host, at.port))]
         return [("act", self._run), ("stand by", self._standby.run), *listening]
 
     async def _run(self) -> None:
@@ -142,7 +143,7 @@ class Replica:
             for task in (work, renewal, stop):
                 task.cancel()
             await asyncio.gather(work, renewal, stop, return_exceptions=True)
-        await self.election.give_back()
+        await self.election.release()
         if renewal.done() and not renewal.cancelled():
             log.warning("this process no longer acts for the Agent", reason=renewal.result())
         if not work.cancelled():
@@ -169,7 +170,7 @@ class Replica:
         records = {name: SharedRecord(self._shared, name, self.election.fence) for name in RECORDS}
         folder = self._settings.agent_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        content = {name: await record.take() for name, record in records.items()}
+        content = {name: await record.take_over() for name, record in records.items()}
         for name, file in (("identity", "identity.json"), ("journal", "journal.jsonl")):
             stored = content[name]
             if stored is not None:
@@ -184,22 +185,22 @@ class Replica:
             name=self._shared.name,
             fence=self.election.fence,
             address=self._address,
-            copied=self._copied,
-            listed=self._standby.release_requests,
+            on_copied=self._count_copy,
+            on_list_known=self._standby.release_requests,
             identity=records["identity"],
             journal=records["journal"],
             shown=records["shown"],
             edge=records["edge"],
         )
 
-    def _copied(self) -> None:
-        self.election.copy += 1
+    def _count_copy(self) -> None:
+        self.election.copy_number += 1
 
     # Requests to this process ---------------------------------------------------------------------------------------
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self._acting.app if self._acting is not None else self._standby_app()
-        await asked(scope, receive, send)
+        app = self._acting.app if self._acting is not None else self._standby_app()
+        await app(scope, receive, send)
 
     async def _for_gateways(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == HEALTH_PATH:
@@ -211,8 +212,8 @@ class Replica:
 
     def _standby_app(self) -> Starlette:
         async def health(_request: object) -> JSONResponse:
-            looked_s = self.election.looked_s
-            ago_s = None if looked_s is None else time.clock_gettime(time.CLOCK_BOOTTIME) - looked_s
+            last_access_s = self.election.last_access_s
+            ago_s = None if last_access_s is None else time.clock_gettime(time.CLOCK_BOOTTIME) - last_access_s
             ok = ago_s is not None and ago_s < READ_WITHIN_S and self._standby.is_ready
             return JSONResponse(
                 {"ok": ok, "role": "standby", "last_look_s": ago_s and round(ago_s, 1)}, status_code=200 if ok else 500

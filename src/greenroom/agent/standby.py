@@ -47,14 +47,16 @@ log = structlog.get_logger(__name__)
 
 TIMINGS: Final = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
 RENEWAL_RETRY_S: Final = 0.25
+"""The pause after a failed renewal."""
 
 
 @dataclass(eq=False)
 class Election:
-    """Elects the active process. `own` is the name of this process, `address` its address for gateways or empty."""
+    """Elects the active process. `own_name` is the name of this process; `address` is its address for gateways, or
+    empty."""
 
     shared: Shared
-    own: str
+    own_name: str
     address: str
     timings: Timings = TIMINGS
     clock: Callable[[], float] = boottime_s
@@ -63,10 +65,11 @@ class Election:
         self._held: LeaseRecord | None = None
         self._version: str | None = None
         self._window: ActingWindow | None = None
-        self.seen: ObservedRecord | None = None
-        self.copy = 0
+        self.observed: ObservedRecord | None = None
+        """The record as it was last read; None = it was not read yet."""
+        self.copy_number = 0
         """The number of the last copy of the data for other replicas. The renewals contain it."""
-        self.looked_s: float | None = None
+        self.last_access_s: float | None = None
         """The time at which the record was last read or written."""
 
     @property
@@ -92,9 +95,9 @@ class Election:
 
     async def _try(self) -> LeaseRecord | None:
         record, version = await self.shared.read_lease()
-        self.looked_s = self.clock()
-        self.seen = after_read(self.seen, record, version, self.looked_s)
-        attempt = claim(self.seen, self.own, self.address, self.clock(), self.timings.ttl_s)
+        self.last_access_s = self.clock()
+        self.observed = after_read(self.observed, record, version, self.last_access_s)
+        attempt = claim(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
         if attempt is None:
             return None
         sent_at_s = self.clock()
@@ -111,14 +114,14 @@ class Election:
                 self._held = None
                 return reason
             pause_s = self.timings.renew_s if reason is None else RENEWAL_RETRY_S
-            await asyncio.sleep(min(pause_s, self._left_s()))
+            await asyncio.sleep(min(pause_s, self._remaining_s()))
         return "the lease was released"
 
     async def _renew(self, held_record: LeaseRecord, sent_at_s: float) -> str | None:
         """Renew the record once. Return None, or the reason why it was not renewed."""
         try:
-            async with asyncio.timeout(self._left_s()):
-                await self._write(renewal(held_record, self.copy), self._version, sent_at_s)
+            async with asyncio.timeout(self._remaining_s()):
+                await self._write(renewal(held_record, self.copy_number), self._version, sent_at_s)
         except ContainerConflict:
             return await self._read_after_conflict(held_record)
         except (RuntimeUnavailable, TimeoutError) as error:
@@ -131,7 +134,7 @@ class Election:
             record, version = await self.shared.read_lease()
         except RuntimeUnavailable as error:
             return error.message
-        if record is not None and (record.holder, record.term) == (self.own, held_record.term):
+        if record is not None and (record.holder, record.term) == (self.own_name, held_record.term):
             self._held, self._version = record, version
             return "the answer to a renewal was lost"
         self._window = None
@@ -139,13 +142,14 @@ class Election:
 
     async def _write(self, record: LeaseRecord, version: str | None, sent_at_s: float) -> None:
         self._version = await self.shared.write_lease(record, version)
-        self._held, self.looked_s = record, self.clock()
+        self._held, self.last_access_s = record, self.clock()
         self._window = renewed(record.term, sent_at_s, self.timings)
 
-    def _left_s(self) -> float:
+    def _remaining_s(self) -> float:
+        """Return the time for which this process may still act without a renewal."""
         return max(0.0, self._window.trusted_until_s - self.clock()) if self._window else 0.0
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Release the record, so that another process becomes active immediately."""
         held_record, self._held = self._held, None
         if held_record is None or not may_act(self._window, self.clock()):
@@ -167,13 +171,14 @@ class SharedRecord:
         self._fence = fence
         self._version: str | None = None
         self._attempted: bytes | None = None
+        """The content of a write whose answer did not arrive; None = the last write succeeded."""
 
     async def read(self) -> bytes | None:
         """Return the content; None = there is none yet."""
         stored = await self._shared.read(self._name)
         return stored.content if stored else None
 
-    async def take(self) -> bytes | None:
+    async def take_over(self) -> bytes | None:
         """Change the version of the record, so that writes of other processes fail. Return the content; None = there is
         none yet.
         """
@@ -206,7 +211,8 @@ class SharedRecord:
 
 COPY_POLL_S: Final = 0.5
 READ_INTERVAL_S: Final = 20.0
-NEWER: Final = "The acting process of the Agent does not answer at the moment; try again."
+"""The interval at which a standby reads the copy although its number did not change."""
+ACTING_PROCESS_SILENT: Final = "The acting process of the Agent does not answer at the moment; try again."
 
 
 class _Identity(msgspec.Struct):
@@ -230,14 +236,15 @@ class CopiedSessions:
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}
 
-    def take(self, content: bytes) -> None:
+    def replace(self, content: bytes) -> None:
+        """Replace the sessions by the ones of a new copy."""
         sessions = msgspec.json.decode(content, type=list[CachedSession])
         self._sessions = {session.session_id: session.snapshot for session in sessions}
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         session = self._sessions.get(session_id)
         if session is None or not session.handed_over or session.address is None:
-            raise Unavailable(NEWER)
+            raise Unavailable(ACTING_PROCESS_SILENT)
         return session
 
 
@@ -250,7 +257,8 @@ class Standby:
         self._election = election
         self._address = address
         self._copy = CopiedSessions()
-        self._number = -1
+        self._read_number = -1
+        """The number of the copy that was read last."""
         self._version: str | None = None
         self._identity: _Identity | None = None
         self._authorizer: StreamAuthorizer | None = None
@@ -260,13 +268,13 @@ class Standby:
         """Read the copy after each change and every `READ_INTERVAL_S`, forever."""
         waited_s = READ_INTERVAL_S
         while True:
-            observed = self._election.seen
+            observed = self._election.observed
             number = observed.record.copy if observed is not None and observed.record is not None else 0
-            if not self._election.may_act and (number != self._number or waited_s >= READ_INTERVAL_S):
+            if not self._election.may_act and (number != self._read_number or waited_s >= READ_INTERVAL_S):
                 waited_s = 0.0
                 try:
                     await self._read_shared()
-                    self._number = number
+                    self._read_number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
             await asyncio.sleep(COPY_POLL_S)
@@ -276,7 +284,7 @@ class Standby:
         identity, copy = await self._shared.read("identity"), await self._shared.read("shown")
         edge = await self._shared.read("edge")
         if copy is not None:
-            self._copy.take(copy.content)
+            self._copy.replace(copy.content)
         if edge is not None:
             self._write_edge_files(msgspec.json.decode(edge.content, type=dict[str, str]))
         if identity is not None:
@@ -318,13 +326,13 @@ class Standby:
             self._authorizer.gateways.release_requests()
 
     def _replicas(self) -> list[str]:
-        observed = self._election.seen
+        observed = self._election.observed
         acting = observed.record.address if observed is not None and observed.record is not None else ""
         return [address for address in (acting, self._address) if address]
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._authorizer is None:
-            await JSONResponse({"error_message": NEWER}, status_code=503)(scope, receive, send)
+            await JSONResponse({"error_message": ACTING_PROCESS_SILENT}, status_code=503)(scope, receive, send)
             return
         routes = [*self._authorizer.routes, *self._authorizer.gateways.routes]
         await Starlette(routes=routes)(scope, receive, send)

@@ -241,7 +241,7 @@ class CheckInLoop:
         self.identity.store(registered)
         await self.identity.store_shared()
         self.link.managers.learn(manager.url for manager in registered.managers)
-        self.sessions.outbox.start_again()
+        self.sessions.outbox.resend_all()
         self._seq = 0
         self._credential_refused = False
         self.host.registered(registered.installation_id)

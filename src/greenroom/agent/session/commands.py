@@ -38,7 +38,7 @@ class Commands:
 
     async def run(self, command_id: str) -> None:
         command = self._sessions.orders.get(command_id)
-        if command is None or command_id in self._sessions.orders.begun():
+        if command is None or command_id in self._sessions.orders.begun_ids():
             return
         if command.screenshot is not None:
             await self._take_screenshot(command, command.screenshot)
@@ -47,7 +47,7 @@ class Commands:
 
     async def refuse(self, command_id: str, reason: str) -> None:
         command = self._sessions.orders.get(command_id)
-        if command is None or command_id in self._sessions.orders.begun():
+        if command is None or command_id in self._sessions.orders.begun_ids():
             return
         if command.screenshot is not None:
             self._report_done(command, reason=f"No screenshot was taken: {reason}.")
@@ -84,7 +84,7 @@ class Commands:
             return _record(command, "unknown", output=error.message)
         except GreenroomError as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
-        output = self._sessions.orders.fitting(result.output)
+        output = self._sessions.orders.shortened(result.output)
         record = _record(command, "done", output=output)
         return replace(record, exit_code=result.exit_code, output_complete=result.output_complete)
 
@@ -110,7 +110,7 @@ class Commands:
 
     def _report_done(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:
         report = CommandReport(command_id=command.command_id, state="done", output=reason, picture=picture)
-        self._sessions.orders.take(report)
+        self._sessions.orders.store_screenshot(report)
         self._sessions.refresh(command.session_id)
 
 

@@ -34,10 +34,12 @@ class ListChange:
 
     @cached_property
     def changed(self) -> list[Desired]:
+        """The new and changed entries."""
         return [desired for session_id, desired in self.now.items() if self.before.get(session_id) is not desired]
 
     @cached_property
     def left(self) -> list[str]:
+        """The sessions that are not in the list any more."""
         return [session_id for session_id in self.before if session_id not in self.now]
 
     @property
@@ -67,6 +69,7 @@ class DesiredSessions:
         self._journal = journal
         self._outbox = outbox
         self._marks: dict[str, int] = {}
+        """session_id → the highest known generation, also of sessions that were removed (`MAX_MARKS`)."""
         self._digest: str | None = None
         """The digest of `entries`; None = it was not computed yet."""
         self._specs: dict[str, SessionSpec] = {}
@@ -128,8 +131,9 @@ class DesiredSessions:
 
     def new_database(self) -> None:
         """Invalidate the list: the database was restored from a backup, or a standby was promoted. The highest term
-        stays valid. Until the next list arrives viewers are admitted by the old one. Then all viewers that it does not
-        permit are cut off, also those who were granted more than the new database contains."""
+        stays valid. Until the next list arrives, viewers are admitted by the old one. Then all viewers that the new
+        list does not permit are disconnected, also those with a grant that the new database does not contain.
+        """
         self._marks, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
 
     def new_installation(self, db_epoch: str) -> None:

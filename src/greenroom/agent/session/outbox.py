@@ -55,7 +55,8 @@ class Outbox:
         self._is_requested = False
         self.log_lines_dropped = 0
         self._drops_reported = 0
-        self._notes: dict[float, int] = {}
+        self._drop_rows: dict[float, int] = {}
+        """Time of a row about dropped rows → their number, so that it is counted again if its message failed."""
         self.unsent = asyncio.Event()
         self.pressing = asyncio.Event()
 
@@ -86,9 +87,11 @@ class Outbox:
         return [entry.observed for entry in entries]
 
     def has_unsent(self) -> bool:
+        """Return True if there is an observation that no message carried yet, or a report was requested."""
         return self._is_requested or any(entry.first_seq is None for entry in self._waiting.values())
 
     def is_waiting(self) -> bool:
+        """Return True if a message carried an observation that no Manager has committed yet."""
         return any(entry.first_seq is not None for entry in self._waiting.values())
 
     def request_report(self) -> None:
@@ -106,7 +109,7 @@ class Outbox:
             entry.observed = replace(entry.observed, commands=[], steps=[])
         return acknowledged
 
-    def start_again(self) -> None:
+    def resend_all(self) -> None:
         """Send all observations again, because the Manager has no reports of a new incarnation."""
         for entry in self._entries.values():
             entry.first_seq = None
@@ -151,14 +154,14 @@ class Outbox:
         if number := self.log_lines_dropped - self._drops_reported:
             self._drops_reported = self.log_lines_dropped
             message = f"{number} log rows of this Agent were lost because too many waited for a Manager."
-            note = LogLine(at=time.time(), level="WARNING", code=DROPPED, message=message)
-            self._notes[note.at] = number
-            lines.append(note)
+            drop_row = LogLine(at=time.time(), level="WARNING", code=DROPPED, message=message)
+            self._drop_rows[drop_row.at] = number
+            lines.append(drop_row)
         return lines
 
     def return_log_lines(self, lines: list[LogLine]) -> None:
         """Put back log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
-        self._drops_reported -= sum(self._notes.pop(line.at, 0) for line in lines if line.code == DROPPED)
+        self._drops_reported -= sum(self._drop_rows.pop(line.at, 0) for line in lines if line.code == DROPPED)
         self._log_lines = [*(line for line in lines if line.code != DROPPED), *self._log_lines]
         excess = len(self._log_lines) - MAX_LOG_LINES
         if excess > 0:
@@ -189,9 +192,11 @@ class Orders:
         self._journal = journal
         self._commands: dict[str, SessionCommand] = {}
         self._awaited_until_s: dict[str, float] = {}
+        """command_id → the time until which the api waits for its result."""
         self._screenshots: dict[str, CommandReport] = {}
 
     def accept(self, commands: Iterable[SessionCommand], sessions: Container[str]) -> None:
+        """Store the new orders of an answer, for sessions in the desired list."""
         for command in commands:
             if command.session_id in sessions and command.command_id not in self._commands:
                 self._commands[command.command_id] = command
@@ -207,11 +212,12 @@ class Orders:
         self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
         return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
 
-    def begun(self) -> frozenset[str]:
+    def begun_ids(self) -> frozenset[str]:
         """Return the ids of the orders that have begun and must not begin again."""
         return frozenset(self._journal.memory.commands) | self._screenshots.keys()
 
-    def leave(self, session_id: str) -> None:
+    def drop_session(self, session_id: str) -> None:
+        """Drop the orders of a session that left the desired list."""
         self._keep(k for k, command in self._commands.items() if command.session_id != session_id)
 
     def _keep(self, command_ids: Iterable[str]) -> None:
@@ -221,16 +227,17 @@ class Orders:
         self._screenshots = {k: v for k, v in self._screenshots.items() if k in ids}
 
     def has_room(self) -> bool:
+        """Return True if the waiting results are smaller than `MAX_WAITING_BYTES`."""
         outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
         pictures = sum(len(report.picture) for report in self._screenshots.values())
         # encoded, because escaping can make a text six times as long
         return pictures + sum(len(msgspec.json.encode(output)) for output in outputs) < MAX_WAITING_BYTES
 
-    def fitting(self, output: str) -> str:
+    def shortened(self, output: str) -> str:
         """Return the output, shortened and with a note if too many results wait."""
         return output if len(output) <= SHORT_OUTPUT or self.has_room() else NO_ROOM + output[-SHORT_OUTPUT:]
 
-    def take(self, report: CommandReport) -> None:
+    def store_screenshot(self, report: CommandReport) -> None:
         """Store a screenshot or its failure until the Manager has it. Ignore it if its deadline is over."""
         if report.command_id in self._commands:
             self._screenshots[report.command_id] = report

@@ -62,8 +62,8 @@ class ProbeTimeLimits:
         task = asyncio.ensure_future(work)
         begun = time.monotonic()
         try:
-            while (left_s := begun + self.allowed_s(limit_s) - time.monotonic()) > 0 and not task.done():
-                await asyncio.wait({task}, timeout=left_s)
+            while (remaining_s := begun + self.allowed_s(limit_s) - time.monotonic()) > 0 and not task.done():
+                await asyncio.wait({task}, timeout=remaining_s)
             if not task.done():
                 raise TimeoutError
             return task.result()
@@ -146,9 +146,9 @@ class SessionProber:
 
     def _start_worker(self, session_id: str, address: str) -> None:
         page = self.sessions.observed.page(session_id)
-        self.workers.start(f"probe:{session_id}:{page}", lambda: self._probe_on(session_id, address, page))
+        self.workers.start(f"probe:{session_id}:{page}", lambda: self._probe_until_gone(session_id, address, page))
 
-    async def _probe_on(self, session_id: str, address: str, page: int) -> None:
+    async def _probe_until_gone(self, session_id: str, address: str, page: int) -> None:
         begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
         failing_since = begun
         while (spec := self._spec(session_id, page)) is not None:
@@ -156,7 +156,7 @@ class SessionProber:
             result = await self._probe(session_id, address, spec)
             if self._spec(session_id, page) is None:
                 return
-            self._note_steps(session_id, result)
+            self._record_steps(session_id, result)
             duration_s = time.monotonic() - started
             failures = 0 if result.usable else failures + 1
             failing_since = time.monotonic() if failures <= 1 else failing_since
@@ -165,7 +165,7 @@ class SessionProber:
                     return
                 was_usable = True
                 self.sessions.observed.remember(session_id, log_tail="")
-                self._note_start(session_id)
+                self._record_start_duration(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
             if self._spec(session_id, page) is not None:
@@ -190,7 +190,7 @@ class SessionProber:
             tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
             self.sessions.observed.remember(session_id, log_tail=tail)
 
-    def _note_start(self, session_id: str) -> None:
+    def _record_start_duration(self, session_id: str) -> None:
         since_s = self.sessions.observed.age_s(session_id)
         if since_s is not None:
             self.metrics.start_seconds.observe(since_s)
@@ -208,7 +208,7 @@ class SessionProber:
         async with self._slots.acquire(Urgency.PERSON if has_user else Urgency.REFILL):
             return await self.time_limits.probe(self.runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
 
-    def _note_steps(self, session_id: str, result: ProbeResult) -> None:
+    def _record_steps(self, session_id: str, result: ProbeResult) -> None:
         if result.usable or result.painted is False:
             self.sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:

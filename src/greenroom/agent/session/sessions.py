@@ -87,7 +87,7 @@ class Sessions:
         for session_id in change.left:
             self.observed.forget(session_id)
             self.outbox.drop(session_id)
-            self.orders.leave(session_id)
+            self.orders.drop_session(session_id)
         if change.is_first:
             self.due.add_all()
         self.due.add(*(desired.session_id for desired in change.changed), *change.left)
@@ -123,7 +123,7 @@ class Sessions:
             observed=_select(self.observed.containers, only),
             known={session_id: facts(record) for session_id, record in _select(memory.sessions, only).items()},
             orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
-            begun=self.orders.begun() | handed_over,
+            begun=self.orders.begun_ids() | handed_over,
             condemned=self.desired.condemned,
             giving_way=giving_way,
         )

@@ -39,6 +39,7 @@ HELD_S: Final = 10.0
 """The maximum time from the start of the container until its first frame, on an idle host. Then the slot is released.
 """
 MAX_HELD_S: Final = 20.0
+"""The maximum of this time on a busy host."""
 POLL_S: Final = 1.0
 
 
@@ -51,6 +52,7 @@ class _Start:
     """The time at which the container was started; None = the start waits, or the container is being created."""
 
     def decide(self, *, is_wanted: bool) -> None:
+        """End the wait: the start may begin, or it is not wanted any more."""
         if not self.turn.done():  # a cancelled start releases its slot in its `finally`
             self.turn.set_result(is_wanted)
 
@@ -75,7 +77,7 @@ class Starts:
         """The time at which a staged session of this host was last handed over to its user."""
         self._timer: asyncio.TimerHandle | None = None
         self.width = default_width(self.cores())
-        self.sessions.observed.changed.subscribe(self._free_if_done)
+        self.sessions.observed.changed.subscribe(self._release_if_done)
         self.sessions.desired.changed.subscribe(self._list_changed)
         self.sessions.handed_over.subscribe(lambda _: self._handover())
 
@@ -91,13 +93,13 @@ class Starts:
         """
         turn = asyncio.get_running_loop().create_future()
         start = self._waiting[session_id] = _Start(next(self._numbers), turn, time.monotonic())
-        self._begin()
+        self._admit_next()
         try:
             yield await self._wait_for_turn(session_id, start)
         finally:
             self._waiting.pop(session_id, None)
             start.paints_since_s = time.monotonic()
-            self._free_if_done(session_id)
+            self._release_if_done(session_id)
 
     async def _wait_for_turn(self, session_id: str, start: _Start) -> bool:
         if start.turn.done():
@@ -123,10 +125,10 @@ class Starts:
                 )
                 log.warning("a start releases its slot to the next one", session_id=session_id, reason=reason)
                 late_starts += 1
-                self._free(session_id)
+                self._release_slot(session_id)
         load = load_elsewhere(late_starts) if self.elsewhere() else load_of(host)
         self.width = next_width(self.width, self.cores(), load, is_short=bool(self._waiting))
-        self._begin()
+        self._admit_next()
 
     def _handover(self) -> None:
         self._handover_s = time.monotonic()
@@ -137,14 +139,15 @@ class Starts:
         for session_id in (*(desired.session_id for desired in change.changed), *change.left):
             if session_id in self._waiting and not self._is_desired(session_id):
                 self._waiting.pop(session_id).decide(is_wanted=False)
-            self._free_if_done(session_id)
-        self._begin()
+            self._release_if_done(session_id)
+        self._admit_next()
 
-    def _begin(self) -> None:
+    def _admit_next(self) -> None:
+        """Begin the waiting starts for which there are slots."""
         if not self._waiting:
             return
         running_by_workspace = Counter(self._workspace(k) for k in self._begun)
-        ready_starts = self._ready()
+        ready_starts = self._ready_starts()
         waiting, begun = (
             {self._as_start(k, s, running_by_workspace): k for k, s in d.items()} for d in (ready_starts, self._begun)
         )
@@ -153,7 +156,7 @@ class Starts:
             start = self._begun[session_id] = self._waiting.pop(session_id)
             start.decide(is_wanted=True)
 
-    def _ready(self) -> dict[str, _Start]:
+    def _ready_starts(self) -> dict[str, _Start]:
         """Return the waiting starts, except those of staged sessions that must wait after a recent hand-over."""
         if self._timer is not None:
             self._timer.cancel()
@@ -163,7 +166,7 @@ class Starts:
                 later_s[session_id] = begins_after_s(start.waits_since_s, self._handover_s) - now_s
         later_s = {k: in_s for k, in_s in later_s.items() if in_s > 0}
         if later_s:
-            self._timer = asyncio.get_running_loop().call_later(min(later_s.values()), self._begin)
+            self._timer = asyncio.get_running_loop().call_later(min(later_s.values()), self._admit_next)
         return {k: start for k, start in self._waiting.items() if k not in later_s}
 
     def _as_start(self, session_id: str, start: _Start, running_by_workspace: Mapping[str, int]) -> Start:
@@ -175,14 +178,14 @@ class Starts:
         spec = self.sessions.desired.spec(session_id)
         return spec.image_id if spec is not None else ""
 
-    def _free_if_done(self, session_id: str) -> None:
+    def _release_if_done(self, session_id: str) -> None:
         start = self._begun.get(session_id)
         if start is not None and start.paints_since_s is not None and not self._waits_for_frame(session_id):
-            self._free(session_id)
+            self._release_slot(session_id)
 
-    def _free(self, session_id: str) -> None:
+    def _release_slot(self, session_id: str) -> None:
         del self._begun[session_id]
-        self._begin()
+        self._admit_next()
         self.sessions.due.add(session_id)
 
     def _waits_for_frame(self, session_id: str) -> bool:

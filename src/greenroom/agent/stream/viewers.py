@@ -122,10 +122,10 @@ class Viewers:
         self._changes = self._written = 0
         self._wrote = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
-        for viewer in self._stored():
+        for viewer in self._read_file():
             self._viewers[viewer.session_id, viewer.token_hash] = viewer
 
-    def _stored(self) -> list[Viewer]:
+    def _read_file(self) -> list[Viewer]:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=list[Viewer])
         except (FileNotFoundError, msgspec.DecodeError):  # at worst, a viewer is checked again
@@ -232,20 +232,22 @@ class VisitLog:
         self._closed = closed
         self._clock = clock
         self._look = look
-        self._written: dict[tuple[str, str, str], float] = {}
+        self._logged: dict[tuple[str, str, str], float] = {}
+        """(session, hash of the token, address) → the time at which an opening was last logged."""
         self._visits = Visits()
         self._news = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
+        """Record an opened stream. It is logged unless the same opening was logged within `REPEAT_S`."""
         now_s, key = self._clock(), (viewer.shows, viewer.token_hash, source_of(client.name))
         if client.connection is not None:
             self._visits.opened(key, Visit(viewer.shows, viewer.user_id, client.name, now_s), client.connection)
             self._news.set()
-        if now_s - self._written.get(key, float("-inf")) < REPEAT_S:
+        if now_s - self._logged.get(key, float("-inf")) < REPEAT_S:
             return
-        self._written = {opening: at for opening, at in self._written.items() if now_s - at < REPEAT_S}
-        if len(self._written) < MAX_OPENINGS_REMEMBERED:
-            self._written[key] = now_s
+        self._logged = {opening: at for opening, at in self._logged.items() if now_s - at < REPEAT_S}
+        if len(self._logged) < MAX_OPENINGS_REMEMBERED:
+            self._logged[key] = now_s
         self._opened(
             f"The stream of session {viewer.shows} was opened from {client.name}", viewer.shows, viewer.user_id
         )

@@ -61,7 +61,9 @@ class _Header:
     """A secret in Squid's notation."""
 
     exact: tuple[str, ...]
+    """The host names for which the secret is added."""
     below: tuple[str, ...]
+    """Domains with a leading dot; the secret is added for all hosts of the domain."""
     header: str
     value: str
 
@@ -107,8 +109,8 @@ READY_WITHIN_S: Final = 10.0
 POLL_S: Final = 0.02
 ENDED_WITHIN_S: Final = 3.0
 
-_SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
-_PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_SEARCH_PATH: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
+_PASSED_VARIABLES: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """The variables of the Agent that Squid gets. SSL_CERT_FILE and SSL_CERT_DIR name the authorities that Squid trusts
 when it connects to the hosts of secrets.
 """
@@ -131,7 +133,7 @@ class Squid:
         self._on_end = on_end
         self._running: _Running | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._watched: int | None = None
+        self._pidfd: int | None = None
         self._ended = asyncio.Event()
         self.brokering = Brokering(folder, owner)
 
@@ -184,9 +186,11 @@ class Squid:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def leave(self) -> None:
+        """Stop watching Squid, which continues to run."""
         self._unwatch()
 
     def reopen_log(self) -> None:
+        """Make Squid open its log again, after the file was moved."""
         if self._running is not None:
             send(self._running.pid, signal.SIGUSR1)
 
@@ -242,7 +246,7 @@ class Squid:
             return subprocess.Popen(
                 ["setpriv", *options, "--", *squid],
                 cwd=self.denials.parent,
-                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                env={name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -273,17 +277,17 @@ class Squid:
         self._running = running
         self._ended.clear()
         try:
-            self._watched = os.pidfd_open(running.pid)
+            self._pidfd = os.pidfd_open(running.pid)
         except ProcessLookupError:
             self._end()
         else:
-            asyncio.get_running_loop().add_reader(self._watched, self._end)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._end)
 
     def _unwatch(self) -> None:
-        if self._watched is not None:
-            asyncio.get_running_loop().remove_reader(self._watched)
-            os.close(self._watched)
-            self._watched = None
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
 
     def _end(self) -> None:
         self._forget()
@@ -304,7 +308,7 @@ class Squid:
 
 def _program() -> str:
     """Return the path of Squid. Raises FilterError: Squid is not installed."""
-    if (program := shutil.which("squid", path=_SEARCHED)) is None:
+    if (program := shutil.which("squid", path=_SEARCH_PATH)) is None:
         raise FilterError(
             "The session requires the web filter, but squid is not installed on this host; run"
             " `sudo greenroom host setup`, which installs squid-openssl."

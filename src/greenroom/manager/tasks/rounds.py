@@ -46,11 +46,11 @@ from greenroom.manager.tasks.replacement import run_orphaned_starts, run_success
 
 log = structlog.get_logger(__name__)
 
-INTERVAL_S: Final = 60.0
+RETENTION_INTERVAL_S: Final = 60.0
 
 
 class Retention:
-    """Cleans up every `INTERVAL_S` while `is_primary()`. The Primaries of several zones take turns."""
+    """Cleans up every `RETENTION_INTERVAL_S` while `is_primary()`. The Primaries of several zones take turns."""
 
     def __init__(self, db: Database, is_primary: Callable[[], bool]) -> None:
         self._db = db
@@ -59,7 +59,7 @@ class Retention:
     async def run(self) -> None:
         """Run forever; failures are logged and retried."""
         while True:
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(RETENTION_INTERVAL_S)
             if self._is_primary():
                 with warned(log, "the clean-up is deferred", "clean-up"):
                     await self.round()
@@ -182,9 +182,9 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
                 await ctx.events.send()
 
 
-MAX_S: Final = 10.0
+MAX_PLAN_S: Final = 10.0
 """Time limit for the pools that are planned together: a plan that hangs is canceled, and does not delay later pools."""
-PAUSE_S: Final = 0.1
+MIN_REFILL_INTERVAL_S: Final = 0.1
 """The minimum time between the beginnings of two refills. The refill after a single claim begins immediately; the
 claims of a burst share a refill, and meanwhile the Manager hands over their sessions."""
 
@@ -194,7 +194,10 @@ class Refill:
     Primary."""
 
     def __init__(
-        self, context: Callable[[], PrimaryContext | None], max_s: float = MAX_S, pause_s: float = PAUSE_S
+        self,
+        context: Callable[[], PrimaryContext | None],
+        max_s: float = MAX_PLAN_S,
+        pause_s: float = MIN_REFILL_INTERVAL_S,
     ) -> None:
         self._context = context
         self._max_s = max_s
@@ -203,6 +206,7 @@ class Refill:
         self._woken = asyncio.Event()
 
     def request(self, staging_config_id: str) -> None:
+        """Request a plan of this pool as soon as possible."""
         self._requested.add(staging_config_id)
         self._woken.set()
 
