@@ -43,7 +43,7 @@ class Page:
         self.screen: dict[str, Any] = dict(SCREEN)
         self.asked: list[httpx.Request] = []
         self.results: list[dict[str, Any]] | None = None
-        self.seen = ScreenStateCache()
+        self.screen_states = ScreenStateCache()
         self.status = SessionStatus.RUNNING
         self._answer = answer or self._as_page
 
@@ -101,7 +101,7 @@ async def test_steps_are_planned_without_asking_for_the_screen_again():
 
 async def test_where_the_screen_has_changed_steps_are_planned_anew():
     page = Page()
-    page.seen.put("s", ScreenState(640, 400, (0, 0), 0))
+    page.screen_states.put("s", ScreenState(640, 400, (0, 0), 0))
     acted = await service.act(page.desks, LEASE, [{"action": "left_click"}])
     assert [one["expected"]["width"] for one in page.steps()] == [640, 1280]
     assert page.steps()[1]["actions"][0][0] == {"step": "pointer", "buttons": 0, "x": 5, "y": 6}
@@ -110,7 +110,7 @@ async def test_where_the_screen_has_changed_steps_are_planned_anew():
 
 async def test_a_place_is_outside_only_if_it_is_on_the_screen_as_it_is_now():
     page = Page()
-    page.seen.put("s", ScreenState(640, 400, (0, 0), 0))
+    page.screen_states.put("s", ScreenState(640, 400, (0, 0), 0))
     await service.act(page.desks, LEASE, [{"action": "mouse_move", "coordinate": [1279, 799]}])
     page.screen["width"] = 800
     with pytest.raises(Invalid, match=r"actions\[0\]\.coordinate: \[1280, 5\] is outside the screen of 800 x 800"):

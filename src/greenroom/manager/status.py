@@ -149,7 +149,7 @@ class Wakers:
     def wake(self, agent_id: str, session_id: str = "") -> None:
         """Wake the Agent's held polls: this session changed, or any part of the Agent."""
         self._notified[agent_id] = self._notified.get(agent_id, 0) + 1
-        self.name(agent_id, *((session_id,) if session_id else ()))
+        self.name_sessions(agent_id, *((session_id,) if session_id else ()))
         for event in self._held.get(agent_id, ()):
             event.set()
 
@@ -183,7 +183,7 @@ class Wakers:
         """Wake all held polls; `within_s` spreads work that is not urgent."""
         self._all_notified += 1
         for agent_id in self._named:
-            self.name(agent_id)
+            self.name_sessions(agent_id)
         loop = asyncio.get_running_loop()
         for events in self._held.values():
             for event in events:

@@ -44,7 +44,7 @@ class Page:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     shown: asyncio.Event | None = None
     """Its pictures wait for this event."""
-    seen: ScreenStateCache = field(default_factory=ScreenStateCache)
+    screen_states: ScreenStateCache = field(default_factory=ScreenStateCache)
 
     async def of(self, _lease: object) -> Page:
         return self
@@ -99,10 +99,10 @@ class Leased:
     async def acts(self, *actions: dict[str, Any], status: int = 200, **body: Any) -> None:
         answer = await self.program.post(f"{self.path}/actions", json={"actions": list(actions), **body})
         assert answer.status_code == status, answer.text
-        await self.recorder.settled()
+        await self.recorder.wait_until_idle()
 
     async def rows(self) -> list[dict[str, Any]]:
-        await self.recorder.settled()
+        await self.recorder.wait_until_idle()
         return await self.ada.pages(f"{self.path}/recording/rows", limit=2)
 
     async def said(self) -> list[str]:
@@ -119,7 +119,7 @@ async def leased_by(stage: Stage, ada: Client, program: Client, **body: Any) -> 
     await stage.becomes(lease["session_id"], "running")
     program.headers["Authorization"] = f"Bearer {lease['token']}"
     page.session_id = lease["session_id"]
-    page.seen.put(page.session_id, ScreenState(1280, 800, (0, 0), 0))
+    page.screen_states.put(page.session_id, ScreenState(1280, 800, (0, 0), 0))
     return Leased(stage, ada, program, page, lease)
 
 
@@ -266,7 +266,7 @@ async def test_what_waits_for_a_database_that_stays_away_is_left_out_and_said(
         away.setattr(recording, "RETRY_PAUSE_S", 0)
         away.setattr(recording.recordings, "append", append)
         await leased.acts(CLICK)
-        await asyncio.wait_for(leased.recorder.settled(), 10)
+        await asyncio.wait_for(leased.recorder.wait_until_idle(), 10)
     await leased.acts(SECRET)
     assert [row["what"] for row in await leased.rows()] == ["granted", "type", "gap"]
 

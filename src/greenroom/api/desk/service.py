@@ -90,7 +90,7 @@ async def _located(
     """Return the actions with the places of elements, in the coordinates of the client."""
     answer = await desk.request("POST", "tree", json={"refs": refs})
     places = decoded(answer.content, _Places).places
-    state = desks.seen.get(desk.session_id) or await _state(desk)
+    state = desks.screen_states.get(desk.session_id) or await _state(desk)
     display_size = display or state.size
     middles = {
         ref: position if isinstance(position, str) else to_display_point(*_middle(position), state.size, display_size)
@@ -108,7 +108,7 @@ async def _carried_out(
     desks: Desks, desk: LeaseDesk, actions: list[Action], *, screenshot: bool, display: Size | None
 ) -> _Done:
     """Plan the actions for the last known state of the screen, and again if it has changed."""
-    state = desks.seen.get(desk.session_id)
+    state = desks.screen_states.get(desk.session_id)
     for attempt in range(MAX_ATTEMPTS):
         is_fresh = state is None or attempt > 0
         state = state or await _state(desk)
@@ -130,7 +130,7 @@ async def _carried_out(
         answer = await desk.request("POST", "steps", json=body, timeout_s=timeout_s, accepted=accepted)
         if answer.status_code != _CHANGED:
             page_answer = _read(answer.content, len(planned))
-            desks.seen.put(desk.session_id, page_answer.state)
+            desks.screen_states.put(desk.session_id, page_answer.state)
             return page_answer
         state = decoded(answer.content, _Changed).state
     raise AssertionError("the last attempt expects nothing")

@@ -69,15 +69,15 @@ NO_DESK: Final = (
     ', or add {{"desk": "desk"}} to its `port_map` if the image has a desk. Running sessions have no desk until'
     " they are launched again."
 )
-UNKNOWN_END: Final = (
+UNKNOWN_RESULT: Final = (
     "The session closed the connection, and the number of completed actions is unknown. Take a screenshot."
 )
 MAX_ANSWER_BYTES: Final = 128 << 20
 """The maximum size of an answer, enough for a hundred large pictures."""
 MAX_REFUSAL_BYTES: Final = 1 << 16
-_SAFE: Final = ("GET", "HEAD")
+_SAFE_METHODS: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
-_NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Errors of requests that were not sent."""
 _PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 
@@ -91,7 +91,7 @@ class Desks:
         self._secrets = secrets
         self._config = config
         self._http: httpx.AsyncClient | None = None
-        self.seen = ScreenStateCache()
+        self.screen_states = ScreenStateCache()
 
     async def close(self) -> None:
         if self._http is not None:
@@ -274,7 +274,7 @@ class LeaseDesk:
         try:
             return await read_content(answer, max_bytes)
         except Unavailable as error:
-            raise (error if method in _SAFE else Interrupted(f"{error.message} {UNKNOWN_END}")) from error
+            raise (error if method in _SAFE_METHODS else Interrupted(f"{error.message} {UNKNOWN_RESULT}")) from error
 
     def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
         gateway = urlsplit(self.address).netloc
@@ -286,12 +286,12 @@ class LeaseDesk:
         )
 
     def _error_of(self, method: str, error: httpx.HTTPError) -> GreenroomError:
-        if isinstance(error, _NOT_BEGUN):
+        if isinstance(error, _NOT_SENT):
             return self._unreachable(error)
-        if method not in _SAFE:
-            return Interrupted(UNKNOWN_END)
-        failure_text = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
-        return Unavailable(f"The session did not answer {failure_text}; try again.")
+        if method not in _SAFE_METHODS:
+            return Interrupted(UNKNOWN_RESULT)
+        adverb = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
+        return Unavailable(f"The session did not answer {adverb}; try again.")
 
 
 async def read_content(answer: httpx.Response, max_bytes: int) -> bytes:
@@ -312,8 +312,8 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
         return WrongState(
             "The page of this session does not support this request, because its image is older than the api."
         )
-    if status == 502 and answer.request.method not in _SAFE:
-        return Interrupted(UNKNOWN_END)
+    if status == 502 and answer.request.method not in _SAFE_METHODS:
+        return Interrupted(UNKNOWN_RESULT)
     if status == 403 and answer.headers.get("x-greenroom-reason") is None:
         return Forbidden(sentence or None)
     kind = _ERRORS.get(status, Unavailable)

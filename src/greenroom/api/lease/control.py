@@ -181,7 +181,7 @@ async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> Contro
 
 POLL_S: Final = 5.0
 """The longest time between two checks. An event of a session causes an earlier check."""
-COLLECTED_S: Final = 0.1
+EVENT_DELAY_S: Final = 0.1
 """The delay of a check after an event, and so of the instruction to the page.
 
 Events of all sessions in this time are handled together, because each check is a query.
@@ -198,15 +198,17 @@ async def end_control(parts: Controls) -> None:
             events = await subscriber.take(POLL_S)
             if events and not any(event is RESYNC or event.topic is Topic.SESSION for event in events):
                 continue
-            await asyncio.sleep(COLLECTED_S)
-            with warned(log, "control of leased sessions was not looked at", "control"):
+            await asyncio.sleep(EVENT_DELAY_S)
+            with warned(log, "the ended controls of leased sessions were not read", "control"):
                 ended_controls = await controls.read_ended(parts.db)
                 await asyncio.gather(*(_try_end(parts, ended) for ended in ended_controls))
 
 
 async def _try_end(parts: Controls, ended: EndedControl) -> None:
     lease_id = ended.lease_id
-    with warned(log, "control of a leased session was not given back", "control", lease_id, lease_id=lease_id):
+    with warned(
+        log, "control of a leased session was not returned to the program", "control", lease_id, lease_id=lease_id
+    ):
         await _end(parts, ended)
 
 
@@ -225,4 +227,4 @@ async def _end(parts: Controls, ended: EndedControl) -> None:
     try:
         await _instruct_page(parts, await parts.desks.of(lease), lease, changed.after)
     except GreenroomError as error:  # the page returns control itself when the person's time is over
-        log.info("a page was not asked to give control back", session_id=ended.session_id, reason=error.message)
+        log.info("a page was not instructed to return control", session_id=ended.session_id, reason=error.message)

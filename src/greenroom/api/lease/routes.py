@@ -103,5 +103,5 @@ async def release_lease(
     leasing: LeasingDep, recorder: RecorderDep, authorized: Annotated[AuthorizedLease, holds_lease(Act.RELEASE)]
 ) -> None:
     """End the lease: its session is destroyed and never reused. A repeated request succeeds."""
-    await recorder.written(authorized.lease.lease_id)
+    await recorder.wait_until_written(authorized.lease.lease_id)
     await service.release(leasing, authorized.lease)

@@ -60,7 +60,7 @@ class Noting:
     def _rows_of_actions(
         self, lease: LeaseRow, recorded: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]
     ) -> list[RecordingRow]:
-        state = self.desks.seen.get(lease.session_id)
+        state = self.desks.screen_states.get(lease.session_id)
         screen = (state.width, state.height) if state is not None else None
         if body.display is not None:
             screen = (body.display.width, body.display.height)

@@ -51,14 +51,16 @@ MAX_WAITING_BYTES: Final = 64 << 20
 """The maximum size of the waiting pictures of all leases in this process."""
 BATCH_SIZE: Final = 100
 PICTURE_S: Final = 5.0
+"""The time limit of a picture."""
 RETRY_PAUSE_S: Final = 1.0
 """The time until the next attempt while the database is unreachable."""
 GIVE_UP_S: Final = 600.0
 """The duration of an outage of the database after which the waiting rows are omitted."""
 CLOSE_S: Final = 3.0
+"""The maximum time for which the stop of the process waits for pending records."""
 WRITTEN_S: Final = 2.0
 """The maximum time for which the release of a lease waits for the recording of the latest requests."""
-ALL_BYTES_S: Final = 5.0
+SIZES_VALID_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
 FULL_LOGGED_S: Final = 3600.0
 """The minimum time between two log rows about omitted pictures."""
@@ -74,18 +76,19 @@ class Note:
     """The pending record of a request.
 
     `make_rows` creates its rows later. `takes_picture`: a picture is taken if the last row has none. `size_bytes` is
-    the size of the pictures in its rows.
+    the size of the pictures in its rows. `omits_pictures`: too many pictures wait, so its rows are stored without them.
     """
 
     make_rows: Callable[[RecordedRequest], list[RecordingRow]] = lambda _: []
     takes_picture: bool = False
     size_bytes: int = 0
     recorded: RecordedRequest | None = None
-    crowded: bool = False
+    omits_pictures: bool = False
 
     def rows(self) -> list[RecordingRow]:
+        """Return the rows of the request; empty before its end."""
         rows = [] if self.recorded is None else self.make_rows(self.recorded)
-        if not self.crowded:
+        if not self.omits_pictures:
             return rows
         return [row if row.picture is None else replace(row, picture=None, left_out=TOO_MANY_PICTURES) for row in rows]
 
@@ -159,7 +162,7 @@ class Recorder:
                 error=error,
                 keep_text=lease.record_text,
             )
-            self._add(lane, note)
+            self._queue(lane, note)
 
     @asynccontextmanager
     async def around(
@@ -177,12 +180,12 @@ class Recorder:
             async with inner as opened:
                 yield opened
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until all pending records are written."""
         while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
             await asyncio.gather(*tasks)
 
-    async def written(self, lease_id: str) -> None:
+    async def wait_until_written(self, lease_id: str) -> None:
         """Wait until the pending records of one lease in this process are written, or for at most `WRITTEN_S`."""
         lane = self._lanes.get(lease_id)
         if lane is not None and lane.task is not None:
@@ -200,19 +203,19 @@ class Recorder:
             await asyncio.gather(*unfinished, return_exceptions=True)
             log.warning("parts of recordings were lost", leases=len(unfinished))
 
-    def _add(self, lane: _Lane, note: Note) -> None:
+    def _queue(self, lane: _Lane, note: Note) -> None:
         if len(lane.waiting) >= MAX_WAITING:
             lane.missing += 1
             lane.missing_since = lane.missing_since or datetime.now(UTC)
         else:
-            note.crowded = self._waiting_bytes + note.size_bytes > MAX_WAITING_BYTES
-            note.size_bytes = 0 if note.crowded else note.size_bytes
+            note.omits_pictures = self._waiting_bytes + note.size_bytes > MAX_WAITING_BYTES
+            note.size_bytes = 0 if note.omits_pictures else note.size_bytes
             self._waiting_bytes += note.size_bytes
             lane.waiting.append(note)
         if lane.task is None:
-            lane.task = asyncio.create_task(self._serve(lane), name="recording")
+            lane.task = asyncio.create_task(self._write_lane(lane), name="recording")
 
-    async def _serve(self, lane: _Lane) -> None:
+    async def _write_lane(self, lane: _Lane) -> None:
         notes: list[Note] = []
         try:
             while lane.waiting or lane.missing:
@@ -267,7 +270,7 @@ class Recorder:
         """
         desks = self._desks()
         desk = await desks.of(lease)
-        state = desks.seen.get(desk.session_id)
+        state = desks.screen_states.get(desk.session_id)
         is_wide = state is not None and state.width > recording_rows.MAX_WIDTH
         params = {"width": recording_rows.MAX_WIDTH} if is_wide else None
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
@@ -278,7 +281,7 @@ class Recorder:
         end_s = time.monotonic() + GIVE_UP_S
         while rows:
             try:
-                rows_to_store = await self._written(lane.lease.lease_id, rows)
+                rows_to_store = await self._store_rows(lane.lease.lease_id, rows)
             except Unavailable as error:
                 if time.monotonic() > end_s:
                     raise
@@ -289,11 +292,11 @@ class Recorder:
                 self._count(rows_to_store)
             return
 
-    async def _written(self, lease_id: str, rows: list[RecordingRow]) -> RowsToStore | None:
+    async def _store_rows(self, lease_id: str, rows: list[RecordingRow]) -> RowsToStore | None:
         person_has_control = False
         if any(row.picture is not None for row in rows):
             person_has_control = (await read_control(self._db, lease_id)).holder == "person"
-            if time.monotonic() - self._sizes_read_at_s > ALL_BYTES_S:
+            if time.monotonic() - self._sizes_read_at_s > SIZES_VALID_S:
                 self._sizes = await recordings.read_stored(self._db)
                 self._sizes_read_at_s = time.monotonic()
         settings = self._snapshot.installation

@@ -44,7 +44,7 @@ class Page:
     """A server on this host that replaces the gateway and the container of a leased session."""
 
     def __init__(self) -> None:
-        self.seen = ScreenStateCache()
+        self.screen_states = ScreenStateCache()
         self.app = Starlette(routes=[Route("/desk/{name}", answered, methods=["GET", "PUT", "DELETE", "POST"])])
         self.address = ""
         self._http = httpx.AsyncClient(trust_env=False)
@@ -88,7 +88,7 @@ async def desk(scene: Scene) -> None:
 
 async def pictured(scene: Scene) -> None:
     """Find the number of a row that has a picture."""
-    await scene.app.state.recorder.settled()
+    await scene.app.state.recorder.wait_until_idle()
     (row,) = await scene.db.fetch("SELECT min(number) AS number FROM recording_pictures")
     scene.ids["number"] = row["number"]
 
