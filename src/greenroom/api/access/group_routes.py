@@ -162,7 +162,7 @@ async def add_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> 
 
 @router.delete("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[CHANGES])
 async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> None:
-    """Stop letting the members use a workspace through this group."""
+    """Remove a workspace from a group; members can still use it through their other groups."""
     group = await group_rules.changeable_group(change, str(group_id))
     image = await images.get_image(change.db, str(image_id))
     async with change.db.transaction() as connection:

@@ -93,9 +93,9 @@ class ZonePatch(Body):
     allow_origin_domain: Annotated[Addresses, Field(description="host or host:port, separated by commas")] = (
         "$request_host$"
     )
-    upstream_auth_address: Annotated[Address, Field(description="host[:port], reachable from the hosts of Agents")] = (
-        "$request_host$"
-    )
+    upstream_auth_address: Annotated[
+        Address, Field(description="address host[:port], reachable from the hosts of Agents")
+    ] = "$request_host$"
     load_balancing_strategy: Strategy = "Least Load"
     search_alternate_zones: Annotated[
         bool, Field(description="search other zones if this zone cannot serve a launch")

@@ -19,7 +19,9 @@ SecretName = Annotated[
 Hosts = Annotated[
     list[Name],
     Field(
-        min_length=1, max_length=MAX_HOSTS, description="api.example.com, or .example.com for all hosts directly below"
+        min_length=1,
+        max_length=MAX_HOSTS,
+        description="names such as api.example.com, or .example.com for all hosts directly below",
     ),
 ]
 Header = Annotated[

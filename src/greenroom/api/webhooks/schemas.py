@@ -13,7 +13,7 @@ from greenroom.core.outgoing import MAX_URL
 from greenroom.core.webhooks import SELECTABLE_EVENTS
 
 WebhookName = Annotated[Name, Field(max_length=100)]
-Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; address to which messages are sent")]
+Url = Annotated[Name, Field(max_length=MAX_URL, description="address to which messages are sent, https://…")]
 EventName = Literal[tuple(map(str, SELECTABLE_EVENTS))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
 Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="types of messages")]  # pyright: ignore[reportInvalidTypeForm]
 Enabled = Annotated[bool, Field(description="off: no messages are sent; waiting messages are not delivered")]

@@ -81,7 +81,7 @@ async def update_image(image_id: UUID, body: ImagePatch, change: ChangeDep) -> I
 
 @router.post("/images/{image_id}/refresh", status_code=202, dependencies=[requires("images_modify")])
 async def refresh_image(image_id: UUID, change: ChangeDep) -> ImageView:
-    """Let all Agents request the image from the registry again.
+    """Make all Agents check the registry for a newer image once.
 
     Staged sessions of an older image are replaced one at a time.
     """

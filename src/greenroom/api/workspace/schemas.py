@@ -213,7 +213,7 @@ class ImageFields(Body):
     ] = "Inherit"
     pull_policy: Annotated[
         PullPolicy,
-        Field(description="when Agents request an image that they have from the registry again: never, daily, always"),
+        Field(description="how often Agents check the registry for a newer image: never, daily, every 15 minutes"),
     ] = "missing"
     docker_registry: Annotated[Text, Field(description="registry of the image")] = ""
     docker_user: Annotated[Text, Field(description="account at the registry")] = ""

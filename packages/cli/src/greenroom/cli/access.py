@@ -75,7 +75,7 @@ def settings_get(call: Call, *, name: Name) -> None:
 
 @verb("settings", "update", of_one=False)
 def settings_update(call: Call, *, changes: Changes) -> None:
-    """Change settings. Changes take effect immediately."""
+    """Change settings. Changes take effect within seconds."""
     _show(call, call.client.patch("/settings", assignments(changes, settings=INSTALLATION_SETTINGS)))
 
 

@@ -98,7 +98,7 @@ def doctor(
     *,
     data: Data,
     repair: Annotated[
-        bool, typer.Option("--repair", help="List leftovers that belong to no session; remove them with --yes.")
+        bool, typer.Option("--repair", help="List leftovers of deleted sessions, Agents and users.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: remove the leftovers.")] = False,
     url: Url = None,

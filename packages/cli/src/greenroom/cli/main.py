@@ -88,7 +88,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "secrets": _noun("Secrets that web filters add to requests of leased sessions; sessions cannot read them."),
     },
     "Fleet": {
-        "zones": _noun("Deployment zones."),
+        "zones": _noun("Zones: parts of the deployment with separate Managers and Agents."),
         "managers": _noun("Managers: the processes that Agents check in to; one of each zone is its Primary.", "fleet"),
         "agents": _noun("Agents: the hosts on which sessions run.", "fleet"),
         "gateways": _noun("Web gateways on separate hosts that joined with a token."),

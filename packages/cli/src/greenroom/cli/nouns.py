@@ -217,7 +217,7 @@ _ALL: Final = (
         actions=(
             RequestVerb("enable", "Enable a disabled user.", {"disabled": False}),
             RequestVerb("disable", "Disable a user, and end their log-ins, streams and API keys.", {"disabled": True}),
-            RequestVerb("lock", "Lock a user, and end their log-ins and streams.", {"locked": True}),
+            RequestVerb("lock", "Lock a user, and end their log-ins, streams and API keys.", {"locked": True}),
             RequestVerb("unlock", "Unlock a user.", {"locked": False}),
             RequestVerb("attributes", method="GET", path="/attributes"),
             RequestVerb("set-attributes", path="/attributes"),

@@ -78,7 +78,7 @@ def installation(
     port: Annotated[int, typer.Option(help="Port of the console.")] = 443,
     stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
 ) -> None:
-    """Set up an installation on several machines: key, credential of the gateways, tables and first data."""
+    """Create the key, the credential of the gateways, the tables and the first data of several machines."""
     log.configure("WARNING", "setup")
     first = FirstHost(
         zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
@@ -92,13 +92,13 @@ def installation(
 
 @setup.command(cls=TitledCommand)
 def host(
-    name: Annotated[str, typer.Argument(help="Name or address at which other hosts reach the additional host.")],
+    name: Annotated[str, typer.Argument(help="Name or address at which other hosts reach the further host.")],
     *,
     database_url: DatabaseUrl,
     folder: Folder = FOLDER,
     zone: Zone = "default",
 ) -> None:
-    """Create the installation folder for an additional host that uses the database of this installation."""
+    """Create the folder `installation` for a further host, which uses the database of this host."""
     log.configure("WARNING", "setup")
     folder_of_host = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
     typer.echo(

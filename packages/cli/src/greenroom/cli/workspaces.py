@@ -44,7 +44,7 @@ def catalogue_list(call: Call) -> None:
 
 @verb("catalogue", options=fields_of("POST /catalogue/{name}", "update"), of_one=False)
 def add(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
-    """Add a workspace from the catalogue. Agents then pull its image automatically."""
+    """Add a workspace from the catalogue. Agents then build, copy or pull its image automatically."""
     _add(call, name, call.body(), wait, within)
 
 

@@ -49,7 +49,7 @@ class Greenroom(Connection):
         The value is encrypted and never returned. To let others use it, the caller needs `secrets_create`.
 
         `name`: name by which leases request it
-        `hosts`: api.example.com, or .example.com for all hosts directly below
+        `hosts`: names such as api.example.com, or .example.com for all hosts directly below
         `value`: value of the secret; never returned
         `header`: header that contains it; a header of this name from the program is replaced
         `template`: value of the header, with {secret} in the place of the secret
@@ -95,7 +95,7 @@ class Greenroom(Connection):
         its owner's secrets.
 
         `name`: name by which leases request it
-        `hosts`: api.example.com, or .example.com for all hosts directly below
+        `hosts`: names such as api.example.com, or .example.com for all hosts directly below
         `value`: present or new value; None = no change
         `header`: header that contains it; a header of this name from the program is replaced
         `template`: value of the header, with {secret} in the place of the secret

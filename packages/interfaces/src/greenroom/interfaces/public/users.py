@@ -235,7 +235,7 @@ async def add_images_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
 
 @group_router.post("/remove_images_group")
 async def remove_images_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
-    """Stop letting the members of a group use a workspace through it."""
+    """Remove a workspace from a group; members can still use it through their other groups."""
     await group_routes.remove_group_image(_group_id(call), _image_id(call), call.change)
     return {}
 
