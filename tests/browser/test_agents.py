@@ -41,7 +41,7 @@ def make_token(person: Person, **fields: str) -> Locator:
     for label, value in fields.items():
         dialogue.get_by_label(label).fill(value)
     assert violations(person.page) == []
-    dialogue.get_by_role("button", name="Make join token").click()
+    dialogue.get_by_role("button", name="Create join token").click()
     expect(dialogue.get_by_test_id("join-command")).to_be_visible()
     assert violations(person.page) == []
     return dialogue

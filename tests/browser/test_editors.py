@@ -86,7 +86,7 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
     expect(page.get_by_text("The permissions were saved")).to_be_visible()
 
     page.get_by_role("tab", name="Settings").click()
-    page.get_by_role("combobox", name="Show what holds for a user").click()
+    page.get_by_role("combobox", name="Show the effective settings of a user").click()
     page.get_by_role("option", name=user.username).click()
     setting = page.locator("[data-setting=idle_disconnect]")
     expect(setting.get_by_role("note")).to_contain_text("by default")

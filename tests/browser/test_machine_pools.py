@@ -67,13 +67,13 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     }
 
     page.get_by_role("button", name="Preview cloud").click()
-    preview = page.get_by_role("region", name="What cloud would do now")
+    preview = page.get_by_role("region", name="Preview of cloud")
     expect(preview).to_contain_text("more to be ordered")
     expect(preview.get_by_role("listitem").first).to_contain_text("must exist at this time")
     assert instance.call("GET", "/machine-orders") == [], "nothing was done"
 
     page.get_by_role("switch", name="Enabled: machine pool cloud").click(force=True)
-    order = page.get_by_role("table", name="Orders of machines").get_by_role("row").filter(has_text="sim-")
+    order = page.get_by_role("table", name="Machine orders").get_by_role("row").filter(has_text="sim-")
     expect(order.first).to_contain_text("must exist at this time")
     expect(order.first).to_contain_text("created")
     expect(order.first).to_contain_text("the provider creates it as sim-")

@@ -94,7 +94,7 @@ def files(session_id: str) -> list[str]:
 
 def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_context: Contexts, instance: Instance):
     session_id = opened(user)
-    address = link(user, instance, session_id, who="Guests who have the link")
+    address = link(user, instance, session_id, who="Guests with the link")
     assert violations(user.page) == []
     window = new_context().new_page()
     window.goto(address)
@@ -133,7 +133,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     expect(user.page.get_by_text("Gus left")).to_be_visible()
     assert user.page.evaluate("window.states") == [], "the user's stream was never away"
     window.reload()
-    expect(window.get_by_text("This cannot be opened")).to_be_visible()
+    expect(window.get_by_text("This address cannot be opened")).to_be_visible()
     assert instance.sql("SELECT count(*) AS number FROM logs WHERE code = 'share-ended'")[0]["number"] >= 1
 
 

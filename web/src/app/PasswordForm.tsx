@@ -44,7 +44,7 @@ export function FirstPassword() {
     <Center component="main" mih="100vh" p="md">
       <Stack w="100%" maw={420} gap="lg">
         <Title order={1} fz={26} ta="center">
-          Choose a password of your own
+          Choose a new password
         </Title>
         <Text c="dimmed" size="sm" ta="center">
           You logged in with a one-time password. Change it to continue.

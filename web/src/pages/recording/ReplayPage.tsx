@@ -68,7 +68,7 @@ function Heading({ recording }: { recording: Recording }) {
   const of = recording.username ? ` of ${recording.username}` : '';
   return (
     <PageHeader
-      title={`What was done with ${recording.image_friendly_name}${of}`}
+      title={`Actions on ${recording.image_friendly_name}${of}`}
       actions={
         <>
           <Button
@@ -179,10 +179,10 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
           />
           <Group justify="space-between">
             <Group gap="xs">
-              <Step label="The action before" disabled={place === 0} onClick={() => choose(place - 1)}>
+              <Step label="Previous action" disabled={place === 0} onClick={() => choose(place - 1)}>
                 <IconChevronLeft size={18} aria-hidden />
               </Step>
-              <Step label="The next action" disabled={place === last} onClick={() => choose(place + 1)}>
+              <Step label="Next action" disabled={place === last} onClick={() => choose(place + 1)}>
                 <IconChevronRight size={18} aria-hidden />
               </Step>
               <Text size="sm" className="number">

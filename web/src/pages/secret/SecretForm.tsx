@@ -53,7 +53,7 @@ export function SecretForm({ secret, onClose }: Props) {
         }
         required={secret === null}
         autoComplete="off"
-        visibilityToggleButtonProps={{ 'aria-label': 'Show what was typed' }}
+        visibilityToggleButtonProps={{ 'aria-label': 'Show the value' }}
         {...form.getInputProps('value')}
       />
       <TagsInput

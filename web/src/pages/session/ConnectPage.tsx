@@ -84,7 +84,7 @@ function Refused({ words }: { words: string }) {
         <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
           <Stack>
             <Title order={1} fz={20}>
-              This cannot be opened
+              This address cannot be opened
             </Title>
             <Text size="sm" role="status">
               {words}

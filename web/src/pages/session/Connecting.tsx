@@ -20,7 +20,7 @@ export function Connecting({ connection, error }: { connection: Connection | nul
                 Preparing your session
               </Title>
               <Text size="sm" c="dimmed" role="status" aria-live="polite">
-                {connection?.operational_message ?? 'Asking for the state'}…
+                {connection?.operational_message ?? 'Loading the state'}…
               </Text>
             </div>
           </Group>

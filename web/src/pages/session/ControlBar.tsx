@@ -144,7 +144,7 @@ function Quality({ page }: { page: FramePage }) {
 }
 
 const KEYS_STAY = [
-  'Some keys stay with this browser',
+  'This browser does not forward some keys',
   'The browser does not pass keys such as Esc, Alt+Tab or Ctrl+W to a page, not even in full screen.',
 ] as const;
 

@@ -48,7 +48,7 @@ export function AssistButton({ session }: { session: Session }) {
           </Text>
           {allowed('sessions_assist_silent') && (
             <Checkbox
-              label="Without the user seeing it"
+              label="Without a notice to the user"
               checked={silent}
               onChange={(event) => setSilent(event.currentTarget.checked)}
             />

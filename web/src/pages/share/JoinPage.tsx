@@ -156,7 +156,7 @@ export function Waiting() {
 export function Refused({ words }: { words: ReactNode }) {
   return (
     <StageFrame>
-      <StageCard title="This cannot be opened" reason={words}>
+      <StageCard title="This address cannot be opened" reason={words}>
         <Button component={Link} to="/">
           To the workspaces
         </Button>

@@ -42,7 +42,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
     'Not shared',
   );
   const most = rules.max_seconds;
-  const longest = most ? `As long as allowed (${shortDuration(most)})` : 'Until the session ends';
+  const longest = most ? `Longest permitted time (${shortDuration(most)})` : 'Until the session ends';
   return (
     <form
       onSubmit={(event) => {
@@ -55,9 +55,9 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
           label="With"
           allowDeselect={false}
           data={[
-            { value: 'users', label: 'Users who have the link' },
+            { value: 'users', label: 'Users with the link' },
             { value: 'user', label: 'A user by name' },
-            ...(rules.guests ? [{ value: 'guests', label: 'Guests who have the link, without an account' }] : []),
+            ...(rules.guests ? [{ value: 'guests', label: 'Guests with the link, without an account' }] : []),
           ]}
           value={audience}
           onChange={(value) => setAudience(value as Audience)}
@@ -76,7 +76,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
         )}
         {may.length > 1 && (
           <SegmentedControl
-            aria-label="What they may do"
+            aria-label="Access"
             value={chosen}
             onChange={(value) => setAccess(value)}
             data={[

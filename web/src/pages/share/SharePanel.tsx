@@ -34,7 +34,7 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
           </List>
         )}
         {viewers.length > 0 && (
-          <List title="In this session">
+          <List title="Viewers">
             {viewers.map((viewer) => (
               <ViewerRow key={viewer.viewer_id} sessionId={sessionId} viewer={viewer} />
             ))}

@@ -21,7 +21,7 @@ export function SharedWithMe() {
                   {share.image_friendly_name} of {share.owner}
                 </Text>
                 <Text size="sm" c="dimmed">
-                  {share.access === 'control' ? 'You may type in it' : 'View only'}
+                  {share.access === 'control' ? 'With control' : 'View only'}
                 </Text>
               </div>
               <Button variant="default" component={Link} to={share.connect_url}>

@@ -102,7 +102,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
       <Switch
         size="xs"
         label="Live"
-        aria-label="Show new rows as they come"
+        aria-label="Show new rows automatically"
         checked={live}
         onChange={(event) => onLive(event.currentTarget.checked)}
       />

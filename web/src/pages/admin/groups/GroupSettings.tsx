@@ -81,8 +81,8 @@ function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id
     <Row>
       <Select
         flex={1}
-        aria-label="Show what holds for a user"
-        placeholder="Show what holds for a user"
+        aria-label="Show the effective settings of a user"
+        placeholder="Show the effective settings of a user"
         searchable
         clearable
         clearButtonProps={{ 'aria-label': 'No user' }}

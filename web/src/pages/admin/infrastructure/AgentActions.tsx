@@ -189,7 +189,7 @@ function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: st
         Delete an Agent only if its machine is permanently gone. Stop the Agent first if it still runs.
         {agent.sessions > 0 && (
           <Checkbox
-            label={`End ${counted(agent.sessions, 'session')} it had, too`}
+            label={`Also end ${counted(agent.sessions, 'session')} of this Agent`}
             checked={force}
             onChange={(event) => setForce(event.currentTarget.checked)}
           />

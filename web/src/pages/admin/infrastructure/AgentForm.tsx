@@ -37,7 +37,7 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <NumberInput
           label="Cores Override"
-          description="Empty = the cores of the host, each offered several times"
+          description="Empty = the cores of the host times the overcommit"
           min={0.1}
           decimalScale={2}
           {...form.getInputProps('cores')}

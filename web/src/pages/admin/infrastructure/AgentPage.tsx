@@ -225,7 +225,7 @@ function Images({ agent }: { agent: Agent }) {
       sort="image"
       empty={
         <EmptyState icon={IconPackage} title="The Agent has not reported any images yet">
-          An Agent pulls the images of enabled workspaces automatically.
+          An Agent gets the images of enabled workspaces automatically.
         </EmptyState>
       }
     />

@@ -79,7 +79,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       touched={['join-tokens']}
       onSaved={onMade}
       onCancel={onClose}
-      submit="Make join token"
+      submit="Create join token"
       incomplete={!zoneId}
     >
       <Text size="sm">

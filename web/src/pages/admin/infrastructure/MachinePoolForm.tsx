@@ -66,7 +66,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
             {...form.getInputProps('edge_url')}
           />
           <TextInput
-            label="Address to join at"
+            label="Address of the deployment"
             description="Empty: the address of this deployment"
             {...form.getInputProps('join_url')}
           />

@@ -21,7 +21,7 @@ const ORDERS: Column<MachineOrder>[] = [
   timeColumn('ordered', 'Ordered', (row) => row.ordered),
   { key: 'pool', title: 'Pool', value: (row) => row.pool_name },
   { key: 'machine', title: 'Machine', value: (row) => row.hostname || (row.ref ?? '') },
-  { key: 'reason', title: 'Why it was ordered', value: (row) => row.reason },
+  { key: 'reason', title: 'Reason of the order', value: (row) => row.reason },
   {
     key: 'state',
     title: 'State',
@@ -103,7 +103,7 @@ export function Machines() {
         Orders
       </Title>
       <DataTable
-        caption="Orders of machines"
+        caption="Machine orders"
         name="orders"
         query={orders}
         columns={ORDERS}
@@ -127,9 +127,9 @@ function countOf(pool: MachinePool): string {
 function Preview({ name }: { name: string }) {
   const { data } = useQuery(machinePreviewQuery(name));
   return (
-    <section aria-label={`What ${name} would do now`}>
+    <section aria-label={`Preview of ${name}`}>
       <Title order={2} fz={18} mt="lg" mb="sm">
-        What {name} would do now
+        Preview of {name}
       </Title>
       {data && (
         <>

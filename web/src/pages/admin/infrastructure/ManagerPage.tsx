@@ -78,7 +78,7 @@ function Details({ manager }: { manager: Manager }) {
             'Last reported',
             <TimeAgo key="last" time={manager.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} />,
           ],
-          ['Agents that report to it', mine && (mine.length > 0 ? <Agents agents={mine} /> : 'none')],
+          ['Agents of this Manager', mine && (mine.length > 0 ? <Agents agents={mine} /> : 'none')],
         ]}
       />
     </Card>

@@ -42,7 +42,7 @@ export function History({ configId }: { configId: string }) {
           <HitChart byHour={data.by_hour} />
         </Card>
       )}
-      <Part title="Why it was passed over in the last 7 days">
+      <Part title="Reasons of misses in the last 7 days">
         <DataTable
           caption="Reasons of misses"
           name="reasons"
@@ -50,7 +50,7 @@ export function History({ configId }: { configId: string }) {
           columns={CAUSES}
           rowKey={(row) => `${row.code} ${row.setting ?? ''}`}
           minWidth={720}
-          empty={<EmptyState icon={IconCircleCheck} title="It was never passed over" />}
+          empty={<EmptyState icon={IconCircleCheck} title="No misses in the last 7 days" />}
         />
       </Part>
       {data.recent_misses.length > 0 && (
@@ -134,7 +134,7 @@ const CAUSES: Column<Cause>[] = [
   timeColumn('last', 'Last', (row) => row.last),
   {
     key: 'reason',
-    title: 'What was said',
+    title: 'Details',
     value: (row) => withTitles(row.reason),
     width: '50%',
     render: (row) => <Text size="sm">{withTitles(row.reason)}</Text>,

@@ -11,7 +11,7 @@ const WORDS: Record<string, string> = {
   zone_not_searched: 'Its zone was not searched',
   restricted: 'Its zone was not allowed',
   busy: 'Too many launches at once',
-  served_elsewhere: 'Another pool comes first',
+  served_elsewhere: 'Another pool is used first',
   start_failed: 'The session could not be started there',
   no_request_host: 'Its zone needs the host name of the launch',
   persistent_profile: 'Persistent profile',

@@ -14,7 +14,7 @@ export function Settings() {
   const mayChange = useAllowed()('settings_modify');
   return (
     <>
-      <PageHeader title="Settings">Settings apply to the whole deployment and take effect immediately.</PageHeader>
+      <PageHeader title="Settings">Settings apply to the whole deployment and take effect within seconds.</PageHeader>
       <Stack gap="sm">
         <StaleBanner error={settings.error} hasData={settings.data !== undefined} />
         {!settings.data && <Skeleton h={240} />}

@@ -132,7 +132,7 @@ function NextAttempt({ due }: { due: string }) {
 
 function Replay({ webhookId, delivery }: { webhookId: string; delivery: WebhookDelivery }) {
   const { event, delivery_id } = delivery;
-  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], `${event} was not replayed`);
+  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], `${event} was not sent again`);
   if (!useAllowed()('webhooks_modify')) return null;
   return <RowAction word="Replay" name={`${event} ${delivery_id}`} onClick={() => replay.mutate(undefined)} />;
 }
@@ -142,7 +142,7 @@ function ReplayAll({ webhook }: { webhook: Webhook }) {
   if (!useAllowed()('webhooks_modify') || !webhook.enabled || !given.data?.rows.length) return null;
   return (
     <Confirm
-      title="Replay all messages that were given up?"
+      title="Send all failed messages again?"
       action="Replay All"
       color="blue"
       onConfirm={async () => {
@@ -192,7 +192,7 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
           ]}
         />
         <Block title="Data" text={JSON.stringify(delivery.data, null, 2)} />
-        {delivery.answer && <Block title="Start of the answer" text={delivery.answer} />}
+        {delivery.answer && <Block title="Beginning of the response" text={delivery.answer} />}
       </Stack>
     </SideSheet>
   );

@@ -55,7 +55,7 @@ export function RenewSecret({ webhook, onRenewed }: Props & { onRenewed: (secret
   if (!useAllowed()('webhooks_modify')) return null;
   return (
     <Confirm
-      title={`Make another secret for ${webhook.name}?`}
+      title={`Replace the secret of ${webhook.name}?`}
       action="Make Another"
       onConfirm={async () => onRenewed((await renewWebhookSecret(webhook.webhook_id)).secret)}
       touched={['webhooks']}

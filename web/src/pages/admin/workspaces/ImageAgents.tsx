@@ -58,8 +58,8 @@ export function ImageAgents({ image }: { image: Image }) {
       minWidth={620}
       empty={
         <EmptyState icon={IconCpu} title="No Agent has reported this image yet">
-          Agents pull the images of enabled workspaces automatically. Without a registry, load the image on one host
-          with docker load. The other Agents of the zone copy it.
+          Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host with
+          docker load. The other Agents of the zone copy it.
         </EmptyState>
       }
     />
