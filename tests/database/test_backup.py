@@ -21,7 +21,7 @@ from tests.support.scratch import passing_folder
 
 from greenroom.backup.contents import LOCK_NAME
 from greenroom.backup.create import BackupPlan, create_backup
-from greenroom.backup.database import emptied
+from greenroom.backup.database import REPLACED_SCHEMA, emptied
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
 from greenroom.backup.sealing import BackupKey, Opener
 from greenroom.core.errors import SetupError
@@ -179,6 +179,16 @@ def test_contents_of_the_target_are_replaced_only_on_request(backup: Backup, sou
 
 def test_a_restore_that_fails_leaves_the_database_as_it_was(dsn: str):
     add_user(dsn, "ann")
+    with pytest.raises(SetupError, match="failed"), emptied(dsn, replace=True):
+        raise SetupError("failed")
+    assert users(dsn) == ["ann"]
+
+
+def test_a_restore_that_was_killed_is_repeated_with_the_tables_of_before(dsn: str):
+    add_user(dsn, "ann")
+    with psycopg.connect(dsn) as connection:
+        connection.execute(f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}".encode())
+        connection.execute("CREATE SCHEMA public")
     with pytest.raises(SetupError, match="failed"), emptied(dsn, replace=True):
         raise SetupError("failed")
     assert users(dsn) == ["ann"]

@@ -230,11 +230,11 @@ def _major_version(program: Path) -> int | None:
 
 
 _REPLACE: Final[tuple[LiteralString, ...]] = (
-    f"DROP SCHEMA IF EXISTS {REPLACED_SCHEMA} CASCADE",
     f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}",
     "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
     "GRANT USAGE ON SCHEMA public TO PUBLIC",
 )
+_HAS_REPLACED: Final = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 _PUT_BACK: Final[tuple[LiteralString, ...]] = (
     "DROP SCHEMA public CASCADE",
     f"ALTER SCHEMA {REPLACED_SCHEMA} RENAME TO public",
@@ -264,6 +264,9 @@ def emptied(dsn: str, *, replace: bool) -> Generator[None]:
     Raises:
         SetupError: the database contains tables, and `replace` is False.
     """
+    with _connected(dsn) as connection:
+        if replace and connection.execute(_HAS_REPLACED, (REPLACED_SCHEMA,)).fetchone():
+            _execute(connection, _PUT_BACK)  # an earlier restore was killed
     if not refuse_contents(dsn, replace=replace):
         yield
         return
