@@ -1,0 +1,35 @@
+"""The passphrase of `greenroom backup`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import Done
+
+Greenroom = Callable[..., Done]
+
+
+def test_a_backup_needs_a_passphrase_or_a_recipient(greenroom: Greenroom, tmp_path: Path):
+    done = greenroom("backup", str(tmp_path), "--data", str(tmp_path))
+    assert (done.code, "specify --passphrase-file or --recipient" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("text", ["", "\nsecond line"])
+def test_an_empty_passphrase_is_refused(greenroom: Greenroom, tmp_path: Path, text: str):
+    (tmp_path / "passphrase").write_text(text)
+    done = greenroom("backup", str(tmp_path), "--passphrase-file", str(tmp_path / "passphrase"))
+    assert (done.code, "is empty" in done.err) == (1, True)
+
+
+def test_a_passphrase_and_a_recipient_exclude_each_other(greenroom: Greenroom, tmp_path: Path):
+    (tmp_path / "passphrase").write_text("secret")
+    options = ("--passphrase-file", str(tmp_path / "passphrase"), "--recipient", "age1x")
+    assert greenroom("backup", str(tmp_path), *options).code == 2
+
+
+def test_a_backup_of_no_instance_is_refused(greenroom: Greenroom, tmp_path: Path):
+    done = greenroom("backup", str(tmp_path / "to"), "--data", str(tmp_path / "none"), "--recipient", "age1x")
+    assert (done.code, "There is no Greenroom instance in" in done.err) == (1, True)
+    assert not (tmp_path / "to").exists()
