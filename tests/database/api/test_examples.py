@@ -57,6 +57,7 @@ SHOWN: Final = {
     USER: "bob@example.org",
     "127.0.0.1:8443": "desk.example.org",
     "127.0.0.1:8445": "desk.example.org:8445",
+    "127.0.0.1%3A8443": "desk.example.org",
 }
 """Names of a real installation, which must not be in the examples."""
 

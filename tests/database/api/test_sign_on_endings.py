@@ -164,7 +164,7 @@ async def test_a_wrong_log_out_token_ends_nothing(
 async def test_a_forged_log_out_token_ends_nothing(forger: Forger, admin: Client, browser: Client, anonymous: Client):
     await offer(admin, forger.issuer, create_users=True)
     await forged(forger, browser)
-    forged_token = log_out_token(forger, RSAKey.generate_key(2048, {"kid": forger.key.kid}))
+    forged_token = log_out_token(forger, RSAKey.generate_key(2048, {"kid": str(forger.key.kid)}))
     assert (await anonymous.post(BACK, data=forged_token)).status_code == 400
     assert await is_logged_in(browser)
 

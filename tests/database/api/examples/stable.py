@@ -22,8 +22,8 @@ KEPT: Final = frozenset({ALL_USERS})
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 HEX: Final = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")
-LINK: Final = re.compile(r"(?<=[#/])[A-Za-z0-9_-]{40,}")
-"""The secret part of a link."""
+LINK: Final = re.compile(r"(?<=[#/=.])[A-Za-z0-9_-]{40,}")
+"""The secret part of a link, or a random parameter."""
 ROUTE: Final = re.compile(r"(?<=/desktop/)[0-9a-f]{8}(?=/)")
 """An Agent, in addresses of streams."""
 RECIPE: Final = re.compile(r"(?<=greenroom/)([a-z-]+):[0-9a-f]{12}\b")

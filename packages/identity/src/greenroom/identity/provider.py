@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -23,11 +24,14 @@ from authlib.oidc.discovery import get_well_known_url
 from greenroom.core.text import one_line
 from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.identity.tokens import Expected, Keys
+from greenroom.kit.concurrency import SharedReading
 
 TIMEOUT_S: Final = 8.0
 MAX_BYTES: Final = 2 << 20
 FRESH_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
+SHARED_S: Final = 5.0
+"""The time for which requests for a document share one result or failure, so that a provider that hangs gets few."""
 KEYS_AGAIN_S: Final = 5.0
 """The shortest time between two requests for keys because of an unknown key."""
 
@@ -170,6 +174,10 @@ def document_address(issuer: str) -> str:
     return str(cast("Any", get_well_known_url)(issuer, external=True))
 
 
+async def _read(issuer: str) -> Endpoints:
+    return endpoints_of(await get_json(document_address(issuer)), issuer)
+
+
 @dataclass(slots=True)
 class _Known:
     endpoints: Endpoints
@@ -184,6 +192,7 @@ class Documents:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._reading = SharedReading[Endpoints](SHARED_S)
 
     async def endpoints(self, issuer: str) -> Endpoints:
         """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer as it should."""
@@ -208,7 +217,7 @@ class Documents:
     async def _of(self, issuer: str) -> _Known:
         known = self._known.get(issuer)
         if known is None or time.monotonic() - known.at_s > FRESH_S:
-            endpoints = endpoints_of(await get_json(document_address(issuer)), issuer)
+            endpoints = await self._reading.get(issuer, partial(_read, issuer))
             known = self._known[issuer] = _Known(endpoints, time.monotonic())
         return known
 
