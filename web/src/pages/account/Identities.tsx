@@ -15,7 +15,7 @@ export function Identities() {
   return (
     <Stack>
       <SignOnRefusal />
-      <Text size="sm">You can log in with each linked identity, and with your password.</Text>
+      <Text size="sm">You can log in with each linked identity, and with your password if you have one.</Text>
       {(identities.data ?? []).map(({ identity_id, issuer, subject }) => (
         <Group key={identity_id} justify="space-between" wrap="nowrap">
           <Text size="sm" style={{ overflowWrap: 'anywhere' }}>

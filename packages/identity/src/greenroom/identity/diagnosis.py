@@ -111,7 +111,7 @@ class Diagnosis:
         keys = Keys.of(await get_json(self._client.endpoints.jwks))
         if not keys.keys:
             raise ProviderFailed("The provider publishes no public key that can verify a signature.")
-        return f"The provider publishes {len(keys.keys)} usable keys."
+        return f"Usable public keys of the provider: {len(keys.keys)}."
 
     async def authorization(self) -> str:
         state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
