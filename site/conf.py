@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-project = "Greenroom"
-version = release = os.environ["GREENROOM_DOCS_VERSION"]
-html_title = f"Greenroom {release}"
+project = "Greenroom"  # script/docs adds the version and the title
 root_doc = "docs/README"
 extensions = ["myst_parser"]
 myst_heading_anchors = 6  # as script/prose.py, with the same library
