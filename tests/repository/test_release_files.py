@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -21,14 +22,14 @@ from script.release_files import (
 )
 
 ROOT = Path(__file__).parents[2]
-CHANGES = "".join(f"- Change {number}\n  goes on ([guide](docs/a.md)).\n" for number in range(100))
+CHANGES = "".join(f"- Change {number}\n  goes on ([guide](guide.md)).\n" for number in range(100))
 CHANGELOG = f"""# Changelog
 
 ## 1.1.0 - 2027-02-01
 
 ### Upgrade notes
 
-- Read the [page](docs/page.md)
+- Read the [page](page.md)
   first.
 
 ### Added
@@ -102,12 +103,15 @@ def test_the_archive_has_every_file_that_compose_and_kustomize_read():
     files = deployment_files(ROOT, "1.2")
     needed = {"compose/compose.yaml", "compose/services.yaml", "compose/.env.example", "systemd/greenroom.sysusers"}
     assert needed <= set(files)
-    for name, text in files.items():
-        if name.endswith("kustomization.yaml"):
-            read = yaml.safe_load(text)
-            folder = ROOT / "deploy" / Path(name).parent
-            for other in (*read.get("resources", ()), *read.get("patchesStrategicMerge", ())):
-                assert (folder / other).resolve().relative_to(ROOT / "deploy").as_posix() in files
+    read = {
+        os.path.normpath(Path(name).parent / other)
+        for name, text in files.items()
+        if name.endswith("kustomization.yaml")
+        for kind in ("resources", "patchesStrategicMerge")
+        for other in yaml.safe_load(text).get(kind, ())
+    }
+    assert "kubernetes/parts/roles/api.yaml" in read
+    assert read <= set(files)
     assert b":latest" not in b"".join(files.values())
 
 

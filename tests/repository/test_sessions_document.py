@@ -9,12 +9,12 @@ from greenroom.core.session.states import ALLOWED, SessionStatus
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "sessions.md"
 ACTS = {
-    SessionStatus.REQUESTED: "`failed`; it is started on another Agent",
-    SessionStatus.STARTING: "`failed`; a first start is tried on another Agent",
-    SessionStatus.ASSIGNING: "it is quarantined, and the user gets another session",
-    SessionStatus.STOPPING: "the stop is reverted: the session is instructed to run",
-    SessionStatus.PAUSING: "the pause is reverted: the session is instructed to run",
-    SessionStatus.DELETING: "its Agent is instructed again",
+    SessionStatus.REQUESTED: "`failed`; the session starts on another Agent",
+    SessionStatus.STARTING: "`failed`; a session that was never usable starts on another Agent",
+    SessionStatus.ASSIGNING: "quarantine; the user gets another session",
+    SessionStatus.STOPPING: "the stop is reverted: the Agent must run the session",
+    SessionStatus.PAUSING: "the pause is reverted: the Agent must run the session",
+    SessionStatus.DELETING: "the Agent gets the instruction again",
 }
 
 

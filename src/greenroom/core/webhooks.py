@@ -199,7 +199,7 @@ class WebhookEvent(StrEnum):
         "a pool has fewer sessions than desired for a cause other than starting sessions; also when the cause changes",
         PoolData,
     )
-    POOL_FULL = "pool.full", "a pool with a shortfall has as many sessions as Desired again", PoolData
+    POOL_FULL = "pool.full", "a pool has as many sessions as desired again, after `pool.short`", PoolData
     LAUNCH_DONE = "launch.done", "a user got a session for a launch", LaunchData
     LAUNCH_FAILED = (
         "launch.failed",

@@ -59,7 +59,7 @@ async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseFacts:
+class InstalledDatabase:
     """What a backup states about a database: `version` is the major version of the server, `migrations` name →
     checksum."""
 
@@ -69,7 +69,7 @@ class DatabaseFacts:
     tables: list[str]
 
 
-def read_facts(dsn: str) -> DatabaseFacts:
+def read_facts(dsn: str) -> InstalledDatabase:
     """Read the facts of a database that has an installation.
 
     Raises:
@@ -81,7 +81,7 @@ def read_facts(dsn: str) -> DatabaseFacts:
             raise SetupError("The database contains no installation; run greenroom up first.")
         (row,) = connection.execute("SELECT installation_id::text FROM installation").fetchall()
         applied = connection.execute("SELECT name, checksum FROM schema_migrations").fetchall()
-        return DatabaseFacts(
+        return InstalledDatabase(
             version=connection.info.server_version // 10_000,
             installation_id=row[0],
             migrations=dict(applied),
