@@ -53,6 +53,7 @@ NOT_RUN = {
     ("docs/howto/install-from-packages.md", "sudo greenroom up --detach"),
     ("docs/howto/install-from-packages.md", "sudo greenroom uninstall"),
     ("docs/howto/load-test.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
+    ("docs/howto/one-machine.md", "greenroom down"),
     ("docs/howto/several-machines.md", "script/release 0.1.0 --no-images"),
     ("docs/howto/several-machines.md", "apt-get install python3-venv nginx-light && systemctl disabl"),
     ("docs/howto/several-machines.md", "chown greenroom: /etc/greenroom/installation.key /etc/greenr"),
