@@ -27,7 +27,7 @@ EVERYWHERE = {
 DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
 CLIENT = {"httpx", "jinja2", "markupsafe", "psutil", "pygments"}
 LIBRARIES = {
-    "api": EVERYWHERE | DATABASE | {"annotated_doc", "fastapi", "httpx", "pygments"},
+    "api": EVERYWHERE | DATABASE | {"annotated_doc", "authlib", "fastapi", "httpx", "httpx2", "joserfc", "pygments"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},
@@ -35,7 +35,7 @@ LIBRARIES = {
 """The packages that a role may load in addition to the standard library and the packages that every Python of this
 machine loads; names that begin with _ are parts of others."""
 OF_GREENROOM = {
-    "api": {"api", "interfaces", "machine_providers", "sessions", "db", "wire", "kit", "core", "shared"},
+    "api": {"api", "identity", "interfaces", "machine_providers", "sessions", "db", "wire", "kit", "core", "shared"},
     "manager": {"machine_providers", "manager", "sessions", "db", "wire", "kit", "core", "shared"},
     "agent": {"agent", "runtimes", "wire", "kit", "core", "shared"},
     "gateway": {"gateway", "wire", "kit", "core", "shared"},

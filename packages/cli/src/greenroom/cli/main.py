@@ -57,8 +57,10 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "doctor": _program(
             "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.", "instance"
         ),
-        "backup": _program("Write an encrypted backup of the instance into a folder, and verify it.", "backup"),
-        "restore": _program("Restore a backup into a new instance.", "backup"),
+        "backup": _program(
+            "Write an encrypted backup of the instance into a folder, and verify it. The instance may run.", "backup"
+        ),
+        "restore": _program("Restore a backup into a new instance, which `greenroom up` then starts.", "backup"),
         "migrate": _program("Migrate the database to this version of Greenroom.", "instance"),
         "support-bundle": _program(
             "Create an archive for support, with all secrets masked; nothing is sent.", "support"
