@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -42,9 +43,12 @@ class Provider:
 
     issuer: str
 
-    def control(self, **change: Any) -> None:
-        """Change the provider: accounts, hang, tokenStatus, rotate, revoke."""
-        httpx.post(f"{self.issuer}/control", json=change, timeout=10).raise_for_status()
+    cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+    """The cookies of the last log-in."""
+
+    def control(self, **change: Any) -> dict[str, Any]:
+        """Change the provider: accounts, tokenStatus, rotate, revoke. Returns the log-out tokens that it has sent."""
+        return httpx.post(f"{self.issuer}/control", json=change, timeout=10).raise_for_status().json()
 
     async def log_in(self, url: str, login: str) -> str:
         """Log in at the address of an authorization request; returns the address to which the provider sends back."""
@@ -53,12 +57,22 @@ class Provider:
             while True:
                 location = answer.headers.get("location", "")
                 if location.startswith(ORIGIN):
+                    self.cookies = http.cookies
                     return location
                 if answer.is_redirect:
                     answer = await http.get(httpx.URL(self.issuer).join(location))
                 else:
                     assert answer.status_code == 200, answer.text
                     answer = await http.post(answer.url, data={"deny": "1"} if login == "deny" else {"login": login})
+
+    async def log_out(self, url: str) -> str:
+        """Confirm the log-out of the last log-in at this address; returns where the provider sends the browser."""
+        async with httpx.AsyncClient(timeout=20, cookies=self.cookies) as http:
+            form = await http.get(url)
+            xsrf = re.search(r'name="xsrf" value="([^"]+)"', form.text)
+            assert xsrf, form.text
+            data = {"xsrf": xsrf[1], "logout": "yes"}
+            return (await http.post(f"{self.issuer}/session/end/confirm", data=data)).headers["location"]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from tests.database.api.client import Client, MakeClient
+from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
 from tests.database.api.signing_on import forged, log_in_at, offer
 from tests.support.oidc import Forger, Provider, client_of, forging_provider, oidc_provider
 
@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("long_timeout")
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
-    with oidc_provider(client_of("campus")) as running:
+    logout = {"backchannel_logout_uri": "ISSUER/received", "backchannel_logout_session_required": True}
+    with oidc_provider(client_of("campus", **logout)) as running:
         running.control(accounts={"ada": {"preferred_username": "ada"}})
         yield running
 
@@ -106,6 +107,26 @@ async def test_without_checks_no_log_in_is_due(provider: Provider, admin: Client
     await offer(admin, provider.issuer, create_users=True)
     await log_in_at(provider, anonymous, "ada")
     assert await check_due(parts_of(app.state)) == 0
+
+
+async def test_a_log_out_at_the_provider_ends_the_log_in(
+    provider: Provider, admin: Client, browser: Client, anonymous: Client
+):
+    await offer(admin, provider.issuer, create_users=True)
+    await log_in_at(provider, browser, "ada")
+    back = "post_logout_redirect_uri=https%3A%2F%2F127.0.0.1%3A8443%2F"
+    await provider.log_out(f"{provider.issuer}/session/end?client_id=greenroom&{back}")
+    (token,) = provider.control()["received"]
+    assert await is_logged_in(browser)
+    assert (await anonymous.post(BACK, data={"logout_token": token})).status_code == 200
+    assert not await is_logged_in(browser)
+
+
+async def test_a_user_who_logs_out_is_logged_out_at_the_provider(provider: Provider, admin: Client, browser: Client):
+    await offer(admin, provider.issuer, create_users=True)
+    await log_in_at(provider, browser, "ada")
+    url = (await browser.post("/api/v1/sign-on/logout", headers=SAME_ORIGIN)).json()["url"]
+    assert await provider.log_out(url) == "https://127.0.0.1:8443/"
 
 
 def log_out_token(forger: Forger, key: RSAKey | None = None, **changes: Any) -> dict[str, str]:

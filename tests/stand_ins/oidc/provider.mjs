@@ -1,14 +1,14 @@
 // An OpenID Connect provider for tests: the package oidc-provider, whose form any user name passes.
 //
-// The configuration is the first argument as JSON: {issuer, clients, ttl, keys}. The first line of output is the address. POST
-// /control with {accounts, keys, hang, deny, tokenStatus} changes the accounts (claims by user name), replaces the signing
-// key, stops all answers, or lets the token endpoint fail.
+// The configuration is the first argument as JSON: {clients, accounts, ttl}. ISSUER in it stands for the address, which is
+// the first line of output. POST /control with {accounts, rotate, revoke, tokenStatus} changes the accounts (claims by user
+// name), replaces the signing key, deletes all refresh tokens, or lets the token endpoint fail. Its answer has the log-out
+// tokens that were sent to ISSUER/received.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import Provider from 'oidc-provider';
 
-const config = JSON.parse(process.argv[2]);
-const state = { accounts: config.accounts ?? {}, hang: false, tokenStatus: 0 };
+const state = { accounts: {}, tokenStatus: 0, received: [] };
 
 const newKey = () => ({
   ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }),
@@ -18,8 +18,10 @@ const newKey = () => ({
 });
 
 const server = createServer();
-await new Promise((done) => server.listen(config.port ?? 0, '127.0.0.1', done));
+await new Promise((done) => server.listen(0, '127.0.0.1', done));
 const issuer = `http://127.0.0.1:${server.address().port}`;
+const config = JSON.parse(process.argv[2].replaceAll('ISSUER', issuer));
+Object.assign(state.accounts, config.accounts);
 
 /** oidc-provider cannot change its keys while it runs, so a new provider replaces the old one; its grants are kept. */
 const store = new Map();
@@ -56,6 +58,7 @@ function create(keys) {
     issueRefreshToken: async (_, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('openid'),
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     pkce: { required: () => true },
+    fetch: (url, { method, headers, body }) => fetch(url, { method, headers, body }), // also to addresses of this host
     rotateRefreshToken: true,
     ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 6000, Grant: 6000, RefreshToken: 6000, ...config.ttl },
   });
@@ -74,11 +77,10 @@ async function readBody(request) {
 async function control(request, response) {
   const change = JSON.parse(await readBody(request));
   if (change.accounts) Object.assign(state.accounts, change.accounts);
-  if ('hang' in change) state.hang = change.hang;
   if ('tokenStatus' in change) state.tokenStatus = change.tokenStatus;
   if (change.rotate) provider = create((keys = [newKey()]));
   if (change.revoke) for (const key of [...store.keys()]) if (key.startsWith('RefreshToken:')) store.delete(key);
-  response.end('{}');
+  response.end(JSON.stringify({ received: state.received }));
 }
 
 /** Anyone may log in: the body of the form is `login=NAME`, or `deny=1`. */
@@ -103,7 +105,10 @@ async function interact(request, response) {
 server.on('request', async (request, response) => {
   const path = request.url.split('?')[0];
   if (path === '/control') return control(request, response);
-  if (state.hang) return undefined;
+  if (path === '/received') {
+    state.received.push(new URLSearchParams(await readBody(request)).get('logout_token'));
+    return response.end();
+  }
   if (path === '/token' && state.tokenStatus) {
     response.statusCode = state.tokenStatus;
     return response.end('{}');
