@@ -185,3 +185,4 @@ def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path):
     file.write_text("password=first\nsecond\nthird\n")
     assert end_of(file, 20) == "second\nthird\n"
     assert end_of(file, 1000).startswith("password=first")
+    assert "MemTotal:" in end_of(Path("/proc/meminfo"))

@@ -177,7 +177,7 @@ def parsed(name: str, text: str) -> object:
 def end_of(file: Path, limit_bytes: int = LOG_BYTES) -> str:
     """Return the end of a file without an incomplete first line, in which a name before a secret could be missing."""
     with file.open("rb") as opened:
-        start = max(0, opened.seek(0, os.SEEK_END) - limit_bytes)
+        start = max(0, os.fstat(opened.fileno()).st_size - limit_bytes)  # 0 for files of /proc
         opened.seek(start)
         text = opened.read().decode(errors="replace")
     return text.partition("\n")[2] if start else text
