@@ -22,7 +22,7 @@ from urllib.parse import quote
 from zipfile import ZipFile
 
 UV: Final = str(Path(sys.executable).with_name("uv"))
-IN_IMAGES: Final = ("greenroom_interfaces", "greenroom_kubernetes")
+IN_IMAGES: Final = ("greenroom_identity", "greenroom_interfaces", "greenroom_kubernetes")
 """Distributions that require, together, all that the images of the roles contain (deploy/compose/build)."""
 ROLES: Final = ("agent", "api", "db", "gateway", "manager")
 VALIDATE: Final = """
