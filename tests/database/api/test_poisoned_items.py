@@ -19,6 +19,8 @@ from greenroom.core.errors import StatementCanceled
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.identity import checks
+from greenroom.identity.parts import parts_of
 from greenroom.kit.concurrency import Loop
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -34,6 +36,7 @@ LOOPS = {
     "control of leases": "leases, isolated one by one",
     "webhooks": "messages, raises here",
     "unattended pools": "pools, raises here",
+    "sign_on": "log-ins, raises here",
 }
 """Loop → its items, and the tests of their errors. A loop that is missing here fails the test."""
 
@@ -109,6 +112,27 @@ async def test_a_pool_that_cannot_be_noted_keeps_no_other_waiting(
         await rows.staging_config(db, await rows.zone(db, name), image_id)
     poison = Poison(monkeypatch, installation, "note_shortfall", error)
     await installation.note_unattended_pools(db, LogWriter(db, "api"))
+    assert (poison.calls, poison.healthy) == (2, 1)
+
+
+async def test_a_log_in_that_cannot_be_checked_keeps_no_other_waiting(
+    app: FastAPI, db: Database, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+):
+    (provider,) = await db.write(
+        "INSERT INTO sign_on_providers (name, title, issuer, client_id, client_auth, scopes, enabled, create_users,"
+        " rule_required, attributes, rules, check_s, check_grace_s) VALUES ('campus', 'Campus', 'https://127.0.0.1:1',"
+        " 'greenroom', 'client_secret_basic', 'openid', true, false, false, '{}', '[]', 0, 60) RETURNING provider_id"
+    )
+    for name in ("one", "two"):
+        await db.write(
+            "WITH login AS (INSERT INTO login_sessions (token_hash, user_id, expires, user_agent)"
+            " VALUES (%s, %s, now() + interval '1 hour', '') RETURNING login_id)"
+            " INSERT INTO provider_logins (login_id, provider_id, subject, id_token_encrypted, due)"
+            " SELECT login_id, %s, %s, ''::bytea, now() FROM login",
+            (name.encode(), await rows.user(db, name), provider["provider_id"], name),
+        )
+    poison = Poison(monkeypatch, checks.sign_on, "record_check", error)
+    await checks.check_due(parts_of(app.state))
     assert (poison.calls, poison.healthy) == (2, 1)
 
 

@@ -7,7 +7,7 @@ refresh token, ends it when no check has passed for the interval and the time of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import DueLogin, SignOnProvider
 from greenroom.identity.parts import SignOn, parts_of
 from greenroom.identity.provider import GrantRefused, ProviderFailed
+from greenroom.kit.concurrency import logged_item
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +77,14 @@ async def check_due(parts: SignOn) -> int:
     due = await sign_on.take_due_logins(parts.db, BATCH)
     if due:
         providers = {one.provider_id: one for one in (await sign_on.list_providers(parts.db)).rows}
-        await asyncio.gather(*(_check(parts, login, providers[login.provider_id]) for login in due))
+        await asyncio.gather(*(_check_or_defer(parts, login, providers) for login in due))
     return len(due)
+
+
+async def _check_or_defer(parts: SignOn, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
+    """Check a log-in; after an unexpected error, its next check is due after `sign_on.TAKEN_S`."""
+    with logged_item("log-in", login.login_id):
+        await _check(parts, login, providers[login.provider_id])
 
 
 async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> None:
@@ -115,7 +122,7 @@ async def _refreshed(parts: SignOn, provider: SignOnProvider, encrypted: bytes |
 
 
 async def end_logins(parts: SignOn, logins: Sequence[DueLogin | sign_on.EndedLogin], reason: str) -> None:
-    """LoginEnds log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
+    """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
     for login in logins:
         try:
             await end_login(parts.db, login.user_id, login.login_id)
