@@ -222,6 +222,7 @@ SEEN_AFTERWARDS: Final[dict[str, Callable[[Reader], object]]] = {"one-machine": 
 UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
     "one-machine": _no_pools,
     "stage-sessions": _no_pools,
+    "configuration-as-code": _no_pools,
     "agent-desktop": _no_pools,
     "web-filter": _no_filter,
     "images-without-a-registry": lambda _: subprocess.run(["docker", "image", "rm", OFFICE], check=True),
