@@ -20,7 +20,6 @@ export function RulesField({ form }: { form: UseFormReturnType<ProviderValues> }
       </Text>
       {rules.map((_, position) => (
         // The position is the only identity of a rule.
-        // eslint-disable-next-line react/no-array-index-key
         <Group key={position} gap="xs" wrap="nowrap">
           <TextInput
             aria-label="Claim"
