@@ -113,6 +113,15 @@ def test_a_test_file_with_the_name_of_the_module_is_found_without_a_recorded_cal
     assert found == {subject: ["tests/unit/test_rates.py"]}
 
 
+def test_the_importers_of_a_module_that_was_never_recorded_are_found(checkout: Path):
+    (checkout / "src/greenroom/fresh.py").write_text("def fresh(): ...\n\ndef _part(): ...\n")
+    (checkout / "tests/unit/test_other.py").write_text("from greenroom.fresh import fresh\n")
+    finder = Finder(Sources(checkout))
+    subject = "src/greenroom/fresh.py::_part"
+    found = finder.candidates(Changes(functions={("src/greenroom/fresh.py", "_part")}))
+    assert found == {subject: ["tests/unit/test_other.py"]}
+
+
 UNIT = [f"tests/unit/test_{number}.py" for number in range(10)]
 
 

@@ -161,8 +161,9 @@ class Finder:
         return tests or self._of_module(path)
 
     def _of_module(self, path: str) -> set[str]:
+        """The test files that entered a function of the module; for a module that was never recorded, its importers."""
         entered = {s for s in self.calls.tests_of if s.startswith(f"{path}::")}
-        return set[str]().union(*(self.calls.tests_of[subject] for subject in entered))
+        return set[str]().union(*(self.calls.tests_of[subject] for subject in entered)) or self.sources.importers(path)
 
     def _of_file(self, path: str) -> set[str]:
         """The test files that opened or mention the file, and those of modules that mention it or a table that it

@@ -90,6 +90,24 @@ class Sources:
         files = self._files_of_word.get(name, set[str]())
         return [file for file in files if file == path or {module, name} & self.module(file).imports]
 
+    def importers(self, path: str) -> set[str]:
+        """The test files that import the file `path`; if there are none, those that import a module that does, in up to
+        `STEPS` steps."""
+        known, modules, tests = {path}, {path}, set[str]()
+        for _ in range(STEPS):
+            modules = {file for module in modules for file in self._importing(module)} - known
+            known |= modules
+            tests = modules & self.tests
+            if tests:
+                break
+        return tests
+
+    def _importing(self, path: str) -> list[str]:
+        module, package = Path(path).stem, Path(path).parent.name
+        imported = re.compile(rf"\b{package}(?:\.{module}\b| import\b)")
+        files = self._files_of_word.get(module, set[str]())
+        return [file for file in files if module in self.module(file).imports and imported.search(self.texts[file])]
+
     def module(self, path: str) -> Module:
         """The parsed content of a file."""
         if path not in self._modules:
