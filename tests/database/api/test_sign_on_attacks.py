@@ -167,6 +167,31 @@ async def test_a_provider_that_hangs_delays_no_other_user(
     assert answer.json()["detail"].startswith("The provider does not answer as it should.")
 
 
+async def test_a_log_in_with_too_many_values_is_refused(
+    forger: Forger, admin: Client, anonymous: Client, app: FastAPI, db: Database
+):
+    staff = (await admin.make("/api/v1/groups", name="Staff"))["group_id"]
+    await offer(admin, forger.issuer, create_users=True, rules=[{"claim": "groups", "value": "a", "group_id": staff}])
+    before, forger.claims = await rows_of_users(db), {"groups": ["a"] * 10_001}
+    assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
+    assert "The claim groups has 10001 values; the maximum is 10000." in await cause_of(app, db)
+    assert await rows_of_users(db) == before
+
+
+async def test_a_rule_has_at_most_three_stars(admin: Client, forger: Forger):
+    staff = (await admin.make("/api/v1/groups", name="Staff"))["group_id"]
+    made = await offer(admin, forger.issuer, rules=[{"claim": "g", "value": "*a*b*", "group_id": staff}])
+    rules = [{"claim": "g", "value": "*a*b**", "group_id": staff}]
+    for request in (f"PATCH {PROVIDERS}/{made['provider_id']}", f"POST {PROVIDERS}/preview"):
+        body = {"rules": rules} | ({"sample": "{}"} if "preview" in request else {})
+        assert "a value must not contain more than 3 *" in await admin.refused(422, request, body)
+
+
+async def test_the_preview_needs_the_permission_to_change_settings(with_key: MakeClient):
+    reader = await with_key("settings_view")
+    assert "settings_modify" in await reader.refused(403, f"POST {PROVIDERS}/preview", {"sample": "{}"})
+
+
 async def test_rules_need_the_permissions_to_change_their_groups(admin: Client, with_key: MakeClient, forger: Forger):
     administrators = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Administrators")["group_id"]
     rules = [{"claim": "groups", "value": "*", "group_id": administrators}]

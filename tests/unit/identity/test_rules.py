@@ -10,7 +10,7 @@ import pytest
 
 from greenroom.core.errors import Invalid
 from greenroom.db.access.sign_on import GroupRule
-from greenroom.identity.rules import membership, profile, sample_claims, values_of_claim
+from greenroom.identity.rules import MAX_VALUES, matching, membership, profile, sample_claims, values_of_claim
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,32 @@ def test_rules_change_only_the_groups_that_they_name():
 def test_a_value_with_many_stars_takes_no_long_time():
     rule = GroupRule("g", "*a" * 200 + "b", "1")
     assert not membership([rule], {"g": ["a" * 5000] * 20}).member
+
+
+class _CountedClaims(dict[str, Any]):
+    """Claims that count how often each claim is read."""
+
+    def __init__(self, **claims: Any) -> None:
+        super().__init__(claims)
+        self.reads = list[str]()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.reads.append(name)
+        return super().get(name, default)
+
+
+def test_each_claim_is_read_once_for_all_rules():
+    claims = _CountedClaims(groups=["a", "b"], roles=["c"])
+    rules = [GroupRule(claim, value, "1") for claim in ("groups", "roles") for value in ("a", "b*", "*c", "x")]
+    assert matching(rules, claims) == [0, 1, 6]
+    assert sorted(claims.reads) == ["groups", "roles"]
+
+
+def test_a_claim_with_too_many_values_is_refused():
+    claims = {"groups": ["a"] * (MAX_VALUES + 1)}
+    assert matching([], claims) == []
+    with pytest.raises(Invalid, match="The claim groups has 10001 values; the maximum is 10000"):
+        matching([GroupRule("groups", "a", "1")], claims)
 
 
 def test_fields_of_a_user_come_from_claims():

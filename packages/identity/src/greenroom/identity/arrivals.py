@@ -5,11 +5,12 @@ The user, the link of the identity, the groups and the log-in are stored in one 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greenroom.core.errors import Duplicate, Refused
+from greenroom.core.errors import Duplicate, Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, sign_on, users
@@ -92,6 +93,7 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
     """
     token, created = new_secret(), False
+    result = await _groups_by_rules(arrival)
     try:
         async with change_of_rights(parts.db, parts.logs) as connection:
             identity = await sign_on.find_identity(connection, arrival.provider.issuer, arrival.subject)
@@ -99,7 +101,7 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
                 user_id, created = await _create(connection, arrival), True
             else:
                 user_id = identity.user_id
-            user = await _updated(connection, arrival, user_id)
+            user = await _updated(connection, arrival, user_id, result)
             await _store_login(parts, connection, arrival, browser, user=user, token=token)
     except Duplicate as error:
         cause = f"{error.message} Subject {arrival.subject!r} is not linked to it."
@@ -131,14 +133,20 @@ async def _create(connection: Connection, arrival: Arrival) -> str:
     return user_id
 
 
-async def _updated(connection: Connection, arrival: Arrival, user_id: str) -> users.User:
+async def _groups_by_rules(arrival: Arrival) -> rules.RuleResult:
+    try:
+        return await asyncio.to_thread(rules.membership, arrival.provider.rules, arrival.claims)
+    except Invalid as error:
+        raise SignOnRefused(Refusal.WRONG_TOKEN, error.message) from error
+
+
+async def _updated(connection: Connection, arrival: Arrival, user_id: str, result: rules.RuleResult) -> users.User:
     """Apply the rules and attributes of the provider to a user, and return the user afterwards."""
     user = await users.lock_user(connection, user_id)
     if not await sign_on.use_identity(connection, arrival.provider.issuer, arrival.subject, user_id):
         raise SignOnRefused(Refusal.NO_USER, f"The subject {arrival.subject!r} was unlinked meanwhile.")
     if user.disabled or user.locked:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
-    result = rules.membership(arrival.provider.rules, arrival.claims)
     if arrival.provider.rule_required and not result.member:
         raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
     fields = rules.profile(arrival.provider.attributes, arrival.claims).fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -65,13 +66,13 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
     return _view(created, request)
 
 
-@router.post("/sign-on-providers/preview", dependencies=[requires("settings_view")])
+@router.post("/sign-on-providers/preview", dependencies=[requires("settings_modify")])
 async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
     """Show what attributes and rules would do with the claims of a sample. Nothing is stored."""
     claims = rules.sample_claims(body.sample)
     _check_attributes(body.attributes)
     parsed = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
-    matching = [position for position, rule in enumerate(parsed) if rules.matches(rule, claims)]
+    matching = await asyncio.to_thread(rules.matching, parsed, claims)
     found = await sign_on.groups_of_rules(db, [parsed[position] for position in matching])
     profile = rules.profile(body.attributes, claims)
     return PreviewView(

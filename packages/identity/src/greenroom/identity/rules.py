@@ -26,8 +26,10 @@ DEFAULT_ATTRIBUTES: Final = {
 }
 """Field of a user → claim, if the provider has no attribute for the field."""
 ATTRIBUTES: Final = ("username", "first_name", "last_name", "phone", "organization")
-MAX_VALUES: Final = 20_000
-"""The number of values of one claim that the rules read. A user at a large provider can be in thousands of groups."""
+MAX_VALUES: Final = 10_000
+"""Maximum number of values of a claim with rules. A user at a large provider can be in thousands of groups."""
+MAX_STARS: Final = 3
+"""Maximum number of `*` in the value of a rule."""
 MAX_FIELD: Final = 255
 """Maximum characters of a field; a longer text is omitted."""
 
@@ -42,7 +44,7 @@ def values_of_claim(claims: Claims, name: str) -> list[str]:
         found = claims
         for part in name.split("."):
             found = cast("Claims", found).get(part) if isinstance(found, Mapping) else None
-    values = cast("list[Any]", found if isinstance(found, list) else [found])[:MAX_VALUES]
+    values = cast("list[Any]", found if isinstance(found, list) else [found])
     return [_text(value) for value in values if isinstance(value, (str, bool, int))]
 
 
@@ -50,16 +52,32 @@ def _text(value: str | bool | int) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def matches(rule: GroupRule, claims: Claims) -> bool:
-    """Return whether a value of the rule's claim equals the rule's value, in which `*` stands for any characters."""
-    return any(_fits(value, rule.value.split("*")) for value in values_of_claim(claims, rule.claim))
+def matching(rules: Sequence[GroupRule], claims: Claims) -> list[int]:
+    """Return the positions of the rules that match: a value of the rule's claim equals the rule's value, in which `*`
+    stands for any characters.
+
+    Hundreds of rules and thousands of values can take seconds, so call it in a thread. Raises Invalid: the claim of a
+    rule has more than `MAX_VALUES` values.
+    """
+    values = {name: _limited_values(claims, name) for name in {rule.claim for rule in rules}}
+    return [position for position, rule in enumerate(rules) if _matches(rule.value, values[rule.claim])]
+
+
+def _limited_values(claims: Claims, name: str) -> frozenset[str]:
+    values = values_of_claim(claims, name)
+    if len(values) > MAX_VALUES:
+        raise Invalid(f"The claim {name} has {len(values)} values; the maximum is {MAX_VALUES}.")
+    return frozenset(values)
+
+
+def _matches(pattern: str, values: frozenset[str]) -> bool:
+    parts = pattern.split("*")
+    return pattern in values if len(parts) == 1 else any(_fits(value, parts) for value in values)
 
 
 def _fits(value: str, parts: list[str]) -> bool:
     """Return whether the value consists of these parts with any characters between them. It takes linear time, which a
     regular expression with several `.*` does not."""
-    if len(parts) == 1:
-        return value == parts[0]
     first, *inner, last = parts
     position, end = len(first), len(value) - len(last)
     if position > end or not value.startswith(first) or not value.endswith(last):
@@ -85,8 +103,8 @@ class RuleResult:
 
 
 def membership(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
-    """Return the groups that the rules determine for these claims."""
-    member = frozenset(rule.group_id for rule in rules if matches(rule, claims))
+    """Return the groups that the rules determine for these claims. Raises Invalid: as for `matching`."""
+    member = frozenset(rules[position].group_id for position in matching(rules, claims))
     return RuleResult(member, frozenset(rule.group_id for rule in rules))
 
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Line, Name, Secret, Shaped, Text, View
 from greenroom.db.access.sign_on import ClientAuth, LinkedIdentity
-from greenroom.identity.rules import ATTRIBUTES
+from greenroom.identity.rules import ATTRIBUTES, MAX_STARS
 
 MAX_RULES = 500
 YEAR_S = 366 * 86400
@@ -64,7 +64,18 @@ class RuleBody(Body):
     group_id: UUID
 
 
-Rules = Annotated[list[RuleBody], Field(max_length=MAX_RULES, description="groups of users by their claims")]
+def _few_stars(rules: list[RuleBody]) -> list[RuleBody]:
+    for rule in rules:
+        if rule.value.count("*") > MAX_STARS:
+            raise ValueError(f"a value must not contain more than {MAX_STARS} *")
+    return rules
+
+
+Rules = Annotated[
+    list[RuleBody],
+    AfterValidator(_few_stars),
+    Field(max_length=MAX_RULES, description=f"groups of users by their claims; a value has at most {MAX_STARS} *"),
+]
 
 
 class _ProviderSettings(Body):
