@@ -31,7 +31,9 @@ from greenroom.identity.provider import (
     document_address,
     endpoints_of,
     get_json,
+    http_settings,
     issuer_problem,
+    tls_context,
 )
 from greenroom.identity.tokens import Keys
 
@@ -95,7 +97,7 @@ class Diagnosis:
         if urlsplit(self._provider.issuer).scheme == "http":
             return "The provider is on this host and uses no TLS."
         async with _limited(f"{host} did not answer with a certificate"):
-            await _connect(host, port, httpx2.create_ssl_context())
+            await _connect(host, port, tls_context())
         return f"The certificate of {host} is valid."
 
     async def document(self) -> str:
@@ -116,7 +118,7 @@ class Diagnosis:
     async def authorization(self) -> str:
         state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
         url = self._client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
-        async with asking(url), httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as http:
+        async with asking(url), httpx2.AsyncClient(**http_settings()) as http:
             answer = await http.get(url)
         location = answer.headers.get("location", "")
         if answer.status_code >= 400 or location.startswith(f"{self._redirect_uri}?error="):

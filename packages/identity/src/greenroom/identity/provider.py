@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ from greenroom.kit.concurrency import SharedReading
 
 TIMEOUT_S: Final = 8.0
 MAX_BYTES: Final = 2 << 20
+"""Maximum size of an answer, which must not be compressed."""
 FRESH_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
 SHARED_S: Final = 5.0
@@ -148,25 +150,58 @@ async def asking(address: str) -> AsyncGenerator[None]:
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
     """Return the JSON object at an address. Raises ProviderFailed: there is none."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
-    async with asking(address), _http() as http, http.stream("GET", address, headers=headers) as response:
-        if response.status_code != 200:
-            raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
-        body = bytearray()
-        async for part in response.aiter_bytes():
-            body += part
-            if len(body) > MAX_BYTES:
-                raise ProviderFailed(f"The answer of {address} has more than {MAX_BYTES} bytes.")
-        try:
-            document = httpx2.Response(200, content=bytes(body)).json()
-        except (ValueError, RecursionError) as error:
-            raise ProviderFailed(f"The answer of {address} is not JSON.") from error
+    async with asking(address), httpx2.AsyncClient(**http_settings()) as http:
+        response = await http.get(address, headers=headers)
+    if response.status_code != 200:
+        raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
+    try:
+        document = response.json()
+    except (ValueError, RecursionError) as error:
+        raise ProviderFailed(f"The answer of {address} is not JSON.") from error
     if not isinstance(document, dict):
         raise ProviderFailed(f"The answer of {address} is not a JSON object.")
     return cast("dict[str, Any]", document)
 
 
-def _http() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
+def http_settings() -> dict[str, Any]:
+    """Return the settings of a client of HTTPX for requests to providers. They limit the answers of a proxy, too."""
+    return {
+        "verify": tls_context(),
+        "timeout": TIMEOUT_S,
+        "follow_redirects": False,
+        "headers": {"Accept-Encoding": "identity"},
+        "event_hooks": {"response": [_limit_answer]},
+    }
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the TLS context of all requests to providers. To load the trusted certificates takes 16 ms."""
+    return httpx2.create_ssl_context()
+
+
+async def _limit_answer(response: httpx2.Response) -> None:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx2.ReadError("the answer is compressed, although this was not requested")
+    response.stream = _LimitedStream(cast("httpx2.AsyncByteStream", response.stream))
+
+
+class _LimitedStream(httpx2.AsyncByteStream):
+    """The content of an answer. Raises httpx2.ReadError: it has more than `MAX_BYTES`."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        received = 0
+        async for part in self._stream:
+            received += len(part)
+            if received > MAX_BYTES:
+                raise httpx2.ReadError(f"the answer has more than {MAX_BYTES} bytes")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def document_address(issuer: str) -> str:
@@ -263,8 +298,7 @@ class OidcClient:
             scope=self.provider.scopes,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
-            timeout=TIMEOUT_S,
-            follow_redirects=False,
+            **http_settings(),
         )
 
 

@@ -1,0 +1,101 @@
+"""Requests to providers whose answers are large, compressed or odd."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity.provider import MAX_BYTES, Endpoints, OidcClient, ProviderFailed, get_json
+
+
+class Server:
+    """A server that gives the same answer to each request. `paths` are the paths of the requests."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.headers = ""
+        self.body = b"{}"
+        self.paths: list[str] = []
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.paths.append(head.split()[1].decode())
+        head = f"HTTP/1.1 200 OK\r\n{self.headers}content-length: {len(self.body)}\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode() + self.body)
+        writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    async with await asyncio.start_server(server.answer, "127.0.0.1", 0) as listening:
+        server.address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield server
+
+
+def client_of(server: Server) -> OidcClient:
+    provider = SignOnProvider(
+        provider_id="1",
+        name="campus",
+        title="Campus",
+        issuer=server.address,
+        client_id="greenroom",
+        client_secret_encrypted=None,
+        client_auth="client_secret_basic",
+        scopes="openid profile",
+        enabled=True,
+        create_users=False,
+        rule_required=False,
+        attributes={},
+        rules=[],
+        check_s=0,
+        check_grace_s=0,
+        created=datetime.now(UTC),
+        num_logins=0,
+    )
+    end = server.address
+    endpoints = Endpoints(f"{end}/auth?tenant=1", f"{end}/token", f"{end}/jwks", None, None, requires_issuer=False)
+    return OidcClient(provider, "a secret", endpoints)
+
+
+async def ask_for_json(server: Server) -> None:
+    await get_json(f"{server.address}/jwks")
+
+
+async def ask_for_tokens(server: Server) -> None:
+    await client_of(server).redeem("code", "https://greenroom.example/callback", "v" * 43)
+
+
+async def refresh_tokens(server: Server) -> None:
+    await client_of(server).refresh("a refresh token")
+
+
+REQUESTS = pytest.mark.parametrize("request_to", [ask_for_json, ask_for_tokens, refresh_tokens])
+Request = Callable[[Server], Awaitable[None]]
+
+
+@REQUESTS
+async def test_a_large_answer_is_refused(server: Server, request_to: Request):
+    server.body = b'{"access_token": "' + b"a" * MAX_BYTES + b'"}'
+    with pytest.raises(ProviderFailed, match=f"failed: the answer has more than {MAX_BYTES} bytes"):
+        await request_to(server)
+
+
+@REQUESTS
+async def test_a_compressed_answer_is_refused(server: Server, request_to: Request):
+    server.headers, server.body = "content-encoding: gzip\r\n", gzip.compress(b"{}")
+    with pytest.raises(ProviderFailed, match="failed: the answer is compressed"):
+        await request_to(server)
+
+
+async def test_the_answer_of_a_proxy_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", server.address)
+    server.body = b" " * (MAX_BYTES + 1)
+    with pytest.raises(ProviderFailed, match="the answer has more than"):
+        await get_json("http://login.example/jwks")
+    assert server.paths == ["http://login.example/jwks"]
