@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from unittest.mock import patch
 
 import pytest
 
@@ -99,3 +100,15 @@ async def test_the_answer_of_a_proxy_is_limited(server: Server, monkeypatch: pyt
     with pytest.raises(ProviderFailed, match="the answer has more than"):
         await get_json("http://login.example/jwks")
     assert server.paths == ["http://login.example/jwks"]
+
+
+def test_the_address_of_a_log_in():
+    with patch("httpx2.AsyncClient.__init__", side_effect=AssertionError("a client is created")):
+        url = client_of(Server()).authorization_url(
+            "https://g.example/callback", state="s", nonce="n", verifier="v" * 43
+        )
+    assert url == (
+        "/auth?tenant=1&response_type=code&client_id=greenroom&redirect_uri=https%3A%2F%2Fg.example%2Fcallback"
+        "&scope=openid+profile&state=s&nonce=n"
+        "&code_challenge=7w_YNF9DSfIdPf_pRjSq646_kPr-2-o9NAl16JGghdM&code_challenge_method=S256"
+    )

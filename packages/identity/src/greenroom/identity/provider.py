@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.discovery import get_well_known_url
 
 from greenroom.core.text import one_line
@@ -271,10 +273,17 @@ class OidcClient:
 
     def authorization_url(self, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
         """Return the address at which the user logs in; the code challenge belongs to `verifier` (PKCE, S256)."""
-        url, _ = self._oauth(redirect_uri).create_authorization_url(
-            self.endpoints.authorization, state=state, nonce=nonce, code_verifier=verifier
+        return prepare_grant_uri(
+            self.endpoints.authorization,
+            self.provider.client_id,
+            "code",
+            redirect_uri=redirect_uri,
+            scope=self.provider.scopes,
+            state=state,
+            nonce=nonce,
+            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge_method="S256",
         )
-        return str(url)
 
     async def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
         """Return the tokens for a code. Raises ProviderFailed: the provider does not answer, or refuses the code."""
@@ -297,7 +306,6 @@ class OidcClient:
             token_endpoint_auth_method=self.provider.client_auth if self.secret else "none",
             scope=self.provider.scopes,
             redirect_uri=redirect_uri,
-            code_challenge_method="S256",
             **http_settings(),
         )
 
