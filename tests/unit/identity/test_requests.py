@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from unittest.mock import patch
@@ -11,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from greenroom.db.access.sign_on import SignOnProvider
-from greenroom.identity.provider import MAX_BYTES, Endpoints, OidcClient, ProviderFailed, get_json
+from greenroom.identity.provider import MAX_BYTES, Documents, Endpoints, OidcClient, ProviderFailed, get_json
 
 
 class Server:
@@ -112,3 +113,38 @@ def test_the_address_of_a_log_in():
         "&scope=openid+profile&state=s&nonce=n"
         "&code_challenge=7w_YNF9DSfIdPf_pRjSq646_kPr-2-o9NAl16JGghdM&code_challenge_method=S256"
     )
+
+
+@pytest.fixture
+async def documents(server: Server) -> Documents:
+    """The documents of a process that has read the document of the server."""
+    endpoints = {"authorization_endpoint": "auth", "token_endpoint": "token", "jwks_uri": "jwks"}
+    document = {name: f"{server.address}/{end}" for name, end in endpoints.items()}
+    server.body = json.dumps(document | {"issuer": server.address, "keys": []}).encode()
+    documents = Documents()
+    await documents.endpoints(server.address)
+    server.paths.clear()
+    return documents
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_concurrent_log_ins_share_a_request_for_keys(server: Server, documents: Documents, again: bool):
+    keys = await asyncio.gather(*(documents.keys(server.address, again=again) for _ in range(20)))
+    assert keys[0] is not None
+    assert all(one is keys[0] for one in keys)
+    assert server.paths == ["/jwks"]
+
+
+async def test_unknown_keys_are_requested_again_at_most_once(server: Server, documents: Documents):
+    await documents.keys(server.address)
+    assert await documents.keys(server.address, again=True) is not None
+    assert await documents.keys(server.address, again=True) is None
+    assert server.paths == ["/jwks", "/jwks"]
+
+
+async def test_a_failed_request_for_keys_is_not_repeated_immediately(server: Server, documents: Documents):
+    server.body = b"no JSON"
+    for _ in range(5):
+        with pytest.raises(ProviderFailed, match="is not JSON"):
+            await documents.keys(server.address)
+    assert server.paths == ["/jwks"]

@@ -35,9 +35,8 @@ MAX_BYTES: Final = 2 << 20
 FRESH_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
 SHARED_S: Final = 5.0
-"""The time for which requests for a document share one result or failure, so that a provider that hangs gets few."""
-KEYS_AGAIN_S: Final = 5.0
-"""The shortest time between two requests for keys because of an unknown key."""
+"""The time for which requests for a document or for keys share one result or failure, so that a provider that hangs,
+or tokens with unknown keys, cause few requests."""
 
 
 class ProviderFailed(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
@@ -215,13 +214,16 @@ async def _read(issuer: str) -> Endpoints:
     return endpoints_of(await get_json(document_address(issuer)), issuer)
 
 
+async def _read_keys(address: str) -> Keys:
+    return Keys.of(await get_json(address))
+
+
 @dataclass(slots=True)
 class _Known:
     endpoints: Endpoints
     at_s: float
     keys: Keys | None = None
     keys_at_s: float = 0.0
-    asked_again_s: float = -KEYS_AGAIN_S
 
 
 class Documents:
@@ -230,22 +232,25 @@ class Documents:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
         self._reading = SharedReading[Endpoints](SHARED_S)
+        self._keys_reading = SharedReading[Keys](SHARED_S)
 
     async def endpoints(self, issuer: str) -> Endpoints:
         """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer as it should."""
         return (await self._of(issuer)).endpoints
 
     async def keys(self, issuer: str, *, again: bool = False) -> Keys | None:
-        """Return the keys of an issuer. `again`: request them, because a token has an unknown key; None = they were
-        requested for this reason less than `KEYS_AGAIN_S` ago. Raises ProviderFailed: as for `endpoints`."""
+        """Return the keys of an issuer. `again`: request them, because a token has an unknown key; None = the result of
+        such a request, at most `SHARED_S` old, is known already. Raises ProviderFailed: as for `endpoints`."""
         known, now_s = await self._of(issuer), time.monotonic()
-        if again:
-            if now_s - known.asked_again_s < KEYS_AGAIN_S:
-                return None
-            known.asked_again_s = now_s
-        if again or known.keys is None or now_s - known.keys_at_s > FRESH_S:
-            known.keys, known.keys_at_s = Keys.of(await get_json(known.endpoints.jwks)), now_s
-        return known.keys
+        before = known.keys
+        if before is not None and not again and now_s - known.keys_at_s <= FRESH_S:
+            return before
+        address = known.endpoints.jwks
+        keys = await self._keys_reading.get(f"{'again ' if again else ''}{address}", partial(_read_keys, address))
+        if again and keys is before:
+            return None
+        known.keys, known.keys_at_s = keys, now_s
+        return keys
 
     def forget(self, issuer: str) -> None:
         """Request the document of an issuer again at its next use."""
