@@ -103,6 +103,20 @@ async def test_a_provider_that_fails_ends_the_log_in_at_the_configured_time(
         provider.control(tokenStatus=0)
 
 
+async def test_a_log_in_ends_if_its_refresh_token_cannot_be_decrypted(
+    forger: Forger, admin: Client, anonymous: Client, app: FastAPI, db: Database
+):
+    await offer(admin, forger.issuer, create_users=True, check_s=60, check_grace_s=600)
+    await forged(forger, anonymous)
+    await db.write("UPDATE provider_logins SET refresh_token_encrypted = 'written with another key'::bytea")
+    await due(db, 600)
+    await check_due(parts_of(app.state))
+    assert await is_logged_in(anonymous)
+    await due(db, 661)
+    await check_due(parts_of(app.state))
+    assert not await is_logged_in(anonymous)
+
+
 async def test_without_checks_no_log_in_is_due(provider: Provider, admin: Client, anonymous: Client, app: FastAPI):
     await offer(admin, provider.issuer, create_users=True)
     await log_in_at(provider, anonymous, "ada")

@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity import provider as provider_module
 from greenroom.identity.provider import MAX_BYTES, Documents, Endpoints, OidcClient, ProviderFailed, get_json
 
 
@@ -33,7 +34,8 @@ class Server:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setattr(provider_module, "TIMEOUT_S", 60.0)  # a busy machine must not end a request
     server = Server()
     async with await asyncio.start_server(server.answer, "127.0.0.1", 0) as listening:
         server.address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
@@ -92,6 +94,27 @@ async def test_a_large_answer_is_refused(server: Server, request_to: Request):
 async def test_a_compressed_answer_is_refused(server: Server, request_to: Request):
     server.headers, server.body = "content-encoding: gzip\r\n", gzip.compress(b"{}")
     with pytest.raises(ProviderFailed, match="failed: the answer is compressed"):
+        await request_to(server)
+
+
+@pytest.mark.parametrize("request_to", [ask_for_tokens, refresh_tokens])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"expires_in": Infinity}',
+        b'{"expires_in": "soon"}',
+        b'{"expires_at": [1]}',
+        b'{"expires_at": {}}',
+        b'[{"access_token": "a"}]',
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+)
+async def test_an_odd_answer_is_a_failure_of_the_provider(server: Server, request_to: Request, body: bytes):
+    server.body = body
+    with pytest.raises(ProviderFailed, match=r"^The request to 127\.0\.0\.1:\d+ failed: .+\.$"):
         await request_to(server)
 
 

@@ -1,7 +1,8 @@
 """Checks at the provider that log-ins are still valid: their refresh tokens are used at a fixed interval.
 
-A provider that refuses a refresh token ends the log-in immediately. A provider that does not answer, or that sent no
-refresh token, ends it when no check has passed for the interval and the time of grace.
+A provider that refuses a refresh token ends the log-in immediately. A provider that does not answer or that sent no
+refresh token, or a refresh token that cannot be decrypted, ends it when no check has passed for the interval and the
+time of grace.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final
 import structlog
 
 from greenroom.api.access.accounts import end_login
-from greenroom.core.errors import GreenroomError, NotFound
+from greenroom.core.errors import GreenroomError, NotFound, SetupError
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import DueLogin, SignOnProvider
@@ -96,7 +97,7 @@ async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> No
         encrypted = await _refreshed(parts, provider, encrypted)
     except GrantRefused as error:
         failure, refused = str(error), error.error in REFUSED
-    except ProviderFailed as error:
+    except (ProviderFailed, SetupError) as error:  # SetupError: a stored token or secret cannot be decrypted
         failure = str(error)
     result = verdict(
         failure,

@@ -34,6 +34,8 @@ MAX_BYTES: Final = 2 << 20
 """Maximum size of an answer, which must not be compressed."""
 FRESH_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
+UNREADABLE: Final = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
+"""The errors that Authlib raises for answers with values of unexpected types."""
 SHARED_S: Final = 5.0
 """The time for which requests for a document or for keys share one result or failure, so that a provider that hangs,
 or tokens with unknown keys, cause few requests."""
@@ -142,7 +144,7 @@ async def asking(address: str) -> AsyncGenerator[None]:
         raise ProviderFailed(f"{host} did not answer within {TIMEOUT_S:g} s.") from error
     except OAuthError as error:
         raise GrantRefused(one_line(str(error.error)), one_line(str(error.description or ""))[:300]) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, *UNREADABLE) as error:
         raise ProviderFailed(
             f"The request to {host} failed: {one_line(str(error)) or type(error).__name__}."
         ) from error
