@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oauth2 import rfc7636
+from authlib.oauth2.rfc6749 import parameters
 from authlib.oidc.discovery import get_well_known_url
 
 from greenroom.core.text import one_line
@@ -280,7 +280,7 @@ class OidcClient:
 
     def authorization_url(self, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
         """Return the address at which the user logs in; the code challenge belongs to `verifier` (PKCE, S256)."""
-        return prepare_grant_uri(
+        url = cast("Any", parameters).prepare_grant_uri(
             self.endpoints.authorization,
             self.provider.client_id,
             "code",
@@ -288,9 +288,10 @@ class OidcClient:
             scope=self.provider.scopes,
             state=state,
             nonce=nonce,
-            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge=cast("Any", rfc7636).create_s256_code_challenge(verifier),
             code_challenge_method="S256",
         )
+        return str(url)
 
     async def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
         """Return the tokens for a code. Raises ProviderFailed: the provider does not answer, or refuses the code."""
