@@ -10,6 +10,7 @@ import asyncio
 import os
 import pwd
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -23,14 +24,14 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.database import Database
 from greenroom.db.workspace.images import image_references
 from greenroom.kit import accounts
-from greenroom.kit.processes import end_all
+from greenroom.kit.processes import end_all, environment_of, processes
 from greenroom.runtimes.plugin import RuntimePlugin
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid
 from greenroom.up.options import Settings, default_data, stored_settings
-from greenroom.up.processes import leftovers
+from greenroom.up.processes import MARK, leftovers
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, remove_data, site_of
 
@@ -97,6 +98,7 @@ def read_installation(layout: Layout) -> InstalledObjects:
     check_folder(layout)
     if not layout.instance.exists():
         raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+    check_identity(layout, running_folders())
     settings, is_running = stored_settings(layout), running_pid(layout) is not None
     references = asyncio.run(_references(layout)) if is_running else []
     others, images = asyncio.run(_in_runtime(find_runtime(settings.runtime), _installation_id(layout), references))
@@ -110,6 +112,38 @@ def read_installation(layout: Layout) -> InstalledObjects:
         users=users,
         has_own_database=settings.database_url is None,
     )
+
+
+def check_identity(layout: Layout, folders: Iterable[Path]) -> None:
+    """Raise SetupError if another running instance has the installation id of this one, for example because this one
+    is a restored copy: the runtime does not distinguish their containers. `folders` are of running instances."""
+    installation = _installation_id(layout)
+    for folder in folders:
+        try:
+            is_same = bool(installation) and _installation_id(Layout(folder)) == installation
+        except PermissionError:  # this account cannot read the id of that instance
+            continue
+        if is_same and not folder.samefile(layout.data):
+            raise SetupError(
+                f"Nothing was removed: {folder} is a running instance with the same identity; stop it with"
+                f" `greenroom down --data {shlex.quote(str(folder))}`, or delete {layout.data}."
+            )
+
+
+def running_folders() -> list[Path]:
+    """Return the data folders of the instances that run on this machine. Without root, instances of other accounts are
+    found only in a default folder."""
+    marked = {mark for seen in processes() if not seen.is_zombie and (mark := environment_of(seen.pid).get(MARK))}
+    defaults = {default_data(), Path("/var/lib/greenroom")}
+    return sorted({Path(mark) for mark in marked} | {folder for folder in defaults if _may_run(Layout(folder))})
+
+
+def _may_run(layout: Layout) -> bool:
+    """True if the instance runs, or this account cannot read its lock."""
+    try:
+        return running_pid(layout) is not None
+    except PermissionError:
+        return True
 
 
 def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
@@ -167,6 +201,7 @@ def _installation_id(layout: Layout) -> str:
 def remove(layout: Layout, found: InstalledObjects, progress: Progress, *, keep_data: bool) -> list[str]:
     """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: something
     could not be removed; the command can be repeated."""
+    check_identity(layout, running_folders())
     settings = stored_settings(layout)
     if found.is_running or layout.state.exists():
         commands.down(layout.data)
