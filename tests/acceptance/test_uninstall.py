@@ -126,7 +126,7 @@ def test_uninstall_leaves_nothing(home: Home):
     assert (home.data / "credentials.json").exists()
     assert home.images() == OTHER_IMAGE
 
-    done = home.run("uninstall", "--yes", "--json")
+    done = home.run("uninstall", "--yes", "--accounts", "--json")
     assert done.returncode == 0, done.stderr
     assert home.state() == before
     remains = json.loads(done.stdout.splitlines()[-1])["remains"]

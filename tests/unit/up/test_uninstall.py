@@ -28,7 +28,7 @@ SHARED = InstalledObjects(data=DATA, is_running=True, users=("the installation 1
 
 
 def test_everything_is_removed_except_packages_and_the_program():
-    found = plan(FOUND, keep_data=False)
+    found = plan(FOUND, keep_data=False, with_accounts=True)
     assert [sentence.split(",")[0] for sentence in found.removes] == [
         "All sessions",
         "The images greenroom/desktop:xfce.",
@@ -38,6 +38,13 @@ def test_everything_is_removed_except_packages_and_the_program():
     ]
     assert found.remains[0].startswith("Debian packages and kernel limits remain")
     assert len(found.remains) == 2
+
+
+def test_accounts_remain_unless_their_removal_is_requested():
+    found = plan(FOUND, keep_data=False)
+    assert not any("accounts" in sentence for sentence in found.removes)
+    assert found.remains[0].startswith("The system accounts greenroom remain")
+    assert found.remains[0].endswith("userdel greenroom")
 
 
 def test_kept_data_keep_their_accounts_and_mounts():

@@ -21,27 +21,33 @@ def uninstall(
     keep_data: Annotated[
         bool, typer.Option("--keep-data", help="Keep the data folder and the system accounts.")
     ] = False,
+    with_accounts: Annotated[
+        bool, typer.Option("--accounts", help="Also remove the system accounts. No other instance may need them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Remove the instance from this machine: containers, networks, images, firewall rules and data.
 
-    The command lists what it removes and what remains, and asks. The Debian packages remain until
-    `greenroom host setup --undo`.
+    The command lists what it removes and what remains, and asks. The system accounts remain without
+    --accounts, and the Debian packages until `greenroom host setup --undo`.
     """
     from greenroom.up.progress import on_stderr  # noqa: PLC0415 -- the imports take time
     from greenroom.up.uninstall import plan, read_installation, remove  # noqa: PLC0415
 
     log.for_commands("uninstall")
+    if keep_data and with_accounts:
+        raise SetupError("The kept data belong to the system accounts; specify either --keep-data or --accounts.")
     layout = Layout(data)
     found = read_installation(layout)
-    removal = plan(found, keep_data=keep_data)
+    removal = plan(found, keep_data=keep_data, with_accounts=with_accounts)
     typer.echo("\n".join(["This is removed:", *(f"- {sentence}" for sentence in removal.removes)]), err=True)
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise SetupError("Nothing was removed. Add --yes to remove all of this.")
         if not typer.confirm("Remove all of this?", err=True):
             raise SetupError("Nothing was removed.")
-    remains = [*remove(layout, found, on_stderr(), keep_data=keep_data), *removal.remains]
+    problems = remove(layout, found, on_stderr(), keep_data=keep_data, with_accounts=with_accounts)
+    remains = [*problems, *removal.remains]
     if as_json:
         typer.echo(json.dumps({"data": str(data), "removed": removal.removes, "remains": remains}))
     else:

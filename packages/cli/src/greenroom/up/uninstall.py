@@ -63,7 +63,7 @@ class UninstallPlan:
     remains: list[str]
 
 
-def plan(found: InstalledObjects, *, keep_data: bool) -> UninstallPlan:
+def plan(found: InstalledObjects, *, keep_data: bool, with_accounts: bool = False) -> UninstallPlan:
     """Return what `remove` removes, and what remains."""
     removes = ["All sessions, with their containers, networks and firewall rules, and all processes of the instance."]
     if found.images:
@@ -79,8 +79,13 @@ def plan(found: InstalledObjects, *, keep_data: bool) -> UninstallPlan:
             f"The folder {found.data} with {'the database, ' if found.has_own_database else ''}keys, home folders,"
             " recordings and logs. Without a backup, they are lost."
         )
-        if found.accounts:
+        if found.accounts and with_accounts:
             removes.append(f"The system accounts {', '.join(found.accounts)}.")
+        elif found.accounts:
+            remains.append(
+                f"The system accounts {', '.join(found.accounts)} remain, because the files of a stopped instance may"
+                f" belong to them; remove them with: {'; '.join(f'userdel {name}' for name in found.accounts)}"
+            )
     if not found.has_own_database:
         remains.append("The external database remains; delete it with the tools of its server.")
     if not found.is_running:
@@ -198,7 +203,9 @@ def _installation_id(layout: Layout) -> str:
     return layout.installation_id.read_text().strip() if layout.installation_id.exists() else ""
 
 
-def remove(layout: Layout, found: InstalledObjects, progress: Progress, *, keep_data: bool) -> list[str]:
+def remove(
+    layout: Layout, found: InstalledObjects, progress: Progress, *, keep_data: bool, with_accounts: bool = False
+) -> list[str]:
     """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: something
     could not be removed; the command can be repeated."""
     check_identity(layout, running_folders())
@@ -215,7 +222,7 @@ def remove(layout: Layout, found: InstalledObjects, progress: Progress, *, keep_
                 _delete(layout, found)
     finally:
         lock.release()
-    if not keep_data and found.accounts:
+    if with_accounts and not keep_data and found.accounts:
         problems += _remove_accounts(found.accounts)
     return problems
 
