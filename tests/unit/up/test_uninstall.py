@@ -18,6 +18,7 @@ from greenroom.up.uninstall import (
     plan,
     read_installation,
     running_folders,
+    unmount_below,
 )
 
 DATA = Path("/srv/greenroom")
@@ -105,3 +106,11 @@ def test_inner_mounts_are_first(tmp_path: Path):
     lines = (f"{n} 1 8:1 / {point} rw - ext4 /dev/x rw" for n, point in enumerate(points))
     table.write_text("\n".join(lines))
     assert mounts_below(DATA, table) == [DATA / "a b/c", DATA / "a b"]
+
+
+def test_only_a_mount_that_remains_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    tables = iter([[DATA / "ended"], [], [DATA / "ended"], [DATA / "new"]])
+    monkeypatch.setattr(uninstall, "mounts_below", lambda _: next(tables))
+    unmount_below(DATA)
+    with pytest.raises(SetupError, match="/srv/greenroom/new cannot be unmounted"):
+        unmount_below(DATA)

@@ -219,7 +219,7 @@ def remove(
             problems = asyncio.run(find_runtime(settings.runtime).remove_images(found.images))
         if not keep_data:
             with progress.step("Deleting the data"):
-                _delete(layout, found)
+                _delete(layout)
     finally:
         lock.release()
     if with_accounts and not keep_data and found.accounts:
@@ -237,13 +237,18 @@ async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
         await find_runtime(settings.runtime).remove_all(installation, folder)
 
 
-def _delete(layout: Layout, found: InstalledObjects) -> None:
-    for mount in found.mounts:
+def unmount_below(folder: Path) -> None:
+    """Unmount all file systems below a folder. Raises SetupError: one is still or again mounted."""
+    reason = "it was mounted during the removal"
+    for mount in mounts_below(folder):
         done = subprocess.run(["umount", str(mount)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SetupError(
-                f"{mount} cannot be unmounted ({done.stderr.strip()}); unmount it, and repeat the command."
-            )
+        reason = done.stderr.strip() or reason
+    if left := mounts_below(folder):  # a mount that ended by itself is no error
+        raise SetupError(f"{left[0]} cannot be unmounted ({reason}); unmount it, and repeat the command.")
+
+
+def _delete(layout: Layout) -> None:
+    unmount_below(layout.data)  # the table is read again: a file system may have been mounted since the question
     try:
         remove_data(layout, [layout.data])
     except OSError as error:
