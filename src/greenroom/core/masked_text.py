@@ -30,25 +30,32 @@ _PREFIXES: Final = r"AKIA|ASIA|AIza|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|[sr
 """The prefixes of keys of well-known services."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
+def _without_user(found: re.Match[str]) -> str:
+    """Return an address from its `://` on, with its user and password masked."""
+    _, separator, host = found[0].rpartition("@")
+    return f"://{MASK}@{host}" if separator else found[0]
+
+
 _RULES: Final = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, flags, replacement in (
         (r"-----BEGIN[^-\n]{0,40}PRIVATE KEY[^-\n]{0,40}-----.*?(?:-----END[^-]{0,80}-----|\Z)", re.DOTALL, MASK),
-        (r"""(://)[^\s"'<>]{0,1000}@""", 0, rf"\1{MASK}@"),
+        (r"""://[^\s"'<>]*+""", 0, _without_user),
         (r"(?<![\w.+-])[\w.+-]{1,64}:[^\s:@/]{1,200}@(?=[\w\[(])", 0, f"{MASK}@"),
         (r"""((?:authorization|cookie)\\?["']?\s*[:=]\s*\\?["']?)[^\r\n"']+""", re.IGNORECASE, rf"\1{MASK}"),
         (r"\b(Bearer|bearer|Basic) +[^\s\"']{6,}", 0, rf"\1 {MASK}"),
-        (r"\beyJ[\w-]+\.[\w-]+\.[\w-]*", 0, MASK),
+        (r"(?<![\w-])(?=[\w-]*?(?:\b|_)eyJ)[\w-]++\.[\w-]++\.[\w-]*+", 0, MASK),
         (rf"\b(?:{_PREFIXES})[\w.-]{{8,}}", 0, MASK),
         (
-            rf"""((?<![\w-])--?[\w-]{{0,40}}?{_WORD}[\w-]{{0,40}}\\?["']?(?:\s*[,=]\s*|\s+)){_VALUE}""",
+            rf"""((?<![\w-])--?[\w-]{{0,40}}?{_WORD}[\w-]{{0,40}}+\\?["']?(?:\s*+[,=]\s*+|\s++)){_VALUE}""",
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
-        (rf"""({_WORD}[\w-]{{0,40}}\\?["']?\]?\s*(?:=>|[=:]|\bis\b)\s*){_VALUE}""", re.IGNORECASE, rf"\1{MASK}"),
+        (rf"""({_WORD}[\w-]{{0,40}}+\\?["']?\]?\s*+(?:=>|[=:]|\bis\b)\s*+){_VALUE}""", re.IGNORECASE, rf"\1{MASK}"),
     )
 )
-"""(pattern, replacement) in the order of their use: headers before the names in them."""
+"""(pattern, replacement) in the order of their use: headers before the names in them. Each pattern takes linear time:
+it begins only at the start of a word, does not go back (`*+`), or reads at most a fixed number of characters."""
 
 _RUNS: Final = (  # The second one is base64, which can contain slashes.
     re.compile(r"(?<!sha256:)(?<![\w+~-])[\w+~-]{16,}={0,2}", re.ASCII),
@@ -101,7 +108,7 @@ class TextMask:
         if line.startswith("{"):
             try:
                 return json.dumps(self.value(json.loads(line)), ensure_ascii=False)
-            except ValueError:
+            except (ValueError, RecursionError):  # no JSON, or nested too deeply
                 return self.text(line)
         return self.text(line)
 

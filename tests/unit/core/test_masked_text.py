@@ -86,6 +86,16 @@ def test_keys_of_well_known_services_are_masked(key: str):
     assert mask(f"used {key} today") == f"used {MASK} today"
 
 
+@pytest.mark.timeout(10)  # quadratic patterns take minutes
+@pytest.mark.parametrize("part", ["eyJ-", "://", "a:b@", "-pass", "pass", "cookie ", "-----BEGIN PRIVATE KEY"])
+def test_long_lines_take_linear_time(part: str):
+    assert mask(part * (400_000 // len(part)))
+
+
+def test_a_line_of_json_that_is_nested_too_deeply_is_masked_as_text():
+    assert TextMask().lines('{"password": "abc", "a": ' + "[" * 100_000).startswith(f'{{"password": {MASK}, "a": [')
+
+
 def test_a_known_value_is_masked_in_every_form():
     known = TextMask([SECRET, 'a "quoted" value', "short"])
     assert known.text(f"{SECRET} Tr0ub4dor%263") == f"{MASK} {MASK}"
