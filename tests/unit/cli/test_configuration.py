@@ -52,6 +52,7 @@ def test_an_export_is_a_private_file_without_secrets(
     deployment: Pretended, greenroom: Callable[..., Done], tmp_path: Path
 ):
     file = tmp_path / "out.yaml"
+    file.touch(0o644)
     assert greenroom("config", "export", "--output", str(file)).code == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "hidden" not in file.read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -39,6 +40,8 @@ def export(call: Call, *, output: Output = None) -> None:
         typer.echo(text, nl=False)
         return
     with open(output, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # an existing file has its own mode
+            os.fchmod(file.fileno(), 0o600)
         file.write(text)
 
 
