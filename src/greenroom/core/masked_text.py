@@ -23,12 +23,17 @@ _WORD: Final = (
     r"(?:pass(?:word|wd|phrase|code)?(?![a-z])|passwords|pwd|secret|token|credential|authorization|cookie|signature"
     r"|api_?-?key|private_?-?key|access_?-?key|key(?![a-z])|jwt)"
 )
-_NAME: Final = re.compile(rf"{_WORD}|(?:^|[_.-])(?:auth|pin|otp|pw)$|key$|pass$", re.IGNORECASE)
+_SHORT_WORD: Final = r"(?:auth|pin|otp|pw)"
+_NAME: Final = re.compile(rf"{_WORD}|(?:^|[_.-]){_SHORT_WORD}$|key$|pass$", re.IGNORECASE)
 _ENVIRONMENTS: Final = frozenset({ENVIRONMENT, "env", "environ"})
 _VALUE: Final = r"""(?:\\?"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|\S+)"""
-_PREFIXES: Final = r"AKIA|ASIA|AIza|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|[sr]k[-_]|hf_|npm_|pypi-|ya29\.|SG\."
+_PREFIXES: Final = r"AKIA|ASIA|AIza|gh[oprsu]_|github_pat_|glpat-|xox[abeprs][-.]|[sr]k[-_]|hf_|npm_|pypi-|ya29\.|SG\."
 """The prefixes of keys of well-known services."""
+_USER_OPTIONS: Final = ("-u", "--user", "--proxy-user")
+_ACCOUNT: Final = r"""(?!\d+:\d+\b)[^\s:"',]{1,200}:[^\s"']+"""
+"""NAME:PASSWORD, as curl expects it. Two numbers are a user and a group."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
 
 def _without_user(found: re.Match[str]) -> str:
     """Return an address from its `://` on, with its user and password masked."""
@@ -45,13 +50,26 @@ _RULES: Final = tuple(
         (r"""((?:authorization|cookie)\\?["']?\s*[:=]\s*\\?["']?)[^\r\n"']+""", re.IGNORECASE, rf"\1{MASK}"),
         (r"\b(Bearer|bearer|Basic) +[^\s\"']{6,}", 0, rf"\1 {MASK}"),
         (r"(?<![\w-])(?=[\w-]*?(?:\b|_)eyJ)[\w-]++\.[\w-]++\.[\w-]*+", 0, MASK),
-        (rf"\b(?:{_PREFIXES})[\w.-]{{8,}}", 0, MASK),
+        (rf"\b(?:(?:{_PREFIXES})[\w.-]{{8,}}|AGE-SECRET-KEY-1\w+)", 0, MASK),
         (
             rf"""((?<![\w-])--?[\w-]{{0,40}}?{_WORD}[\w-]{{0,40}}+\\?["']?(?:\s*+[,=]\s*+|\s++)){_VALUE}""",
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
         (rf"""({_WORD}[\w-]{{0,40}}+\\?["']?\]?\s*+(?:=>|[=:]|\bis\b)\s*+){_VALUE}""", re.IGNORECASE, rf"\1{MASK}"),
+        (
+            rf"""((?<![A-Za-z0-9]){_SHORT_WORD}\\?["']?\]?[ \t]{{0,4}}(?:=>|[=:])[ \t]{{0,4}}){_VALUE}""",
+            re.IGNORECASE,
+            rf"\1{MASK}",
+        ),
+        # In a sentence, the word after `password` is a password if it contains a digit: "Wrong password for ann" stays.
+        (
+            r"(\b(?:password|passwd|passphrase|pwd)[ \t]{1,4})(?=\S{4})(?=[^\s\d]*+\d)\S++",
+            re.IGNORECASE,
+            rf"\1{MASK}",
+        ),
+        (rf"""((?<![\w-])(?:{"|".join(_USER_OPTIONS)})["']?[ ,=]{{1,4}}["']?){_ACCOUNT}""", 0, rf"\1{MASK}"),
+        (r"(\b(?:mysql|mariadb)(?:(?!mysql|mariadb)[^\n]){0,200}? -p)[^\s\"',]++", 0, rf"\1{MASK}"),
     )
 )
 """(pattern, replacement) in the order of their use: headers before the names in them. Each pattern takes linear time:
@@ -128,10 +146,21 @@ class TextMask:
                 for key, part in inner.items()
             }
         if isinstance(value, list):
-            return [self._walk(part, "", hidden=hidden) for part in cast("list[object]", value)]
+            parts = cast("list[object]", value)
+            return [
+                self._walk(part, "", hidden=hidden or _takes_secret(before, part))
+                for before, part in zip([None, *parts], parts, strict=False)
+            ]
         if isinstance(value, str):
             return MASK if hidden and value else self.text(value)
         return value
+
+
+def _takes_secret(option: object, value: object) -> bool:
+    """Return True if `option` is an option of a command, and `value`, the next argument, is its secret."""
+    if not isinstance(option, str) or not isinstance(value, str) or not option.startswith("-") or "=" in option:
+        return False
+    return is_secret_name(option) or (option in _USER_OPTIONS and re.match(_ACCOUNT, value) is not None)
 
 
 def _is_random(run: str) -> bool:

@@ -29,6 +29,14 @@ TEXTS = st.sampled_from(
         "set-cookie: session_token={}; Secure",
         "--key-secret {} --url x",
         "['--password', '{}']",
+        "VNC_PW={}",
+        "auth={}",
+        '{{\\"auth\\": \\"{}\\"}}',
+        "otp={}",
+        "PIN: {}",
+        "curl -u ann:{} https://x",
+        "curl --user='ann:{}'",
+        "mysql -h db -p{} shop",
         "client_secret => {}",
         "the passphrase is {}",
         "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
@@ -70,6 +78,7 @@ def test_a_random_text_is_masked_without_a_name(subject: Any, seed: int):
         "2026-11-26T22:59:28.123456Z connect to 127.0.0.1:8446 failed for ann@example.org",
         "net.ipv4.neigh.default.gc_thresh3 = 2048",
         "Wrong password for ann@example.org",
+        "the auth of a pin is optional; docker run --user 1000:1000 -p 80:80",
     ],
 )
 def test_what_is_no_secret_stays(text: str):
@@ -81,7 +90,17 @@ def test_the_name_of_a_secret_stays():
     assert mask("url postgresql://ann:abc@db/x failed") == f"url postgresql://{MASK}@db/x failed"
 
 
-@pytest.mark.parametrize("key", ["AKIAIOSFODNN7EXAMPLE", "ghp_abcdefghijkl", "eyJhbGciOi.eyJzdWIi.c2ln"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_abcdefghijkl",
+        "ghr_abcdefghijkl",
+        "eyJhbGciOi.eyJzdWIi.c2ln",
+        "xoxe-1-abcdef",
+        "AGE-SECRET-KEY-1QQ",
+    ],
+)
 def test_keys_of_well_known_services_are_masked(key: str):
     assert mask(f"used {key} today") == f"used {MASK} today"
 
@@ -94,6 +113,15 @@ def test_long_lines_take_linear_time(part: str):
 
 def test_a_line_of_json_that_is_nested_too_deeply_is_masked_as_text():
     assert TextMask().lines('{"password": "abc", "a": ' + "[" * 100_000).startswith(f'{{"password": {MASK}, "a": [')
+
+
+def test_a_word_with_a_digit_after_password_is_masked():
+    assert mask("login with password hunter2 failed") == f"login with password {MASK} failed"
+
+
+def test_the_argument_of_a_secret_option_is_masked():
+    command = ["mysqladmin", "--password", "abc", "-u", "ann:abc", "--user", "ann", "ping"]
+    assert TextMask().value(command) == ["mysqladmin", "--password", MASK, "-u", MASK, "--user", "ann", "ping"]
 
 
 def test_a_known_value_is_masked_in_every_form():
