@@ -43,7 +43,12 @@ async def log_in_at(provider: Provider, browser: Client, login: str, name: str =
 
 async def forged(forger: Forger, browser: Client, name: str = "campus", **parameters: str) -> str:
     """Come back from the forging provider; returns the address to which Greenroom sends the browser."""
-    query = {key: values[0] for key, values in parse_qs(urlsplit(await begin(browser, name)).query).items()}
+    return await forged_answer(forger, browser, await begin(browser, name), name, **parameters)
+
+
+async def forged_answer(forger: Forger, browser: Client, url: str, name: str = "campus", **parameters: str) -> str:
+    """Answer a request at the forging provider; returns the address to which Greenroom sends the browser."""
+    query = {key: values[0] for key, values in parse_qs(urlsplit(url).query).items()}
     forger.nonce = query["nonce"]
     sent = {"code": "c", "state": query["state"], **parameters}
     answer = await browser.get(f"/api/v1/sign-on/{name}/callback", params=sent)

@@ -81,6 +81,17 @@ get_provider: Final = _PROVIDERS.get
 lock_provider: Final = _PROVIDERS.lock
 
 
+async def hold_provider(connection: Connection, provider: SignOnProvider) -> bool:
+    """Prevent changes of a provider until commit, as the first statement of a transaction. False = it was deleted or
+    disabled, or has another issuer or client ID, since `provider` was read."""
+    cursor = await connection.execute(
+        "SELECT 1 FROM sign_on_providers WHERE provider_id = %s AND enabled AND issuer = %s AND client_id = %s"
+        " FOR SHARE",
+        (provider.provider_id, provider.issuer, provider.client_id),
+    )
+    return await cursor.fetchone() is not None
+
+
 async def find_provider(db: Database, name: str) -> SignOnProvider | None:
     """The provider with this name, also if it is disabled."""
     return await _PROVIDERS.find(db, "p.name = %s", (name,))

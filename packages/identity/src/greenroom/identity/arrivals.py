@@ -96,6 +96,7 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
     result = await _groups_by_rules(arrival)
     try:
         async with change_of_rights(parts.db, parts.logs) as connection:
+            await _hold_provider(connection, arrival.provider)
             identity = await sign_on.find_identity(connection, arrival.provider.issuer, arrival.subject)
             if identity is None:
                 user_id, created = await _create(connection, arrival), True
@@ -109,6 +110,12 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
     await parts.db.notify(ChangeEvent(Topic.USERS))
     _log(parts, arrival, browser, user, created=created)
     return token
+
+
+async def _hold_provider(connection: Connection, provider: SignOnProvider) -> None:
+    if not await sign_on.hold_provider(connection, provider):
+        cause = "The provider was deleted, disabled or changed during the log-in."
+        raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
 
 
 def _log(parts: SignOn, arrival: Arrival, browser: UserBrowser, user: users.User, *, created: bool) -> None:
@@ -207,6 +214,7 @@ async def link(parts: SignOn, arrival: Arrival, attempt: Attempt, user_id: str, 
         raise SignOnRefused(Refusal.LINK_ENDED, "Another user is logged in than when the link began.")
     try:
         async with parts.db.transaction() as connection:
+            await _hold_provider(connection, arrival.provider)
             user = await users.lock_user(connection, user_id)
             await sign_on.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
     except Duplicate as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -12,20 +14,21 @@ from fastapi import APIRouter, Request
 from greenroom.api.access.groups import require_not_above
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
-from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import groups, sign_on
 from greenroom.db.access.sign_on import GroupRule, ProviderFields, SignOnProvider
-from greenroom.db.database import Database
+from greenroom.db.database import Connection, Database
 from greenroom.db.rows import values_of
 from greenroom.identity import rules
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.checks import end_logins
 from greenroom.identity.diagnosis import Diagnosis
 from greenroom.identity.login_routes import origin_of
-from greenroom.identity.parts import SignOnDep
+from greenroom.identity.parts import SignOn, SignOnDep
 from greenroom.identity.provider import issuer_problem
 from greenroom.identity.schemas import (
     DiagnosisStep,
@@ -126,13 +129,42 @@ async def update_sign_on_provider(
 @router.delete("/sign-on-providers/{provider_id}", status_code=204, dependencies=[requires("settings_modify")])
 async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, parts: SignOnDep) -> None:
     """Delete a provider. Its log-ins end. Users and their identities remain."""
-    provider = await sign_on.get_provider(change.db, str(provider_id))
-    logins = await sign_on.logins_at_provider(change.db, provider.provider_id)
-    await end_logins(parts, logins, f"{provider.title} was deleted.")
     async with change.db.transaction() as connection:
-        await sign_on.lock_provider(connection, provider.provider_id)
-        await sign_on.delete_provider(connection, provider.provider_id)
-    change.audit(LogCode.SIGN_ON_PROVIDER_DELETED, provider.title, before=_audit_values(provider))
+        before = await sign_on.lock_provider(connection, str(provider_id))
+        await _disable(connection, before)
+    async with _without_logins(change, parts, before, f"{before.title} was deleted.") as connection:
+        await sign_on.delete_provider(connection, before.provider_id)
+    change.audit(LogCode.SIGN_ON_PROVIDER_DELETED, before.title, before=_audit_values(before))
+
+
+async def _disable(connection: Connection, provider: SignOnProvider) -> None:
+    """Disable a locked provider, so that no log-in through it begins after the commit."""
+    disabled = replace(provider, enabled=False)
+    await sign_on.update_provider(connection, provider.provider_id, disabled, provider.client_secret_encrypted)
+
+
+@asynccontextmanager
+async def _without_logins(
+    change: CallerChange, parts: SignOn, before: SignOnProvider, reason: str
+) -> AsyncGenerator[Connection]:
+    """End the log-ins of a provider after `_disable`, and yield a transaction that locks the provider. `before` is the
+    provider before `_disable`. If the block fails, the provider remains disabled, and a log row states this.
+
+    Raises:
+        NotFound: the provider was deleted at the same time.
+        Refused: it was changed at the same time.
+    """
+    after = replace(before, enabled=False, num_logins=0)
+    try:
+        await end_logins(parts, await sign_on.logins_at_provider(change.db, before.provider_id), reason)
+        async with change.db.transaction() as connection:
+            if await sign_on.lock_provider(connection, before.provider_id) != after:
+                raise Refused(f"{before.title} was changed at the same time, and may be disabled now. Try again.")
+            yield connection
+    except BaseException:
+        old, new = _audit_values(before), _audit_values(after)
+        change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, before.title, before=old, after=new)
+        raise
 
 
 @router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
