@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from joserfc import jwt
 from tests.database.api.client import Client, MakeClient
-from tests.database.api.signing_on import PROVIDERS, forged, forged_answer, offer, rows_of_users
+from tests.database.api.signing_on import PROVIDERS, begin, forged, forged_answer, offer, rows_of_users
 from tests.database.locks import ended, waiting
-from tests.support.oidc import Forger, forging_provider
+from tests.support.oidc import SECRET, Forger, forging_provider
 
+from greenroom.db.access import sign_on
 from greenroom.db.database import Database
-from greenroom.identity import provider_routes
+from greenroom.identity import checks, provider_routes
 
 pytestmark = pytest.mark.usefixtures("long_timeout")
 
@@ -26,15 +28,50 @@ def forger() -> Iterator[Forger]:
         yield running
 
 
-def during_token_request(forger: Forger, act: Callable[[], Awaitable[object]]) -> None:
+@pytest.fixture
+def other() -> Iterator[Forger]:
+    """Another provider, at another issuer."""
+    with forging_provider() as running:
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Campus:
+    """A provider that creates users. `path` is its address in the api."""
+
+    admin: Client
+    db: Database
+    app: FastAPI
+    path: str
+
+    async def change(self, **fields: Any) -> dict[str, Any]:
+        return await self.admin.change(self.path, **fields)
+
+    async def disable(self) -> None:
+        await self.change(enabled=False)
+
+    async def delete(self) -> None:
+        assert (await self.admin.delete(self.path)).status_code == 204
+
+    async def messages(self, code: str) -> list[str]:
+        """The messages of the log rows with this code."""
+        await self.app.state.logs.flush()
+        rows = await self.db.fetch("SELECT message FROM logs WHERE code = %s ORDER BY log_id", (code,))
+        return [row["message"] for row in rows]
+
+
+@pytest.fixture
+async def campus(forger: Forger, admin: Client, db: Database, app: FastAPI) -> Campus:
+    made = await offer(admin, forger.issuer, create_users=True)
+    return Campus(admin, db, app, f"{PROVIDERS}/{made['provider_id']}")
+
+
+def during_token_request(forger: Forger, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Call `act` while the next token request waits for its answer."""
     loop = asyncio.get_running_loop()
 
-    async def acted() -> None:
-        await act()
-
     def sign(claims: dict[str, Any]) -> str:
-        asyncio.run_coroutine_threadsafe(acted(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(act(), loop).result(60)
         return jwt.encode({"alg": "RS256", "kid": forger.key.kid}, claims, forger.key)
 
     forger.sign = sign
@@ -44,56 +81,94 @@ async def is_logged_in(browser: Client) -> bool:
     return (await browser.get("/api/v1/me")).status_code == 200
 
 
-@pytest.mark.parametrize("change", ["disable", "delete"])
+@pytest.mark.parametrize("end", [Campus.disable, Campus.delete])
 async def test_a_provider_that_ends_during_a_log_in_logs_nobody_in(
-    forger: Forger, admin: Client, anonymous: Client, db: Database, change: str
+    forger: Forger, campus: Campus, anonymous: Client, end: Callable[[Campus], Coroutine[Any, Any, None]]
 ):
-    path = f"{PROVIDERS}/{(await offer(admin, forger.issuer, create_users=True))['provider_id']}"
-    before = await rows_of_users(db)
-    acts = {"disable": lambda: admin.patch(path, json={"enabled": False}), "delete": lambda: admin.delete(path)}
-    during_token_request(forger, acts[change])
+    before = await rows_of_users(campus.db)
+    during_token_request(forger, lambda: end(campus))
     assert await forged(forger, anonymous) == "/?sign-on=provider-disabled"
-    assert await rows_of_users(db) == before
+    assert await rows_of_users(campus.db) == before
 
 
 async def test_a_provider_that_is_disabled_during_a_link_links_no_identity(
-    forger: Forger, admin: Client, logged_in: MakeClient, db: Database
+    forger: Forger, campus: Campus, logged_in: MakeClient
 ):
-    path = f"{PROVIDERS}/{(await offer(admin, forger.issuer))['provider_id']}"
     browser = await logged_in()
     url = (await browser.post("/api/v1/me/identities", json={"provider": "campus"})).json()["url"]
-    during_token_request(forger, lambda: admin.patch(path, json={"enabled": False}))
+    during_token_request(forger, campus.disable)
     assert await forged_answer(forger, browser, url) == "/account?sign-on=provider-disabled"
-    assert not await db.fetch("SELECT 1 FROM identities")
+    assert not await campus.db.fetch("SELECT 1 FROM identities")
 
 
 async def test_a_log_in_that_commits_while_its_provider_is_disabled_ends(
-    forger: Forger, admin: Client, anonymous: Client, db: Database
+    forger: Forger, campus: Campus, anonymous: Client, db: Database
 ):
     """The log-in holds the provider and waits for the user; the change waits for the provider."""
-    path = f"{PROVIDERS}/{(await offer(admin, forger.issuer, create_users=True))['provider_id']}"
     await forged(forger, anonymous)
     async with db.transaction() as holder:
         await holder.execute("SELECT 1 FROM users FOR UPDATE")
         logging_in = asyncio.create_task(forged(forger, anonymous))
         await waiting(db, 1)
-        disabling = asyncio.create_task(admin.change(path, enabled=False))
+        disabling = asyncio.create_task(campus.disable())
         await waiting(db, 2)
     assert (await ended(logging_in, disabling))[0] == "/"
     assert not await is_logged_in(anonymous)
 
 
 async def test_a_provider_that_is_changed_while_it_is_deleted_remains_disabled(
-    forger: Forger, admin: Client, app: FastAPI, db: Database, monkeypatch: pytest.MonkeyPatch
+    campus: Campus, monkeypatch: pytest.MonkeyPatch
 ):
-    path = f"{PROVIDERS}/{(await offer(admin, forger.issuer))['provider_id']}"
-
     async def change_title(*_: object) -> None:
-        await db.write("UPDATE sign_on_providers SET title = 'Renamed'")
+        await campus.db.write("UPDATE sign_on_providers SET title = 'Renamed'")
 
     monkeypatch.setattr(provider_routes, "end_logins", change_title)
-    assert "was changed at the same time" in await admin.refused(409, f"DELETE {path}")
-    assert (await admin.read(path))["enabled"] is False
-    await app.state.logs.flush()
-    (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-provider-changed'")
-    assert row["message"].endswith("changed sign-on provider Campus: enabled true → false")
+    assert "was changed at the same time" in await campus.admin.refused(409, f"DELETE {campus.path}")
+    assert (await campus.admin.read(campus.path))["enabled"] is False
+    (message,) = await campus.messages("sign-on-provider-changed")
+    assert message.endswith("changed sign-on provider Campus: enabled true → false")
+
+
+@pytest.mark.parametrize("field", ["issuer", "client_id"])
+async def test_another_issuer_or_client_ends_the_log_ins_of_a_provider(
+    forger: Forger, other: Forger, campus: Campus, anonymous: Client, field: str
+):
+    await forged(forger, anonymous)
+    changes = {"issuer": other.issuer} if field == "issuer" else {"client_id": "other"}
+    changed = await campus.change(client_secret=SECRET, **changes)
+    assert changed == changed | changes | {"enabled": True}
+    assert not await is_logged_in(anonymous)
+    assert not await campus.db.fetch("SELECT 1 FROM provider_logins")
+    (message,) = await campus.messages("sign-on-ended")
+    assert message == "The log-in of ada ended: Campus was given another issuer or client ID."
+
+
+async def test_the_log_ins_end_before_the_new_issuer_is_stored(
+    forger: Forger, campus: Campus, anonymous: Client, monkeypatch: pytest.MonkeyPatch
+):
+    await forged(forger, anonymous)
+    issuers: list[str] = []
+    end_logins = checks.end_logins
+
+    async def with_issuer(*values: Any) -> None:
+        issuers.extend(await sign_on.issuers(campus.db))
+        await end_logins(*values)
+
+    monkeypatch.setattr(provider_routes, "end_logins", with_issuer)
+    await campus.change(client_secret=SECRET, issuer="https://other.example")
+    assert issuers == [forger.issuer]
+
+
+async def test_a_new_title_ends_no_log_in(forger: Forger, campus: Campus, anonymous: Client):
+    await forged(forger, anonymous)
+    await campus.change(title="Renamed", issuer=forger.issuer)
+    assert await is_logged_in(anonymous)
+
+
+async def test_a_code_of_another_issuer_is_not_sent_to_the_new_one(
+    forger: Forger, other: Forger, campus: Campus, anonymous: Client
+):
+    url = await begin(anonymous)
+    await campus.change(client_secret=SECRET, issuer=other.issuer)
+    assert await forged_answer(forger, anonymous, url) == "/?sign-on=unknown-attempt"
+    assert other.token_requests == []

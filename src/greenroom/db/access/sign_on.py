@@ -285,9 +285,10 @@ async def logins_at_provider(
 
 @dataclass(frozen=True, slots=True)
 class LogoutHint:
-    """The provider of a log-in, and its ID token for the log-out there."""
+    """The issuer and client ID of a log-in, and its ID token for the log-out there."""
 
-    name: str
+    issuer: str
+    client_id: str
     id_token_encrypted: bytes = field(repr=False)
 
 
@@ -295,8 +296,8 @@ async def logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
     """The hint of the log-in with this token, if it is one through a provider."""
     return await db.fetch_one_as(
         LogoutHint,
-        "SELECT s.name, p.id_token_encrypted FROM provider_logins p JOIN sign_on_providers s USING (provider_id)"
-        " JOIN login_sessions l USING (login_id) WHERE l.token_hash = %s",
+        "SELECT s.issuer, s.client_id, p.id_token_encrypted FROM provider_logins p"
+        " JOIN sign_on_providers s USING (provider_id) JOIN login_sessions l USING (login_id) WHERE l.token_hash = %s",
         (token_hash,),
     )
 

@@ -14,6 +14,7 @@ import msgspec
 from fastapi import Request, Response
 
 from greenroom.core.errors import Invalid
+from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.kit.secrets import Secrets
 
 COOKIE_PREFIX: Final = "__Host-greenroom-sign-on-"
@@ -23,10 +24,11 @@ MAX_OPEN: Final = 5
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A log-in through a provider that has begun. `link_to`: the hash of the log-in, in hexadecimal, to whose user the
-    identity will be linked; None = the user logs in."""
+    """A log-in through a provider that has begun. `issuer`: the issuer of the provider at this time. `link_to`: the
+    hash of the log-in, in hexadecimal, to whose user the identity will be linked; None = the user logs in."""
 
     provider: str
+    issuer: str
     state: str
     nonce: str
     verifier: str
@@ -45,11 +47,12 @@ def redirect_uri(origin: str, provider: str) -> str:
     return f"{origin}/api/v1/sign-on/{provider}/callback"
 
 
-def new_attempt(provider: str, origin: str, *, path: str, link_to: str | None = None) -> Attempt:
+def new_attempt(provider: SignOnProvider, origin: str, *, path: str, link_to: str | None = None) -> Attempt:
     """Return a new attempt with random values. Raises Invalid: `path` is no page of this console."""
     state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
     return Attempt(
-        provider=provider,
+        provider=provider.name,
+        issuer=provider.issuer,
         state=state,
         nonce=nonce,
         verifier=verifier,

@@ -53,7 +53,7 @@ async def start_sign_on(
 
     503 if the provider does not answer.
     """
-    return await _start(parts, request, response, new_attempt(provider_name, origin_of(request), path=body.next))
+    return await _start(parts, request, response, provider_name, path=body.next)
 
 
 @router.post("/me/identities", status_code=201)
@@ -63,18 +63,20 @@ async def start_link(
     """Begin to link an identity to the calling user. The browser then goes to the address in the answer."""
     caller.own_user_id()
     own = (caller.token_hash or b"").hex()
-    attempt = new_attempt(body.provider, origin_of(request), path="/account", link_to=own)
-    return await _start(parts, request, response, attempt)
+    return await _start(parts, request, response, body.provider, path="/account", link_to=own)
 
 
-async def _start(parts: SignOn, request: Request, response: Response, attempt: Attempt) -> AddressView:
+async def _start(
+    parts: SignOn, request: Request, response: Response, provider_name: str, *, path: str, link_to: str | None = None
+) -> AddressView:
     try:
-        provider = await parts.enabled_provider(attempt.provider)
+        provider = await parts.enabled_provider(provider_name)
+        attempt = new_attempt(provider, origin_of(request), path=path, link_to=link_to)
         client = await parts.client(provider)
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     except ProviderFailed as error:
-        parts.refusals.sign_on_refused(request, attempt.provider, str(Refusal.PROVIDER_DOWN), str(error))
+        parts.refusals.sign_on_refused(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
         raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
     attempts.remember(request, response, parts.secrets, attempt)
     url = client.authorization_url(
@@ -131,6 +133,9 @@ async def _finished(attempt: Attempt | None, request: Request, parts: SignOn, an
     if attempt is None:
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, "The browser has not begun a log-in with this state.")
     provider = await parts.enabled_provider(attempt.provider)
+    if provider.issuer != attempt.issuer:
+        cause = f"The log-in began at the issuer {attempt.issuer!r}; that of the provider is {provider.issuer!r} now."
+        raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, cause)
     try:
         endpoints = await parts.documents.endpoints(provider.issuer)
     except ProviderFailed as error:
@@ -166,14 +171,13 @@ async def log_out_at_provider(
     await login_routes.logout(response, db, logs, caller)
     if hint is None:
         return LogoutView(url=None)
-    provider = await sign_on.find_provider(db, hint.name)
     try:
-        endpoint = (await parts.documents.endpoints(provider.issuer)).end_session if provider else None
+        endpoint = (await parts.documents.endpoints(hint.issuer)).end_session
     except ProviderFailed:
         endpoint = None  # the user is logged out here; the provider does not answer
-    if provider is None or endpoint is None:
+    if endpoint is None:
         return LogoutView(url=None)
-    values = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
+    values = {"client_id": hint.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
     id_token = parts.secrets.decrypt(hint.id_token_encrypted)
     if len(id_token) <= MAX_HINT:
         values["id_token_hint"] = id_token

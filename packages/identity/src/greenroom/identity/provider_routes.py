@@ -97,7 +97,8 @@ async def get_sign_on_provider(provider_id: UUID, db: Db, request: Request) -> P
 async def update_sign_on_provider(
     provider_id: UUID, body: ProviderPatch, change: ChangeDep, parts: SignOnDep, request: Request
 ) -> ProviderView:
-    """Change a provider; omitted fields keep their values. The log-ins of a disabled provider end.
+    """Change a provider; omitted fields keep their values. The log-ins of a disabled provider end, and those of a
+    provider that gets another issuer or client ID.
 
     A change of a provider with rules also needs `groups_modify`.
     """
@@ -113,7 +114,15 @@ async def update_sign_on_provider(
             raise Invalid("The stored client secret is not sent to another issuer. Set `client_secret`, too.")
         fields = _checked(values_of(ProviderFields, before) | _dumped(body, sent))
         await _require_to_grant(change.db, change.caller, fields)
-        await sign_on.update_provider(connection, before.provider_id, fields, encrypted)
+        other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
+        if other_client:  # it must not get the tokens of the users: their log-ins end first
+            await _disable(connection, before)
+        else:
+            await sign_on.update_provider(connection, before.provider_id, fields, encrypted)
+    if other_client:
+        reason = f"{before.title} was given another issuer or client ID."
+        async with _without_logins(change, parts, before, reason) as connection:
+            await sign_on.update_provider(connection, before.provider_id, fields, encrypted)
     parts.documents.forget(before.issuer)
     after = await sign_on.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
