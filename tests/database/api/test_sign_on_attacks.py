@@ -202,4 +202,5 @@ async def test_rules_need_the_permissions_to_change_their_groups(admin: Client, 
     assert "groups_modify_system" in await stronger.refused(403, f"POST {PROVIDERS}", body)
     made = await admin.make(PROVIDERS, **body)
     await weak.refused(403, f"PATCH {PROVIDERS}/{made['provider_id']}", {"title": "B"})
+    assert "groups_modify" in await weak.refused(403, f"DELETE {PROVIDERS}/{made['provider_id']}")
     assert "users_create" in await weak.refused(403, f"POST {PROVIDERS}", body | {"rules": [], "create_users": True})

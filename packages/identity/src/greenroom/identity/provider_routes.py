@@ -140,6 +140,7 @@ async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, parts: S
     """Delete a provider. Its log-ins end. Users and their identities remain."""
     async with change.db.transaction() as connection:
         before = await sign_on.lock_provider(connection, str(provider_id))
+        await _require_to_grant(change.db, change.caller, before, must_exist=False)
         await _disable(connection, before)
     async with _without_logins(change, parts, before, f"{before.title} was deleted.") as connection:
         await sign_on.delete_provider(connection, before.provider_id)
