@@ -172,3 +172,19 @@ async def test_a_code_of_another_issuer_is_not_sent_to_the_new_one(
     await campus.change(client_secret=SECRET, issuer=other.issuer)
     assert await forged_answer(forger, anonymous, url) == "/?sign-on=unknown-attempt"
     assert other.token_requests == []
+
+
+async def test_an_unlinked_identity_ends_its_log_ins(forger: Forger, campus: Campus, anonymous: Client):
+    await forged(forger, anonymous)
+    user_id = await anonymous.own_id()
+    (identity,) = await campus.admin.read(f"/api/v1/users/{user_id}/identities")
+    await campus.admin.delete(f"/api/v1/users/{user_id}/identities/{identity['identity_id']}")
+    assert not await is_logged_in(anonymous)
+
+
+async def test_groups_that_rules_change_are_in_the_audit_log(forger: Forger, campus: Campus, anonymous: Client):
+    group = await campus.admin.make("/api/v1/groups", name="Staff")
+    await campus.change(rules=[{"claim": "sub", "value": "*", "group_id": group["group_id"]}])
+    await forged(forger, anonymous)
+    (message,) = await campus.messages("user-changed")
+    assert message.endswith("All Users → All Users, Staff")

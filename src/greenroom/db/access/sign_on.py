@@ -283,6 +283,17 @@ async def logins_at_provider(
     )
 
 
+async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: str) -> list[EndedLogin]:
+    """The log-ins of a user through an identity."""
+    return await db.fetch_as(
+        EndedLogin,
+        "SELECT p.login_id::text, l.user_id::text, u.username FROM provider_logins p JOIN login_sessions l USING"
+        " (login_id) JOIN users u USING (user_id) JOIN sign_on_providers s USING (provider_id)"
+        " WHERE l.user_id = %s AND s.issuer = %s AND p.subject = %s ORDER BY p.login_id",
+        (user_id, issuer, subject),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LogoutHint:
     """The issuer and client ID of a log-in, and its ID token for the log-out there."""

@@ -102,13 +102,13 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
                 user_id, created = await _create(connection, arrival), True
             else:
                 user_id = identity.user_id
-            user = await _updated(connection, arrival, user_id, result)
+            before, user = await _updated(connection, arrival, user_id, result)
             await _store_login(parts, connection, arrival, browser, user=user, token=token)
     except Duplicate as error:
         cause = f"{error.message} Subject {arrival.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
     await parts.db.notify(ChangeEvent(Topic.USERS))
-    _log(parts, arrival, browser, user, created=created)
+    _log(parts, arrival, browser, before, user, created=created)
     return token
 
 
@@ -118,12 +118,19 @@ async def _hold_provider(connection: Connection, provider: SignOnProvider) -> No
         raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
 
 
-def _log(parts: SignOn, arrival: Arrival, browser: UserBrowser, user: users.User, *, created: bool) -> None:
+def _log(
+    parts: SignOn, arrival: Arrival, browser: UserBrowser, before: users.User, user: users.User, *, created: bool
+) -> None:
     title = arrival.provider.title
     who = LogFields(user_id=user.user_id, username=user.username)
     if created:
         message = f"{user.username} was created at the first log-in through {title}, subject {arrival.subject}"
         parts.logs.write(LogCode.USER_CREATED, message, urgent=True, **who)
+    old, new = (sorted(group.name for group in one.groups) for one in (before, user))
+    if old != new:
+        message = f"The rules of {title} changed the groups of {user.username}: {', '.join(old)} → {', '.join(new)}"
+        details = {"before": {"groups": old}, "after": {"groups": new}}
+        parts.logs.write(LogCode.USER_CHANGED, message, details=details, urgent=True, **who)
     parts.logs.write(LogCode.LOGIN, f"{user.username} logged in from {browser.address} through {title}", **who)
 
 
@@ -147,8 +154,10 @@ async def _groups_by_rules(arrival: Arrival) -> rules.RuleResult:
         raise SignOnRefused(Refusal.WRONG_TOKEN, error.message) from error
 
 
-async def _updated(connection: Connection, arrival: Arrival, user_id: str, result: rules.RuleResult) -> users.User:
-    """Apply the rules and attributes of the provider to a user, and return the user afterwards."""
+async def _updated(
+    connection: Connection, arrival: Arrival, user_id: str, result: rules.RuleResult
+) -> tuple[users.User, users.User]:
+    """Apply the rules and attributes of the provider to a user, and return the user before and afterwards."""
     user = await users.lock_user(connection, user_id)
     if not await sign_on.use_identity(connection, arrival.provider.issuer, arrival.subject, user_id):
         raise SignOnRefused(Refusal.NO_USER, f"The subject {arrival.subject!r} was unlinked meanwhile.")
@@ -160,7 +169,7 @@ async def _updated(connection: Connection, arrival: Arrival, user_id: str, resul
     if any(getattr(user, name) != value for name, value in fields.items()):
         await users.update_user(connection, replace(user, **fields))
     await _set_groups(connection, user, result)
-    return await users.lock_user(connection, user_id)
+    return user, await users.lock_user(connection, user_id)
 
 
 async def _set_groups(connection: Connection, user: users.User, result: rules.RuleResult) -> None:
