@@ -95,15 +95,24 @@ def member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
         member("data/../../etc/passwd"),
         member("data/device", tarfile.CHRTYPE),
         member("data/hard", tarfile.LNKTYPE),
-        member("data/link/passwd"),
-        member("data/link"),
+        member("data/volumes/link/passwd"),
+        member("data/volumes/link"),
+        member("data//etc/passwd"),
+        member("data/lock"),
+        member("data/postgres/data/PG_VERSION"),
+        member("data/tls/restored.pem", tarfile.SYMTYPE),
+        member("data/keys", tarfile.SYMTYPE),
+        member("data/volumes", tarfile.SYMTYPE),
+        member("data/agent/agent-default/homes", tarfile.SYMTYPE),
+        member("link", tarfile.SYMTYPE),
     ],
     ids=lambda unsafe: unsafe.name,
 )
 def test_a_member_outside_of_its_folder_is_refused(unsafe: tarfile.TarInfo):
     links = set[str]()
-    check_member(member("data/link", tarfile.SYMTYPE), links)
-    check_member(member("data/linked"), links)
+    check_member(member("data/volumes/link", tarfile.SYMTYPE), links)
+    check_member(member("data/volumes/linked"), links)
+    check_member(member("data/agent/agent-default/homes/ann/link", tarfile.SYMTYPE), links)
     with pytest.raises(SetupError, match="unsafe"):
         check_member(unsafe, links)
 

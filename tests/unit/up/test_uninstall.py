@@ -10,11 +10,10 @@ from typer.testing import CliRunner
 from greenroom.cli.main import app
 from greenroom.core.errors import SetupError
 from greenroom.up import uninstall
-from greenroom.up.layout import DataLock, Layout
+from greenroom.up.layout import DataLock, Layout, mounts_below
 from greenroom.up.uninstall import (
     InstalledObjects,
     check_identity,
-    mounts_below,
     plan,
     read_installation,
     running_folders,

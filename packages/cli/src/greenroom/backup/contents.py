@@ -80,7 +80,7 @@ def is_included(path: PurePosixPath, *, homes: bool) -> bool:
     Homes are the folders of persistent profiles and the homes of Agents. Of the gateway, only certificates and the
     credential are included.
     """
-    first, *rest = path.parts
+    first, *rest = path.parts or ("",)
     if first in _LEFT_OUT or first.startswith(REPLACED_PREFIX):
         return False
     if first == "volumes" or (first == "agent" and rest[1:2] == ["homes"]):
@@ -90,18 +90,28 @@ def is_included(path: PurePosixPath, *, homes: bool) -> bool:
     return True
 
 
+def may_be_link(path: PurePosixPath) -> bool:
+    """True if this entry of DATA may be a symbolic link: only below a folder of homes."""
+    return not is_included(path.parent, homes=False) and is_included(path, homes=True)
+
+
 def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
-    """Refuse a member that could be extracted outside of its folder. `links` are the names of earlier symbolic links;
-    this one is added. A recipient key is public, so anyone could have created the backup.
+    """Refuse a member that could be extracted outside of its folder, and an entry of DATA that no backup contains.
+    `links` are the names of earlier symbolic links; this one is added. A recipient key is public, so anyone could have
+    created the backup.
 
     Raises:
         SetupError: with the name of the member.
     """
     path = PurePosixPath(member.name)
+    entry = PurePosixPath(member.name.removeprefix(DATA_PREFIX))
+    is_entry = member.name.startswith(DATA_PREFIX)
     is_safe = (
-        not path.is_absolute()
+        str(path) == member.name  # without "//", after which the rest would be an absolute path
+        and not path.is_absolute()
         and ".." not in path.parts
-        and (member.isreg() or member.isdir() or member.issym())
+        and (not is_entry or is_included(entry, homes=True))
+        and (member.isreg() or member.isdir() or (member.issym() and is_entry and may_be_link(entry)))
         and not any(str(parent) in links for parent in (path, *path.parents))
     )
     if not is_safe:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from greenroom.backup.contents import (
     expired,
     file_name,
     is_included,
+    may_be_link,
     tables_in,
 )
 from greenroom.backup.database import PostgresTools, read_facts, running_database
@@ -76,7 +79,9 @@ async def create_backup(layout: Layout, folder: Path, plan: BackupPlan, progress
     check_folder(layout)
     if not layout.instance.exists():
         raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
-    with _only_backup(layout):
+    with only_backup(layout):
+        if not layout.instance.exists():
+            raise SetupError(f"A restore replaces the instance in {layout.data}; repeat the backup when it has ended.")
         async with running_database(layout, progress) as dsn:
             return await asyncio.to_thread(write_backup, layout, dsn, folder, plan, progress)
 
@@ -121,9 +126,9 @@ def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progr
             with progress.step("Verifying the backup"):
                 files = verify(part, own_key, tools)
             part.rename(file)
-        deleted = _delete(
-            folder, expired((f.name for f in folder.iterdir()), facts.installation_id, plan.keep) if plan.keep else []
-        )
+        # A backup with a later time, by a clock that was wrong, does not count.
+        names = [found.name for found in folder.iterdir() if found.name <= file.name]
+        deleted = _delete(folder, expired(names, facts.installation_id, plan.keep) if plan.keep else [])
         return CreatedBackup(file=file, bytes=file.stat().st_size, files=files, deleted=deleted)
     except OSError as error:
         raise SetupError(f"The backup cannot be written to {folder}: {error.strerror or error}.") from error
@@ -148,8 +153,9 @@ def _new_file(path: Path) -> Generator[IO[bytes]]:
 
 
 @contextmanager
-def _only_backup(layout: Layout) -> Generator[None]:
-    """Refuse a second backup of the instance at the same time."""
+def only_backup(layout: Layout) -> Generator[None]:
+    """Hold the lock of backups. Raises SetupError: a backup of the instance is running, or this account cannot write to
+    DATA."""
     try:
         descriptor = os.open(layout.data / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     except PermissionError as error:
@@ -191,10 +197,26 @@ def files_of(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
 def _refuse_unreadable(error: OSError) -> None:
     if isinstance(error, PermissionError):
         raise _unreadable(error.filename) from error
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # not deleted or replaced in the meantime
+        raise error
 
 
 def _unreadable(path: object) -> SetupError:
     return SetupError(f"This account cannot read {path}; run the command with sudo.")
+
+
+def _open_regular_file(path: str, flags: int) -> int:
+    """Open a file that its owner may replace with a link or a named pipe: links are not followed, pipes do not block.
+
+    Raises:
+        FileNotFoundError: it is a link by now.
+    """
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileNotFoundError(error.errno, error.strerror, path) from error
+        raise
 
 
 class _Archive:
@@ -217,12 +239,18 @@ class _Archive:
         are left out.
         """
         try:
+            if stat.S_ISSOCK((data / path).lstat().st_mode):  # tarfile has no member for a socket
+                return
             member = self._tar.gettarinfo(data / path, f"{DATA_PREFIX}{path}")
+            if member.issym() and not may_be_link(path):
+                raise SetupError(f"{data / path} is a symbolic link; use a mount in its place, or leave out its files.")
             if not member.isreg() and not member.islnk():
                 if member.isdir() or member.issym():
                     self._tar.addfile(_with_known_owner(member))
                 return
-            with (data / path).open("rb") as source:
+            with open(data / path, "rb", opener=_open_regular_file) as source:
+                if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                    return
                 member.type, member.size = tarfile.REGTYPE, os.fstat(source.fileno()).st_size
                 reader = _FixedSizeReader(source, member.size)
                 self._tar.addfile(_with_known_owner(member), reader)

@@ -163,7 +163,8 @@ class PostgresTools:
         Raises:
             SetupError: pg_dump failed; the message has its last line.
         """
-        options = [f"--exclude-table-data=public.{table}" for table in without_rows_of]
+        excluded = f"--exclude-schema={REPLACED_SCHEMA}"
+        options = [excluded, *(f"--exclude-table-data=public.{table}" for table in without_rows_of)]
         with self._started("pg_dump", dsn, "--format=custom", *PORTABLE, *options, stdout=subprocess.PIPE) as process:
             while data := _stream(process.stdout).read(CHUNK_BYTES):
                 write(data)
@@ -234,6 +235,10 @@ _REPLACE: Final[tuple[LiteralString, ...]] = (
     "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
     "GRANT USAGE ON SCHEMA public TO PUBLIC",
 )
+_IN_USE: Final = (
+    "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND application_name LIKE 'greenroom%' LIMIT 1"
+)
 _HAS_REPLACED: Final = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 _PUT_BACK: Final[tuple[LiteralString, ...]] = (
     "DROP SCHEMA public CASCADE",
@@ -259,25 +264,47 @@ def refuse_contents(dsn: str, *, replace: bool) -> bool:
 @contextmanager
 def emptied(dsn: str, *, replace: bool) -> Generator[None]:
     """Empty the database for the duration of the block, which restores another one. If the block fails, the database is
-    as before.
+    as before. Otherwise its former tables remain in `REPLACED_SCHEMA` until `drop_replaced`.
 
     Raises:
-        SetupError: the database contains tables, and `replace` is False.
+        SetupError: the database contains tables and `replace` is False, it is in use, or an earlier restore was
+            interrupted in a state that only a person can judge.
     """
-    with _connected(dsn) as connection:
-        if replace and connection.execute(_HAS_REPLACED, (REPLACED_SCHEMA,)).fetchone():
-            _execute(connection, _PUT_BACK)  # an earlier restore was killed
+    _end_interrupted_restore(dsn, replace=replace)
     if not refuse_contents(dsn, replace=replace):
         yield
         return
     with _connected(dsn) as connection:
+        if row := connection.execute(_IN_USE).fetchone():
+            raise SetupError(f"A running process of Greenroom uses the database ({row[0]}); stop it first.")
         _execute(connection, _REPLACE)
-        try:
-            yield
-        except BaseException:
+    try:
+        yield
+    except BaseException:
+        with _connected(dsn) as connection:
             _execute(connection, _PUT_BACK)
-            raise
-        _execute(connection, (f"DROP SCHEMA {REPLACED_SCHEMA} CASCADE",))
+        raise
+
+
+def _end_interrupted_restore(dsn: str, *, replace: bool) -> None:
+    """Put the tables back that a killed restore left in `REPLACED_SCHEMA`."""
+    with _connected(dsn) as connection:
+        if not connection.execute(_HAS_REPLACED, (REPLACED_SCHEMA,)).fetchone():
+            return
+        if not replace:
+            raise SetupError("An earlier restore to this database was interrupted; repeat it with --replace.")
+        if _tables(connection):
+            raise SetupError(
+                f"The schemas public and {REPLACED_SCHEMA} of the database both have tables, because an earlier restore"
+                " was interrupted; delete the schema that you do not need with psql (DROP SCHEMA … CASCADE)."
+            )
+        _execute(connection, _PUT_BACK)
+
+
+def drop_replaced(dsn: str) -> None:
+    """Delete the tables that a restore has replaced."""
+    with _connected(dsn) as connection:
+        _execute(connection, (f"DROP SCHEMA IF EXISTS {REPLACED_SCHEMA} CASCADE",))
 
 
 def _execute(connection: psycopg.Connection[Any], statements: Iterable[LiteralString]) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, STAGING_NAME, Header
+from greenroom.backup.create import only_backup
 from greenroom.backup.database import (
     PostgresTools,
     check_not_newer,
+    drop_replaced,
     emptied,
     refuse_contents,
     running_database,
@@ -30,7 +32,7 @@ from greenroom.db.migrate import migrate
 from greenroom.kit.processes import end_all
 from greenroom.up import checks
 from greenroom.up.account import service_accounts
-from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, write_json
+from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, mounts_below, write_json
 from greenroom.up.options import stored_settings
 from greenroom.up.processes import leftovers
 from greenroom.up.progress import Progress
@@ -96,6 +98,8 @@ def _check_target(target: RestoreTarget) -> None:
         raise SetupError(
             f"{layout.data} already contains an instance; specify another --data, or --replace to replace it."
         )
+    if mounts := mounts_below(layout.data):
+        raise SetupError(f"{mounts[0]} is a mount in {layout.data}; unmount it, and mount it again after the restore.")
 
 
 def _names_in(data: Path) -> list[str]:
@@ -113,7 +117,8 @@ async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, prog
     layout = target.layout
     now = datetime.now(UTC)
     try:
-        with _locked(layout):
+        with _locked(layout), only_backup(layout):
+            _check_target(target)  # an instance may have been created since the first check
             await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
             with _staging(layout) as staging:
                 with progress.step("Decrypting and checking the backup"):
@@ -123,6 +128,8 @@ async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, prog
                 times = {"time": now.isoformat(), "created": read.header.created.isoformat()}
                 write_json(staging.restored, times, 0o600)
             replaced = _move_into_place(staging, layout, now)
+            if (external := stored_settings(layout).database_url) is not None:
+                drop_replaced(external)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {layout.data}: {error.strerror or error}.") from error
     return RestoredBackup(header=read.header, files=read.members, migrations=migrations, replaced=replaced)
@@ -141,9 +148,8 @@ def _locked(layout: Layout) -> Generator[None]:
         layout.data.chmod(0o711)
         yield
     except BaseException:
-        if is_new and {entry.name for entry in layout.data.iterdir()} == {layout.lock.name}:
-            layout.lock.unlink()
-            layout.data.rmdir()
+        if is_new and {entry.name for entry in layout.data.iterdir()} <= {layout.lock.name, LOCK_NAME}:
+            shutil.rmtree(layout.data)
         raise
     finally:
         lock.release()
@@ -155,7 +161,7 @@ def _staging(layout: Layout) -> Generator[Layout]:
     staging = Layout(layout.data / STAGING_NAME)
     shutil.rmtree(staging.data, ignore_errors=True)
     try:
-        staging.data.mkdir()
+        staging.data.mkdir(mode=0o700)  # `Layout.create` opens it when its files have their modes
         yield staging
     except BaseException:
         shutil.rmtree(staging.data, ignore_errors=True)
@@ -174,10 +180,19 @@ def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
 
 
 def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
-    """Replace settings that do not fit here: the database, and the certificate if its file is on another machine."""
+    """Replace settings that do not fit here: the database, and the certificate if its file is on another machine.
+
+    Raises:
+        SetupError: the database in the settings of the backup would be replaced, and is not that of this instance.
+    """
     settings = stored_settings(staging)
     if target.database_url is not None:
         settings = replace(settings, database_url=target.database_url)
+    elif target.replace and settings.database_url not in (None, stored_settings(target.layout).database_url):
+        raise SetupError(
+            "The instance of the backup used an external database, which is not that of the replaced instance; specify"
+            " the database to replace with --database-url."
+        )
     if settings.tls_cert is not None and not Path(settings.tls_cert).exists():
         names = ("restored.pem", "restored.key")
         for copy, name in zip(staging.custom_certificate, names, strict=True):

@@ -130,7 +130,10 @@ def restore(
         f" {restored.files} verified parts."
     )
     if restored.replaced is not None:
-        typer.echo(f"The replaced files are in {restored.replaced}; delete this folder when they are not needed.")
+        homes = "" if header.homes else " It also has the homes, because the backup has none."
+        typer.echo(
+            f"The replaced files are in {restored.replaced}; delete this folder when they are not needed.{homes}"
+        )
     typer.echo("Nothing was changed." if dry_run else f"Restored to {data}. Start it with: greenroom up --data {data}")
 
 

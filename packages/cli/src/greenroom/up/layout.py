@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -329,3 +330,10 @@ def running_layout(data: Path) -> Layout:
             f"No instance is running on {data}; start it with: greenroom up --data {shlex.quote(str(data))}"
         )
     return layout
+
+
+def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
+    """Return the mounts below a folder, the innermost first. The table has special characters as octal numbers."""
+    points = (line.split()[4] for line in table.read_text().splitlines())
+    mounts = (Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)) for point in points)
+    return sorted((mount for mount in mounts if folder in mount.parents), key=lambda m: len(m.parts), reverse=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import re
 import shlex
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from greenroom.runtimes.plugin import RuntimePlugin
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
-from greenroom.up.layout import DataLock, Layout, check_folder, running_pid
+from greenroom.up.layout import DataLock, Layout, check_folder, mounts_below, running_pid
 from greenroom.up.options import Settings, default_data, stored_settings
 from greenroom.up.processes import MARK, leftovers
 from greenroom.up.progress import Progress
@@ -149,13 +148,6 @@ def _may_run(layout: Layout) -> bool:
         return running_pid(layout) is not None
     except PermissionError:
         return True
-
-
-def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
-    """Return the mounts below a folder, the innermost first. The table has special characters as octal numbers."""
-    points = (line.split()[4] for line in table.read_text().splitlines())
-    mounts = (Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)) for point in points)
-    return sorted((mount for mount in mounts if folder in mount.parents), key=lambda m: len(m.parts), reverse=True)
 
 
 async def _references(layout: Layout) -> list[str]:
