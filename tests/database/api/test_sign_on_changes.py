@@ -82,7 +82,7 @@ async def is_logged_in(browser: Client) -> bool:
 
 
 @pytest.mark.parametrize("end", [Campus.disable, Campus.delete])
-async def test_a_provider_that_ends_during_a_log_in_logs_nobody_in(
+async def test_a_provider_that_ends_during_a_log_in_refuses_it(
     forger: Forger, campus: Campus, anonymous: Client, end: Callable[[Campus], Coroutine[Any, Any, None]]
 ):
     before = await rows_of_users(campus.db)

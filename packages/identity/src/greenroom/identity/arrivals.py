@@ -130,7 +130,9 @@ def _log(
     if old != new:
         message = f"The rules of {title} changed the groups of {user.username}: {', '.join(old)} → {', '.join(new)}"
         details = {"before": {"groups": old}, "after": {"groups": new}}
-        parts.logs.write(LogCode.USER_CHANGED, message, details=details, urgent=True, **who)
+        parts.logs.write(
+            LogCode.USER_CHANGED, message, details=details, urgent=True, user_id=user.user_id, username=user.username
+        )
     parts.logs.write(LogCode.LOGIN, f"{user.username} logged in from {browser.address} through {title}", **who)
 
 
