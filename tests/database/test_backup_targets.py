@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -15,13 +17,14 @@ from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportM
 from tests.support.scratch import passing_folder
 
 from greenroom.backup import restore
+from greenroom.backup.contents import STAGING_NAME
 from greenroom.backup.create import BackupPlan, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, restore_backup
 from greenroom.backup.sealing import BackupKey, Opener
 from greenroom.core.errors import SetupError
 from greenroom.kit.secrets import Secrets
-from greenroom.up.layout import Layout
+from greenroom.up.layout import Layout, check_folder
 from greenroom.up.options import Settings
 from greenroom.up.progress import Lines
 
@@ -142,3 +145,36 @@ def test_a_backup_with_a_later_time_does_not_expire_the_new_one(source: Layout, 
     later.rename(folder / "backups" / f"{beginning}-21{rest}")
     plan = BackupPlan(key=KEY, keep=1)
     assert asyncio.run(create_backup(source, folder / "backups", plan, PROGRESS)).file.exists()
+
+
+def test_an_existing_folder_is_empty_after_a_restore_that_fails(backup: Backup, folder: Path, dsn: str):
+    file = backup()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    (folder / "empty").mkdir()
+    with pytest.raises(SetupError, match="damaged"):
+        restored(file, folder / "empty", dsn)
+    check_folder(Layout(folder / "empty"))
+
+
+def test_a_failed_move_puts_the_files_and_the_database_back(
+    backup: Backup, source: Layout, dsn: str, monkeypatch: pytest.MonkeyPatch
+):
+    file = backup()
+    add_user(dsn, "later")
+    before = {path.name for path in source.data.iterdir()}
+    rename = Path.rename
+
+    def fail(path: Path, to: Path) -> Path:
+        if path == source.data / STAGING_NAME / source.ports.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(SetupError, match="No space left"):
+        restored(file, source.data)
+    monkeypatch.undo()
+    assert (users(dsn), {path.name for path in source.data.iterdir()} - {"lock"}) == (["later"], before)
+    restored(file, source.data)
+    assert users(dsn) == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,11 +124,13 @@ async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, prog
                 with progress.step("Decrypting and checking the backup"):
                     read = await asyncio.to_thread(_extract, file, key, staging)
                 _adapt_settings(staging, target)
-                migrations = await _restore_database(staging, target, progress)
-                times = {"time": now.isoformat(), "created": read.header.created.isoformat()}
-                write_json(staging.restored, times, 0o600)
-            replaced = _move_into_place(staging, layout, now)
-            if (external := stored_settings(layout).database_url) is not None:
+                external = stored_settings(staging).database_url
+                with nullcontext() if external is None else emptied(external, replace=target.replace):
+                    migrations = await _restore_database(staging, progress)
+                    times = {"time": now.isoformat(), "created": read.header.created.isoformat()}
+                    write_json(staging.restored, times, 0o600)
+                    replaced = _move_into_place(staging, layout, now)
+            if external is not None:
                 drop_replaced(external)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {layout.data}: {error.strerror or error}.") from error
@@ -137,7 +139,8 @@ async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, prog
 
 @contextmanager
 def _locked(layout: Layout) -> Generator[None]:
-    """Lock DATA, which is created if it is missing, and removed if the block fails and left it empty.
+    """Lock DATA, which is created if it is missing. If the block fails and left it empty, a new DATA is removed, and in
+    an existing one the lock of backups, with which it would not count as empty.
 
     Raises:
         SetupError: the instance is running.
@@ -148,8 +151,10 @@ def _locked(layout: Layout) -> Generator[None]:
         layout.data.chmod(0o711)
         yield
     except BaseException:
-        if is_new and {entry.name for entry in layout.data.iterdir()} <= {layout.lock.name, LOCK_NAME}:
-            shutil.rmtree(layout.data)
+        if {entry.name for entry in layout.data.iterdir()} <= {layout.lock.name, LOCK_NAME}:
+            (layout.data / LOCK_NAME).unlink(missing_ok=True)
+            if is_new:
+                shutil.rmtree(layout.data)
         raise
     finally:
         lock.release()
@@ -202,11 +207,11 @@ def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
     write_json(staging.instance, settings.stored(), 0o600)
 
 
-async def _restore_database(staging: Layout, target: RestoreTarget, progress: Progress) -> list[str]:
+async def _restore_database(staging: Layout, progress: Progress) -> list[str]:
     """Restore the dump into the database of the settings, and migrate it. Return the applied migrations."""
     dump = staging.data / DUMP_FILE
     async with running_database(staging, progress) as dsn:
-        with progress.step("Restoring the database"), emptied(dsn, replace=target.replace):
+        with progress.step("Restoring the database"):
             tools = PostgresTools.of_server(server_version(dsn))
             await asyncio.to_thread(tools.restore, dsn, dump)
             migrations = await migrate(dsn)
@@ -216,15 +221,27 @@ async def _restore_database(staging: Layout, target: RestoreTarget, progress: Pr
 
 def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | None:
     """Move the existing files of DATA into a folder, and the restored files into DATA, instance.json last: without it,
-    no instance can start. Return the folder of the replaced files.
+    no instance can start. Return the folder of the replaced files. If a move fails, all are undone.
     """
     existing = [name for name in _names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
     replaced = layout.data / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%SZ}" if existing else None
+    moves: list[tuple[Path, Path]] = []
     if replaced is not None:
         replaced.mkdir(mode=0o700)
-        for name in sorted(existing, key=lambda name: name != layout.instance.name):
-            (layout.data / name).rename(replaced / name)
-    for name in sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name):
-        (staging.data / name).rename(layout.data / name)
-    shutil.rmtree(staging.data)
+        first = sorted(existing, key=lambda name: name != layout.instance.name)
+        moves += [(layout.data / name, replaced / name) for name in first]
+    last = sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name)
+    moves += [(staging.data / name, layout.data / name) for name in last]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, destination in moves:
+            source.rename(destination)
+            done.append((source, destination))
+    except OSError:
+        for source, destination in reversed(done):
+            destination.rename(source)
+        if replaced is not None:
+            replaced.rmdir()
+        raise
+    shutil.rmtree(staging.data, ignore_errors=True)  # the restore is complete
     return replaced
