@@ -17,7 +17,7 @@ from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportM
 from tests.support.scratch import passing_folder
 
 from greenroom.backup import restore
-from greenroom.backup.contents import STAGING_NAME
+from greenroom.backup.contents import REPLACED_PREFIX, STAGING_NAME
 from greenroom.backup.create import BackupPlan, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, restore_backup
@@ -178,3 +178,17 @@ def test_a_failed_move_puts_the_files_and_the_database_back(
     assert (users(dsn), {path.name for path in source.data.iterdir()} - {"lock"}) == (["later"], before)
     restored(file, source.data)
     assert users(dsn) == []
+
+
+def test_a_restore_that_was_killed_while_it_moved_files_can_be_repeated(backup: Backup, source: Layout, dsn: str):
+    file = backup()
+    add_user(dsn, "later")
+    replaced = source.data / f"{REPLACED_PREFIX}20261127T000000Z"
+    for folder in (replaced, source.data / STAGING_NAME):
+        folder.mkdir()
+    source.instance.rename(replaced / source.instance.name)
+    with psycopg.connect(dsn, application_name="greenroom api"), pytest.raises(SetupError, match="stop it first"):
+        restored(file, source.data)
+    assert not (source.data / STAGING_NAME).exists()
+    restored(file, source.data)
+    assert (users(dsn), source.instance.exists()) == ([], True)

@@ -92,8 +92,8 @@ def _check_target(target: RestoreTarget) -> None:
     names = _names_in(layout.data)
     if all(name.startswith(REPLACED_PREFIX) for name in names):
         return
-    if not (layout.data / STAGING_NAME).exists():  # else a restore was killed while it moved files
-        check_folder(layout)
+    if not (layout.data / STAGING_NAME).exists() and _replaced_instance(layout) == layout:
+        check_folder(layout)  # else a restore was killed while it moved files
     if not target.replace:
         raise SetupError(
             f"{layout.data} already contains an instance; specify another --data, or --replace to replace it."
@@ -104,6 +104,14 @@ def _check_target(target: RestoreTarget) -> None:
 
 def _names_in(data: Path) -> list[str]:
     return sorted({entry.name for entry in data.iterdir()} - KEPT_NAMES) if data.exists() else []
+
+
+def _replaced_instance(layout: Layout) -> Layout:
+    """Return the files of the instance that a restore replaces. They are no longer in DATA if an earlier restore was
+    killed after it had moved them.
+    """
+    folders = [layout.data, *sorted(layout.data.glob(f"{REPLACED_PREFIX}*"), reverse=True)]
+    return next((found for found in map(Layout, folders) if found.instance.exists()), layout)
 
 
 async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, progress: Progress) -> RestoredBackup:
@@ -193,7 +201,10 @@ def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
     settings = stored_settings(staging)
     if target.database_url is not None:
         settings = replace(settings, database_url=target.database_url)
-    elif target.replace and settings.database_url not in (None, stored_settings(target.layout).database_url):
+    elif target.replace and settings.database_url not in (
+        None,
+        stored_settings(_replaced_instance(target.layout)).database_url,
+    ):
         raise SetupError(
             "The instance of the backup used an external database, which is not that of the replaced instance; specify"
             " the database to replace with --database-url."
