@@ -36,6 +36,12 @@ def test_a_document_round_trips(subject: Any, document: Document):
     SCHEMA.validate(yaml.safe_load(text))
 
 
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\x85", "\u2028", "\u2029"])
+def test_a_line_break_in_a_value_is_kept(line_break: str):
+    document: Document = {"zones": [{"zone_name": f"a{line_break}b"}]}
+    assert parsed(written(document)) == document
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [

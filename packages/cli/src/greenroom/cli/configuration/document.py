@@ -127,10 +127,24 @@ def parsed(text: str) -> Document:
     return document
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts with Unicode line breaks. PyYAML would fold these breaks, so the text would change."""
+
+
+_LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_BREAKS.search(text) else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def written(document: Mapping[str, list[Row]]) -> str:
     """Return the YAML of a document."""
     content = {"version": VERSION, **document}
-    return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 LookUp = Callable[[SecretReference], str | None]
