@@ -134,8 +134,8 @@ class _Dumper(yaml.SafeDumper):
 _LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_BREAKS.search(text) else None)
+def _represent_text(_dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, style='"' if _LINE_BREAKS.search(text) else None)
 
 
 _Dumper.add_representer(str, _represent_text)
