@@ -17,7 +17,7 @@ from greenroom.api.access.login_routes import set_login_cookie
 from greenroom.api.deps import Db, Logs, WrongGuesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
-from greenroom.core.errors import NotFound, SetupError, Unauthenticated, Unavailable
+from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import SignOnProvider
@@ -33,6 +33,8 @@ from greenroom.identity.tokens import Keys, TokenRefused, created_s, logout_clai
 
 MAX_HINT = 4000
 """Maximum characters of an ID token in an address; one with many groups is omitted."""
+RECENT_S = 15 * 60
+"""The maximum age of a log-in that links an identity."""
 PROVIDER_SKEW_S = 5
 """The permitted difference between the clocks of the hosts of one provider."""
 
@@ -62,10 +64,16 @@ async def start_sign_on(
 async def start_link(
     body: LinkStart, request: Request, response: Response, parts: SignOnDep, caller: Annotated[Caller, requires()]
 ) -> AddressView:
-    """Begin to link an identity to the calling user. The browser then goes to the address in the answer."""
+    """Begin to link an identity to the calling user. The browser then goes to the address in the answer.
+
+    403 if the log-in is older than 15 minutes. Otherwise, a person at a browser that was left unlocked could get
+    permanent access to the account.
+    """
     caller.own_user_id()
-    own = (caller.token_hash or b"").hex()
-    return await _start(parts, request, response, body.provider, path="/account", link_to=own)
+    own = caller.token_hash or b""
+    if not await sign_on.is_recent_login(parts.db, own, RECENT_S):
+        raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
+    return await _start(parts, request, response, body.provider, path="/account", link_to=own.hex())
 
 
 async def _start(
