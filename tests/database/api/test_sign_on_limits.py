@@ -94,6 +94,17 @@ async def test_wrong_log_outs_are_throttled_and_right_ones_are_not(forger: Forge
 
 
 @pytest.mark.usefixtures("offered")
+async def test_guessed_ids_of_log_ins_are_throttled(forger: Forger, admin: Client, connect: MakeClient):
+    await limit(admin, 1)
+    browser, attacker, forger.claims = await connect(), await connect(address="203.0.113.9"), {"sid": "one"}
+    await forged(forger, browser)
+    guesses = [{"iss": forger.issuer, "sid": f"guess-{number}"} for number in range(11)]
+    answers = [(await attacker.get(FRONT, params=guess)).status_code for guess in guesses]
+    assert answers == [200] * 10 + [429]
+    assert (await browser.get("/api/v1/me")).status_code == 200
+
+
+@pytest.mark.usefixtures("offered")
 async def test_a_provider_that_hangs_during_a_log_in_delays_no_other_user(forger: Forger, connect: MakeClient):
     browser, elsewhere = await connect(), await connect()
     asked, answer = asyncio.Event(), asyncio.Event()

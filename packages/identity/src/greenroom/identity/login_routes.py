@@ -268,6 +268,8 @@ async def log_out_in_frame(
         guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
     logins = await sign_on.logins_at_provider(parts.db, provider.provider_id, sid=sid)
+    if not logins:  # it ended before, or the id is guessed
+        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
     await end_logins(parts, logins, f"{provider.title} logged the user out.")
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
     headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}
