@@ -10,6 +10,8 @@ import hmac
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import structlog
+
 from greenroom.core.errors import Duplicate, Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -26,6 +28,8 @@ from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.tokens import Keys, TokenRefused, id_claims
 from greenroom.kit.secrets import hashed, new_secret
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -33,6 +37,8 @@ class Arrival:
 
     provider: SignOnProvider
     subject: str
+    sid: str | None
+    """The provider's id of the log-in."""
     claims: dict[str, Any] = field(repr=False)
     tokens: Tokens = field(repr=False)
 
@@ -62,7 +68,7 @@ async def arrive(parts: SignOn, provider: SignOnProvider, attempt: Attempt, code
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     except TokenRefused as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
-    return Arrival(provider, claims["sub"], more | claims, tokens)
+    return Arrival(provider, claims["sub"], claims.get("sid"), more | claims, tokens)
 
 
 async def _id_claims(
@@ -92,21 +98,37 @@ async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
 
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
     """
-    token, created = new_secret(), False
     result = await _groups_by_rules(arrival)
     try:
-        async with change_of_rights(parts.db, parts.logs) as connection:
-            await _hold_provider(connection, arrival.provider)
-            identity = await sign_on.find_identity(connection, arrival.provider.issuer, arrival.subject)
-            if identity is None:
-                user_id, created = await _create(connection, arrival), True
-            else:
-                user_id = identity.user_id
-            before, user = await _updated(connection, arrival, user_id, result)
-            await _store_login(parts, connection, arrival, browser, user=user, token=token)
+        try:
+            return await _stored(parts, arrival, browser, result)
+        except Duplicate as error:  # perhaps another log-in of the same person created the user at the same moment
+            log.info(
+                "a log-in through a provider is tried once more", provider=arrival.provider.name, reason=error.message
+            )
+            return await _stored(parts, arrival, browser, result)
     except Duplicate as error:
         cause = f"{error.message} Subject {arrival.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
+
+
+async def _stored(parts: SignOn, arrival: Arrival, browser: UserBrowser, result: rules.RuleResult) -> str:
+    """Store a log-in and return its token.
+
+    Raises:
+        Duplicate: the user name exists, or the identity was linked at the same moment.
+        SignOnRefused: the error contains the cause.
+    """
+    token, created = new_secret(), False
+    async with change_of_rights(parts.db, parts.logs) as connection:
+        await _hold_provider(connection, arrival.provider)
+        identity = await sign_on.find_identity(connection, arrival.provider.issuer, arrival.subject)
+        if identity is None:
+            user_id, created = await _create(connection, arrival), True
+        else:
+            user_id = identity.user_id
+        before, user = await _updated(connection, arrival, user_id, result)
+        await _store_login(parts, connection, arrival, browser, user=user, token=token)
     await parts.db.notify(ChangeEvent(Topic.USERS))
     _log(parts, arrival, browser, before, user, created=created)
     return token
@@ -204,11 +226,11 @@ async def _store_login(
     )
     if login_id is None:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} was changed meanwhile.")
-    encrypt, tokens, sid = parts.secrets.encrypt, arrival.tokens, arrival.claims.get("sid")
+    encrypt, tokens = parts.secrets.encrypt, arrival.tokens
     login = NewProviderLogin(
         provider_id=arrival.provider.provider_id,
         subject=arrival.subject,
-        sid=sid if isinstance(sid, str) else None,
+        sid=arrival.sid,
         id_token_encrypted=encrypt(tokens.id_token or ""),
         refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
         check_s=arrival.provider.check_s or None,

@@ -14,10 +14,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from greenroom.api.access import login_routes
 from greenroom.api.access.login_routes import set_login_cookie
-from greenroom.api.deps import Db, Logs
+from greenroom.api.deps import Db, Logs, WrongGuesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
-from greenroom.core.errors import NotFound, Unauthenticated, Unavailable
+from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import SignOnProvider
@@ -29,10 +29,14 @@ from greenroom.identity.parts import SignOn, SignOnDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
-from greenroom.identity.tokens import LEEWAY_S, Keys, TokenRefused, logout_claims
+from greenroom.identity.tokens import Keys, TokenRefused, created_s, logout_claims
 
 MAX_HINT = 4000
 """Maximum characters of an ID token in an address; one with many groups is omitted."""
+RECENT_S = 15 * 60
+"""The maximum age of a log-in that links an identity."""
+PROVIDER_SKEW_S = 5
+"""The permitted difference between the clocks of the hosts of one provider."""
 
 router = APIRouter(tags=["account"])
 
@@ -60,10 +64,16 @@ async def start_sign_on(
 async def start_link(
     body: LinkStart, request: Request, response: Response, parts: SignOnDep, caller: Annotated[Caller, requires()]
 ) -> AddressView:
-    """Begin to link an identity to the calling user. The browser then goes to the address in the answer."""
+    """Begin to link an identity to the calling user. The browser then goes to the address in the answer.
+
+    403 if the log-in is older than 15 minutes. Otherwise, a person at a browser that was left unlocked could get
+    permanent access to the account.
+    """
     caller.own_user_id()
-    own = (caller.token_hash or b"").hex()
-    return await _start(parts, request, response, body.provider, path="/account", link_to=own)
+    own = caller.token_hash or b""
+    if not await sign_on.is_recent_login(parts.db, own, RECENT_S):
+        raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
+    return await _start(parts, request, response, body.provider, path="/account", link_to=own.hex())
 
 
 async def _start(
@@ -94,16 +104,22 @@ async def finish_sign_on(
     provider_name: str,
     request: Request,
     parts: SignOnDep,
+    guesses: WrongGuesses,
     state: str = "",
     code: str = "",
     error: str = "",
     iss: str = "",
 ) -> Response:
-    """Log in the user of an answer of the provider, and show the page that they wanted."""
+    """Log in the user of an answer of the provider, and show the page that they wanted.
+
+    429 with Retry-After after too many refused answers from one address.
+    """
+    guesses.admit(request, "sign-on", f"through {one_line(provider_name)}")
     attempt = attempts.recall(request, parts.secrets, provider_name, state)
     try:
         response = await _finished(attempt, request, parts, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
+        guesses.count_failure(request, "sign-on")
         parts.refusals.sign_on_refused(request, one_line(provider_name), str(refused.refusal), one_line(refused.cause))
         page = attempt.next if attempt and attempt.link_to else "/"
         response = RedirectResponse(f"{page}?{urlencode({'sign-on': str(refused.refusal)})}", 303)
@@ -190,26 +206,38 @@ async def log_out_at_provider(
     dependencies=[public_route("the signed log-out token is the credential")],
     include_in_schema=False,
 )
-async def log_out_by_provider(provider_name: str, request: Request, parts: SignOnDep) -> Response:
-    """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout)."""
+async def log_out_by_provider(
+    provider_name: str, request: Request, parts: SignOnDep, guesses: WrongGuesses
+) -> Response:
+    """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout).
+
+    429 with Retry-After after too many wrong tokens from one address.
+    """
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
         provider = await parts.enabled_provider(provider_name)
         claims = await _logout_claims(parts, provider, form.get("logout_token", [""])[0])
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
+        if not isinstance(error, ProviderFailed):
+            guesses.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
         parts.refusals.sign_on_refused(
             request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
         )
         return JSONResponse({"error": "invalid_request", "error_description": "The log-out token was refused."}, 400)
     logins = await sign_on.logins_at_provider(
-        parts.db,
-        provider.provider_id,
-        subject=claims.get("sub"),
-        sid=claims.get("sid"),
-        before_s=claims["iat"] + LEEWAY_S,
+        parts.db, provider.provider_id, subject=claims.get("sub"), sid=claims.get("sid")
     )
-    await end_logins(parts, logins, f"{provider.title} logged the user out.")
+    earlier = [one for one in logins if _confirmed_s(parts, one) <= claims["iat"] + PROVIDER_SKEW_S]
+    await end_logins(parts, earlier, f"{provider.title} logged the user out.")
     return Response(status_code=200)
+
+
+def _confirmed_s(parts: SignOn, login: sign_on.EndedLogin) -> float:
+    """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
+    try:
+        return created_s(parts.secrets.decrypt(login.id_token_encrypted))
+    except SetupError:
+        return 0.0
 
 
 async def _logout_claims(parts: SignOn, provider: SignOnProvider, token: str) -> dict[str, Any]:
@@ -228,12 +256,20 @@ async def _logout_claims(parts: SignOn, provider: SignOnProvider, token: str) ->
     dependencies=[public_route("the provider's id of the log-in is the credential")],
     include_in_schema=False,
 )
-async def log_out_in_frame(provider_name: str, parts: SignOnDep, iss: str = "", sid: str = "") -> Response:
-    """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout)."""
+async def log_out_in_frame(
+    provider_name: str, request: Request, parts: SignOnDep, guesses: WrongGuesses, iss: str = "", sid: str = ""
+) -> Response:
+    """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout).
+
+    429 with Retry-After after too many wrong requests from one address.
+    """
     provider = await sign_on.find_provider(parts.db, provider_name)
-    if provider is None or iss != provider.issuer or not sid:
+    if provider is None or iss != provider.issuer or not sid or not sid.isprintable():
+        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
     logins = await sign_on.logins_at_provider(parts.db, provider.provider_id, sid=sid)
+    if not logins:  # it ended before, or the id is guessed
+        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
     await end_logins(parts, logins, f"{provider.title} logged the user out.")
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
     headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}

@@ -91,7 +91,7 @@ export function ProviderForm({ provider, onClose }: Props) {
         {...form.getInputProps('rule_required', { type: 'checkbox' })}
       />
       <Stack gap={4}>
-        <Text size="sm" fw={500}>
+        <Text size="sm" fw={600}>
           Claims of the fields of a user
         </Text>
         <SimpleGrid cols={{ base: 1, sm: 3 }}>

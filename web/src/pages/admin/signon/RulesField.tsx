@@ -15,7 +15,7 @@ export function RulesField({ form }: { form: UseFormReturnType<ProviderValues> }
   const { rules } = form.getValues();
   return (
     <Stack gap="xs" role="group" aria-label="Rules">
-      <Text size="sm" fw={500}>
+      <Text size="sm" fw={600}>
         Rules: users with this value in the claim are members of the group
       </Text>
       {rules.map((_, position) => (
