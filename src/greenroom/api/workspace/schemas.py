@@ -17,6 +17,7 @@ from greenroom.core.web_filter import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import PullPolicy, reference_problem
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
+from greenroom.db.workspace.filter_policies import StoredPolicy
 
 T = TypeVar("T")
 
@@ -281,19 +282,10 @@ Domains = Annotated[
 ]
 
 
-class FilterPolicyView(View):
+class FilterPolicyView(View, row=StoredPolicy):
     """A web filter policy, with the numbers of workspaces, groups and sessions that use it."""
 
     filter_policy_id: UUID
-    name: str
-    description: str
-    default_action: Action
-    allow: list[str]
-    deny: list[str]
-    num_images: int
-    num_groups: int
-    num_sessions: int
-    created: datetime
 
 
 class FilterPolicyFields(Body):
