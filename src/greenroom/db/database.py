@@ -42,6 +42,7 @@ from greenroom.db.connections import (
     reraise_lost_cancellation,
     servers_of,
 )
+from greenroom.db.outages import outages
 from greenroom.db.rows import convert
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
@@ -272,8 +273,8 @@ class Database:
         """Yield a connection in autocommit mode.
 
         Raises:
-            Unavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
-            StatementCanceled: a subclass of it; the statement was canceled although the database answers.
+            DatabaseUnavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
+            StatementCanceled: the statement was canceled although the database answers.
             GreenroomError: the domain error of a violated constraint.
         """
         used: PooledConnection[DictRow] | None = None
@@ -290,12 +291,12 @@ class Database:
                             await self._pool.drain()
                             raise
         except _CANCELED as error:
-            raise StatementCanceled(f"The database canceled a statement: {error}".strip()) from error
+            raise outages.canceled(error) from error
         except AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
             reason = refusals.messages(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""
-            raise Unavailable(f"The database cannot be reached at the moment: {reason or error}".strip()) from error
+            raise outages.unavailable(reason or error) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
         """Replace the connections that were opened before a lost one, because they have lost their server too. They are
