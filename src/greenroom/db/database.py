@@ -47,12 +47,12 @@ from greenroom.db.rows import convert
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
-    "zones_name_unique": (Duplicate, "A zone with this name already exists."),
-    "groups_name_unique": (Duplicate, "A group with this name already exists."),
-    "users_username_unique": (Duplicate, "A user with this name already exists."),
+    "zones_name_unique": (Duplicate, "A zone with this name already exists; choose another name."),
+    "groups_name_unique": (Duplicate, "A group with this name already exists; choose another name."),
+    "users_username_unique": (Duplicate, "A user with this name already exists; choose another name."),
     "users_username_key_unique": (
         Duplicate,
-        "A user with an equal name already exists; only the form of the letters differs.",
+        "A user with the same name in other letter forms already exists; choose another name.",
     ),
     "sessions_one_profile": (
         ProfileInUse,
@@ -62,17 +62,29 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
         ProfileInUse,
         "The home folder of this workspace is being deleted on its host; launch again in a moment.",
     ),
-    "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name already exists."),
-    "images_catalogue_unique": (Duplicate, "This entry of the catalogue was already added."),
-    "catalogues_name_unique": (Duplicate, "A catalogue with this name already exists."),
+    "images_friendly_name_unique": (
+        Duplicate,
+        "A workspace with this friendly name already exists; choose another name.",
+    ),
+    "images_catalogue_unique": (
+        Duplicate,
+        "This entry of the catalogue was already added; change its workspace instead.",
+    ),
+    "catalogues_name_unique": (Duplicate, "A catalogue with this name already exists; choose another name."),
     "catalogues_url_unique": (Duplicate, "The catalogue at this address was already added."),
-    "webhooks_name_unique": (Duplicate, "A webhook with this name already exists."),
-    "sign_on_providers_name_unique": (Duplicate, "A sign-on provider with this name already exists."),
-    "identities_subject_unique": (Duplicate, "This identity is already linked to a user."),
-    "secrets_name_unique": (Duplicate, "You already have a secret with this name."),
-    "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists."),
-    "filter_policies_name_unique": (Duplicate, "A web filter policy with this name already exists."),
-    "images_filter_policy": (Invalid, "There is no such web filter policy."),
+    "webhooks_name_unique": (Duplicate, "A webhook with this name already exists; choose another name."),
+    "sign_on_providers_name_unique": (
+        Duplicate,
+        "A sign-on provider with this name already exists; choose another name.",
+    ),
+    "identities_subject_unique": (Duplicate, "This identity is already linked to a user; unlink it there first."),
+    "secrets_name_unique": (Duplicate, "You already have a secret with this name; choose another name."),
+    "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists; choose another name."),
+    "filter_policies_name_unique": (
+        Duplicate,
+        "A web filter policy with this name already exists; choose another name.",
+    ),
+    "images_filter_policy": (Invalid, "There is no such web filter policy; it may have been deleted."),
     "staging_configs_unique": (
         Duplicate,
         "A staging config for this zone, image and set of permissions already exists; change its number of sessions.",

@@ -10,8 +10,13 @@ from pydantic import Field
 
 from greenroom.api.bodies import Body, View
 
-Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="Desired Sessions")]
-Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, description="Expiration (Hours)")]
+Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="number of sessions to keep staged")]
+Hours = Annotated[
+    float,
+    Field(
+        gt=0, le=87_600, allow_inf_nan=False, description="time after which an unassigned session is replaced, hours"
+    ),
+]
 
 
 class ShortfallView(View):

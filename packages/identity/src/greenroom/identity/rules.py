@@ -126,7 +126,7 @@ def profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
     try:
         username, problem = normal_name(username), username_problem(username)
     except ValueError:
-        problem = f"The claim {name} contains no user name."
+        problem = f"The claim {name} contains no username."
     return Profile(username, problem, {field: text for field, text in texts.items() if 0 < len(text) <= MAX_FIELD})
 
 

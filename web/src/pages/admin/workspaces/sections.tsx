@@ -182,7 +182,7 @@ export function PageFields({ form }: Props) {
         />
         <TextInput
           label="User of the page"
-          description="The user name for basic authentication"
+          description="The username for basic authentication"
           {...form.getInputProps('auth_user')}
         />
         <TextInput
