@@ -204,7 +204,7 @@ class AgentPatch(Body):
         str,
         Field(
             max_length=300,
-            description="the reported address confirms it; the present address declines the reported one",
+            description="address of its edge gateway: the reported one to confirm it, the present one to decline it",
         ),
     ] = ""
 

@@ -12,8 +12,13 @@ from greenroom.api.bodies import Body, View
 from greenroom.db.pool.configs import StagingConfig
 from greenroom.db.pool.history import Hour, PoolHitCounts, PoolMiss, PoolMissReason
 
-Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="Desired Sessions")]
-Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, description="Expiration (Hours)")]
+Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="number of sessions to keep staged")]
+Hours = Annotated[
+    float,
+    Field(
+        gt=0, le=87_600, allow_inf_nan=False, description="time after which an unassigned session is replaced, hours"
+    ),
+]
 
 
 class ShortfallView(View):

@@ -233,9 +233,9 @@ class ImageFields(Body):
     persistent_profile_path: Annotated[
         ProfilePath, Field(description="folder of the host for each user's home; may contain {username}, {user_id}")
     ] = None
-    restrict_to_zone: Annotated[bool, Field(description="only in `zone_id`")] = False
+    restrict_to_zone: Annotated[bool, Field(description="run sessions only in the zone of the workspace")] = False
     zone_id: UUID | None = None
-    restrict_to_server: Annotated[bool, Field(description="only on the Agent `server_id`")] = False
+    restrict_to_server: Annotated[bool, Field(description="run sessions only on the Agent of the workspace")] = False
     server_id: UUID | None = None
     session_time_limit: Annotated[TimeLimit | None, Field(description="seconds; null = limit of the groups")] = None
     filter_policy_id: UUID | None = None

@@ -99,7 +99,7 @@ function Preview({ form }: { form: UseFormReturnType<ProviderValues> }) {
       )}
       {result && (
         <Alert color={result.problem ? 'yellow' : 'blue'} variant="light" role="status">
-          User name: {result.problem ?? result.username}. Groups of the rules:{' '}
+          Username: {result.problem ?? result.username}. Groups of the rules:{' '}
           {result.groups.map(({ name }) => name).join(', ') || 'none'}.
         </Alert>
       )}
