@@ -171,7 +171,7 @@ async def test_a_page_of_another_site_cannot_begin_a_log_in(anonymous: Client):
         ("\u200bada", "remove U+200B"),
         ("ada\ud800", "remove U+D800"),
         ("\u3164", "remove U+3164"),
-        ("", "contains no user name"),
+        ("", "contains no username"),
         ("x" * 256, "characters"),
     ],
 )

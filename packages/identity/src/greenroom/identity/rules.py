@@ -130,11 +130,11 @@ def _username(claims: Claims, claim: str) -> tuple[str, str | None]:
     """Return the user name in a claim, and the reason why it cannot be used, as a sentence."""
     sent = "".join(values_of_claim(claims, claim)[:1])
     if not sent.strip():
-        return "", f"The claim {claim} contains no user name."
+        return "", f"The claim {claim} contains no username."
     try:
         username = normal_name(sent)
     except ValueError as error:
-        return "", f"The user name in the claim {claim} {error}."
+        return "", f"The username in the claim {claim} {error}."
     return username, username_problem(username)
 
 
