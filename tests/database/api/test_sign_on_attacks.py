@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,17 +12,11 @@ from fastapi import FastAPI
 from joserfc.jwk import RSAKey
 from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
 from tests.database.api.signing_on import PROVIDERS, begin, forged, forged_answer, offer, rows_of_users
-from tests.support.oidc import Forger, forging_provider
+from tests.support.oidc import Forger
 
 from greenroom.db.database import Database
 from greenroom.identity import attempts
 from greenroom.identity import provider as provider_module
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
-        yield running
 
 
 @pytest.fixture

@@ -24,12 +24,6 @@ pytestmark = pytest.mark.usefixtures("long_timeout")
 
 
 @pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
-        yield running
-
-
-@pytest.fixture
 def other() -> Iterator[Forger]:
     """Another provider, at another issuer."""
     with forging_provider() as running:

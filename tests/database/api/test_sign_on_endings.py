@@ -12,7 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
 from tests.database.api.signing_on import forged, log_in_at, offer
-from tests.support.oidc import Forger, Provider, client_of, forging_provider, oidc_provider
+from tests.support.oidc import Forger, Provider, client_of, oidc_provider
 
 from greenroom.db.database import Database
 from greenroom.identity.checks import check_due
@@ -30,12 +30,6 @@ def provider() -> Iterator[Provider]:
     logout = {"backchannel_logout_uri": "ISSUER/received", "backchannel_logout_session_required": True}
     with oidc_provider(client_of("campus", **logout)) as running:
         running.control(accounts={"ada": {"preferred_username": "ada"}})
-        yield running
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,17 +10,11 @@ from joserfc import jwt
 from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, MakeClient
 from tests.database.api.signing_on import forged, offer
 from tests.database.api.test_sign_on_endings import BACK, FRONT, log_out_token
-from tests.support.oidc import Forger, forging_provider
+from tests.support.oidc import Forger
 
 CALLBACK = "/api/v1/sign-on/campus/callback"
 
 pytestmark = pytest.mark.usefixtures("long_timeout")
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
-        yield running
 
 
 @pytest.fixture

@@ -314,7 +314,7 @@ async def logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
 
 
 async def is_recent_login(db: Database, token_hash: bytes, within_s: float) -> bool:
-    """Whether the log-in with this token began at most `within_s` ago."""
+    """Return True if the log-in with this token began at most `within_s` ago."""
     query = "SELECT 1 FROM login_sessions WHERE token_hash = %s AND created >= now() - make_interval(secs => %s)"
     return bool(await db.fetch(query, (token_hash, within_s)))
 
