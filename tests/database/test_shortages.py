@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support import rows
 
-from greenroom.api.launch.service import RepeatedRowFilter, Shortages
+from greenroom.api.launch.service import Shortages
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 
@@ -38,11 +38,3 @@ async def test_refusals_for_the_same_reasons_are_counted_and_logged_once(db: Dat
     end_of_no_image()
     refuse("no image", 1)
     assert (await messages(db, logs))[3:] == ["no image 1"], "a window in which nothing followed begins no other"
-
-
-def test_what_was_logged_is_logged_again_when_its_window_is_over():
-    ends: list[Callable[[], None]] = []
-    repeats = RepeatedRowFilter(window_s=60, later=lambda _, end: ends.append(end))
-    assert [repeats.is_new("ada", code) for code in ("pool_empty", "run_config", "pool_empty")] == [True, True, False]
-    ends[0]()
-    assert [repeats.is_new("ada", code) for code in ("run_config", "pool_empty")] == [False, True]

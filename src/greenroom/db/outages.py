@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import DatabaseUnavailable, StatementCanceled
+from greenroom.kit.repeats import RepeatFilter
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +25,7 @@ class Outages:
     """Creates the errors of one process, and logs each cause once in `LOG_AGAIN_S`."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
-        self._logged_at_s: dict[tuple[str, str], float] = {}
+        self._repeats = RepeatFilter(LOG_AGAIN_S, now_s=now_s)
 
     def unavailable(self, cause: object) -> DatabaseUnavailable:
         """Return the error for a database that cannot be reached; `cause` is an error of the driver, or a sentence."""
@@ -39,12 +39,8 @@ class Outages:
     def _log(self, event: str, cause: object) -> str:
         """Log the event unless it was logged recently, and return the cause on one line."""
         reason = " ".join(str(cause).split()) or type(cause).__name__
-        now_s = self._now_s()
-        recent = {entry: at_s for entry, at_s in self._logged_at_s.items() if now_s < at_s + LOG_AGAIN_S}
-        if (event, reason) not in recent:
+        if self._repeats.is_new(event, reason):
             log.warning(event, reason=reason)
-            recent[event, reason] = now_s
-        self._logged_at_s = recent
         return reason
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,8 @@ from typing import Any, Final, LiteralString, TypeVar, cast
 
 import msgspec
 import structlog
+
+from greenroom.kit.repeats import RepeatFilter
 
 
 def columns_of(kind: type[Any], *, without: Collection[str] = ()) -> tuple[LiteralString, ...]:
@@ -63,9 +66,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_LOGGED: Final[dict[tuple[str, str, str], None]] = {}
-"""Rows that could not be read; each is logged once."""
-MAX_LOGGED: Final = 1000
+_repeats: Final = RepeatFilter(math.inf, max_events=1000)
+"""The rows that could not be read; each is logged once."""
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
@@ -89,11 +91,8 @@ def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
         if " - at `$" not in str(error):  # the error concerns the row itself, not a value in it
             raise
         ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
-        if (entry := (kind.__name__, str(ids), str(error))) not in _LOGGED:
-            _LOGGED[entry] = None
+        if _repeats.is_new(kind.__name__, str(ids), str(error)):
             log.error("a row cannot be read and is omitted", kind=kind.__name__, reason=str(error), **ids)
-        if len(_LOGGED) > MAX_LOGGED:
-            _LOGGED.pop(next(iter(_LOGGED)))
         if (unreadable := _collected.get()) is not None:
             unreadable.append(f"{' '.join(f'{name} {value}' for name, value in ids.items())}: {error}")
         return None

@@ -36,6 +36,7 @@ from greenroom.gateway.site import (
     secret_lines,
 )
 from greenroom.kit.config import GatewayConfig
+from greenroom.kit.repeats import RepeatFilter
 from greenroom.wire.fleet import Fleet
 
 log = structlog.get_logger(__name__)
@@ -70,7 +71,7 @@ class PlanKeeper:
         self._addresses: dict[str, str | None] = {}
         self._names_at = 0.0
         self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
-        self._logged_at: dict[str, float] = {}
+        self._repeats = RepeatFilter(SAY_AGAIN_S)
 
     async def first(self) -> None:
         """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
@@ -188,10 +189,8 @@ class PlanKeeper:
         return previous if previous in addresses else addresses[0]
 
     def _warn(self, key: str, sentence: str) -> None:
-        """Log a warning, at most once per `SAY_AGAIN_S` for each `what`."""
-        now = time.monotonic()
-        if now - self._logged_at.get(key, -SAY_AGAIN_S) >= SAY_AGAIN_S:
-            self._logged_at[key] = now
+        """Log a warning, at most once per `SAY_AGAIN_S` for each `key`."""
+        if self._repeats.is_new(key):
             log.warning(sentence)
 
 

@@ -29,6 +29,7 @@ from greenroom.core.rate_limits import source_of
 from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, PermittedViewers, still_holds
 from greenroom.core.session.viewing import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.repeats import RepeatFilter
 from greenroom.kit.tcp import connected
 from greenroom.wire.viewers import Watched, Watcher
 
@@ -198,7 +199,6 @@ class Viewers:
 
 REPEAT_S: Final = 600.0
 """The time within which repeated openings of a session by a viewer are logged once, because pages reconnect."""
-MAX_OPENINGS_REMEMBERED: Final = 10_000
 POLL_S: Final = 5.0
 
 Write = Callable[[str, str, str], None]
@@ -232,8 +232,7 @@ class VisitLog:
         self._closed = closed
         self._clock = clock
         self._look = look
-        self._logged: dict[tuple[str, str, str], float] = {}
-        """(session, hash of the token, address) → the time at which an opening was last logged."""
+        self._repeats = RepeatFilter(REPEAT_S, now_s=clock)
         self._visits = Visits()
         self._news = asyncio.Event()
 
@@ -243,14 +242,10 @@ class VisitLog:
         if client.connection is not None:
             self._visits.opened(key, Visit(viewer.shows, viewer.user_id, client.name, now_s), client.connection)
             self._news.set()
-        if now_s - self._logged.get(key, float("-inf")) < REPEAT_S:
-            return
-        self._logged = {opening: at for opening, at in self._logged.items() if now_s - at < REPEAT_S}
-        if len(self._logged) < MAX_OPENINGS_REMEMBERED:
-            self._logged[key] = now_s
-        self._opened(
-            f"The stream of session {viewer.shows} was opened from {client.name}", viewer.shows, viewer.user_id
-        )
+        if self._repeats.is_new(key):
+            self._opened(
+                f"The stream of session {viewer.shows} was opened from {client.name}", viewer.shows, viewer.user_id
+            )
 
     async def run(self) -> None:
         while True:

@@ -33,6 +33,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_launch
 from greenroom.db.session.views import get_session
 from greenroom.kit.concurrency import Turns
+from greenroom.kit.repeats import RepeatFilter
 from greenroom.kit.secrets import Secrets
 from greenroom.sessions.launch import LaunchWriter, MissedAttempt, PlacedSession, Search
 
@@ -96,30 +97,13 @@ class Shortages:
         )
 
 
-class RepeatedRowFilter:
-    """Limits repeated rows, so that a program with many failed launches does not displace other rows of the log."""
-
-    def __init__(self, window_s: float = WINDOW_S, later: Later = call_later) -> None:
-        self._window_s = window_s
-        self._later = later
-        self._logged: set[tuple[str | None, ...]] = set()
-
-    def is_new(self, *key: str | None) -> bool:
-        """Return True if the key was not logged within the window, and mark it as logged."""
-        if key in self._logged:
-            return False
-        self._logged.add(key)
-        self._later(self._window_s, lambda: self._logged.discard(key))
-        return True
-
-
 class LaunchLog:
     """Writes the log rows of launches. A repeated row about failed launches of a user is written once a minute."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self._shortages = Shortages(logs)
-        self._repeats = RepeatedRowFilter()
+        self._repeats = RepeatFilter(WINDOW_S)
 
     def succeeded(self, launch: Launch, placed: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
         """Log that a session was assigned or created.

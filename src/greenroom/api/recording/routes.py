@@ -7,7 +7,6 @@ token.
 
 from __future__ import annotations
 
-import time
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -43,6 +42,7 @@ from greenroom.db.recordings import (
     read_picture,
     read_rows,
 )
+from greenroom.kit.repeats import RepeatFilter
 
 VIEW: Final = "recordings_view"
 REPEAT_S: Final = 600.0
@@ -85,16 +85,12 @@ class ViewLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._last_rows: dict[tuple[str, str], float] = {}
+        self._repeats = RepeatFilter(REPEAT_S)
 
     def log_access(self, caller: Caller, recording: LeaseRecording) -> None:
         """Write a row, unless the last row for this caller and recording is less than `REPEAT_S` old."""
-        now_s, key = time.monotonic(), (caller.name, recording.lease_id)
-        if now_s - self._last_rows.get(key, float("-inf")) < REPEAT_S:
-            return
-        self._last_rows = {k: at for k, at in self._last_rows.items() if now_s - at < REPEAT_S}
-        self._last_rows[key] = now_s
-        _write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
+        if self._repeats.is_new(caller.name, recording.lease_id):
+            _write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
 
 
 def _write(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:

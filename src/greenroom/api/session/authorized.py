@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final, Protocol
 
 from fastapi import Depends
@@ -25,10 +24,10 @@ from greenroom.core.session.authorization import (
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.repeats import RepeatFilter
 
 LOGGED_AGAIN_S: Final = 600.0
 """The time in which an act of a caller in the session of another user is logged once, not for each request."""
-MAX_LOGGED: Final = 10_000
 _VERBS: Final = {
     Act.TREE: "reads the elements on the screen of",
     Act.INPUT: "acts on the desktop of",
@@ -122,16 +121,12 @@ class ActLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._logged_at_s: dict[tuple[str, str, Act], float] = {}
+        self._repeats = RepeatFilter(LOGGED_AGAIN_S)
 
     def note(self, caller: Caller, act: Act, subject: Subject) -> None:
         """Write a row, unless the last row is less than `LOGGED_AGAIN_S` old."""
-        now_s, key = time.monotonic(), (caller.name, subject.session_id, act)
-        if now_s - self._logged_at_s.get(key, float("-inf")) < LOGGED_AGAIN_S:
+        if not self._repeats.is_new(caller.name, subject.session_id, act):
             return
-        self._logged_at_s = {k: at for k, at in self._logged_at_s.items() if now_s - at < LOGGED_AGAIN_S}
-        if len(self._logged_at_s) < MAX_LOGGED:
-            self._logged_at_s[key] = now_s
         code = LogCode.SESSION_SCREENSHOT if act is Act.SCREENSHOT else LogCode.SESSION_ENTERED
         verb = _VERBS.get(act, "takes screenshots of")
         self._logs.write(
