@@ -14,8 +14,8 @@ from tests.acceptance.instance import CRASH_LOOPS, Instance, wait_for
 from tests.support.processes import free_port
 
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import IN_POOL, INVARIANTS, ROTATING, broken
 from greenroom.up import roles
+from greenroom.up.invariants import IN_POOL, INVARIANTS, ROTATING, broken
 from greenroom.up.layout import Layout
 from greenroom.up.site import site_of
 

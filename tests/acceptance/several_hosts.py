@@ -26,9 +26,9 @@ from tests.acceptance.machines import Machine, Network
 from tests.support.gateways import account
 
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.up.account import Account
+from greenroom.up.invariants import INVARIANTS, broken
 from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 IMAGE = "greenroom/desktop:openbox"

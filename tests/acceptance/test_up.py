@@ -33,11 +33,11 @@ from tests.acceptance.instance import (
     wait_for,
 )
 
-from greenroom.db.diagnostics.invariants import INVARIANTS
 from greenroom.kit.program import INTERRUPTED
 from greenroom.up import tls
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT, Account, Accounts
 from greenroom.up.doctor import CONTAINER_INVARIANTS, OTHER_INVARIANTS
+from greenroom.up.invariants import INVARIANTS
 from greenroom.up.layout import Layout
 from greenroom.up.main import NICE
 from greenroom.up.site import site_of

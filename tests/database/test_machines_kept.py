@@ -12,10 +12,10 @@ from tests.support import rows
 
 from greenroom.core.fleet.machines.model import OrderState, OrderTransition
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.machine_providers.contract import ProviderError, ProviderMachine
+from greenroom.up.invariants import INVARIANTS, broken
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
 from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.migrate import LAST_REPLACED, Migration, before_new_code, check, migrate, migrations, plan
+from greenroom.up.invariants import INVARIANTS, broken
 
 
 async def test_a_second_run_applies_nothing(dsn: str):

@@ -13,9 +13,9 @@ from tests.support import rows
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.up.invariants import INVARIANTS, broken
 
 
 @pytest.mark.parametrize(("method", "overcommit"), [("Shares", 1.0), ("Quotas", 16.0)])

@@ -23,12 +23,12 @@ from tests.support.system import SECRETS, WITHOUT_MANAGERS, primary_of
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.core.errors import NoResources, Refused, SessionLimit
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool import configs
 from greenroom.db.session.sessions import request_delete
 from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.rounds import PrimaryRounds
+from greenroom.up.invariants import INVARIANTS, broken
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
 
 USERS, LIMIT, CORES_OF_AGENT = 4, 1, 5

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from greenroom.core.fleet.disk import KNOWN_VULNERABILITIES
-from greenroom.db.diagnostics.invariants import INVARIANTS
 from greenroom.up.doctor import CONTAINER_INVARIANTS, OTHER_INVARIANTS
+from greenroom.up.invariants import INVARIANTS
 
 PAGE = Path(__file__).parents[2] / "docs/reference/doctor.md"
 

@@ -18,7 +18,6 @@ from tests.support.managers import SECRETS
 from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
@@ -27,6 +26,7 @@ from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 from greenroom.manager.tasks.pools import run_pools
+from greenroom.up.invariants import INVARIANTS, broken
 
 WITHOUT_MANAGERS = ("I2", "I10")
 """The invariants of leases, which require Managers."""

@@ -12,7 +12,7 @@ from tests.database.api.staging import bare_session
 
 from greenroom.core.installation import INSTALLATION_SETTINGS
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, broken
 
 
 async def test_the_last_enabled_manager_stays(admin: Client, db: Database):

@@ -17,10 +17,9 @@ from greenroom.api import installation, main
 from greenroom.api.catalogue import lists
 from greenroom.core.errors import StatementCanceled
 from greenroom.db import webhooks
-from greenroom.db.access import sign_on
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.identity import checks
+from greenroom.identity import checks, statements
 from greenroom.identity.parts import parts_of
 from greenroom.kit.concurrency import Loop
 from greenroom.kit.config import ApiConfig
@@ -132,7 +131,7 @@ async def test_a_log_in_that_cannot_be_checked_keeps_no_other_waiting(
             " SELECT login_id, %s, %s, ''::bytea, now() FROM login",
             (name.encode(), await rows.user(db, name), provider["provider_id"], name),
         )
-    poison = Poison(monkeypatch, sign_on, "record_check", error)
+    poison = Poison(monkeypatch, statements, "record_check", error)
     await checks.check_due(parts_of(app.state))
     assert (poison.calls, poison.healthy) == (2, 1)
 

@@ -15,9 +15,8 @@ from tests.database.api.signing_on import PROVIDERS, begin, forged, forged_answe
 from tests.database.locks import ended, waiting
 from tests.support.oidc import SECRET, Forger, forging_provider
 
-from greenroom.db.access import sign_on
 from greenroom.db.database import Database
-from greenroom.identity import checks, provider_routes
+from greenroom.identity import checks, provider_routes, statements
 from greenroom.identity.parts import parts_of
 
 pytestmark = pytest.mark.usefixtures("long_timeout")
@@ -146,7 +145,7 @@ async def test_the_log_ins_end_before_the_new_issuer_is_stored(
     end_logins = checks.end_logins
 
     async def with_issuer(*values: Any) -> None:
-        issuers.extend(await sign_on.issuers(campus.db))
+        issuers.extend(await statements.issuers(campus.db))
         await end_logins(*values)
 
     monkeypatch.setattr(provider_routes, "end_logins", with_issuer)
@@ -165,14 +164,14 @@ async def change_after(
 ) -> None:
     """Check all log-ins, and call `act` after the check has taken them."""
     await campus.db.write("UPDATE provider_logins SET due = now(), checked = now() - interval '1 minute'")
-    take = sign_on.take_due_logins
+    take = statements.take_due_logins
 
-    async def then_act(db: Database, limit: int) -> list[sign_on.DueLogin]:
+    async def then_act(db: Database, limit: int) -> list[statements.DueLogin]:
         taken = await take(db, limit)
         await act()
         return taken
 
-    monkeypatch.setattr(sign_on, "take_due_logins", then_act)
+    monkeypatch.setattr(statements, "take_due_logins", then_act)
     assert await checks.check_due(parts_of(campus.app.state)) == 1
 
 

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import pytest
 
-from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.identity import provider as provider_module
 from greenroom.identity.provider import MAX_BYTES, Documents, Endpoints, OidcClient, ProviderFailed, asking, get_json
+from greenroom.identity.statements import SignOnProvider
 
 
 class Server:

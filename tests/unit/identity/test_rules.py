@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.db.access.sign_on import GroupRule
 from greenroom.identity.rules import MAX_VALUES, matching, membership, profile, sample_claims, values_of_claim
+from greenroom.identity.statements import GroupRule
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from typing import Any, Final
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.core.masked_text import TextMask
 from greenroom.up import support_bundle
 from greenroom.up.layout import Layout
+from greenroom.up.masked_text import TextMask
 from greenroom.up.support_bundle import create_archive, end_of, new_archive
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)

@@ -1,1 +1,1 @@
-"""The data of Diagnostics and metrics: log rows, requests, figures, invariants; the retention of rows."""
+"""The data of Diagnostics and metrics: log rows, requests, figures; the retention of rows."""

@@ -24,7 +24,6 @@ from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
 from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known_rows, repairs_since
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
@@ -38,6 +37,7 @@ from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
 from greenroom.up import instance
+from greenroom.up.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
 from greenroom.up.layout import Layout, read_json, running_layout
 from greenroom.up.progress import on_stderr
 from greenroom.up.site import Site, site_of

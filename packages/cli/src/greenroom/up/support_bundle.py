@@ -1,7 +1,7 @@
 """`greenroom support-bundle`: an archive with facts about an installation and its host, without secrets.
 
 Each source adds one file. A source that fails is recorded in `missing.json`, and the other sources are still read.
-All files pass through one mask (`core.masked_text`).
+All files pass through one mask (`up.masked_text`).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from greenroom.core.errors import SetupError
-from greenroom.core.masked_text import TextMask, is_secret_name
 from greenroom.core.text import summary
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.support import encrypted_values, recent_log_rows, support_facts
 from greenroom.kit import host_limits
 from greenroom.kit.environment import PREFIX, known_variables
 from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
 from greenroom.up.host_programs import command_output
 from greenroom.up.layout import Layout, running_pid
+from greenroom.up.masked_text import TextMask, is_secret_name
 from greenroom.up.site import site_of
+from greenroom.up.support_facts import encrypted_values, recent_log_rows, support_facts
 
 COMMAND_S: Final = 30.0
 """The time limit of a program."""

@@ -15,16 +15,16 @@ import structlog
 from greenroom.core.errors import Duplicate, Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.db.access import credentials, sign_on, users
-from greenroom.db.access.sign_on import NewProviderLogin, SignOnProvider
+from greenroom.db.access import credentials, users
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import LogFields
 from greenroom.db.session.shares import change_of_rights
-from greenroom.identity import rules
+from greenroom.identity import rules, statements
 from greenroom.identity.attempts import Attempt
 from greenroom.identity.parts import SignOn
 from greenroom.identity.provider import GrantRefused, OidcClient, ProviderFailed, Tokens, get_json
 from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.statements import NewProviderLogin, SignOnProvider
 from greenroom.identity.tokens import Keys, TokenRefused, id_claims
 from greenroom.kit.secrets import hashed, new_secret
 
@@ -122,7 +122,7 @@ async def _stored(parts: SignOn, arrival: Arrival, browser: UserBrowser, result:
     token, created = new_secret(), False
     async with change_of_rights(parts.db, parts.logs) as connection:
         await _hold_provider(connection, arrival.provider)
-        identity = await sign_on.find_identity(connection, arrival.provider.issuer, arrival.subject)
+        identity = await statements.find_identity(connection, arrival.provider.issuer, arrival.subject)
         if identity is None:
             user_id, created = await _create(connection, arrival), True
         else:
@@ -135,7 +135,7 @@ async def _stored(parts: SignOn, arrival: Arrival, browser: UserBrowser, result:
 
 
 async def _hold_provider(connection: Connection, provider: SignOnProvider) -> None:
-    if not await sign_on.hold_provider(connection, provider):
+    if not await statements.hold_provider(connection, provider):
         cause = "The provider was deleted, disabled or changed during the log-in."
         raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
 
@@ -167,7 +167,7 @@ async def _create(connection: Connection, arrival: Arrival) -> str:
     user_id = await users.insert_user(
         connection, replace(users.UserFields(username=profile.username), **profile.fields)
     )
-    await sign_on.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
+    await statements.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
     return user_id
 
 
@@ -183,7 +183,7 @@ async def _updated(
 ) -> tuple[users.User, users.User]:
     """Apply the rules and attributes of the provider to a user, and return the user before and afterwards."""
     user = await users.lock_user(connection, user_id)
-    if not await sign_on.use_identity(connection, arrival.provider.issuer, arrival.subject, user_id):
+    if not await statements.use_identity(connection, arrival.provider.issuer, arrival.subject, user_id):
         raise SignOnRefused(Refusal.NO_USER, f"The subject {arrival.subject!r} was unlinked meanwhile.")
     if user.disabled or user.locked:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
@@ -197,7 +197,7 @@ async def _updated(
 
 
 async def _set_groups(connection: Connection, user: users.User, result: rules.RuleResult) -> None:
-    existing = {group.group_id for group in await sign_on.existing_groups(connection, result.managed)}
+    existing = {group.group_id for group in await statements.existing_groups(connection, result.managed)}
     before = frozenset(group.group_id for group in user.groups)
     after = frozenset(
         group_id for group_id in result.after(before) if group_id in existing or group_id not in result.managed
@@ -235,7 +235,7 @@ async def _store_login(
         refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
         check_s=arrival.provider.check_s or None,
     )
-    await sign_on.insert_provider_login(connection, login_id, login)
+    await statements.insert_provider_login(connection, login_id, login)
     if browser.old_token:
         await credentials.delete_login(connection, hashed(browser.old_token))
 
@@ -249,7 +249,7 @@ async def link(parts: SignOn, arrival: Arrival, attempt: Attempt, user_id: str, 
         async with parts.db.transaction() as connection:
             await _hold_provider(connection, arrival.provider)
             user = await users.lock_user(connection, user_id)
-            await sign_on.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
+            await statements.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
     except Duplicate as error:
         raise SignOnRefused(Refusal.LINKED_ELSEWHERE, f"{error.message} Subject {arrival.subject!r}.") from error
     parts.logs.write(

@@ -14,7 +14,7 @@ import msgspec
 from fastapi import Request, Response
 
 from greenroom.core.errors import Invalid
-from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity.statements import SignOnProvider
 from greenroom.kit.secrets import Secrets
 
 COOKIE_PREFIX: Final = "__Host-greenroom-sign-on-"

@@ -17,10 +17,10 @@ import structlog
 from greenroom.api.access.accounts import end_login
 from greenroom.core.errors import GreenroomError, NotFound, SetupError
 from greenroom.core.log_codes import LogCode
-from greenroom.db.access import sign_on
-from greenroom.db.access.sign_on import DueLogin, SignOnProvider
+from greenroom.identity import statements
 from greenroom.identity.parts import SignOn, parts_of
 from greenroom.identity.provider import GrantRefused, ProviderFailed
+from greenroom.identity.statements import DueLogin, SignOnProvider
 from greenroom.kit.concurrency import logged_item
 
 log = structlog.get_logger(__name__)
@@ -75,15 +75,15 @@ async def check_logins(state: Any) -> None:
 
 async def check_due(parts: SignOn) -> int:
     """Check the log-ins that are due, and return their number. Raises Unavailable: the database cannot be reached."""
-    due = await sign_on.take_due_logins(parts.db, BATCH)
+    due = await statements.take_due_logins(parts.db, BATCH)
     if due:
-        providers = {one.provider_id: one for one in (await sign_on.list_providers(parts.db)).rows}
+        providers = {one.provider_id: one for one in (await statements.list_providers(parts.db)).rows}
         await asyncio.gather(*(_check_or_defer(parts, login, providers) for login in due))
     return len(due)
 
 
 async def _check_or_defer(parts: SignOn, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
-    """Check a log-in; after an unexpected error, its next check is due after `sign_on.TAKEN_S`."""
+    """Check a log-in; after an unexpected error, its next check is due after `statements.TAKEN_S`."""
     with logged_item("log-in", login.login_id):
         provider = providers.get(login.provider_id)
         if provider and (provider.issuer, provider.client_id) == (login.issuer, login.client_id):
@@ -93,7 +93,7 @@ async def _check_or_defer(parts: SignOn, login: DueLogin, providers: Mapping[str
 
 async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> None:
     if provider.check_s == 0:  # the setting was changed after the log-in
-        await sign_on.record_check(parts.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
+        await statements.record_check(parts.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
         return
     failure, refused, encrypted = None, False, login.refresh_token_encrypted
     try:
@@ -114,7 +114,7 @@ async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> No
             await end_logins(parts, [login], f"{provider.title} no longer confirms it: {reason}")
         case NextCheck(in_s=in_s):
             passed = failure is None
-            await sign_on.record_check(parts.db, login, encrypted, next_s=in_s, passed=passed)
+            await statements.record_check(parts.db, login, encrypted, next_s=in_s, passed=passed)
 
 
 async def _refreshed(parts: SignOn, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
@@ -125,7 +125,7 @@ async def _refreshed(parts: SignOn, provider: SignOnProvider, encrypted: bytes |
     return parts.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else encrypted
 
 
-async def end_logins(parts: SignOn, logins: Sequence[DueLogin | sign_on.EndedLogin], reason: str) -> None:
+async def end_logins(parts: SignOn, logins: Sequence[DueLogin | statements.EndedLogin], reason: str) -> None:
     """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
     for login in logins:
         try:

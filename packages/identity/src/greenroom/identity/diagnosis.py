@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 import httpx2
 
 from greenroom.core.text import one_line
-from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.identity.provider import (
     TIMEOUT_S,
     Endpoints,
@@ -35,6 +34,7 @@ from greenroom.identity.provider import (
     issuer_problem,
     tls_context,
 )
+from greenroom.identity.statements import SignOnProvider
 from greenroom.identity.tokens import Keys
 
 

@@ -11,7 +11,8 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
-from greenroom.db.access import sign_on, users
+from greenroom.db.access import users
+from greenroom.identity import statements
 from greenroom.identity.checks import end_logins
 from greenroom.identity.parts import SignOn, SignOnDep
 from greenroom.identity.schemas import IdentityCreate, IdentityView
@@ -22,7 +23,7 @@ router = APIRouter(tags=["sign-on"])
 @router.get("/me/identities")
 async def list_own_identities(db: Db, caller: Annotated[Caller, requires()]) -> list[IdentityView]:
     """List the identities that are linked to the calling user, oldest first."""
-    return [IdentityView.model_validate(one) for one in await sign_on.list_identities(db, caller.own_user_id())]
+    return [IdentityView.model_validate(one) for one in await statements.list_identities(db, caller.own_user_id())]
 
 
 @router.delete("/me/identities/{identity_id}", status_code=204, dependencies=[requires()])
@@ -35,18 +36,18 @@ async def delete_own_identity(identity_id: UUID, change: ChangeDep, parts: SignO
 async def list_user_identities(user_id: UUID, db: Db) -> list[IdentityView]:
     """List the identities that are linked to a user, oldest first."""
     user = await users.get_user(db, str(user_id))
-    return [IdentityView.model_validate(one) for one in await sign_on.list_identities(db, user.user_id)]
+    return [IdentityView.model_validate(one) for one in await statements.list_identities(db, user.user_id)]
 
 
 @router.post("/users/{user_id}/identities", status_code=201, dependencies=[requires("users_modify")])
 async def create_user_identity(user_id: UUID, body: IdentityCreate, change: ChangeDep) -> IdentityView:
     """Link an identity to a user, who can then log in with it."""
-    if body.issuer not in await sign_on.issuers(change.db):
+    if body.issuer not in await statements.issuers(change.db):
         raise Invalid(f"No sign-on provider has the issuer {body.issuer}.")
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
         change.caller.require_not_above(user.permissions)
-        identity = await sign_on.insert_identity(connection, user.user_id, body.issuer, body.subject)
+        identity = await statements.insert_identity(connection, user.user_id, body.issuer, body.subject)
     change.audit(LogCode.IDENTITY_CREATED, f"{body.subject} of {user.username}", after={"issuer": body.issuer})
     return IdentityView.model_validate(identity)
 
@@ -62,8 +63,8 @@ async def _unlink(parts: SignOn, change: ChangeDep, user_id: str, identity_id: U
         user = await users.lock_user(connection, user_id)
         if user_id != change.caller.user_id:
             change.caller.require_not_above(user.permissions)
-        identity = await sign_on.delete_identity(connection, user_id, str(identity_id))
-    logins = await sign_on.logins_of_identity(change.db, user_id, identity.issuer, identity.subject)
+        identity = await statements.delete_identity(connection, user_id, str(identity_id))
+    logins = await statements.logins_of_identity(change.db, user_id, identity.issuer, identity.subject)
     await end_logins(parts, logins, "Its identity was unlinked.")
     name = f"{identity.subject} of {user.username}"
     change.audit(LogCode.IDENTITY_DELETED, name, before={"issuer": identity.issuer})

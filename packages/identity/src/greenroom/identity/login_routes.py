@@ -19,9 +19,7 @@ from greenroom.api.hardening import COOKIE
 from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
-from greenroom.db.access import sign_on
-from greenroom.db.access.sign_on import SignOnProvider
-from greenroom.identity import attempts
+from greenroom.identity import attempts, statements
 from greenroom.identity.arrivals import UserBrowser, arrive, link, log_in
 from greenroom.identity.attempts import Attempt, new_attempt
 from greenroom.identity.checks import end_logins
@@ -29,6 +27,7 @@ from greenroom.identity.parts import SignOn, SignOnDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
+from greenroom.identity.statements import SignOnProvider
 from greenroom.identity.tokens import Keys, TokenRefused, created_s, logout_claims
 
 MAX_HINT = 4000
@@ -44,7 +43,7 @@ router = APIRouter(tags=["account"])
 @router.get("/sign-on", dependencies=[public_route("the log-in page shows the providers")])
 async def list_sign_on(parts: SignOnDep) -> SignOnView:
     """List the providers for the log-in page. No provider is contacted."""
-    buttons = await sign_on.list_buttons(parts.db)
+    buttons = await statements.list_buttons(parts.db)
     sentences = {str(refusal): refusal.sentence for refusal in Refusal}
     return SignOnView(providers=[ButtonView.model_validate(button) for button in buttons], refusals=sentences)
 
@@ -71,7 +70,7 @@ async def start_link(
     """
     caller.own_user_id()
     own = caller.token_hash or b""
-    if not await sign_on.is_recent_login(parts.db, own, RECENT_S):
+    if not await statements.is_recent_login(parts.db, own, RECENT_S):
         raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
     return await _start(parts, request, response, body.provider, path="/account", link_to=own.hex())
 
@@ -183,7 +182,7 @@ async def log_out_at_provider(
     caller: Annotated[Caller, requires(with_one_time_password=True)],
 ) -> LogoutView:
     """End this log-in as `POST /logout` does. The answer has the address that also ends the log-in at its provider."""
-    hint = await sign_on.logout_hint(db, caller.token_hash or b"")
+    hint = await statements.logout_hint(db, caller.token_hash or b"")
     await login_routes.logout(response, db, logs, caller)
     if hint is None:
         return LogoutView(url=None)
@@ -224,7 +223,7 @@ async def log_out_by_provider(
             request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
         )
         return JSONResponse({"error": "invalid_request", "error_description": "The log-out token was refused."}, 400)
-    logins = await sign_on.logins_at_provider(
+    logins = await statements.logins_at_provider(
         parts.db, provider.provider_id, subject=claims.get("sub"), sid=claims.get("sid")
     )
     earlier = [one for one in logins if _confirmed_s(parts, one) <= claims["iat"] + PROVIDER_SKEW_S]
@@ -232,7 +231,7 @@ async def log_out_by_provider(
     return Response(status_code=200)
 
 
-def _confirmed_s(parts: SignOn, login: sign_on.EndedLogin) -> float:
+def _confirmed_s(parts: SignOn, login: statements.EndedLogin) -> float:
     """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
     try:
         return created_s(parts.secrets.decrypt(login.id_token_encrypted))
@@ -263,11 +262,11 @@ async def log_out_in_frame(
 
     429 with Retry-After after too many wrong requests from one address.
     """
-    provider = await sign_on.find_provider(parts.db, provider_name)
+    provider = await statements.find_provider(parts.db, provider_name)
     if provider is None or iss != provider.issuer or not sid or not sid.isprintable():
         guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
-    logins = await sign_on.logins_at_provider(parts.db, provider.provider_id, sid=sid)
+    logins = await statements.logins_at_provider(parts.db, provider.provider_id, sid=sid)
     if not logins:  # it ended before, or the id is guessed
         guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
     await end_logins(parts, logins, f"{provider.title} logged the user out.")

@@ -9,12 +9,12 @@ from fastapi import Depends, Request
 
 from greenroom.api.diagnostics.audit import RefusalLog
 from greenroom.api.installation import Snapshot
-from greenroom.db.access import sign_on
-from greenroom.db.access.sign_on import SignOnProvider
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.identity import statements
 from greenroom.identity.provider import Documents, OidcClient
 from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.statements import SignOnProvider
 from greenroom.kit.secrets import Secrets
 
 
@@ -31,7 +31,7 @@ class SignOn:
 
     async def enabled_provider(self, name: str) -> SignOnProvider:
         """Return an enabled provider. Raises SignOnRefused: there is none with this name."""
-        provider = await sign_on.find_provider(self.db, name)
+        provider = await statements.find_provider(self.db, name)
         if provider is None or not provider.enabled:
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider does not exist or is disabled.")
         return provider

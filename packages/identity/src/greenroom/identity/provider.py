@@ -26,7 +26,7 @@ from authlib.oauth2.rfc6749 import parameters
 from authlib.oidc.discovery import get_well_known_url
 
 from greenroom.core.text import one_line
-from greenroom.db.access.sign_on import SignOnProvider
+from greenroom.identity.statements import SignOnProvider
 from greenroom.identity.tokens import Expected, Keys
 from greenroom.kit.concurrency import SharedReading
 

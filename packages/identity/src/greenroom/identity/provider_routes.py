@@ -19,11 +19,10 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import groups, sign_on
-from greenroom.db.access.sign_on import GroupRule, ProviderFields, SignOnProvider
+from greenroom.db.access import groups
 from greenroom.db.database import Connection, Database
 from greenroom.db.rows import values_of
-from greenroom.identity import rules
+from greenroom.identity import rules, statements
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.checks import end_logins
 from greenroom.identity.diagnosis import Diagnosis
@@ -40,6 +39,7 @@ from greenroom.identity.schemas import (
     ProviderPatch,
     ProviderView,
 )
+from greenroom.identity.statements import GroupRule, ProviderFields, SignOnProvider
 
 router = APIRouter(tags=["sign-on"])
 
@@ -47,8 +47,8 @@ router = APIRouter(tags=["sign-on"])
 @router.get("/sign-on-providers", dependencies=[requires("settings_view")])
 async def list_sign_on_providers(db: Db, page: Paging, request: Request) -> list[ProviderView]:
     """List all providers by title."""
-    found = await sign_on.list_providers(db, after=page.after_row(sign_on.BY_TITLE), limit=page.limit)
-    return [_view(provider, request) for provider in page.rows(found, sign_on.BY_TITLE)]
+    found = await statements.list_providers(db, after=page.after_row(statements.BY_TITLE), limit=page.limit)
+    return [_view(provider, request) for provider in page.rows(found, statements.BY_TITLE)]
 
 
 @router.post("/sign-on-providers", status_code=201, dependencies=[requires("settings_modify")])
@@ -63,8 +63,8 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
     secret = body.client_secret.get_secret_value() if body.client_secret else None
     encrypted = change.secrets.encrypt(secret) if secret else None
     async with change.db.transaction() as connection:
-        provider_id = await sign_on.insert_provider(connection, body.name, fields, encrypted)
-    created = await sign_on.get_provider(change.db, provider_id)
+        provider_id = await statements.insert_provider(connection, body.name, fields, encrypted)
+    created = await statements.get_provider(change.db, provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_CREATED, created.title, after=_audit_values(created))
     return _view(created, request)
 
@@ -76,7 +76,7 @@ async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
     _check_attributes(body.attributes)
     parsed = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
     matching = await asyncio.to_thread(rules.matching, parsed, claims)
-    found = await sign_on.groups_of_rules(db, [parsed[position] for position in matching])
+    found = await statements.groups_of_rules(db, [parsed[position] for position in matching])
     profile = rules.profile(body.attributes, claims)
     return PreviewView(
         username=profile.username,
@@ -90,7 +90,7 @@ async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
 @router.get("/sign-on-providers/{provider_id}", dependencies=[requires("settings_view")])
 async def get_sign_on_provider(provider_id: UUID, db: Db, request: Request) -> ProviderView:
     """Return one provider."""
-    return _view(await sign_on.get_provider(db, str(provider_id)), request)
+    return _view(await statements.get_provider(db, str(provider_id)), request)
 
 
 @router.patch("/sign-on-providers/{provider_id}", dependencies=[requires("settings_modify")])
@@ -104,7 +104,7 @@ async def update_sign_on_provider(
     """
     sent = body.sent()
     async with change.db.transaction() as connection:
-        before = await sign_on.lock_provider(connection, str(provider_id))
+        before = await statements.lock_provider(connection, str(provider_id))
         await _require_to_grant(change.db, change.caller, before, must_exist=False)
         encrypted = before.client_secret_encrypted
         if "client_secret" in sent:
@@ -118,19 +118,19 @@ async def update_sign_on_provider(
         if other_client:  # it must not get the tokens of the users: their log-ins end first
             await _disable(connection, before)
         else:
-            await sign_on.update_provider(connection, before.provider_id, fields, encrypted)
+            await statements.update_provider(connection, before.provider_id, fields, encrypted)
     if other_client:
         reason = f"{before.title} was given another issuer or client ID."
         async with _without_logins(change, parts, before, reason) as connection:
-            await sign_on.update_provider(connection, before.provider_id, fields, encrypted)
+            await statements.update_provider(connection, before.provider_id, fields, encrypted)
     parts.documents.forget(before.issuer)
-    after = await sign_on.get_provider(change.db, before.provider_id)
+    after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
         old, new = old | {"signing": "as before"}, new | {"signing": "changed"}
     change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, after.title, before=old, after=new)
     if not after.enabled:
-        logins = await sign_on.logins_at_provider(change.db, after.provider_id)
+        logins = await statements.logins_at_provider(change.db, after.provider_id)
         await end_logins(parts, logins, f"{after.title} was disabled.")
     return _view(after, request)
 
@@ -139,18 +139,18 @@ async def update_sign_on_provider(
 async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, parts: SignOnDep) -> None:
     """Delete a provider. Its log-ins end. Users and their identities remain."""
     async with change.db.transaction() as connection:
-        before = await sign_on.lock_provider(connection, str(provider_id))
+        before = await statements.lock_provider(connection, str(provider_id))
         await _require_to_grant(change.db, change.caller, before, must_exist=False)
         await _disable(connection, before)
     async with _without_logins(change, parts, before, f"{before.title} was deleted.") as connection:
-        await sign_on.delete_provider(connection, before.provider_id)
+        await statements.delete_provider(connection, before.provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_DELETED, before.title, before=_audit_values(before))
 
 
 async def _disable(connection: Connection, provider: SignOnProvider) -> None:
     """Disable a locked provider, so that no log-in through it begins after the commit."""
     disabled = replace(provider, enabled=False)
-    await sign_on.update_provider(connection, provider.provider_id, disabled, provider.client_secret_encrypted)
+    await statements.update_provider(connection, provider.provider_id, disabled, provider.client_secret_encrypted)
 
 
 @asynccontextmanager
@@ -166,9 +166,9 @@ async def _without_logins(
     """
     after = replace(before, enabled=False, num_logins=0)
     try:
-        await end_logins(parts, await sign_on.logins_at_provider(change.db, before.provider_id), reason)
+        await end_logins(parts, await statements.logins_at_provider(change.db, before.provider_id), reason)
         async with change.db.transaction() as connection:
-            if await sign_on.lock_provider(connection, before.provider_id) != after:
+            if await statements.lock_provider(connection, before.provider_id) != after:
                 raise Refused(f"{before.title} was changed at the same time, and may be disabled now. Try again.")
             yield connection
     except BaseException:
@@ -180,7 +180,7 @@ async def _without_logins(
 @router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
 async def test_sign_on_provider(provider_id: UUID, parts: SignOnDep, request: Request) -> DiagnosisView:
     """Test a provider step by step, up to the first step that fails. No user is logged in."""
-    provider = await sign_on.get_provider(parts.db, str(provider_id))
+    provider = await statements.get_provider(parts.db, str(provider_id))
     address = redirect_uri(origin_of(request), provider.name)
     results = await Diagnosis(provider, parts.secret(provider), address).run()
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from greenroom.core.access.accounts import username_problem
 from greenroom.core.errors import Invalid
 from greenroom.core.text import normal_line, normal_name
-from greenroom.db.access.sign_on import GroupRule
+from greenroom.identity.statements import GroupRule
 
 Claims = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Line, Name, Secret, Shaped, Text, View
-from greenroom.db.access.sign_on import ClientAuth, LinkedIdentity
 from greenroom.identity.rules import ATTRIBUTES, MAX_STARS
+from greenroom.identity.statements import ClientAuth, LinkedIdentity
 
 MAX_RULES = 500
 YEAR_S = 366 * 86400

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.masked_text import MIN_KNOWN, TextMask, is_secret_name
 from greenroom.core.masking import MASK
+from greenroom.up.masked_text import MIN_KNOWN, TextMask, is_secret_name
 
 SECRET = "Tr0ub4dor&3"
 
@@ -74,7 +74,7 @@ def test_a_random_text_is_masked_without_a_name(subject: Any, seed: int):
         "manager-default-1-4d77061a is Primary of zone default; chain GREENROOM-4d77061a-MAX",
         f"image greenroom/desktop:xfce with digest sha256:{'ab12' * 16}",
         "request: GET /desktop/3f6a90c2/9756cb25-f886-495f-a612-4bb6080e87b9/ HTTP/1.1",
-        "/usr/lib/python3.11/site-packages/greenroom/core/masked_text.py:12 RuntimeUnavailable",
+        "/usr/lib/python3.11/site-packages/greenroom/up/masked_text.py:12 RuntimeUnavailable",
         "2026-11-26T22:59:28.123456Z connect to 127.0.0.1:8446 failed for ann@example.org",
         "net.ipv4.neigh.default.gc_thresh3 = 2048",
         "Wrong password for ann@example.org",
