@@ -16,10 +16,10 @@ from tests.support.plans import NotingDatabase
 
 from greenroom.api.app import create_app
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.serving import collect_rarely
+from greenroom.up.installation import ensure_first_data
 from greenroom.up.postgres import PostgresCluster
 
 KEY: Final = ("abcdefghijkl", "the secret half")

@@ -10,10 +10,10 @@ import pytest
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import list_join_tokens, read_token
-from greenroom.db.installation import zones_named
 from greenroom.kit.secrets import hashed
 from greenroom.up.account import Account
 from greenroom.up.deployment import Deployment, FirstHost, add_host, begin_installation, initialize_database
+from greenroom.up.installation import zones_named
 
 MINE = Account(None)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -12,10 +12,10 @@ from greenroom.db.access.credentials import find_key
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database
-from greenroom.db.installation import ensure_first_data
 from greenroom.db.launch.ledger import read_launcher, read_offer
 from greenroom.db.workspace.images import list_images
 from greenroom.recipes import shelf
+from greenroom.up.installation import ensure_first_data
 
 
 async def make(db: Database, key_id: str = "abcdefghijkl") -> bool:

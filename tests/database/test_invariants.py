@@ -12,9 +12,9 @@ from tests.support.system import System
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
-from greenroom.db.installation import end_sessions_of
 from greenroom.db.workspace.images import delete_image
 from greenroom.up.doctor import warnings
+from greenroom.up.installation import end_sessions_of
 from greenroom.up.invariants import sessions_that_fit, unreadable
 
 

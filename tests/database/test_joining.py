@@ -21,8 +21,8 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.views import RefusedAgent, list_agents
-from greenroom.db.installation import WAITING, agent_states, allow_join
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.up.installation import WAITING, agent_states, allow_join
 from greenroom.wire.messages import ImageReport, Usage
 
 Door = httpx.AsyncBaseTransport

@@ -16,12 +16,12 @@ from tests.support.plans import NotingDatabase
 from greenroom.api.app import create_app
 from greenroom.db import listing
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.installation import ensure_first_data
 from greenroom.db.pool.configs import list_configs
 from greenroom.db.session.deadlines import is_anything_due
 from greenroom.db.workspace.images import list_images
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.up.installation import ensure_first_data
 
 SOME: Final = Crowd(
     agents=10, users=200, images=40, pools=160, staged=1, live=400, ended=6000, logs=6000, requests=6000

@@ -31,11 +31,11 @@ from greenroom.api.app import create_app
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.runtimes.contract import ExecResult
+from greenroom.up.installation import ensure_first_data
 from greenroom.up.postgres import PostgresCluster
 
 KEY = ("abcdefghijkl", "the secret half")

@@ -16,9 +16,9 @@ from tests.support.played import serve
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.up.installation import ensure_first_data
 
 SUITE = Path(__file__).parent / "clients/node_modules/@modelcontextprotocol/conformance"
 KEY = ("abcdefghijkl", "the secret half")

@@ -29,9 +29,9 @@ from tests.support.oidc import Forger, forging_provider
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.up.installation import ensure_first_data
 
 
 @pytest.fixture

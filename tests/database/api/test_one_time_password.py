@@ -6,7 +6,8 @@ import pytest
 from tests.database.api.client import KEY, PASSWORD, Client, MakeClient
 
 from greenroom.db.database import Database
-from greenroom.db.installation import ensure_first_data, stored_settings
+from greenroom.db.installation import stored_settings
+from greenroom.up.installation import ensure_first_data
 
 
 @pytest.fixture

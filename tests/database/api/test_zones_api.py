@@ -13,7 +13,7 @@ from tests.database.locks import waiting
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt
 from greenroom.db.fleet.zones import lock_zone, update_zone
-from greenroom.db.installation import ensure_zones, zones_named
+from greenroom.up.installation import ensure_zones, zones_named
 
 
 async def test_a_zone_in_use_stays_and_what_is_in_the_way_is_named(admin: Client, db: Database):

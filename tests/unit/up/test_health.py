@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.db.installation import ListedAgent
 from greenroom.up import health
+from greenroom.up.installation import ListedAgent
 
 
 @pytest.mark.parametrize(

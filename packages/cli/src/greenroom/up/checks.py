@@ -15,13 +15,14 @@ from greenroom.core.fleet.host_limits import Space, shortages
 from greenroom.core.text import cause, one_line
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
-from greenroom.db.installation import has_first_data, installation_id
+from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check
 from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
 from greenroom.up.host_programs import has_program
+from greenroom.up.installation import has_first_data
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, listen_error
 from greenroom.up.programs import bytes_to_copy

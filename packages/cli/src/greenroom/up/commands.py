@@ -23,7 +23,6 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import SessionCapacity
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import cause, shortened, summary
-from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
@@ -42,6 +41,7 @@ from greenroom.up.doctor import (
 )
 from greenroom.up.handed import StartData
 from greenroom.up.health import database_problem
+from greenroom.up.installation import set_password
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import (

@@ -26,13 +26,13 @@ from typing import Any, Final
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import read_token
-from greenroom.db.installation import JOIN_HOURS, allow_join, ensure_zones, has_first_data
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
 from greenroom.up.checks import missing_key_error, open_database
 from greenroom.up.first_start import ensure_first_data, prepare_credentials
+from greenroom.up.installation import JOIN_HOURS, allow_join, ensure_zones, has_first_data
 from greenroom.up.layout import create_folder, write_once, write_text
 from greenroom.up.tls import ensure_pair
 

@@ -12,17 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.core.access.accounts import ADMIN
-from greenroom.db import installation
 from greenroom.db.database import Database
-from greenroom.db.installation import (
-    allow_join,
-    ensure_zones,
-    installation_id,
-    password_is_one_time,
-    zone_of_agent,
-)
+from greenroom.db.installation import installation_id
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import hashed, new_secret
+from greenroom.up import installation
+from greenroom.up.installation import allow_join, ensure_zones, password_is_one_time, zone_of_agent
 from greenroom.up.layout import Layout, read_json, write_json, write_text
 from greenroom.up.progress import AdminLogin
 from greenroom.up.site import Site

@@ -21,7 +21,7 @@ from greenroom.core.text import cause
 from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.db.installation import WAITING, ListedAgent, agent_states
+from greenroom.up.installation import WAITING, ListedAgent, agent_states
 from greenroom.up.site import Site
 
 log = structlog.get_logger(__name__)

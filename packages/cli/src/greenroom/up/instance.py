@@ -19,13 +19,13 @@ from greenroom.agent.web_filter.brokering import forget_secrets
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.text import summary
 from greenroom.db.database import Database
-from greenroom.db.installation import end_sessions_of
 from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import ForkServer
+from greenroom.up.installation import end_sessions_of
 from greenroom.up.invariants import live_sessions
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.postgres import PostgresCluster

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from greenroom.db.database import Database
-from greenroom.db.installation import manager_ids, zones_named
 from greenroom.kit.processes import children, started_ticks, title_of
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.up import health
 from greenroom.up.first_start import read_credentials
 from greenroom.up.health import Health
+from greenroom.up.installation import manager_ids, zones_named
 from greenroom.up.layout import Layout
 from greenroom.up.progress import DescribedAgent, DescribedManager, DescribedZone, Description
 from greenroom.up.site import Site, site_of

@@ -1,0 +1,271 @@
+"""The installation in SQL for `greenroom up`, `down`, `status` and `setup`: zones, join tokens, states and first data.
+
+A new installation begins with two groups, an administrator, an API key and the workspace `Desktop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.access.accounts import ADMIN
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
+from greenroom.core.errors import NotFound
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.access.credentials import insert_key
+from greenroom.db.access.groups import change_settings
+from greenroom.db.access.users import (
+    ALL_USERS,
+    UserFields,
+    add_to_group,
+    find_user,
+    insert_user,
+    lock_user,
+    revoke_access,
+    update_user,
+)
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.fleet.enrollment import add_join_token
+from greenroom.db.fleet.liveness import LOCK_CAPACITY
+from greenroom.db.fleet.zones import NamedZone
+from greenroom.db.session.sessions import END_COMMANDS
+from greenroom.db.session.transitions import TO
+
+
+async def ensure_zones(
+    db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
+) -> None:
+    """Create the zones that do not exist, and update those whose values were not edited since `up` wrote them.
+
+    A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
+    Connections too.
+    """
+    written = {"allow_origin_domain": allow_origin, "upstream_auth_address": upstream_auth, "proxy_port": stream_port}
+    for name in names:
+        values = {**written, "name": name, "written": Jsonb(written)}
+        await db.write(
+            "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, proxy_port, written_by_up)"
+            " SELECT %(name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(proxy_port)s, %(written)s"
+            " WHERE NOT EXISTS (SELECT 1 FROM zones WHERE %(name)s = ANY(zone_name || former_names))"
+            " ON CONFLICT ON CONSTRAINT zones_name_unique DO NOTHING",
+            values,
+        )
+        await db.write(
+            "UPDATE zones SET allow_origin_domain = %(allow_origin_domain)s, proxy_port = %(proxy_port)s,"
+            " upstream_auth_address = %(upstream_auth_address)s, written_by_up = %(written)s"
+            " WHERE %(name)s = ANY(zone_name || former_names) AND written_by_up IS DISTINCT FROM %(written)s"
+            " AND allow_origin_domain = written_by_up->>'allow_origin_domain'"
+            " AND upstream_auth_address = written_by_up->>'upstream_auth_address'"
+            # zones of the first version have the default port, which was not stored
+            " AND proxy_port = coalesce((written_by_up->>'proxy_port')::integer, 443)",
+            values,
+        )
+
+
+JOIN_HOURS: Final = 1
+"""Time limit for an Agent to join; later, another `up` or `setup` is needed."""
+
+
+async def allow_join(
+    db: Database, token_hash: bytes, zone_name: str, agent_id: str | None = None, *, created_by: str = ""
+) -> None:
+    """Allow one new Agent, which is enabled immediately, to join the zone within JOIN_HOURS. If Agent `agent_id` has
+    registered with this database, allow only this Agent to join again, in its zone. Raises NotFound: there is no such
+    zone."""
+    zone_id = await zone_of_agent(db, agent_id) if agent_id else None
+    known_id = agent_id if zone_id else None
+    if zone_id is None:
+        zone = (await zones_named(db, [zone_name])).get(zone_name)
+        if zone is None:
+            raise NotFound(f"There is no zone {zone_name}; create it first (greenroom zones create).")
+        zone_id = zone.zone_id
+    await add_join_token(
+        db,
+        token_hash,
+        zone_id,
+        valid_s=JOIN_HOURS * 3600.0,
+        agent_id=known_id,
+        enable_agent=True,
+        created_by=created_by,
+    )
+
+
+async def zone_of_agent(db: Database, agent_id: str) -> str | None:
+    """Return the zone_id of an Agent; None if it did not register with this database."""
+    row = await db.fetch_one("SELECT zone_id::text FROM agents WHERE agent_id = %s", (agent_id,))
+    return str(row["zone_id"]) if row else None
+
+
+WAITING: Final = "waits for an administrator to enable it"
+"""State of a new Agent that neither its join token nor the setting `auto_agent` enabled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedAgent:
+    """An Agent in the status of the installation. `state` is pending, running, missing, dead or WAITING; `disk` is the
+    last report."""
+
+    hostname: str
+    state: str
+    disk: FreeDisk = field(default_factory=FreeDisk)
+
+
+async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, ListedAgent]:
+    """Return Agents by id, without Agents that have not registered."""
+    rows = await db.fetch(
+        "SELECT agent_id::text, agent_name(agents) AS hostname,"
+        " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
+        " (usage->>'disk_free_bytes')::bigint AS free_bytes,"
+        " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS kept_bytes,"
+        " (usage->>'disk_free_inodes')::float8 AS free_inodes"
+        " FROM agents WHERE agent_id = ANY(%s::uuid[])",
+        (WAITING, list(agent_ids)),
+    )
+    return {
+        row.pop("agent_id"): ListedAgent(hostname=row.pop("hostname"), state=row.pop("state"), disk=FreeDisk(**row))
+        for row in rows
+    }
+
+
+async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone]:
+    """Return present or former name → the zone; a name without a zone is omitted."""
+    rows = await db.fetch(
+        "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
+        " JOIN zones ON name = ANY(zone_name || former_names)",
+        (list(names),),
+    )
+    return {row["name"]: NamedZone(row["zone_id"], row["zone_name"]) for row in rows}
+
+
+async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:
+    """Return instance id → manager id."""
+    rows = await db.fetch(
+        "SELECT manager_id, instance_id FROM managers WHERE instance_id = ANY(%s)", (list(instance_ids),)
+    )
+    return {row["instance_id"]: str(row["manager_id"]) for row in rows}
+
+
+async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
+    """End all sessions of these Agents, whose processes have ended and whose containers are removed next; returns their
+    number. They change from any status to `deleted` in one transaction, with the lock order of
+    docs/explanation/protocols.md §3."""
+    agents = list(agent_ids)
+    async with db.transaction() as connection:
+        await connection.execute(LOCK_CAPACITY, (agents,))
+        cursor = await connection.execute(
+            "WITH ended AS (UPDATE sessions SET " + TO[SessionStatus.DELETED] + ", ended_reason = %s"
+            " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id),"
+            " commands AS (" + END_COMMANDS + ") SELECT session_id FROM ended",
+            (reason, agents),
+        )
+        ended = len(await cursor.fetchall())
+        await connection.execute(
+            "UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0 WHERE agent_id = ANY(%s::uuid[])",
+            (agents,),
+        )
+    return ended
+
+
+async def password_is_one_time(db: Database, username: str) -> bool:
+    """Return True if the user still has the password with which the installation was created."""
+    row = await db.fetch_one("SELECT password_once FROM users WHERE lower(username) = lower(%s)", (username,))
+    return row is not None and bool(row["password_once"])
+
+
+async def set_password(db: Database, username: str, password_hash: str) -> None:
+    """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: no such user."""
+    user = await find_user(db, username)
+    if user is None:
+        raise NotFound(f"There is no user {username}.")
+    async with db.transaction() as connection:
+        locked = await lock_user(connection, user.user_id)
+        await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
+        await connection.execute("DELETE FROM login_sessions WHERE user_id = %s", (user.user_id,))
+        events = await revoke_access(connection, user.user_id)
+    await db.notify(ChangeEvent(Topic.USERS), *events)
+
+
+DESKTOP: Final = "Desktop"
+
+
+async def has_first_data(db: Database) -> bool:
+    """Return True if the first data exist; the database may be empty, or of any version."""
+    tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS exists")
+    if tables is None or not tables["exists"]:
+        return False
+    return await db.fetch_one("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,)) is not None
+
+
+async def ensure_first_data(
+    db: Database,
+    *,
+    image: str,
+    admin_password_hash: str,
+    key_id: str,
+    key_secret_hash: bytes,
+    reachable: bool = False,
+) -> bool:
+    """Create the first data unless they exist; True = created now, with this password and this key.
+
+    All data are created in one transaction, and never a second time: deleted data stay deleted. The caller stores
+    password and secret *before* the call, so that a crash in between loses nothing. `image` is the reference of the
+    desktop image; the hashes are argon2id of the one-time password, and sha256 of the secret half of the key. If the
+    installation is `reachable` from other machines, the password must be changed at the first log-in.
+    """
+    async with db.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")
+        cursor = await connection.execute("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,))
+        if await cursor.fetchone() is not None:
+            return False
+        administrators = await _groups(connection)
+        admin = await insert_user(
+            connection, UserFields(username=ADMIN, password_hash=admin_password_hash, password_once=True)
+        )
+        await add_to_group(connection, admin, administrators)
+        await insert_key(
+            connection,
+            key_id=key_id,
+            secret_hash=key_secret_hash,
+            name="First key of the installation",
+            permissions=[GLOBAL_ADMIN, USER],
+        )
+        await _desktop(connection, image)
+        if reachable:
+            await connection.execute(
+                "INSERT INTO settings (name, value) VALUES ('require_password_change', 'true') ON CONFLICT DO NOTHING"
+            )
+    return True
+
+
+async def _groups(connection: Connection) -> str:
+    """Create both system groups; returns the id of Administrators."""
+    await connection.execute(
+        "INSERT INTO groups (group_id, name, description, priority, is_system, permissions)"
+        " VALUES (%s, 'All Users', 'Everybody', 1000, true, %s)",
+        (ALL_USERS, [USER]),
+    )
+    await change_settings(connection, ALL_USERS, dict.fromkeys(STAGED_PERMISSIONS, True))
+    cursor = await connection.execute(
+        "INSERT INTO groups (name, description, priority, is_system, permissions)"
+        " VALUES ('Administrators', 'May do everything', 1, true, %s) RETURNING group_id",
+        ([GLOBAL_ADMIN],),
+    )
+    return str((await returned(cursor))["group_id"])
+
+
+async def _desktop(connection: Connection, image: str) -> None:
+    """Insert the workspace `Desktop` for All Users; its web browser needs 2 GiB. The picture is the recipe's."""
+    cursor = await connection.execute(
+        "INSERT INTO images (name, friendly_name, description, image_src, cores, memory, memory_limit, categories,"
+        " port_map) VALUES (%s, %s, 'A Linux desktop', '/api/v1/catalogue/desktop/picture', 0.1, 256000000, %s, %s, %s)"
+        " RETURNING image_id",
+        (image, DESKTOP, 2 << 30, Jsonb(["Desktop"]), Jsonb({"desk": "desk"})),
+    )
+    image_id = (await returned(cursor))["image_id"]
+    await connection.execute("INSERT INTO group_images (group_id, image_id) VALUES (%s, %s)", (ALL_USERS, image_id))
