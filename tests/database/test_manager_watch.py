@@ -10,11 +10,11 @@ import httpx
 import pytest
 from tests.support import rows
 
-from greenroom.core.fleet.restarts import SILENT_S
 from greenroom.db.database import Database
 from greenroom.up import health
 from greenroom.up.site import ManagerSite
 from greenroom.up.supervisor import Part
+from greenroom.up.suspicions import SILENT_S
 from greenroom.up.upkeep import ManagerWatch, PartWatch
 
 

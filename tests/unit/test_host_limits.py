@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from greenroom.agent.capacity import HostLimits
-from greenroom.kit.host_limits import raise_limits, read, restore_limits
+from greenroom.kit.host_limits import read
 from greenroom.runtimes.docker.usage import containers_on_this_host
+from greenroom.up.host_limits import raise_limits, restore_limits
 
 UNTOUCHED = {"fs.inotify.max_user_instances": 128}
 

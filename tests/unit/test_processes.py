@@ -1,4 +1,4 @@
-"""Processes of this machine in `kit.processes`, tested with children of this process."""
+"""Processes of this machine in `kit.processes` and `up.processes`, tested with children of this process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from greenroom.kit import processes
 from greenroom.kit.processes import ProcessInfo
+from greenroom.up.processes import end_all, environment_of, title_of
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
     assert expected in processes.children()
     assert expected not in processes.children(without={child.pid})
     assert processes.folder_of(child.pid) == tmp_path
-    assert processes.environment_of(child.pid) == {"MARK": "here"}
-    assert processes.title_of(child.pid) == "cat -"
+    assert environment_of(child.pid) == {"MARK": "here"}
+    assert title_of(child.pid) == "cat -"
     assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
 
 
@@ -62,8 +63,8 @@ def test_an_ended_process_is_a_zombie_until_waited_for(child: subprocess.Popen[b
     child.wait()
     processes.send(child.pid, signal.SIGTERM)  # no longer exists, and causes no error
     assert (_find(child.pid), processes.is_running(child.pid)) == (None, False)
-    assert (processes.folder_of(child.pid), processes.environment_of(child.pid)) == (None, {})
-    assert (processes.title_of(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)
+    assert (processes.folder_of(child.pid), environment_of(child.pid)) == (None, {})
+    assert (title_of(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)
 
 
 def test_a_process_listens_where_it_does_itself(child: subprocess.Popen[bytes]):
@@ -84,7 +85,7 @@ async def test_a_process_that_does_not_end_on_request_is_killed():
         assert stubborn.stdout
         await asyncio.to_thread(stubborn.stdout.readline)
         left = lambda: [one for one in processes.children() if one.pid == stubborn.pid and not one.is_zombie]  # noqa: E731
-        await processes.end_all(left, within_s=0.2)
+        await end_all(left, within_s=0.2)
         assert stubborn.wait() == -signal.SIGKILL
 
 
@@ -93,7 +94,7 @@ async def test_a_process_that_does_not_end_on_request_is_killed():
 def test_who_may_have_more_of_the_processor_has_it_and_no_other_account_fails(uid: int, nice: int):
     asks = f"""
 import os
-from greenroom.kit.processes import raise_priority
+from greenroom.up.processes import raise_priority
 os.setuid({uid})
 print(raise_priority(-5), os.getpriority(os.PRIO_PROCESS, 0))
 """

@@ -1,18 +1,16 @@
-"""Reads the limits of this host from /proc and /sys, and raises kernel settings that are too low."""
+"""Reads the limits of this host from /proc and /sys."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.fleet.host_limits import LIMITS, to_raise
+from greenroom.core.fleet.host_limits import LIMITS
 
 PROC: Final = Path("/proc")
 SYS: Final = Path("/sys")
-SYSCTL_FILE: Final = Path("/etc/sysctl.d/60-greenroom.conf")
 BRIDGE_PORTS: Final = 1023
 """Fixed in the kernel (BR_MAX_PORTS)."""
 _MASK_COLUMN: Final = 7
@@ -37,7 +35,7 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name, without limits that are unreadable or
     unlimited.
     """
-    values = {limit.name: _number(_file(proc, limit.name)) for limit in LIMITS if limit.sysctl}
+    values = {limit.name: _number(setting_file(proc, limit.name)) for limit in LIMITS if limit.sysctl}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
     values["addresses of the sessions' network"] = min(_addresses(proc / "net/route"), default=None)
@@ -103,77 +101,6 @@ def _is_on_host(process: Path) -> bool:
     return any(len(text.split()) == 2 for text in status.splitlines() if text.startswith("NSpid:"))
 
 
-@dataclass(frozen=True, slots=True)
-class LimitChange:
-    """The change of a kernel setting that is too low. `problem` is the reason why it failed; empty = the setting was
-    raised.
-    """
-
-    name: str
-    before: int
-    target: int
-    problem: str = ""
-
-    @property
-    def sentence(self) -> str:
-        if not self.problem:
-            return f"{self.name}: {self.before} → {self.target}."
-        return (
-            f"{self.name} remains {self.before}, because this process cannot set it ({self.problem})."
-            f" Run on the host, as root: sysctl -w {self.name}={self.target}"
-        )
-
-
-def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[LimitChange]:
-    """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host. Raises
-    OSError: the limits were raised, but the file could not be written."""
-    before = read(proc)
-    changes = [_raise(proc, name, before[name], target) for name, target in to_raise(before).items()]
-    if raised := {change.name: change.target for change in changes if not change.problem}:
-        _store(sysctl_file, raised)
-    return changes
-
-
-def restore_limits(before: Mapping[str, int], proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> None:
-    """Restore earlier values, and remove them from `sysctl_file`. A setting that the kernel no longer has is left out.
-    Raises OSError: a setting or the file could not be written."""
-    now = read(proc)
-    for name, value in before.items():
-        if now.get(name, value) != value:
-            _file(proc, name).write_text(f"{value}\n")
-    if others := {name: value for name, value in _stored(sysctl_file).items() if name not in before}:
-        _write(sysctl_file, others)
-    else:
-        sysctl_file.unlink(missing_ok=True)
-
-
-def _file(proc: Path, name: str) -> Path:
+def setting_file(proc: Path, name: str) -> Path:
+    """Return the file of a kernel setting."""
     return proc / "sys" / name.replace(".", "/")
-
-
-def _raise(proc: Path, name: str, before: int, target: int) -> LimitChange:
-    try:
-        _file(proc, name).write_text(f"{target}\n")
-    except OSError as error:
-        return LimitChange(name, before, target, error.strerror or str(error))
-    return LimitChange(name, before, target)
-
-
-def _store(file: Path, raised: Mapping[str, int]) -> None:
-    """Add the raised settings to those in the file."""
-    _write(file, _stored(file) | {name: str(value) for name, value in raised.items()})
-
-
-def _stored(file: Path) -> dict[str, str]:
-    lines = file.read_text().splitlines() if file.exists() else []
-    settings = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
-    return {name.strip(): value.strip() for name, _, value in settings}
-
-
-def _write(file: Path, settings: Mapping[str, str]) -> None:
-    """With `-`, a setting whose kernel module is not loaded at the start of the host is no error."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    header = (
-        "# Written by `greenroom setup limits`: limits for the sessions of this host (docs/reference/host-limits.md)."
-    )
-    file.write_text("\n".join([header, *(f"-{name} = {value}" for name, value in settings.items()), ""]))

@@ -1,13 +1,11 @@
-"""Reads the processes of this machine, sends signals, and ends processes. A process may have ended in the meantime."""
+"""Reads the processes of this machine and sends signals. A process may have ended in the meantime."""
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import os
 import signal
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +15,6 @@ import psutil
 from greenroom.core.errors import SetupError
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_POLL_S: Final = 0.05
 
 
 def become_subreaper() -> None:
@@ -26,15 +23,6 @@ def become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
-
-
-def raise_priority(nice: int) -> bool:
-    """Raise the priority of this process and of all processes that it starts. Return False without permission."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    except PermissionError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,24 +99,6 @@ def folder_of(pid: int) -> Path | None:
         return None
 
 
-def environment_of(pid: int) -> dict[str, str]:
-    """Return the initial environment of a process; empty if there is no such process or its environment is not
-    readable.
-    """
-    try:
-        return psutil.Process(pid).environ()
-    except psutil.Error:
-        return {}
-
-
-def title_of(pid: int) -> str:
-    """Return the command line of a process, or the title that it set; empty if there is no such process."""
-    try:
-        return " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return ""
-
-
 def listens(pid: int, address: str, port: int) -> bool:
     """True if the process itself, not one of its children, listens on a TCP port of an IPv4 address."""
     try:
@@ -159,21 +129,3 @@ def reap() -> dict[int, int]:
         if pid == 0:
             return ended
         ended[pid] = status
-
-
-async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
-    """End the processes that `find` returns: send SIGTERM, and after `within_s` SIGKILL to the processes that still
-    run; wait up to `within_s` after each. Raises SetupError: some do not end."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        running = find()
-        for process in running:
-            send(process.pid, number)
-        end = time.monotonic() + within_s
-        while running and time.monotonic() < end:
-            await asyncio.sleep(_POLL_S)
-            running = find()
-        if not running:
-            return
-    raise SetupError(
-        f"Processes cannot be ended: {', '.join(f'{process.name} (pid {process.pid})' for process in find())}"
-    )

@@ -17,7 +17,8 @@ import pytest_asyncio
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
-from greenroom.kit.processes import is_running, title_of
+from greenroom.kit.processes import is_running
+from greenroom.up.processes import title_of
 
 pytestmark = pytest.mark.program
 

@@ -16,6 +16,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.host_limits import LIMITS
 from greenroom.kit import host_limits
 from greenroom.up import host_programs, host_setup
+from greenroom.up.host_limits import LimitChange
 from greenroom.up.host_setup import (
     REQUIREMENTS,
     Host,
@@ -176,7 +177,7 @@ def test_the_state_of_a_remote_daemon(monkeypatch: pytest.MonkeyPatch, responds:
 def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "folder/setup.json"
     monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
-    monkeypatch.setattr(host_limits, "raise_limits", lambda: [host_limits.LimitChange("kernel.pid_max", 1, 2)])
+    monkeypatch.setattr(host_setup, "raise_limits", lambda: [LimitChange("kernel.pid_max", 1, 2)])
     Setup(lambda _: None, Record(), file).apply([SetupStep("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(file) == Record(limits={"kernel.pid_max": 1})
     delete_record(file)
@@ -185,9 +186,9 @@ def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest
 
 def test_a_limit_that_could_not_be_raised_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = list[str]()
-    change = host_limits.LimitChange("kernel.pid_max", 1, 2, "Read-only file system")
+    change = LimitChange("kernel.pid_max", 1, 2, "Read-only file system")
     monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
-    monkeypatch.setattr(host_limits, "raise_limits", lambda: [change])
+    monkeypatch.setattr(host_setup, "raise_limits", lambda: [change])
     Setup(said.append, Record(), tmp_path / "setup.json").apply([SetupStep("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(tmp_path / "setup.json") == Record()
     assert said[-1] == change.sentence
@@ -198,7 +199,7 @@ def test_a_limit_is_recorded_although_its_file_cannot_be_written(tmp_path: Path,
         raise PermissionError
 
     monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
-    monkeypatch.setattr(host_limits, "raise_limits", fail)
+    monkeypatch.setattr(host_setup, "raise_limits", fail)
     with pytest.raises(PermissionError):
         Setup(lambda _: None, Record(), tmp_path / "setup.json").apply(
             [SetupStep("raise", ("kernel.pid_max",), "it is low")]

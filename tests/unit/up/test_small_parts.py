@@ -20,7 +20,6 @@ from cryptography import x509
 from tests.support.scripted_manager import spec
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.host_limits import SessionCapacity
 from greenroom.core.fleet.restarts import CRASH_STARTS
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
@@ -30,6 +29,7 @@ from greenroom.up import commands, doctor, host_programs, progress, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.health import Health
+from greenroom.up.host_limits import SessionCapacity
 from greenroom.up.instance import end_sessions
 from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Settings

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Final
 
 SESSIONS: Final = 1000
@@ -201,28 +200,10 @@ class HostLimitValue:
         return RAISE if self.limit.sysctl else f"{self.limit.manual_remedy}."
 
 
-def narrowest(values: Mapping[str, int]) -> HostLimitValue | None:
-    """Return the limit that permits the fewest sessions; None if no value is known.
-
-    `values` maps the name of each limit to its value on this host, without limits that cannot be read or are unlimited.
-    """
-    known = [HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
-    return min(known, key=lambda narrow: narrow.room, default=None)
-
-
 def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
     """Return the limits that are too low for this number of sessions, the lowest first."""
     known = (HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
     return sorted((narrow for narrow in known if narrow.room < sessions), key=lambda narrow: narrow.room)
-
-
-def to_raise(values: Mapping[str, int]) -> dict[str, int]:
-    """Return the kernel settings to raise, as name → new value. A setting is never lowered."""
-    return {
-        limit.name: limit.required
-        for limit in LIMITS
-        if limit.sysctl and limit.name in values and values[limit.name] < limit.required
-    }
 
 
 def limit_in_error(text: str) -> HostLimit | None:
@@ -254,60 +235,3 @@ def overfull(values: Mapping[str, int], sessions: int) -> str:
     if not low:
         return ""
     return f"{sessions} sessions are more than this host supports ({low[0].room}): {low[0].sentence}. {low[0].remedy}"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCapacity:
-    """The number of sessions that a host supports, as sentences. `is_short` is True if fewer are supported than fit
-    into its memory and cores.
-    """
-
-    sentence: str
-    is_short: bool = False
-
-
-def session_capacity(values: Mapping[str, int], fit: int = 0) -> SessionCapacity:
-    """Return the number of sessions that a host supports.
-
-    `fit` is the number of sessions that fit into the memory and cores that its Agents offer.
-    """
-    lowest = narrowest(values)
-    if lowest is None:
-        return SessionCapacity("The limits of this host are unknown, because /proc/sys cannot be read.")
-    permitted_text = f"The limits of this host permit {lowest.room} sessions"
-    if lowest.room >= fit:
-        return SessionCapacity(f"{permitted_text}; the lowest limit: {lowest.sentence}.")
-    low = too_low(values, fit)
-    remedies = " ".join(dict.fromkeys(narrow.remedy for narrow in low))
-    causes = "; ".join(narrow.sentence for narrow in low)
-    return SessionCapacity(
-        f"{permitted_text}, and {fit} fit into its memory and cores: {causes}. {remedies}", is_short=True
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Space:
-    """An amount of disk and of memory, in bytes."""
-
-    disk: int
-    memory: int
-
-
-def shortages(folder: str, needed: Space, free: Space) -> list[str]:
-    """Return a sentence for each resource of which too little is free. `folder` contains DATA, or will contain it."""
-    sentences: list[str] = []
-    if needed.disk > free.disk:
-        sentences.append(
-            f"DATA needs about {_size_text(needed.disk)} free, and {folder} has {_size_text(free.disk)}. Free some "
-            "space, or pass another --data."
-        )
-    if needed.memory > free.memory:
-        sentences.append(
-            f"The processes of an instance need about {_size_text(needed.memory)} of memory without any desktop, and"
-            f" this machine has {_size_text(free.memory)} free; end other programs, or use a machine with more."
-        )
-    return sentences
-
-
-def _size_text(count: int) -> str:
-    return f"{ceil(count / 1e6)} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"

@@ -29,12 +29,11 @@ from greenroom.backup.reading import ReadBackup, read_backup
 from greenroom.backup.sealing import Opener, key_of, unsealed
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
-from greenroom.kit.processes import end_all
 from greenroom.up import checks
 from greenroom.up.account import service_accounts
 from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, mounts_below, write_json
 from greenroom.up.options import stored_settings
-from greenroom.up.processes import leftovers
+from greenroom.up.processes import end_all, leftovers
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S
 

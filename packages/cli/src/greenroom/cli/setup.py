@@ -14,7 +14,6 @@ import typer
 
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.cli.lazy import TitledCommand, application
-from greenroom.core.fleet.host_limits import session_capacity, to_raise
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig, comma_parts
 from greenroom.kit.environment import load
@@ -22,6 +21,7 @@ from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, FirstHost, deployment_in, secrets_of
+from greenroom.up.host_limits import raise_limits, session_capacity, to_raise
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
 Hosts = Annotated[
@@ -138,7 +138,7 @@ def limits(
 
 def _raise_limits() -> None:
     try:
-        for raised in host_limits.raise_limits():
+        for raised in raise_limits():
             typer.echo(raised.sentence)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import DatabaseUnavailable, SetupError
-from greenroom.core.fleet.host_limits import Space, shortages
 from greenroom.core.text import cause, one_line
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
@@ -21,6 +20,7 @@ from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
+from greenroom.up.free_space import Space, shortages
 from greenroom.up.host_programs import has_program
 from greenroom.up.installation import has_first_data
 from greenroom.up.layout import Layout

@@ -20,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.fleet.host_limits import SessionCapacity
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import cause, shortened, summary
 from greenroom.db.migrate import check as pending_migrations
@@ -41,6 +40,7 @@ from greenroom.up.doctor import (
 )
 from greenroom.up.handed import StartData
 from greenroom.up.health import database_problem
+from greenroom.up.host_limits import SessionCapacity
 from greenroom.up.installation import set_password
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
 from greenroom.up.options import Options

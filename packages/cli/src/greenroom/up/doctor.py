@@ -18,7 +18,6 @@ from typing import Final, Literal
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.host_limits import SessionCapacity, session_capacity
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.db.access.credentials import administrators_keys_ending
@@ -37,6 +36,7 @@ from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
 from greenroom.up import instance
+from greenroom.up.host_limits import SessionCapacity, session_capacity
 from greenroom.up.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
 from greenroom.up.layout import Layout, read_json, running_layout
 from greenroom.up.progress import on_stderr

@@ -18,8 +18,8 @@ from typing import Final, Literal
 import msgspec
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.host_limits import to_raise
 from greenroom.kit import host_limits
+from greenroom.up.host_limits import raise_limits, restore_limits, to_raise
 from greenroom.up.host_programs import (
     SYSTEMD,
     DockerState,
@@ -256,7 +256,7 @@ class Setup:
             "raise": lambda _: self._raise_limits(),
             "stop-docker": lambda _: stop_docker(),
             "purge": lambda packages: _apt("purge", *packages),
-            "restore": lambda _: host_limits.restore_limits(self.record.limits),
+            "restore": lambda _: restore_limits(self.record.limits),
         }
         for _, group in groupby(steps, key=lambda step: step.action):
             same = list(group)
@@ -290,7 +290,7 @@ class Setup:
         earlier, found = self.record.limits, host_limits.read()
         # Before the change: the file of the settings may be read-only.
         self._keep_limits({name: found[name] for name in to_raise(found)} | earlier)
-        raised = host_limits.raise_limits()
+        raised = raise_limits()
         self._keep_limits({one.name: one.before for one in raised if not one.problem} | earlier)
         for one in raised:
             if one.problem:

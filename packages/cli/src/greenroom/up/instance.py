@@ -20,7 +20,7 @@ from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.text import summary
 from greenroom.db.database import Database
 from greenroom.db.migrate import ensure_service_role, migrate
-from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
+from greenroom.kit.processes import ProcessInfo, become_subreaper, folder_of, processes
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
 from greenroom.up.first_start import ensure_first_data, ensure_rows
@@ -29,7 +29,7 @@ from greenroom.up.installation import end_sessions_of
 from greenroom.up.invariants import live_sessions
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.postgres import PostgresCluster
-from greenroom.up.processes import leftovers, watch_child
+from greenroom.up.processes import end_all, leftovers, watch_child
 from greenroom.up.progress import Description, Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped_site
 from greenroom.up.status import describe

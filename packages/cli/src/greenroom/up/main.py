@@ -9,8 +9,8 @@ import gc
 import sys
 from typing import Final
 
-from greenroom.kit.processes import raise_priority
 from greenroom.up import fork_server
+from greenroom.up.processes import raise_priority
 
 NICE: Final = -5
 """Three times the share of a desktop. A desktop shows no change while the processes that serve it wait for the

@@ -12,24 +12,18 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
 import structlog
 
-from greenroom.kit.processes import (
-    ProcessInfo,
-    children,
-    end_all,
-    environment_of,
-    folder_of,
-    processes,
-    send,
-    started_ticks,
-)
+from greenroom.core.errors import SetupError
+from greenroom.kit.processes import ProcessInfo, children, folder_of, processes, send, started_ticks
 from greenroom.up.account import Account
 
 log = structlog.get_logger(__name__)
@@ -190,3 +184,51 @@ def leftovers(data: Path) -> list[ProcessInfo]:
         if seen.pid != os.getpid()
         and (seen.name in {"postgres", "nginx"} or environment_of(seen.pid).get(MARK) == str(data))
     ]
+
+
+_POLL_S: Final = 0.05
+
+
+def raise_priority(nice: int) -> bool:
+    """Raise the priority of this process and of all processes that it starts. Return False without permission."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    except PermissionError:
+        return False
+    return True
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Return the initial environment of a process; empty if there is no such process or its environment is not
+    readable.
+    """
+    try:
+        return psutil.Process(pid).environ()
+    except psutil.Error:
+        return {}
+
+
+def title_of(pid: int) -> str:
+    """Return the command line of a process, or the title that it set; empty if there is no such process."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""
+
+
+async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
+    """End the processes that `find` returns: send SIGTERM, and after `within_s` SIGKILL to the processes that still
+    run; wait up to `within_s` after each. Raises SetupError: some do not end."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        running = find()
+        for process in running:
+            send(process.pid, number)
+        end = time.monotonic() + within_s
+        while running and time.monotonic() < end:
+            await asyncio.sleep(_POLL_S)
+            running = find()
+        if not running:
+            return
+    raise SetupError(
+        f"Processes cannot be ended: {', '.join(f'{process.name} (pid {process.pid})' for process in find())}"
+    )

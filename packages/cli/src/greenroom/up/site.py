@@ -18,7 +18,6 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import summary
-from greenroom.kit.processes import end_all
 from greenroom.kit.secrets import Secrets
 from greenroom.up import checks, tls
 from greenroom.up.account import Accounts, service_accounts
@@ -44,7 +43,7 @@ from greenroom.up.options import (
     stored_settings,
 )
 from greenroom.up.postgres import PostgresCluster
-from greenroom.up.processes import leftovers
+from greenroom.up.processes import end_all, leftovers
 from greenroom.up.programs import Programs, current, prepare
 from greenroom.up.progress import Progress
 

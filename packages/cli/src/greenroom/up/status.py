@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from greenroom.db.database import Database
-from greenroom.kit.processes import children, started_ticks, title_of
+from greenroom.kit.processes import children, started_ticks
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.up import health
@@ -16,6 +16,7 @@ from greenroom.up.first_start import read_credentials
 from greenroom.up.health import Health
 from greenroom.up.installation import manager_ids, zones_named
 from greenroom.up.layout import Layout
+from greenroom.up.processes import title_of
 from greenroom.up.progress import DescribedAgent, DescribedManager, DescribedZone, Description
 from greenroom.up.site import Site, site_of
 from greenroom.up.supervisor import PartState, State

@@ -33,6 +33,7 @@ from greenroom.kit import host_limits
 from greenroom.kit.environment import PREFIX, known_variables
 from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
+from greenroom.up.host_limits import SYSCTL_FILE
 from greenroom.up.host_programs import command_output
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.masked_text import TextMask, is_secret_name
@@ -77,7 +78,7 @@ HOST_FILES: Final[Mapping[str, Path]] = {
     "host/os-release.txt": Path("/etc/os-release"),
     "host/memory.txt": Path("/proc/meminfo"),
     "host/setup.json": Path("/var/lib/greenroom-host/setup.json"),
-    "host/sysctl.txt": host_limits.SYSCTL_FILE,
+    "host/sysctl.txt": SYSCTL_FILE,
     "kernel/modules.txt": Path("/proc/modules"),
     "docker/daemon.json": Path("/etc/docker/daemon.json"),
     "docker/dockerd.log": Path("/var/log/greenroom-dockerd.log"),

@@ -23,14 +23,14 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.database import Database
 from greenroom.db.workspace.images import image_references
 from greenroom.kit import accounts
-from greenroom.kit.processes import end_all, environment_of, processes
+from greenroom.kit.processes import processes
 from greenroom.runtimes.plugin import RuntimePlugin
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
 from greenroom.up.layout import DataLock, Layout, check_folder, mounts_below, running_pid
 from greenroom.up.options import Settings, default_data, stored_settings
-from greenroom.up.processes import MARK, leftovers
+from greenroom.up.processes import MARK, end_all, environment_of, leftovers
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, remove_data, site_of
 

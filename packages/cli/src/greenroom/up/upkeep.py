@@ -20,7 +20,6 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.fleet.restarts import NO_SUSPICION, judge_manager, judge_silence
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
@@ -28,11 +27,12 @@ from greenroom.db.fleet.managers import list_managers
 from greenroom.up import health, tls
 from greenroom.up.site import ManagerSite, Site
 from greenroom.up.supervisor import Part
+from greenroom.up.suspicions import NO_SUSPICION, judge_manager, judge_silence
 
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 10.0
-"""The interval of health checks if only a long silence counts (`core.fleet.restarts.judge_silence`)."""
+"""The interval of health checks if only a long silence counts (`up.suspicions.judge_silence`)."""
 MANAGER_WATCH_S: Final = 2.0
 
 Restart = Callable[[Part, str], None]

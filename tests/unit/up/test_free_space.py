@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.fleet.host_limits import Space, shortages
+from greenroom.up.free_space import Space, shortages
 
 NEEDED = Space(disk=350_000_000, memory=450_000_000)
 
