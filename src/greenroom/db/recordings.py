@@ -12,7 +12,6 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
-from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
 from greenroom.core.recording.rows import RecordedAct, RecordingRow, RowsToStore
 from greenroom.db.database import Connection, Database, row_as
@@ -142,16 +141,6 @@ async def read_stored(db: Database) -> StoredSize:
         " coalesce(sum(picture_bytes) FILTER (WHERE NOT required), 0)::bigint AS wished_bytes FROM recordings",
     )
     return row or StoredSize()
-
-
-async def read_full_warning(db: Database, within_s: float) -> str | None:
-    """Return the message of the newest log row about omitted pictures in the last `within_s`; None if there is none."""
-    row = await db.fetch_one(
-        "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"
-        " ORDER BY time DESC LIMIT 1",
-        (LogCode.RECORDINGS_FULL, within_s),
-    )
-    return row["message"] if row else None
 
 
 async def append(

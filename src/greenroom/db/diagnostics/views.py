@@ -15,11 +15,9 @@ from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.leftovers import KnownRows, RuntimeObject
-from greenroom.core.session.observations import CONTAINER_GONE
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
@@ -197,61 +195,6 @@ _LEVELS: Final[Mapping[str, LiteralString]] = {
     "ERROR": "l.level = 'ERROR'",
 }
 """A level and above, as in the indexes logs_warnings and logs_errors."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailedTasks:
-    """The number of failed tasks of the Primary of a zone, with the time and message of the last failure."""
-
-    zone_name: str
-    times: int
-    time: datetime
-    message: str
-
-
-async def failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
-    """Return the recent failed tasks of Primaries, by zone."""
-    return await db.fetch_as(
-        FailedTasks,
-        "SELECT zone_name, times, time, message FROM"
-        " (SELECT zone_name, time, message, count(*) OVER of_zone AS times,"
-        "   row_number() OVER (of_zone ORDER BY log_id DESC) AS nth FROM logs"
-        "   WHERE code = 'primary-task-failed' AND time > now() - make_interval(secs => %s)"
-        "   WINDOW of_zone AS (PARTITION BY zone_name)) failed"
-        " WHERE nth = 1 ORDER BY zone_name",
-        (within_s,),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreRepairs:
-    """The numbers of sessions that ended because their container was gone, and of removed containers without a
-    session."""
-
-    ended: int
-    removed: int
-
-
-async def repairs_since(db: Database, since: datetime) -> RestoreRepairs:
-    """Return the repairs since the restore of a backup."""
-    row = await db.fetch_one(
-        "SELECT (SELECT count(*) FROM sessions WHERE status_changed >= %(since)s AND error LIKE %(gone)s) AS ended,"
-        " (SELECT count(*) FROM logs WHERE time >= %(since)s AND code = %(removed)s) AS removed",
-        {"since": since, "gone": f"%{CONTAINER_GONE}%", "removed": LogCode.AGENT_STRANGER_REMOVED},
-    )
-    return RestoreRepairs(**row) if row else RestoreRepairs(0, 0)
-
-
-async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
-    """Return the free space of a host, from the latest reports of its Agents."""
-    row = await db.fetch_one(
-        "SELECT min((usage->>'disk_free_bytes')::bigint) AS free_bytes,"
-        " coalesce(max((usage->>'disk_kept_bytes')::bigint), 0) AS kept_bytes,"
-        " min((usage->>'disk_free_inodes')::float8) AS free_inodes"
-        " FROM agents WHERE agent_id = ANY(%s::uuid[])",
-        (agent_ids,),
-    )
-    return FreeDisk(**row) if row else FreeDisk()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,71 +15,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from greenroom.runtimes.contract.containers import (
-    AGENT,
-    CUT,
-    INSTALLATION,
-    MAX_LAST_WORDS,
-    MAX_LOGS,
-    MAX_OUTPUT,
-    PROBE_TIMEOUT_S,
-    SESSION,
-    SPEC_HASH,
-    BuildError,
-    Container,
-    ContainerConflict,
-    ContainerEvent,
-    ContainerMissing,
-    Containers,
-    DiskCountError,
-    EventKind,
-    ExecResult,
-    HomeError,
-    HomeInUseError,
-    ImageMissing,
-    ProbeResult,
-    PullError,
-    RuntimeUnavailable,
-    ScreenshotError,
-    StartError,
-    cut_output,
-)
-from greenroom.runtimes.contract.host import (
-    Archives,
-    Builder,
-    BuildHost,
-    Capacity,
-    CopyHost,
-    Credentials,
-    FilterAccount,
-    FilterHost,
-    FilterNetwork,
-    FilterRunner,
-    HomeHost,
-    Homes,
-    HomeSize,
-    HostCapacity,
-    HostDisk,
-    HostUsage,
-    Image,
-    Images,
-    LogInKeeper,
-    SharedKernel,
-    StoredHome,
-    TrustStore,
-)
-from greenroom.runtimes.contract.installation import Shared, StoredRecord, Things
-
-__all__ = [
-    "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
-    "SPEC_HASH", "Archives", "BuildError", "BuildHost", "Builder", "Capacity", "Container", "ContainerConflict",
-    "ContainerEvent", "ContainerMissing", "Containers", "CopyHost", "Credentials", "DiskCountError", "EventKind",
-    "ExecResult", "FilterAccount", "FilterHost", "FilterNetwork", "FilterRunner", "HomeError", "HomeHost",
-    "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image",
-    "ImageMissing", "Images", "LogInKeeper", "ProbeResult", "PullError", "Runtime", "RuntimeUnavailable",
-    "ScreenshotError", "Shared", "SharedKernel", "StartError", "StoredHome", "StoredRecord", "Things", "TrustStore",
-    "cut_output",
-]  # fmt: skip
+from greenroom.runtimes.contract.containers import *  # noqa: F403
+from greenroom.runtimes.contract.containers import Containers
+from greenroom.runtimes.contract.host import *  # noqa: F403
+from greenroom.runtimes.contract.host import BuildHost, FilterHost, HomeHost, HostCapacity, HostDisk, Images
+from greenroom.runtimes.contract.installation import *  # noqa: F403
 
 
 class Runtime(Containers, Images, HostCapacity, Protocol):

@@ -23,11 +23,10 @@ from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known_rows, repairs_since
+from greenroom.db.diagnostics.views import read_known_rows
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
-from greenroom.db.recordings import read_full_warning
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
@@ -36,6 +35,7 @@ from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
 from greenroom.up import instance
+from greenroom.up.doctor_facts import disk_of, failed_tasks, read_full_warning, repairs_since
 from greenroom.up.host_limits import SessionCapacity, session_capacity
 from greenroom.up.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
 from greenroom.up.layout import Layout, read_json, running_layout

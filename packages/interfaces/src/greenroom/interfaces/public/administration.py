@@ -20,10 +20,10 @@ from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, Staging
 from greenroom.core.errors import Invalid
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
-from greenroom.db.diagnostics.metrics import read_report
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.pool.configs import list_configs
 from greenroom.interfaces.public.calls import Answer, CallBody, date, now, requires_key
+from greenroom.interfaces.public.reports import read_report
 
 router = APIRouter(include_in_schema=False)
 

@@ -22,7 +22,6 @@ from greenroom.core.session.authorization import Act
 from greenroom.core.session.sharing import ShareRequest
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.core.session.streams import Access
-from greenroom.core.session.viewing import BottleneckStats, FrameStats, published_frame
 from greenroom.db.access.users import get_user
 from greenroom.db.database import Database
 from greenroom.db.session import shares
@@ -30,6 +29,7 @@ from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
 from greenroom.interfaces.public import sessions
 from greenroom.interfaces.public.calls import Answer, CallBody, now, requires_key
+from greenroom.interfaces.public.frames import BottleneckStats, FrameStats, published_frame
 from greenroom.interfaces.public.sessions import FOR_USERS, kasm_shape, session_and_verdict_of, session_of
 from greenroom.kit.secrets import Secrets
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from greenroom.core.session.viewing import BottleneckStats, FrameStats, published_frame
+from greenroom.interfaces.public.frames import BottleneckStats, FrameStats, published_frame
 
 MEASURED = b"""{
   "frame": {"resx": 1280, "resy": 800, "changed": 100, "server_time": 12},
