@@ -10,8 +10,7 @@ import pytest
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.kit import log
-from greenroom.up import commands
+from greenroom.up import commands, log
 from greenroom.up.layout import Layout
 
 COULD_NOT = "2.3 GB of disk are free"

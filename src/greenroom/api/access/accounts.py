@@ -1,13 +1,11 @@
 """Changes of users for both HTTP interfaces, on behalf of a caller: create, change, delete, log out.
 
-Users and administrators change attributes; launches read them. An anonymous user is created for one launch without a
+Users and administrators change attributes; launches read them. An anonymous user exists for one launch without a
 user. They are a member of All Users, cannot log in, and are deleted after their last session.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Final
@@ -19,7 +17,7 @@ from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
-from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
+from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -140,25 +138,6 @@ async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None
 BATCH: Final = 100
 
 
-async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
-    """Return the user of a launch without a user, and True if this call created it.
-
-    A repeated request with the same `Idempotency-Key` gets the user that the first request created, and so the session
-    of this user. Raises Refused: a regular user has this name, and could log in to the session.
-    """
-    if idempotency_key is None:
-        return await _create_anonymous(db, f"anonymous-{secrets.token_hex(8)}"), True
-    name = f"anonymous-{hashlib.sha256(f'{key_id}|{idempotency_key}'.encode()).hexdigest()[:16]}"
-    if (existing := await users.find_user(db, name)) is not None:
-        if not existing.anonymous:
-            raise Refused(f"There is a user {name} already; use another Idempotency-Key.")
-        return existing.user_id, False
-    try:
-        return await _create_anonymous(db, name), True
-    except Duplicate:  # the same request at the same time
-        return await anonymous_user(db, key_id, idempotency_key)
-
-
 async def forget_anonymous(db: Database, user_id: str) -> None:
     """Delete an anonymous user without a session.
 
@@ -180,14 +159,6 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
         except (NotFound, Invalid):
             continue  # another process has deleted the user, or the user has a new session
         logs.write(LogCode.USER_DELETED, f"The anonymous user {username} was deleted after their last session")
-
-
-async def _create_anonymous(db: Database, name: str) -> str:
-    async with db.transaction() as connection:
-        user_id = await users.insert_user(connection, users.UserFields(username=name))
-        await users.mark_anonymous(connection, user_id)
-    await db.notify(ChangeEvent(Topic.USERS))
-    return user_id
 
 
 async def change_attributes(

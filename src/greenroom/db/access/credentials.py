@@ -92,14 +92,6 @@ async def delete_login_by_id(connection: Connection, user_id: str, login_id: str
     return ListedLogin(**row)
 
 
-async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float) -> None:
-    """Store a link that logs a user in once."""
-    await db.write(
-        "INSERT INTO login_links (token_hash, user_id, expires) VALUES (%s, %s, now() + make_interval(secs => %s))",
-        (token_hash, user_id, lifetime_s),
-    )
-
-
 async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
     """Delete a link. Return the id of its user and their present password hash; None = no link, or expired."""
     rows = await db.write(
@@ -204,7 +196,7 @@ async def clear_attempts(db: Database, username: str, source: str) -> None:
     )
 
 
-_OPEN_LOGINS: Final[LiteralString] = (
+OPEN_LOGINS: Final[LiteralString] = (
     "SELECT l.login_id::text, l.user_id::text, u.username, l.token_hash, l.created,"
     " least(l.expires, l.last_used + make_interval(secs => %(idle_s)s)) AS ends"
     " FROM login_sessions l, users u WHERE u.user_id = l.user_id AND l.expires > now()"
@@ -227,36 +219,7 @@ class TokenLogin:
 async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenLogin | None:
     """Return the log-in with this id; None if it has ended or its user may not log in."""
     return await db.fetch_one_as(
-        TokenLogin, _OPEN_LOGINS + " AND l.login_id::text = %(login_id)s", {"login_id": login_id, "idle_s": idle_s}
-    )
-
-
-async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[TokenLogin]:
-    """Return the log-ins of a user that have not ended, oldest first, including log-ins of browsers."""
-    return await db.fetch_as(
-        TokenLogin,
-        _OPEN_LOGINS + " AND l.user_id = %(user_id)s ORDER BY l.created, l.login_id",
-        {"user_id": user_id, "idle_s": idle_s},
-    )
-
-
-async def insert_token_login(
-    connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, created_by: str
-) -> None:
-    """Store a log-in that a program creates, after `users.lock_user`."""
-    await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
-    await connection.execute(
-        "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
-        " VALUES (%s, %s, %s, now() + make_interval(secs => %s), %s)",
-        (login_id, token_hash, user_id, lifetime_s, created_by[:500]),
-    )
-
-
-async def prolong_login(db: Database, login_id: str, lifetime_s: float) -> None:
-    """Extend a log-in to the lifetime of a new one."""
-    await db.write(
-        "UPDATE login_sessions SET last_used = now(), expires = now() + make_interval(secs => %s) WHERE login_id = %s",
-        (lifetime_s, login_id),
+        TokenLogin, OPEN_LOGINS + " AND l.login_id::text = %(login_id)s", {"login_id": login_id, "idle_s": idle_s}
     )
 
 

@@ -181,11 +181,6 @@ async def insert_user(connection: Connection, fields: UserFields) -> str:
     return user_id
 
 
-async def mark_anonymous(connection: Connection, user_id: str) -> None:
-    """Mark a user who was created for one launch without a user, to be deleted afterwards."""
-    await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
-
-
 async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> list[tuple[str, str]]:
     """Return (id, name) of anonymous users whose last session ended more than `retention_s` ago, oldest first."""
     rows = await db.fetch(

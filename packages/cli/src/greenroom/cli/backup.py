@@ -46,7 +46,7 @@ def backup(
     """
     from greenroom.backup.create import BackupPlan, create_backup  # noqa: PLC0415
     from greenroom.backup.sealing import BackupKey  # noqa: PLC0415
-    from greenroom.kit import log  # noqa: PLC0415
+    from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ def restore(
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
     from greenroom.backup.sealing import Opener  # noqa: PLC0415
     from greenroom.db.database import has_password  # noqa: PLC0415
-    from greenroom.kit import log  # noqa: PLC0415
+    from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from greenroom.kit import log
+from greenroom.up import log
 
 
 class TitledCommand(TyperCommand):

@@ -13,7 +13,8 @@ import typer
 
 from greenroom.cli.lazy import LazyCommand, LazyGroup, application, build_command, import_object
 from greenroom.core.errors import GreenroomError
-from greenroom.kit import log, program
+from greenroom.kit import program
+from greenroom.up import log
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ import msgspec
 from greenroom.cli.client import Client
 from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, RuntimeObject, in_removal_order
-from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
+from greenroom.up import log
 from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_outcomes
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from greenroom.cli.instance import Data, Json
-from greenroom.kit import log
+from greenroom.up import log
 from greenroom.up.layout import Layout
 
 

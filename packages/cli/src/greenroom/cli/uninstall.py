@@ -10,7 +10,7 @@ import typer
 
 from greenroom.cli.instance import Data, Json
 from greenroom.core.errors import SetupError
-from greenroom.kit import log
+from greenroom.up import log
 from greenroom.up.layout import Layout
 
 

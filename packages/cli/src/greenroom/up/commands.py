@@ -24,10 +24,9 @@ from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import cause, shortened, summary
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
-from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.program import version
-from greenroom.up import host_programs, instance
+from greenroom.up import host_programs, instance, log
 from greenroom.up.doctor import (
     Finding,
     database_to_check,

@@ -27,14 +27,14 @@ from greenroom.db.diagnostics.views import read_known_rows
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
-from greenroom.kit import host_limits, log
+from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.contract import RuntimeUnavailable, Things
 from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
-from greenroom.up import instance
+from greenroom.up import instance, log
 from greenroom.up.doctor_facts import disk_of, failed_tasks, read_full_warning, repairs_since
 from greenroom.up.host_limits import SessionCapacity, session_capacity
 from greenroom.up.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable

@@ -10,7 +10,7 @@ from typing import Annotated, Final, cast
 
 from fastapi import APIRouter
 
-from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
+from greenroom.api.access.accounts import default_image_of, forget_anonymous
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events import wait_while_in
@@ -32,6 +32,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, views
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
+from greenroom.interfaces.public.anonymous import anonymous_user
 from greenroom.interfaces.public.calls import Answer, CallBody, date, hex_id, now, requires_key
 
 

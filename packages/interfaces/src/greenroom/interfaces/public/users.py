@@ -19,7 +19,6 @@ from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
-from greenroom.db.access.credentials import insert_login_link
 from greenroom.db.access.groups import Group
 from greenroom.db.access.users import get_attributes
 from greenroom.db.database import Database
@@ -36,6 +35,7 @@ from greenroom.interfaces.public.calls import (
     user_shape,
 )
 from greenroom.interfaces.public.sessions import kasms_of_users
+from greenroom.interfaces.public.token_logins import insert_login_link
 from greenroom.kit.secrets import hashed, new_secret
 
 LINK_LIFETIME_S: Final = 300.0

@@ -1,0 +1,34 @@
+"""The log of commands, which report problems themselves."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from greenroom.kit.log import configure
+
+
+def for_commands(process_name: str) -> None:
+    """Disable the log, because a command reports problems itself; with GREENROOM_LOG_LEVEL=DEBUG, enable the whole log.
+
+    Code that imports structlog later must call this function again.
+    """
+    if os.environ.get("GREENROOM_LOG_LEVEL", "").upper() == "DEBUG":
+        configure("DEBUG", process_name)
+        return
+    if "structlog" in sys.modules:
+        _silence()
+    root = logging.getLogger()
+    root.handlers[:] = [logging.NullHandler()]
+    logging.captureWarnings(capture=True)
+
+
+def _silence() -> None:
+    import structlog  # noqa: PLC0415 -- it is imported already
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
