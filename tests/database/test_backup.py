@@ -22,8 +22,8 @@ from tests.support.scratch import passing_folder
 from greenroom.backup.contents import LOCK_NAME
 from greenroom.backup.create import BackupPlan, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA, emptied
+from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
-from greenroom.backup.sealing import BackupKey, Opener
 from greenroom.core.errors import SetupError
 from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout
@@ -32,8 +32,8 @@ from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import Lines
 
 IDENTITY = x25519.Identity.generate()
-KEY = BackupKey(recipients=[str(IDENTITY.to_public())])
-OPENER = Opener(identities=str(IDENTITY))
+KEY = EncryptionKey(recipients=[str(IDENTITY.to_public())])
+DECRYPTION_KEY = DecryptionKey(identities=str(IDENTITY))
 PROGRESS = Lines(sys.stderr)
 ODD_NAME = os.fsdecode(b"caf\xe9")
 """A file name that is not UTF-8."""
@@ -101,7 +101,7 @@ def users(dsn: str) -> list[str]:
 
 def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False) -> RestoredBackup:
     target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace)
-    return asyncio.run(restore_backup(file, OPENER, target, PROGRESS))
+    return asyncio.run(restore_backup(file, DECRYPTION_KEY, target, PROGRESS))
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empt
 def test_a_dry_run_reads_everything_and_changes_nothing(backup: Backup, folder: Path, empty_dsn: str):
     file = backup()
     found = check_backup(
-        file, OPENER, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
+        file, DECRYPTION_KEY, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
     )
     assert found.files > 5
     assert not (folder / "new").exists()
@@ -206,7 +206,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(backup: Backup, folder: Pa
         with pytest.raises(SetupError, match=sentence):
             restored(wrong, folder / "new", empty_dsn)
         assert not (folder / "new").exists()
-    other = Opener(identities=str(x25519.Identity.generate()))
+    other = DecryptionKey(identities=str(x25519.Identity.generate()))
     target = RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
     with pytest.raises(SetupError, match="The private key does not open the backup"):
         asyncio.run(restore_backup(file, other, target, PROGRESS))
