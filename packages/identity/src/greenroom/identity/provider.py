@@ -134,8 +134,13 @@ def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
 
 
 @asynccontextmanager
-async def asking(address: str) -> AsyncGenerator[None]:
-    """Limit the time of a request. Raises ProviderFailed: the request failed, or takes longer than `TIMEOUT_S`."""
+async def provider_request(address: str) -> AsyncGenerator[None]:
+    """Limit the time of a request to a provider, and translate its errors.
+
+    Raises:
+        ProviderFailed: the request failed, or takes longer than `TIMEOUT_S`.
+        GrantRefused: the provider refused the code or the token.
+    """
     host = urlsplit(address).netloc
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -153,7 +158,7 @@ async def asking(address: str) -> AsyncGenerator[None]:
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
     """Return the JSON object at an address. Raises ProviderFailed: there is none."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
-    async with asking(address), httpx2.AsyncClient(**http_settings()) as http:
+    async with provider_request(address), httpx2.AsyncClient(**http_settings()) as http:
         response = await http.get(address, headers=headers)
     if response.status_code != 200:
         raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
@@ -295,7 +300,7 @@ class OidcClient:
 
     async def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
         """Return the tokens for a code. Raises ProviderFailed: the provider does not answer, or refuses the code."""
-        async with asking(self.endpoints.token), self._oauth(redirect_uri) as oauth:
+        async with provider_request(self.endpoints.token), self._oauth(redirect_uri) as oauth:
             answer = await oauth.fetch_token(
                 self.endpoints.token, code=code, code_verifier=verifier, grant_type="authorization_code"
             )
@@ -303,7 +308,7 @@ class OidcClient:
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens. Raises ProviderFailed: the provider does not answer, or refuses the refresh token."""
-        async with asking(self.endpoints.token), self._oauth(None) as oauth:
+        async with provider_request(self.endpoints.token), self._oauth(None) as oauth:
             answer = await oauth.refresh_token(self.endpoints.token, refresh_token=refresh_token)
         return _tokens(answer)
 
