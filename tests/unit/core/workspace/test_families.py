@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.workspace.definition import FAMILIES, Definition, check, with_defaults
-from greenroom.core.workspace.page import page_path_problem, relative_problem, validated_ports
+from greenroom.core.workspace.page import page_path_problem, relative_address_problem, validated_ports
 from greenroom.core.workspace.run_config import validated
 
 
@@ -47,6 +47,6 @@ def test_what_they_begin_with_can_be_stored(fields: dict[str, Any]):
     made = Definition(name="a", friendly_name="A", **fields)
     check(made)
     assert page_path_problem(made.page_path) is None
-    assert relative_problem("start_page", made.start_page) is None
+    assert relative_address_problem("start_page", made.start_page) is None
     validated_ports(made.port_map)
     validated(made.run_config)

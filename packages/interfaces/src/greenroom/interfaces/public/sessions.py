@@ -288,7 +288,7 @@ async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS])
 
 @router.post("/keepalive")
 async def keepalive(db: Db, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
+    """Extend an open session to `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call, Act.KEEP_ALIVE))
     return {"usage_reached": False}
 
