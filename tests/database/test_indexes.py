@@ -18,7 +18,7 @@ from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
 from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting
 from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
-from greenroom.db.session.observations import read_missed
+from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
@@ -71,7 +71,7 @@ class Recorder(Database):
     ("read", "index"),
     [
         (read_waiting, "sessions_live_by_zone"),
-        (read_missed, "sessions_live_by_zone"),
+        (read_stored_observations, "sessions_live_by_zone"),
         (read_recovered, "sessions_set_aside"),
         (read_starting_staged, "sessions_live_by_zone"),
         (partial(read_agents, missing_s=15.0), "sessions_live_by_agent"),

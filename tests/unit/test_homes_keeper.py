@@ -126,13 +126,13 @@ async def test_a_home_that_was_not_looked_for_yet_does_not_count_as_removed(host
     assert keeper.report() is None
 
 
-async def test_of_two_listings_at_the_same_time_the_newer_one_is_kept(host: HostWithHomes):
+async def test_the_newer_of_two_simultaneous_listings_is_stored(host: HostWithHomes):
     older, newer = new_home(), new_home()
 
     class SlowFirst(HostHomes):
         answers = iter([(older, 100), (newer, 0)])
 
-        async def listed(self) -> list[StoredHome]:
+        async def list_homes(self) -> list[StoredHome]:
             home, turns = next(self.answers)
             for _ in range(turns):
                 await asyncio.sleep(0)

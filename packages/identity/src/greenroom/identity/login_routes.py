@@ -109,10 +109,10 @@ async def finish_sign_on(
     error: str = "",
     iss: str = "",
 ) -> Response:
-    """Log in the user of an answer of the provider, and show the page that they wanted."""
+    """Complete the sign-on with the parameters from the provider, and redirect to the page that the user requested."""
     attempt = attempts.recall(request, context.secrets, provider_name, state)
     try:
-        response = await _finished(attempt, request, context, _Answer(state, code, error, iss))
+        response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
         context.refusals.sign_on_refused(
             request, one_line(provider_name), str(refused.refusal), one_line(refused.cause)
@@ -141,7 +141,9 @@ class _Answer:
             raise SignOnRefused(Refusal.PROVIDER_REFUSED, f"The provider answered with {self.error or 'no code'!r}.")
 
 
-async def _finished(attempt: Attempt | None, request: Request, context: SignOnContext, answer: _Answer) -> Response:
+async def _complete_sign_on(
+    attempt: Attempt | None, request: Request, context: SignOnContext, answer: _Answer
+) -> Response:
     if attempt is None:
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, "The browser has not begun a log-in with this state.")
     provider = await context.enabled_provider(attempt.provider)
