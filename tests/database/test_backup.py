@@ -184,7 +184,7 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(dsn: str):
     assert users(dsn) == ["ann"]
 
 
-def test_a_restore_that_was_killed_is_repeated_with_the_tables_of_before(dsn: str):
+def test_a_failed_restore_after_a_killed_one_puts_the_original_tables_back(dsn: str):
     add_user(dsn, "ann")
     with psycopg.connect(dsn) as connection:
         connection.execute(f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}".encode())
@@ -222,7 +222,7 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Backup, folder: Path, ds
     assert not (folder / "new").exists()
 
 
-def test_a_full_disk_leaves_the_earlier_backups_and_no_part(backup: Backup):
+def test_a_full_disk_keeps_earlier_backups_and_leaves_no_partial_file(backup: Backup):
     earlier = backup()
     with pytest.raises(SetupError, match=r"cannot be written to .*: File too large"), largest_file(50_000):
         backup()

@@ -1,4 +1,4 @@
-"""A Manager's reads of an Agent's desired list: the named sessions, or all (ADR 3)."""
+"""A Manager reads the desired list of an Agent: only the changed sessions, or all (ADR 3)."""
 
 from __future__ import annotations
 
