@@ -87,7 +87,7 @@ def test_an_administrator_creates_an_api_key_for_another_user(admin: Person, use
     page.get_by_role("button", name="Create API Key").click()
     form = page.get_by_role("dialog")
     form.get_by_label("Name").fill("for another user")
-    form.get_by_role("combobox", name="User").click()
+    form.get_by_role("combobox", name="Owner").click()
     page.get_by_role("option", name=user.username).click()
     assert violations(page) == []
     form.get_by_role("button", name="Submit").click()

@@ -157,10 +157,10 @@ def test_a_web_filter_policy_is_made_tried_and_deleted(admin: Person):
     expect(form).to_have_count(0)
     row = admin.row("Lessons")
     expect(row).to_contain_text("python.org, wikipedia.org")
-    row.get_by_role("button", name="Try Lessons").click()
+    row.get_by_role("button", name="Test Lessons").click()
     for host, verdict in (("docs.python.org", "is open"), ("example.org", "is blocked")):
         page.get_by_label("Site").fill(host)
-        page.get_by_role("button", name="Ask").click()
+        page.get_by_role("button", name="Check the site").click()
         expect(page.get_by_text(f"{host} {verdict}")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     row.get_by_role("button", name="Delete Lessons").click()

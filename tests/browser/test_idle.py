@@ -83,6 +83,6 @@ def test_a_page_without_input_counts_is_left_when_its_window_is_hidden(limited: 
     sent = signs_of_life(page)
     page.clock.fast_forward(QUIET_MS)
     with page.expect_request(lambda request: "keepalive" in request.url):
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
     assert len(sent) == 1, "none before the click"
     page.locator("iframe").wait_for()

@@ -44,9 +44,9 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("cloud")
     choose(dialog, "Provider", "Simulated")
-    dialog.get_by_label("At least").fill("1")
-    dialog.get_by_label("At most").fill("2")
-    dialog.get_by_label("Surplus (minutes)").fill("30")
+    dialog.get_by_label("Minimum").fill("1")
+    dialog.get_by_label("Maximum").fill("2")
+    dialog.get_by_label("Idle time (minutes)").fill("30")
     dialog.get_by_label("Schedule").fill("Mon-Fri 08:00-18:00 Europe/Berlin machines=2\nSat 10:00-12:00 UTC cores=4")
     assert violations(page) == []
     dialog.get_by_role("button", name="Submit").click()
@@ -80,9 +80,9 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     assert violations(page) == []
 
     page.get_by_role("button", name="Edit cloud").click()
-    expect(dialog.get_by_label("At most")).to_have_value("2")
+    expect(dialog.get_by_label("Maximum")).to_have_value("2")
     expect(dialog.get_by_label("Schedule")).to_have_value("\n".join(made["schedule"]))
-    dialog.get_by_label("At most").fill("3")
+    dialog.get_by_label("Maximum").fill("3")
     dialog.get_by_role("button", name="Submit").click()
     expect(dialog).to_have_count(0)
     assert pool_of(instance, "cloud")["max_machines"] == 3
@@ -117,7 +117,7 @@ def test_secrets_are_never_shown_and_stay_unless_typed_anew(admin: Person, insta
     page.get_by_role("button", name="Edit hook").click()
     expect(dialog.get_by_label("Token")).to_have_value("")
     expect(dialog).to_contain_text("Stored: token. To replace them, enter all secrets again")
-    dialog.get_by_label("At most").fill("4")
+    dialog.get_by_label("Maximum").fill("4")
     dialog.get_by_role("button", name="Submit").click()
     expect(dialog).to_have_count(0)
     changed = pool_of(instance, "hook")

@@ -67,7 +67,7 @@ def test_the_nearer_zone_is_suggested_and_one_switch_launches_there(direct: str,
     user.open("/")
     expect(user.page.get_by_text("Zone there is nearer to you than zone here")).to_be_visible(timeout=20_000)
     assert violations(user.page) == []
-    user.page.get_by_label("Start in zone there").check()
+    user.page.get_by_label("Launch in zone there").check()
     user.page.get_by_test_id("launch-Desktop").click()
     expect(user.page.get_by_role("alert")).to_be_visible(timeout=20_000)
     assert launched[0]["zone_id"] == OTHER

@@ -195,9 +195,9 @@ def test_a_sessions_page_has_placement_screen_command_and_log_rows(admin: Person
     admin.open(f"/admin/sessions/{session_id}")
     expect(page.get_by_role("heading", level=1, name=f"Desktop of {user.username}")).to_be_visible()
     assert violations(page) == []
-    page.get_by_role("tab", name="How It Came About").click()
+    page.get_by_role("tab", name="Placement").click()
     expect(page.get_by_role("row").filter(has_text="used").first).to_contain_text("default")
-    notice = user.page.get_by_role("status").filter(has_text="An administrator took a picture of this session at")
+    notice = user.page.get_by_role("status").filter(has_text="An administrator took a screenshot of this session at")
     expect(notice).to_have_count(0)
     page.get_by_role("tab", name="Screen").click()
     expect(page.get_by_role("img", name="Screen of")).to_be_visible(timeout=30_000)

@@ -65,7 +65,7 @@ def link(user: Person, instance: Instance, session_id: str, **choices: str) -> s
         elif label == "may":
             panel.get_by_text(choice, exact=True).click()
         else:
-            panel.get_by_label("With", exact=True).and_(panel.locator("input")).click()
+            panel.get_by_label("Share with", exact=True).and_(panel.locator("input")).click()
             user.page.get_by_role("option", name=choice).click()
     panel.get_by_role("button", name=re.compile("copy the link")).click()
     expect(user.page.get_by_text("The link was copied")).to_be_visible()
@@ -168,7 +168,7 @@ def test_an_administrator_helps_and_the_user_sees_it(user: Person, admin: Person
     admin.page.get_by_role("dialog").get_by_role("button", name="Join").click()
     admin.desktop()
     expect(user.page.get_by_text(f"{admin.username} (administrator) is watching").first).to_be_visible()
-    user.page.get_by_role("button", name=f"Put {admin.username} out").click()
+    user.page.get_by_role("button", name=f"Remove {admin.username} from the session").click()
     admin.page.locator("iframe[data-state=refused]").wait_for(timeout=10_000)
     rows = instance.sql("SELECT message FROM logs WHERE code = 'session-assisted' AND session_id = %s", session_id)
     assert [row["message"].rpartition(", ")[2] for row in rows] == ["announced"]

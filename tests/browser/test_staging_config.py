@@ -71,7 +71,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
 
     # The steps of the launch
     miss.get_by_role("link", name=missed[:8]).click()
-    expect(page.get_by_role("tab", name="How It Came About")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Placement")).to_have_attribute("aria-selected", "true")
     steps = page.get_by_role("region", name="Placement").get_by_role("row")
     expect(steps.filter(has_text="Staged session in the current zone")).to_contain_text("Options of the launch")
     expect(steps.filter(has_text="New session in the current zone")).to_contain_text("used")

@@ -100,7 +100,7 @@ def test_a_webhook_is_made_tried_changed_and_deleted(admin: Person, instance: In
     assert made["events"] == ["pool.full", "launch.failed"]
 
     page.get_by_role("button", name="Renew Secret").click()
-    dialog.get_by_role("button", name="Make Another").click()
+    dialog.get_by_role("button", name="Renew").click()
     expect(dialog.get_by_text("Secret of ci")).to_be_visible()
     assert dialog.locator("pre").inner_text() != first
     dialog.get_by_role("button", name="Done").click()

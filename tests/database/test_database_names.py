@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import DatabaseUnavailable
 from greenroom.db.connections import NoPrimaryError, PatientConnection
 from greenroom.db.database import Database
 from greenroom.up.postgres import PostgresCluster
@@ -140,12 +140,12 @@ async def test_a_login_that_all_addresses_refuse_is_said(pair: dict[str, Postgre
     db = Database(stranger, application_name="refused", max_size=1, acquire_timeout_s=1)
     await db.open()
     try:
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(DatabaseUnavailable) as refused:
             await db.fetch("SELECT 1", retry=False)
     finally:
         await db.close()
     for address in ADDRESSES:
-        assert f"{NAME} ({address}):5432 refuses the login" in str(refused.value)
+        assert f"{NAME} ({address}):5432 refuses the login" in refused.value.cause
 
 
 async def test_a_resolver_that_says_nothing_is_given_up(

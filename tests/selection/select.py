@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -125,7 +126,11 @@ class Finder:
         self.sources = sources
         self.calls = load_calls()
         self.durations = load_durations()
-        self.breadth = self.calls.number_of_subjects()
+
+    @cached_property
+    def breadth(self) -> dict[str, int]:
+        """The number of subjects that each recorded test file reaches."""
+        return self.calls.number_of_subjects()
 
     def candidates(self, changes: Changes) -> dict[str, list[str]]:
         """The test files of each changed function, name and file, the closest first."""
@@ -143,9 +148,10 @@ class Finder:
 
     def _of_function(self, path: str, name: str) -> set[str]:
         """The test files that entered the function; if there are none, because it is new or never entered, those of
-        its users. Those named after its module belong to them even if they never entered it in a recording."""
+        its users. Those named after its module belong to them even if they never entered it in a recording, and so do
+        those that import the module and were never recorded."""
         entered = self.calls.tests_of.get(f"{path}::{name}") or self._of_name(path, name.rpartition(".")[2])
-        return entered | self._named_after(path)
+        return entered | self._named_after(path) | (self.sources.importers(path) - self.breadth.keys())
 
     def _named_after(self, path: str) -> set[str]:
         """The test files that have the name of the module in their name and import it."""

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 
 FOLDER = Path(__file__).parent.parent / "stand_ins/oidc"
@@ -114,7 +114,8 @@ class Forger:
     def id_token(self) -> str:
         if self.sign:
             return self.sign(self.id_claims())
-        return jwt.encode({"alg": "RS256", "kid": self.key.kid, **self.header}, self.id_claims(), self.key)
+        header = {"alg": "RS256", "kid": self.key.kid, **self.header}
+        return jws.serialize_compact(header, json.dumps(self.id_claims()), self.key)
 
     def answer(self, path: str, form: dict[str, str]) -> dict[str, Any]:
         keys = [self.key.as_dict(private=False)] if self.published is None else self.published
@@ -129,7 +130,8 @@ class Forger:
                 return {"keys": keys}
             case "/token":
                 self.token_requests.append(form)
-                return {"access_token": "opaque", "token_type": "Bearer", "id_token": self.id_token()}
+                answer = {"access_token": "opaque", "token_type": "Bearer", "id_token": self.id_token()}
+                return answer | {"refresh_token": f"refresh-{len(self.token_requests)}"}
             case _:
                 return self.userinfo or {}
 

@@ -31,6 +31,7 @@ GreenroomError                       500  internal
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
 ├── Unavailable                      503  unavailable
+│   ├── DatabaseUnavailable               unavailable
 │   ├── StatementCanceled                 unavailable
 │   ├── Busy                              busy
 │   ├── RuntimeUnavailable                runtime-unavailable       runtimes
@@ -97,6 +98,7 @@ from greenroom.shared.errors import (
 __all__ = [
     "NO_RESOURCES",
     "Busy",
+    "DatabaseUnavailable",
     "Duplicate",
     "Forbidden",
     "GreenroomError",
@@ -135,8 +137,19 @@ __all__ = [
 T = TypeVar("T")
 
 
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached at the moment; try again later.
+
+    `cause` is the text of the driver, with addresses. It is for logs, and for commands on the machine.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("The database cannot be reached at the moment; try again later.")
+        self.cause = cause
+
+
 class StatementCanceled(Unavailable):
-    """The database canceled a statement: it took too long, or waited for others; the request can be repeated."""
+    """The database canceled a statement that took too long or waited for others; repeat the request."""
 
 
 class SetupError(GreenroomError, code="setup", http_status=500):

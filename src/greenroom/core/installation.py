@@ -50,8 +50,8 @@ class Installation:
         50,
         "attempts",
         1,
-        "Maximum number of wrong passwords for all accounts, and of wrong links, from one address within"
-        " `login_window_s`; ten times as many wrong keys and tokens",
+        "Maximum number of wrong passwords, of wrong links, and of refused answers of sign-on providers from one"
+        " address within `login_window_s`; ten times as many wrong keys and tokens",
     )
     login_window_s: int = _number(
         300, "s", 1, "Time within which failed log-ins are counted, and after which log-ins are possible again"

@@ -16,7 +16,7 @@ from greenroom.core.errors import GreenroomError
 MAX_NAME: Final = 255
 """Maximum characters of a name."""
 
-_REFUSED_CATEGORIES: Final = frozenset(("Cc", "Cf", "Zl", "Zp"))
+_REFUSED_CATEGORIES: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _INVISIBLE_CHARACTERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Invisible characters whose categories are usually visible."""
 _JOINERS: Final = frozenset("\u200c\u200d")
@@ -25,8 +25,9 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 
 def normal_line(text: str) -> str:
     """Return a line of text as it is stored: in Unicode form NFC, without white space at its ends. It may be empty.
-    Raises ValueError: the text has a line break, a control character, or a character that is invisible or changes the
-    direction of writing. The message completes a sentence that begins with the name of the field.
+    Raises ValueError: the text has a line break, a control character, an unpaired surrogate, or a character that is
+    invisible or changes the direction of writing. The message completes a sentence that begins with the name of the
+    field.
     """
     line = unicodedata.normalize("NFC", text).strip()
     for index, character in enumerate(line):

@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
 from greenroom.core.errors import SetupError, Unavailable
+from greenroom.db.outages import outages
 from greenroom.db.servers import Refusals, addresses_of
 
 log = structlog.get_logger(__name__)
@@ -351,7 +352,7 @@ async def refuse_pooler(dsn: str) -> None:
     except psycopg.OperationalError as error:
         if "unsupported startup parameter" in str(error):  # pgbouncer
             raise SetupError(_POOLER.format("does not forward the options of a connection")) from error
-        raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+        raise outages.unavailable(error) from error
     if after is None or before != after[0]:
         raise SetupError(_POOLER.format("uses another session for each transaction"))
     if timeout != _TIMEOUT:

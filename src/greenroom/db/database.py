@@ -42,16 +42,17 @@ from greenroom.db.connections import (
     reraise_lost_cancellation,
     servers_of,
 )
+from greenroom.db.outages import outages
 from greenroom.db.rows import convert
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
-    "zones_name_unique": (Duplicate, "A zone with this name already exists."),
-    "groups_name_unique": (Duplicate, "A group with this name already exists."),
-    "users_username_unique": (Duplicate, "A user with this name already exists."),
+    "zones_name_unique": (Duplicate, "A zone with this name already exists; choose another name."),
+    "groups_name_unique": (Duplicate, "A group with this name already exists; choose another name."),
+    "users_username_unique": (Duplicate, "A user with this name already exists; choose another name."),
     "users_username_key_unique": (
         Duplicate,
-        "A user with an equal name already exists; only the form of the letters differs.",
+        "A user with the same name in other letter forms already exists; choose another name.",
     ),
     "sessions_one_profile": (
         ProfileInUse,
@@ -61,17 +62,29 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
         ProfileInUse,
         "The home folder of this workspace is being deleted on its host; launch again in a moment.",
     ),
-    "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name already exists."),
-    "images_catalogue_unique": (Duplicate, "This entry of the catalogue was already added."),
-    "catalogues_name_unique": (Duplicate, "A catalogue with this name already exists."),
+    "images_friendly_name_unique": (
+        Duplicate,
+        "A workspace with this friendly name already exists; choose another name.",
+    ),
+    "images_catalogue_unique": (
+        Duplicate,
+        "This entry of the catalogue was already added; change its workspace instead.",
+    ),
+    "catalogues_name_unique": (Duplicate, "A catalogue with this name already exists; choose another name."),
     "catalogues_url_unique": (Duplicate, "The catalogue at this address was already added."),
-    "webhooks_name_unique": (Duplicate, "A webhook with this name already exists."),
-    "sign_on_providers_name_unique": (Duplicate, "A sign-on provider with this name already exists."),
-    "identities_subject_unique": (Duplicate, "This identity is already linked to a user."),
-    "secrets_name_unique": (Duplicate, "You already have a secret with this name."),
-    "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists."),
-    "filter_policies_name_unique": (Duplicate, "A web filter policy with this name already exists."),
-    "images_filter_policy": (Invalid, "There is no such web filter policy."),
+    "webhooks_name_unique": (Duplicate, "A webhook with this name already exists; choose another name."),
+    "sign_on_providers_name_unique": (
+        Duplicate,
+        "A sign-on provider with this name already exists; choose another name.",
+    ),
+    "identities_subject_unique": (Duplicate, "This identity is already linked to a user; unlink it there first."),
+    "secrets_name_unique": (Duplicate, "You already have a secret with this name; choose another name."),
+    "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists; choose another name."),
+    "filter_policies_name_unique": (
+        Duplicate,
+        "A web filter policy with this name already exists; choose another name.",
+    ),
+    "images_filter_policy": (Invalid, "There is no such web filter policy; it may have been deleted."),
     "staging_configs_unique": (
         Duplicate,
         "A staging config for this zone, image and set of permissions already exists; change its number of sessions.",
@@ -272,8 +285,8 @@ class Database:
         """Yield a connection in autocommit mode.
 
         Raises:
-            Unavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
-            StatementCanceled: a subclass of it; the statement was canceled although the database answers.
+            DatabaseUnavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
+            StatementCanceled: the statement was canceled although the database answers.
             GreenroomError: the domain error of a violated constraint.
         """
         used: PooledConnection[DictRow] | None = None
@@ -290,12 +303,12 @@ class Database:
                             await self._pool.drain()
                             raise
         except _CANCELED as error:
-            raise StatementCanceled(f"The database canceled a statement: {error}".strip()) from error
+            raise outages.canceled(error) from error
         except AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
             reason = refusals.messages(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""
-            raise Unavailable(f"The database cannot be reached at the moment: {reason or error}".strip()) from error
+            raise outages.unavailable(reason or error) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
         """Replace the connections that were opened before a lost one, because they have lost their server too. They are

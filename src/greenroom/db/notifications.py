@@ -10,10 +10,10 @@ from typing import Final
 import psycopg
 import structlog
 
-from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent
 from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, PatientConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL
+from greenroom.db.outages import outages
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Listener:
         try:
             self._connection = await self._connect()
         except (psycopg.OperationalError, OSError) as error:
-            raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+            raise outages.unavailable(error) from error
 
     async def close(self) -> None:
         """Close the connection of `open`, which also releases its session locks."""

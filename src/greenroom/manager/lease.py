@@ -1,6 +1,6 @@
 """Takes and keeps the leadership of the zone, and stops immediately when it is over (docs/explanation/protocols.md §1).
 
-`LeaseKeeper` owns the lease connection (W in that document). The rest of the Manager acts as Primary while `fence()`
+`LeaseKeeper` owns the leadership connection. The rest of the Manager acts as Primary while `fence()`
 returns a proof: from the first renewal after the leadership was taken (TAKE) until an error of this connection, or at
 the latest until `trusted_until_s`. `LeaseWatch` reads the leadership from outside and ends the connection of a holder
 whose leadership is over.

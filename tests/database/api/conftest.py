@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.database.api.client import (
 from tests.database.api.sharing import ALLOWED, Shared
 from tests.database.api.staging import Session, Stage
 from tests.support import rows
+from tests.support.oidc import Forger, forging_provider
 
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
@@ -31,6 +32,13 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
+
+
+@pytest.fixture
+def forger() -> Iterator[Forger]:
+    """A provider of sign-on whose tokens a test forges."""
+    with forging_provider() as running:
+        yield running
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ IMAGES = Resource(
         *refuses("restrict_to_zone", True, words="needs zone_id"),
         ({"restrict_to_server": True, "server_id": UNKNOWN_ID}, "There is no Agent"),
         *refuses("docker_registry", "r.example:5000", words="Write the image as r.example:5000/greenroom/desktop"),
-        *refuses("filter_policy_id", UNKNOWN_ID, words="There is no such web filter policy."),
+        *refuses("filter_policy_id", UNKNOWN_ID, words="There is no such web filter policy; it may have been deleted."),
     ],
 )
 WEBHOOKS = Resource(

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from joserfc.jwk import RSAKey
 from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
-from tests.database.api.signing_on import PROVIDERS, begin, forged, offer, rows_of_users
-from tests.support.oidc import Forger, forging_provider
+from tests.database.api.signing_on import PROVIDERS, begin, forged, forged_answer, offer, rows_of_users
+from tests.support.oidc import Forger
 
 from greenroom.db.database import Database
+from greenroom.identity import attempts
 from greenroom.identity import provider as provider_module
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
-        yield running
 
 
 @pytest.fixture
@@ -63,6 +58,9 @@ async def test_a_valid_answer_logs_in(forger: Forger, anonymous: Client):
         ({"exp": int(time.time()) - 600}, "expired"),
         ({"iat": int(time.time()) + 600}, "issued in the future"),
         ({"sub": ""}, "sub"),
+        ({"sid": "a\0b"}, "its id of the log-in (sid) is not 1 to 255 printable characters"),
+        ({"sid": "\ud800"}, "sid"),
+        ({"sid": 7}, "sid"),
     ],
 )
 async def test_a_wrong_token_is_refused(
@@ -116,6 +114,14 @@ async def test_another_browser_cannot_finish_a_log_in(forger: Forger, anonymous:
 
 
 @pytest.mark.usefixtures("offered")
+async def test_a_log_in_expires(forger: Forger, anonymous: Client, monkeypatch: pytest.MonkeyPatch):
+    url = await begin(anonymous)
+    monkeypatch.setattr(attempts, "VALID_S", -1)
+    assert await forged_answer(forger, anonymous, url) == "/?sign-on=unknown-attempt"
+    assert forger.token_requests == []
+
+
+@pytest.mark.usefixtures("offered")
 async def test_a_log_in_is_finished_only_once(forger: Forger, anonymous: Client):
     state = (await begin(anonymous)).partition("state=")[2].partition("&")[0]
     callback = f"/api/v1/sign-on/campus/callback?code=c&state={state}"
@@ -149,10 +155,36 @@ async def test_a_page_of_another_site_cannot_begin_a_log_in(anonymous: Client):
 
 
 @pytest.mark.usefixtures("offered")
-async def test_a_user_name_that_cannot_be_used_creates_no_user(forger: Forger, anonymous: Client, db: Database):
-    before, forger.claims = await rows_of_users(db), {"preferred_username": "../root"}
+@pytest.mark.parametrize(
+    ("username", "cause"),
+    [
+        ("../root", "must not contain slashes"),
+        ("ada\u202eb", "remove U+202E"),
+        ("ada\0", "remove U+0000"),
+        ("ada\nb", "remove U+000A"),
+        ("\u200bada", "remove U+200B"),
+        ("ada\ud800", "remove U+D800"),
+        ("\u3164", "remove U+3164"),
+        ("", "contains no username"),
+        ("x" * 256, "characters"),
+    ],
+)
+async def test_a_user_name_that_cannot_be_used_creates_no_user(
+    forger: Forger, anonymous: Client, app: FastAPI, db: Database, *, username: str, cause: str
+):
+    before, forger.claims = await rows_of_users(db), {"preferred_username": username}
     assert await forged(forger, anonymous) == "/?sign-on=username-unusable"
+    assert cause in await cause_of(app, db)
     assert await rows_of_users(db) == before
+
+
+@pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize("name", ["Ada\u202e", "A\0", "A\nB", "\ud800", "x" * 256, 10**30])
+async def test_a_name_that_cannot_be_stored_is_omitted(forger: Forger, anonymous: Client, name: str | int):
+    forger.userinfo = {"sub": "s-1", "given_name": name if isinstance(name, str) else [name, {}], "family_name": "L"}
+    assert await forged(forger, anonymous) == "/"
+    user = (await anonymous.read("/api/v1/me"))["user"]
+    assert (user["first_name"], user["last_name"]) == ("" if isinstance(name, str) else str(name), "L")
 
 
 async def test_a_provider_that_hangs_delays_no_other_user(

@@ -1,11 +1,11 @@
-"""A provider is changed, disabled or deleted while users log in through it."""
+"""Users log in through a provider at the same moment as others, or while it is changed, disabled or deleted."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from fastapi import FastAPI
@@ -18,14 +18,9 @@ from tests.support.oidc import SECRET, Forger, forging_provider
 from greenroom.db.access import sign_on
 from greenroom.db.database import Database
 from greenroom.identity import checks, provider_routes
+from greenroom.identity.context import context_of
 
 pytestmark = pytest.mark.usefixtures("long_timeout")
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
-        yield running
 
 
 @pytest.fixture
@@ -163,6 +158,82 @@ async def test_a_new_title_ends_no_log_in(forger: Forger, campus: Campus, anonym
     await forged(forger, anonymous)
     await campus.change(title="Renamed", issuer=forger.issuer)
     assert await is_logged_in(anonymous)
+
+
+async def change_after(
+    campus: Campus, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Coroutine[Any, Any, Any]]
+) -> None:
+    """Check all log-ins, and call `act` after the check has taken them."""
+    await campus.db.write("UPDATE provider_logins SET due = now(), checked = now() - interval '1 minute'")
+    take = sign_on.take_due_logins
+
+    async def then_act(db: Database, limit: int) -> list[sign_on.DueLogin]:
+        taken = await take(db, limit)
+        await act()
+        return taken
+
+    monkeypatch.setattr(sign_on, "take_due_logins", then_act)
+    assert await checks.check_due(context_of(campus.app.state)) == 1
+
+
+async def test_a_refresh_token_is_not_sent_to_another_issuer(
+    forger: Forger, other: Forger, campus: Campus, anonymous: Client, monkeypatch: pytest.MonkeyPatch
+):
+    await campus.change(check_s=60)
+    await forged(forger, anonymous)
+    await change_after(campus, monkeypatch, lambda: campus.change(client_secret=SECRET, issuer=other.issuer))
+    assert other.token_requests == []
+
+
+async def test_the_check_of_a_deleted_provider_is_no_error(
+    forger: Forger, campus: Campus, anonymous: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    await campus.change(check_s=60)
+    await forged(forger, anonymous)
+    await change_after(campus, monkeypatch, campus.delete)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE sign_on_providers SET issuer = 'https://other.example'",
+        "UPDATE sign_on_providers SET client_id = 'other'",
+        "UPDATE provider_logins SET refresh_token_encrypted = 'of another check'::bytea",
+    ],
+)
+async def test_an_outdated_check_stores_nothing(
+    forger: Forger, campus: Campus, anonymous: Client, change: LiteralString
+):
+    async def change_in_database() -> None:
+        await campus.db.write(change)
+
+    await campus.change(check_s=60)
+    await forged(forger, anonymous)
+    await campus.db.write("UPDATE provider_logins SET due = now(), checked = now() - interval '1 minute'")
+    during_token_request(forger, change_in_database)
+    assert await checks.check_due(context_of(campus.app.state)) == 1
+    assert len(forger.token_requests) == 2
+    (row,) = await campus.db.fetch(
+        "SELECT checked < now() - interval '50 s' AS unchecked, refresh_token_encrypted FROM provider_logins"
+    )
+    assert row["unchecked"]
+    assert (bytes(row["refresh_token_encrypted"]) == b"of another check") == ("another check" in change)
+
+
+async def test_two_first_log_ins_of_a_person_at_the_same_moment(
+    forger: Forger, campus: Campus, connect: MakeClient, db: Database
+):
+    browsers = [await connect(), await connect()]
+    logging_in: list[asyncio.Task[str]] = []
+    async with db.transaction() as holder:
+        await holder.execute("LOCK TABLE users IN SHARE MODE")  # both have found no user when they insert one
+        for number, browser in enumerate(browsers, start=1):
+            logging_in.append(asyncio.create_task(forged(forger, browser)))
+            await waiting(db, number)
+    assert await ended(*logging_in) == ["/", "/"]
+    assert len({await browser.own_id() for browser in browsers}) == 1
+    assert len(await campus.messages("user-created")) == 1
 
 
 async def test_a_code_of_another_issuer_is_not_sent_to_the_new_one(

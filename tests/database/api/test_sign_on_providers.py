@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.database.api.client import Client
 from tests.database.api.signing_on import PROVIDERS, offer
-from tests.support.oidc import Forger, Provider, client_of, forging_provider, oidc_provider
+from tests.support.oidc import Forger, Provider, client_of, oidc_provider
 
 from greenroom.identity import diagnosis
 
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.usefixtures("long_timeout")
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     with oidc_provider(client_of("campus")) as running:
-        yield running
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
         yield running
 
 

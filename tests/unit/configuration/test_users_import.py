@@ -65,10 +65,10 @@ def test_all_errors_are_reported_with_their_lines():
     found = plan_import(text, [], GROUPS)
     assert [(error.line, error.message.split(";")[0]) for error in found.errors] == [
         (2, "There is no group Unknown"),
-        (4, "The user name must not contain slashes or control characters."),
+        (4, "The username must not contain slashes or control characters."),
         (5, "`disabled` must be true or false, not 'perhaps'."),
         (6, "The user ADA is also in line 2."),
-        (7, "The user name must have 1 to 255 characters."),
+        (7, "The username must have 1 to 255 characters."),
         (8, "The line has more cells than the header"),
     ]
 

@@ -72,6 +72,11 @@ def test_a_valid_token_is_accepted():
         ({"sub": "x" * 256}, "subject"),
         ({"sub": "a\u202eb"}, "subject"),
         ({"sub": 7}, "sub"),
+        ({"sid": "a\0b"}, "sid"),
+        ({"sid": ["a"]}, "sid"),
+        ({"iat": float("nan")}, "NumericDate"),
+        ({"exp": float("nan")}, "NumericDate"),
+        ({"iat": -(10**400)}, "s ago"),
     ],
 )
 def test_a_token_with_a_wrong_claim_is_refused(claims: dict[str, Any], cause: str):
@@ -80,6 +85,11 @@ def test_a_token_with_a_wrong_claim_is_refused(claims: dict[str, Any], cause: st
 
 def test_a_token_for_another_access_token_is_refused():
     assert "at_hash" in refusal(signed(at_hash="AAAAAAAAAAAAAAAAAAAAAA"), access_token="opaque")
+
+
+@pytest.mark.parametrize("kind", ["at+jwt", "logout+jwt", "application/logout+jwt", "secevent+jwt"])
+def test_a_token_for_another_purpose_is_refused(kind: str):
+    assert "is for another purpose" in refusal(signed({"typ": kind}))
 
 
 def encoded(part: dict[str, Any]) -> str:
@@ -147,10 +157,20 @@ def test_a_larger_token_is_refused():
     assert "bytes" in refusal(signed(padding="x" * 600_000))
 
 
-def log_out(**claims: Any) -> str:
+def log_out(header: dict[str, Any] | None = None, **claims: Any) -> str:
     events = {LOGOUT_EVENT: dict[str, Any]()}
     standard = {"nonce": None, "exp": None, "events": events, "jti": "j", "sid": "s-1"}
-    return signed(**standard | claims)
+    return signed(header, **standard | claims)
+
+
+@pytest.mark.parametrize("kind", ["logout+jwt", "Logout+JWT", "application/logout+jwt", "JWT", None])
+def test_types_of_log_out_tokens(kind: str | None):
+    assert logout_claims(log_out({"typ": kind} if kind else None), KEYS, EXPECTED, now_s=NOW)["sid"] == "s-1"
+
+
+def test_an_access_token_does_not_log_out():
+    with pytest.raises(TokenRefused, match="is for another purpose"):
+        logout_claims(log_out({"typ": "at+jwt"}), KEYS, EXPECTED, now_s=NOW)
 
 
 def test_a_log_out_token_is_accepted():
@@ -174,6 +194,9 @@ def test_a_log_out_token_is_accepted():
         {"iat": None},
         {"iat": "now"},
         {"exp": NOW - 120},
+        {"exp": float("inf")},
+        {"sub": ""},
+        {"sid": "a\0b"},
     ],
 )
 def test_a_wrong_log_out_token_is_refused(claims: dict[str, Any]):

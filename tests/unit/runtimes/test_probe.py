@@ -42,7 +42,7 @@ async def test_a_cookie_of_one_page_never_reaches_another():
     prober = Prober()
     async with page(lambda _: answer, heads) as one, page(lambda _: answer, heads) as other:
         for address in (one, one, other):
-            assert (await prober.probe(address, SPEC)).usable
+            assert (await prober.probe(address, SPEC, timeout_s=20)).usable
     await prober.close()
     assert len(heads) == 3
     assert not [head for head in heads if b"cookie" in head.lower()]
@@ -87,7 +87,7 @@ async def test_a_page_that_answers_nonsense_is_only_unusable(location: bytes):
 async def test_what_is_said_of_an_answer_is_short_however_long_it_is():
     prober = Prober()
     async with page(lambda _: b"\xff" * 50_000 + b"\r\n\r\n", []) as address:
-        result = await prober.probe(address, SPEC)
+        result = await prober.probe(address, SPEC, timeout_s=20)
     await prober.close()
     assert result.error.startswith("The session's page does not answer on port 6901 (http): illegal")
     assert len(result.error) < 400
@@ -218,7 +218,7 @@ async def test_a_page_of_others_is_usable_when_what_is_asked_for_answers(line: b
     spec = replace(SPEC, page_path="/desktop/x/", ready_path="websocket")
     prober = Prober()
     async with page(status(line), heads) as address:
-        result = await prober.probe(address, spec)
+        result = await prober.probe(address, spec, timeout_s=20)
     await prober.close()
     assert (result.usable, result.error) == (not error, error)
     assert heads[0].startswith(b"HEAD /desktop/x/websocket HTTP")
@@ -231,7 +231,7 @@ async def test_a_page_that_knows_only_get_is_asked_so():
 
     prober = Prober()
     async with page(answer, []) as address:
-        assert (await prober.probe(address, SPEC)).usable
+        assert (await prober.probe(address, SPEC, timeout_s=20)).usable
     await prober.close()
 
 
@@ -244,7 +244,7 @@ async def test_https_at_a_port_without_it_is_named():
     prober = Prober()
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        result = await prober.probe(f"{host}:{port}", replace(SPEC, protocol="https", port=3000))
+        result = await prober.probe(f"{host}:{port}", replace(SPEC, protocol="https", port=3000), timeout_s=20)
     await prober.close()
     assert (
         result.error

@@ -60,7 +60,7 @@ export function AttributesForm(props: Props) {
         />
         <Select
           label="Default workspace"
-          description="The workspace of a launch that names none"
+          description="The workspace that is launched if a launch names no workspace"
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No default workspace' }}
@@ -90,7 +90,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
             <Text size="xs" c="dimmed">
               {hasPrivate
                 ? 'The private key is stored encrypted and never shown.'
-                : 'There is no private key. The public key can admit others, but sessions cannot log in to other hosts with it.'}
+                : 'There is no private key, so sessions cannot log in to other hosts with this key.'}
             </Text>
           </>
         ) : (

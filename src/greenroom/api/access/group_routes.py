@@ -119,7 +119,7 @@ async def delete_group(group_id: UUID, change: ChangeDep) -> None:
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
 async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> None:
-    """Add a user to a group, which must not have more permissions than the caller."""
+    """Add a user to a group. The group must not have more permissions than the caller."""
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
     change.caller.require_to_have(group.permissions)
@@ -134,7 +134,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> No
 
 @router.delete("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
 async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> None:
-    """End a membership. The membership in All Users cannot end."""
+    """Remove a user from a group. No user can be removed from All Users."""
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
     await group_rules.require_leaving(change, group.group_id, user.user_id)

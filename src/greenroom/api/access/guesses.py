@@ -1,8 +1,10 @@
-"""Limits on wrong passwords, links, keys and tokens. They are counted by address; after too many, requests are refused.
+"""Limits on failed log-ins, and on wrong links, keys and tokens. They are counted by address; after too many, requests
+are refused.
 
-The rules are in `core.rate_limits`. A password or link is admitted before it is compared (`admit`, `count_failure`). A
-key or token is compared first, and only a wrong key is counted and refused (`count_wrong_key`), so that a program with
-a wrong key does not block other programs at its address.
+The rules are in `core.rate_limits`. A password, a link or the answer of a sign-on provider is admitted before it is
+checked (`admit`, `count_failure`). Each kind counts separately. A key or token is compared first, and only a wrong key
+is counted and refused (`count_wrong_key`), so that a program with a wrong key does not block other programs at its
+address.
 
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the
@@ -30,7 +32,7 @@ from greenroom.core.rate_limits import AddressFailures, source_of
 from greenroom.db.access.users import User
 from greenroom.kit.secrets import Secrets, new_secret
 
-Guessed = Literal["password", "link", "key"]
+Guessed = Literal["password", "link", "sign-on", "key"]
 KEY_ATTEMPTS: Final = 10
 """The factor of the limit for keys and tokens. They cannot be guessed, but a program may repeat an expired key
 often."""

@@ -32,7 +32,7 @@ from greenroom.kit.secrets import Secrets, hashed, new_secret
 
 router = APIRouter(tags=["account"])
 
-WRONG = "The user name or the password is wrong."
+WRONG = "The username or the password is wrong."
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ Theme = Literal["auto", "light", "dark"]
 Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
-Locked = Annotated[bool, Field(description="temporarily unable to log in")]
+Locked = Annotated[bool, Field(description="unable to log in until unlocked")]
 Disabled = Annotated[bool, Field(description="unable to log in")]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number has priority")]
 
@@ -136,7 +136,7 @@ class UserPatch(Body):
     notes: Text = ""
     locked: Locked = False
     disabled: Disabled = False
-    groups: list[UUID] = []
+    groups: Annotated[list[UUID], Field(description="all groups of the user, in addition to All Users")] = []
 
 
 class AttributesView(View):

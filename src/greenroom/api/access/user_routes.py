@@ -89,7 +89,7 @@ async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwor
 async def get_user_settings(
     user_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("users_view")]
 ) -> list[EffectiveSettingView]:
-    """Return the group settings in force for a user, each with its source.
+    """Show the group settings in force for a user, each with its source.
 
     The values of variables are only for callers who may change groups.
     """
@@ -167,7 +167,7 @@ attribute_router = APIRouter(tags=["attributes"])
 
 @attribute_router.get("/me/attributes")
 async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) -> AttributesView:
-    """Return the preferences and the public SSH key of the caller."""
+    """Show the preferences and the public SSH key of the caller."""
     return AttributesView.model_validate(await users.get_attributes(db, caller.own_user_id()))
 
 
@@ -186,7 +186,7 @@ async def generate_own_ssh_key(change: ChangeDep) -> AttributesView:
 
 @attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view")])
 async def get_user_attributes(user_id: UUID, db: Db) -> AttributesView:
-    """Return the preferences and the public SSH key of a user."""
+    """Show the preferences and the public SSH key of a user."""
     user = await users.get_user(db, str(user_id))
     return AttributesView.model_validate(await users.get_attributes(db, user.user_id))
 

@@ -55,7 +55,7 @@ class RequestMetrics(RoleMetrics):
         self.throttled = self.counter(
             "throttled", "Log-ins and uses of keys that were refused after too many wrong attempts", ["by"]
         )
-        self.stream_decisions = self.counter("stream_decisions", "Questions of Agents about viewers", ["outcome"])
+        self.stream_decisions = self.counter("stream_decisions", "Requests of Agents to admit viewers", ["outcome"])
 
     def show_log(self, logs: LogWriter) -> None:
         self.add_labeled_counter("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)

@@ -53,7 +53,7 @@ async def may_view(
     question = await _decoded(request, Stream)
     session = await find_stream_session(db, _uuid(question.session_id))
     if session is None or session.requested_agent_id != agent_id:
-        raise Forbidden("The session of the question does not run on this Agent.")
+        raise Forbidden("The session of the request does not run on this Agent.")
     viewer = await _viewer(db, secrets, question, session)
     by_lease = None
     if viewer:

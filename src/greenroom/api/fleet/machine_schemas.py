@@ -37,9 +37,11 @@ Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description
 Memory = Annotated[int, Field(gt=0, le=1 << 50, description="memory of one machine, bytes")]
 StandbyCores = Annotated[
     float,
-    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="free cores in the zone, as sessions reserve them"),
+    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="cores to keep free for reservations in the zone"),
 ]
-StandbyMemory = Annotated[int, Field(ge=0, le=1 << 50, description="free memory in the zone, bytes")]
+StandbyMemory = Annotated[
+    int, Field(ge=0, le=1 << 50, description="memory to keep free for reservations in the zone, bytes")
+]
 Address = Annotated[str, StringConstraints(max_length=300)]
 
 

@@ -13,6 +13,9 @@ from greenroom.api.workspace.schemas import ImageProgressView, Port
 from greenroom.core.fleet.addresses import host_problem
 from greenroom.core.session.streams import RESERVED_PATHS
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
+from greenroom.db.fleet.managers import ListedManager
+from greenroom.db.fleet.views import AgentRow, RefusedAgent
+from greenroom.db.fleet.zones import ListedZone
 
 
 def _address(text: str) -> str:
@@ -61,23 +64,10 @@ Strategy = Annotated[
 ]
 
 
-class ZoneView(View):
+class ZoneView(View, row=ListedZone, without={"zone_key"}):
     """A zone."""
 
     zone_id: UUID
-    zone_name: str
-    allow_origin_domain: str
-    upstream_auth_address: str
-    load_balancing_strategy: str
-    search_alternate_zones: bool
-    proxy_connections: bool
-    proxy_hostname: str
-    proxy_path: str
-    proxy_port: int
-    num_managers: int
-    num_agents: int
-    num_sessions: int
-    created: datetime
 
 
 class ZoneChanged(ZoneView):
@@ -120,24 +110,16 @@ class ZoneCreate(ZonePatch):
 CrashLooping = Annotated[bool, Field(description="true = it started at least three times within five minutes")]
 
 
-class ManagerView(View):
+class ManagerView(View, row=ListedManager, without={"crash_loop"}):
     """A Manager, as on the page Managers."""
 
     manager_id: UUID
-    instance_id: str
     hostname: str
-    version: str
-    enabled: bool
     first_reported: datetime
     last_reported: datetime
     zone_id: UUID
-    zone_name: str
-    gateway_url: str
-    status: Literal["running", "unknown"]
     status_reason: Annotated[str | None, Field(description="problem of the Manager, as a sentence")]
     crash_looping: CrashLooping
-    is_primary: bool
-    term: int
 
 
 class ManagerPatch(Body):
@@ -160,39 +142,26 @@ class AgentImage(ImageProgressView):
     updated: datetime
 
 
-class AgentRefused(View):
+class AgentRefused(View, row=RefusedAgent):
     """The refusal of a host with the identity of an Agent."""
 
-    reason: str
-    at: datetime
     address: Annotated[str, Field(description="client address, as the gateway reports it")]
 
 
-class AgentView(View):
+class AgentView(
+    View, row=AgentRow, without={"stored_status", "runtime_error", "crash_loop", "silent_s", "has_manager"}
+):
     """An Agent. Cores and memory (bytes) are its capacity; the allocated ones are reserved by sessions."""
 
     agent_id: UUID
-    hostname: str
     zone_id: UUID
-    zone_name: str
     status: Literal["pending", "running", "missing", "dead"]
     status_reason: Annotated[
         str | None, Field(description="problem of the Agent, e.g. that Docker does not respond on its host")
     ]
     crash_looping: CrashLooping
-    enabled: bool
-    draining: bool
     manager_id: UUID | None
     manager_instance_id: Annotated[str | None, Field(description="instance id of the Manager to which it reports")]
-    manager_term: int
-    registered: datetime
-    last_reported: datetime | None
-    cores: float
-    memory: int
-    cores_allocated: float
-    memory_allocated: int
-    cores_override: float | None
-    memory_override: int | None
     cores_reported: Annotated[float, Field(description="cores of the host, without overcommit and override")]
     memory_reported: Annotated[int, Field(description="memory of the host, bytes, without the override")]
     cpu_used: Annotated[float | None, Field(description="load of the host at the last check-in; 1 = all cores")]
@@ -200,7 +169,6 @@ class AgentView(View):
     simulated: Annotated[
         bool | None, Field(description="true = its sessions have no containers; null = before its first check-in")
     ]
-    sessions: int
     edge_url: Annotated[str, Field(description="address of its edge gateway; empty = none")]
     edge_url_requested: Annotated[
         str | None,
@@ -236,7 +204,7 @@ class AgentPatch(Body):
         str,
         Field(
             max_length=300,
-            description="the reported address confirms it; the present address declines the reported one",
+            description="address of its edge gateway: the reported one to confirm it, the present one to decline it",
         ),
     ] = ""
 

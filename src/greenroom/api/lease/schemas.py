@@ -31,7 +31,9 @@ class Egress(Body):
 class LeaseOptions(Body):
     """Options of the launch, with the same meaning as for other launches of sessions."""
 
-    zone_id: Annotated[UUID | None, Field(description="applies only with allow_zone_selection")] = None
+    zone_id: Annotated[
+        UUID | None, Field(description="zone of the session; needs the group setting allow_zone_selection")
+    ] = None
     environment: Environment = {}
     kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="address to open in the session")] = ""
     persistent_profile_mode: Annotated[
@@ -59,7 +61,7 @@ class LeaseCreate(Body):
     seconds: Seconds
     user_id: Annotated[
         Name | None,
-        Field(description="user of the session, by id or user name; null = the caller, or the owner of the API key"),
+        Field(description="user of the session, by id or username; null = the caller, or the owner of the API key"),
     ] = None
     options: LeaseOptions | None = None
     tags: Tags | None = None

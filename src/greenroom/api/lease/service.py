@@ -168,7 +168,7 @@ async def _user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID
     caller.require_one_of("users_auth_session", FOR_OTHERS)
     user = await find_user(db, id_or_name)
     if user is None:
-        raise NotFound(f"There is no user {id_or_name}; `user_id` is an id or a user name.")
+        raise NotFound(f"There is no user {id_or_name}; `user_id` is an id or a username.")
     return UUID(user.user_id)
 
 

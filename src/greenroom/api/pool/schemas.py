@@ -9,9 +9,16 @@ from uuid import UUID
 from pydantic import Field
 
 from greenroom.api.bodies import Body, View
+from greenroom.db.pool.configs import StagingConfig
+from greenroom.db.pool.history import Hour, PoolHitCounts, PoolMiss, PoolMissReason
 
-Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="Desired Sessions")]
-Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, description="Expiration (Hours)")]
+Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="number of sessions to keep staged")]
+Hours = Annotated[
+    float,
+    Field(
+        gt=0, le=87_600, allow_inf_nan=False, description="time after which an unassigned session is replaced, hours"
+    ),
+]
 
 
 class ShortfallView(View):
@@ -21,37 +28,27 @@ class ShortfallView(View):
     reason: str
 
 
-class StagingConfigView(View):
+class StagingConfigView(
+    View,
+    row=StagingConfig,
+    without={"zone_key", "zone", "image", "shortfall_code", "shortfall_reason", "start_s", "has_manager"},
+):
     """A staging config, with the state of its pool."""
 
     staging_config_id: UUID
     zone_id: UUID
-    zone_name: str
     image_id: UUID
-    image_friendly_name: str
-    num_sessions: int
     num_current_sessions: Annotated[int, Field(description="claimable sessions without a user, on Agents that respond")]
-    num_starting_sessions: int
     expiration: Annotated[float, Field(description="hours")]
-    paused: bool
-    allow_kasm_audio: bool
-    allow_kasm_uploads: bool
-    allow_kasm_downloads: bool
-    allow_kasm_clipboard_down: bool
-    allow_kasm_clipboard_up: bool
-    allow_kasm_microphone: bool
-    allow_kasm_gamepad: bool
-    allow_kasm_webcam: bool
     shortfall: ShortfallView | None
     failures: Annotated[int, Field(description="failed starts in a row")]
-    last_error: str | None
-    next_try: datetime | None
     hits_24h: Annotated[int, Field(description="launches that it served in the last 24 hours")]
     misses_24h: Annotated[
         int, Field(description="launches in the last 24 hours that considered it and got no staged session")
     ]
-    warning: Annotated[str | None, Field(description="obstacle to the use of the config, or to a full pool")]
+    next_try: datetime | None
     created: datetime
+    warning: Annotated[str | None, Field(description="obstacle to the use of the config, or to a full pool")]
 
 
 class StagingSaved(StagingConfigView):
@@ -116,33 +113,24 @@ class ExplainView(View):
     notes: Annotated[list[str], Field(description="remarks that do not prevent the launch")]
 
 
-class Window(View):
+class Window(View, row=PoolHitCounts):
     """Launches that considered a config within the last hours.
 
     `hit_rate` is hits / (hits + misses), null without any.
     """
 
-    hours: int
     hits: Annotated[int, Field(description="launches that this config served")]
     misses: Annotated[int, Field(description="launches that got no staged session")]
     served_elsewhere: Annotated[int, Field(description="launches that another config served; not counted as misses")]
     hit_rate: float | None
 
 
-class HourView(View):
+class HourView(View, row=Hour):
     """Hits and misses of one hour."""
 
-    begin: datetime
-    hits: int
-    misses: int
 
-
-class MissReason(View):
+class MissReason(View, row=PoolMissReason):
     """The reason why a config was passed over; `setting` only if a setting of the user or workspace is the reason."""
-
-    code: str
-    setting: str | None
-    reason: str
 
 
 class ReasonView(MissReason):
@@ -152,15 +140,12 @@ class ReasonView(MissReason):
     last: datetime
 
 
-class MissView(View):
+class MissView(View, row=PoolMiss):
     """A launch that considered the config and got no staged session. Its user is included only with `sessions_view`."""
 
     launch_id: UUID
-    time: datetime
     user_id: UUID | None
-    username: str | None
     session_id: UUID | None
-    outcome: Literal["on_demand", "failed"]
     reasons: list[MissReason]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from greenroom.api.bodies import Body, Name, Secret, Shaped, Text, View
 from greenroom.core.named_secrets import MAX_HOSTS, PLACEHOLDER
+from greenroom.db.named_secrets import StoredSecret
 
 SecretName = Annotated[
     str,
@@ -67,22 +67,14 @@ class SecretPatch(Body):
     keys: Keys = []
 
 
-class SecretView(View):
+class SecretView(View, row=StoredSecret):
     """A secret, without its value."""
 
     secret_id: UUID
-    name: str
-    description: str
-    hosts: list[str]
-    header: str
-    template: str
     users: list[UUID]
     groups: list[UUID]
-    keys: list[str]
     owner_id: Annotated[
         UUID | None, Field(description="user who created it and may use it; null = the key of the installation")
     ]
     owner: Annotated[str | None, Field(description="name of the owner")]
-    created: datetime
-    value_changed: datetime
     num_leases: Annotated[int, Field(description="number of leases whose web filter has it now")]

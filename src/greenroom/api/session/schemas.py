@@ -117,12 +117,14 @@ class SessionCreate(Body):
         UUID | None, Field(description="null = default workspace of the user, otherwise of their groups")
     ] = None
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
-    zone_id: Annotated[UUID | None, Field(description="applies only with allow_zone_selection")] = None
+    zone_id: Annotated[
+        UUID | None, Field(description="zone of the session; needs the group setting allow_zone_selection")
+    ] = None
     environment: Environment = {}
     kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="address to open in the session")] = ""
     network_id: Annotated[
         Text | None,
-        Field(description="excludes staged sessions; the session still uses the network of the installation"),
+        Field(description="has no effect on the network; a launch with it gets no staged session"),
     ] = None
     persistent_profile_mode: Annotated[
         Literal["Enabled", "Disabled", "Reset"] | None, Field(description="use of the user's persistent profile")
@@ -219,8 +221,10 @@ class CommandCreate(Body):
     command: Annotated[list[Argument], Field(min_length=1, max_length=1000)]
     user: Annotated[Text | None, Field(description="another account of the container; needs sessions_modify")] = None
     environment: Environment = {}
-    workdir: Text | None = None
-    deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
+    workdir: Annotated[Text | None, Field(description="working directory; null = that of the container")] = None
+    deadline_s: Annotated[
+        float, Field(gt=0, le=300, allow_inf_nan=False, description="time after which the command is ended, seconds")
+    ] = 60.0
 
 
 class AddressChange(Body):

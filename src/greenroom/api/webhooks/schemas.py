@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from pydantic import Field
 from greenroom.api.bodies import Body, Name, View
 from greenroom.core.outgoing import MAX_URL
 from greenroom.core.webhooks import SELECTABLE_EVENTS
+from greenroom.db.webhooks import Webhook
 
 WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="address to which messages are sent, https://…")]
@@ -37,17 +37,11 @@ class WebhookPatch(Body):
     enabled: Enabled = True
 
 
-class WebhookView(View):
+class WebhookView(View, row=Webhook):
     """A webhook, without its secret."""
 
     webhook_id: UUID
-    name: str
-    url: str
-    events: list[str]
-    enabled: bool
-    created: datetime
     waiting: Annotated[int, Field(description="number of messages that wait for their first or next attempt")]
-    last_delivered: datetime | None
 
 
 class WebhookSecret(View):

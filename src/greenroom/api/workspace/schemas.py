@@ -17,6 +17,7 @@ from greenroom.core.web_filter import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import PullPolicy, reference_problem
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
+from greenroom.db.workspace.filter_policies import StoredPolicy
 
 T = TypeVar("T")
 
@@ -232,9 +233,9 @@ class ImageFields(Body):
     persistent_profile_path: Annotated[
         ProfilePath, Field(description="folder of the host for each user's home; may contain {username}, {user_id}")
     ] = None
-    restrict_to_zone: Annotated[bool, Field(description="only in `zone_id`")] = False
+    restrict_to_zone: Annotated[bool, Field(description="run sessions only in the zone of the workspace")] = False
     zone_id: UUID | None = None
-    restrict_to_server: Annotated[bool, Field(description="only on the Agent `server_id`")] = False
+    restrict_to_server: Annotated[bool, Field(description="run sessions only on the Agent of the workspace")] = False
     server_id: UUID | None = None
     session_time_limit: Annotated[TimeLimit | None, Field(description="seconds; null = limit of the groups")] = None
     filter_policy_id: UUID | None = None
@@ -281,19 +282,10 @@ Domains = Annotated[
 ]
 
 
-class FilterPolicyView(View):
+class FilterPolicyView(View, row=StoredPolicy):
     """A web filter policy, with the numbers of workspaces, groups and sessions that use it."""
 
     filter_policy_id: UUID
-    name: str
-    description: str
-    default_action: Action
-    allow: list[str]
-    deny: list[str]
-    num_images: int
-    num_groups: int
-    num_sessions: int
-    created: datetime
 
 
 class FilterPolicyFields(Body):

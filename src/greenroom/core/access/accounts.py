@@ -18,7 +18,7 @@ ADMIN: Final = "admin@greenroom.local"
 MAX_USERNAME: Final = 255
 
 
-def username_problem(username: str, *, noun: str = "user name") -> str | None:
+def username_problem(username: str, *, noun: str = "username") -> str | None:
     """Return the reason why this user name cannot be used, as a sentence; None if it can. A name becomes part of folder
     names ({username} in volume mappings), so it must not lead to another folder. `noun` is the word for the name in the
     sentence.
@@ -107,7 +107,7 @@ def password_problem(password: str, username: str, *, min_length: int) -> str | 
         return f"The password may have at most {MAX_PASSWORD} characters."
     lowered = password.casefold()
     if lowered == username.casefold() or any(part in lowered for part in _name_parts(username)):
-        return "The password must not be or contain the user name."
+        return "The password must not be or contain the username."
     if _is_easy_to_guess(lowered):
         return "This password is easy to guess; choose another, such as several unrelated words."
     return None

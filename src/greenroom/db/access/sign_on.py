@@ -260,26 +260,25 @@ async def insert_provider_login(connection: Connection, login_id: str, login: Ne
 
 @dataclass(frozen=True, slots=True)
 class EndedLogin:
-    """A log-in that a request of its provider ends."""
+    """A log-in that a request of its provider ends, with its ID token."""
 
     login_id: str
     user_id: str
     username: str
+    id_token_encrypted: bytes = field(repr=False)
 
 
 async def logins_at_provider(
-    db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None, before_s: float | None = None
+    db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None
 ) -> list[EndedLogin]:
-    """The log-ins of a provider; of one subject and with one `sid`, if these are not None, and that began at most
-    `before_s` (seconds since 1970)."""
+    """The log-ins of a provider; of one subject and with one `sid`, if these are not None."""
     return await db.fetch_as(
         EndedLogin,
-        "SELECT p.login_id::text, l.user_id::text, u.username FROM provider_logins p JOIN login_sessions l USING"
-        " (login_id) JOIN users u USING (user_id) WHERE p.provider_id = %(provider_id)s"
+        "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
+        " JOIN login_sessions l USING (login_id) JOIN users u USING (user_id) WHERE p.provider_id = %(provider_id)s"
         " AND (%(subject)s::text IS NULL OR p.subject = %(subject)s) AND (%(sid)s::text IS NULL OR p.sid = %(sid)s)"
-        " AND (%(before_s)s::double precision IS NULL OR l.created <= to_timestamp(%(before_s)s))"
         " ORDER BY l.user_id, p.login_id",
-        {"provider_id": provider_id, "subject": subject, "sid": sid, "before_s": before_s},
+        {"provider_id": provider_id, "subject": subject, "sid": sid},
     )
 
 
@@ -287,9 +286,10 @@ async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: s
     """The log-ins of a user through an identity."""
     return await db.fetch_as(
         EndedLogin,
-        "SELECT p.login_id::text, l.user_id::text, u.username FROM provider_logins p JOIN login_sessions l USING"
-        " (login_id) JOIN users u USING (user_id) JOIN sign_on_providers s USING (provider_id)"
-        " WHERE l.user_id = %s AND s.issuer = %s AND p.subject = %s ORDER BY p.login_id",
+        "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
+        " JOIN login_sessions l USING (login_id) JOIN users u USING (user_id)"
+        " JOIN sign_on_providers s USING (provider_id) WHERE l.user_id = %s AND s.issuer = %s AND p.subject = %s"
+        " ORDER BY p.login_id",
         (user_id, issuer, subject),
     )
 
@@ -313,18 +313,27 @@ async def logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
     )
 
 
+async def is_recent_login(db: Database, token_hash: bytes, within_s: float) -> bool:
+    """Return True if the log-in with this token began at most `within_s` ago."""
+    query = "SELECT 1 FROM login_sessions WHERE token_hash = %s AND created >= now() - make_interval(secs => %s)"
+    return bool(await db.fetch(query, (token_hash, within_s)))
+
+
 TAKEN_S: Final = 60.0
 """The time after which the check of a log-in is repeated if its process has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueLogin:
-    """A log-in whose check is due. `unchecked_s`: seconds since its last successful check."""
+    """A log-in whose check is due. Its refresh token may be sent only to this issuer and as this client.
+    `unchecked_s`: seconds since its last successful check."""
 
     login_id: str
     user_id: str
     username: str
     provider_id: str
+    issuer: str
+    client_id: str
     refresh_token_encrypted: bytes | None = field(repr=False)
     unchecked_s: float
 
@@ -333,10 +342,11 @@ async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
     """Up to `limit` log-ins whose check is due. No other process takes them for `TAKEN_S`."""
     rows = await db.write(
         "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(taken_s)s)"
-        " FROM login_sessions l, users u WHERE l.login_id = p.login_id AND u.user_id = l.user_id AND p.login_id ="
-        " ANY(ARRAY(SELECT login_id FROM provider_logins WHERE due <= clock_timestamp() ORDER BY due LIMIT %(limit)s"
+        " FROM login_sessions l, users u, sign_on_providers s WHERE l.login_id = p.login_id AND u.user_id = l.user_id"
+        " AND s.provider_id = p.provider_id AND p.login_id = ANY(ARRAY(SELECT login_id FROM provider_logins"
+        "  WHERE due <= clock_timestamp() ORDER BY due LIMIT %(limit)s"
         "  FOR NO KEY UPDATE SKIP LOCKED)) RETURNING p.login_id::text, l.user_id::text, u.username,"
-        " p.provider_id::text, p.refresh_token_encrypted,"
+        " p.provider_id::text, s.issuer, s.client_id, p.refresh_token_encrypted,"
         " extract(epoch FROM clock_timestamp() - p.checked)::double precision AS unchecked_s",
         {"taken_s": TAKEN_S, "limit": limit},
     )
@@ -344,12 +354,20 @@ async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
 
 
 async def record_check(
-    db: Database, login_id: str, refresh_token_encrypted: bytes | None, *, next_s: float | None, passed: bool
+    db: Database, login: DueLogin, refresh_token_encrypted: bytes | None, *, next_s: float | None, passed: bool
 ) -> None:
-    """Store the result of a check, the refresh token, and the seconds until the next check; None = no
-    further checks."""
+    """Store the result of a check, the refresh token, and the seconds until the next check; None = no further checks.
+
+    Nothing is stored if the provider has another issuer or client ID now, or if another check has stored its refresh
+    token meanwhile.
+    """
     await db.write(
-        "UPDATE provider_logins SET refresh_token_encrypted = %s, due = now() + make_interval(secs => %s),"
-        " checked = CASE WHEN %s THEN now() ELSE checked END WHERE login_id = %s",
-        (refresh_token_encrypted, next_s, passed, login_id),
+        "UPDATE provider_logins p SET refresh_token_encrypted = %s, due = now() + make_interval(secs => %s),"
+        " checked = CASE WHEN %s THEN now() ELSE checked END FROM sign_on_providers s WHERE p.login_id = %s"
+        " AND p.refresh_token_encrypted IS NOT DISTINCT FROM %s"
+        " AND s.provider_id = p.provider_id AND s.issuer = %s AND s.client_id = %s",
+        (
+            *(refresh_token_encrypted, next_s, passed),
+            *(login.login_id, login.refresh_token_encrypted, login.issuer, login.client_id),
+        ),
     )

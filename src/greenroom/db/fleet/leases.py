@@ -1,7 +1,8 @@
 """The leadership of a zone in SQL (docs/explanation/protocols.md §1).
 
-`LeaseConnection` is the connection W of that page. It holds the advisory lock (71, zone_key), which PostgreSQL releases
-when this process dies, so that a waiting Manager gets it immediately. All other readers use the connection pool.
+`LeaseConnection` is the leadership connection. It holds the advisory lock (71, zone_key) of the zone, which PostgreSQL
+releases when this process dies, so that a waiting Manager gets it immediately. All other readers of a leadership use
+the connection pool.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from greenroom.db.database import CHANNEL, Connection, Database, row_as
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 0.9
-"""Timeout of every statement on W except TAKE."""
+"""Timeout of every statement on the leadership connection except TAKE."""
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
@@ -77,7 +78,7 @@ async def lock_lease(connection: Connection, fence: Fence) -> None:
 
 
 class LeaseConnection:
-    """W: one direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
+    """A direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
     connection must be closed (docs/explanation/protocols.md §1): a session lock survives the error that rolled its
     statement back."""
 
@@ -100,7 +101,7 @@ class LeaseConnection:
         return None if row is None or row["term"] is None else int(row["term"])
 
     async def complete_takeover(self, manager_id: str) -> Predecessor | None:
-        """Set the statement timeout of W and record this Manager as the holder. Return the previous holder, or None if
+        """Set the statement timeout and record this Manager as the holder. Return the previous holder, or None if
         there was none. Called once after the first renewal of a TAKE, which it must not delay."""
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
@@ -150,7 +151,7 @@ class LeaseConnection:
 
 @asynccontextmanager
 async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> AsyncGenerator[LeaseConnection]:
-    """Open W; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
+    """Open the connection; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
     transaction pooler; `name` the application name; `holder` the uuid of this process.
     """
     connection = await PatientConnection[dict[str, Any]].connect(

@@ -1,4 +1,4 @@
-"""Rules for user names and passwords."""
+"""Rules for usernames and passwords."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_usual_names_are_accepted(name: str):
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        (("", " ", "x" * 256), "The user name must have 1 to 255 characters."),
-        ((" a", "a ", "a\n"), "The user name must not begin or end with a space."),
-        (("a/b", "a\\b", "a\nb", "a\0", "a\u202eb"), "The user name must not contain slashes or control characters."),
-        ((".", "..", "..."), "The user name must not consist of dots."),
+        (("", " ", "x" * 256), "The username must have 1 to 255 characters."),
+        ((" a", "a ", "a\n"), "The username must not begin or end with a space."),
+        (("a/b", "a\\b", "a\nb", "a\0", "a\u202eb"), "The username must not contain slashes or control characters."),
+        ((".", "..", "..."), "The username must not consist of dots."),
     ],
 )
 def test_other_names_are_refused(names: tuple[str, ...], problem: str):

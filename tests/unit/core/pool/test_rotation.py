@@ -1,4 +1,4 @@
-"""Make before break: the start of the next replacement, and the state of a pool over time."""
+"""Rotation of a pool: the start of the next replacement, and the state of a pool over time."""
 
 from __future__ import annotations
 

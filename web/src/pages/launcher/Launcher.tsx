@@ -40,7 +40,7 @@ export function Launcher() {
           color="red"
           variant="light"
           role="alert"
-          title="Not started"
+          title="Not launched"
           withCloseButton
           closeButtonLabel="Dismiss"
           onClose={launch.reset}
@@ -52,10 +52,10 @@ export function Launcher() {
         <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
       )}
       <SharedWithMe />
-      <section aria-label="Start a workspace">
+      <section aria-label="Launch a workspace">
         {(sessions.data?.length ?? 0) > 0 && (
           <Title order={2} fz={16} mb="sm">
-            Start another
+            Launch another workspace
           </Title>
         )}
         <NearerZone nearest={nearest} />

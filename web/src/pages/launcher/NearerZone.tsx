@@ -13,7 +13,7 @@ export function NearerZone({ nearest: { suggested, accepted, accept } }: { neare
       <Switch
         mt="xs"
         size="sm"
-        label={`Start in zone ${zone.zone_name}`}
+        label={`Launch in zone ${zone.zone_name}`}
         checked={accepted}
         onChange={(event) => accept(event.currentTarget.checked)}
       />

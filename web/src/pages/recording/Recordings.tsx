@@ -24,7 +24,7 @@ const COLUMNS: Column<Recording>[] = [
   },
   { key: 'user', title: 'User', value: (row) => row.username },
   { key: 'holder', title: 'Leased by', value: (row) => row.holder },
-  timeColumn('begun', 'Begun', (row) => row.begun),
+  timeColumn('begun', 'Started', (row) => row.begun),
   {
     key: 'ended',
     title: 'Ended',

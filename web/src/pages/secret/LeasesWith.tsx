@@ -37,7 +37,7 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
           rowKey={(row) => row.lease_id}
           minWidth={480}
           empty={
-            <EmptyState icon={IconRobot} title="No lease that you may see">
+            <EmptyState icon={IconRobot} title="No lease with this secret is visible to you">
               A lease is visible to the user of its session and to administrators.
             </EmptyState>
           }

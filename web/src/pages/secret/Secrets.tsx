@@ -73,7 +73,7 @@ export function Secrets() {
       sort="name"
       minWidth={900}
       empty="No secrets yet"
-      emptyNote="The requests of a lease that names a secret get it only on the hosts of the secret."
+      emptyNote="A lease requests a secret by its name. The secret is sent only to its own hosts."
       create="Add Secret"
       form={(secret, close) => <SecretForm secret={secret} onClose={close} />}
       editName={(secret) => secret.name}

@@ -61,7 +61,7 @@ export function ControlBar({ page, children }: Props) {
           <Tool
             label={fullscreen ? 'Leave full screen' : 'Full screen'}
             icon={fullscreen ? IconMinimize : IconMaximize}
-            onClick={() => void toggle().catch((error: unknown) => showError('No full screen', error))}
+            onClick={() => void toggle().catch((error: unknown) => showError('Full screen is not possible', error))}
           />
           {page.second && <SecondScreenTool second={page.second} />}
           {page.watches ? (

@@ -116,7 +116,7 @@ function Left({ onReturn }: { onReturn: () => void }) {
       <Text role="status" c="gray.2">
         You were disconnected because this window was hidden for some time. The session is still running.
       </Text>
-      <Button onClick={onReturn}>Go on</Button>
+      <Button onClick={onReturn}>Continue</Button>
     </Cover>
   );
 }

@@ -4,7 +4,7 @@ import { absolute } from '../../components/TimeAgo';
 
 const SHORT = { hour: 'numeric', minute: '2-digit' } as const;
 
-/** The notice that another user took a picture of the screen, and when. It stays until it is closed or replaced. */
+/** The notice that another user took a screenshot, and when. It stays until it is closed or replaced. */
 export function Watched({ at }: { at: string | null }) {
   const [closed, setClosed] = useState<string | null>(null);
   if (!at || at === closed) return null;
@@ -17,7 +17,7 @@ export function Watched({ at }: { at: string | null }) {
       closeButtonLabel="Close this notice"
       onClose={() => setClosed(at)}
     >
-      An administrator took a picture of this session at{' '}
+      An administrator took a screenshot of this session at{' '}
       <time dateTime={at} title={absolute(at)}>
         {timeOf(new Date(at))}
       </time>

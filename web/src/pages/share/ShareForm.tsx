@@ -52,7 +52,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
     >
       <Stack gap="xs">
         <Select
-          label="With"
+          label="Share with"
           allowDeselect={false}
           data={[
             { value: 'users', label: 'Users with the link' },
@@ -86,7 +86,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
           />
         )}
         <Select
-          label="For"
+          label="Duration"
           allowDeselect={false}
           data={[
             { value: '', label: longest },

@@ -110,7 +110,11 @@ function ViewerRow({ sessionId, viewer }: { sessionId: string; viewer: Viewer })
           {viewer.seen_from && ` from ${viewer.seen_from}`}
         </Text>
       </div>
-      <Small label={`Put ${viewer.name} out`} icon={IconUserOff} onClick={() => out.mutate(undefined)} />
+      <Small
+        label={`Remove ${viewer.name} from the session`}
+        icon={IconUserOff}
+        onClick={() => out.mutate(undefined)}
+      />
     </Group>
   );
 }

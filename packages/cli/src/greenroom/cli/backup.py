@@ -35,7 +35,8 @@ def backup(
     ] = False,
     recordings: Annotated[bool, typer.Option(help="Include the recordings of leases.")] = True,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Then delete older backups of this installation, except the newest KEEP.")
+        int | None,
+        typer.Option(min=1, help="Delete all but the newest KEEP backups of this installation in the folder."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +51,7 @@ def backup(
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
 
     if recipient and passphrase_file:
-        raise typer.BadParameter("--recipient and --passphrase-file exclude each other.")
+        raise typer.BadParameter("Specify --recipient or --passphrase-file, not both.")
     log.for_commands("backup")
     secret = None if recipient else _passphrase(passphrase_file, confirm=True)
     created = asyncio.run(

@@ -109,8 +109,8 @@ def doctor(
 ) -> None:
     """Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.
 
-    With --repair and --url the command lists the leftovers of another deployment: in Docker on this machine, or with
-    GREENROOM_RUNTIME=kubernetes in the namespace GREENROOM_KUBE_NAMESPACE.
+    With --repair and --url, the command lists the leftovers of the deployment at this address. It searches Docker on
+    this machine. With GREENROOM_RUNTIME=kubernetes, it searches the namespace GREENROOM_KUBE_NAMESPACE.
     """
     from greenroom.cli.repair import repair_elsewhere  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415

@@ -77,9 +77,13 @@ _ALL: Final = (
         called="hostname",
         found_by_server=True,
         actions=(
-            RequestVerb("enable", "Start new sessions on an Agent.", {"enabled": True, "draining": False}),
-            RequestVerb("disable", "Start no new sessions on an Agent.", {"enabled": False}),
-            RequestVerb("drain", "Start no new sessions on an Agent, and move its staged ones.", {"draining": True}),
+            RequestVerb("enable", "Allow new sessions on an Agent.", {"enabled": True, "draining": False}),
+            RequestVerb("disable", "Allow no new sessions on an Agent; its sessions continue.", {"enabled": False}),
+            RequestVerb(
+                "drain",
+                "Allow no new sessions on an Agent, and replace its staged sessions on other Agents.",
+                {"draining": True},
+            ),
         ),
         columns=columns(
             "hostname",
@@ -116,7 +120,11 @@ _ALL: Final = (
         actions=(
             RequestVerb("enable", "Order and release machines automatically.", {"enabled": True}),
             RequestVerb("disable", "Order no more machines; release machines without sessions.", {"enabled": False}),
-            RequestVerb("approve", "Enable the Agents of all machines that it orders from now on.", {"approved": True}),
+            RequestVerb(
+                "approve",
+                "Approve a machine pool: the Agents of machines ordered from now on are enabled when they join.",
+                {"approved": True},
+            ),
         ),
         columns=columns(
             "name zone_name enabled provider joined coming draining max_machines last_error",
@@ -160,7 +168,7 @@ _ALL: Final = (
         list_path="/staging-configs",
         without=frozenset({"zone_id", "image_id"}),
         actions=(
-            RequestVerb("pause", "Pause a config: assign and stage no more of its sessions.", {"paused": True}),
+            RequestVerb("pause", "Pause a config: its sessions are neither staged nor assigned.", {"paused": True}),
             RequestVerb("resume", "Resume a config: fill its pool again.", {"paused": False}),
             RequestVerb("recycle", method="POST", path="/recycle"),
         ),

@@ -347,5 +347,5 @@ def _show(output: Printer, result: Result) -> None:
             output.line()
             output.rows(reasons, _REASONS, "", whole=True)
     output.line()
-    for sentence in shortages or ["Nothing would be short."]:
+    for sentence in shortages or ["There are enough staged sessions, cores and memory."]:
         output.line(sentence)

@@ -48,7 +48,7 @@ def find_server(
         SetupError: a file of the local instance cannot be read.
     """
     if (key is None) != (secret is None) or (url is not None and key is None):
-        raise typer.BadParameter("--key and --secret require each other, and --url requires both.")
+        raise typer.BadParameter("Specify --key and --secret together; --url requires both.")
     layout = Layout((data or default_data()).resolve())
     local_url = _local_url(layout)
     if url is None and local_url is None:

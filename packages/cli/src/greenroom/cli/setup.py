@@ -54,7 +54,7 @@ def database(
     port: Annotated[int, typer.Option(help="Port of the console.")] = 8443,
     stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
 ) -> None:
-    """Migrate the database; create the first data, the zone and a token for the Agent of this host in a new one."""
+    """Migrate the database. In a new one, create the first data, the zone and a token for the Agent of this host."""
     log.configure("WARNING", "setup")
     host_files = Deployment(folder)
     first = FirstHost(
@@ -78,7 +78,7 @@ def installation(
     port: Annotated[int, typer.Option(help="Port of the console.")] = 443,
     stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
 ) -> None:
-    """Create the key, the credential of the gateways, the tables and the first data of several machines."""
+    """Create what several machines share: the key, the gateways' credential, the tables and the first data."""
     log.configure("WARNING", "setup")
     first = FirstHost(
         zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
@@ -92,13 +92,13 @@ def installation(
 
 @setup.command(cls=TitledCommand)
 def host(
-    name: Annotated[str, typer.Argument(help="Name or address at which other hosts reach the further host.")],
+    name: Annotated[str, typer.Argument(help="Name or address of that host for other hosts.")],
     *,
     database_url: DatabaseUrl,
     folder: Folder = FOLDER,
     zone: Zone = "default",
 ) -> None:
-    """Create the folder `installation` for a further host, which uses the database of this host."""
+    """Create the folder `installation` for another host, whose roles use the database of this host."""
     log.configure("WARNING", "setup")
     folder_of_host = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
     typer.echo(

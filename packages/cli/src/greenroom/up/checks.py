@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import DatabaseUnavailable, SetupError
 from greenroom.core.fleet.host_limits import Space, shortages
-from greenroom.core.text import one_line
+from greenroom.core.text import cause, one_line
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
@@ -126,11 +126,13 @@ async def _check_same(layout: Layout, database_url: str) -> None:
 
 @asynccontextmanager
 async def open_database(dsn: str) -> AsyncGenerator[Database]:
-    """Open a database for the duration of the block."""
+    """Open a database for the duration of the block. Raises SetupError: the database cannot be reached."""
     db = Database(dsn, application_name="greenroom setup", max_size=1)
     await db.open()
     try:
         yield db
+    except DatabaseUnavailable as error:
+        raise SetupError(cause(error.cause)) from error
     finally:
         await db.close()
 

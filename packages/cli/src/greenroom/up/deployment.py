@@ -228,9 +228,8 @@ async def begin_installation(folder: Path, dsn: str, host: FirstHost) -> list[st
     data are kept. Return the names of the applied migrations.
 
     Raises:
-        SetupError: the folder cannot be written, the database is of a newer version, or belongs to an installation
-            whose key is not in the folder.
-        Unavailable: the database cannot be reached.
+        SetupError: the folder cannot be written; the database cannot be reached, is of a newer version, or belongs to
+            an installation whose key is not in the folder.
     """
     key = folder / "installation.key"
     async with open_database(dsn) as db:

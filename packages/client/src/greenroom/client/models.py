@@ -62,7 +62,6 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
     """A secret, without its value."""
 
-    secret_id: str
     name: str
     description: str
     hosts: list[str] = []
@@ -71,6 +70,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     users: list[str] = []
     groups: list[str] = []
     keys: list[str] = []
+    secret_id: str
     owner_id: str | None = None
     """User who created it and may use it; None = the key of the installation."""
     owner: str | None = None

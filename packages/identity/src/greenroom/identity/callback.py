@@ -10,6 +10,8 @@ import hmac
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import structlog
+
 from greenroom.core.errors import Duplicate, Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -26,6 +28,8 @@ from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.tokens import Keys, TokenRefused, id_claims
 from greenroom.kit.secrets import hashed, new_secret
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedUser:
@@ -33,6 +37,8 @@ class ConfirmedUser:
 
     provider: SignOnProvider
     subject: str
+    sid: str | None
+    """The provider's id of the log-in."""
     claims: dict[str, Any] = field(repr=False)
     tokens: Tokens = field(repr=False)
 
@@ -62,7 +68,7 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     except TokenRefused as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
-    return ConfirmedUser(provider, claims["sub"], more | claims, tokens)
+    return ConfirmedUser(provider, claims["sub"], claims.get("sid"), more | claims, tokens)
 
 
 async def _id_claims(
@@ -95,21 +101,39 @@ async def log_in(context: SignOnContext, confirmed: ConfirmedUser, browser: User
 
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
     """
-    token, created = new_secret(), False
     result = await _groups_by_rules(confirmed)
     try:
-        async with change_of_rights(context.db, context.logs) as connection:
-            await _hold_provider(connection, confirmed.provider)
-            identity = await sign_on.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
-            if identity is None:
-                user_id, created = await _create(connection, confirmed), True
-            else:
-                user_id = identity.user_id
-            before, user = await _updated(connection, confirmed, user_id, result)
-            await _store_login(context, connection, confirmed, browser, user=user, token=token)
+        try:
+            return await _stored(context, confirmed, browser, result)
+        except Duplicate as error:  # perhaps another log-in of the same person created the user at the same moment
+            log.info(
+                "a log-in through a provider is tried once more", provider=confirmed.provider.name, reason=error.message
+            )
+            return await _stored(context, confirmed, browser, result)
     except Duplicate as error:
         cause = f"{error.message} Subject {confirmed.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
+
+
+async def _stored(
+    context: SignOnContext, confirmed: ConfirmedUser, browser: UserBrowser, result: rules.RuleResult
+) -> str:
+    """Store a log-in and return its token.
+
+    Raises:
+        Duplicate: the user name exists, or the identity was linked at the same moment.
+        SignOnRefused: the error contains the cause.
+    """
+    token, created = new_secret(), False
+    async with change_of_rights(context.db, context.logs) as connection:
+        await _hold_provider(connection, confirmed.provider)
+        identity = await sign_on.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
+        if identity is None:
+            user_id, created = await _create(connection, confirmed), True
+        else:
+            user_id = identity.user_id
+        before, user = await _updated(connection, confirmed, user_id, result)
+        await _store_login(context, connection, confirmed, browser, user=user, token=token)
     await context.db.notify(ChangeEvent(Topic.USERS))
     _log(context, confirmed, browser, before, user, created=created)
     return token
@@ -219,11 +243,11 @@ async def _store_login(
     )
     if login_id is None:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} was changed meanwhile.")
-    encrypt, tokens, sid = context.secrets.encrypt, confirmed.tokens, confirmed.claims.get("sid")
+    encrypt, tokens = context.secrets.encrypt, confirmed.tokens
     login = NewProviderLogin(
         provider_id=confirmed.provider.provider_id,
         subject=confirmed.subject,
-        sid=sid if isinstance(sid, str) else None,
+        sid=confirmed.sid,
         id_token_encrypted=encrypt(tokens.id_token or ""),
         refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
         check_s=confirmed.provider.check_s or None,

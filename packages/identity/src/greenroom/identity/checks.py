@@ -85,12 +85,15 @@ async def check_due(context: SignOnContext) -> int:
 async def _check_or_defer(context: SignOnContext, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
     """Check a log-in; after an unexpected error, its next check is due after `sign_on.TAKEN_S`."""
     with logged_item("log-in", login.login_id):
-        await _check(context, login, providers[login.provider_id])
+        provider = providers.get(login.provider_id)
+        if provider and (provider.issuer, provider.client_id) == (login.issuer, login.client_id):
+            await _check(context, login, provider)
+        # Otherwise, the provider was deleted or changed meanwhile, and this change ends the log-in.
 
 
 async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvider) -> None:
     if provider.check_s == 0:  # the setting was changed after the log-in
-        await sign_on.record_check(context.db, login.login_id, login.refresh_token_encrypted, next_s=None, passed=False)
+        await sign_on.record_check(context.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
         return
     failure, refused, encrypted = None, False, login.refresh_token_encrypted
     try:
@@ -111,7 +114,7 @@ async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvid
             await end_logins(context, [login], f"{provider.title} no longer confirms it: {reason}")
         case NextCheck(in_s=in_s):
             passed = failure is None
-            await sign_on.record_check(context.db, login.login_id, encrypted, next_s=in_s, passed=passed)
+            await sign_on.record_check(context.db, login, encrypted, next_s=in_s, passed=passed)
 
 
 async def _refreshed(context: SignOnContext, provider: SignOnProvider, encrypted: bytes | None) -> bytes:

@@ -14,10 +14,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from greenroom.api.access import login_routes
 from greenroom.api.access.login_routes import set_login_cookie
-from greenroom.api.deps import Db, Logs
+from greenroom.api.deps import Db, Logs, WrongGuesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
-from greenroom.core.errors import NotFound, Unauthenticated, Unavailable
+from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.db.access import sign_on
 from greenroom.db.access.sign_on import SignOnProvider
@@ -29,10 +29,14 @@ from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
-from greenroom.identity.tokens import LEEWAY_S, Keys, TokenRefused, logout_claims
+from greenroom.identity.tokens import Keys, TokenRefused, created_s, logout_claims
 
 MAX_HINT = 4000
 """Maximum characters of an ID token in an address; one with many groups is omitted."""
+RECENT_S = 15 * 60
+"""The maximum age of a log-in that links an identity."""
+PROVIDER_SKEW_S = 5
+"""The permitted difference between the clocks of the hosts of one provider."""
 
 router = APIRouter(tags=["account"])
 
@@ -64,10 +68,16 @@ async def start_link(
     context: SignOnContextDep,
     caller: Annotated[Caller, requires()],
 ) -> AddressView:
-    """Begin to link an identity to the calling user. The browser then goes to the address in the answer."""
+    """Begin to link an identity to the calling user. The browser then goes to the address in the answer.
+
+    403 if the log-in is older than 15 minutes. Otherwise, a person at a browser that was left unlocked could get
+    permanent access to the account.
+    """
     caller.own_user_id()
-    own = (caller.token_hash or b"").hex()
-    return await _start(context, request, response, body.provider, path="/account", link_to=own)
+    own = caller.token_hash or b""
+    if not await sign_on.is_recent_login(context.db, own, RECENT_S):
+        raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
+    return await _start(context, request, response, body.provider, path="/account", link_to=own.hex())
 
 
 async def _start(
@@ -104,16 +114,22 @@ async def finish_sign_on(
     provider_name: str,
     request: Request,
     context: SignOnContextDep,
+    guesses: WrongGuesses,
     state: str = "",
     code: str = "",
     error: str = "",
     iss: str = "",
 ) -> Response:
-    """Complete the sign-on with the parameters from the provider, and redirect to the page that the user requested."""
+    """Complete the sign-on with the parameters from the provider, and redirect to the page that the user requested.
+
+    429 with Retry-After after too many refused answers from one address.
+    """
+    guesses.admit(request, "sign-on", f"through {one_line(provider_name)}")
     attempt = attempts.recall(request, context.secrets, provider_name, state)
     try:
         response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
+        guesses.count_failure(request, "sign-on")
         context.refusals.sign_on_refused(
             request, one_line(provider_name), str(refused.refusal), one_line(refused.cause)
         )
@@ -204,26 +220,38 @@ async def log_out_at_provider(
     dependencies=[public_route("the signed log-out token is the credential")],
     include_in_schema=False,
 )
-async def log_out_by_provider(provider_name: str, request: Request, context: SignOnContextDep) -> Response:
-    """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout)."""
+async def log_out_by_provider(
+    provider_name: str, request: Request, context: SignOnContextDep, guesses: WrongGuesses
+) -> Response:
+    """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout).
+
+    429 with Retry-After after too many wrong tokens from one address.
+    """
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
         provider = await context.enabled_provider(provider_name)
         claims = await _logout_claims(context, provider, form.get("logout_token", [""])[0])
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
+        if not isinstance(error, ProviderFailed):
+            guesses.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
         context.refusals.sign_on_refused(
             request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
         )
         return JSONResponse({"error": "invalid_request", "error_description": "The log-out token was refused."}, 400)
     logins = await sign_on.logins_at_provider(
-        context.db,
-        provider.provider_id,
-        subject=claims.get("sub"),
-        sid=claims.get("sid"),
-        before_s=claims["iat"] + LEEWAY_S,
+        context.db, provider.provider_id, subject=claims.get("sub"), sid=claims.get("sid")
     )
-    await end_logins(context, logins, f"{provider.title} logged the user out.")
+    earlier = [one for one in logins if _confirmed_s(context, one) <= claims["iat"] + PROVIDER_SKEW_S]
+    await end_logins(context, earlier, f"{provider.title} logged the user out.")
     return Response(status_code=200)
+
+
+def _confirmed_s(context: SignOnContext, login: sign_on.EndedLogin) -> float:
+    """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
+    try:
+        return created_s(context.secrets.decrypt(login.id_token_encrypted))
+    except SetupError:
+        return 0.0
 
 
 async def _logout_claims(context: SignOnContext, provider: SignOnProvider, token: str) -> dict[str, Any]:
@@ -242,12 +270,20 @@ async def _logout_claims(context: SignOnContext, provider: SignOnProvider, token
     dependencies=[public_route("the provider's id of the log-in is the credential")],
     include_in_schema=False,
 )
-async def log_out_in_frame(provider_name: str, context: SignOnContextDep, iss: str = "", sid: str = "") -> Response:
-    """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout)."""
+async def log_out_in_frame(
+    provider_name: str, request: Request, context: SignOnContextDep, guesses: WrongGuesses, iss: str = "", sid: str = ""
+) -> Response:
+    """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout).
+
+    429 with Retry-After after too many wrong requests from one address.
+    """
     provider = await sign_on.find_provider(context.db, provider_name)
-    if provider is None or iss != provider.issuer or not sid:
+    if provider is None or iss != provider.issuer or not sid or not sid.isprintable():
+        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
     logins = await sign_on.logins_at_provider(context.db, provider.provider_id, sid=sid)
+    if not logins:  # it ended before, or the id is guessed
+        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
     await end_logins(context, logins, f"{provider.title} logged the user out.")
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
     headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,11 +35,18 @@ MAX_BYTES: Final = 2 << 20
 """Maximum size of an answer, which must not be compressed."""
 FRESH_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
+MAX_OPEN: Final = 100
+"""Maximum number of requests to one host that have no answer yet, so that a provider that hangs does not take all
+connections of this process."""
 UNREADABLE: Final = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
 """The errors that Authlib raises for answers with values of unexpected types."""
 SHARED_S: Final = 5.0
 """The time for which requests for a document or for keys share one result or failure, so that a provider that hangs,
 or tokens with unknown keys, cause few requests."""
+
+
+_open = Counter[str]()
+"""Host → number of requests without an answer."""
 
 
 class ProviderFailed(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
@@ -135,13 +143,16 @@ def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
 
 @asynccontextmanager
 async def provider_request(address: str) -> AsyncGenerator[None]:
-    """Limit the time of a request to a provider, and translate its errors.
+    """Limit the time and the number of requests to a provider, and translate its errors.
 
     Raises:
-        ProviderFailed: the request failed, or takes longer than `TIMEOUT_S`.
+        ProviderFailed: the request failed, takes longer than `TIMEOUT_S`, or `MAX_OPEN` others have no answer yet.
         GrantRefused: the provider refused the code or the token.
     """
     host = urlsplit(address).netloc
+    if _open[host] >= MAX_OPEN:
+        raise ProviderFailed(f"{MAX_OPEN} requests to {host} have no answer yet.")
+    _open[host] += 1
     try:
         async with asyncio.timeout(TIMEOUT_S):
             yield
@@ -153,6 +164,8 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
         raise ProviderFailed(
             f"The request to {host} failed: {one_line(str(error)) or type(error).__name__}."
         ) from error
+    finally:
+        _open[host] -= 1
 
 
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:

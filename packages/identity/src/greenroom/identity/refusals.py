@@ -39,11 +39,11 @@ class Refusal(StrEnum):
     NO_USER = "no-user", "No account is linked to your identity at this provider. Ask an administrator for access."
     USERNAME_TAKEN = (
         "username-taken",
-        "An account has your user name already. Log in to it and link your identity on the page My account.",
+        "An account has your username already. Log in to it and link your identity on the page My account.",
     )
     USERNAME_UNUSABLE = (
         "username-unusable",
-        "The provider sent no user name that Greenroom can use. Ask an administrator.",
+        "The provider sent no username that Greenroom can use. Ask an administrator.",
     )
     NO_GROUP = "no-group", "You are in none of the groups that may log in here. Ask an administrator for access."
     USER_DISABLED = "user-disabled", "This account is disabled; ask an administrator."

@@ -121,13 +121,21 @@ class Profile:
 def profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
     """Return the fields of the user with these claims. Text that cannot be stored is omitted."""
     claim_of = DEFAULT_ATTRIBUTES | dict(attributes)
+    username, problem = _username(claims, claim_of.pop("username"))
     texts = {field: _line(claims, claim_of[field]) for field in ATTRIBUTES if field in claim_of}
-    username, name = texts.pop("username", ""), claim_of["username"]
-    try:
-        username, problem = normal_name(username), username_problem(username)
-    except ValueError:
-        problem = f"The claim {name} contains no user name."
     return Profile(username, problem, {field: text for field, text in texts.items() if 0 < len(text) <= MAX_FIELD})
+
+
+def _username(claims: Claims, claim: str) -> tuple[str, str | None]:
+    """Return the user name in a claim, and the reason why it cannot be used, as a sentence."""
+    sent = "".join(values_of_claim(claims, claim)[:1])
+    if not sent.strip():
+        return "", f"The claim {claim} contains no username."
+    try:
+        username = normal_name(sent)
+    except ValueError as error:
+        return "", f"The username in the claim {claim} {error}."
+    return username, username_problem(username)
 
 
 def _line(claims: Claims, claim: str) -> str:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -31,6 +31,11 @@ MAX_AGE_S: Final = 600
 MAX_TOKEN: Final = 512 * 1024
 """Maximum bytes of a token. One with 10,000 groups has about 400,000."""
 MAX_SUBJECT: Final = 255
+IDS: Final = {"sub": "subject", "sid": "id of the log-in"}
+ID_TYPES: Final = frozenset({"", "jwt"})
+"""Values of `typ` in the header of an ID token, in lower case. Tokens for other purposes have other types."""
+LOGOUT_TYPES: Final = frozenset({"", "jwt", "logout+jwt"})
+"""The same of a log-out token. Providers that follow older drafts send `JWT`, or no type."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 PublicKey = RSAKey | ECKey | OKPKey
@@ -85,32 +90,44 @@ def id_claims(
     token: str, keys: Keys, expected: Expected, *, nonce: str, access_token: str | None, now_s: float | None = None
 ) -> Claims:
     """Return the claims of a valid ID token. Raises TokenRefused: the message contains the cause."""
-    header, claims = _verified(token, keys)
+    header, claims = _verified(token, keys, ID_TYPES)
     params = {"nonce": nonce, "client_id": expected.client_id, "access_token": access_token}
     _check(_id_token(claims, header, expected, params), claims, expected, now_s)
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
-        raise TokenRefused(f"its subject is not 1 to {MAX_SUBJECT} printable characters")
+    _check_id(claims, "sub")
+    if claims.get("sid") is not None:
+        _check_id(claims, "sid")
     return claims
+
+
+def _check_id(claims: Claims, name: str) -> None:
+    value = claims[name]
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT or not value.isprintable():
+        raise TokenRefused(f"its {IDS[name]} ({name}) is not 1 to {MAX_SUBJECT} printable characters")
 
 
 def logout_claims(token: str, keys: Keys, expected: Expected, *, now_s: float | None = None) -> Claims:
     """Return the claims of a valid log-out token. Raises TokenRefused: the message contains the cause."""
-    header, claims = _verified(token, keys)
+    header, claims = _verified(token, keys, LOGOUT_TYPES)
     if "nonce" in claims:
         raise TokenRefused("it has a nonce, so it is an ID token and no log-out token")
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(cast("Claims", events).get(LOGOUT_EVENT), dict):
         raise TokenRefused("it contains no log-out event")
-    for name in ("sub", "sid"):
-        if not isinstance(claims.get(name, ""), str):
-            raise TokenRefused(f"its {name} is no text")
-    if not claims.get("sub") and not claims.get("sid"):
+    for name in IDS:
+        if name in claims:
+            _check_id(claims, name)
+    if "sub" not in claims and "sid" not in claims:
         raise TokenRefused("it names neither a subject (sub) nor a session (sid)")
     # Not all providers send `exp` and `sub` in a log-out token, and the class of Authlib requires them in an ID token.
     complete = {"exp": claims.get("iat"), "sub": "-", **claims}
     _check(_id_token(complete, header, expected, {"client_id": expected.client_id}), claims, expected, now_s)
     return claims
+
+
+def created_s(token: str) -> float:
+    """Return the time at which a token that was checked before was created, in seconds since 1970."""
+    payload = token.split(".")[1]
+    return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iat"])
 
 
 def _id_token(claims: Claims, header: Any, expected: Expected, params: Claims) -> Any:
@@ -128,7 +145,7 @@ def _check(token: Any, claims: Claims, expected: Expected, now_s: float | None) 
     if expected.client_id not in (cast("list[Any]", audience) if isinstance(audience, list) else [audience]):
         raise TokenRefused(f"its audience is {audience!r} instead of {expected.client_id!r}")
     if now - claims["iat"] > MAX_AGE_S + LEEWAY_S:
-        raise TokenRefused(f"it was created {now - claims['iat']:.0f} s ago; check the clocks of provider and host")
+        raise TokenRefused(f"it was created {int(now - claims['iat'])} s ago; check the clocks of provider and host")
 
 
 def _cause(error: Exception, claims: Claims, expected: Expected) -> str:
@@ -137,11 +154,13 @@ def _cause(error: Exception, claims: Claims, expected: Expected) -> str:
     return f"{error}{detail}"
 
 
-def _verified(token: str, keys: Keys) -> tuple[dict[str, Any], Claims]:
+def _verified(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, Any], Claims]:
     if len(token) > MAX_TOKEN:
         raise TokenRefused(f"it has more than {MAX_TOKEN} bytes")
     header = _header(token)
-    algorithm, kid = header.get("alg"), header.get("kid")
+    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+    if str(kind or "").lower().removeprefix("application/") not in types:
+        raise TokenRefused(f"it has the type {kind!r}, so it is for another purpose")
     if algorithm not in ALGORITHMS:
         raise TokenRefused(f"it is signed with {algorithm!r}; permitted are {', '.join(ALGORITHMS)}")
     candidates = keys.candidates(kid if isinstance(kid, str) else None)

@@ -15,7 +15,7 @@ import type { Column } from '../../../components/tableState';
 import { textIn } from '../../../components/tones';
 import { useAction } from '../../../components/useAction';
 
-/** The catalogues of other registries. */
+/** The third-party catalogues. */
 export function Sources({ sources }: { sources: Catalogue[] }) {
   const allowed = useAllowed();
   const again = useAction(readCatalogue, ['catalogue', 'catalogues'], 'The catalogue was not read');
@@ -54,19 +54,19 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
     )),
   ];
   return (
-    <section aria-label="Catalogues of other registries">
+    <section aria-label="Third-party catalogues">
       <Title order={2} fz={18} mb="sm">
-        Catalogues of other registries
+        Third-party catalogues
       </Title>
       <DataTable
-        caption="Catalogues of other registries"
+        caption="Third-party catalogues"
         name="sources"
         query={{ data: sources, error: null }}
         columns={columns}
         rowKey={(row) => row.catalogue_id}
         sort="name"
         minWidth={760}
-        empty={<EmptyState icon={IconWorld} title="None" />}
+        empty={<EmptyState icon={IconWorld} title="No third-party catalogues" />}
       />
     </section>
   );

@@ -30,7 +30,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
     <Group gap="xs">
       <SegmentedControl
         size="xs"
-        aria-label="Least level"
+        aria-label="Minimum level"
         data={[...LEVELS]}
         value={filter.level}
         onChange={(level) => onChange('level', level === 'INFO' ? null : level)}
@@ -69,7 +69,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
             onChange={(value) => onChange('component', value)}
           />
           <Condition name="code" label="Code" value={filter.code ?? ''} onChange={onChange} />
-          <Condition name="text" label="Message has" value={filter.text ?? ''} onChange={onChange} />
+          <Condition name="text" label="Message contains" value={filter.text ?? ''} onChange={onChange} />
           <Select
             size="xs"
             w={105}

@@ -5,7 +5,9 @@ import { LogsTable } from './LogsTable';
 export function Logs() {
   return (
     <>
-      <PageHeader title="Logs">Decisions with their reasons, and changes of administrators.</PageHeader>
+      <PageHeader title="Logs">
+        The log of all roles: decisions with their reasons, and changes by administrators.
+      </PageHeader>
       <LogsTable />
     </>
   );

@@ -196,7 +196,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
   },
   {
     key: 'error',
-    title: 'Why not',
+    title: 'Error',
     value: (row) => row.error,
     width: '40%',
     render: (row) => (

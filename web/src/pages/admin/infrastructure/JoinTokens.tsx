@@ -15,7 +15,7 @@ import { StatusBadge } from '../../../components/StatusBadge';
 
 const COLUMNS: Column<JoinToken>[] = [
   { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
-  { key: 'for', title: 'For', value: (row) => row.agent_hostname ?? 'newcomers' },
+  { key: 'for', title: 'For', value: (row) => row.agent_hostname ?? 'new hosts' },
   { key: 'enable', title: 'Enabled at once', value: (row) => (row.enable_agent ? 'yes' : 'no') },
   {
     key: 'status',

@@ -54,11 +54,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
       <ProviderFields form={form} stored={pool?.secret_names ?? []} />
       <Fieldset legend="Each machine">
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
-          <NumberInput
-            label="Cores"
-            description="The cores of one machine of the provider"
-            {...form.getInputProps('cores')}
-          />
+          <NumberInput label="Cores" description="The cores of one machine" {...form.getInputProps('cores')} />
           <NumberInput label="Memory (GB)" description="1 GB is 10⁹ bytes" {...form.getInputProps('memory_gb')} />
           <TextInput
             label="Address of its edge gateway"
@@ -66,21 +62,21 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
             {...form.getInputProps('edge_url')}
           />
           <TextInput
-            label="Address of the deployment"
-            description="Empty: the address of this deployment"
+            label="Address of this deployment"
+            description="The address at which the machines join; empty = the public URL"
             {...form.getInputProps('join_url')}
           />
         </SimpleGrid>
       </Fieldset>
-      <Fieldset legend="How many">
+      <Fieldset legend="Number of machines">
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
           <NumberInput
-            label="At least"
+            label="Minimum"
             description="The number of machines that the pool always keeps"
             {...form.getInputProps('min_machines')}
           />
           <NumberInput
-            label="At most"
+            label="Maximum"
             description="Includes machines that are draining or being released"
             {...form.getInputProps('max_machines')}
           />
@@ -95,12 +91,12 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
             {...form.getInputProps('standby_memory_gb')}
           />
           <NumberInput
-            label="Surplus (minutes)"
+            label="Idle time (minutes)"
             description="A machine that is not needed for this time is drained"
             {...form.getInputProps('idle_min')}
           />
           <NumberInput
-            label="Deadline (minutes)"
+            label="Join deadline (minutes)"
             description="A machine that does not join within this time is released"
             {...form.getInputProps('order_deadline_min')}
           />

@@ -47,7 +47,7 @@ const POOLS: Column<MachinePool>[] = [
   { key: 'provider', title: 'Provider', value: (row) => row.provider },
   { key: 'approved', title: 'Approved by', value: (row) => row.approved_by || 'needs approval' },
   { key: 'machines', title: 'Machines', value: countOf },
-  { key: 'most', title: 'At most', value: (row) => row.max_machines, align: 'right' },
+  { key: 'most', title: 'Maximum', value: (row) => row.max_machines, align: 'right' },
   {
     key: 'error',
     title: 'Last failure',

@@ -89,7 +89,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
         <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
           <TextInput
             label="Proxy Hostname"
-            description="Without Proxy Connections"
+            description="The host of streams if Proxy Connections is off"
             required
             {...form.getInputProps('proxy_hostname')}
           />
@@ -101,7 +101,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
           />
           <NumberInput
             label="Proxy Port"
-            description="Without Proxy Connections"
+            description="The port of streams if Proxy Connections is off"
             required
             min={1}
             max={65_535}

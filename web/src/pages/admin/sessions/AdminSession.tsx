@@ -35,7 +35,7 @@ export function AdminSession() {
     return [
       { key: 'details', title: 'Details', content: <Details session={data} /> },
       ...(data.user_id
-        ? [{ key: 'placement', title: 'How It Came About', content: <PlacementTable sessionId={data.session_id} /> }]
+        ? [{ key: 'placement', title: 'Placement', content: <PlacementTable sessionId={data.session_id} /> }]
         : []),
       ...(running && allowed('sessions_screenshot')
         ? [{ key: 'screen', title: 'Screen', content: <Screen session={data} /> }]

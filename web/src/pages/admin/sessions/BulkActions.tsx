@@ -70,7 +70,7 @@ function useOrders(onDone: () => void) {
       const refused = results.flatMap((each) => (each.status === 'rejected' ? [messageOf(each.reason)] : []));
       if (refused.length > 0)
         throw new Error(
-          `${refused.length} of ${counted(sessions.length, 'session')} refused the action. ${refused[0] ?? ''}`,
+          `The action was refused for ${refused.length} of ${counted(sessions.length, 'session')}. ${refused[0] ?? ''}`,
         );
     },
     onSuccess: onDone,

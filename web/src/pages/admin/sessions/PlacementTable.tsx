@@ -15,7 +15,7 @@ import { wordsOf } from '../staging/misses';
 import { settingTitle, withTitles } from '../../../components/titles';
 
 const STEPS: Record<PlacementStep['step'], string> = {
-  turn: 'Its turn',
+  turn: 'Waiting for earlier launches',
   staged_here: 'Staged session in the current zone',
   staged_elsewhere: 'Staged session in another zone',
   on_demand_here: 'New session in the current zone',
@@ -30,7 +30,7 @@ const OUTCOMES = {
 
 const COLUMNS: Column<PlacementStep>[] = [
   { key: 'order', title: 'Step', value: (row) => row.order },
-  { key: 'tried', title: 'Tried', value: (row) => STEPS[row.step], width: '20%' },
+  { key: 'tried', title: 'Attempt', value: (row) => STEPS[row.step], width: '20%' },
   { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
   {
     key: 'candidate',

@@ -82,7 +82,7 @@ export function SessionsTable({ of = {} }: Props) {
         tools={
           <SegmentedControl
             size="xs"
-            aria-label="Which sessions"
+            aria-label="Kind of session"
             data={['all', ...KINDS].map((value) => ({ value, label: titled(value) }))}
             value={kind ?? 'all'}
             onChange={(value) => setParams(withParam('kind', value === 'all' ? '' : value), { replace: true })}
@@ -95,7 +95,7 @@ export function SessionsTable({ of = {} }: Props) {
             <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
               Staging
             </Text>{' '}
-            prepares one.
+            starts a session for a pool.
           </EmptyState>
         }
       />

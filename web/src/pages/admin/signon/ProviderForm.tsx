@@ -91,8 +91,8 @@ export function ProviderForm({ provider, onClose }: Props) {
         {...form.getInputProps('rule_required', { type: 'checkbox' })}
       />
       <Stack gap={4}>
-        <Text size="sm" fw={500}>
-          Claims of the fields of a user
+        <Text size="sm" fw={600}>
+          Claims with the fields of new users
         </Text>
         <SimpleGrid cols={{ base: 1, sm: 3 }}>
           {(Object.keys(ATTRIBUTES) as Attribute[]).map((field) => (
@@ -113,8 +113,8 @@ export function ProviderForm({ provider, onClose }: Props) {
           {...form.getInputProps('check_s')}
         />
         <NumberInput
-          label="End them without an answer after (seconds)"
-          description="The time for which these checks may fail"
+          label="End unchecked log-ins after (seconds)"
+          description="The time for which the provider may not answer before a log-in ends"
           min={0}
           {...form.getInputProps('check_grace_s')}
         />

@@ -15,7 +15,7 @@ export function RulesField({ form }: { form: UseFormReturnType<ProviderValues> }
   const { rules } = form.getValues();
   return (
     <Stack gap="xs" role="group" aria-label="Rules">
-      <Text size="sm" fw={500}>
+      <Text size="sm" fw={600}>
         Rules: users with this value in the claim are members of the group
       </Text>
       {rules.map((_, position) => (
@@ -99,7 +99,7 @@ function Preview({ form }: { form: UseFormReturnType<ProviderValues> }) {
       )}
       {result && (
         <Alert color={result.problem ? 'yellow' : 'blue'} variant="light" role="status">
-          User name: {result.problem ?? result.username}. Groups of the rules:{' '}
+          Username: {result.problem ?? result.username}. Groups of the rules:{' '}
           {result.groups.map(({ name }) => name).join(', ') || 'none'}.
         </Alert>
       )}

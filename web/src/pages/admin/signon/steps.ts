@@ -20,7 +20,7 @@ export function stepTitle(step: string): string {
 
 /** The fields of a user that claims can fill, with the claim that is used without a setting. */
 export const ATTRIBUTES = {
-  username: { label: 'User name', claim: 'preferred_username' },
+  username: { label: 'Username', claim: 'preferred_username' },
   first_name: { label: 'First name', claim: 'given_name' },
   last_name: { label: 'Last name', claim: 'family_name' },
   phone: { label: 'Phone', claim: '' },

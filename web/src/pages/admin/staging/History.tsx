@@ -152,7 +152,7 @@ const MISSES: Column<StagingMiss>[] = [
   },
   {
     key: 'reasons',
-    title: 'Why',
+    title: 'Reason',
     value: (row) => row.reasons.map(({ code }) => wordsOf(code)).join(', '),
     width: '50%',
     render: (row) =>

@@ -63,12 +63,12 @@ function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>
   if (!may) return null;
   return (
     <Select
-      label="User"
-      description="The key acts as this user and never has more permissions than the user"
+      label="Owner"
+      description="The user who owns the key; the key never has more permissions than the owner"
       placeholder={me?.user.username}
       searchable
       clearable
-      clearButtonProps={{ 'aria-label': 'Own key' }}
+      clearButtonProps={{ 'aria-label': 'No other owner' }}
       data={ownersOf(users.data ?? [])}
       {...props}
     />

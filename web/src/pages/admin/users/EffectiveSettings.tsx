@@ -47,7 +47,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
   },
   {
     key: 'trace',
-    title: 'Why',
+    title: 'Source',
     value: (row) => row.trace,
     render: (row) => (
       <Text size="xs" style={{ overflowWrap: 'anywhere' }}>

@@ -91,7 +91,7 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
       />
       <Switch
         label="Locked"
-        description="The same, for a limited time. Wrong passwords do not lock an account; they only delay the next attempt"
+        description="The account cannot be used until it is unlocked. Wrong passwords do not lock an account; they only delay the next attempt"
         disabled={isSelf}
         {...form.getInputProps('locked', { type: 'checkbox' })}
       />

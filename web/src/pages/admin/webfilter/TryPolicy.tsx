@@ -11,10 +11,10 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
   const [verdict, setVerdict] = useState<Schemas['FilterDecisionView'] | null>(null);
   const form = useForm({ initialValues: { host: '', port: 443 } });
   return (
-    <Dialog title={<>Try {policy.name}</>} onClose={onClose}>
+    <Dialog title={<>Test {policy.name}</>} onClose={onClose}>
       <FormFrame
         form={form}
-        submit="Ask"
+        submit="Check the site"
         save={({ host, port }) => askFilterPolicy(policy.filter_policy_id, host.trim(), port)}
         touched={[]}
         repeatable

@@ -74,7 +74,7 @@ export function WebFilter() {
       create="Create Policy"
       form={(policy, close) => <PolicyForm policy={policy} onClose={close} />}
       editName={(policy) => policy.name}
-      actions={(policy) => <RowAction word="Try" name={policy.name} onClick={() => setTried(policy)} />}
+      actions={(policy) => <RowAction word="Test" name={policy.name} onClick={() => setTried(policy)} />}
       remove={({ filter_policy_id: id, name }) => (
         <RemoveAction noun="policy" name={name} onConfirm={() => deleteFilterPolicy(id)} touched={['filter-policies']}>
           A policy can be deleted only if no workspace and no group uses it.

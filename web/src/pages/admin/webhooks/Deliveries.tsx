@@ -90,7 +90,7 @@ function columnsOf(
   onShow: (delivery: WebhookDelivery) => void,
 ): Column<WebhookDelivery>[] {
   return [
-    timeColumn('at', 'Happened', (row) => row.at),
+    timeColumn('at', 'Time', (row) => row.at),
     { key: 'event', title: 'Event', value: (row) => row.event, render: (row) => <Code>{row.event}</Code> },
     {
       key: 'state',
@@ -142,7 +142,7 @@ function ReplayAll({ webhook }: { webhook: Webhook }) {
   if (!useAllowed()('webhooks_modify') || !webhook.enabled || !given.data?.rows.length) return null;
   return (
     <Confirm
-      title="Send all failed messages again?"
+      title="Replay all messages that were given up?"
       action="Replay All"
       color="blue"
       onConfirm={async () => {
@@ -183,7 +183,7 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
         </Text>
         <Facts
           facts={[
-            ['Happened', absolute(delivery.at)],
+            ['Time', absolute(delivery.at)],
             ['State', <StatusBadge key="state" status={STATES[delivery.state]} />],
             ['Attempts', delivery.attempts],
             ['Last attempt', delivery.attempted && absolute(delivery.attempted)],

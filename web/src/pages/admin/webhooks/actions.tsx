@@ -55,8 +55,8 @@ export function RenewSecret({ webhook, onRenewed }: Props & { onRenewed: (secret
   if (!useAllowed()('webhooks_modify')) return null;
   return (
     <Confirm
-      title={`Replace the secret of ${webhook.name}?`}
-      action="Make Another"
+      title={`Renew the secret of ${webhook.name}?`}
+      action="Renew"
       onConfirm={async () => onRenewed((await renewWebhookSecret(webhook.webhook_id)).secret)}
       touched={['webhooks']}
       trigger="Renew Secret"

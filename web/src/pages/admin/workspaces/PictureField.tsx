@@ -6,7 +6,7 @@ import { runConfigOf, without } from './runConfig';
 const VARIABLE = 'GREENROOM_PICTURE';
 const LIGHT = 'light';
 const PICTURES = [
-  { value: LIGHT, label: 'Light: for still pictures, no load while nothing changes' },
+  { value: LIGHT, label: 'Light: for still pictures; uses no CPU time while nothing changes' },
   { value: 'video', label: 'Video: for moving pictures' },
 ];
 

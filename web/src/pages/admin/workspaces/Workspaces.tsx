@@ -30,7 +30,7 @@ export function Workspaces() {
         onChange={(enabled) => changeImage(row.image_id, { enabled })}
       />
     )),
-    { key: 'image', title: 'Container image', value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
+    { key: 'image', title: 'Docker Image', value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
     {
       key: 'available',
       title: 'On an Agent',

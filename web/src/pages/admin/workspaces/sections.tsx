@@ -142,7 +142,7 @@ export function ContainerFields({ form }: Props) {
         />
         <NumberInput
           label="Disk limit (GB)"
-          description="The most that a session may write; empty = no limit"
+          description="Maximum disk use of a session; empty = no limit"
           min={0.2}
           step={1}
           decimalScale={2}
@@ -150,7 +150,7 @@ export function ContainerFields({ form }: Props) {
         />
         <Select
           label="CPU Allocation Method"
-          description="Shares: more if the host is idle. Quotas: never more"
+          description="Shares: a session may use more cores while the host is idle. Quotas: a session never uses more cores"
           data={['Inherit', 'Shares', 'Quotas']}
           allowDeselect={false}
           {...form.getInputProps('cpu_allocation_method')}
@@ -182,7 +182,7 @@ export function PageFields({ form }: Props) {
         />
         <TextInput
           label="User of the page"
-          description="The user name for basic authentication"
+          description="The username for basic authentication"
           {...form.getInputProps('auth_user')}
         />
         <TextInput
@@ -197,8 +197,8 @@ export function PageFields({ form }: Props) {
           {...form.getInputProps('start_page')}
         />
         <TextInput
-          label="Ready when this answers"
-          description="A path below the folder, e.g. health; empty = the page"
+          label="Readiness path"
+          description="A path below the folder that must respond before a session is usable, e.g. health; empty = the start page"
           {...form.getInputProps('ready_path')}
         />
       </SimpleGrid>

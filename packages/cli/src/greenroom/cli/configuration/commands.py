@@ -21,7 +21,9 @@ from greenroom.core.errors import Invalid
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The document, YAML or JSON; - = stdin.")]
 Output = Annotated[Path | None, typer.Option(help="File to write, mode 0600, instead of stdout.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Delete objects that the sections of the document do not have.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Delete objects that are missing in the sections of the document.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Also delete objects that have live sessions, and end these.")]
 SendSecrets = Annotated[
     bool, typer.Option("--send-secrets", help="Also send secrets that the server never returns, such as new tokens.")

@@ -203,7 +203,7 @@ def _in_order(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationA
         if first := rest | ({"settings": others} if others else {}):
             yield replace(action, values=first)
         last: Row = {"settings": {"default_image": settings["default_image"]}}
-        reason = f"Its default workspace {settings['default_image']} exists by now."
+        reason = f"Its default workspace {settings['default_image']} is created first."
         later.append(replace(action, verb="update", values=last, before={}, reason=reason))
     yield from later
 

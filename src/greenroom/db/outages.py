@@ -1,0 +1,51 @@
+"""Errors of a database that is away or cancels a statement: one sentence for users, and the cause for the log.
+
+The cause is the text of the driver. It has several lines, addresses and host names, which users of the api must not
+see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from greenroom.core.errors import DatabaseUnavailable, StatementCanceled
+
+log = structlog.get_logger(__name__)
+
+LOG_AGAIN_S: Final = 60.0
+"""The time for which the same cause is not logged again."""
+
+
+class Outages:
+    """Creates the errors of one process, and logs each cause once in `LOG_AGAIN_S`."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._logged_at_s: dict[tuple[str, str], float] = {}
+
+    def unavailable(self, cause: object) -> DatabaseUnavailable:
+        """Return the error for a database that cannot be reached; `cause` is an error of the driver, or a sentence."""
+        return DatabaseUnavailable(self._log("the database cannot be reached", cause))
+
+    def canceled(self, cause: object) -> StatementCanceled:
+        """Return the error for a statement that the database canceled."""
+        self._log("the database canceled a statement", cause)
+        return StatementCanceled()
+
+    def _log(self, event: str, cause: object) -> str:
+        """Log the event unless it was logged recently, and return the cause on one line."""
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        now_s = self._now_s()
+        recent = {entry: at_s for entry, at_s in self._logged_at_s.items() if now_s < at_s + LOG_AGAIN_S}
+        if (event, reason) not in recent:
+            log.warning(event, reason=reason)
+            recent[event, reason] = now_s
+        self._logged_at_s = recent
+        return reason
+
+
+outages: Final = Outages()
