@@ -177,7 +177,7 @@ def test_pausing_and_resuming(admin: Person, instance: Instance):
 
 
 @pytest.mark.usefixtures("clean")
-def test_fields_left_unedited_stay_as_another_administrator_set_them(admin: Person, instance: Instance):
+def test_unedited_fields_keep_the_values_of_another_administrator(admin: Person, instance: Instance):
     path = f"/staging-configs/{instance.stage(0)}"
     admin.open("/admin/staging")
     admin.row("Desktop").get_by_role("button", name="Edit Desktop in default").click()
@@ -191,7 +191,7 @@ def test_fields_left_unedited_stay_as_another_administrator_set_them(admin: Pers
 
 
 @pytest.mark.usefixtures("clean")
-def test_an_unusable_number_is_refused_at_its_field_and_not_saved(admin: Person, instance: Instance):
+def test_an_invalid_number_is_reported_at_its_field_and_not_saved(admin: Person, instance: Instance):
     form = of_new_config(admin)
     numbers = {label: form.get_by_label(label) for label in ("Desired Sessions", "Expiration (Hours)")}
     for label, typed in (
@@ -212,7 +212,7 @@ def test_an_unusable_number_is_refused_at_its_field_and_not_saved(admin: Person,
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_second_config_for_the_same_is_refused_in_the_form(admin: Person, instance: Instance):
+def test_a_second_config_for_the_same_zone_and_workspace_is_refused(admin: Person, instance: Instance):
     instance.stage(0)
     form = of_new_config(admin)
     form.get_by_role("button", name="Submit").click()

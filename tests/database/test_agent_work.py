@@ -163,10 +163,10 @@ async def test_first_launch_ends_before_the_session_is_usable(world: World, mana
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session, spec={**plain, "first_launch": {"argv": ["sleep", "3"]}})
         await world.until(lambda: _painted(world, session))
-        assert agent.sessions.observed.memory(session).first_launch == "started"
+        assert agent.sessions.observed.journal_record(session).first_launch == "started"
         assert not world.is_usable(session)
         await world.until(lambda: world.is_usable(session))
-        assert agent.sessions.observed.memory(session).first_launch == "ended"
+        assert agent.sessions.observed.journal_record(session).first_launch == "ended"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_first_launch_interrupted_with_its_agent_fails_the_session(
     wanted = {**msgspec.to_builtins(spec()), "first_launch": {"argv": ["sleep", "20"]}}
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session, spec=wanted)
-        await eventually(lambda: agent.sessions.observed.memory(session).first_launch == "started")
+        await eventually(lambda: agent.sessions.observed.journal_record(session).first_launch == "started")
     async with agent_inside(tmp_path, manager):
         await world.until(lambda: world.state(session) == "failed")
     assert "was restarted while `first_launch` ran" in world.observed[session].error

@@ -22,8 +22,8 @@ from tests.support.scratch import passing_folder
 from greenroom.backup.contents import LOCK_NAME
 from greenroom.backup.create import BackupPlan, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA, emptied
+from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
-from greenroom.backup.sealing import BackupKey, Opener
 from greenroom.core.errors import SetupError
 from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout
@@ -32,8 +32,8 @@ from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import Lines
 
 IDENTITY = x25519.Identity.generate()
-KEY = BackupKey(recipients=[str(IDENTITY.to_public())])
-OPENER = Opener(identities=str(IDENTITY))
+KEY = EncryptionKey(recipients=[str(IDENTITY.to_public())])
+DECRYPTION_KEY = DecryptionKey(identities=str(IDENTITY))
 PROGRESS = Lines(sys.stderr)
 ODD_NAME = os.fsdecode(b"caf\xe9")
 """A file name that is not UTF-8."""
@@ -101,7 +101,7 @@ def users(dsn: str) -> list[str]:
 
 def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False) -> RestoredBackup:
     target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace)
-    return asyncio.run(restore_backup(file, OPENER, target, PROGRESS))
+    return asyncio.run(restore_backup(file, DECRYPTION_KEY, target, PROGRESS))
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empt
 def test_a_dry_run_reads_everything_and_changes_nothing(backup: Backup, folder: Path, empty_dsn: str):
     file = backup()
     found = check_backup(
-        file, OPENER, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
+        file, DECRYPTION_KEY, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
     )
     assert found.files > 5
     assert not (folder / "new").exists()
@@ -184,7 +184,7 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(dsn: str):
     assert users(dsn) == ["ann"]
 
 
-def test_a_restore_that_was_killed_is_repeated_with_the_tables_of_before(dsn: str):
+def test_a_failed_restore_after_a_killed_one_puts_the_original_tables_back(dsn: str):
     add_user(dsn, "ann")
     with psycopg.connect(dsn) as connection:
         connection.execute(f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}".encode())
@@ -206,7 +206,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(backup: Backup, folder: Pa
         with pytest.raises(SetupError, match=sentence):
             restored(wrong, folder / "new", empty_dsn)
         assert not (folder / "new").exists()
-    other = Opener(identities=str(x25519.Identity.generate()))
+    other = DecryptionKey(identities=str(x25519.Identity.generate()))
     target = RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
     with pytest.raises(SetupError, match="The private key does not open the backup"):
         asyncio.run(restore_backup(file, other, target, PROGRESS))
@@ -222,7 +222,7 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Backup, folder: Path, ds
     assert not (folder / "new").exists()
 
 
-def test_a_full_disk_leaves_the_earlier_backups_and_no_part(backup: Backup):
+def test_a_full_disk_keeps_earlier_backups_and_leaves_no_partial_file(backup: Backup):
     earlier = backup()
     with pytest.raises(SetupError, match=r"cannot be written to .*: File too large"), largest_file(50_000):
         backup()

@@ -20,8 +20,8 @@ from greenroom.backup import restore
 from greenroom.backup.contents import REPLACED_PREFIX, STAGING_NAME
 from greenroom.backup.create import BackupPlan, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA
+from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, restore_backup
-from greenroom.backup.sealing import BackupKey, Opener
 from greenroom.core.errors import SetupError
 from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout, check_folder
@@ -29,8 +29,8 @@ from greenroom.up.options import Settings
 from greenroom.up.progress import Lines
 
 IDENTITY = x25519.Identity.generate()
-KEY = BackupKey(recipients=[str(IDENTITY.to_public())])
-OPENER = Opener(identities=str(IDENTITY))
+KEY = EncryptionKey(recipients=[str(IDENTITY.to_public())])
+DECRYPTION_KEY = DecryptionKey(identities=str(IDENTITY))
 PROGRESS = Lines(sys.stderr)
 Backup = Callable[[], Path]
 
@@ -76,7 +76,7 @@ def users(dsn: str) -> list[str]:
 
 def restored(file: Path, data: Path, dsn: str | None = None) -> RestoredBackup:
     target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=True)
-    return asyncio.run(restore_backup(file, OPENER, target, PROGRESS))
+    return asyncio.run(restore_backup(file, DECRYPTION_KEY, target, PROGRESS))
 
 
 def test_the_database_of_another_machine_is_not_replaced(backup: Backup, folder: Path, dsn: str):
@@ -128,7 +128,7 @@ def test_a_socket_in_a_home_is_left_out(source: Layout, folder: Path):
         listener.bind(str(home / "agent"))
         created = asyncio.run(create_backup(source, folder / "backups", BackupPlan(key=KEY, homes=True), PROGRESS))
     target = RestoreTarget(layout=Layout(source.data), database_url=None, replace=True)
-    asyncio.run(restore_backup(created.file, OPENER, target, PROGRESS))
+    asyncio.run(restore_backup(created.file, DECRYPTION_KEY, target, PROGRESS))
     assert [entry.name for entry in home.iterdir()] == ["note"]
 
 

@@ -68,7 +68,7 @@ async def test_one_that_cannot_be_stored_stops_no_other(system: System, beats: U
 async def test_what_the_database_does_not_take_is_stored_later(
     system: System, beats: UnstoredCheckIns, monkeypatch: pytest.MonkeyPatch
 ):
-    real, failed = reports.advance, asyncio.Event()
+    real, failed = reports.write_progress, asyncio.Event()
 
     async def fails_once(*given: Any) -> frozenset[str]:
         if failed.is_set():
@@ -76,7 +76,7 @@ async def test_what_the_database_does_not_take_is_stored_later(
         failed.set()
         raise Unavailable
 
-    monkeypatch.setattr(reports, "advance", fails_once)
+    monkeypatch.setattr(reports, "write_progress", fails_once)
     await system.db.write("UPDATE agents SET incarnation = 1, seq = 0")
     beats.add(_beat(system.agent_id, seq=1))
     await _until_stored(system.db, {system.agent_id: 1})

@@ -48,9 +48,7 @@ async def test_a_connection_to_a_server_that_was_demoted_is_replaced(pool: Datab
     await pool.write("CREATE TABLE written ()")
 
 
-async def test_what_is_announced_with_a_transaction_is_said_after_its_commit_or_not_at_all(
-    pool: Database, db: Database
-):
+async def test_events_of_a_transaction_are_sent_after_its_commit_and_not_after_an_error(pool: Database, db: Database):
     await pool.write("CREATE TABLE written (number integer CHECK (number < 2))")
     event = ChangeEvent(Topic.IMAGES)
 
@@ -67,7 +65,7 @@ async def test_what_is_announced_with_a_transaction_is_said_after_its_commit_or_
     assert await pool.fetch("SELECT number FROM written") == [{"number": 1}]
 
 
-async def test_a_statement_about_a_list_of_keys_is_planned_once_where_the_pool_says_so(dsn: str):
+async def test_a_connection_pool_with_plans_once_reuses_the_plan_of_a_query(dsn: str):
     pool = Database(dsn, application_name="by key", max_size=1, plans_once=True)
     await pool.open()
     for _ in range(12):
@@ -78,21 +76,21 @@ async def test_a_statement_about_a_list_of_keys_is_planned_once_where_the_pool_s
 
 
 @pytest.mark.parametrize(("retry", "attempts"), [(True, READ_ATTEMPTS), (False, 1)])
-async def test_a_read_is_repeated_where_there_is_time(pool: Database, retry: bool, attempts: int):
+async def test_a_read_is_repeated_after_a_lost_connection_only_with_retry(pool: Database, retry: bool, attempts: int):
     await pool.write("CREATE SEQUENCE attempts")
     with pytest.raises(Unavailable):
         await pool.fetch("SELECT nextval('attempts'), pg_terminate_backend(pg_backend_pid())", retry=retry)
     assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": attempts}
 
 
-async def test_a_read_that_was_given_up_is_not_repeated(pool: Database):
+async def test_a_read_that_exceeds_the_statement_timeout_is_not_repeated(pool: Database):
     await pool.write("CREATE SEQUENCE attempts")
     with pytest.raises(StatementCanceled):
         await pool.fetch("SELECT nextval('attempts'), pg_sleep(60)")
     assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": 1}
 
 
-async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db: Database):
+async def test_prepared_statements_work_after_a_migration_adds_a_column(dsn: str, db: Database):
     query = "SELECT z.* FROM pg_sleep(0.05) LEFT JOIN zones z ON true"
     several = Database(dsn, application_name="of the version before", max_size=4)
     await several.open()
@@ -104,7 +102,7 @@ async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db:
         await several.close()
 
 
-async def test_who_waits_for_notifications_does_not_wake_meanwhile(dsn: str, monkeypatch: pytest.MonkeyPatch):
+async def test_a_listener_does_not_wake_up_between_notifications(dsn: str, monkeypatch: pytest.MonkeyPatch):
     received = asyncio.Queue[ChangeEvent]()
     listener = Listener(dsn, application_name="listener under test", on_event=received.put_nowait)
     await listener.open()

@@ -1,4 +1,4 @@
-"""A Manager's reads of an Agent's desired list: the named sessions, or all (ADR 3)."""
+"""A Manager reads the desired list of an Agent: only the changed sessions, or all (ADR 3)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from greenroom.db.database import Connection
 from greenroom.db.session import observations
 from greenroom.manager.checkin import readings
 from greenroom.manager.checkin.readings import DesiredListCache
-from greenroom.manager.status import MAX_NAMED, Wakers
+from greenroom.manager.status import MAX_CHANGED_SESSIONS, CheckInNotifier
 from greenroom.wire.messages import digest
 
 HOLD_S = 20.0
@@ -33,7 +33,7 @@ class Looking:
     """A Manager's reads for an Agent with 300 sessions, without events since they were read."""
 
     lists: DesiredListCache
-    wakers: Wakers
+    notifier: CheckInNotifier
     db: NotingDatabase
     agent: ToldAgent
     session_ids: list[str]
@@ -75,16 +75,20 @@ async def looking(fleet: Fleet, dsn: str, monkeypatch: pytest.MonkeyPatch) -> As
         )
         await noting.write("ANALYZE sessions")
         rows = await noting.fetch("SELECT session_id::text FROM sessions")
-        wakers = Wakers()
+        notifier = CheckInNotifier()
         made = Looking(
-            DesiredListCache(noting, me["manager_id"], wakers), wakers, noting, agent, [r["session_id"] for r in rows]
+            DesiredListCache(noting, me["manager_id"], notifier),
+            notifier,
+            noting,
+            agent,
+            [r["session_id"] for r in rows],
         )
         assert len(await made.generations()) == 300
         yield made
     await noting.close()
 
 
-async def test_of_a_long_list_the_named_sessions_are_read_alone(looking: Looking):
+async def test_only_changed_sessions_of_a_long_list_are_read(looking: Looking):
     changed, ended, unnamed = looking.session_ids[:3]
     before = await looking.generations()
     for session_id in (changed, unnamed):
@@ -92,45 +96,49 @@ async def test_of_a_long_list_the_named_sessions_are_read_alone(looking: Looking
     await looking.db.write("UPDATE sessions SET status = 'deleted' WHERE session_id = %s", (ended,))
     new = await session(looking.db, looking.agent)
     for session_id in (changed, ended, new):
-        looking.wakers.wake(looking.agent.agent_id, session_id)
+        looking.notifier.wake(looking.agent.agent_id, session_id)
     assert await looking.generations() == {k: g for k, g in before.items() if k != ended} | {changed: 7, new: 1}
-    looking.wakers.wake(looking.agent.agent_id, changed)
+    looking.notifier.wake(looking.agent.agent_id, changed)
     assert await looking.rows() <= FEW
 
 
-async def test_all_are_read_where_more_was_said_than_names(looking: Looking, monkeypatch: pytest.MonkeyPatch):
+async def test_all_sessions_are_read_if_it_is_not_known_which_have_changed(
+    looking: Looking, monkeypatch: pytest.MonkeyPatch
+):
     agent_id, (named, changed, *_) = looking.agent.agent_id, looking.session_ids
     unnamed = iter(range(2, 100))
 
     async def reads_all() -> bool:
         generation = next(unnamed)
         await looking.change(changed, generation)
-        looking.wakers.wake(agent_id, named)
+        looking.notifier.wake(agent_id, named)
         return (await looking.generations())[changed] == generation
 
     assert not await reads_all()
-    looking.wakers.wake(agent_id)
+    looking.notifier.wake(agent_id)
     assert await reads_all()
-    looking.wakers.wake_all()
+    looking.notifier.wake_all()
     assert await reads_all()
-    looking.wakers.name_sessions(agent_id, *map(str, range(MAX_NAMED)))
+    looking.notifier.add_changed_sessions(agent_id, *map(str, range(MAX_CHANGED_SESSIONS)))
     assert await reads_all()
-    looking.wakers.name_sessions(agent_id)
+    looking.notifier.add_changed_sessions(agent_id)
     assert await reads_all()
     assert not await reads_all()
     monkeypatch.setattr(readings, "WHOLE_EVERY_S", 0.0)
     assert await reads_all()
 
 
-async def test_after_a_look_that_failed_what_was_named_is_read_again(looking: Looking, monkeypatch: pytest.MonkeyPatch):
+async def test_changed_sessions_are_read_again_after_a_failed_reading(
+    looking: Looking, monkeypatch: pytest.MonkeyPatch
+):
     changed, other = looking.session_ids[:2]
     await looking.change(changed, 7)
-    looking.wakers.wake(looking.agent.agent_id, changed)
+    looking.notifier.wake(looking.agent.agent_id, changed)
     with monkeypatch.context() as failing:
         failing.setattr(NotingDatabase, "fetch", _away)
         with pytest.raises(Unavailable):
             await looking.generations()
-    looking.wakers.wake(looking.agent.agent_id, other)
+    looking.notifier.wake(looking.agent.agent_id, other)
     assert (await looking.generations())[changed] == 7
 
 
@@ -138,15 +146,15 @@ async def _away(*_: object, **__: object) -> None:
     raise Unavailable("The database cannot be reached.")
 
 
-async def test_what_is_said_during_a_look_is_read_by_the_next(looking: Looking, monkeypatch: pytest.MonkeyPatch):
+async def test_a_change_during_a_reading_is_read_by_the_next_reading(looking: Looking, monkeypatch: pytest.MonkeyPatch):
     named, changed = looking.session_ids[:2]
-    looking.wakers.wake(looking.agent.agent_id, named)
+    looking.notifier.wake(looking.agent.agent_id, named)
     real = readings.read_states
 
     async def overtaken(*arguments: Any) -> Any:
         found = await real(*arguments)
         await looking.change(changed, 7)
-        looking.wakers.wake(looking.agent.agent_id, changed)
+        looking.notifier.wake(looking.agent.agent_id, changed)
         return found
 
     with monkeypatch.context() as reading:
@@ -156,11 +164,11 @@ async def test_what_is_said_during_a_look_is_read_by_the_next(looking: Looking, 
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-async def test_a_look_that_began_earlier_and_ends_later_changes_nothing(
+async def test_a_reading_that_ends_after_a_newer_reading_is_ignored(
     looking: Looking, monkeypatch: pytest.MonkeyPatch, is_whole: bool
 ):
     changed = looking.session_ids[0]
-    looking.wakers.wake(looking.agent.agent_id, "" if is_whole else changed)
+    looking.notifier.wake(looking.agent.agent_id, "" if is_whole else changed)
     real, has_read, ended = readings.read_states, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> Any:
@@ -174,24 +182,24 @@ async def test_a_look_that_began_earlier_and_ends_later_changes_nothing(
         earlier = asyncio.create_task(looking.generations())
         await has_read.wait()
     await looking.change(changed, 7)
-    looking.wakers.wake(looking.agent.agent_id, changed)
+    looking.notifier.wake(looking.agent.agent_id, changed)
     assert (await looking.generations())[changed] == 7
     ended.set()
     assert (await earlier)[changed] == 7
     assert (await looking.generations())[changed] == 7
 
 
-async def test_names_of_no_agent_are_not_kept(looking: Looking):
+async def test_changes_of_an_unknown_agent_are_not_stored(looking: Looking):
     unknown = str(uuid.uuid4())
     await looking.lists.read([unknown])
-    assert not looking.wakers.only_named(unknown)
+    assert not looking.notifier.knows_changed_sessions(unknown)
 
 
-async def test_of_another_database_nothing_is_known(looking: Looking):
+async def test_all_sessions_are_read_after_a_switch_to_another_database(looking: Looking):
     changed, other = looking.session_ids[:2]
     await looking.change(changed, 7)
     await looking.db.write("UPDATE installation SET db_epoch = gen_random_uuid()")
-    looking.wakers.wake(looking.agent.agent_id, other)
+    looking.notifier.wake(looking.agent.agent_id, other)
     assert (await looking.generations())[changed] == 7
 
 

@@ -16,9 +16,9 @@ from tests.support import rows
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
-from greenroom.db.launch.on_demand import PEOPLE_WAITING, read_starting_staged, waiting
+from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting
 from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
-from greenroom.db.session.observations import read_missed
+from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
@@ -43,7 +43,7 @@ async def test_an_index_answers(db: Database, query: LiteralString):
 
 async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Database):
     zone_id = await rows.zone(db)
-    found = await plan(db, PEOPLE_WAITING, waiting(zone_id))
+    found = await plan(db, COUNT_WAITING_USERS, waiting(zone_id))
     assert re.search(r"Index Cond: .*at > \(now\(\)", found), found
 
 
@@ -71,7 +71,7 @@ class Recorder(Database):
     ("read", "index"),
     [
         (read_waiting, "sessions_live_by_zone"),
-        (read_missed, "sessions_live_by_zone"),
+        (read_stored_observations, "sessions_live_by_zone"),
         (read_recovered, "sessions_set_aside"),
         (read_starting_staged, "sessions_live_by_zone"),
         (partial(read_agents, missing_s=15.0), "sessions_live_by_agent"),

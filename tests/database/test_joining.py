@@ -22,7 +22,7 @@ from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.views import RefusedAgent, list_agents
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.up.installation import WAITING, agent_states, allow_join
+from greenroom.up.installation import WAITS_FOR_ADMINISTRATOR, agent_states, allow_join
 from greenroom.wire.messages import ImageReport, Usage
 
 Door = httpx.AsyncBaseTransport
@@ -54,7 +54,7 @@ async def test_a_join_token_takes_over_no_agent_that_is_known(door: Door, agent:
     assert (await ToldAgent(door, thief.join_token).register()).status_code == 200, "the token was not used up"
 
 
-async def test_a_newcomers_token_does_not_take_over_a_silent_newcomer(door: Door, db: Database):
+async def test_another_token_does_not_take_over_an_agent_that_has_not_reported_yet(door: Door, db: Database):
     agent = ToldAgent(door, await join_token(db, uses=1))
     assert (await agent.register()).status_code == 200
     thief = ToldAgent(door, await join_token(db, uses=1), agent_id=agent.agent_id)
@@ -62,7 +62,7 @@ async def test_a_newcomers_token_does_not_take_over_a_silent_newcomer(door: Door
     assert (await ToldAgent(door, agent.join_token, agent_id=agent.agent_id).register()).status_code == 200
 
 
-async def test_a_token_of_another_zone_is_worth_nothing_here(door: Door, db: Database):
+async def test_a_join_token_of_another_zone_is_refused(door: Door, db: Database):
     zone = (await db.write("INSERT INTO zones (zone_name) VALUES ('eu') RETURNING zone_id::text"))[0]["zone_id"]
     agent = await joined(db, door)
     await add_join_token(db, hashed("of eu"), zone, uses=9)
@@ -71,7 +71,7 @@ async def test_a_token_of_another_zone_is_worth_nothing_here(door: Door, db: Dat
     assert (await ToldAgent(door, "of eu", agent_id=agent.agent_id).register()).status_code == 401
 
 
-async def test_a_token_made_for_an_agent_lets_it_alone_join_again(door: Door, agent: ToldAgent, db: Database):
+async def test_a_token_for_one_agent_admits_only_this_agent(door: Door, agent: ToldAgent, db: Database):
     (zone,) = await db.fetch("SELECT zone_id::text FROM agents")
     await add_join_token(db, hashed("again"), zone["zone_id"], uses=2, agent_id=agent.agent_id)
     assert (await ToldAgent(door, "again").register()).status_code == 401
@@ -114,7 +114,7 @@ async def logged(db: Database, code: str, part: str) -> dict[str, Any]:
         ("UPDATE join_tokens SET role = 'gateway'", "is for the role gateway, not for agent"),
     ],
 )
-async def test_joiner_and_administrator_see_why_a_token_is_refused(
+async def test_the_reason_of_a_refused_token_is_in_the_answer_and_in_the_log(
     door: Door, db: Database, change: LiteralString, said: str
 ):
     agent = ToldAgent(door, await join_token(db))
@@ -139,14 +139,14 @@ async def test_uses_are_counted_and_a_lost_answer_counts_once(door: Door, db: Da
     assert (await ToldAgent(door, token).register()).status_code == 401
 
 
-async def test_a_token_admits_exactly_as_many_newcomers_as_it_is_for(door: Door, db: Database):
+async def test_a_token_admits_at_most_its_number_of_new_agents(door: Door, db: Database):
     token = await join_token(db, uses=2)
     answers = await asyncio.gather(*(ToldAgent(door, token).register() for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [200, 200, 401, 401, 401, 401]
     assert await db.fetch_one("SELECT count(*) AS n FROM agents") == {"n": 2}
 
 
-async def test_two_newcomers_with_one_id_at_one_moment_are_one_agent(door: Door, db: Database):
+async def test_two_simultaneous_joins_with_the_same_id_create_one_agent(door: Door, db: Database):
     token = await join_token(db, uses=2)
     twins = [ToldAgent(door, token, agent_id=str(uuid.UUID(int=7)), place=f"place-{n}") for n in (1, 2)]
     responses = await asyncio.gather(*(twin.register() for twin in twins))
@@ -192,7 +192,7 @@ async def a_primary(db: Database) -> None:
     await eventually(is_elected)
 
 
-async def test_a_revoked_agent_is_out_at_once_and_rejoins_with_its_own_token(
+async def test_a_revoked_agent_is_refused_at_once_and_joins_again_with_its_own_token(
     door: Door, agent: ToldAgent, db: Database
 ):
     await a_primary(db)
@@ -247,7 +247,7 @@ async def test_an_agent_does_not_change_its_zone_by_itself(agent: ToldAgent, db:
         {"edge_url": f"https://{edge_name('0f6e8a52')}:8443"},
     ],
 )
-async def test_what_cannot_be_stored_or_reached_is_refused(door: Door, db: Database, fields: dict[str, Any]):
+async def test_an_agent_with_an_invalid_name_or_address_is_refused(door: Door, db: Database, fields: dict[str, Any]):
     response = await ToldAgent(door, await join_token(db), **fields).register()
     assert response.status_code == 422
     assert await db.fetch("SELECT 1 FROM agents") == []
@@ -361,7 +361,7 @@ async def test_up_does_not_wait_for_an_agent_that_waits_for_an_administrator(db:
     }
     states = await agent_states(db, [*agents.values(), "0f6e8a52-0000-4000-8000-00000000000a"])
     assert {name: states[agent_id].state for name, agent_id in agents.items()} == {
-        "waits": WAITING,
+        "waits": WAITS_FOR_ADMINISTRATOR,
         "comes": "pending",
         "disabled": "running",
     }

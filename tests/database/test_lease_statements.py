@@ -57,18 +57,18 @@ async def test_a_manager_cut_off_before_its_announcement_took_nothing_over(db: D
     one, other = [await adopt(db, name, "default", "host", "1") for name in ("one", "other")]
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         assert await connection.take(one.manager_id, 0, 30) == 1
-        assert await connection.settle(one.manager_id) is None
+        assert await connection.complete_takeover(one.manager_id) is None
     holder = str(uuid.uuid4())
     async with lease_connection(dsn, "test", zone, holder) as connection:
         assert await connection.take(other.manager_id, 0, 30) == 2
     async with lease_connection(dsn, "test", zone, holder) as connection:
         assert await connection.take(other.manager_id, 2, 30) == 2
-        assert election_reason(await connection.settle(other.manager_id)) == (
+        assert election_reason(await connection.complete_takeover(other.manager_id)) == (
             "the process of one, or its connection to the database, ended"
         )
     async with lease_connection(dsn, "test", zone, holder) as connection:
         assert await connection.take(other.manager_id, 2, 30) == 2
-        before = await connection.settle(other.manager_id)
+        before = await connection.complete_takeover(other.manager_id)
         assert election_reason(before) == "it was the Primary before and returned first"
 
 

@@ -36,7 +36,7 @@ async def cloud(db: Database) -> Cloud:
     return await Cloud.populate(db)
 
 
-async def test_what_is_lacking_is_ordered_created_joined_and_given_back(cloud: Cloud):
+async def test_a_machine_is_ordered_for_missing_resources_and_released_after_use(cloud: Cloud):
     await cloud.short(9)
     await cloud.rounds()
     assert await cloud.states() == ["ordered", "ordered"]
@@ -100,7 +100,7 @@ async def test_a_machine_with_a_session_is_never_released(cloud: Cloud):
     assert await cloud.system.db.fetch("SELECT 1 FROM machine_pools") == []
 
 
-async def test_a_draining_machine_takes_no_launch_and_serves_again_when_taken_back(cloud: Cloud):
+async def test_a_draining_machine_is_used_again_if_resources_are_missing(cloud: Cloud):
     await cloud.short(1)
     await cloud.rounds(2)
     await cloud.join("sim-1")
@@ -120,7 +120,7 @@ async def test_a_draining_machine_takes_no_launch_and_serves_again_when_taken_ba
     assert (await cloud.system.row(session.session_id))["status"] != "deleted"
 
 
-async def test_an_unknown_outcome_is_looked_for_and_never_doubled(cloud: Cloud):
+async def test_a_create_without_an_answer_is_looked_up_and_not_repeated(cloud: Cloud):
     await cloud.short(1)
 
     def lose_the_answer(machine: NewMachine, ref: str) -> None:
@@ -137,7 +137,7 @@ async def test_an_unknown_outcome_is_looked_for_and_never_doubled(cloud: Cloud):
     assert (order.state, order.ref, cloud.cloud.created) == (OrderState.CREATED, "sim-1", 1)
 
 
-async def test_a_late_machine_of_a_given_up_order_ends(cloud: Cloud):
+async def test_a_machine_that_appears_after_its_order_was_given_up_is_deleted(cloud: Cloud):
     await cloud.short(1)
 
     def silent(action: str) -> None:
@@ -166,7 +166,7 @@ async def _installation(cloud: Cloud) -> str:
     return row["id"]
 
 
-async def test_no_machine_is_touched_that_no_order_of_this_database_asked_for(cloud: Cloud):
+async def test_machines_without_an_order_in_this_database_are_not_deleted(cloud: Cloud):
     """Foreign machines, and one of this installation that is unknown after a restore: a session may run there."""
     ours, other = await _installation(cloud), str(uuid.uuid4())
     order_id = uuid.uuid4().hex
@@ -182,7 +182,7 @@ async def test_no_machine_is_touched_that_no_order_of_this_database_asked_for(cl
     assert await cloud.orders() == []
 
 
-async def test_a_machine_whose_order_has_ended_is_ended_again(cloud: Cloud):
+async def test_a_machine_that_still_exists_after_its_order_ended_is_deleted_again(cloud: Cloud):
     await cloud.short(1)
     await cloud.rounds(2)
     await cloud.at_rest()
@@ -198,7 +198,7 @@ async def test_a_machine_whose_order_has_ended_is_ended_again(cloud: Cloud):
     assert await cloud.states() == ["ended"]
 
 
-async def test_a_provider_that_refuses_is_asked_later_and_its_words_are_kept_masked(cloud: Cloud):
+async def test_a_refusal_of_the_provider_is_stored_and_the_call_is_repeated_later(cloud: Cloud):
     await cloud.short(1)
 
     def refuse(action: str) -> None:
@@ -217,7 +217,7 @@ async def test_a_provider_that_refuses_is_asked_later_and_its_words_are_kept_mas
     assert len(await cloud.orders()) == 1  # none is ordered before the next try
 
 
-async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
+async def test_a_call_to_a_provider_that_hangs_has_a_time_limit(cloud: Cloud):
     class Hanging(SimulatedProvider):
         async def list(self, prefix: str) -> list[ProviderMachine]:
             await asyncio.Event().wait()
@@ -231,7 +231,7 @@ async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
     assert await cloud.states() == ["ordered"]
 
 
-async def test_a_pool_whose_provider_hangs_holds_no_other_pool_up(cloud: Cloud):
+async def test_a_provider_that_hangs_does_not_delay_other_pools(cloud: Cloud):
     class HangingForOne(SimulatedProvider):
         async def list(self, prefix: str) -> list[ProviderMachine]:
             if prefix == hanging:
@@ -274,7 +274,7 @@ async def _pool(cloud: Cloud, name: str) -> MachinePoolRow:
         ("unforeseen", "The provider did not list its machines: ZeroDivisionError."),
     ],
 )
-async def test_a_provider_that_fails_unforeseen_fails_its_own_pool_alone(
+async def test_an_unexpected_error_of_a_provider_affects_only_its_pool(
     cloud: Cloud, kind: str, words: str, tmp_path: Path
 ):
     await _other_pool(cloud, name="bad", max_machines=0)
@@ -292,7 +292,7 @@ async def test_a_provider_that_fails_unforeseen_fails_its_own_pool_alone(
     assert (await _pool(cloud, "cloud")).last_error == ""
 
 
-async def test_a_webhook_on_this_host_is_asked_once_the_setting_names_it(cloud: Cloud):
+async def test_a_provider_webhook_on_this_host_needs_the_setting_webhook_hosts(cloud: Cloud):
     async def answer(_: Request) -> Response:
         return JSONResponse({"machines": []})
 

@@ -110,7 +110,7 @@ async def test_the_first_manager_of_a_zone_cannot_be_a_disabled_one(db: Database
     assert await enabled(db) == ["one"]
 
 
-async def test_zones_emptied_before_the_database_refused_it_get_managers(db: Database):
+async def test_a_new_manager_is_enabled_in_a_zone_that_lost_all_its_managers(db: Database):
     for zone in ("default", "us"):
         await record(db, zone, zone)
     await db.write("ALTER TABLE managers DISABLE TRIGGER USER")
@@ -154,7 +154,7 @@ async def test_two_administrators_may_disable_the_same_manager_at_once(db: Datab
     assert await enabled(db) == ["two"]
 
 
-async def test_one_disables_while_another_deletes(db: Database):
+async def test_the_last_enabled_manager_is_neither_disabled_nor_deleted_concurrently(db: Database):
     for _ in range(5):
         one, two = await record(db, "one"), await record(db, "two")
         results: tuple[Any, ...] = await asyncio.gather(
@@ -268,7 +268,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
 
 
 @pytest.mark.parametrize(("keep_days", "quiet", "goes"), [(30, False, True), (30, True, False), (0, False, False)])
-async def test_records_are_removed_only_if_configured_and_silence_is_proof(
+async def test_manager_records_are_removed_after_retention_outside_a_quiet_period(
     db: Database, dsn: str, keep_days: int, quiet: bool, goes: bool
 ):
     one = await adopt(db, "one", "default", "host", "1")
@@ -319,7 +319,7 @@ async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[t
         )
 
 
-async def test_a_manager_that_reported_after_all_keeps_its_record(db: Database):
+async def test_a_manager_that_reports_again_keeps_its_record(db: Database):
     await record(db, "one")
     manager_id = await record(db, "back")
     async with db.transaction() as connection:

@@ -22,7 +22,7 @@ from greenroom.db.diagnostics.views import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.health import GatewayMetrics
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.status import ManagerMetrics, ManagerStatus, Wakers
+from greenroom.manager.status import CheckInNotifier, ManagerMetrics, ManagerStatus
 from greenroom.wire.fleet import ManagerRequest
 
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/metrics.md"
@@ -67,9 +67,9 @@ async def api_page(db: Database) -> bytes:
 
 
 def manager_page(db: Database) -> bytes:
-    metrics = ManagerMetrics(lambda: ManagerStatus(age_s=1.0, unhealthy_after_s=10.0), Wakers())
+    metrics = ManagerMetrics(lambda: ManagerStatus(age_s=1.0, unhealthy_after_s=10.0), CheckInNotifier())
     logs = LogWriter(db, "manager")
-    metrics.show_registered(lambda: None, logs, RequestLog(db, "m", logs))
+    metrics.add_registered_metrics(lambda: None, logs, RequestLog(db, "m", logs))
     return metrics.text()
 
 

@@ -49,7 +49,7 @@ async def recover(stage: Failing) -> None:
     await run_recovered(stage.ctx)
 
 
-async def test_an_agent_says_how_late_it_is(db: Database, dsn: str, tmp_path: Path):
+async def test_the_lateness_that_an_agent_reports_is_stored(db: Database, dsn: str, tmp_path: Path):
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
     async with manager_here(Fleet(dsn, tmp_path)) as door:
         agent = await joined(db, door)
@@ -62,7 +62,7 @@ async def test_an_agent_says_how_late_it_is(db: Database, dsn: str, tmp_path: Pa
         await eventually(stored)
 
 
-async def test_a_hand_over_has_more_time_on_an_agent_that_reports_it_is_late(stage: Failing):
+async def test_a_hand_over_has_more_time_on_an_agent_that_reports_lateness(stage: Failing):
     first = (await stage.launch()).session_id
     await agents_say(stage, LATE)
     assert (await waited(stage, first, 10))["status"] == "assigning"
@@ -72,7 +72,7 @@ async def test_a_hand_over_has_more_time_on_an_agent_that_reports_it_is_late(sta
     assert re.search(r"did not acknowledge the hand-over within [3-9]\.\d s$", frozen["set_aside_reason"])
 
 
-async def test_what_took_too_long_even_so_was_slow(stage: Failing):
+async def test_a_hand_over_that_exceeds_the_extended_deadline_counts_as_slow(stage: Failing):
     first = (await stage.launch()).session_id
     await agents_say(stage, LATE)
     late = await waited(stage, first, 21)
@@ -80,7 +80,7 @@ async def test_what_took_too_long_even_so_was_slow(stage: Failing):
     assert "10.0 times as long as on a quiet host" in late["set_aside_reason"]
 
 
-async def test_a_start_is_timed_from_its_last_step_and_kept_once_it_painted(stage: Failing):
+async def test_the_deadline_of_a_start_counts_from_its_last_step_and_ends_with_the_frame(stage: Failing):
     session_id = await stage.launch_on_demand()
     await agents_say(stage, ON_TIME)
     step = "INSERT INTO session_steps (session_id, name) VALUES (%s, %s)"
@@ -92,7 +92,7 @@ async def test_a_start_is_timed_from_its_last_step_and_kept_once_it_painted(stag
     assert (await waited(stage, session_id, 3600))["status"] == "failed", "its Agent is away"
 
 
-async def test_a_start_that_waits_for_its_turn_is_timed_from_then_on(stage: Failing):
+async def test_the_deadline_of_a_queued_start_counts_from_its_start_slot(stage: Failing):
     session_id = await stage.launch_on_demand()
     await agents_say(stage, ON_TIME)
     step = "INSERT INTO session_steps (session_id, name, at) VALUES (%s, %s, clock_timestamp() - interval '300 s')"
@@ -104,7 +104,7 @@ async def test_a_start_that_waits_for_its_turn_is_timed_from_then_on(stage: Fail
     assert (await waited(stage, session_id, 700))["status"] == "failed"
 
 
-async def test_a_start_that_never_has_its_turn_ends(stage: Failing):
+async def test_a_start_that_never_gets_a_start_slot_fails(stage: Failing):
     session_id = await stage.launch_on_demand()
     await agents_say(stage, ON_TIME)
     await stage.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'queued')", (session_id,))
@@ -113,7 +113,7 @@ async def test_a_start_that_never_has_its_turn_ends(stage: Failing):
     assert "it still waited for its turn on" in ended["error"]
 
 
-async def test_a_slow_start_backs_off_and_does_not_restart_on_its_machine(stage: Failing):
+async def test_a_slow_start_is_not_repeated_on_the_same_machine(stage: Failing):
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET machine_id = 'one'")
     await agents_say(stage, LATE)
@@ -127,7 +127,7 @@ async def test_a_slow_start_backs_off_and_does_not_restart_on_its_machine(stage:
     assert "Zone eu has no other Agent on another machine" in row["error"]
 
 
-async def test_a_slow_start_begins_anew_on_another_machine(stage: Failing):
+async def test_a_slow_start_is_repeated_on_another_machine(stage: Failing):
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET machine_id = hostname")
     await agents_say(stage, LATE)
@@ -140,7 +140,7 @@ async def test_a_slow_start_begins_anew_on_another_machine(stage: Failing):
 
 
 @pytest.mark.parametrize("slow", [True, False])
-async def test_what_was_set_aside_for_slowness_ends_when_it_answers_again(stage: Failing, slow: bool):
+async def test_a_session_quarantined_for_slowness_ends_when_it_is_usable_again(stage: Failing, slow: bool):
     first = (await stage.launch()).session_id
     await stage.fails(first)
     await stage.db.write("UPDATE sessions SET slow = %s WHERE session_id = %s", (slow, first))

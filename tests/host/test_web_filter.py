@@ -199,7 +199,7 @@ async def test_a_squid_that_cannot_start_says_why(squid: Squid):
     assert squid.pid is None
 
 
-async def test_a_squid_of_another_account_beside_it_does_not_matter(squid: Squid, open_folder: Path):
+async def test_a_squid_process_of_another_account_is_ignored(squid: Squid, open_folder: Path):
     (open_folder / "own").mkdir(mode=0o711)
     hosts_own = Squid(open_folder / "own" / "policy", unrestricted(), lambda: None)
     await hosts_own.apply(STRICT, "127.0.0.117", "127.0.0.0/8", ())
@@ -340,7 +340,7 @@ async def test_a_squid_whose_network_is_gone_is_ended_by_the_next_process(
         socket.create_connection(("127.0.0.119", PORT))
 
 
-async def test_policies_are_remembered_while_no_manager_answers(tmp_path: Path):
+async def test_policies_are_read_from_disk_after_a_restart_of_the_agent(tmp_path: Path):
     """With the simulated host, the next process of the Agent uses the files on the disk."""
     policy = FilterPolicy(filter_policy_id=new_id(), name="Strict", allow=("a.test",), default_action="deny")
     host = Host("simulated", tmp_path)

@@ -131,6 +131,15 @@ def test_a_test_file_that_was_never_recorded_is_found_beside_recorded_ones(check
     assert set(found[subject]) == {"tests/unit/test_rates.py", "tests/unit/test_new.py"}
 
 
+def test_the_tests_of_the_script_that_wrote_a_generated_file_are_found(checkout: Path):
+    (checkout / "tests/repository").mkdir()
+    (checkout / "tests/repository/test_writing.py").write_text('SCRIPT = "script/write_turns.py"\n')
+    path = "src/greenroom/turns.py"
+    (checkout / path).write_text("# Written by script/write_turns.py from rates.py.\n\ndef last(): ...\n")
+    found = Finder(Sources(checkout)).candidates(Changes(functions={(path, "last")}))
+    assert found[path] == ["tests/repository/test_writing.py"]
+
+
 def test_nine_of_ten_test_files_are_recorded():
     recorded = load_calls().number_of_subjects()
     files = {str(file.relative_to(ROOT)) for suite in SUITES for file in (ROOT / "tests" / suite).rglob("test_*.py")}

@@ -24,6 +24,6 @@ def test_the_diagram_is_the_table_of_allowed_edges():
     assert block.splitlines() == ["stateDiagram-v2", "    [*] --> requested", *edges, "    deleted --> [*]"]
 
 
-def test_every_deadline_stands_in_the_table():
+def test_the_table_contains_every_deadline():
     lines = {line for line in PAGE.read_text().splitlines() if line.startswith("| `")}
     assert lines == {f"| `{status}` | {seconds:g} s | {ACTS[status]} |" for status, seconds in DEADLINE_S.items()}

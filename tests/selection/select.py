@@ -139,6 +139,9 @@ class Finder:
             found[f"{path}::{name}"] = self._of_function(path, name)
         for path, name in changes.names:
             found[f"{path}:{name}"] = self._of_name(path, name)
+        for path in {path for path, _ in changes.functions | changes.names}:
+            if of_generator := self._of_generator(path):
+                found[path] = of_generator
         for path in changes.files:
             found[path] = self._of_file(path)
         return {
@@ -152,6 +155,11 @@ class Finder:
         those that import the module and were never recorded."""
         entered = self.calls.tests_of.get(f"{path}::{name}") or self._of_name(path, name.rpartition(".")[2])
         return entered | self._named_after(path) | (self.sources.importers(path) - self.breadth.keys())
+
+    def _of_generator(self, path: str) -> set[str]:
+        """The test files of the scripts that wrote a generated file; its first lines name them."""
+        scripts = re.findall(r"^# Written by script/(\w+\.py)", self.sources.texts.get(path, ""), re.MULTILINE)
+        return {file for script in scripts for file in self.sources.mentioning(script)} & self.sources.tests
 
     def _named_after(self, path: str) -> set[str]:
         """The test files that have the name of the module in their name and import it."""

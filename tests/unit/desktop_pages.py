@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
+import pytest
 from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 
 Answer = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -26,6 +27,8 @@ async def served(answer: Answer) -> AsyncIterator[httpx.AsyncClient]:
             writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 18)
-    port = server.sockets[0].getsockname()[1]
-    async with server, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/", trust_env=False, timeout=20) as client:
-        yield client
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("protocol.DISCARD_S", 0.05)
+        async with server, httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+            yield client

@@ -35,7 +35,8 @@ async def ports() -> AsyncIterator[list[int]]:
 
 
 @pytest.fixture(params=["ss -K", "copies of sockets"])
-async def cutter(request: pytest.FixtureRequest) -> StreamTerminator:
+async def cutter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StreamTerminator:
+    monkeypatch.setattr(tcp, "REPEAT_S", (0.0, 0.05, 0.05))
     made = StreamTerminator()
     await made.probe()
     if request.param == "ss -K" and not made.ss_works:

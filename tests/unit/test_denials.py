@@ -20,7 +20,7 @@ def session_of(source: str) -> str | None:
     return "a session" if source == "172.20.0.2" else None
 
 
-def test_a_row_says_who_was_refused_what_and_why():
+def test_a_log_row_has_the_session_the_request_and_the_reason():
     (row,) = Denials().rows(POLICY, [denial()], session_of, 0.0)
     assert row.session_id == "a session"
     assert row.sentence == "Web filter Strict: CONNECT ads.test was refused: ads.test is in the deny list."
@@ -34,12 +34,12 @@ def test_a_row_says_who_was_refused_what_and_why():
     }
 
 
-def test_what_the_lists_allow_was_refused_for_its_address():
+def test_a_refused_request_to_an_allowed_host_is_explained_by_its_address():
     (row,) = Denials().rows(POLICY, [denial("open.test", method="GET", port=80)], session_of, 0.0)
     assert "it leads to a private network or to this host" in row.sentence
 
 
-def test_the_same_again_is_counted_and_reported_after_a_while():
+def test_repeated_refusals_are_counted_and_reported_after_a_pause():
     denials = Denials()
     assert len(denials.rows(POLICY, [denial()] * 3, session_of, 0.0)) == 1
     assert denials.rows(POLICY, [denial()] * 4, session_of, QUIET_S - 1) == []
@@ -53,7 +53,7 @@ def test_each_session_has_its_own_row():
     assert [row.session_id for row in rows] == ["a session", None]
 
 
-def test_many_hosts_at_once_are_few_rows():
+def test_refusals_for_many_hosts_are_summarized_in_one_row():
     denials = Denials()
     many = [denial(f"h{number}.test") for number in range(MAX_REMEMBERED * 2)]
     rows = denials.rows(POLICY, many, session_of, 0.0)
@@ -63,7 +63,7 @@ def test_many_hosts_at_once_are_few_rows():
     assert len(denials._waiting) <= MAX_REMEMBERED
 
 
-def test_the_log_is_followed_from_where_it_ended(tmp_path: Path):
+def test_only_lines_added_after_the_start_are_read(tmp_path: Path):
     file = tmp_path / "denials.log"
     file.write_text(LINE)
     log = DenialLog(file, lambda: None)
@@ -77,14 +77,14 @@ def test_the_log_is_followed_from_where_it_ended(tmp_path: Path):
         assert len(log.read()) == 1
 
 
-def test_a_log_that_is_made_later_is_read_from_its_beginning(tmp_path: Path):
+def test_a_log_created_after_the_start_is_read_from_its_beginning(tmp_path: Path):
     log = DenialLog(tmp_path / "denials.log", lambda: None)
     assert log.read() == []
     (tmp_path / "denials.log").write_text(LINE)
     assert len(log.read()) == 1
 
 
-def test_a_flood_is_skipped_and_counted(tmp_path: Path):
+def test_lines_beyond_the_read_limit_are_skipped_and_counted(tmp_path: Path):
     file = tmp_path / "denials.log"
     log = DenialLog(file, lambda: None)
     log.read()
@@ -93,7 +93,7 @@ def test_a_flood_is_skipped_and_counted(tmp_path: Path):
     assert log.skipped_bytes > MAX_BYTES
 
 
-def test_a_long_log_is_begun_anew(tmp_path: Path):
+def test_a_long_log_is_deleted_and_reopened(tmp_path: Path):
     file, reopened = tmp_path / "denials.log", list[bool]()
     log = DenialLog(file, lambda: reopened.append(True))
     log.read()
@@ -105,7 +105,7 @@ def test_a_long_log_is_begun_anew(tmp_path: Path):
     assert len(log.read()) == 1
 
 
-def test_what_is_no_plain_file_reads_as_empty(tmp_path: Path):
+def test_links_pipes_and_folders_are_not_read(tmp_path: Path):
     """Squid owns the folder: it must neither make the Agent read another file nor block it."""
     secret, file = tmp_path / "secret", tmp_path / "denials.log"
     secret.write_text(LINE)
@@ -120,7 +120,7 @@ def test_what_is_no_plain_file_reads_as_empty(tmp_path: Path):
     assert log.read() == []
 
 
-def test_a_log_that_became_shorter_is_read_from_its_beginning(tmp_path: Path):
+def test_a_truncated_log_is_read_from_its_beginning(tmp_path: Path):
     file = tmp_path / "denials.log"
     file.write_text(LINE * 5)
     log = DenialLog(file, lambda: None)

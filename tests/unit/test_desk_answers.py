@@ -17,8 +17,8 @@ from tests.unit.test_desk_service import CLICK, Page
 from greenroom.api import problems
 from greenroom.api.desk import routes
 from greenroom.api.lease.access import AuthorizedLease, HoldsLease
-from greenroom.api.recording.noting import Tail
 from greenroom.api.recording.recorder import Recorder
+from greenroom.api.recording.request_recorder import StreamedOutputTail
 from greenroom.core.session.states import SessionStatus
 
 LEASE = "/leases/6f1c1b1e-0000-4000-8000-000000000000"
@@ -231,4 +231,4 @@ async def test_elements_and_files_are_handed_on_as_the_page_says_them():
 
 @pytest.mark.parametrize("garbage", [*GARBAGE.values(), b'{"exit_code": 1e400}', b'{"exit_code": "0"}'])
 def test_the_end_of_a_command_may_be_anything(garbage: bytes):
-    assert Tail(b'{"output": "eA=="}\n' + garbage[-4000:]).exit_code is None
+    assert StreamedOutputTail(b'{"output": "eA=="}\n' + garbage[-4000:]).exit_code is None

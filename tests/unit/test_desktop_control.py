@@ -16,7 +16,7 @@ from protocol import BadRequestError, Request  # type: ignore[import-not-found] 
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
 from watching import InputMonitor  # type: ignore[import-not-found]
 
-from greenroom.core.lease import held_sentence
+from greenroom.core.lease import person_has_control_text
 
 GREETING = b"RFB 003.008\n\x01\x01"
 cuts = st.lists(st.integers(1, 40), max_size=20)
@@ -155,7 +155,7 @@ async def test_what_cannot_be_read_ends_the_connection_of_who_has_no_control(who
 
 
 def test_the_image_and_the_api_say_the_same_to_a_program():
-    assert HELD.format("Ines") == held_sentence("Ines")
+    assert HELD.format("Ines") == person_has_control_text("Ines")
 
 
 class Followed(Display):

@@ -61,19 +61,19 @@ def passed(data: bytes, cuts: list[int]) -> bytes:
 
 
 @given(said=SAID, cuts=CUTS)
-def test_the_x_server_gets_standard_messages_alone(said: list[tuple[bytes, bytes]], cuts: list[int]):
+def test_messages_of_kasmvnc_are_converted_to_standard_messages(said: list[tuple[bytes, bytes]], cuts: list[int]):
     sent = GREETING + ENCODINGS + b"".join(own for own, _ in said)
     assert passed(sent, cuts) == GREETING + ENCODINGS + b"".join(standard for _, standard in said)
 
 
 @given(said=st.lists(st.one_of(INPUT, NO_INPUT), max_size=12), cuts=CUTS)
-def test_of_every_other_viewer_each_byte_is_passed_on(said: list[bytes], cuts: list[int]):
+def test_messages_of_other_clients_are_passed_on_unchanged(said: list[bytes], cuts: list[int]):
     sent = GREETING + b"".join(said) + LAST[1]
     assert passed(sent, cuts) == sent
 
 
 @given(own=OWN)
-def test_a_message_of_its_own_is_enough_to_know_the_client(own: bytes):
+def test_one_message_of_kasmvnc_identifies_its_client(own: bytes):
     pointer = struct.pack(">BHHHhh", 5, 1, 300, 200, 0, 0)
     assert passed(GREETING + own + pointer + KEY, []) == GREETING + struct.pack(">BBHH", 5, 1, 300, 200) + KEY
 
@@ -83,18 +83,18 @@ def test_a_message_of_its_own_is_enough_to_know_the_client(own: bytes):
     [(0, 100, 16), (0, -1, 8), (3, 0, 64), (-3, 0, 32)],
     ids=["down", "up", "right", "left"],
 )
-def test_a_turned_wheel_is_a_button_pressed_and_released(right: int, down: int, button: int):
+def test_a_wheel_event_of_kasmvnc_becomes_a_button_press_and_release(right: int, down: int, button: int):
     turned = struct.pack(">BHHHhh", 5, 1, 300, 200, right, down)
     pressed, released = (struct.pack(">BBHH", 5, mask, 300, 200) for mask in (button | 1, 1))
     assert passed(GREETING + ENCODINGS + turned, []) == GREETING + ENCODINGS + pressed + released
 
 
-def test_what_cannot_be_read_of_it_ends_the_connection():
+def test_an_unknown_message_of_kasmvnc_ends_the_connection():
     with pytest.raises(BadRequestError):
         passed(GREETING + ENCODINGS + b"\x63", [])
 
 
-def test_its_statistics_are_no_input_and_its_pointer_is():
+def test_statistics_of_kasmvnc_are_not_input_but_its_pointer_events_are():
     inputs: list[bool] = []
     viewer = InputMonitor(lambda: inputs.append(True))
     viewer.process(GREETING + ENCODINGS + bytes([178, 0, 0, 0]) + bytes([185]))
@@ -118,7 +118,7 @@ def is_known_by_its_pointer(said: list[tuple[bytes, bytes]], frames: list[int]) 
 
 
 @given(said=UNANNOUNCED, frames=st.lists(st.integers(1, 4), max_size=12))
-def test_nothing_malformed_passes_of_a_client_that_announces_no_dialect(
+def test_pointer_events_are_converted_if_the_client_sends_no_encodings(
     said: list[tuple[bytes, bytes]], frames: list[int]
 ):
     is_known_by_its_pointer(said, frames)
@@ -179,7 +179,7 @@ def test_bytes_that_both_dialects_allow_are_read_once(monkeypatch: pytest.Monkey
     assert sum(read_bytes) < 3 * 100 * sum(map(len, BOTH))
 
 
-def test_a_viewer_whose_dialect_stays_unknown_counts_as_standard():
+def test_a_viewer_with_an_unknown_dialect_counts_as_standard():
     viewer = InputMonitor()
     viewer.process(GREETING)
     compared_bytes: int = sys.modules["rfb"].COMPARED_BYTES

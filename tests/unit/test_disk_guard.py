@@ -51,7 +51,7 @@ class Host:
     def running(self) -> Iterable[str]:
         return list(self.written)
 
-    def known(self, session_id: str) -> SimpleNamespace:
+    def journal_facts(self, session_id: str) -> SimpleNamespace:
         return SimpleNamespace(failure=self.failures.get(session_id, ""))
 
     def spec(self, session_id: str) -> SessionSpec:

@@ -153,7 +153,7 @@ async def test_an_end_is_reported_with_lines_that_come_late(tmp_path: Path):
         agent.work()
         await agent.until_ended(session)
         assert reported(agent.sessions) == [("failed", "cannot open display\n")]
-        assert agent.sessions.observed.memory(session).exit_code == 3
+        assert agent.sessions.observed.journal_record(session).exit_code == 3
 
 
 async def test_the_reason_of_a_failure_names_the_hosts_limit_that_was_met(tmp_path: Path):
@@ -162,7 +162,7 @@ async def test_the_reason_of_a_failure_names_the_hosts_limit_that_was_met(tmp_pa
     async with host(tmp_path, FailingRuntime(simulated, "start", error), [session]) as agent:
         agent.work()
         await agent.until_ended(session)
-        failure = agent.sessions.observed.memory(session).failure
+        failure = agent.sessions.observed.journal_record(session).failure
     assert "A limit of this host was reached: ports of a bridge (" in failure
 
 
@@ -171,7 +171,7 @@ async def test_without_a_web_filter_only_sessions_that_need_none_start(tmp_path:
     async with host(tmp_path, simulated, [session], filter_policy=str(uuid.uuid4()), has_filters=False) as agent:
         agent.work()
         await agent.until_ended(session)
-        failure = agent.sessions.observed.memory(session).failure
+        failure = agent.sessions.observed.journal_record(session).failure
         assert "The session requires a web filter, but the runtime of this host has none." in failure
     async with host(tmp_path / "other", await opened(tmp_path / "other"), [session], has_filters=False) as agent:
         agent.work()
@@ -197,7 +197,7 @@ async def test_a_refill_gives_way_until_its_first_frame_and_what_has_a_user_neve
         assert simulated.gives_way(staged)
         agent.work()
         assert agent.ended.empty(), "nothing is done as long as it paints"
-        agent.sessions.observed.painted(staged)
+        agent.sessions.observed.store_first_frame(staged)
         agent.work()
         await agent.until_ended(staged)
         assert not simulated.gives_way(staged)

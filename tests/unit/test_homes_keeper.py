@@ -17,7 +17,7 @@ from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, removal_name
 from greenroom.runtimes.contract import StoredHome
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
-from greenroom.wire.parts import HomeRemoval
+from greenroom.wire.fields import HomeRemoval
 
 
 def new_home() -> HomeId:
@@ -82,13 +82,13 @@ async def test_a_removal_waits_for_the_container_and_follows_no_link(
     host.used[home] = "a-session"
     async with keeping(host) as keeper:
         order = HomeRemoval(user_id=home.user_id, image_id=home.image_id, removal_id=removal_id)
-        keeper.want_removed([order])
+        keeper.set_removal_orders([order])
         await eventually(lambda: any("a-session" in one.problem for one in keeper.report() or []))
         assert place.is_dir()
         host.used.clear()
         await eventually(lambda: not place.exists() and keeper.report() == [])
         place.mkdir()  # the next session's
-        keeper.want_removed([order])  # an answer that was late
+        keeper.set_removal_orders([order])  # an answer that was late
         await asyncio.sleep(0)
         assert place.is_dir()
     assert (host.folder.parent / "elsewhere/kept").stat().st_size == 5_000_000
@@ -101,7 +101,9 @@ async def test_the_removal_of_a_home_that_was_never_created_is_reported(host: Ho
         keeper.reported([])
         assert keeper.report() is None
         home = new_home()
-        keeper.want_removed([HomeRemoval(user_id=home.user_id, image_id=home.image_id, removal_id=str(uuid.uuid4()))])
+        keeper.set_removal_orders(
+            [HomeRemoval(user_id=home.user_id, image_id=home.image_id, removal_id=str(uuid.uuid4()))]
+        )
         await eventually(lambda: keeper.report() == [])
 
 
@@ -120,17 +122,17 @@ async def test_what_a_removal_moved_away_before_a_restart_is_removed_without_an_
 
 async def test_a_home_that_was_not_looked_for_yet_does_not_count_as_removed(host: HostWithHomes):
     keeper = HomesKeeper(host.homes)
-    keeper.want_removed([HomeRemoval(user_id="u", image_id="i", removal_id="r")])
+    keeper.set_removal_orders([HomeRemoval(user_id="u", image_id="i", removal_id="r")])
     assert keeper.report() is None
 
 
-async def test_of_two_listings_at_the_same_time_the_newer_one_is_kept(host: HostWithHomes):
+async def test_the_newer_of_two_simultaneous_listings_is_stored(host: HostWithHomes):
     older, newer = new_home(), new_home()
 
     class SlowFirst(HostHomes):
         answers = iter([(older, 100), (newer, 0)])
 
-        async def listed(self) -> list[StoredHome]:
+        async def list_homes(self) -> list[StoredHome]:
             home, turns = next(self.answers)
             for _ in range(turns):
                 await asyncio.sleep(0)

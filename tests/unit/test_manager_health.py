@@ -16,7 +16,7 @@ def manager(
 ) -> ManagerStatus:
     """A Manager that had a minute for its work, and did it or not."""
     idle_s = 0.0 if works else 60.0
-    there = GuardianStatus(enabled=enabled, round_age_s=idle_s, database_for_s=60.0 if database else None)
+    there = GuardianStatus(enabled=enabled, round_age_s=idle_s, database_reachable_s=60.0 if database else None)
     guardian = there if registered else GuardianStatus()
     return ManagerStatus(age_s=idle_s, unhealthy_after_s=10.0, stopping=stopping, guardian=guardian)
 
@@ -64,10 +64,10 @@ def test_agents_are_answered_while_it_works_or_the_database_is_away(how: dict[st
     assert manager(**how).serves_agents
 
 
-@pytest.mark.parametrize(("database_for_s", "hangs"), [(0.0, False), (9.0, False), (11.0, True)])
-def test_after_a_database_outage_a_round_has_time_before_it_hangs(database_for_s: float, hangs: bool):
+@pytest.mark.parametrize(("database_reachable_s", "hangs"), [(0.0, False), (9.0, False), (11.0, True)])
+def test_after_a_database_outage_a_round_has_time_before_it_hangs(database_reachable_s: float, hangs: bool):
     """Otherwise it would send its Agents away, and resign, at the moment the database is back."""
-    guardian = GuardianStatus(enabled=True, round_age_s=60.0, database_for_s=database_for_s)
+    guardian = GuardianStatus(enabled=True, round_age_s=60.0, database_reachable_s=database_reachable_s)
     found = ManagerStatus(age_s=99.0, unhealthy_after_s=10.0, guardian=guardian)
     assert not found.healthy
     assert (found.hangs, found.serves_agents) == (hangs, not hangs)
@@ -75,7 +75,7 @@ def test_after_a_database_outage_a_round_has_time_before_it_hangs(database_for_s
 
 @pytest.mark.parametrize(("task_age_s", "works"), [(9.0, True), (11.0, False)])
 def test_a_round_that_goes_on_is_slow_and_does_not_hang(task_age_s: float, works: bool):
-    guardian = GuardianStatus(enabled=True, round_age_s=60.0, task_age_s=task_age_s, database_for_s=60.0)
+    guardian = GuardianStatus(enabled=True, round_age_s=60.0, task_age_s=task_age_s, database_reachable_s=60.0)
     found = ManagerStatus(age_s=99.0, unhealthy_after_s=10.0, guardian=guardian)
     assert (found.healthy, found.hangs) == (works, not works)
 

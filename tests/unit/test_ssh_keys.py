@@ -44,7 +44,7 @@ def private(key: Any, form: PrivateFormat, password: bytes | None = None) -> str
     return key.private_bytes(Encoding.PEM, form, how).decode()
 
 
-def test_a_new_pair_belongs_together_and_carries_its_owner():
+def test_the_public_key_of_a_new_pair_matches_and_names_its_owner():
     pair = new_pair("ada@example.com")
     assert pair.public.startswith("ssh-ed25519 ")
     assert pair.public.endswith(" ada@example.com")
@@ -81,7 +81,7 @@ def test_a_public_key_keeps_its_comment(key: object):
     ],
     ids=lambda text: text if len(text) < 20 else "key",  # each worker has other keys, and must have the same ids
 )
-def test_a_private_key_that_would_not_serve_is_refused_in_words(text: str, words: str):
+def test_an_unusable_private_key_is_refused_with_the_reason(text: str, words: str):
     with pytest.raises(Invalid, match=words) as refused:
         pair_of(text)
     assert "BEGIN" not in refused.value.message
@@ -100,6 +100,6 @@ def test_a_private_key_that_would_not_serve_is_refused_in_words(text: str, words
     ],
     ids=lambda text: text if len(text) < 20 else "key",  # each worker has other keys, and must have the same ids
 )
-def test_a_public_key_that_is_none_is_refused_in_words(text: str, words: str):
+def test_an_invalid_public_key_is_refused_with_the_reason(text: str, words: str):
     with pytest.raises(Invalid, match=words):
         public_key(text)

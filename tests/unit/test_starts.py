@@ -93,7 +93,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 
 
 ENDS: dict[str, Callable[[Host], None]] = {
-    "it painted": lambda host: host.sessions.observed.painted("a"),
+    "it painted": lambda host: host.sessions.observed.store_first_frame("a"),
     "its container ended": lambda host: host.sessions.observed.store_container(
         "a", container("a", ContainerState.EXITED)
     ),
@@ -115,7 +115,7 @@ async def test_a_place_is_held_until_the_first_frame_or_the_end(host: Host, end:
 
 async def test_a_container_that_starts_again_paints_again(host: Host):
     await host.start("a")
-    host.sessions.observed.painted("a")
+    host.sessions.observed.store_first_frame("a")
     host.sessions.observed.store_container("a", container("a", ContainerState.EXITED))
     await host.start("a")
     assert host.starts.giving_way == {"a"}
@@ -151,11 +151,11 @@ async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Ho
     await host.start("r1", "r2", "r3")
     await host.start("ann", "bob", "cy", user="u")
     assert host.begun == ["r1", "r2", "ann", "bob"]
-    host.sessions.observed.painted("r1")
-    host.sessions.observed.painted("ann")
+    host.sessions.observed.store_first_frame("r1")
+    host.sessions.observed.store_first_frame("ann")
     await others_go_on()
     assert host.begun[4:] == ["cy"], "one refill paints beside them already"
-    host.sessions.observed.painted("r2")
+    host.sessions.observed.store_first_frame("r2")
     await others_go_on()
     assert host.begun[5:] == ["r3"]
 
@@ -216,7 +216,7 @@ async def test_who_has_to_wait_says_so_and_when_it_is_over(host: Host):
 
     await host.start("a", "b", "c")
     assert (steps("b"), steps("c")) == (["received"], ["received", "queued"])
-    host.sessions.observed.painted("a")
+    host.sessions.observed.store_first_frame("a")
     await others_go_on()
     assert steps("c") == ["received", "queued", "admitted"]
 
@@ -232,7 +232,7 @@ async def test_what_is_not_wanted_any_more_leaves_the_queue_and_its_place(host: 
 async def test_one_that_is_cancelled_takes_no_place_along(host: Host):
     await host.start("a", "b", "c", "d")
     host.tasks["c"].cancel()
-    host.sessions.observed.painted("a")
+    host.sessions.observed.store_first_frame("a")
     await host.drop("c")
     await asyncio.wait([host.tasks["c"]])
     await others_go_on()

@@ -246,7 +246,7 @@ class DiskGuard:
         return [
             session_id
             for session_id in self._sessions.running()
-            if not self._sessions.observed.known(session_id).failure
+            if not self._sessions.observed.journal_facts(session_id).failure
         ]
 
     async def _disk_use(self, session_id: str) -> DiskUse | None:

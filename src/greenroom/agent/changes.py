@@ -120,7 +120,7 @@ class ContainerChanges:
     async def _put_files(self, session_id: str) -> None:
         """Write the files of a session into its container before the first start."""
         spec = self.sessions.desired.spec(session_id)
-        if spec is None or self.sessions.observed.known(session_id).ran:
+        if spec is None or self.sessions.observed.journal_facts(session_id).ran:
             return
         trust_files = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
         if files := (*spec.files, *trust_files):

@@ -21,7 +21,7 @@ from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, HomeMeasurement, next_to_measure
 from greenroom.kit.concurrency import one_item, wait_for, warned
 from greenroom.runtimes.contract import HomeInUseError, Homes, StoredHome
-from greenroom.wire.parts import HomeRemoval, HomeReport
+from greenroom.wire.fields import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class HomesKeeper:
         self._attempts: dict[str, _Attempts] = {}
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
-        """Of two listings at the same time, the older one could be stored last."""
+        """Prevents two listings at the same time, of which the older one could be stored last."""
         self._last_report: list[HomeReport] | None = None
         self._last_report_s = float("-inf")
 
@@ -119,8 +119,8 @@ class HomesKeeper:
         """Report all homes again, because the Manager has no report."""
         self._last_report = None
 
-    def want_removed(self, removals: list[HomeRemoval]) -> None:
-        """Set the orders to remove homes. Each answer of a Manager contains all of them."""
+    def set_removal_orders(self, removals: list[HomeRemoval]) -> None:
+        """Replace the orders to remove homes. Each answer of a Manager contains all of them."""
         ordered = {entry.removal_id: HomeId(entry.user_id, entry.image_id) for entry in removals}
         if ordered.keys() - self._ordered.keys() - self._done.keys():
             self._wake.set()
@@ -148,9 +148,9 @@ class HomesKeeper:
     async def _read_homes(self) -> None:
         """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
         async with self._reading:
-            self._keep(frozenset(await self.homes.in_use()), await self.homes.list())
+            self._store_listing(frozenset(await self.homes.in_use()), await self.homes.list())
 
-    def _keep(self, in_use: frozenset[HomeId], stored_homes: list[StoredHome]) -> None:
+    def _store_listing(self, in_use: frozenset[HomeId], stored_homes: list[StoredHome]) -> None:
         before = self._stored or {}
         now = time.time()
         stored = {entry.home: before.get(entry.home, _HomeFacts()) for entry in stored_homes if not entry.removal_id}

@@ -51,8 +51,8 @@ from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import open_runtime
+from greenroom.wire.fields import HomeRemoval, HomeReport
 from greenroom.wire.messages import DesiredImage, ImageReport, ReportedCapacity, Usage
-from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 
@@ -154,7 +154,7 @@ class HostWork:
     def want_homes_removed(self, removals: list[HomeRemoval]) -> None:
         self._removals = removals
         if self._homes:
-            self._homes.want_removed(removals)
+            self._homes.set_removal_orders(removals)
 
     # The work -----------------------------------------------------------------------------------------------------
 
@@ -270,7 +270,7 @@ class HostWork:
             if isinstance(runtime, HomeHost):
                 outbox = sessions.outbox
                 keeper = self._homes = HomesKeeper(runtime.homes, outbox.request_report, outbox.log_line)
-                keeper.want_removed(self._removals)
+                keeper.set_removal_orders(self._removals)
                 self.loops["homes"] = keeper.run
             if filters is not None:
                 self.loops["web filters"] = filters.run

@@ -129,12 +129,12 @@ class Executor:
                     if is_wanted:
                         await self._change_within_limit(action)
             self._failures.pop(session_id, None)
-            self.sessions.observed.hindered(session_id, "")
+            self.sessions.observed.set_waiting_reason(session_id, "")
             self.metrics.actions.labels(action.kind.value, "done").inc()
             return
         except RuntimeUnavailable as error:
             log.warning("the runtime does not answer; the session waits", session_id=session_id, reason=error.message)
-            self.sessions.observed.hindered(session_id, error.message)
+            self.sessions.observed.set_waiting_reason(session_id, error.message)
         except ContainerMissing:
             log.info("the container was removed in the meantime", session_id=session_id)
             await self.inventory.try_inspect(session_id)

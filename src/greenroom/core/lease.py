@@ -106,7 +106,7 @@ def withdraw_control(control: Control, term: int) -> Control:
 CONTROL_CHANGED: Final = "Control of this desktop has changed since then. Take over again."
 
 
-def held_sentence(name: str) -> str:
+def person_has_control_text(name: str) -> str:
     """Return the sentence for a program while the person `name` has control."""
     return f"{name} has control of this desktop: wait until they hand it back, and look at the screen again then."
 

@@ -66,10 +66,10 @@ class RecordingSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSize:
-    """The size of the pictures of all recordings, and of the recordings that no group requires (`wished_bytes`)."""
+    """The size of the pictures of all recordings, and of the recordings that no group requires (`optional_bytes`)."""
 
     all_bytes: int = 0
-    wished_bytes: int = 0
+    optional_bytes: int = 0
 
 
 NEWEST_FIRST: Final = SortOrder("begun", descending=True)
@@ -138,7 +138,7 @@ async def read_stored(db: Database) -> StoredSize:
     row = await db.fetch_one_as(
         StoredSize,
         "SELECT coalesce(sum(picture_bytes), 0)::bigint AS all_bytes,"
-        " coalesce(sum(picture_bytes) FILTER (WHERE NOT required), 0)::bigint AS wished_bytes FROM recordings",
+        " coalesce(sum(picture_bytes) FILTER (WHERE NOT required), 0)::bigint AS optional_bytes FROM recordings",
     )
     return row or StoredSize()
 

@@ -163,7 +163,7 @@ _DELIVERIES: Final = ListDefinition(
     order=NEWEST_FIRST,
     filters={"webhook_id": "d.webhook_id = %(webhook_id)s::uuid", "state": "d.state = %(state)s"},
 )
-_OF_TAKEN: Final[LiteralString] = (
+_ACTIVE_COLUMNS: Final[LiteralString] = (
     "d.delivery_id::text, d.event, d.at, d.data, d.attempts, w.webhook_id::text, w.name, w.url, w.secret_encrypted"
 )
 
@@ -211,7 +211,7 @@ async def take(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery
         " WHERE w.webhook_id = %(webhook_id)s AND w.enabled AND d.webhook_id = w.webhook_id AND d.delivery_id ="
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
         "   AND due <= clock_timestamp() ORDER BY due LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED))"
-        f" RETURNING {_OF_TAKEN}",
+        f" RETURNING {_ACTIVE_COLUMNS}",
         {"webhook_id": webhook_id, "most": limit, "taken_s": TAKEN_S},
     )
     return [ActiveDelivery(**row) for row in rows]
@@ -223,7 +223,7 @@ async def insert_active(db: Database, webhook_id: str, event: str, data: dict[st
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
         "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
         "   clock_timestamp() + make_interval(secs => %(taken_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
-        "  RETURNING *) SELECT " + _OF_TAKEN + " FROM d JOIN webhooks w USING (webhook_id)",
+        "  RETURNING *) SELECT " + _ACTIVE_COLUMNS + " FROM d JOIN webhooks w USING (webhook_id)",
         {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "taken_s": TAKEN_S},
     )
     return ActiveDelivery(**rows[0]) if rows else None
@@ -263,9 +263,10 @@ async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) ->
     return len(rows)
 
 
-async def give_up_beyond(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
-    """Keep each webhook's newest `limit` waiting messages; returns the names of
-    webhooks with the number of messages that were given up."""
+async def give_up_excess_messages(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
+    """Give up the waiting messages of each webhook except its newest `limit`; returns the names of the webhooks, each
+    with the number of messages that were given up.
+    """
     rows = await db.write(
         "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"

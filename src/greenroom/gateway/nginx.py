@@ -37,7 +37,7 @@ import structlog
 from greenroom.core.errors import SetupError, TooLarge
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served, origin_host
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
-from greenroom.gateway.plan import GatewayPlan, addresses, in_policies, port_of
+from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, port_of
 from greenroom.kit.processes import ProcessInfo, folder_of, is_running, processes
 from greenroom.kit.templates import templates
 
@@ -91,7 +91,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
         addresses=addresses,
-        in_policies=in_policies,
+        allowed_in_policies=allowed_in_policies,
         quoted=_quoted,
         folder=folder,
         max_files=max_files,

@@ -44,9 +44,9 @@ class ManagerListener(_Part, frozen=True, kw_only=True):
 
 
 class AgentUpstream(_Part, frozen=True, kw_only=True):
-    """An Agent whose containers this gateway reaches: it authorizes the streams with its route, which are then passed
-    to its containers. `others` are other processes with the Agent's identity; they get requests if the first does not
-    respond.
+    """An Agent whose containers this gateway reaches. nginx asks `upstream` whether a stream of `route` is allowed, and
+    then passes the stream to the container. `others` are the other replicas of the Agent; they get the requests if
+    `upstream` does not respond.
     """
 
     route: str
@@ -85,7 +85,8 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     `direct_origins`: the origins of the streams of zones without Proxy Connections. The console may frame them and
     measure the latency to them, and the stream listener serves their host names.
     `help_dir`: the documentation site, which `script/docs` builds; the folder may be missing.
-    `stream_secrets_file`: the secrets for Agents on other hosts, lines of nginx `route "secret";`; with `gateway_id`.
+    `stream_secrets_file`: the secrets with which this gateway, `gateway_id`, authenticates at Agents on other hosts, as
+    lines for nginx: `route "secret";`.
     `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it, requests that
     nginx refused itself are only counted.
     """
@@ -155,7 +156,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
         return list(dict.fromkeys([*([url] if url else []), *own]))
 
 
-def in_policies(origins: Iterable[str]) -> list[str]:
+def allowed_in_policies(origins: Iterable[str]) -> list[str]:
     """Return the origins that can be part of a Content Security Policy, which has no syntax for IPv6 addresses."""
     return [origin for origin in origins if not origin.startswith("https://[")]
 

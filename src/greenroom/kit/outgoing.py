@@ -70,7 +70,7 @@ def pinned(
     )
 
 
-async def beginning(response: httpx.Response, max_bytes: int) -> bytes:
+async def read_beginning(response: httpx.Response, max_bytes: int) -> bytes:
     """Return the first bytes of the body of a response; the rest is not read."""
     body = bytearray()
     async for part in response.aiter_raw():
@@ -82,7 +82,7 @@ async def beginning(response: httpx.Response, max_bytes: int) -> bytes:
 
 async def read_content(response: httpx.Response, max_bytes: int) -> bytes:
     """Return the body of a response. Raises TooLongError: it has more bytes."""
-    body = await beginning(response, max_bytes + 1)
+    body = await read_beginning(response, max_bytes + 1)
     if len(body) > max_bytes:
         raise TooLongError
     return body

@@ -48,8 +48,8 @@ S = TypeVar("S", bound="FromEnvironment")
 
 
 class Plugin(Generic[S]):
-    """The base class of plug-ins with a name and separate settings. The module of a plug-in is also imported only to
-    read the names of its settings, so it must not import the libraries that the plug-in needs at run time.
+    """The base class of plug-ins with a name and separate settings. Some commands import the module of a plug-in only
+    to read the names of its settings. The module must therefore import the libraries of the plug-in inside functions.
     """
 
     settings_type: ClassVar[type[FromEnvironment]]
@@ -79,14 +79,14 @@ def remedy(group: str, name: str) -> str | None:
     not known.
     """
     package = PACKAGE_OF_PLUGIN.get((group, name))
-    return None if package is None or name in _entry_points(group) else not_installed(f"{name!r} is", package)
+    return None if package is None or name in _entry_points(group) else not_installed_text(f"{name!r} is", package)
 
 
-def not_installed(parts: str, package: str) -> str:
-    """Return the sentence about a package that is not installed. `parts` is the subject with its verb, such as "The
+def not_installed_text(subject: str, package: str) -> str:
+    """Return the sentence about a package that is not installed. `subject` is the subject with its verb, such as "The
     recipes are".
     """
-    return f"{parts} in the package {package}, which is not installed: pip install {package}."
+    return f"{subject} in the package {package}, which is not installed: pip install {package}."
 
 
 def load(group: str, name: str) -> object | None:
@@ -98,7 +98,7 @@ def load(group: str, name: str) -> object | None:
         raise SetupError(f"{_offer_text(group, name)}, which cannot be loaded: {error}.") from error
 
 
-def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
+def command_function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
     """Return the function that does the work of a command. Raises SetupError: no installed distribution offers it."""
     loaded = load(COMMANDS, command)
     if not callable(loaded):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"
 """The prefix of the names of images of recipes."""
-NOT_INSTALLED: Final = plugins.not_installed(
+NOT_INSTALLED: Final = plugins.not_installed_text(
     "The recipes of the catalogue are", plugins.PACKAGE_OF_PLUGIN[plugins.RECIPES, NAME]
 )
 

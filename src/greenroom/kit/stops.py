@@ -74,8 +74,8 @@ async def stop(name: str) -> None:
         await _stops.hold(name)
 
 
-def hold(name: str) -> Callable[[], Awaitable[None]] | None:
-    """Return `stop(name)` as a function, for modules that do not import this one; None in production."""
+def hold_function(name: str) -> Callable[[], Awaitable[None]] | None:
+    """Return a function that calls `stop(name)`, for modules that do not import this one; None in production."""
     return None if _stops is None else lambda: stop(name)
 
 

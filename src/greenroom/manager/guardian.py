@@ -71,7 +71,7 @@ class Guardian:
             enabled=self._enabled,
             round_age_s=_age_s(self._finished_at_s),
             task_age_s=boottime_s() - self._failures.done_at_s,
-            database_for_s=_age_s(self._reachable_since_s),
+            database_reachable_s=_age_s(self._reachable_since_s),
             failing_tasks=self._failures.tasks,
         )
 
@@ -152,7 +152,7 @@ class Guardian:
         self._watch.schedule(heartbeat_row.remaining_s)
         if heartbeat_row.enabled != self._enabled:
             self._enabled = heartbeat_row.enabled
-            self._shared.wakers.wake_all()
+            self._shared.notifier.wake_all()
             code = LogCode.MANAGER_ENABLED if heartbeat_row.enabled else LogCode.MANAGER_DISABLED
             word = "enabled" if heartbeat_row.enabled else "disabled"
             self._logs.write(code, f"{self._me.instance_id} was {word}")

@@ -183,7 +183,7 @@ class LeaseKeeper:
             self._window = core_lease.renewed(term, sent_at_s, self.timings)
             if elected:
                 self.on_elected()
-                reason = reason or core_lease.election_reason(await connection.settle(self.me.manager_id))
+                reason = reason or core_lease.election_reason(await connection.complete_takeover(self.me.manager_id))
                 became = f"became Primary of zone {self.logs.zone_name} with term {term} because {reason}"
                 self._write(LogCode.PRIMARY_ELECTED, became)
             await self._wait_for_change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))

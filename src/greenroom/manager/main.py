@@ -42,7 +42,14 @@ from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.pulse import StandInProcess
-from greenroom.manager.status import GuardianStatus, ManagerContext, ManagerMetrics, ManagerStatus, Takeover, Wakers
+from greenroom.manager.status import (
+    CheckInNotifier,
+    GuardianStatus,
+    ManagerContext,
+    ManagerMetrics,
+    ManagerStatus,
+    Takeover,
+)
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 
 log = structlog.get_logger(__name__)
@@ -79,8 +86,8 @@ class Manager:
         self.db = self._database("manager", OWN_CONNECTIONS)
         self.heartbeat_db = self._database("manager", 1, statement_timeout_ms=HEARTBEAT_TIMEOUT_MS)
         self.agents_db = self._database("check-ins", AGENTS_CONNECTIONS)
-        self.wakers = Wakers()
-        self.metrics = ManagerMetrics(self.status, self.wakers)
+        self.notifier = CheckInNotifier()
+        self.metrics = ManagerMetrics(self.status, self.notifier)
         self.pulse = StandInProcess(self.status)
         self._started_at_s = boottime_s()
         self._stopping = False
@@ -144,7 +151,7 @@ class Manager:
         """Stop on SIGTERM: resign now, end held check-ins, accept no new ones."""
         self._stopping = True
         self.pulse.stop()
-        self.wakers.wake_all()
+        self.notifier.wake_all()
         if self._running is not None:
             self._running.lease.request_stop()
 
@@ -182,7 +189,7 @@ class RunningManager:
         config, db = process.config, process.db
         self._me = me
         self._metrics = process.metrics
-        self._wakers = process.wakers
+        self._notifier = process.notifier
         self._logs = LogWriter(db, "manager", me.zone_name)
         shared = ManagerContext(
             me=me,
@@ -192,7 +199,7 @@ class RunningManager:
             db=db,
             heartbeat_db=process.heartbeat_db,
             agents_db=process.agents_db,
-            wakers=self._wakers,
+            notifier=self._notifier,
             takeover=Takeover(),
         )
         self._agenda = Agenda()
@@ -246,7 +253,7 @@ class RunningManager:
         }
 
     async def run(self) -> None:
-        self._metrics.show_registered(self.lease.fence, self._logs, self.agent_services.requests)
+        self._metrics.add_registered_metrics(self.lease.fence, self._logs, self.agent_services.requests)
         write_log = partial(self._logs.write, LogCode.LOOP_FAILED)
         async with asyncio.TaskGroup() as group:
             for name, loop in self.loops.items():
@@ -256,11 +263,11 @@ class RunningManager:
         """Begin the Primary's work now, and notify Agents and pages."""
         self._metrics.elections.inc()
         self.guardian.wake()
-        self._wakers.wake_all()
+        self._notifier.wake_all()
 
     def _read_all_again(self) -> None:
         """Read everything again, because notifications may have been missed; the readings of Agents are spread."""
-        self._wakers.wake_all(SPREAD_S)
+        self._notifier.wake_all(SPREAD_S)
         self._agenda.mark_all_changed()
         self.guardian.wake()
         self._watch.wake()
@@ -268,7 +275,7 @@ class RunningManager:
     def _on_event(self, event: ChangeEvent) -> None:
         wakes = TOPICS[event.topic].wakes
         if Wakes.AGENT in wakes:
-            self._wakers.wake(event.id, event.session_id)
+            self._notifier.wake(event.id, event.session_id)
         if Wakes.POOL in wakes and event.id:
             self._agenda.mark_changed(event.id)
             self._refill.request(event.id)
@@ -277,7 +284,7 @@ class RunningManager:
         if event.id and event.id != str(self._me.zone_key):
             return
         if Wakes.AGENTS in wakes:
-            self._wakers.wake_all()
+            self._notifier.wake_all()
         if Wakes.ROUND in wakes:
             self.guardian.wake()
         if Wakes.LEASE in wakes:

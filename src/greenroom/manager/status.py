@@ -1,4 +1,4 @@
-"""The status of a Manager, the waiters for a change of it, and its metrics for Prometheus."""
+"""The status of a Manager, the notification of held check-ins, and the metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class GuardianStatus:
     """Time since the last finished round; None before the first."""
     task_age_s: float = math.inf
     """Time since the last success of a task of the Primary, or of an item of a task, also in a round that continues."""
-    database_for_s: float | None = None
-    """The time for which heartbeats have succeeded; None while one is in progress, or after it failed."""
+    database_reachable_s: float | None = None
+    """The time for which the heartbeats in the database have succeeded; None during a heartbeat, or after it failed."""
     failing_tasks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerStatus:
-    """The registration, flag and health of a Manager at one moment, created by `Manager.status`."""
+    """The age, the `enabled` flag and the health of a Manager at one moment, created by `Manager.status`."""
 
     age_s: float
     unhealthy_after_s: float
@@ -54,7 +54,7 @@ class ManagerStatus:
 
     @property
     def starting(self) -> bool:
-        """True if it has not read its flag yet, and its age is at most `unhealthy_after_s`."""
+        """True if it has not read its `enabled` flag yet, and its age is at most `unhealthy_after_s`."""
         return self.enabled is None and self.age_s <= self.unhealthy_after_s
 
     @property
@@ -71,7 +71,7 @@ class ManagerStatus:
         While the database is away Agents get answers that change nothing, so that they do not switch Managers
         (docs/explanation/protocols.md §2).
         """
-        answered_s = self.guardian.database_for_s
+        answered_s = self.guardian.database_reachable_s
         return answered_s is not None and min(self._idle_s, answered_s) > self.unhealthy_after_s
 
     @property
@@ -105,34 +105,34 @@ class Takeover:
         await self._ended.wait()
 
 
-MAX_NAMED: Final = 500
-"""The maximum number of sessions of an Agent that are read individually; if more are named, all are read."""
-ANY: Final = ""
-"""In place of a session id: any part of the Agent may have changed."""
+MAX_CHANGED_SESSIONS: Final = 500
+"""The maximum number of sessions of an Agent that are read individually; if more have changed, all are read."""
+ALL_SESSIONS: Final = ""
+"""In place of a session id: all sessions, or the Agent itself, may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The ids of the sessions to read (empty = all). `until` is the number of the last naming that they include."""
+    """The ids of the changed sessions to read (empty = all). `last_change` is the number of the newest change."""
 
     session_ids: frozenset[str]
-    until: int
+    last_change: int
 
 
-class Wakers:
-    """The events on which held check-ins wait. News for an Agent sets its events; news for all Agents sets all."""
+class CheckInNotifier:
+    """Wakes held check-ins after changes, and stores the sessions of each Agent that changed after they were read."""
 
     def __init__(self) -> None:
         self._held: dict[str, set[asyncio.Event]] = {}
         self._notified: dict[str, int] = {}
         self._all_notified = 0
-        self._named: dict[str, dict[str, int]] = {}
-        """Agent id → session id → the number of its naming, for sessions that were named and not read since."""
-        self._number = 0
+        self._changed: dict[str, dict[str, int]] = {}
+        """Agent id → session id → the number of its last change, for sessions that were not read since."""
+        self._last_change = 0
 
     @contextmanager
-    def hold_poll(self, agent_id: str) -> Generator[asyncio.Event]:
-        """Yield an event for one held poll; enter before reading, so that no news is lost in between."""
+    def hold_check_in(self, agent_id: str) -> Generator[asyncio.Event]:
+        """Yield an event for one held check-in. Enter before you read the state, so that no change is missed."""
         event = asyncio.Event()
         self._held.setdefault(agent_id, set()).add(event)
         try:
@@ -143,47 +143,49 @@ class Wakers:
                 del self._held[agent_id]
 
     def notification_count(self, agent_id: str) -> int:
-        """Return the number of notifications that concern this Agent, with or without a held poll."""
+        """Return the number of notifications that concern this Agent, with or without a held check-in."""
         return self._all_notified + self._notified.get(agent_id, 0)
 
     def wake(self, agent_id: str, session_id: str = "") -> None:
-        """Wake the Agent's held polls: this session changed, or any part of the Agent."""
+        """Wake the Agent's held check-ins, because this session changed; without an id, any part of the Agent."""
         self._notified[agent_id] = self._notified.get(agent_id, 0) + 1
-        self.name_sessions(agent_id, *((session_id,) if session_id else ()))
+        self.add_changed_sessions(agent_id, *((session_id,) if session_id else ()))
         for event in self._held.get(agent_id, ()):
             event.set()
 
-    def name_sessions(self, agent_id: str, *session_ids: str) -> None:
-        """Add sessions to the next reading of the Agent; without an id, all its sessions are read."""
-        if (numbers_by_session := self._named.get(agent_id)) is not None:
-            self._number += 1
-            numbers_by_session |= dict.fromkeys(session_ids or (ANY,), self._number)
-            if len(numbers_by_session) > MAX_NAMED:
-                self._named[agent_id] = {ANY: self._number}
+    def add_changed_sessions(self, agent_id: str, *session_ids: str) -> None:
+        """Record that sessions of the Agent changed, so that they are read next; without an id, all its sessions."""
+        if (change_numbers := self._changed.get(agent_id)) is not None:
+            self._last_change += 1
+            change_numbers |= dict.fromkeys(session_ids or (ALL_SESSIONS,), self._last_change)
+            if len(change_numbers) > MAX_CHANGED_SESSIONS:
+                self._changed[agent_id] = {ALL_SESSIONS: self._last_change}
 
-    def only_named(self, agent_id: str) -> bool:
-        """Return True if individual sessions, or nothing, were named since the list of the Agent was read."""
-        return ANY not in self._named.get(agent_id, {ANY: 0})
+    def knows_changed_sessions(self, agent_id: str) -> bool:
+        """Return True if the sessions of all changes since the last reading of the Agent are known."""
+        return ALL_SESSIONS not in self._changed.get(agent_id, {ALL_SESSIONS: 0})
 
     def unread(self, agent_id: str) -> Unread:
-        """Return the sessions that a reading that begins now must read. From the first call, names are stored for the
-        Agent."""
-        numbers_by_session = self._named.setdefault(agent_id, {})
-        return Unread(frozenset[str]() if ANY in numbers_by_session else frozenset(numbers_by_session), self._number)
+        """Return the sessions that a reading that begins now must read. Changes are recorded from the first call for an
+        Agent on."""
+        change_numbers = self._changed.setdefault(agent_id, {})
+        return Unread(
+            frozenset[str]() if ALL_SESSIONS in change_numbers else frozenset(change_numbers), self._last_change
+        )
 
-    def was_read(self, agent_id: str, unread: Unread) -> None:
-        """Remove the names that a stored reading included."""
-        numbers_by_session = self._named.get(agent_id, {})
-        self._named[agent_id] = {k: number for k, number in numbers_by_session.items() if number > unread.until}
+    def mark_read(self, agent_id: str, unread: Unread) -> None:
+        """Remove the changes that a stored reading included."""
+        change_numbers = self._changed.get(agent_id, {})
+        self._changed[agent_id] = {k: number for k, number in change_numbers.items() if number > unread.last_change}
 
     def forget(self, agent_id: str) -> None:
-        self._named.pop(agent_id, None)
+        self._changed.pop(agent_id, None)
 
     def wake_all(self, within_s: float = 0.0) -> None:
-        """Wake all held polls; `within_s` spreads work that is not urgent."""
+        """Wake all held check-ins; `within_s` spreads them over this time, for changes that are not urgent."""
         self._all_notified += 1
-        for agent_id in self._named:
-            self.name_sessions(agent_id)
+        for agent_id in self._changed:
+            self.add_changed_sessions(agent_id)
         loop = asyncio.get_running_loop()
         for events in self._held.values():
             for event in events:
@@ -208,14 +210,14 @@ class ManagerContext:
     db: Database
     heartbeat_db: Database
     agents_db: Database
-    wakers: Wakers
+    notifier: CheckInNotifier
     takeover: Takeover
 
 
 class ManagerMetrics(RoleMetrics):
     """Counters of this process; `text()` is the body of /metrics."""
 
-    def __init__(self, status: Callable[[], ManagerStatus], wakers: Wakers) -> None:
+    def __init__(self, status: Callable[[], ManagerStatus], notifier: CheckInNotifier) -> None:
         super().__init__("manager")
         self.requests = self.counter("requests", "Requests of Agents", ["path", "status"])
         self.request_seconds = self.histogram(
@@ -246,9 +248,9 @@ class ManagerMetrics(RoleMetrics):
         self.gauge(
             "round_age_seconds", "Time since the guardian's last round", lambda: status().guardian.round_age_s or 0.0
         )
-        self.gauge("held_check_ins", "Check-ins that are held", lambda: float(wakers.count))
+        self.gauge("held_check_ins", "Check-ins that are held", lambda: float(notifier.count))
 
-    def show_registered(self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog) -> None:
+    def add_registered_metrics(self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog) -> None:
         self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))
         self.gauge(
             "primary_term",

@@ -73,7 +73,7 @@ class HostFolders:
             if (resolved := self.resolve(mount)) is mount:
                 self._check_place(mount.source)
             else:
-                self.homes.make_room()
+                self.homes.create_folder()
             _prepare(resolved, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, Identity]:

@@ -1,4 +1,4 @@
-"""Kept homes as folders of one folder of the host, which only the Agent can read.
+"""The homes that a host keeps between sessions, as folders below one folder that only the Agent can read.
 
 A home's name consists of two ids, and only its folder is mounted into a session. `du` and `rm` measure and remove
 homes, as separate processes with low priority: they follow no link, stay on one file system and support any depth of
@@ -23,8 +23,8 @@ from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, Sto
 DEFAULT: Final = "/var/lib/greenroom/homes"
 MEASURED_WITHIN_S: Final = 60.0
 ANSWERED_WITHIN_S: Final = 20.0
-"""Time limit of one look at the folder of the homes."""
-LAST_WORDS: Final = 300
+"""Time limit of an access to the folder of the homes."""
+MAX_ERROR_CHARACTERS: Final = 300
 _LOW: Final = ("nice", "-n", "19")
 _AWAY: Final = ".removed"
 """Folder next to the homes, for those that removals moved away."""
@@ -49,9 +49,9 @@ class HostHomes:
         parent, _, name = path.rpartition("/")
         return home_with_name(name) if parent == self.folder else None
 
-    def make_room(self) -> None:
-        """Create the folder, if it is missing, for the Agent alone: all homes belong to the user of session images, and
-        an account of the host may have its number. Raises OSError."""
+    def create_folder(self) -> None:
+        """Create the folder if it is missing. Only the Agent can read it, because the homes belong to the user id of
+        session images, which an account of the host may also have. Raises OSError."""
         folder = Path(self.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -61,7 +61,7 @@ class HostHomes:
         for home in homes:
             Path(self.place(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def listed(self) -> list[StoredHome]:
+    async def list_homes(self) -> list[StoredHome]:
         """List the homes. Raises HomeError: the folder cannot be read."""
         return await self._run_in_thread(self._listed, "The home folders cannot be listed")
 
@@ -72,7 +72,7 @@ class HostHomes:
         removals = [removal for name in _folders(self._away) if (removal := parse_removal_name(name)) is not None]
         return [*kept_homes, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in removals)]
 
-    async def measured(self, home: HomeId) -> HomeSize | None:
+    async def measure(self, home: HomeId) -> HomeSize | None:
         """Implements `contract.Homes.measure`."""
         if self._hanging is not None and self._hanging.returncode is None:
             raise HomeError(
@@ -84,17 +84,17 @@ class HostHomes:
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
-        output, error_output = await self._ran((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
+        output, error_output = await self._run_program((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
             raise HomeError(f"The home folder could not be measured: {error_output or 'du returned no size'}.")
         return HomeSize(size_bytes=int(size), changed=float(changed) if changed.isdigit() else None)
 
-    async def removed(self, home: HomeId, removal_id: str) -> None:
+    async def remove(self, home: HomeId, removal_id: str) -> None:
         """Implements `contract.Homes.remove`, for a home without a container."""
         away = f"{self._away}/{removal_name(home, removal_id)}"
         await self._run_in_thread(partial(self._move_away, home, away), "The home folder cannot be moved away")
-        _, error_output = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
+        _, error_output = await self._run_program((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
         if await self._run_in_thread(partial(os.path.lexists, away), "The home folder cannot be inspected"):
             raise HomeError(f"A part of the home folder cannot be removed: {error_output or 'it still exists'}.")
 
@@ -115,7 +115,7 @@ class HostHomes:
         except OSError as error:
             raise HomeError(f"{problem}: {error.strerror}.") from error
 
-    async def _ran(self, argv: tuple[str, ...], within_s: float | None = None) -> tuple[bytes, str]:
+    async def _run_program(self, argv: tuple[str, ...], within_s: float | None = None) -> tuple[bytes, str]:
         """Run a program; return its output and the end of its stderr."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
@@ -130,7 +130,7 @@ class HostHomes:
             if process.returncode is None:  # not waited for: in a file system that hangs even a kill has no effect
                 process.kill()
                 self._hanging = process
-        return output, error_output.decode(errors="replace").strip()[-LAST_WORDS:].rstrip(".")
+        return output, error_output.decode(errors="replace").strip()[-MAX_ERROR_CHARACTERS:].rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +141,15 @@ class HomesOnHost:
     in_use: Callable[[], Awaitable[dict[HomeId, str]]]
 
     async def list(self) -> list[StoredHome]:
-        return await self.folder.listed()
+        return await self.folder.list_homes()
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        return await self.folder.measured(home)
+        return await self.folder.measure(home)
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         if session_id := (await self.in_use()).get(home):
             raise HomeInUseError(f"The container of session {session_id} still uses the home folder.")
-        await self.folder.removed(home, removal_id)
+        await self.folder.remove(home, removal_id)
 
 
 def _folders(path: str) -> list[str]:

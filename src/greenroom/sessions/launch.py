@@ -41,7 +41,7 @@ from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agent
 from greenroom.db.launch.on_demand import insert_for_user, read_starting_staged, store_refused
 from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
-from greenroom.kit.stops import hold, stop
+from greenroom.kit.stops import hold_function, stop
 from greenroom.wire.messages import Assignment
 
 
@@ -295,7 +295,7 @@ class LaunchWriter:
             claim,
             self._ledger_line(steps),
             max_sessions=self.launch.max_sessions,
-            after_user_lock=hold("claim.after_user_lock"),
+            after_user_lock=hold_function("claim.after_user_lock"),
         )
         if isinstance(claimed, ClaimedSession):
             await stop("claim.after_commit")

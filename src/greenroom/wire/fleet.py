@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from greenroom.wire.fields import Moment
 from greenroom.wire.messages import VERSION, Message
-from greenroom.wire.parts import Moment
 
 
 class EdgeGateway(Message, frozen=True, kw_only=True):

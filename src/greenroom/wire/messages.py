@@ -23,7 +23,7 @@ from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
-from greenroom.wire.parts import HomeRemoval, HomeReport, Moment
+from greenroom.wire.fields import HomeRemoval, HomeReport, Moment
 
 VERSION: Final = 1
 

@@ -20,7 +20,7 @@ from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.identity import checks, statements
-from greenroom.identity.parts import parts_of
+from greenroom.identity.context import context_of
 from greenroom.kit.concurrency import Loop
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -132,7 +132,7 @@ async def test_a_log_in_that_cannot_be_checked_keeps_no_other_waiting(
             (name.encode(), await rows.user(db, name), provider["provider_id"], name),
         )
     poison = Poison(monkeypatch, statements, "record_check", error)
-    await checks.check_due(parts_of(app.state))
+    await checks.check_due(context_of(app.state))
     assert (poison.calls, poison.healthy) == (2, 1)
 
 

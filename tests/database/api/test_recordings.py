@@ -190,14 +190,14 @@ async def test_a_recording_that_is_full_goes_on_without_pictures(leased: Leased)
     assert (shown["rows"], shown["pictures"], shown["pictures_left_out"]) == (2, 0, 1)
 
 
-async def test_required_pictures_are_kept_when_the_wished_ones_have_used_their_part(
+async def test_required_pictures_are_stored_when_the_space_of_optional_pictures_is_full(
     stage: Stage, ada: Client, anonymous: Client
 ):
     await stage.admin.change("/api/v1/settings", recordings_reserved_percent=100)
     for _ in range(2):
-        wished = await leased_by(stage, ada, anonymous, record="pictures")
-        await wished.acts(CLICK)
-        row = (await wished.rows())[-1]
+        optional = await leased_by(stage, ada, anonymous, record="pictures")
+        await optional.acts(CLICK)
+        row = (await optional.rows())[-1]
         assert row["picture"] is None
         assert "reserved for required pictures" in row["picture_left_out"]
     (said,) = await stage.log("recordings-full")
@@ -305,7 +305,7 @@ async def test_a_release_waits_for_the_row_and_the_picture_of_what_was_done_befo
 
 
 async def test_a_release_does_not_wait_for_long(leased: Leased, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recording, "WRITTEN_S", 0.01)
+    monkeypatch.setattr(recording, "RELEASE_WAIT_S", 0.01)
     leased.page.shown = asyncio.Event()
     assert (await leased.program.post(f"{leased.path}/actions", json={"actions": [CLICK]})).status_code == 200
     await leased.ends()

@@ -17,7 +17,7 @@ from tests.support.oidc import SECRET, Forger, forging_provider
 
 from greenroom.db.database import Database
 from greenroom.identity import checks, provider_routes, statements
-from greenroom.identity.parts import parts_of
+from greenroom.identity.context import context_of
 
 pytestmark = pytest.mark.usefixtures("long_timeout")
 
@@ -172,7 +172,7 @@ async def change_after(
         return taken
 
     monkeypatch.setattr(statements, "take_due_logins", then_act)
-    assert await checks.check_due(parts_of(campus.app.state)) == 1
+    assert await checks.check_due(context_of(campus.app.state)) == 1
 
 
 async def test_a_refresh_token_is_not_sent_to_another_issuer(
@@ -211,7 +211,7 @@ async def test_an_outdated_check_stores_nothing(
     await forged(forger, anonymous)
     await campus.db.write("UPDATE provider_logins SET due = now(), checked = now() - interval '1 minute'")
     during_token_request(forger, change_in_database)
-    assert await checks.check_due(parts_of(campus.app.state)) == 1
+    assert await checks.check_due(context_of(campus.app.state)) == 1
     assert len(forger.token_requests) == 2
     (row,) = await campus.db.fetch(
         "SELECT checked < now() - interval '50 s' AS unchecked, refresh_token_encrypted FROM provider_logins"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import pytest
 
-from greenroom.cli import main, verbs
+from greenroom.cli import client, main, verbs
 from greenroom.cli.client import Client
 from greenroom.cli.server import Server
 
@@ -86,7 +86,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Pretended:
 
 @pytest.fixture
 def greenroom(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run `greenroom …` in this process."""
+    """Run `greenroom …` in this process, with short pauses between its retries."""
+    monkeypatch.setattr(client, "RETRIES", replace(client.RETRIES, first_wait_s=0.01))
 
     def call(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["greenroom", *arguments])

@@ -12,7 +12,15 @@ from unittest.mock import patch
 import pytest
 
 from greenroom.identity import provider as provider_module
-from greenroom.identity.provider import MAX_BYTES, Documents, Endpoints, OidcClient, ProviderFailed, asking, get_json
+from greenroom.identity.provider import (
+    MAX_BYTES,
+    Documents,
+    Endpoints,
+    OidcClient,
+    ProviderFailed,
+    get_json,
+    provider_request,
+)
 from greenroom.identity.statements import SignOnProvider
 
 
@@ -176,7 +184,7 @@ async def test_a_failed_request_for_keys_is_not_repeated_immediately(server: Ser
 async def test_a_host_has_a_maximum_number_of_open_requests(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(provider_module, "MAX_OPEN", 1)
     with pytest.raises(ProviderFailed, match=r"1 requests to a\.example have no answer yet\."):
-        async with asking("https://a.example/token"), asking("https://a.example/keys"):
+        async with provider_request("https://a.example/token"), provider_request("https://a.example/keys"):
             pass
-    async with asking("https://a.example/token"), asking("https://b.example/token"):
+    async with provider_request("https://a.example/token"), provider_request("https://b.example/token"):
         pass

@@ -122,7 +122,7 @@ def test_a_changed_token_is_refused():
 def test_a_key_that_is_not_known_yet_is_a_reason_to_read_the_keys_again():
     with pytest.raises(TokenRefused) as refused:
         checked(signed({"kid": "two"}, OTHER))
-    assert refused.value.by_key
+    assert refused.value.may_be_new_key
     assert "'two'" in str(refused.value)
     assert checked(signed({"kid": "two"}, OTHER), Keys.of({"keys": [OTHER.as_dict(private=False)]}))
 

@@ -16,7 +16,7 @@ from greenroom.agent.capacity import CapacityMeter
 from greenroom.core.session.starts import default_width
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes import runtime as module
-from greenroom.runtimes.kubernetes.amounts import Amount, allocatable_of_nodes
+from greenroom.runtimes.kubernetes.capacity import Amount, allocatable_of_nodes
 from greenroom.runtimes.kubernetes.names import ObjectOwner
 from greenroom.runtimes.kubernetes.runtime import KubernetesRuntime
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings

@@ -14,6 +14,7 @@ import pytest
 from lightkube import AsyncClient
 
 from greenroom.agent.app import AgentHealth
+from greenroom.agent.session import inventory
 from greenroom.agent.session.inventory import Inventory
 from greenroom.runtimes.contract import SESSION, ContainerEvent
 from greenroom.runtimes.kubernetes.changes import Changes
@@ -93,6 +94,7 @@ def changes(folder: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Ch
 async def test_events_end_when_some_were_missed_so_that_all_is_looked_at_at_once(
     *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, line: dict[str, Any], code: int
 ):
+    monkeypatch.setattr(inventory, "RETRY_S", 0.0)
     server = Server(kind=kind, line=line, code=code)
 
     class Runtime:
@@ -100,12 +102,12 @@ async def test_events_end_when_some_were_missed_so_that_all_is_looked_at_at_once
             return changes(tmp_path, monkeypatch, server).run()
 
     health = AgentHealth()
-    inventory = Inventory(cast("Any", Runtime()), cast("Any", None), "an-agent", health)
-    watching = asyncio.create_task(inventory.watch())
+    agent_inventory = Inventory(cast("Any", Runtime()), cast("Any", None), "an-agent", health)
+    watching = asyncio.create_task(agent_inventory.watch())
     try:
         server.goes_on.set()
         async with asyncio.timeout(10):
-            await inventory.outdated.wait()
+            await agent_inventory.outdated.wait()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

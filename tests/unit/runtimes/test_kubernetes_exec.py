@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ExecResult, RuntimeUnavailable, StartError
+from greenroom.runtimes.kubernetes import exec as kubernetes_exec
 from greenroom.runtimes.kubernetes.cluster import EXEC_PROTOCOL, Cluster
 from greenroom.runtimes.kubernetes.exec import OutputTail, run_exec, run_script
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
@@ -75,6 +76,11 @@ async def pod(folder: Path, *answers: Answer) -> AsyncGenerator[Cluster]:
             await cluster.close()
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes_exec, "POLL_S", 0.05)
+
+
 def command(deadline_s: float) -> Exec:
     return Exec(argv=("true",), deadline_s=deadline_s)
 
@@ -83,7 +89,7 @@ def command(deadline_s: float) -> Exec:
 async def test_a_look_at_a_lost_command_that_fails_leaves_open_how_it_goes(tmp_path: Path, answer: Answer):
     async with pod(tmp_path, drops, answer) as cluster:
         with pytest.raises(RuntimeUnavailable, match="state of the command is unknown: the connection was lost"):
-            await run_exec(cluster, POD, command(1.0))
+            await run_exec(cluster, POD, command(0.3))
 
 
 @pytest.mark.parametrize("answer", [drops, closes])

@@ -22,7 +22,7 @@ from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, Mount, Service, SessionFile, SessionSpec
 from greenroom.runtimes.contract import SPEC_HASH, Credentials, StartError
-from greenroom.runtimes.kubernetes.amounts import (
+from greenroom.runtimes.kubernetes.capacity import (
     UNLIMITED,
     Amount,
     allocatable_of_nodes,

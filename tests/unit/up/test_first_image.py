@@ -80,7 +80,7 @@ async def test_an_existing_image_is_used_while_another_process_builds(world: Wor
     await provide(tmp_path)
 
 
-async def test_an_image_of_others_is_not_built(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_an_image_of_another_registry_is_not_built(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GREENROOM_DESKTOP_IMAGE", "registry.example/desktop:1")
     with pytest.raises(SetupError, match="no image registry"):
         await provide(tmp_path)

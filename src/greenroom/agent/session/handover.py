@@ -60,7 +60,7 @@ class Handovers:
             return
         record = _record(desired, desired.assignment)
         if failure := await self._probe(session_id):
-            self._sessions.observed.probed(session_id, usable=False, error=failure.error)
+            self._sessions.observed.store_probe(session_id, usable=False, error=failure.error)
             self._note(changed(record, state="failed", error=failure.error, slow=failure.silent))
         elif not desired.assignment.argv:
             self._note(changed(record, state="assigned"))
@@ -116,7 +116,7 @@ class Handovers:
             result = await self._time_limits.probe(self._runtime, container.address, spec, limit_s)
             attempts += 1
             if result.usable:
-                self._sessions.observed.probed(session_id, usable=True)
+                self._sessions.observed.store_probe(session_id, usable=True)
                 return None
             elapsed_s = time.monotonic() - begun
             allowed_s = self._time_limits.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S

@@ -97,7 +97,7 @@ class ObservedSessions:
         self._painted: set[str] = set()
         self._pages: dict[str, int] = {}
         self._page_numbers = count()
-        self._hindrances: dict[str, str] = {}
+        self._waiting_reasons: dict[str, str] = {}
         self.is_complete = False
         """True if a complete inventory was taken since the start."""
         self.changed = Signal[str]()
@@ -154,20 +154,20 @@ class ObservedSessions:
     def is_being_created(self, session_id: str) -> bool:
         return session_id in self._being_created
 
-    def hindered(self, session_id: str, reason: str) -> None:
+    def set_waiting_reason(self, session_id: str, reason: str) -> None:
         """Set the reason why a change of the container waits; empty = it does not wait."""
-        if self.hindrance(session_id) == reason:
+        if self.waiting_reason(session_id) == reason:
             return
-        self._hindrances.pop(session_id, None)
+        self._waiting_reasons.pop(session_id, None)
         if reason:
-            self._hindrances[session_id] = reason
+            self._waiting_reasons[session_id] = reason
         self.changed.emit(session_id)
 
-    def hindrance(self, session_id: str) -> str:
+    def waiting_reason(self, session_id: str) -> str:
         """Return the reason why a change of the container waits; empty = it does not wait."""
-        return self._hindrances.get(session_id, "")
+        return self._waiting_reasons.get(session_id, "")
 
-    def page(self, session_id: str) -> int:
+    def page_number(self, session_id: str) -> int:
         """Return the number of the session's page; a new one after its container was stopped, paused or got another
         address."""
         if session_id not in self._pages:
@@ -176,19 +176,19 @@ class ObservedSessions:
 
     # Probes and steps ---------------------------------------------------------------------------------------------
 
-    def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
-        """Store the end of a probe. `broken`: the probe before also found the page unusable."""
+    def store_probe(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
+        """Store the result of a probe. `broken`: the previous probe also found the page unusable."""
         if session_id in self._containers:
             self._probes.note(session_id, usable=usable, error=error, broken=broken)
             self.changed.emit(session_id)
 
-    def painted(self, session_id: str) -> None:
+    def store_first_frame(self, session_id: str) -> None:
         """Record that the page shows a first frame, or answers although its screen cannot be read."""
         if session_id in self._containers and session_id not in self._painted:
             self._painted.add(session_id)
             self.changed.emit(session_id)
 
-    def is_painted(self, session_id: str) -> bool:
+    def has_first_frame(self, session_id: str) -> bool:
         """Return True if the page has shown a frame since the start of its container."""
         return session_id in self._painted
 
@@ -226,32 +226,32 @@ class ObservedSessions:
         """Remove a session that does not belong to this Agent any more. Its container may still exist."""
         self._steps.pop(session_id, None)
         self._committed_steps.pop(session_id, None)
-        self._hindrances.pop(session_id, None)
+        self._waiting_reasons.pop(session_id, None)
         self._forget_page(session_id)
 
     # The journal --------------------------------------------------------------------------------------------------
 
-    def memory(self, session_id: str) -> SessionRecord:
+    def journal_record(self, session_id: str) -> SessionRecord:
         return self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
 
-    def known(self, session_id: str) -> JournalFacts:
-        return facts(self.memory(session_id))
+    def journal_facts(self, session_id: str) -> JournalFacts:
+        return facts(self.journal_record(session_id))
 
     def remember(self, session_id: str, **changes: object) -> None:
         """Change the fields of `journal.SessionRecord`."""
-        before = self.memory(session_id)
+        before = self.journal_record(session_id)
         after = msgspec.structs.replace(before, **changes)
         if after != before:
             self._journal.note(after)
             self.changed.emit(session_id)
 
-    async def shared(self) -> None:
-        """Like `Journal.shared`."""
+    async def wait_until_shared(self) -> None:
+        """Wait until the other processes of this Agent have the whole journal, like `Journal.shared`."""
         await self._journal.shared()
 
     async def remember_durably(self, session_id: str, **changes: object) -> None:
         """Like `remember`, but wait until the change is on disk."""
-        await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))
+        await self._journal.record(msgspec.structs.replace(self.journal_record(session_id), **changes))
         self.changed.emit(session_id)
 
 

@@ -140,12 +140,12 @@ class SessionProber:
             if (
                 container is not None
                 and container.address is not None
-                and not self.sessions.observed.known(session_id).failure
+                and not self.sessions.observed.journal_facts(session_id).failure
             ):
                 self._start_worker(session_id, container.address)
 
     def _start_worker(self, session_id: str, address: str) -> None:
-        page = self.sessions.observed.page(session_id)
+        page = self.sessions.observed.page_number(session_id)
         self.workers.start(f"probe:{session_id}:{page}", lambda: self._probe_until_gone(session_id, address, page))
 
     async def _probe_until_gone(self, session_id: str, address: str, page: int) -> None:
@@ -171,7 +171,7 @@ class SessionProber:
             if self._spec(session_id, page) is not None:
                 broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
                 error = self._reason(session_id, result.error, time.monotonic() - begun)
-                self.sessions.observed.probed(session_id, usable=was_usable, error=error, broken=broken)
+                self.sessions.observed.store_probe(session_id, usable=was_usable, error=error, broken=broken)
             age_s = time.monotonic() - begun
             if not was_usable and age_s >= next_log_s:
                 await self._store_log(session_id)
@@ -182,7 +182,7 @@ class SessionProber:
         """Return the reason why the session is not usable. For a long start it includes the host's limits."""
         if not error or age_s < FAST_FOR_S:
             return error
-        return self.explained(error, self.sessions.observed.memory(session_id).log_tail)
+        return self.explained(error, self.sessions.observed.journal_record(session_id).log_tail)
 
     async def _store_log(self, session_id: str) -> None:
         """Store the last output of a container that is not usable, to explain a missed deadline."""
@@ -199,7 +199,9 @@ class SessionProber:
         """Return the specification, or None if the session or this page of it does not exist any more."""
         container = self.sessions.observed.container(session_id)
         is_same = (
-            container is not None and container.state == "running" and self.sessions.observed.page(session_id) == page
+            container is not None
+            and container.state == "running"
+            and self.sessions.observed.page_number(session_id) == page
         )
         return self.sessions.desired.spec(session_id) if is_same else None
 
@@ -214,13 +216,13 @@ class SessionProber:
         if result.usable and result.painted:
             self.sessions.observed.step(session_id, "painted")
         if result.usable:
-            self.sessions.observed.painted(session_id)
+            self.sessions.observed.store_first_frame(session_id)
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
         """Run the command of the first start, once in the life of the container. Return False if the session failed. No
         user gets an unprepared session: any result but an end with 0 within its deadline is a failure.
         """
-        done = self.sessions.observed.memory(session_id).first_launch
+        done = self.sessions.observed.journal_record(session_id).first_launch
         if spec.first_launch is None or done == "ended":
             return True
         if done == "started":
@@ -229,7 +231,7 @@ class SessionProber:
         await self.sessions.observed.remember_durably(session_id, first_launch="started")
         try:
             with one_item("session", session_id):
-                await self.sessions.observed.shared()
+                await self.sessions.observed.wait_until_shared()
                 result = await self.runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
         except GreenroomError as error:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")

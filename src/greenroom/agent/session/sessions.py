@@ -177,7 +177,7 @@ class Sessions:
         if desired is None or not self.observed.is_complete:
             return
         target, container = self.desired.desired_container(desired), self.observed.container(session_id)
-        known = self.observed.known(session_id)
+        known = self.observed.journal_facts(session_id)
         is_next_handed_over = self._handover(desired) is None and can_be_handed_over(target, container, known)
         if not (is_next_handed_over or is_unexplained(target, container, known)):
             self.outbox.set_observation(self._observed(desired), has_user=desired.authorised is not None)
@@ -191,7 +191,7 @@ class Sessions:
         return observe(
             self.desired.desired_container(desired),
             self.observed.container(session_id),
-            self.observed.known(session_id),
+            self.observed.journal_facts(session_id),
             being_created=self.observed.is_being_created(session_id),
         )
 
@@ -199,7 +199,7 @@ class Sessions:
         session_id = desired.session_id
         container, probe = self.observed.container(session_id), self.observed.last_probe(session_id)
         state, error = self._observe(desired)
-        record = self.observed.memory(session_id)
+        record = self.observed.journal_record(session_id)
         exit_code = container.exit_code if container else None
         return Observed(
             session_id=session_id,
@@ -210,7 +210,7 @@ class Sessions:
             address=container.address if container else None,
             usable=probe.usable and state is ObservedState.RUNNING,
             broken=probe.broken and state is ObservedState.RUNNING,
-            probe_error=probe.error or self.observed.hindrance(session_id),
+            probe_error=probe.error or self.observed.waiting_reason(session_id),
             exit_code=record.exit_code if exit_code is None else exit_code,
             log_tail=record.log_tail,
             error=error,

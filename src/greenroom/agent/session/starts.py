@@ -193,9 +193,9 @@ class Starts:
         runs = (
             container is not None
             and container.state is ContainerState.RUNNING
-            and not observed.known(session_id).failure
+            and not observed.journal_facts(session_id).failure
         )
-        return runs and self._is_desired(session_id) and not observed.is_painted(session_id)
+        return runs and self._is_desired(session_id) and not observed.has_first_frame(session_id)
 
     def _is_desired(self, session_id: str) -> bool:
         desired = self.sessions.desired.get(session_id)

@@ -90,7 +90,7 @@ async def require_change(
     be locked. Raises Forbidden: the error contains the rule. The change needs `groups_modify`."""
     if caller.may("groups_modify"):
         return
-    members = await groups.memberships_of_members(connection, group.group_id)
+    members = await groups.group_combinations_of_members(connection, group.group_id)
     _refuse(refusal_of_change(group, settings, members, priority=priority))
 
 

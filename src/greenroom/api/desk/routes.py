@@ -16,7 +16,7 @@ from greenroom.api.desk.commands_and_files import Relay, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
 from greenroom.api.lease.access import AuthorizedLease, holds_lease
-from greenroom.api.recording.noting import NotingDep, Tail
+from greenroom.api.recording.request_recorder import RequestRecorderDep, StreamedOutputTail
 from greenroom.core.actions.plan import Size
 from greenroom.core.session.authorization import Act
 
@@ -31,7 +31,7 @@ async def act(
     body: ActionsCreate,
     request: Request,
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.INPUT)],
 ) -> Response:
     """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
@@ -41,7 +41,7 @@ async def act(
     """
     display = Size(body.display.width, body.display.height) if body.display else None
     work = service.act(desks, authorized.lease, body.actions, screenshot=body.screenshot, display=display)
-    acted = await noting.actions(authorized.lease, body, while_connected(request, work))
+    acted = await request_recorder.actions(authorized.lease, body, while_connected(request, work))
     # not through the model, which would copy a picture several times
     return Response(msgspec.json.encode(acted), media_type="application/json")
 
@@ -53,7 +53,7 @@ async def act(
 )
 async def get_desk_screenshot(
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.SCREENSHOT)],
     region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is not included")] = None,
     width: Side = None,
@@ -64,7 +64,7 @@ async def get_desk_screenshot(
     numbers = tuple(int(text) for text in region.split(",")) if region else None
     corners = (numbers[0], numbers[1], numbers[2], numbers[3]) if numbers else None
     work = service.screenshot(desks, authorized.lease, region=corners, width=width, height=height, cursor=cursor)
-    return Response(await noting.screenshot(authorized.lease, work), media_type="image/png")
+    return Response(await request_recorder.screenshot(authorized.lease, work), media_type="image/png")
 
 
 commands_and_files_router = APIRouter(tags=["leases"])
@@ -84,7 +84,7 @@ async def run(
     request: Request,
     desks: DesksDep,
     logs: Logs,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
@@ -94,15 +94,17 @@ async def run(
     `error_message` if that is null. If the client disconnects, the command and all its processes are ended.
     """
     if not body.stream:
-        return await noting.command(
+        return await request_recorder.command(
             authorized.lease,
             body,
             while_connected(request, commands_and_files.run_to_end(desks, logs, authorized, body)),
         )
-    tail = Tail()
-    running = noting.stream(authorized.lease, body, commands_and_files.running(desks, logs, authorized, body), tail)
+    tail = StreamedOutputTail()
+    running = request_recorder.stream(
+        authorized.lease, body, commands_and_files.running(desks, logs, authorized, body), tail
+    )
     command, source = await enter_while_connected(request, running)
-    return Relay(tail.of(commands_and_files.output_lines(command)), source, media_type="application/x-ndjson")
+    return Relay(tail.watch(commands_and_files.output_lines(command)), source, media_type="application/x-ndjson")
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -123,7 +125,7 @@ async def get_file(
     path: str,
     request: Request,
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
     listed: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
     tar: Annotated[Flag, Query(description="return the folder as a tar archive")] = None,
@@ -137,7 +139,7 @@ async def get_file(
     path_request = commands_and_files.PathRequest(
         path, listed=listed is not None, tar=tar is not None, watch=watch is not None
     )
-    reading = noting.read(
+    reading = request_recorder.read(
         authorized.lease, path, commands_and_files.read(desks, authorized.lease, path_request, request.headers)
     )
     answer, source = await enter_while_connected(request, reading)
@@ -148,13 +150,13 @@ async def get_file(
 async def list_home(
     request: Request,
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
 ) -> Response:
     """List the home folder."""
     answer, source = await enter_while_connected(
         request,
-        noting.read(
+        request_recorder.read(
             authorized.lease,
             "",
             commands_and_files.read(desks, authorized.lease, commands_and_files.PathRequest(""), {}),
@@ -172,7 +174,7 @@ async def put_file(
     path: str,
     request: Request,
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack the body, a tar archive, into this folder")] = None,
 ) -> Written:
@@ -180,7 +182,7 @@ async def put_file(
 
     An existing file is replaced once the new one is complete. A path with a slash at its end is a folder.
     """
-    return await noting.file(
+    return await request_recorder.file(
         authorized.lease,
         "write",
         path,
@@ -193,7 +195,7 @@ async def delete_file(
     path: str,
     request: Request,
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
@@ -201,14 +203,14 @@ async def delete_file(
     work = while_connected(
         request, commands_and_files.delete(desks, authorized.lease, path, recursive=recursive is not None)
     )
-    await noting.file(authorized.lease, "delete", path, work)
+    await request_recorder.file(authorized.lease, "delete", path, work)
 
 
 @commands_and_files_router.get("/leases/{lease_id}/tree", response_model=Tree)
 async def get_tree(
     request: Request,
     desks: DesksDep,
-    noting: NotingDep,
+    request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, holds_lease(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only elements below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="number of levels")] = 60,
@@ -227,5 +229,5 @@ async def get_tree(
         async with desk.stream("GET", "tree", params=sent) as answer:
             return decoded(await while_connected(request, read_content(answer, MAX_TREE_BYTES)), Tree)
 
-    tree = await noting.elements(authorized.lease, read())
+    tree = await request_recorder.elements(authorized.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -92,7 +92,7 @@ async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
     agent_id = await _authenticated_agent(request, db)
     report = await _decoded(request, Watched)
     clients = {_uuid(watcher.viewer_id): watcher.client[:200] for watcher in report.watchers[:MAX_REPORTED]}
-    await share_service.report_present(db, logs, agent_id, _uuid(report.session_id), clients)
+    await share_service.store_present_viewers(db, logs, agent_id, _uuid(report.session_id), clients)
     return Response(status_code=204)
 
 

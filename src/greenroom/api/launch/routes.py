@@ -207,7 +207,7 @@ async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams,
 
 @router.post("/connect/keepalives", dependencies=[_BY_TOKEN])
 async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secrets: SecretsDep) -> KeepaliveView:
-    """Extend the life of the session, which a user watches, by its connect address."""
+    """Extend an open session to `keepalive_expiration` from now, by its connect address."""
     session = await _session_of(db, secrets, request, body)
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 

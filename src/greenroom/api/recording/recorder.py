@@ -1,6 +1,6 @@
 """The recorder stores the actions of programs on leased desktops, after the answers to their requests.
 
-Each lease has a lane with one task. The task creates the rows of its requests in the order in which the requests ended,
+Each lease has a queue with one task. The task creates the rows of the requests in the order in which they ended,
 adds pictures, writes the rows, and ends after the last row. A program waits for this only when it releases its lease,
 and only for a short time. If more arrives than can be stored, first pictures are omitted, then rows. The recording
 contains their number.
@@ -50,19 +50,19 @@ MAX_WAITING: Final = 1000
 MAX_WAITING_BYTES: Final = 64 << 20
 """The maximum size of the waiting pictures of all leases in this process."""
 BATCH_SIZE: Final = 100
-PICTURE_S: Final = 5.0
+PICTURE_TIMEOUT_S: Final = 5.0
 """The time limit of a picture."""
 RETRY_PAUSE_S: Final = 1.0
 """The time until the next attempt while the database is unreachable."""
 GIVE_UP_S: Final = 600.0
 """The duration of an outage of the database after which the waiting rows are omitted."""
-CLOSE_S: Final = 3.0
+CLOSE_TIMEOUT_S: Final = 3.0
 """The maximum time for which the stop of the process waits for pending records."""
-WRITTEN_S: Final = 2.0
+RELEASE_WAIT_S: Final = 2.0
 """The maximum time for which the release of a lease waits for the recording of the latest requests."""
 SIZES_VALID_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
-FULL_LOGGED_S: Final = 3600.0
+FULL_LOG_INTERVAL_S: Final = 3600.0
 """The minimum time between two log rows about omitted pictures."""
 CLIENT_DISCONNECTED: Final = "The client closed the connection before the answer."
 PROGRAM_CONTINUED: Final = "the program continued before the picture was taken"
@@ -72,8 +72,8 @@ NO_PNG: Final = "the session returned no picture"
 
 
 @dataclass(slots=True)
-class Note:
-    """The pending record of a request.
+class PendingRecord:
+    """The record of a request that is not written yet.
 
     `make_rows` creates its rows later. `takes_picture`: a picture is taken if the last row has none. `size_bytes` is
     the size of the pictures in its rows. `omits_pictures`: too many pictures wait, so its rows are stored without them.
@@ -94,10 +94,10 @@ class Note:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _LeaseQueue:
     lease: LeaseRow
     in_progress: int = 0
-    waiting: list[Note] = field(default_factory=list[Note])
+    waiting: list[PendingRecord] = field(default_factory=list[PendingRecord])
     missing: int = 0
     """The number of omitted requests after the waiting requests."""
     missing_since: datetime | None = None
@@ -123,25 +123,29 @@ class Recorder:
         self._full_logged_s = float("-inf")
         self._desks = desks
         self._snapshot = snapshot
-        self._lanes: dict[str, _Lane] = {}
+        self._queues: dict[str, _LeaseQueue] = {}
         self._waiting_bytes = 0
         self._sizes = StoredSize()
         self._sizes_read_at_s = float("-inf")
         self.counts = Counts()
 
     @contextmanager
-    def noting(self, lease: LeaseRow, request: Request) -> Generator[Note]:
-        """Record the outcome of a request of this lease, if the lease is recorded. Errors are raised again."""
-        note = Note()
+    def record_request(self, lease: LeaseRow, request: Request) -> Generator[PendingRecord]:
+        """Record the outcome of a request of this lease, which the block performs.
+
+        The block completes the yielded record. Errors of the block are raised again. Nothing is stored if the lease is
+        not recorded.
+        """
+        pending = PendingRecord()
         if lease.record == "none":
-            yield note
+            yield pending
             return
-        lane = self._lanes.setdefault(lease.lease_id, _Lane(lease))
-        lane.in_progress += 1
+        queue = self._queues.setdefault(lease.lease_id, _LeaseQueue(lease))
+        queue.in_progress += 1
         began, began_s = datetime.now(UTC), time.perf_counter()
         code, error = None, None
         try:
-            yield note
+            yield pending
         except GreenroomError as refusal:
             code, error = refusal.code, refusal.message
             raise
@@ -152,9 +156,9 @@ class Recorder:
             code, error = GreenroomError.code, GreenroomError().message
             raise
         finally:
-            lane.in_progress -= 1
+            queue.in_progress -= 1
             caller = getattr(request.state, "caller", None)
-            note.recorded = RecordedRequest(
+            pending.recorded = RecordedRequest(
                 began=began,
                 duration_ms=(time.perf_counter() - began_s) * 1000,
                 who="" if caller is None else caller.name,
@@ -162,10 +166,10 @@ class Recorder:
                 error=error,
                 keep_text=lease.record_text,
             )
-            self._queue(lane, note)
+            self._enqueue(queue, pending)
 
     @asynccontextmanager
-    async def around(
+    async def record_block(
         self,
         lease: LeaseRow,
         request: Request,
@@ -174,91 +178,91 @@ class Recorder:
         *,
         takes_picture: bool = False,
     ) -> AsyncGenerator[T]:
-        """Enter `inner`, and record the rows that `make_rows` returns at its end."""
-        with self.noting(lease, request) as note:
-            note.make_rows, note.takes_picture = make_rows, takes_picture
+        """Enter `inner`, and at its end record the rows that `make_rows` returns."""
+        with self.record_request(lease, request) as pending:
+            pending.make_rows, pending.takes_picture = make_rows, takes_picture
             async with inner as opened:
                 yield opened
 
     async def wait_until_idle(self) -> None:
         """Wait until all pending records are written."""
-        while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+        while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
             await asyncio.gather(*tasks)
 
     async def wait_until_written(self, lease_id: str) -> None:
-        """Wait until the pending records of one lease in this process are written, or for at most `WRITTEN_S`."""
-        lane = self._lanes.get(lease_id)
-        if lane is not None and lane.task is not None:
-            await asyncio.wait([lane.task], timeout=WRITTEN_S)
+        """Wait until the pending records of one lease in this process are written, or for at most `RELEASE_WAIT_S`."""
+        queue = self._queues.get(lease_id)
+        if queue is not None and queue.task is not None:
+            await asyncio.wait([queue.task], timeout=RELEASE_WAIT_S)
 
     async def close(self) -> None:
-        """Write the pending records, for at most `CLOSE_S`."""
-        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        """Write the pending records, for at most `CLOSE_TIMEOUT_S`."""
+        tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
         if not tasks:
             return
-        _, unfinished = await asyncio.wait(tasks, timeout=CLOSE_S)
+        _, unfinished = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
         for task in unfinished:
             task.cancel()
         if unfinished:
             await asyncio.gather(*unfinished, return_exceptions=True)
             log.warning("parts of recordings were lost", leases=len(unfinished))
 
-    def _queue(self, lane: _Lane, note: Note) -> None:
-        if len(lane.waiting) >= MAX_WAITING:
-            lane.missing += 1
-            lane.missing_since = lane.missing_since or datetime.now(UTC)
+    def _enqueue(self, queue: _LeaseQueue, pending: PendingRecord) -> None:
+        if len(queue.waiting) >= MAX_WAITING:
+            queue.missing += 1
+            queue.missing_since = queue.missing_since or datetime.now(UTC)
         else:
-            note.omits_pictures = self._waiting_bytes + note.size_bytes > MAX_WAITING_BYTES
-            note.size_bytes = 0 if note.omits_pictures else note.size_bytes
-            self._waiting_bytes += note.size_bytes
-            lane.waiting.append(note)
-        if lane.task is None:
-            lane.task = asyncio.create_task(self._write_lane(lane), name="recording")
+            pending.omits_pictures = self._waiting_bytes + pending.size_bytes > MAX_WAITING_BYTES
+            pending.size_bytes = 0 if pending.omits_pictures else pending.size_bytes
+            self._waiting_bytes += pending.size_bytes
+            queue.waiting.append(pending)
+        if queue.task is None:
+            queue.task = asyncio.create_task(self._write_queue(queue), name="recording")
 
-    async def _write_lane(self, lane: _Lane) -> None:
-        notes: list[Note] = []
+    async def _write_queue(self, queue: _LeaseQueue) -> None:
+        records: list[PendingRecord] = []
         try:
-            while lane.waiting or lane.missing:
-                notes, lane.waiting = lane.waiting[:BATCH_SIZE], lane.waiting[BATCH_SIZE:]
-                rows = await self._rows(lane, notes)
-                if lane.missing and not lane.waiting:
-                    since, number = lane.missing_since or datetime.now(UTC), lane.missing
-                    lane.missing, lane.missing_since = 0, None
+            while queue.waiting or queue.missing:
+                records, queue.waiting = queue.waiting[:BATCH_SIZE], queue.waiting[BATCH_SIZE:]
+                rows = await self._rows(queue, records)
+                if queue.missing and not queue.waiting:
+                    since, number = queue.missing_since or datetime.now(UTC), queue.missing
+                    queue.missing, queue.missing_since = 0, None
                     self.counts.rows_left_out += number
                     rows.append(row_of_gap(since, number, ROWS_LOST))
-                await self._write(lane, rows)
-                self._waiting_bytes -= sum(note.size_bytes for note in notes)
+                await self._write(queue, rows)
+                self._waiting_bytes -= sum(pending.size_bytes for pending in records)
         except Exception:
-            log.exception("a part of a recording was lost", lease_id=lane.lease.lease_id)
-            lost, lane.waiting = [*notes, *lane.waiting], []
-            self._waiting_bytes -= sum(note.size_bytes for note in lost)
-            lane.missing += len(lost)  # the row about this is written with the next row
+            log.exception("a part of a recording was lost", lease_id=queue.lease.lease_id)
+            lost, queue.waiting = [*records, *queue.waiting], []
+            self._waiting_bytes -= sum(pending.size_bytes for pending in lost)
+            queue.missing += len(lost)  # the row about this is written with the next row
         finally:
-            lane.task = None
-            if not (lane.in_progress or lane.missing):
-                self._lanes.pop(lane.lease.lease_id, None)
+            queue.task = None
+            if not (queue.in_progress or queue.missing):
+                self._queues.pop(queue.lease.lease_id, None)
 
-    async def _rows(self, lane: _Lane, notes: list[Note]) -> list[RecordingRow]:
+    async def _rows(self, queue: _LeaseQueue, records: list[PendingRecord]) -> list[RecordingRow]:
         """Return the rows of requests. If the last request takes a picture, it is taken now."""
         rows: list[RecordingRow] = []
-        for note in notes:
-            new_rows = note.rows()
-            if new_rows and note.takes_picture and lane.lease.record == "pictures" and _needs_picture(new_rows[-1]):
-                is_last = note is notes[-1] and not lane.waiting and not lane.in_progress
+        for pending in records:
+            new_rows = pending.rows()
+            if new_rows and pending.takes_picture and queue.lease.record == "pictures" and _needs_picture(new_rows[-1]):
+                is_last = pending is records[-1] and not queue.waiting and not queue.in_progress
                 new_rows[-1] = (
-                    await self._with_picture(lane, new_rows[-1])
+                    await self._with_picture(queue, new_rows[-1])
                     if is_last
                     else replace(new_rows[-1], left_out=PROGRAM_CONTINUED)
                 )
             rows += new_rows
         return rows
 
-    async def _with_picture(self, lane: _Lane, row: RecordingRow) -> RecordingRow:
+    async def _with_picture(self, queue: _LeaseQueue, row: RecordingRow) -> RecordingRow:
         try:
-            picture = await self._picture(lane.lease)
+            picture = await self._picture(queue.lease)
         except GreenroomError as error:
             return replace(row, left_out=f"{NO_PNG}: {error.message}")
-        if lane.waiting:
+        if queue.waiting:
             return replace(row, left_out=PROGRAM_CONTINUED)  # the picture may show later actions of the program
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
@@ -273,15 +277,15 @@ class Recorder:
         state = desks.screen_states.get(desk.session_id)
         is_wide = state is not None and state.width > recording_rows.MAX_WIDTH
         params = {"width": recording_rows.MAX_WIDTH} if is_wide else None
-        return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
+        return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_TIMEOUT_S)).content)
 
-    async def _write(self, lane: _Lane, rows: list[RecordingRow]) -> None:
+    async def _write(self, queue: _LeaseQueue, rows: list[RecordingRow]) -> None:
         """Write rows. Try again while the database is unreachable for a short time. Raises Unavailable: the database is
         unreachable for longer than `GIVE_UP_S`."""
         end_s = time.monotonic() + GIVE_UP_S
         while rows:
             try:
-                rows_to_store = await self._store_rows(lane.lease.lease_id, rows)
+                rows_to_store = await self._store_rows(queue.lease.lease_id, rows)
             except Unavailable as error:
                 if time.monotonic() > end_s:
                     raise
@@ -306,14 +310,14 @@ class Recorder:
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
                 all_bytes=self._sizes.all_bytes,
-                wished_bytes=self._sizes.wished_bytes,
+                optional_bytes=self._sizes.optional_bytes,
                 user_bytes=used.user_bytes,
                 required=used.required,
                 user_mb=settings.recordings_user_max_mb,
                 reserved_percent=settings.recordings_reserved_percent,
                 recording_mb=settings.recording_max_mb,
                 all_mb=settings.recordings_max_mb,
-                held=person_has_control,
+                person_has_control=person_has_control,
             )
             return recording_rows.rows_to_store(rows, room)
 
@@ -321,7 +325,7 @@ class Recorder:
         if (
             rows_to_store is not None
             and rows_to_store.full is not None
-            and time.monotonic() - self._full_logged_s > FULL_LOGGED_S
+            and time.monotonic() - self._full_logged_s > FULL_LOG_INTERVAL_S
         ):
             self._full_logged_s = time.monotonic()
             sentence = f"Pictures of recordings are omitted: {rows_to_store.full}"
@@ -331,7 +335,7 @@ class Recorder:
     def _count(self, rows_to_store: RowsToStore) -> None:
         self._sizes = StoredSize(
             all_bytes=self._sizes.all_bytes + rows_to_store.picture_bytes,
-            wished_bytes=self._sizes.wished_bytes + (0 if rows_to_store.required else rows_to_store.picture_bytes),
+            optional_bytes=self._sizes.optional_bytes + (0 if rows_to_store.required else rows_to_store.picture_bytes),
         )
         self.counts.rows += len(rows_to_store.rows)
         self.counts.rows_left_out += rows_to_store.rows_left_out

@@ -240,7 +240,7 @@ async def get_placement(db: Db, act: Annotated[SessionAct, acts_on(Act.SEE)]) ->
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
 async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP_ALIVE)]) -> KeepaliveView:
-    """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
+    """Extend an open session to `keepalive_expiration` from now."""
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
 
 
@@ -282,9 +282,9 @@ async def order_lifecycle(
 
 command_router = APIRouter(tags=["sessions"])
 
-MAX_PIXELS_ACROSS: Final = 1920
+MAX_SIDE_PX: Final = 1920
 
-Across = Annotated[int, Query(ge=16, le=MAX_PIXELS_ACROSS, description="pixels; the aspect ratio stays the same")]
+SideLength = Annotated[int, Query(ge=16, le=MAX_SIDE_PX, description="pixels; the aspect ratio stays the same")]
 
 
 @command_router.post("/sessions/{session_id}/commands")
@@ -298,8 +298,8 @@ async def run_command(
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
 
-    Only the end of a long output is kept, which its first line states. After its deadline, a command continues to run,
-    and `exit_code` is null.
+    Of a long output, only the end is returned; its first line then says so. A command that exceeds its deadline
+    continues to run, and `exit_code` is null.
     """
     session = await service.session_for(db, caller, str(session_id), act_of(body))
     command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
@@ -314,8 +314,8 @@ async def run_command(
 async def get_screenshot(
     camera: ScreenshotsDep,
     act: Annotated[SessionAct, acts_on(Act.SCREENSHOT)],
-    width: Across = 300,
-    height: Across = 300,
+    width: SideLength = 300,
+    height: SideLength = 300,
 ) -> Response:
     """Return the screen of a running session as a JPEG that fits into width x height.
 

@@ -21,10 +21,10 @@ from greenroom.api.session.service import SessionAct, acts_on
 from greenroom.api.session.share_service import (
     AssistOrder,
     CandidateView,
-    Guest,
     InvitationView,
     JoinBody,
     JoinedView,
+    JoiningPerson,
     ReturnBody,
     ShareCreate,
     SharedWithMe,
@@ -109,8 +109,8 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Setting
     """
     user = await _recipient(sharing.db, body, act.session, everybody=_finds_everybody(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
-    wish = ShareRequest(access=body.access, audience=audience, seconds=body.seconds)
-    share = await share_service.create(sharing, act.caller, act.session, wish, user)
+    share_request = ShareRequest(access=body.access, audience=audience, seconds=body.seconds)
+    share = await share_service.create(sharing, act.caller, act.session, share_request, user)
     return share_service.share_view(share, sharing.secrets)
 
 
@@ -261,7 +261,7 @@ async def assist(
     message = f"{caller.name} joins session {session.session_id} of {session.username} to {purpose}, {manner}"
     share_service.log_share(sharing.logs, LogCode.SESSION_ASSISTED, message, caller, session)
     share = await share_service.existing(sharing.db, session.session_id, share_id)
-    return await share_service.join(sharing, share, Guest(caller.name, user_id))
+    return await share_service.join(sharing, share, JoiningPerson(caller.name, user_id))
 
 
 @router.get("/me/shares")
@@ -301,7 +301,7 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
     name = user.name if user else body.name
     if not name:
         raise Invalid("Enter your name. It is shown to the other viewers of the session.")
-    return await share_service.join(sharing, share, Guest(name, user.user_id if user else None))
+    return await share_service.join(sharing, share, JoiningPerson(name, user.user_id if user else None))
 
 
 @router.post("/shares/{share_id}/return", dependencies=[public_route("the viewer's own token is checked here")])

@@ -189,7 +189,7 @@ class AssistOrder(Body):
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class JoiningPerson:
     """A person who joins; `user_id` None = without an account."""
 
     name: str
@@ -225,7 +225,7 @@ def share_view(share: Share, secrets: Secrets) -> ShareView:
 
 
 async def create(
-    sharing: Sharing, caller: Caller, session: Session, wish: ShareRequest, user: User | None = None
+    sharing: Sharing, caller: Caller, session: Session, share_request: ShareRequest, user: User | None = None
 ) -> Share:
     """Share a session with `user`, or with people who have the link.
 
@@ -237,7 +237,7 @@ async def create(
     is_view_only_kept = keeps_view_only(session.status, session.steps)
     if session.user_id is None:
         raise Refused("A staged session has no user, so it cannot be shared.")
-    if reason := refusal_to_share(wish, settings, status=session.status, keeps_view_only=is_view_only_kept):
+    if reason := refusal_to_share(share_request, settings, status=session.status, keeps_view_only=is_view_only_kept):
         raise Forbidden(reason)
     if user is not None and user.user_id == session.user_id:
         raise Refused("The session belongs to this user.")
@@ -247,11 +247,11 @@ async def create(
         raise Refused(f"The session already has {MAX_SHARES} shares. End one of them first.")
     new = NewShare(
         session_id=session.session_id,
-        access=wish.access,
-        audience=wish.audience,
+        access=share_request.access,
+        audience=share_request.audience,
         user_id=user.user_id if user else None,
         made_by=caller.name,
-        expires=share_ends(wish, settings, datetime.now(UTC)),
+        expires=share_ends(share_request, settings, datetime.now(UTC)),
     )
     return await _store(sharing, caller, session, new)
 
@@ -303,27 +303,27 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
         )
 
 
-async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
+async def join(sharing: Sharing, share: Share, person: JoiningPerson) -> JoinedView:
     """Admit a person by a share. A user who joins again keeps the viewer id. Raises Forbidden: they may not join; the
     error contains the reason."""
-    if reason := refusal_to_join(share.facts, guest.user_id):
+    if reason := refusal_to_join(share.facts, person.user_id):
         raise Forbidden(reason)
     async with sharing.db.transaction() as connection:
         events = await shares.instruct_agent(connection, share.session_id)
         viewer_id = await viewers.insert_viewer(
-            connection, share, viewer_id=str(uuid.uuid4()), user_id=guest.user_id, name=guest.name
+            connection, share, viewer_id=str(uuid.uuid4()), user_id=person.user_id, name=person.name
         )
     await sharing.db.notify(*events)
     sharing.logs.write(
         LogCode.VIEWER_JOINED,
-        f"{viewer_name(guest.name, share.audience)} joined session {share.session_id} of {share.owner}"
+        f"{viewer_name(person.name, share.audience)} joined session {share.session_id} of {share.owner}"
         f" by share {share.share_id} of {share.made_by}",
         session_id=share.session_id,
-        user_id=guest.user_id,
-        username=guest.name if guest.user_id else None,
+        user_id=person.user_id,
+        username=person.name if person.user_id else None,
         details={"viewer_id": viewer_id, "access": share.access, "audience": share.audience},
     )
-    return await joined_view(sharing, share, viewer_id, guest.name)
+    return await joined_view(sharing, share, viewer_id, person.name)
 
 
 async def joined_view(sharing: Sharing, share: Share, viewer_id: str, name: str) -> JoinedView:
@@ -343,7 +343,7 @@ async def joined_view(sharing: Sharing, share: Share, viewer_id: str, name: str)
     )
 
 
-async def report_present(
+async def store_present_viewers(
     db: Database, logs: LogWriter, agent_id: str, session_id: str, clients: dict[str, str]
 ) -> None:
     """Store the viewers of a session as its Agent reports them: viewer id → address. An event notifies its user."""

@@ -82,7 +82,7 @@ class Courier:
         Unavailable: the database is unreachable."""
         if time.monotonic() - self._limit_checked_s > LIMIT_CHECK_S:
             self._limit_checked_s = time.monotonic()
-            await self._give_up_beyond()
+            await self._give_up_excess_messages()
         wait_s = POLL_S
         for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._tasks:
@@ -166,9 +166,9 @@ class Courier:
         except GreenroomError as error:
             return DeliveryAttempt(error=error.message)
 
-    async def _give_up_beyond(self) -> None:
+    async def _give_up_excess_messages(self) -> None:
         reason = f"More than {MAX_WAITING} newer messages waited for this webhook."
-        for name, number in await webhooks.give_up_beyond(self._db, MAX_WAITING, reason):
+        for name, number in await webhooks.give_up_excess_messages(self._db, MAX_WAITING, reason):
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
                 f"Webhook {name} did not get {number} events: more than {MAX_WAITING} newer messages wait for it.",

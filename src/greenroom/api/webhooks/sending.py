@@ -16,10 +16,11 @@ from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.webhooks import DeliveryAttempt
 from greenroom.db.diagnostics.batches import storable
-from greenroom.kit.outgoing import beginning, pinned, webhook_address
+from greenroom.kit.outgoing import pinned, read_beginning, webhook_address
 
 TIMEOUT_S: Final = 10.0
-"""The limit for a whole attempt; shorter than `db.webhooks.TAKEN_S`, for which a process takes a delivery."""
+"""The time limit of an attempt. It is shorter than `db.webhooks.TAKEN_S`, so no other process takes the same delivery
+during an attempt."""
 MAX_ANSWER_BYTES: Final = 1000
 
 
@@ -67,7 +68,7 @@ class Sender:
         request = pinned(self._http, "POST", httpx.URL(url), address, headers=headers, content=body)
         answer = await self._http.send(request, stream=True)
         try:
-            text = (await beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")
+            text = (await read_beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")
         finally:
             await answer.aclose()
         return DeliveryAttempt(

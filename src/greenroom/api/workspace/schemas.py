@@ -168,14 +168,14 @@ PagePath = Annotated[
 ]
 StartPage = Annotated[
     Text,
-    _refused_by(partial(page.relative_problem, "start_page")),
+    _refused_by(partial(page.relative_address_problem, "start_page")),
     Field(
         description="address of the page below the folder, such as vnc.html?resize=remote; empty = the folder itself"
     ),
 ]
 ReadyPath = Annotated[
     Text,
-    _refused_by(partial(page.relative_problem, "ready_path")),
+    _refused_by(partial(page.relative_address_problem, "ready_path")),
     Field(description="address below the folder that must respond before a session is usable; empty = the page"),
 ]
 PortMap = Annotated[

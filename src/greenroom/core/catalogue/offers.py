@@ -23,7 +23,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.exec_config import ExecConfig
-from greenroom.core.workspace.page import PROGRAMS
+from greenroom.core.workspace.page import PROGRAM_SERVICES
 from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.session_spec import Protocol
 
@@ -216,7 +216,7 @@ def workspace_update(offered: CatalogueEntry, port_map: Mapping[str, Any]) -> di
     its `port_map`. Workspaces that an earlier version of Greenroom created lack them.
     """
     services: Mapping[str, Any] = offered.workspace.get("port_map", {})
-    missing = {name: services[name] for name in PROGRAMS if name in services and name not in port_map}
+    missing = {name: services[name] for name in PROGRAM_SERVICES if name in services and name not in port_map}
     return {"name": offered.image} | ({"port_map": {**port_map, **missing}} if missing else {})
 
 

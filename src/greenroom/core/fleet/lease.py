@@ -89,7 +89,9 @@ def next_read_in_s(remaining_s: float, jitter: float) -> float:
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
-    """True during the quiet period, in which Agents have not yet had the time `missing_s` to report."""
+    """True during the quiet period: less than `missing_s` has passed since the takeover, the reconnection or the start
+    of the database server. An Agent counts as missing after `missing_s` without a report.
+    """
     return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
@@ -151,8 +153,8 @@ POLL_S: Final = 0.5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
     """The record of the process that acts for an Agent. `holder` is empty after the process released it. `address` is
-    the address at which the holder answers gateways. `copy` grows with each copy of the shared data that the holder
-    wrote for the other processes.
+    the address at which the holder answers gateways. `copy` is the number of the last copy of the shared data
+    that the holder wrote for the other processes.
     """
 
     holder: str

@@ -199,7 +199,7 @@ class Rejection:
     waiting_helps: bool = True
 
     @property
-    def will_pass(self) -> bool:
+    def is_temporary(self) -> bool:
         """True if only the image is missing and the Agent pulls it or will pull it."""
         return self.code == "image_unavailable" and self.agent.image_state in ("absent", "pulling")
 

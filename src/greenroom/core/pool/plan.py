@@ -153,7 +153,7 @@ def _end_on_leaving_agents(
 
 def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
     """End the sessions on draining Agents, which cannot be claimed, if they cannot be replaced on another Agent."""
-    waits = work.rejected is None or any(rejection.will_pass for rejection in work.rejected)
+    waits = work.rejected is None or any(rejection.is_temporary for rejection in work.rejected)
     if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
         return
     draining = {a.agent_id: a for a in snapshot.agents if a.status == "running" and a.draining}
@@ -238,7 +238,7 @@ def _shortfall(
     if missing <= 0 or snapshot.config.deleted:
         return None
     if unplaced > 0 and snapshot.people_waiting is not None:
-        return shortfalls.people_first(snapshot, snapshot.people_waiting, unplaced)
+        return shortfalls.behind_launches_of_users(snapshot, snapshot.people_waiting, unplaced)
     if unplaced > 0 and work.rejected is not None:
         return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
     if backoff.number:

@@ -19,7 +19,7 @@ from greenroom.core.workspace.definition import Definition
 
 SLACK: Final = 2.0
 """The factor by which the next starts may be slower than the measured starts, because hosts may be busier."""
-BETWEEN_S: Final = 2.0
+START_OVERHEAD_S: Final = 2.0
 """The time that is added to each start, for the end of the previous session and its report."""
 MARGIN_S: Final = 10.0
 """The time by which a replacement must be ready before its session expires, in case the host becomes busy."""
@@ -61,7 +61,7 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     expires. `sessions` are the claimable sessions in the order of expiry, at least one; `start_s` is the time of a
     start so far.
     """
-    margin, per_replacement = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
+    margin, per_replacement = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + START_OVERHEAD_S)
     return min(
         session.expires - min(margin + (number + 1) * per_replacement, MAX_LEAD * (session.expires - session.created))
         for number, session in enumerate(sessions)
@@ -81,7 +81,7 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
     Desired. `start_s` None = not known yet.
     """
     expected_s = UNKNOWN_START_S if start_s is None else start_s
-    needed_s = (MARGIN_S + num_sessions * (SLACK * expected_s + BETWEEN_S)) / MAX_LEAD
+    needed_s = (MARGIN_S + num_sessions * (SLACK * expected_s + START_OVERHEAD_S)) / MAX_LEAD
     if num_sessions == 0 or expiration_h * 3600 >= needed_s:
         return None
     start_text = (

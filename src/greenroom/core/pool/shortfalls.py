@@ -19,7 +19,9 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 BREAKS_COUNT_S: Final = 600.0
-"""The time for which a break counts. It is longer than the longest pause, so that a pool cannot leave its backoff."""
+"""The time after which the break of a session no longer counts. It is longer than `BACKOFF.max_s`; otherwise all breaks
+would be forgotten during the longest pause.
+"""
 AVOIDED_S: Final = 600.0
 """The time after a failed start on an Agent in which other Agents are preferred."""
 
@@ -78,11 +80,11 @@ def failures_after_starts(config: PoolConfig, failed: Sequence[PooledSession], n
 
 
 def failures_after_breaks(broken: Sequence[BrokenSession], now: datetime) -> PoolFailures:
-    """Return the failures of sessions that broke after they had been created to replace a broken session.
+    """Return the failures of sessions that stopped working after they were usable.
 
-    The first break causes no pause: the session is replaced immediately. The same applies to all sessions that were
-    created before that break and break later or at the same time, for example after a restart of their host. From the
-    second break on, there is a pause.
+    Only the break of a session that was created after the previous counted break counts. Sessions that break together,
+    for example at a restart of their host, therefore count once. The first counted break causes no pause; each further
+    one causes a longer pause.
     """
     number, last = 0, None
     for session in sorted(broken, key=lambda session: session.broke):
@@ -166,12 +168,12 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
     if "no_disk" in codes:
         return Shortfall("no-capacity", f"{start} {details}.")
     if "image_unavailable" in codes:
-        fetching = any(r.will_pass for r in rejected)
+        fetching = any(r.is_temporary for r in rejected)
         return Shortfall("image-pulling" if fetching else "image-unavailable", f"{start} {details}.")
     return Shortfall("no-agent", f"{start} {details or f'zone {zone} has no Agent'}.")
 
 
-def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
+def behind_launches_of_users(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
     """Return the shortfall of a pool that creates no sessions, because launches of users wait for room."""
     has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
@@ -213,7 +215,7 @@ def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
     return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {state_text}.")
 
 
-def unattended(num_sessions: int, missing: int) -> Shortfall:
+def without_manager(num_sessions: int, missing: int) -> Shortfall:
     """Return the shortfall of a pool in a zone in which no Manager runs."""
     return Shortfall(
         "no-running-manager",
@@ -249,7 +251,7 @@ def effective_shortfall(
     if is_paused and missing > coming:
         return paused(num_sessions, missing - coming)
     if not has_manager:
-        return unattended(num_sessions, missing)
+        return without_manager(num_sessions, missing)
     if stored is not None and stored.code not in _CURRENT_CODES:
         return stored
     return starting(num_sessions, missing, coming)

@@ -142,7 +142,7 @@ def _row(request: RecordedRequest, what: str, said: str, details: dict[str, Any]
 
 
 def _refused(request: RecordedRequest, kinds: Sequence[ActionDescription]) -> RecordingRow:
-    """Return the row of a request of which no action, or an unknown number of actions, was performed."""
+    """Return the row of a refused or interrupted request, of which the performed actions are not known."""
     if len(kinds) == 1:
         return _row(request, kinds[0].what, kinds[0].said)
     return _row(request, "actions", f"{len(kinds)} actions.", {"actions": [kind.what for kind in kinds]})
@@ -205,7 +205,7 @@ MAX_PICTURE_BYTES: Final = 2 << 20
 """Maximum size of one picture."""
 MAX_WIDTH: Final = 1280
 """Maximum width in pixels of a picture for the recording. Pictures of wider screens are scaled down."""
-HELD: Final = "a person had control of the desktop; pictures of their actions are not stored"
+PERSON_IN_CONTROL: Final = "a person had control of the desktop; pictures of their actions are not stored"
 TOO_LARGE: Final = f"the picture is larger than {MAX_PICTURE_BYTES >> 20} MB"
 FULL: Final = "the pictures of this recording have {limit} MB, the maximum of `recording_max_mb`"
 ALL_FULL: Final = "the pictures of all recordings have {limit} MB, the maximum of `recordings_max_mb`"
@@ -220,9 +220,9 @@ USER_FULL: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSpace:
-    """The used and the maximum space of a recording and of all recordings. `wished_bytes` are the bytes of all
+    """The used and the maximum space of a recording and of all recordings. `optional_bytes` are the bytes of all
     recordings that are not `required`; `user_bytes` are those of the same user. These recordings cannot use
-    `reserved_percent` of the space. `held` is True if a person has control.
+    `reserved_percent` of the space. If `person_has_control`, no picture is stored.
     """
 
     rows: int
@@ -231,11 +231,11 @@ class RecordingSpace:
     recording_mb: int
     all_mb: int
     required: bool = True
-    wished_bytes: int = 0
+    optional_bytes: int = 0
     user_bytes: int = 0
     user_mb: int = 0
     reserved_percent: int = 0
-    held: bool = False
+    person_has_control: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +265,9 @@ def rows_to_store(rows: Sequence[RecordingRow], room: RecordingSpace) -> RowsToS
     for row in rows[: max(MAX_ROWS - room.rows, 0)]:
         reason = None if row.picture is None else _refusal(len(row.picture.data), used, room)
         if reason is not None:
-            full = reason if reason not in (HELD, TOO_LARGE, FULL.format(limit=room.recording_mb)) else full
+            full = (
+                reason if reason not in (PERSON_IN_CONTROL, TOO_LARGE, FULL.format(limit=room.recording_mb)) else full
+            )
             stored.append(replace(row, picture=None, left_out=reason))
             continue
         used += 0 if row.picture is None else len(row.picture.data)
@@ -276,8 +278,8 @@ def rows_to_store(rows: Sequence[RecordingRow], room: RecordingSpace) -> RowsToS
 
 
 def _refusal(size: int, used: int, room: RecordingSpace) -> str | None:
-    if room.held:
-        return HELD
+    if room.person_has_control:
+        return PERSON_IN_CONTROL
     if size > MAX_PICTURE_BYTES:
         return TOO_LARGE
     if room.picture_bytes + used + size > room.recording_mb << 20:
@@ -288,9 +290,9 @@ def _refusal(size: int, used: int, room: RecordingSpace) -> str | None:
 
 
 def _refusal_of_optional(new_bytes: int, room: RecordingSpace) -> str | None:
-    wished_mb = room.all_mb * max(0, 100 - room.reserved_percent) // 100
-    if room.wished_bytes + new_bytes > wished_mb << 20:
-        return OPTIONAL_FULL.format(limit=wished_mb)
+    optional_mb = room.all_mb * max(0, 100 - room.reserved_percent) // 100
+    if room.optional_bytes + new_bytes > optional_mb << 20:
+        return OPTIONAL_FULL.format(limit=optional_mb)
     if room.user_bytes + new_bytes > room.user_mb << 20:
         return USER_FULL.format(limit=room.user_mb)
     return None

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.access.permissions import allows
-from greenroom.core.lease import held_sentence
+from greenroom.core.lease import person_has_control_text
 
 
 class Kind(StrEnum):
@@ -268,7 +268,7 @@ def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     if facts.must_record and row.is_unrecorded:
         return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
     if facts.held_by and not row.while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
-        return Verdict(refused="held", reason=held_sentence(facts.held_by))
+        return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
     noted = row.noted == "always" or (row.noted == "of others" and is_by_other)
     return Verdict(noted=noted, shown=row.shown and is_by_other)

@@ -1,5 +1,5 @@
-"""The address of the page that a container serves, and its other services: the fields of a workspace for images of
-other makers.
+"""The path of the page that a container serves, and the ports of its other services. These fields of a workspace make
+images usable that were not built for Greenroom.
 
 Tokens stand for values that exist only for a session. They are allowed in `page_path`, `start_page` and in the
 environment and command of the `run_config`:
@@ -37,11 +37,11 @@ DESK_FOLDERS: Final[Mapping[str, str]] = {
     "uploads": "files",
     "downloads": "files",
 }
-"""Service → its folder on the page of images with a desk, which are those of Greenroom. This page checks the
-permission.
+"""Service → its folder on the page, for images with a desk (the images of Greenroom). The page of such an image checks
+the permission itself.
 """
 
-PROGRAMS: Final = ("desk", "cdp", "webdriver")
+PROGRAM_SERVICES: Final = ("desk", "cdp", "webdriver")
 """Services for programs. Each is in the folder of the page with its name (`core.session.streams.PROGRAM_FOLDERS`)."""
 
 PortMap = dict[str, Any]
@@ -69,7 +69,7 @@ def page_path_problem(path: str) -> str | None:
     )
 
 
-def relative_problem(name: str, address: str) -> str | None:
+def relative_address_problem(name: str, address: str) -> str | None:
     """Return the reason why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None if it
     can be.
     """
@@ -92,14 +92,16 @@ def validated_ports(ports: PortMap) -> PortMap:
     """Return the port map after a check. Raises Invalid: a service is unknown, its value is neither a port nor the
     beginning of addresses, or two services have the same port."""
     for name, value in ports.items():
-        if name in PROGRAMS:
+        if name in PROGRAM_SERVICES:
             if value != name:
                 raise Invalid(
                     f"{name} is served only to programs, in the folder {name} of the page: set it to {name!r}."
                 )
             continue
         if name not in SERVICES:
-            raise Invalid(f"A port map has no service {name}; the services are {', '.join((*SERVICES, *PROGRAMS))}.")
+            raise Invalid(
+                f"A port map has no service {name}; the services are {', '.join((*SERVICES, *PROGRAM_SERVICES))}."
+            )
         is_port = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
         if not (is_port or (isinstance(value, str) and _BEGINNING.fullmatch(value) and not _has_dots(value))):
             raise Invalid(
@@ -118,7 +120,9 @@ def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Servic
         for name, permission in SERVICES.items()
         if name in ports
     )
-    return desktop_services + tuple(Service(name=name, folder=name, allowed=True) for name in PROGRAMS if name in ports)
+    return desktop_services + tuple(
+        Service(name=name, folder=name, allowed=True) for name in PROGRAM_SERVICES if name in ports
+    )
 
 
 def _service(name: str, port_or_folder: int | str) -> Service:
@@ -133,7 +137,7 @@ def folders_of(services: Iterable[Service], permissions: Mapping[str, Any]) -> d
     """Return the folders of the services that a session may use, below the path of the session, by the names of the
     services."""
     service_list = tuple(services)
-    has_desk = any(service.name == PROGRAMS[0] for service in service_list)
+    has_desk = any(service.name == PROGRAM_SERVICES[0] for service in service_list)
     desk_folders = DESK_FOLDERS.items() if has_desk else ()
     allowed_desk_folders = {name: folder for name, folder in desk_folders if permissions.get(SERVICES[name])}
     return allowed_desk_folders | {

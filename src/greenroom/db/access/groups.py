@@ -85,8 +85,8 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     )
 
 
-async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
-    """Return the distinct sets of groups of the group's members."""
+async def group_combinations_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
+    """Return each combination of groups that a member of this group has, once, with the settings of the groups."""
     cursor = await connection.execute(
         "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
         " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",
@@ -160,7 +160,7 @@ async def remove_image(connection: Connection, group_id: str, image_id: str) -> 
 
 
 async def delete_group(connection: Connection, group: Group) -> None:
-    """Delete a group, with its members' permissions from it. Raises Refused: it is one of the two system groups."""
+    """Delete a group. Its members lose the permissions of the group. Raises Refused: it is a system group."""
     if group.is_system:
         raise Refused(f"{group.name} is a system group and cannot be deleted.")
     await connection.execute("DELETE FROM groups WHERE group_id = %s", (group.group_id,))

@@ -1,7 +1,8 @@
 """The leadership of a zone in SQL (docs/explanation/protocols.md §1).
 
-`LeaseConnection` is the leadership connection: it holds the advisory lock (71, zone_key) of the zone, so that
-PostgreSQL itself notifies the other Managers when this process dies. All other readers of a leadership use the pool.
+`LeaseConnection` is the leadership connection. It holds the advisory lock (71, zone_key) of the zone, which PostgreSQL
+releases when this process dies, so that a waiting Manager gets it immediately. All other readers of a leadership use
+the connection pool.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class LeaseConnection:
         )
         return None if row is None or row["term"] is None else int(row["term"])
 
-    async def settle(self, manager_id: str) -> Predecessor | None:
+    async def complete_takeover(self, manager_id: str) -> Predecessor | None:
         """Set the statement timeout and record this Manager as the holder. Return the previous holder, or None if
         there was none. Called once after the first renewal of a TAKE, which it must not delay."""
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())

@@ -35,7 +35,7 @@ class AgentProgress:
     crash_loop: str = ""
 
 
-async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
+async def write_progress(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
     """Store the newest message of each Agent, in order of ids. Return the Agents whose message is newer than
     the last.
     """

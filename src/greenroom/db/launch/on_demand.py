@@ -98,7 +98,7 @@ STILL_WAITING: Final[LiteralString] = (
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
 """The waiting users of all zones; the parameters are those of `waiting`."""
-PEOPLE_WAITING: Final[LiteralString] = (
+COUNT_WAITING_USERS: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )
 """Counts the users who may get room on the zone's hosts."""
@@ -113,7 +113,7 @@ async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[Dic
     """Count the users who wait for room in this zone: refused recently, not for too long, and not served since. Returns
     the cursor of one row with the column `number`, so that it can be read together with others.
     """
-    return await connection.execute(PEOPLE_WAITING, waiting(zone_id))
+    return await connection.execute(COUNT_WAITING_USERS, waiting(zone_id))
 
 
 async def insert_for_user(
@@ -158,7 +158,7 @@ async def insert_in_room(connection: Connection, new: NewSession, *, max_session
     """Insert a user's session in the room of the `evicted` staged sessions, which end; False = nothing was changed.
 
     The transaction must have locked the user's row; it may have locked session rows only with `lock_sessions`. The
-    yielding sessions are on the same Agent and not usable yet.
+    `evicted` sessions are on the same Agent and not usable yet.
     """
     if not evicted:
         return await insert_session(connection, new, max_sessions=max_sessions)

@@ -273,7 +273,7 @@ _IMAGES: Final[LiteralString] = (
 )
 
 
-async def list_fills(db: Database) -> list[PoolFill]:
+async def list_pool_sizes(db: Database) -> list[PoolFill]:
     """Return the fill levels of all pools."""
     pools = await db.fetch(_POOLS)
     images = {image.image_id: image for image in rows_as(ImageFacts, [row["facts"] for row in await db.fetch(_IMAGES)])}

@@ -14,7 +14,7 @@ from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.fleet.liveness import CHANGED_OFFERS, ENDABLE_OF_DEAD, LOSABLE, SUSPECTS
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.lifecycle import EXPIRING, LIVING
-from greenroom.db.session.observations import DECIDABLE, MISSED
+from greenroom.db.session.observations import DECIDABLE, STORED_OBSERVATIONS
 from greenroom.db.session.shares import EXPIRED
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
@@ -171,7 +171,7 @@ async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -
 
 
 READINGS: Final[tuple[LiteralString, ...]] = (
-    *(SUSPECTS, ENDABLE_OF_DEAD, MISSED, WAITING, CHANGED_OFFERS, AWAITING_SUCCESSOR, EXPIRING, EXPIRED),
+    *(SUSPECTS, ENDABLE_OF_DEAD, STORED_OBSERVATIONS, WAITING, CHANGED_OFFERS, AWAITING_SUCCESSOR, EXPIRING, EXPIRED),
 )
 IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(READINGS) + ") AS is_due"
 

@@ -1,8 +1,8 @@
 """The observations of sessions by Agents, and the status changes that follow from them, in SQL.
 
 Observations have a separate table, so that claims do not wait for their updates. Rows that did not change are not
-written. The whole observation is stored, because the Primary decides again on the stored row, with the rules of the
-commit.
+written. The whole observation is stored, so that the Primary can later decide about the stored row with the rules of
+the commit.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _OfSession(Protocol):
     def session_id(self) -> str: ...
 
 
-_NAMED: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
+_ONLY_IDS: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
 """A condition for sessions that are joined to JSON. PostgreSQL cannot estimate the size of the JSON, and without the
 condition would read all sessions."""
 
@@ -106,7 +106,7 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
     """Return the rows of observed sessions, only those that belong to the observing Agent."""
     cursor = await connection.execute(
         "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
-        " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _NAMED,
+        " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _ONLY_IDS,
         (
             Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]),
             _session_ids(observations),
@@ -115,7 +115,7 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
     return rows_as(ReportedSession, await cursor.fetchall())
 
 
-MISSED: Final[LiteralString] = (
+STORED_OBSERVATIONS: Final[LiteralString] = (
     "SELECT " + _SESSION + ","
     " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
     " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
@@ -126,10 +126,11 @@ MISSED: Final[LiteralString] = (
 DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
 
 
-async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
-    """Return sessions in a waiting status with their stored observation, if their Agent runs and has reported all its
-    sessions."""
-    rows = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
+async def read_stored_observations(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
+    """Return the sessions whose status an observation can change, with their stored observation. Only sessions of
+    Agents that run and have reported all their sessions are included.
+    """
+    rows = await db.fetch(STORED_OBSERVATIONS, {"zone_id": zone_id, **DECIDABLE})
     return [
         (session, observation)
         for row in rows
@@ -144,7 +145,7 @@ _CHANGING: Final = columns_of(Observation, without={"has_container", "session_id
 _WRITE: Final[LiteralString] = (
     f"INSERT INTO session_observed AS old ({listed(_COLUMNS)}) SELECT {selected(_COLUMNS, 'o')}"
     " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
-    " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id" + _NAMED + " ORDER BY o.session_id"
+    " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id" + _ONLY_IDS + " ORDER BY o.session_id"
     " ON CONFLICT (session_id) DO UPDATE SET "
     + excluded(columns_of(Observation, without={"has_container", "session_id"}))
     + ", observed_at = clock_timestamp()"
@@ -175,7 +176,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
         " generation bigint, assignment_id uuid, error text, log_tail text, exit_code integer, set_aside_reason text,"
         " slow boolean, deadline_s double precision)"
         " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
-        f" AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id{_NAMED}"
+        f" AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id{_ONLY_IDS}"
         " RETURNING s.session_id::text",
         (Jsonb(list(changes)), _session_ids(changes)),
     )
@@ -183,7 +184,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
 
 
 async def write_handovers(connection: Connection, reports: Sequence[HandoverReport]) -> dict[str, str]:
-    """Store the progress of hand-overs; `received` begins the second deadline. Returns the new states that changed."""
+    """Store the progress of hand-overs; `received` begins the second deadline. Returns session id → new state."""
     cursor = await connection.execute(
         "UPDATE sessions s SET assignment_state = r.state, deadline = CASE WHEN s.status = 'assigning'"
         " AND r.state = 'received' THEN clock_timestamp() + make_interval(secs => r.deadline_s) ELSE s.deadline END"
@@ -191,7 +192,7 @@ async def write_handovers(connection: Connection, reports: Sequence[HandoverRepo
         " deadline_s double precision)"
         " WHERE s.session_id = r.session_id AND s.agent_id = r.agent_id AND s.assignment_id = r.assignment_id"
         " AND s.assignment_state IS DISTINCT FROM r.state"
-        f" AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed')){_NAMED}"
+        f" AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed')){_ONLY_IDS}"
         " RETURNING s.session_id::text, s.assignment_state",
         (Jsonb(list(reports)), _session_ids(reports)),
     )
@@ -204,6 +205,6 @@ async def write_steps(connection: Connection, steps: Sequence[StartStep]) -> Non
         "INSERT INTO session_steps (session_id, name, at) SELECT t.session_id, t.name,"
         " coalesce(to_timestamp(t.at), clock_timestamp())"
         " FROM jsonb_to_recordset(%s) AS t(session_id uuid, name text, at double precision)"
-        " JOIN sessions s ON s.session_id = t.session_id" + _NAMED + " ON CONFLICT DO NOTHING",
+        " JOIN sessions s ON s.session_id = t.session_id" + _ONLY_IDS + " ON CONFLICT DO NOTHING",
         (Jsonb(list(steps)), _session_ids(steps)),
     )

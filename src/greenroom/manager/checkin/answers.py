@@ -33,6 +33,7 @@ from greenroom.db.fleet.checkin import (
 from greenroom.kit.concurrency import SharedReading, one_item
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.manager.status import ManagerContext
+from greenroom.wire.fields import HomeRemoval
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -46,7 +47,6 @@ from greenroom.wire.messages import (
     SessionCommand,
     digest,
 )
-from greenroom.wire.parts import HomeRemoval
 
 log = structlog.get_logger(__name__)
 

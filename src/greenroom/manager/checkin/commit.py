@@ -247,11 +247,15 @@ class Committer:
             async with (
                 self._db.connection() as connection
             ):  # one statement, for example for Agents that come from another Manager
-                await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
+                await reports.write_progress(
+                    connection, self._me.manager_id, [progress(message) for message in messages]
+                )
             return Applied([], set())
         events = set[ChangeEvent]()
         async with self._db.pipelined(events) as connection:
-            newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
+            newer = await reports.write_progress(
+                connection, self._me.manager_id, [progress(message) for message in messages]
+            )
             for message in messages:
                 # The list of an older message is ignored: the Agent would not correct it, because its newer list is
                 # acknowledged.
@@ -338,7 +342,9 @@ class UnstoredCheckIns:
         """
         try:
             async with self._db.connection() as connection:
-                await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
+                await reports.write_progress(
+                    connection, self._me.manager_id, [progress(message) for message in messages]
+                )
         except Unavailable as error:
             log.warning("the times of check-ins wait for the database", agents=len(messages), reason=error.message)
             for message in messages:

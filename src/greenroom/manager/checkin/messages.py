@@ -12,8 +12,8 @@ import msgspec
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogDetails
 from greenroom.db.diagnostics.logs import LogRow
+from greenroom.wire.fields import HomeReport
 from greenroom.wire.messages import VERSION, CheckIn, CommandReport, LogLine, Observed
-from greenroom.wire.parts import HomeReport
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 

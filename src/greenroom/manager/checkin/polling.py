@@ -107,7 +107,7 @@ class CheckIns:
     ) -> None:
         self._db, self._me = shared.agents_db, shared.me
         self._config, self._logs = shared.config, shared.logs
-        self._wakers, self._takeover = shared.wakers, shared.takeover
+        self._notifier, self._takeover = shared.notifier, shared.takeover
         self._metrics = metrics
         self._status = status
         self._committer = committer
@@ -116,7 +116,7 @@ class CheckIns:
         self._last: dict[str, _LastReading] = {}
         self._zone: ZoneState | None = None
         """The last reading of the zone; one object for all Agents, as long as it is equal."""
-        self._reader = BatchedReader(DesiredListCache(self._db, self._me.manager_id, self._wakers).read)
+        self._reader = BatchedReader(DesiredListCache(self._db, self._me.manager_id, self._notifier).read)
         self._answers = answers.Answers(shared)
 
     # Check-in -------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class CheckIns:
         message = checked(message)
         early_fraction = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early_fraction)
-        with self._wakers.hold_poll(message.agent_id) as notified:
+        with self._notifier.hold_check_in(message.agent_id) as notified:
             state = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, state)
             if state.fresh and message.db_epoch != state.zone.db_epoch:
@@ -148,7 +148,9 @@ class CheckIns:
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 notified.clear()
-                self._wakers.name_sessions(message.agent_id, *(observed.session_id for observed in message.sessions))
+                self._notifier.add_changed_sessions(
+                    message.agent_id, *(observed.session_id for observed in message.sessions)
+                )
                 state = await self._read(message.agent_id)
                 self._admit(message, credential, state)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
@@ -194,15 +196,15 @@ class CheckIns:
         if message.incarnation != last.state.agent.incarnation:  # it has registered since
             return None
         if message.sessions:
-            return last.state if self._wakers.only_named(message.agent_id) else None
-        if message.hold_s <= 0 or last.notifications != self._wakers.notification_count(message.agent_id):
+            return last.state if self._notifier.knows_changed_sessions(message.agent_id) else None
+        if message.hold_s <= 0 or last.notifications != self._notifier.notification_count(message.agent_id):
             return None
         return None if self._is_news(message, last.state) else last.state
 
     async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
         """Return the present state; while the database is away, the last state with `fresh` false."""
         await self._takeover.wait()
-        notifications, at_s = self._wakers.notification_count(agent_id), boottime_s()
+        notifications, at_s = self._notifier.notification_count(agent_id), boottime_s()
         try:
             reading = await self._reader.read(agent_id, hurry=hurry)
         except Unavailable:
@@ -290,7 +292,7 @@ class CheckIns:
         except Unavailable:
             return self._answers.no_news(state.stale())
         if prepared.digest != state.agent.digest:  # the list has changed since the state was read
-            self._wakers.name_sessions(message.agent_id)
+            self._notifier.add_changed_sessions(message.agent_id)
         self._measure(sent, prepared.instructions)
         sent.remember(prepared.digest, prepared.generations)
         sent.images_digest = state.agent.images_digest

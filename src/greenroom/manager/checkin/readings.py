@@ -19,7 +19,7 @@ from greenroom.core.session.reconcile import updated
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import AgentState, CheckInReading, read_states
 from greenroom.kit.clock import boottime_s
-from greenroom.manager.status import Unread, Wakers
+from greenroom.manager.status import CheckInNotifier, Unread
 from greenroom.wire.messages import digest
 
 WHOLE_EVERY_S: Final = 4.0
@@ -40,10 +40,10 @@ class _List:
 class DesiredListCache:
     """The desired lists of the Agents that check in to this Manager."""
 
-    def __init__(self, db: Database, manager_id: str, wakers: Wakers) -> None:
+    def __init__(self, db: Database, manager_id: str, notifier: CheckInNotifier) -> None:
         self._db = db
         self._manager_id = manager_id
-        self._wakers = wakers
+        self._notifier = notifier
         self._lists: dict[str, _List] = {}
         self._db_epoch = ""
         self._numbers = count()
@@ -63,14 +63,14 @@ class DesiredListCache:
             if any(sessions.values()):
                 return await self.read(agent_ids)
         for agent_id in unread_of.keys() - reading.agents.keys():
-            self._wakers.forget(agent_id)
+            self._notifier.forget(agent_id)
         agents = [
             self._with_list(agent, unread_of[agent_id], number, now_s) for agent_id, agent in reading.agents.items()
         ]
         return CheckInReading(zone=reading.zone, agents={agent.agent_id: agent for agent in agents})
 
     def _unread(self, agent_id: str, now_s: float) -> Unread:
-        unread, known = self._wakers.unread(agent_id), self._lists.get(agent_id)
+        unread, known = self._notifier.unread(agent_id), self._lists.get(agent_id)
         is_recent = known is not None and now_s - known.whole_at_s < WHOLE_EVERY_S
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
@@ -81,7 +81,7 @@ class DesiredListCache:
         known = self._lists.get(agent.agent_id)
         if known is None or number > known.number:
             known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
-            self._wakers.was_read(agent.agent_id, read)
+            self._notifier.mark_read(agent.agent_id, read)
         return replace(agent, generations=known.generations, digest=known.digest)
 
 

@@ -20,7 +20,7 @@ from greenroom.db.session import deadlines as db_deadlines
 from greenroom.db.session import lifecycle
 from greenroom.db.session.deadlines import SessionWithDeadline
 from greenroom.db.session.lifecycle import ExpiringSession, take_back
-from greenroom.db.session.observations import read_missed
+from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import begin_end
 from greenroom.db.session.shares import end_expired, read_expired
 from greenroom.db.session.transitions import ChangedSession
@@ -75,7 +75,7 @@ def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> lis
 async def run_missed_moves(ctx: PrimaryContext) -> None:
     """Decide again on sessions whose stored observation requires another status. This includes `unreachable` and `lost`
     sessions whose Agent has returned, and transitions that the group commit missed."""
-    decided = transitions.decisions(await read_missed(ctx.db, ctx.zone_id))
+    decided = transitions.decisions(await read_stored_observations(ctx.db, ctx.zone_id))
     if not decided:
         return
     async with guarded(ctx.db, ctx.fence) as connection:

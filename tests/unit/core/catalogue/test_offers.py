@@ -52,7 +52,7 @@ def test_an_entry_of_another_list_is_prefixed_with_its_name_and_has_only_its_fie
     assert (given.workspace["cores"], given.workspace["memory"]) == (3, 10**9)
 
 
-def test_ours_come_first_and_then_by_friendly_name():
+def test_entries_of_greenroom_come_first_then_the_others_by_friendly_name():
     other = CatalogueEntry(name="code", workspace={"name": "c", "friendly_name": "Code"})
     assert [each.offered.name for each in entries([THEIRS, OURS, other], [], {})] == ["code", "firefox", "acme/firefox"]
 
@@ -63,19 +63,19 @@ def test_an_update_is_offered_when_the_image_of_the_entry_has_changed_since(imag
     assert (entry.added is not None, entry.update_available) == (True, update)
 
 
-def test_an_update_adds_what_the_image_has_for_programs_and_leaves_the_rest():
+def test_an_update_adds_the_services_for_programs_and_keeps_other_fields():
     assert workspace_update(OURS, {}) == {"name": "greenroom/firefox:new", "port_map": {"desk": "desk"}}
     assert workspace_update(OURS, {"audio": 4901})["port_map"] == {"audio": 4901, "desk": "desk"}
     assert workspace_update(OURS, {"desk": 5000}) == {"name": "greenroom/firefox:new"}
     assert workspace_update(THEIRS, {"audio": 4901}) == {"name": "acme/firefox:1"}
 
 
-def test_what_was_not_added_has_no_update_even_if_a_workspace_has_its_image():
+def test_an_entry_not_added_has_no_update_if_a_workspace_uses_its_image():
     (entry,) = entries([OURS], [known("greenroom/firefox:new", start_s=2.0)], {})
     assert (entry.added, entry.update_available, entry.first_frame_ms) == (None, False, 2000)
 
 
-def test_the_first_frame_is_that_of_its_own_workspace_where_it_was_measured():
+def test_the_first_frame_time_is_that_of_its_own_workspace_if_measured():
     other = known("greenroom/firefox:new", start_s=2.0)
     own = known("greenroom/firefox:new", "firefox", "greenroom/firefox:new", start_s=3.1416)
     assert [e.first_frame_ms for e in entries([OURS], [other, own], {})] == [3142]

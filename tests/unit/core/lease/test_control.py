@@ -18,7 +18,7 @@ from greenroom.core.lease import (
     Person,
     current_control,
     expire_control,
-    held_sentence,
+    person_has_control_text,
     return_control,
     take_control,
     withdraw_control,
@@ -99,7 +99,7 @@ def test_handing_back_twice_is_a_success_and_a_late_one_takes_nothing_from_the_n
 
 
 def test_a_program_reads_who_has_it():
-    assert held_sentence("Ines") == (
+    assert person_has_control_text("Ines") == (
         "Ines has control of this desktop: wait until they hand it back, and look at the screen again then."
     )
 

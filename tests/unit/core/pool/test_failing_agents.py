@@ -38,12 +38,12 @@ def test_it_is_used_when_it_is_the_only_one():
     assert "not on" not in made.creates[0].reason
 
 
-def test_the_one_trial_after_a_failure_goes_elsewhere():
+def test_the_single_attempt_after_a_failure_uses_another_agent():
     config = replace(CONFIG, failures=1, last_error="e", next_try=NOW)
     assert places(plan(snapshot(config=config, agents=(BIG, OTHER), failed_on=FAILED_ON_1)).creates) == ["a2"]
 
 
-def test_the_replacement_of_a_session_goes_elsewhere():
+def test_the_replacement_of_a_session_uses_another_agent():
     old = [session(n, created=NOW, expires=NOW) for n in range(3)]
     config = replace(CONFIG, recycled=NOW.replace(year=2030))
     sessions = [replace(s, expires=NOW.replace(year=2031)) for s in old]

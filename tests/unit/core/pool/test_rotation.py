@@ -218,7 +218,7 @@ def test_a_pool_never_dips_while_there_is_room_for_one_more(subject: Any, pool: 
     pick = random.Random(seed)  # noqa: S311 -- times of a simulation
     simulation = Simulation(
         number,
-        lifetime_s=ease * 2 * (rotation.MARGIN_S + number * (rotation.SLACK * longest_s + rotation.BETWEEN_S)),
+        lifetime_s=ease * 2 * (rotation.MARGIN_S + number * (rotation.SLACK * longest_s + rotation.START_OVERHEAD_S)),
         room=number + 1,
         start_s=lambda: longest_s if pick.random() < 0.5 else pick.uniform(longest_s / 2, longest_s),
         planner=subject,

@@ -12,10 +12,10 @@ from tests.unit.properties import catches, holds
 from greenroom.core.recording.rows import (
     ALL_FULL,
     FULL,
-    HELD,
     MAX_PICTURE_BYTES,
     MAX_ROWS,
     OPTIONAL_FULL,
+    PERSON_IN_CONTROL,
     TOO_LARGE,
     USER_FULL,
     Picture,
@@ -49,17 +49,17 @@ def test_pictures_of_all_recordings_have_a_limit():
     assert reasons(replace(EMPTY, all_bytes=9 * MB), MB, 1) == [None, ALL_FULL.format(limit=10)]
 
 
-WISHED = replace(EMPTY, required=False, reserved_percent=50, user_mb=4, recording_mb=10)
+OPTIONAL = replace(EMPTY, required=False, reserved_percent=50, user_mb=4, recording_mb=10)
 
 
-def test_wished_pictures_leave_the_reserved_part_of_the_store():
-    assert reasons(replace(WISHED, wished_bytes=4 * MB), MB, 1) == [None, OPTIONAL_FULL.format(limit=5)]
-    assert reasons(replace(WISHED, wished_bytes=5 * MB, all_bytes=5 * MB, required=True), MB, MB) == [None, None]
+def test_optional_pictures_cannot_use_the_reserved_part_of_the_space():
+    assert reasons(replace(OPTIONAL, optional_bytes=4 * MB), MB, 1) == [None, OPTIONAL_FULL.format(limit=5)]
+    assert reasons(replace(OPTIONAL, optional_bytes=5 * MB, all_bytes=5 * MB, required=True), MB, MB) == [None, None]
 
 
-def test_wished_pictures_of_one_user_have_a_limit():
-    assert reasons(replace(WISHED, user_bytes=3 * MB), MB, 1) == [None, USER_FULL.format(limit=4)]
-    assert reasons(replace(WISHED, user_bytes=4 * MB, required=True), MB) == [None]
+def test_optional_pictures_of_one_user_have_a_limit():
+    assert reasons(replace(OPTIONAL, user_bytes=3 * MB), MB, 1) == [None, USER_FULL.format(limit=4)]
+    assert reasons(replace(OPTIONAL, user_bytes=4 * MB, required=True), MB) == [None]
 
 
 def test_a_full_store_is_reported_and_a_full_recording_is_not():
@@ -72,7 +72,7 @@ def test_a_picture_has_a_limit():
 
 
 def test_what_a_person_does_is_not_pictured():
-    assert reasons(replace(EMPTY, held=True), 5, None) == [HELD, None]
+    assert reasons(replace(EMPTY, person_has_control=True), 5, None) == [PERSON_IN_CONTROL, None]
 
 
 def test_rows_beyond_the_limit_are_counted():
@@ -92,7 +92,9 @@ GIVEN = st.tuples(
 def fits_and_says(subject: Callable[..., RowsToStore], given: tuple[list[int | None], int, int, bool]) -> None:
     """Nothing exceeds its limit, and each row that had a picture still has it, or a reason."""
     sizes, had, used, held = given
-    room = RecordingSpace(rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, held=held)
+    room = RecordingSpace(
+        rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, person_has_control=held
+    )
     fits = subject([row(size) for size in sizes], room)
     assert room.picture_bytes + fits.picture_bytes <= MB
     assert room.rows + len(fits.rows) <= max(MAX_ROWS, had)

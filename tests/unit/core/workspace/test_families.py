@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.workspace.definition import FAMILIES, Definition, check, with_defaults
-from greenroom.core.workspace.page import page_path_problem, relative_problem, validated_ports
+from greenroom.core.workspace.page import page_path_problem, relative_address_problem, validated_ports
 from greenroom.core.workspace.run_config import validated
 
 
@@ -21,16 +21,16 @@ from greenroom.core.workspace.run_config import validated
         ("linuxserver/firefox@sha256:" + "0" * 64, "linuxserver"),
     ],
 )
-def test_the_maker_is_a_part_of_the_name(name: str, family: str):
+def test_the_name_of_an_image_selects_the_defaults_of_its_maker(name: str, family: str):
     assert with_defaults(name, {"cores": 1.0}) == {**FAMILIES[family], "cores": 1.0}
 
 
 @pytest.mark.parametrize("name", ["kasmweb", "linuxserver:1", "me/kasmweb", "kasmweb-like/x", "greenroom/desktop:xfce"])
-def test_another_image_begins_with_nothing_of_theirs(name: str):
+def test_an_image_of_another_maker_gets_no_defaults(name: str):
     assert with_defaults(name, {"port": 80}) == {"port": 80}
 
 
-def test_what_is_given_stays():
+def test_given_values_replace_the_defaults():
     made = with_defaults(
         "linuxserver/webtop",
         {"port": 3001, "run_config": {"hostname": "a", "environment": {"PUID": "7", "TITLE": "Mine"}}},
@@ -43,10 +43,10 @@ def test_what_is_given_stays():
 
 
 @pytest.mark.parametrize("fields", FAMILIES.values(), ids=FAMILIES)
-def test_what_they_begin_with_can_be_stored(fields: dict[str, Any]):
+def test_the_defaults_of_each_maker_are_valid(fields: dict[str, Any]):
     made = Definition(name="a", friendly_name="A", **fields)
     check(made)
     assert page_path_problem(made.page_path) is None
-    assert relative_problem("start_page", made.start_page) is None
+    assert relative_address_problem("start_page", made.start_page) is None
     validated_ports(made.port_map)
     validated(made.run_config)

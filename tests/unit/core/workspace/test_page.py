@@ -12,11 +12,11 @@ from greenroom.core.errors import Invalid
 from greenroom.core.session.streams import PROGRAM_FOLDERS
 from greenroom.core.workspace.page import (
     GATEWAY_PATH,
-    PROGRAMS,
+    PROGRAM_SERVICES,
     SERVICES,
     folders_of,
     page_path_problem,
-    relative_problem,
+    relative_address_problem,
     services_of,
     spec_with_tokens_replaced,
     token_values,
@@ -49,7 +49,7 @@ def test_what_is_no_folder_is_refused_with_an_example(path: str):
     "address", ["", "lab", "vnc.html?autoconnect=1&path={path}/websockify", "a/b?next=https://c.example/", "?x=1"]
 )
 def test_an_address_below_the_page(address: str):
-    assert relative_problem("start_page", address) is None
+    assert relative_address_problem("start_page", address) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_address_below_the_page(address: str):
     ["/a", "//evil.example", "https://evil.example", "a//b", "a/../b", "a b", "a#b", "ü", "x?a=1&token=2", "a" * 501],
 )
 def test_an_address_that_leaves_the_session_or_names_a_token_is_refused(address: str):
-    problem = relative_problem("start_page", address)
+    problem = relative_address_problem("start_page", address)
     assert problem is not None
     assert problem.startswith("start_page must be an address below page_path")
 
@@ -117,7 +117,7 @@ def test_what_programs_are_served_needs_no_permission():
         Service(name="cdp", folder="cdp", allowed=True),
         Service(name="webdriver", folder="webdriver", allowed=True),
     )
-    assert set(PROGRAMS) == set(PROGRAM_FOLDERS), "no viewer gets in there"
+    assert set(PROGRAM_SERVICES) == set(PROGRAM_FOLDERS), "no viewer gets in there"
 
 
 @pytest.mark.parametrize(

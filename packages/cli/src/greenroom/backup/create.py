@@ -37,8 +37,8 @@ from greenroom.backup.contents import (
     tables_in,
 )
 from greenroom.backup.database import PostgresTools, read_facts, running_database
+from greenroom.backup.encryption import EncryptionKey, decrypted, write_encrypted
 from greenroom.backup.reading import read_backup
-from greenroom.backup.sealing import BackupKey, seal, unsealed
 from greenroom.core.errors import SetupError
 from greenroom.up.account import SERVICE_ACCOUNT
 from greenroom.up.layout import Layout, check_folder
@@ -53,7 +53,7 @@ PART_SUFFIX: Final = ".part"
 class BackupPlan:
     """The options of a backup. `keep` is the number of backups that remain; None: all."""
 
-    key: BackupKey
+    key: EncryptionKey
     homes: bool = False
     recordings: bool = True
     keep: int | None = None
@@ -120,7 +120,7 @@ def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progr
             remains.unlink()
         with _new_file(part) as target:
             with progress.step("Writing the backup"):
-                own_key = seal(target, plan.key, produce)
+                own_key = write_encrypted(target, plan.key, produce)
                 target.flush()
                 os.fsync(target.fileno())
             with progress.step("Verifying the backup"):
@@ -176,7 +176,7 @@ def verify(file: Path, key: str, tools: PostgresTools) -> int:
     Raises:
         SetupError: there is a difference.
     """
-    with unsealed(file, key) as stream, tools.listing() as listing:
+    with decrypted(file, key) as stream, tools.listing() as listing:
         read = read_backup(stream, listing.write)
     if (found := tables_in(listing.text)) != read.header.tables:
         wrong = sorted(set(found) ^ set(read.header.tables))

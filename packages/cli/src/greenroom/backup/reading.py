@@ -24,7 +24,7 @@ from greenroom.backup.contents import (
     digest_problem,
     read_header,
 )
-from greenroom.backup.sealing import DAMAGED
+from greenroom.backup.encryption import DAMAGED
 from greenroom.core.errors import SetupError
 
 CHUNK_BYTES: Final = 2**20

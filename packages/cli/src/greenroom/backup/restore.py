@@ -25,8 +25,8 @@ from greenroom.backup.database import (
     running_database,
     server_version,
 )
+from greenroom.backup.encryption import DecryptionKey, decrypted, read_backup_key
 from greenroom.backup.reading import ReadBackup, read_backup
-from greenroom.backup.sealing import Opener, key_of, unsealed
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
 from greenroom.up import checks
@@ -65,7 +65,7 @@ class RestoredBackup:
     """The folder with the replaced files."""
 
 
-def check_backup(file: Path, opener: Opener, target: RestoreTarget) -> RestoredBackup:
+def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarget) -> RestoredBackup:
     """Read a whole backup without a change of anything.
 
     Raises:
@@ -74,8 +74,8 @@ def check_backup(file: Path, opener: Opener, target: RestoreTarget) -> RestoredB
     _check_target(target)
     if target.database_url is not None:
         refuse_contents(target.database_url, replace=target.replace)
-    key = key_of(file, opener)
-    with unsealed(file, key) as stream:
+    key = read_backup_key(file, decryption_key)
+    with decrypted(file, key) as stream:
         read = read_backup(stream, lambda _: None, accept=_accept)
     return RestoredBackup(header=read.header, files=read.members, migrations=[], replaced=None)
 
@@ -113,14 +113,16 @@ def _replaced_instance(layout: Layout) -> Layout:
     return next((found for found in map(Layout, folders) if found.instance.exists()), layout)
 
 
-async def restore_backup(file: Path, opener: Opener, target: RestoreTarget, progress: Progress) -> RestoredBackup:
+async def restore_backup(
+    file: Path, decryption_key: DecryptionKey, target: RestoreTarget, progress: Progress
+) -> RestoredBackup:
     """Restore a backup. A restore that fails leaves the target as it was.
 
     Raises:
         SetupError: it cannot be restored to the target, which runs or has contents, or the backup cannot be used.
     """
     _check_target(target)
-    key = key_of(file, opener)
+    key = read_backup_key(file, decryption_key)
     layout = target.layout
     now = datetime.now(UTC)
     try:
@@ -182,7 +184,7 @@ def _staging(layout: Layout) -> Generator[Layout]:
 
 def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
     accounts = service_accounts()  # owners of extracted files
-    with (staging.data / DUMP_FILE).open("wb") as dump, unsealed(file, key) as stream:
+    with (staging.data / DUMP_FILE).open("wb") as dump, decrypted(file, key) as stream:
         (staging.data / DUMP_FILE).chmod(0o600)
         read = read_backup(stream, dump.write, accept=_accept, folder=staging.data)
     check_reachable(staging, accounts)

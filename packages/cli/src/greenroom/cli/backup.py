@@ -45,7 +45,7 @@ def backup(
     The backup contains the database, keys, certificates and settings.
     """
     from greenroom.backup.create import BackupPlan, create_backup  # noqa: PLC0415
-    from greenroom.backup.sealing import BackupKey  # noqa: PLC0415
+    from greenroom.backup.encryption import EncryptionKey  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
@@ -59,7 +59,7 @@ def backup(
             Layout(data),
             folder,
             BackupPlan(
-                key=BackupKey(passphrase=secret, recipients=recipient or ()),
+                key=EncryptionKey(passphrase=secret, recipients=recipient or ()),
                 homes=homes,
                 recordings=recordings,
                 keep=keep,
@@ -96,8 +96,8 @@ def restore(
 
     With --replace, the files of an existing instance are moved to DATA/replaced-TIME.
     """
+    from greenroom.backup.encryption import DecryptionKey  # noqa: PLC0415
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
-    from greenroom.backup.sealing import Opener  # noqa: PLC0415
     from greenroom.db.database import has_password  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
@@ -107,7 +107,7 @@ def restore(
         restart_without("--database-url", URL_VARIABLE, database_url)
     log.for_commands("restore")
     os.umask(0o022)
-    opener = Opener(
+    decryption_key = DecryptionKey(
         passphrase=None if passphrase_file is None else _passphrase(passphrase_file),
         identities=None if identity is None else identity.read_text(errors="replace"),
         ask=_passphrase if sys.stdin.isatty() else None,
@@ -116,9 +116,9 @@ def restore(
         layout=Layout(data), database_url=database_url or os.environ.get(URL_VARIABLE) or None, replace=replace
     )
     if dry_run:
-        restored = check_backup(file, opener, target)
+        restored = check_backup(file, decryption_key, target)
     else:
-        restored = asyncio.run(restore_backup(file, opener, target, on_stderr()))
+        restored = asyncio.run(restore_backup(file, decryption_key, target, on_stderr()))
     header = restored.header
     if as_json:
         replaced = None if restored.replaced is None else str(restored.replaced)

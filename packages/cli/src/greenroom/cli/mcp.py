@@ -28,7 +28,7 @@ def mcp(call: Call, *, user: User = None) -> None:
     # These imports are needed only here; the library of the protocol takes a second.
     import asyncio  # noqa: PLC0415
 
-    forward = plugins.function("mcp")
+    forward = plugins.command_function("mcp")
     server = call.client.server
     asyncio.run(
         forward(server.url, (server.key, server.secret), server.tls, user_id, through_proxy=not server.is_local)

@@ -21,7 +21,7 @@ from greenroom.core.text import cause
 from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.up.installation import WAITING, ListedAgent, agent_states
+from greenroom.up.installation import WAITS_FOR_ADMINISTRATOR, ListedAgent, agent_states
 from greenroom.up.site import Site
 
 log = structlog.get_logger(__name__)
@@ -178,4 +178,4 @@ def health_at_manager(name: str, agent: ListedAgent | None, unknown: str = "not 
     detail = agent.state
     if why := shortage(agent.hostname, agent.disk):
         detail = f"{agent.state}, no new session: {why}"
-    return Health(name=title, role="agent", ok=agent.state in ("running", WAITING), detail=detail)
+    return Health(name=title, role="agent", ok=agent.state in ("running", WAITS_FOR_ADMINISTRATOR), detail=detail)

@@ -102,14 +102,14 @@ async def zone_of_agent(db: Database, agent_id: str) -> str | None:
     return str(row["zone_id"]) if row else None
 
 
-WAITING: Final = "waits for an administrator to enable it"
+WAITS_FOR_ADMINISTRATOR: Final = "waits for an administrator to enable it"
 """State of a new Agent that neither its join token nor the setting `auto_agent` enabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedAgent:
-    """An Agent in the status of the installation. `state` is pending, running, missing, dead or WAITING; `disk` is the
-    last report."""
+    """An Agent in the status of the installation. `state` is pending, running, missing, dead or
+    WAITS_FOR_ADMINISTRATOR; `disk` is the last report."""
 
     hostname: str
     state: str
@@ -125,7 +125,7 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, List
         " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS kept_bytes,"
         " (usage->>'disk_free_inodes')::float8 AS free_inodes"
         " FROM agents WHERE agent_id = ANY(%s::uuid[])",
-        (WAITING, list(agent_ids)),
+        (WAITS_FOR_ADMINISTRATOR, list(agent_ids)),
     )
     return {
         row.pop("agent_id"): ListedAgent(hostname=row.pop("hostname"), state=row.pop("state"), disk=FreeDisk(**row))

@@ -1,4 +1,4 @@
-"""The errors of answers without success, by their codes."""
+"""The exceptions for failed requests, by the error codes of the api."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HINTS: Final = {
 
 
 def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
-    """Return the error of a request without success.
+    """Return the exception for a failed request.
 
     A problem document has a code and a sentence. For any other answer, only the status is known. `details` contains the
     other members of the document and its code, which may be one of a newer server.
@@ -78,7 +78,7 @@ def _unreachable(error: httpx.HTTPError) -> Unreachable:
     return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}", reason=reason)
 
 
-def no_json(answer: httpx.Response) -> Unreachable:
+def not_json_error(answer: httpx.Response) -> Unreachable:
     """Return the error for an answer that is not JSON."""
     sentence = f"{answer.url} did not return JSON; check that it is the address of a Greenroom deployment."
     return Unreachable(sentence)

@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Generic, TypeVar
 
 import httpx
 
-from greenroom.client.errors import no_json
+from greenroom.client.errors import not_json_error
 
 PREFIX: Final = "/api/v1"
 TIMEOUT_S: Final = 30.0
@@ -71,7 +71,7 @@ def json_of(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError as error:
-        raise no_json(answer) from error
+        raise not_json_error(answer) from error
 
 
 class SentEvents(Generic[T]):

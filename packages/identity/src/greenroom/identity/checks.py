@@ -18,7 +18,7 @@ from greenroom.api.access.accounts import end_login
 from greenroom.core.errors import GreenroomError, NotFound, SetupError
 from greenroom.core.log_codes import LogCode
 from greenroom.identity import statements
-from greenroom.identity.parts import SignOn, parts_of
+from greenroom.identity.context import SignOnContext, context_of
 from greenroom.identity.provider import GrantRefused, ProviderFailed
 from greenroom.identity.statements import DueLogin, SignOnProvider
 from greenroom.kit.concurrency import logged_item
@@ -63,41 +63,41 @@ def verdict(
 
 async def check_logins(state: Any) -> None:
     """Check due log-ins every `INTERVAL_S`, forever. Any number of processes may do this at the same time."""
-    parts = parts_of(state)
+    context = context_of(state)
     while True:
         await asyncio.sleep(INTERVAL_S)
         try:
-            while await check_due(parts) == BATCH:
+            while await check_due(context) == BATCH:
                 pass
         except GreenroomError as error:
             log.warning("log-ins are not checked at their providers", reason=error.message)
 
 
-async def check_due(parts: SignOn) -> int:
+async def check_due(context: SignOnContext) -> int:
     """Check the log-ins that are due, and return their number. Raises Unavailable: the database cannot be reached."""
-    due = await statements.take_due_logins(parts.db, BATCH)
+    due = await statements.take_due_logins(context.db, BATCH)
     if due:
-        providers = {one.provider_id: one for one in (await statements.list_providers(parts.db)).rows}
-        await asyncio.gather(*(_check_or_defer(parts, login, providers) for login in due))
+        providers = {one.provider_id: one for one in (await statements.list_providers(context.db)).rows}
+        await asyncio.gather(*(_check_or_defer(context, login, providers) for login in due))
     return len(due)
 
 
-async def _check_or_defer(parts: SignOn, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
+async def _check_or_defer(context: SignOnContext, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
     """Check a log-in; after an unexpected error, its next check is due after `statements.TAKEN_S`."""
     with logged_item("log-in", login.login_id):
         provider = providers.get(login.provider_id)
         if provider and (provider.issuer, provider.client_id) == (login.issuer, login.client_id):
-            await _check(parts, login, provider)
+            await _check(context, login, provider)
         # Otherwise, the provider was deleted or changed meanwhile, and this change ends the log-in.
 
 
-async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> None:
+async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvider) -> None:
     if provider.check_s == 0:  # the setting was changed after the log-in
-        await statements.record_check(parts.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
+        await statements.record_check(context.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
         return
     failure, refused, encrypted = None, False, login.refresh_token_encrypted
     try:
-        encrypted = await _refreshed(parts, provider, encrypted)
+        encrypted = await _refreshed(context, provider, encrypted)
     except GrantRefused as error:
         failure, refused = str(error), error.error in REFUSED
     except (ProviderFailed, SetupError) as error:  # SetupError: a stored token or secret cannot be decrypted
@@ -111,26 +111,26 @@ async def _check(parts: SignOn, login: DueLogin, provider: SignOnProvider) -> No
     )
     match result:
         case LoginEnds(reason=reason):
-            await end_logins(parts, [login], f"{provider.title} no longer confirms it: {reason}")
+            await end_logins(context, [login], f"{provider.title} no longer confirms it: {reason}")
         case NextCheck(in_s=in_s):
             passed = failure is None
-            await statements.record_check(parts.db, login, encrypted, next_s=in_s, passed=passed)
+            await statements.record_check(context.db, login, encrypted, next_s=in_s, passed=passed)
 
 
-async def _refreshed(parts: SignOn, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
+async def _refreshed(context: SignOnContext, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
     if encrypted is None:
         raise ProviderFailed("The provider sent no refresh token; add `offline_access` to the scopes if it needs it.")
-    client = await parts.client(provider)
-    tokens = await client.refresh(parts.secrets.decrypt(encrypted))
-    return parts.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else encrypted
+    client = await context.client(provider)
+    tokens = await client.refresh(context.secrets.decrypt(encrypted))
+    return context.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else encrypted
 
 
-async def end_logins(parts: SignOn, logins: Sequence[DueLogin | statements.EndedLogin], reason: str) -> None:
+async def end_logins(context: SignOnContext, logins: Sequence[DueLogin | statements.EndedLogin], reason: str) -> None:
     """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
     for login in logins:
         try:
-            await end_login(parts.db, login.user_id, login.login_id)
+            await end_login(context.db, login.user_id, login.login_id)
         except NotFound:
             continue  # the user logged out, or was deleted
         message = f"The log-in of {login.username} ended: {reason}"
-        parts.logs.write(LogCode.SIGN_ON_ENDED, message, user_id=login.user_id, username=login.username, urgent=True)
+        context.logs.write(LogCode.SIGN_ON_ENDED, message, user_id=login.user_id, username=login.username, urgent=True)

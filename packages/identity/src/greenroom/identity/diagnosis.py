@@ -26,12 +26,12 @@ from greenroom.identity.provider import (
     GrantRefused,
     OidcClient,
     ProviderFailed,
-    asking,
     document_address,
     endpoints_of,
     get_json,
     http_settings,
     issuer_problem,
+    provider_request,
     tls_context,
 )
 from greenroom.identity.statements import SignOnProvider
@@ -118,7 +118,7 @@ class Diagnosis:
     async def authorization(self) -> str:
         state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
         url = self._client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
-        async with asking(url), httpx2.AsyncClient(**http_settings()) as http:
+        async with provider_request(url), httpx2.AsyncClient(**http_settings()) as http:
             answer = await http.get(url)
         location = answer.headers.get("location", "")
         if answer.status_code >= 400 or location.startswith(f"{self._redirect_uri}?error="):
@@ -163,14 +163,18 @@ STEPS: Final[dict[str, Callable[[Diagnosis], Awaitable[str]]]] = {
 
 @asynccontextmanager
 async def _limited(failure: str) -> AsyncGenerator[None]:
-    """Limit the time of a step. Raises ProviderFailed: it takes too long, or a connection fails."""
+    """Limit the time of a step. `failure` is the beginning of the error message, such as "the host does not answer".
+
+    Raises:
+        ProviderFailed: the step takes too long, or its connection fails.
+    """
     try:
         async with asyncio.timeout(TIMEOUT_S):
             yield
     except TimeoutError as error:
         raise ProviderFailed(f"{failure} within {TIMEOUT_S:g} s.") from error
     except ssl.SSLCertVerificationError as error:
-        raise ProviderFailed(f"{failure} that is valid: {error.verify_message}.") from error
+        raise ProviderFailed(f"{failure}; its certificate is not valid: {error.verify_message}.") from error
     except OSError as error:
         raise ProviderFailed(f"{failure}: {error.strerror or error}.") from error
 

@@ -14,7 +14,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.identity import statements
 from greenroom.identity.checks import end_logins
-from greenroom.identity.parts import SignOn, SignOnDep
+from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.schemas import IdentityCreate, IdentityView
 
 router = APIRouter(tags=["sign-on"])
@@ -27,9 +27,9 @@ async def list_own_identities(db: Db, caller: Annotated[Caller, requires()]) -> 
 
 
 @router.delete("/me/identities/{identity_id}", status_code=204, dependencies=[requires()])
-async def delete_own_identity(identity_id: UUID, change: ChangeDep, parts: SignOnDep) -> None:
+async def delete_own_identity(identity_id: UUID, change: ChangeDep, context: SignOnContextDep) -> None:
     """Unlink an identity from the calling user, who can no longer log in with it. Log-ins with it end."""
-    await _unlink(parts, change, change.caller.own_user_id(), identity_id)
+    await _unlink(context, change, change.caller.own_user_id(), identity_id)
 
 
 @router.get("/users/{user_id}/identities", dependencies=[requires("users_view")])
@@ -53,18 +53,18 @@ async def create_user_identity(user_id: UUID, body: IdentityCreate, change: Chan
 
 
 @router.delete("/users/{user_id}/identities/{identity_id}", status_code=204, dependencies=[requires("users_modify")])
-async def delete_user_identity(user_id: UUID, identity_id: UUID, change: ChangeDep, parts: SignOnDep) -> None:
+async def delete_user_identity(user_id: UUID, identity_id: UUID, change: ChangeDep, context: SignOnContextDep) -> None:
     """Unlink an identity from a user, who can no longer log in with it. Log-ins with it end."""
-    await _unlink(parts, change, str(user_id), identity_id)
+    await _unlink(context, change, str(user_id), identity_id)
 
 
-async def _unlink(parts: SignOn, change: ChangeDep, user_id: str, identity_id: UUID) -> None:
+async def _unlink(context: SignOnContext, change: ChangeDep, user_id: str, identity_id: UUID) -> None:
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         if user_id != change.caller.user_id:
             change.caller.require_not_above(user.permissions)
         identity = await statements.delete_identity(connection, user_id, str(identity_id))
     logins = await statements.logins_of_identity(change.db, user_id, identity.issuer, identity.subject)
-    await end_logins(parts, logins, "Its identity was unlinked.")
+    await end_logins(context, logins, "Its identity was unlinked.")
     name = f"{identity.subject} of {user.username}"
     change.audit(LogCode.IDENTITY_DELETED, name, before={"issuer": identity.issuer})

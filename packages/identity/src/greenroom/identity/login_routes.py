@@ -20,10 +20,10 @@ from greenroom.api.security import Caller, authenticated, client_address, public
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.identity import attempts, statements
-from greenroom.identity.arrivals import UserBrowser, arrive, link, log_in
 from greenroom.identity.attempts import Attempt, new_attempt
+from greenroom.identity.callback import UserBrowser, confirm_user, link, log_in
 from greenroom.identity.checks import end_logins
-from greenroom.identity.parts import SignOn, SignOnDep
+from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
@@ -41,27 +41,31 @@ router = APIRouter(tags=["account"])
 
 
 @router.get("/sign-on", dependencies=[public_route("the log-in page shows the providers")])
-async def list_sign_on(parts: SignOnDep) -> SignOnView:
+async def list_sign_on(context: SignOnContextDep) -> SignOnView:
     """List the providers for the log-in page. No provider is contacted."""
-    buttons = await statements.list_buttons(parts.db)
+    buttons = await statements.list_buttons(context.db)
     sentences = {str(refusal): refusal.sentence for refusal in Refusal}
     return SignOnView(providers=[ButtonView.model_validate(button) for button in buttons], refusals=sentences)
 
 
 @router.post("/sign-on/{provider_name}/start", dependencies=[public_route("this is where a log-in begins")])
 async def start_sign_on(
-    provider_name: str, body: StartBody, request: Request, response: Response, parts: SignOnDep
+    provider_name: str, body: StartBody, request: Request, response: Response, context: SignOnContextDep
 ) -> AddressView:
     """Begin a log-in through a provider. The browser then goes to the address in the answer.
 
     503 if the provider does not answer.
     """
-    return await _start(parts, request, response, provider_name, path=body.next)
+    return await _start(context, request, response, provider_name, path=body.next)
 
 
 @router.post("/me/identities", status_code=201)
 async def start_link(
-    body: LinkStart, request: Request, response: Response, parts: SignOnDep, caller: Annotated[Caller, requires()]
+    body: LinkStart,
+    request: Request,
+    response: Response,
+    context: SignOnContextDep,
+    caller: Annotated[Caller, requires()],
 ) -> AddressView:
     """Begin to link an identity to the calling user. The browser then goes to the address in the answer.
 
@@ -70,24 +74,30 @@ async def start_link(
     """
     caller.own_user_id()
     own = caller.token_hash or b""
-    if not await statements.is_recent_login(parts.db, own, RECENT_S):
+    if not await statements.is_recent_login(context.db, own, RECENT_S):
         raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
-    return await _start(parts, request, response, body.provider, path="/account", link_to=own.hex())
+    return await _start(context, request, response, body.provider, path="/account", link_to=own.hex())
 
 
 async def _start(
-    parts: SignOn, request: Request, response: Response, provider_name: str, *, path: str, link_to: str | None = None
+    context: SignOnContext,
+    request: Request,
+    response: Response,
+    provider_name: str,
+    *,
+    path: str,
+    link_to: str | None = None,
 ) -> AddressView:
     try:
-        provider = await parts.enabled_provider(provider_name)
+        provider = await context.enabled_provider(provider_name)
         attempt = new_attempt(provider, origin_of(request), path=path, link_to=link_to)
-        client = await parts.client(provider)
+        client = await context.client(provider)
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     except ProviderFailed as error:
-        parts.refusals.sign_on_refused(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
+        context.refusals.sign_on_refused(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
         raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
-    attempts.remember(request, response, parts.secrets, attempt)
+    attempts.remember(request, response, context.secrets, attempt)
     url = client.authorization_url(
         attempt.redirect_uri, state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier
     )
@@ -102,24 +112,26 @@ async def _start(
 async def finish_sign_on(
     provider_name: str,
     request: Request,
-    parts: SignOnDep,
+    context: SignOnContextDep,
     guesses: WrongGuesses,
     state: str = "",
     code: str = "",
     error: str = "",
     iss: str = "",
 ) -> Response:
-    """Log in the user of an answer of the provider, and show the page that they wanted.
+    """Complete the sign-on with the parameters from the provider, and redirect to the page that the user requested.
 
     429 with Retry-After after too many refused answers from one address.
     """
     guesses.admit(request, "sign-on", f"through {one_line(provider_name)}")
-    attempt = attempts.recall(request, parts.secrets, provider_name, state)
+    attempt = attempts.recall(request, context.secrets, provider_name, state)
     try:
-        response = await _finished(attempt, request, parts, _Answer(state, code, error, iss))
+        response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
         guesses.count_failure(request, "sign-on")
-        parts.refusals.sign_on_refused(request, one_line(provider_name), str(refused.refusal), one_line(refused.cause))
+        context.refusals.sign_on_refused(
+            request, one_line(provider_name), str(refused.refusal), one_line(refused.cause)
+        )
         page = attempt.next if attempt and attempt.link_to else "/"
         response = RedirectResponse(f"{page}?{urlencode({'sign-on': str(refused.refusal)})}", 303)
     attempts.forget(response, state)
@@ -144,31 +156,33 @@ class _Answer:
             raise SignOnRefused(Refusal.PROVIDER_REFUSED, f"The provider answered with {self.error or 'no code'!r}.")
 
 
-async def _finished(attempt: Attempt | None, request: Request, parts: SignOn, answer: _Answer) -> Response:
+async def _complete_sign_on(
+    attempt: Attempt | None, request: Request, context: SignOnContext, answer: _Answer
+) -> Response:
     if attempt is None:
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, "The browser has not begun a log-in with this state.")
-    provider = await parts.enabled_provider(attempt.provider)
+    provider = await context.enabled_provider(attempt.provider)
     if provider.issuer != attempt.issuer:
         cause = f"The log-in began at the issuer {attempt.issuer!r}; that of the provider is {provider.issuer!r} now."
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, cause)
     try:
-        endpoints = await parts.documents.endpoints(provider.issuer)
+        endpoints = await context.documents.endpoints(provider.issuer)
     except ProviderFailed as error:
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     answer.check(provider, requires_issuer=endpoints.requires_issuer)
-    arrival = await arrive(parts, provider, attempt, answer.code)
+    confirmed = await confirm_user(context, provider, attempt, answer.code)
     response = RedirectResponse(attempt.next, 303)
     if attempt.link_to is None:
         user_agent = request.headers.get("user-agent", "").replace("\0", "")
         browser = UserBrowser(client_address(request), user_agent, request.cookies.get(COOKIE))
-        token = await log_in(parts, arrival, browser)
-        set_login_cookie(response, token, parts.snapshot.installation.session_lifetime_s)
+        token = await log_in(context, confirmed, browser)
+        set_login_cookie(response, token, context.snapshot.installation.session_lifetime_s)
         return response
     try:
         caller = await authenticated(request)
     except Unauthenticated as error:
         raise SignOnRefused(Refusal.LINK_ENDED, "The log-in that began the link has ended.") from error
-    await link(parts, arrival, attempt, caller.own_user_id(), caller.token_hash or b"")
+    await link(context, confirmed, attempt, caller.own_user_id(), caller.token_hash or b"")
     return response
 
 
@@ -178,7 +192,7 @@ async def log_out_at_provider(
     response: Response,
     db: Db,
     logs: Logs,
-    parts: SignOnDep,
+    context: SignOnContextDep,
     caller: Annotated[Caller, requires(with_one_time_password=True)],
 ) -> LogoutView:
     """End this log-in as `POST /logout` does. The answer has the address that also ends the log-in at its provider."""
@@ -187,13 +201,13 @@ async def log_out_at_provider(
     if hint is None:
         return LogoutView(url=None)
     try:
-        endpoint = (await parts.documents.endpoints(hint.issuer)).end_session
+        endpoint = (await context.documents.endpoints(hint.issuer)).end_session
     except ProviderFailed:
         endpoint = None  # the user is logged out here; the provider does not answer
     if endpoint is None:
         return LogoutView(url=None)
     values = {"client_id": hint.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
-    id_token = parts.secrets.decrypt(hint.id_token_encrypted)
+    id_token = context.secrets.decrypt(hint.id_token_encrypted)
     if len(id_token) <= MAX_HINT:
         values["id_token_hint"] = id_token
     separator = "&" if "?" in endpoint else "?"
@@ -206,7 +220,7 @@ async def log_out_at_provider(
     include_in_schema=False,
 )
 async def log_out_by_provider(
-    provider_name: str, request: Request, parts: SignOnDep, guesses: WrongGuesses
+    provider_name: str, request: Request, context: SignOnContextDep, guesses: WrongGuesses
 ) -> Response:
     """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout).
 
@@ -214,38 +228,38 @@ async def log_out_by_provider(
     """
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
-        provider = await parts.enabled_provider(provider_name)
-        claims = await _logout_claims(parts, provider, form.get("logout_token", [""])[0])
+        provider = await context.enabled_provider(provider_name)
+        claims = await _logout_claims(context, provider, form.get("logout_token", [""])[0])
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
         if not isinstance(error, ProviderFailed):
             guesses.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
-        parts.refusals.sign_on_refused(
+        context.refusals.sign_on_refused(
             request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
         )
         return JSONResponse({"error": "invalid_request", "error_description": "The log-out token was refused."}, 400)
     logins = await statements.logins_at_provider(
-        parts.db, provider.provider_id, subject=claims.get("sub"), sid=claims.get("sid")
+        context.db, provider.provider_id, subject=claims.get("sub"), sid=claims.get("sid")
     )
-    earlier = [one for one in logins if _confirmed_s(parts, one) <= claims["iat"] + PROVIDER_SKEW_S]
-    await end_logins(parts, earlier, f"{provider.title} logged the user out.")
+    earlier = [one for one in logins if _confirmed_s(context, one) <= claims["iat"] + PROVIDER_SKEW_S]
+    await end_logins(context, earlier, f"{provider.title} logged the user out.")
     return Response(status_code=200)
 
 
-def _confirmed_s(parts: SignOn, login: statements.EndedLogin) -> float:
+def _confirmed_s(context: SignOnContext, login: statements.EndedLogin) -> float:
     """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
     try:
-        return created_s(parts.secrets.decrypt(login.id_token_encrypted))
+        return created_s(context.secrets.decrypt(login.id_token_encrypted))
     except SetupError:
         return 0.0
 
 
-async def _logout_claims(parts: SignOn, provider: SignOnProvider, token: str) -> dict[str, Any]:
-    client = await parts.client(provider)
-    keys = await parts.documents.keys(provider.issuer)
+async def _logout_claims(context: SignOnContext, provider: SignOnProvider, token: str) -> dict[str, Any]:
+    client = await context.client(provider)
+    keys = await context.documents.keys(provider.issuer)
     try:
         return logout_claims(token, keys or Keys(()), client.expected)
     except TokenRefused as error:
-        if not error.by_key or (new := await parts.documents.keys(provider.issuer, again=True)) is None:
+        if not error.may_be_new_key or (new := await context.documents.keys(provider.issuer, again=True)) is None:
             raise
         return logout_claims(token, new, client.expected)
 
@@ -256,20 +270,20 @@ async def _logout_claims(parts: SignOn, provider: SignOnProvider, token: str) ->
     include_in_schema=False,
 )
 async def log_out_in_frame(
-    provider_name: str, request: Request, parts: SignOnDep, guesses: WrongGuesses, iss: str = "", sid: str = ""
+    provider_name: str, request: Request, context: SignOnContextDep, guesses: WrongGuesses, iss: str = "", sid: str = ""
 ) -> Response:
     """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout).
 
     429 with Retry-After after too many wrong requests from one address.
     """
-    provider = await statements.find_provider(parts.db, provider_name)
+    provider = await statements.find_provider(context.db, provider_name)
     if provider is None or iss != provider.issuer or not sid or not sid.isprintable():
         guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
-    logins = await statements.logins_at_provider(parts.db, provider.provider_id, sid=sid)
+    logins = await statements.logins_at_provider(context.db, provider.provider_id, sid=sid)
     if not logins:  # it ended before, or the id is guessed
         guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
-    await end_logins(parts, logins, f"{provider.title} logged the user out.")
+    await end_logins(context, logins, f"{provider.title} logged the user out.")
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
     headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}
     return Response("You are logged out.", media_type="text/plain", headers=headers)

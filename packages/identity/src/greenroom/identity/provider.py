@@ -142,9 +142,13 @@ def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
 
 
 @asynccontextmanager
-async def asking(address: str) -> AsyncGenerator[None]:
-    """Limit the time and the number of requests. Raises ProviderFailed: the request failed, takes longer than
-    `TIMEOUT_S`, or `MAX_OPEN` others have no answer yet."""
+async def provider_request(address: str) -> AsyncGenerator[None]:
+    """Limit the time and the number of requests to a provider, and translate its errors.
+
+    Raises:
+        ProviderFailed: the request failed, takes longer than `TIMEOUT_S`, or `MAX_OPEN` others have no answer yet.
+        GrantRefused: the provider refused the code or the token.
+    """
     host = urlsplit(address).netloc
     if _open[host] >= MAX_OPEN:
         raise ProviderFailed(f"{MAX_OPEN} requests to {host} have no answer yet.")
@@ -167,7 +171,7 @@ async def asking(address: str) -> AsyncGenerator[None]:
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
     """Return the JSON object at an address. Raises ProviderFailed: there is none."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
-    async with asking(address), httpx2.AsyncClient(**http_settings()) as http:
+    async with provider_request(address), httpx2.AsyncClient(**http_settings()) as http:
         response = await http.get(address, headers=headers)
     if response.status_code != 200:
         raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
@@ -309,7 +313,7 @@ class OidcClient:
 
     async def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
         """Return the tokens for a code. Raises ProviderFailed: the provider does not answer, or refuses the code."""
-        async with asking(self.endpoints.token), self._oauth(redirect_uri) as oauth:
+        async with provider_request(self.endpoints.token), self._oauth(redirect_uri) as oauth:
             answer = await oauth.fetch_token(
                 self.endpoints.token, code=code, code_verifier=verifier, grant_type="authorization_code"
             )
@@ -317,7 +321,7 @@ class OidcClient:
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens. Raises ProviderFailed: the provider does not answer, or refuses the refresh token."""
-        async with asking(self.endpoints.token), self._oauth(None) as oauth:
+        async with provider_request(self.endpoints.token), self._oauth(None) as oauth:
             answer = await oauth.refresh_token(self.endpoints.token, refresh_token=refresh_token)
         return _tokens(answer)
 

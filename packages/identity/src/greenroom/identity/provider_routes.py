@@ -25,9 +25,9 @@ from greenroom.db.rows import values_of
 from greenroom.identity import rules, statements
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.checks import end_logins
+from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.diagnosis import Diagnosis
 from greenroom.identity.login_routes import origin_of
-from greenroom.identity.parts import SignOn, SignOnDep
 from greenroom.identity.provider import issuer_problem
 from greenroom.identity.schemas import (
     DiagnosisStep,
@@ -95,7 +95,7 @@ async def get_sign_on_provider(provider_id: UUID, db: Db, request: Request) -> P
 
 @router.patch("/sign-on-providers/{provider_id}", dependencies=[requires("settings_modify")])
 async def update_sign_on_provider(
-    provider_id: UUID, body: ProviderPatch, change: ChangeDep, parts: SignOnDep, request: Request
+    provider_id: UUID, body: ProviderPatch, change: ChangeDep, context: SignOnContextDep, request: Request
 ) -> ProviderView:
     """Change a provider; omitted fields keep their values. The log-ins of a disabled provider end, and those of a
     provider that gets another issuer or client ID.
@@ -121,9 +121,9 @@ async def update_sign_on_provider(
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
     if other_client:
         reason = f"{before.title} was given another issuer or client ID."
-        async with _without_logins(change, parts, before, reason) as connection:
+        async with _without_logins(change, context, before, reason) as connection:
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
-    parts.documents.forget(before.issuer)
+    context.documents.forget(before.issuer)
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
@@ -131,18 +131,18 @@ async def update_sign_on_provider(
     change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, after.title, before=old, after=new)
     if not after.enabled:
         logins = await statements.logins_at_provider(change.db, after.provider_id)
-        await end_logins(parts, logins, f"{after.title} was disabled.")
+        await end_logins(context, logins, f"{after.title} was disabled.")
     return _view(after, request)
 
 
 @router.delete("/sign-on-providers/{provider_id}", status_code=204, dependencies=[requires("settings_modify")])
-async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, parts: SignOnDep) -> None:
+async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, context: SignOnContextDep) -> None:
     """Delete a provider. Its log-ins end. Users and their identities remain."""
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
         await _require_to_grant(change.db, change.caller, before, must_exist=False)
         await _disable(connection, before)
-    async with _without_logins(change, parts, before, f"{before.title} was deleted.") as connection:
+    async with _without_logins(change, context, before, f"{before.title} was deleted.") as connection:
         await statements.delete_provider(connection, before.provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_DELETED, before.title, before=_audit_values(before))
 
@@ -155,7 +155,7 @@ async def _disable(connection: Connection, provider: SignOnProvider) -> None:
 
 @asynccontextmanager
 async def _without_logins(
-    change: CallerChange, parts: SignOn, before: SignOnProvider, reason: str
+    change: CallerChange, context: SignOnContext, before: SignOnProvider, reason: str
 ) -> AsyncGenerator[Connection]:
     """End the log-ins of a provider after `_disable`, and yield a transaction that locks the provider. `before` is the
     provider before `_disable`. If the block fails, the provider remains disabled, and a log row states this.
@@ -166,7 +166,7 @@ async def _without_logins(
     """
     after = replace(before, enabled=False, num_logins=0)
     try:
-        await end_logins(parts, await statements.logins_at_provider(change.db, before.provider_id), reason)
+        await end_logins(context, await statements.logins_at_provider(change.db, before.provider_id), reason)
         async with change.db.transaction() as connection:
             if await statements.lock_provider(connection, before.provider_id) != after:
                 raise Refused(f"{before.title} was changed at the same time, and may be disabled now. Try again.")
@@ -178,11 +178,11 @@ async def _without_logins(
 
 
 @router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
-async def test_sign_on_provider(provider_id: UUID, parts: SignOnDep, request: Request) -> DiagnosisView:
+async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, request: Request) -> DiagnosisView:
     """Test a provider step by step, up to the first step that fails. No user is logged in."""
-    provider = await statements.get_provider(parts.db, str(provider_id))
+    provider = await statements.get_provider(context.db, str(provider_id))
     address = redirect_uri(origin_of(request), provider.name)
-    results = await Diagnosis(provider, parts.secret(provider), address).run()
+    results = await Diagnosis(provider, context.secret(provider), address).run()
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 

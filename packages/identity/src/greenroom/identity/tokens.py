@@ -27,7 +27,7 @@ KEY_TYPES: Final = ("RSA", "EC", "OKP")
 LEEWAY_S: Final = 60
 """The permitted difference between the clocks of the provider and of this host."""
 MAX_AGE_S: Final = 600
-"""The maximum age of a token when it arrives; it was just created."""
+"""The maximum age of a token when it arrives. Providers create a token immediately before they send it."""
 MAX_TOKEN: Final = 512 * 1024
 """Maximum bytes of a token. One with 10,000 groups has about 400,000."""
 MAX_SUBJECT: Final = 255
@@ -43,12 +43,12 @@ Claims = dict[str, Any]
 
 
 class TokenRefused(Exception):  # noqa: N818 -- as SignOnRefused
-    """A token is refused; the message is the cause. `by_key`: a key of the provider that is not known yet could be the
-    reason, because providers replace their keys."""
+    """A token is refused; the message is the cause. If `may_be_new_key` is True, the provider may have replaced its
+    keys, so the caller reads the keys again and repeats the check."""
 
-    def __init__(self, cause: str, *, by_key: bool = False) -> None:
+    def __init__(self, cause: str, *, may_be_new_key: bool = False) -> None:
         super().__init__(cause)
-        self.by_key = by_key
+        self.may_be_new_key = may_be_new_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,9 @@ def _verified(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str,
         raise TokenRefused(f"it is signed with {algorithm!r}; permitted are {', '.join(ALGORITHMS)}")
     candidates = keys.candidates(kid if isinstance(kid, str) else None)
     if not candidates:
-        raise TokenRefused(f"it is signed with the key {kid!r}, which the provider does not publish", by_key=True)
+        raise TokenRefused(
+            f"it is signed with the key {kid!r}, which the provider does not publish", may_be_new_key=True
+        )
     registry = jws.JWSRegistry(algorithms=ALGORITHMS)
     registry.max_payload_length = MAX_TOKEN
     causes: list[str] = []
@@ -176,7 +178,7 @@ def _verified(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str,
             causes.append("its signature does not match")
         except (JoseError, ValueError, TypeError, RecursionError) as error:
             causes.append(str(error) or type(error).__name__)
-    raise TokenRefused(causes[-1], by_key=True)
+    raise TokenRefused(causes[-1], may_be_new_key=True)
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -55,6 +55,9 @@ class _Zone:
     """The free capacity of a zone: of Agents, ordered machines and new machines. The plan reserves parts of it."""
 
     hosts: list[PlacementAgent]
+    standby_cores: float = 0.0
+    """The free capacity that the zone needs: the largest standby capacity of its pools."""
+    standby_memory: int = 0
     unmet: list[UnmetDemand] = field(default_factory=list[UnmetDemand])
 
     @property
@@ -186,7 +189,12 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
             hosts += [
                 replace(pool.size, agent_id=order.machine_order_id) for order in pool.orders if order.state in COMING
             ]
-    return _Zone(hosts)
+    standby = [pool.limits for pool in pools if not pool.pool.closed]
+    return _Zone(
+        hosts,
+        max((limits.standby_cores for limits in standby), default=0.0),
+        max((limits.standby_memory for limits in standby), default=0),
+    )
 
 
 def _close(pool: _Pool) -> None:
@@ -273,23 +281,23 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     dispensable = 0 if has_unmet or pool.placed or pool.reused_order_ids else pool.in_use - pool.limits.min_machines
     joined.sort(key=lambda o: (o.live_sessions, o.agent_sessions, o.surplus_since is None, o.machine_order_id))
     for order in joined:
-        surplus = dispensable > 0 and _is_surplus(order, pool, zone)
+        surplus = dispensable > 0 and _is_surplus(order, zone)
         if surplus:
             dispensable -= 1
         _record_surplus(snapshot.now, order, pool, is_surplus=surplus)
 
 
-def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
-    """True if the other machines have room for its sessions and the standby capacity. Its capacity is then removed from
-    the zone.
+def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
+    """True if the other machines have room for its sessions and for the standby capacity of all pools: without it, a
+    pool would order a machine because another pool drains one. Its capacity is then removed from the zone.
     """
     machine_host = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if machine_host is None:
         return False
     others = _Zone([host for host in zone.hosts if host is not machine_host])
     cores, memory = others.free
-    needed_cores = machine_host.cores_allocated + pool.limits.standby_cores
-    needed_memory = machine_host.memory_allocated + pool.limits.standby_memory
+    needed_cores = machine_host.cores_allocated + zone.standby_cores
+    needed_memory = machine_host.memory_allocated + zone.standby_memory
     if cores + TOLERANCE < needed_cores or memory < needed_memory:
         return False
     _spread(others.hosts, machine_host)

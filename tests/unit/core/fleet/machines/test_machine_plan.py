@@ -168,6 +168,14 @@ def test_the_standby_room_and_the_smallest_number_stay():
     assert moves_of(plan(zone(empty, pools=(pool(min_machines=1),)))) == []
 
 
+def test_a_machine_that_the_standby_capacity_of_another_pool_needs_stays():
+    empty = joined(agent("a"), surplus_since=ago(600))
+    other = replace(pool(standby_cores=1.0, max_machines=0), machine_pool_id="q", name="q")
+    assert moves_of(plan(zone(empty))) == [("o-a", "draining")]
+    assert moves_of(plan(zone(empty, pools=(POOL, other)))) == []
+    assert moves_of(plan(zone(empty, pools=(POOL, replace(other, closed=True))))) == [("o-a", "draining")]
+
+
 def test_nothing_drains_while_something_is_lacking_that_the_pool_could_hold():
     full, empty = joined(agent("a", cores_used=8), live=8), joined(agent("b"), surplus_since=ago(9000))
     large = replace(DESKTOP, cores=9.0)

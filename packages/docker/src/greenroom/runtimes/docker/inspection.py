@@ -1,4 +1,4 @@
-"""Facts about a Docker daemon that are read without a runtime: its availability, images, containers and disk.
+"""Reads facts about a Docker daemon for commands of the administrator: its availability, images, containers and disk.
 
 `core.fleet.disk` evaluates the facts about the disk.
 """
@@ -78,7 +78,7 @@ def _label_filter(installation_id: str) -> dict[str, list[str]]:
     return {"label": [f"{LABEL}={installation_id}"]}
 
 
-async def problem(url: str | None, within_s: float) -> str:
+async def connection_problem(url: str | None, within_s: float) -> str:
     """Return the reason why no daemon answers at `url` (None = the default socket); empty if one answers."""
     client: aiodocker.Docker | None = None
     try:

@@ -69,9 +69,9 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
                 )
 
     async def check_host(self) -> None:
-        from greenroom.runtimes.docker.inspection import problem  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import connection_problem  # noqa: PLC0415
 
-        if why := await problem(self.settings.docker_host, ANSWERS_WITHIN_S):
+        if why := await connection_problem(self.settings.docker_host, ANSWERS_WITHIN_S):
             socket_text = self.settings.docker_host or "the default socket"
             raise SetupError(f"Docker does not answer at {socket_text}: {why}. Start Docker first; sessions run in it.")
 

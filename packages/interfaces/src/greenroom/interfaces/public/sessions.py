@@ -19,7 +19,7 @@ from greenroom.api.session.authorized import authorized, session_caller_of
 from greenroom.api.session.orders import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, launch_request, token_of
-from greenroom.api.session.share_service import Guest, JoinedView, Sharing, SharingDep
+from greenroom.api.session.share_service import JoinedView, JoiningPerson, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Invalid, NotFound, Refused
 from greenroom.core.session.authorization import Act, Kind, Verdict
@@ -74,7 +74,7 @@ async def joined(sharing: Sharing, share: Share, user: User) -> JoinedView:
     """
     named_shares = await shares.list_shares_with(sharing.db, user.user_id)
     effective_share = next((each for each in named_shares if each.session_id == share.session_id), share)
-    return await share_service.join(sharing, effective_share, Guest(user.username, user.user_id))
+    return await share_service.join(sharing, effective_share, JoiningPerson(user.username, user.user_id))
 
 
 _NEVER_ON: Final = (
@@ -289,7 +289,7 @@ async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS])
 
 @router.post("/keepalive")
 async def keepalive(db: Db, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
+    """Extend an open session to `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call, Act.KEEP_ALIVE))
     return {"usage_reached": False}
 

@@ -60,7 +60,7 @@ async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
 @router.post("/get_session_token")
 async def get_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Return one token, as long as it is valid."""
-    token = _sent(call)
+    token = _token_of_call(call)
     return {"session_token": _shape(await _find(call.change, token), token)}
 
 
@@ -73,7 +73,7 @@ async def get_session_tokens(call: Annotated[CallBody, FOR_USERS]) -> Answer:
 @router.post("/update_session_token")
 async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Extend a token to the lifetime of a new one."""
-    change, token = call.change, _sent(call)
+    change, token = call.change, _token_of_call(call)
     login = await _find(change, token)
     await token_logins.prolong_login(change.db, login.login_id, change.installation.session_lifetime_s)
     return {"session_token": _shape(await _find(change, token), token)}
@@ -82,7 +82,7 @@ async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
 @router.post("/delete_session_token")
 async def delete_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """End a token, and cut the streams of its user; their sessions continue."""
-    await _end(call.change, await _find(call.change, _sent(call)))
+    await _end(call.change, await _find(call.change, _token_of_call(call)))
     return {}
 
 
@@ -122,7 +122,7 @@ async def _end(change: CallerChange, login: TokenLogin) -> None:
     await end_user_login(uuid.UUID(login.user_id), uuid.UUID(login.login_id), change)
 
 
-def _sent(call: CallBody) -> str:
+def _token_of_call(call: CallBody) -> str:
     return call.part("target_session_token").text("session_token")
 
 

@@ -33,7 +33,7 @@ from greenroom.runtimes.contract import (
     StartError,
     StoredHome,
 )
-from greenroom.runtimes.kubernetes.amounts import mapping_of, number
+from greenroom.runtimes.kubernetes.capacity import mapping_of, number
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata

@@ -63,13 +63,13 @@ class PulledImages:
 
     async def all(self) -> list[Image]:
         secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
-        return [image for secret in secrets if self._is_named(secret) and (image := _image(secret)) is not None]
+        return [image for secret in secrets if self._has_current_name(secret) and (image := _image(secret)) is not None]
 
     async def find(self, name: str) -> Image | None:
         secret = await self._cluster.get(Secret, image_name(self._identity, name))
         return _image(secret) if secret is not None else None
 
-    def _is_named(self, secret: Secret) -> bool:
+    def _has_current_name(self, secret: Secret) -> bool:
         """Return True if the Secret has the name that the Pods of sessions refer to."""
         return metadata(secret).name == image_name(self._identity, annotations_of(secret).get(IMAGE, ""))
 
@@ -150,7 +150,7 @@ class PulledImages:
         for secret in secrets:
             image = annotations_of(secret).get(IMAGE, "")
             try:
-                if image not in images or not self._is_named(secret):
+                if image not in images or not self._has_current_name(secret):
                     await self._cluster.delete(Secret, metadata(secret).name or "", metadata(secret).uid)
                 elif image in credentials:
                     await self._update_log_in(secret, image, credentials[image])

@@ -37,7 +37,7 @@ from greenroom.runtimes.contract import (
     cut_output,
 )
 from greenroom.runtimes.kubernetes.access import check, find_limitations, is_permitted
-from greenroom.runtimes.kubernetes.amounts import (
+from greenroom.runtimes.kubernetes.capacity import (
     Amount,
     allocatable_of_nodes,
     requests_of_pods,

@@ -92,7 +92,8 @@ def _folder(source: str, allowed: Collection[str]) -> tuple[Volume, str]:
     matching = [folder for folder in map(posixpath.normpath, allowed) if is_within(path, folder)]
     if not matching:
         raise StartError(
-            f"{source} may not be mounted: no folder of GREENROOM_VOLUME_FOLDERS holds it; a claim is {CLAIMS}NAME."
+            f"{source} may not be mounted: it is not below a folder of GREENROOM_VOLUME_FOLDERS. To mount a"
+            f" PersistentVolumeClaim, write {CLAIMS}NAME."
         )
     allowed_folder = max(matching, key=len)
     volume = Volume(name="", hostPath=HostPathVolumeSource(path=allowed_folder, type="Directory"))

@@ -1,4 +1,4 @@
-"""Parts of messages: times, and home folders (core.workspace.homes)."""
+"""Types of fields that several messages contain: times, and home folders (core.workspace.homes)."""
 
 from __future__ import annotations
 

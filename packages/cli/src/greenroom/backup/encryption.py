@@ -32,8 +32,8 @@ DAMAGED: Final = "the file is damaged, or was not written completely; use anothe
 
 
 @dataclass(frozen=True, slots=True)
-class BackupKey:
-    """The protection of a backup: either a passphrase, or recipients of age or ssh."""
+class EncryptionKey:
+    """The key that encrypts a backup: either a passphrase, or recipients of age or ssh (public keys)."""
 
     passphrase: str | None = field(default=None, repr=False)
     recipients: Sequence[str] = ()
@@ -56,24 +56,24 @@ def _recipient(text: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Opener:
-    """What opens a backup: a passphrase, or the text of a file with private keys of age or ssh. `ask` asks for the
-    passphrase if neither is given."""
+class DecryptionKey:
+    """The key that decrypts a backup: a passphrase, or `identities`, the text of a file with private keys (age or ssh).
+    `ask` asks for the passphrase if neither is given."""
 
     passphrase: str | None = field(default=None, repr=False)
     identities: str | None = field(default=None, repr=False)
     ask: Callable[[], str] | None = None
 
-    def decrypt(self, sealed: bytes) -> str:
+    def decrypt(self, encrypted: bytes) -> str:
         """Return the decrypted text. Raises SetupError: the passphrase or the private key is missing or wrong."""
         try:
-            if SCRYPT_STANZA in sealed:
-                return age.passphrase.decrypt(sealed, self._passphrase()).decode()
+            if SCRYPT_STANZA in encrypted:
+                return age.passphrase.decrypt(encrypted, self._passphrase()).decode()
             if self.identities is None:
                 raise SetupError("The backup is encrypted to a recipient key; specify its private key with --identity.")
-            return age.decrypt(sealed, identities_in(self.identities)).decode()
+            return age.decrypt(encrypted, identities_in(self.identities)).decode()
         except age.DecryptError as error:
-            used = "passphrase" if SCRYPT_STANZA in sealed else "private key"
+            used = "passphrase" if SCRYPT_STANZA in encrypted else "private key"
             raise SetupError(f"The {used} does not open the backup ({error}); specify the right {used}.") from error
 
     def _passphrase(self) -> str:
@@ -101,7 +101,7 @@ def identities_in(text: str) -> list[Any]:
     raise SetupError("The file of --identity contains no private key of age (AGE-SECRET-KEY-1…) or ssh.")
 
 
-def seal(target: IO[bytes], key: BackupKey, produce: Callable[[IO[bytes]], None]) -> str:
+def write_encrypted(target: IO[bytes], key: EncryptionKey, produce: Callable[[IO[bytes]], None]) -> str:
     """Write an encrypted backup of the data that `produce` writes, and return the key of this backup.
 
     Raises:
@@ -109,8 +109,8 @@ def seal(target: IO[bytes], key: BackupKey, produce: Callable[[IO[bytes]], None]
         OSError: the file cannot be written.
     """
     identity = age.x25519.Identity.generate()
-    sealed_key = key.encrypt(f"{identity}\n")
-    start = target.write(_tar_header(KEY_NAME, len(sealed_key)) + sealed_key + _padding(len(sealed_key)))
+    encrypted_key = key.encrypt(f"{identity}\n")
+    start = target.write(_tar_header(KEY_NAME, len(encrypted_key)) + encrypted_key + _padding(len(encrypted_key)))
     target.write(bytes(tarfile.BLOCKSIZE))  # the header of `data.age`, when its size is known
     with piped(produce) as source:
         try:
@@ -134,11 +134,11 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def key_of(file: Path, opener: Opener) -> str:
+def read_backup_key(file: Path, decryption_key: DecryptionKey) -> str:
     """Return the key of a backup.
 
     Raises:
-        SetupError: the file is no backup, or the opener does not open it.
+        SetupError: the file is no backup, or `decryption_key` does not decrypt it.
     """
     foreign = SetupError(f"{file} is not a backup of Greenroom.")
     try:
@@ -147,16 +147,16 @@ def key_of(file: Path, opener: Opener) -> str:
             source = None if member is None or member.name != KEY_NAME else outer.extractfile(member)
             if source is None:
                 raise foreign
-            sealed = source.read(MAX_KEY_BYTES)
+            encrypted = source.read(MAX_KEY_BYTES)
     except tarfile.TarError as error:
         raise foreign from error
     except OSError as error:
         raise SetupError(f"{file} cannot be read: {error.strerror}.") from error
-    return opener.decrypt(sealed)
+    return decryption_key.decrypt(encrypted)
 
 
 @contextmanager
-def unsealed(file: Path, key: str) -> Generator[IO[bytes]]:
+def decrypted(file: Path, key: str) -> Generator[IO[bytes]]:
     """Yield the decrypted data of a backup as a stream.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Records each kind of request of a program. The desk routes do their work inside these functions."""
+"""Records the requests of programs to the desk of a session: one method for each kind of request.
+
+A route passes its work to the method, which performs it and records the outcome.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,8 @@ _TAIL_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Noting:
-    """Records the outcome of one request."""
+class RequestRecorder:
+    """Performs the work of one request, and records its outcome."""
 
     recorder: Recorder
     desks: Desks
@@ -45,90 +48,96 @@ class Noting:
 
     async def actions(self, lease: LeaseRow, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
         """Record actions. The picture of the last action is the picture in the answer, or is taken afterwards."""
-        with self.recorder.noting(lease, self.request) as note:
-            acted: list[ActionsDone] = []
-            note.make_rows = lambda recorded: self._rows_of_actions(lease, recorded, body, acted)
+        with self.recorder.record_request(lease, self.request) as pending:
+            answers: list[ActionsDone] = []
+            pending.make_rows = lambda recorded: self._rows_of_actions(lease, recorded, body, answers)
             answer = await work
             if lease.record != "none":
-                acted.append(answer)
+                answers.append(answer)
             if lease.record == "pictures":
-                note.takes_picture = changes_screen(body.actions)
+                pending.takes_picture = changes_screen(body.actions)
                 pictures = [part.screenshot for part in (*answer.results, answer) if part.screenshot]
-                note.size_bytes = sum(map(len, pictures))
+                pending.size_bytes = sum(map(len, pictures))
             return answer
 
     def _rows_of_actions(
-        self, lease: LeaseRow, recorded: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]
+        self, lease: LeaseRow, recorded: RecordedRequest, body: ActionsCreate, answers: Sequence[ActionsDone]
     ) -> list[RecordingRow]:
         state = self.desks.screen_states.get(lease.session_id)
         screen = (state.width, state.height) if state is not None else None
         if body.display is not None:
             screen = (body.display.width, body.display.height)
         with_pictures = lease.record == "pictures"
-        outcomes = [_outcome(result, with_picture=with_pictures) for answer in acted for result in answer.results]
+        outcomes = [_outcome(result, with_picture=with_pictures) for answer in answers for result in answer.results]
         rows = rows_of_actions(recorded, body.actions, outcomes, screen)
-        last = _picture(acted[0].screenshot) if acted and with_pictures else None
+        last = _picture(answers[0].screenshot) if answers and with_pictures else None
         if rows and last is not None and rows[-1].picture is None:
             rows[-1] = replace(rows[-1], picture=last)
         return rows
 
     async def screenshot(self, lease: LeaseRow, work: Awaitable[bytes]) -> bytes:
         """Record a screenshot; the screenshot is the picture of the row."""
-        with self.recorder.noting(lease, self.request) as note:
+        with self.recorder.record_request(lease, self.request) as pending:
             pictures: list[bytes] = []
-            note.make_rows = lambda recorded: [
+            pending.make_rows = lambda recorded: [
                 row_of_screenshot(recorded, picture_of(pictures[0]) if pictures else None)
             ]
             data = await work
             if lease.record == "pictures":
                 pictures.append(data)
-                note.size_bytes = len(data)
+                pending.size_bytes = len(data)
             return data
 
     async def command(self, lease: LeaseRow, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
         """Record a command, at its end."""
-        with self.recorder.noting(lease, self.request) as note:
+        with self.recorder.record_request(lease, self.request) as pending:
             ended: list[ExecDone] = []
-            note.make_rows = lambda recorded: [_row_of_command(recorded, body, ended[0].exit_code if ended else None)]
-            note.takes_picture = True
+            pending.make_rows = lambda recorded: [
+                _row_of_command(recorded, body, ended[0].exit_code if ended else None)
+            ]
+            pending.takes_picture = True
             ended.append(await work)
             return ended[0]
 
     def stream(
-        self, lease: LeaseRow, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: Tail
+        self, lease: LeaseRow, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: StreamedOutputTail
     ) -> AbstractAsyncContextManager[T]:
         """Record a command whose output is streamed; `tail` provides its exit code."""
 
         def make_rows(recorded: RecordedRequest) -> list[RecordingRow]:
             return [_row_of_command(recorded, body, tail.exit_code)]
 
-        return self.recorder.around(lease, self.request, make_rows, running, takes_picture=True)
+        return self.recorder.record_block(lease, self.request, make_rows, running, takes_picture=True)
 
     def read(
         self, lease: LeaseRow, path: str, opened: AbstractAsyncContextManager[T]
     ) -> AbstractAsyncContextManager[T]:
         """Record the download of a file or the listing of a folder."""
-        return self.recorder.around(lease, self.request, lambda recorded: [row_of_file(recorded, "read", path)], opened)
+        return self.recorder.record_block(
+            lease, self.request, lambda recorded: [row_of_file(recorded, "read", path)], opened
+        )
 
     async def file(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
-        with self.recorder.noting(lease, self.request) as note:
-            note.make_rows = lambda recorded: [row_of_file(recorded, verb, path)]
+        """Record the upload or the deletion of a file. `verb` is a key of `FILE_VERBS`."""
+        with self.recorder.record_request(lease, self.request) as pending:
+            pending.make_rows = lambda recorded: [row_of_file(recorded, verb, path)]
             return await work
 
     async def elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
-        with self.recorder.noting(lease, self.request) as note:
-            note.make_rows = lambda recorded: [row_of_elements(recorded)]
+        """Record a read of the accessibility tree."""
+        with self.recorder.record_request(lease, self.request) as pending:
+            pending.make_rows = lambda recorded: [row_of_elements(recorded)]
             return await work
 
 
 @dataclass(slots=True)
-class Tail:
-    """The last line of a command's output, which contains its exit code."""
+class StreamedOutputTail:
+    """The end of a command's output. Its last line contains the exit code."""
 
     end: bytes = field(default=b"", repr=False)
 
-    async def of(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the pieces unchanged, and store their end."""
+    async def watch(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the pieces of the output unchanged, and store the end of the output."""
         async for piece in pieces:
             self.end = (self.end + piece)[-_TAIL_BYTES:]
             yield piece
@@ -155,9 +164,9 @@ def _picture(text: str | None) -> Picture | None:
         return None
 
 
-async def _noting(request: Request) -> Noting:
+async def _request_recorder(request: Request) -> RequestRecorder:
     state = request.app.state
-    return Noting(state.recorder, state.desks, request)
+    return RequestRecorder(state.recorder, state.desks, request)
 
 
-NotingDep = Annotated[Noting, Depends(_noting)]
+RequestRecorderDep = Annotated[RequestRecorder, Depends(_request_recorder)]

@@ -1,4 +1,4 @@
-"""What happens when a provider sends a user back: the code becomes claims, and the claims become a log-in.
+"""The callback of a sign-on: redeems the code of a provider for claims, and logs in or links the user.
 
 The user, the link of the identity, the groups and the log-in are stored in one transaction, or not at all.
 """
@@ -21,7 +21,7 @@ from greenroom.db.diagnostics.logs import LogFields
 from greenroom.db.session.shares import change_of_rights
 from greenroom.identity import rules, statements
 from greenroom.identity.attempts import Attempt
-from greenroom.identity.parts import SignOn
+from greenroom.identity.context import SignOnContext
 from greenroom.identity.provider import GrantRefused, OidcClient, ProviderFailed, Tokens, get_json
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.statements import NewProviderLogin, SignOnProvider
@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A user that a provider has confirmed, with all claims about them."""
+class ConfirmedUser:
+    """The identity of a user that a provider has confirmed, with all its claims."""
 
     provider: SignOnProvider
     subject: str
@@ -52,33 +52,36 @@ class UserBrowser:
     old_token: str | None = field(repr=False)
 
 
-async def arrive(parts: SignOn, provider: SignOnProvider, attempt: Attempt, code: str) -> Arrival:
-    """Redeem a code and check what the provider states. Raises SignOnRefused: the error contains the cause."""
+async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt: Attempt, code: str) -> ConfirmedUser:
+    """Redeem a code and check the tokens of the provider. Raises SignOnRefused: the error contains the cause."""
     try:
-        client = await parts.client(provider)
+        client = await context.client(provider)
         tokens = await client.redeem(code, attempt.redirect_uri, attempt.verifier)
         if tokens.id_token is None:
             raise SignOnRefused(Refusal.WRONG_TOKEN, "The provider sent no ID token; is `openid` one of the scopes?")
-        claims = await _id_claims(parts, client, tokens.id_token, attempt.nonce, tokens.access_token)
+        claims = await _id_claims(context, client, tokens.id_token, attempt.nonce, tokens.access_token)
         more = await _userinfo(client, tokens, claims["sub"])
     except GrantRefused as error:
         raise SignOnRefused(Refusal.PROVIDER_REFUSED, str(error)) from error
     except ProviderFailed as error:
-        parts.documents.forget(provider.issuer)
+        context.documents.forget(provider.issuer)
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     except TokenRefused as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
-    return Arrival(provider, claims["sub"], claims.get("sid"), more | claims, tokens)
+    return ConfirmedUser(provider, claims["sub"], claims.get("sid"), more | claims, tokens)
 
 
 async def _id_claims(
-    parts: SignOn, client: OidcClient, token: str, nonce: str, access_token: str | None
+    context: SignOnContext, client: OidcClient, token: str, nonce: str, access_token: str | None
 ) -> dict[str, Any]:
-    keys = await parts.documents.keys(client.provider.issuer)
+    keys = await context.documents.keys(client.provider.issuer)
     try:
         return id_claims(token, keys or Keys(()), client.expected, nonce=nonce, access_token=access_token)
     except TokenRefused as error:
-        if not error.by_key or (new := await parts.documents.keys(client.provider.issuer, again=True)) is None:
+        if (
+            not error.may_be_new_key
+            or (new := await context.documents.keys(client.provider.issuer, again=True)) is None
+        ):
             raise
         return id_claims(token, new, client.expected, nonce=nonce, access_token=access_token)
 
@@ -93,26 +96,28 @@ async def _userinfo(client: OidcClient, tokens: Tokens, subject: str) -> dict[st
     return claims
 
 
-async def log_in(parts: SignOn, arrival: Arrival, browser: UserBrowser) -> str:
+async def log_in(context: SignOnContext, confirmed: ConfirmedUser, browser: UserBrowser) -> str:
     """Start a log-in of the confirmed user, and return its token.
 
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
     """
-    result = await _groups_by_rules(arrival)
+    result = await _groups_by_rules(confirmed)
     try:
         try:
-            return await _stored(parts, arrival, browser, result)
+            return await _stored(context, confirmed, browser, result)
         except Duplicate as error:  # perhaps another log-in of the same person created the user at the same moment
             log.info(
-                "a log-in through a provider is tried once more", provider=arrival.provider.name, reason=error.message
+                "a log-in through a provider is tried once more", provider=confirmed.provider.name, reason=error.message
             )
-            return await _stored(parts, arrival, browser, result)
+            return await _stored(context, confirmed, browser, result)
     except Duplicate as error:
-        cause = f"{error.message} Subject {arrival.subject!r} is not linked to it."
+        cause = f"{error.message} Subject {confirmed.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
 
 
-async def _stored(parts: SignOn, arrival: Arrival, browser: UserBrowser, result: rules.RuleResult) -> str:
+async def _stored(
+    context: SignOnContext, confirmed: ConfirmedUser, browser: UserBrowser, result: rules.RuleResult
+) -> str:
     """Store a log-in and return its token.
 
     Raises:
@@ -120,17 +125,17 @@ async def _stored(parts: SignOn, arrival: Arrival, browser: UserBrowser, result:
         SignOnRefused: the error contains the cause.
     """
     token, created = new_secret(), False
-    async with change_of_rights(parts.db, parts.logs) as connection:
-        await _hold_provider(connection, arrival.provider)
-        identity = await statements.find_identity(connection, arrival.provider.issuer, arrival.subject)
+    async with change_of_rights(context.db, context.logs) as connection:
+        await _hold_provider(connection, confirmed.provider)
+        identity = await statements.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
         if identity is None:
-            user_id, created = await _create(connection, arrival), True
+            user_id, created = await _create(connection, confirmed), True
         else:
             user_id = identity.user_id
-        before, user = await _updated(connection, arrival, user_id, result)
-        await _store_login(parts, connection, arrival, browser, user=user, token=token)
-    await parts.db.notify(ChangeEvent(Topic.USERS))
-    _log(parts, arrival, browser, before, user, created=created)
+        before, user = await _updated(connection, confirmed, user_id, result)
+        await _store_login(context, connection, confirmed, browser, user=user, token=token)
+    await context.db.notify(ChangeEvent(Topic.USERS))
+    _log(context, confirmed, browser, before, user, created=created)
     return token
 
 
@@ -141,55 +146,61 @@ async def _hold_provider(connection: Connection, provider: SignOnProvider) -> No
 
 
 def _log(
-    parts: SignOn, arrival: Arrival, browser: UserBrowser, before: users.User, user: users.User, *, created: bool
+    context: SignOnContext,
+    confirmed: ConfirmedUser,
+    browser: UserBrowser,
+    before: users.User,
+    user: users.User,
+    *,
+    created: bool,
 ) -> None:
-    title = arrival.provider.title
+    title = confirmed.provider.title
     who = LogFields(user_id=user.user_id, username=user.username)
     if created:
-        message = f"{user.username} was created at the first log-in through {title}, subject {arrival.subject}"
-        parts.logs.write(LogCode.USER_CREATED, message, urgent=True, **who)
+        message = f"{user.username} was created at the first log-in through {title}, subject {confirmed.subject}"
+        context.logs.write(LogCode.USER_CREATED, message, urgent=True, **who)
     old, new = (sorted(group.name for group in one.groups) for one in (before, user))
     if old != new:
         message = f"The rules of {title} changed the groups of {user.username}: {', '.join(old)} → {', '.join(new)}"
         details = {"before": {"groups": old}, "after": {"groups": new}}
-        parts.logs.write(
+        context.logs.write(
             LogCode.USER_CHANGED, message, details=details, urgent=True, user_id=user.user_id, username=user.username
         )
-    parts.logs.write(LogCode.LOGIN, f"{user.username} logged in from {browser.address} through {title}", **who)
+    context.logs.write(LogCode.LOGIN, f"{user.username} logged in from {browser.address} through {title}", **who)
 
 
-async def _create(connection: Connection, arrival: Arrival) -> str:
-    if not arrival.provider.create_users:
-        raise SignOnRefused(Refusal.NO_USER, f"No user is linked to the subject {arrival.subject!r}.")
-    profile = rules.profile(arrival.provider.attributes, arrival.claims)
+async def _create(connection: Connection, confirmed: ConfirmedUser) -> str:
+    if not confirmed.provider.create_users:
+        raise SignOnRefused(Refusal.NO_USER, f"No user is linked to the subject {confirmed.subject!r}.")
+    profile = rules.profile(confirmed.provider.attributes, confirmed.claims)
     if profile.problem:
-        raise SignOnRefused(Refusal.USERNAME_UNUSABLE, f"{profile.problem} The subject is {arrival.subject!r}.")
+        raise SignOnRefused(Refusal.USERNAME_UNUSABLE, f"{profile.problem} The subject is {confirmed.subject!r}.")
     user_id = await users.insert_user(
         connection, replace(users.UserFields(username=profile.username), **profile.fields)
     )
-    await statements.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
+    await statements.insert_identity(connection, user_id, confirmed.provider.issuer, confirmed.subject)
     return user_id
 
 
-async def _groups_by_rules(arrival: Arrival) -> rules.RuleResult:
+async def _groups_by_rules(confirmed: ConfirmedUser) -> rules.RuleResult:
     try:
-        return await asyncio.to_thread(rules.membership, arrival.provider.rules, arrival.claims)
+        return await asyncio.to_thread(rules.membership, confirmed.provider.rules, confirmed.claims)
     except Invalid as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, error.message) from error
 
 
 async def _updated(
-    connection: Connection, arrival: Arrival, user_id: str, result: rules.RuleResult
+    connection: Connection, confirmed: ConfirmedUser, user_id: str, result: rules.RuleResult
 ) -> tuple[users.User, users.User]:
     """Apply the rules and attributes of the provider to a user, and return the user before and afterwards."""
     user = await users.lock_user(connection, user_id)
-    if not await statements.use_identity(connection, arrival.provider.issuer, arrival.subject, user_id):
-        raise SignOnRefused(Refusal.NO_USER, f"The subject {arrival.subject!r} was unlinked meanwhile.")
+    if not await statements.use_identity(connection, confirmed.provider.issuer, confirmed.subject, user_id):
+        raise SignOnRefused(Refusal.NO_USER, f"The subject {confirmed.subject!r} was unlinked meanwhile.")
     if user.disabled or user.locked:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
-    if arrival.provider.rule_required and not result.member:
+    if confirmed.provider.rule_required and not result.member:
         raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
-    fields = rules.profile(arrival.provider.attributes, arrival.claims).fields
+    fields = rules.profile(confirmed.provider.attributes, confirmed.claims).fields
     if any(getattr(user, name) != value for name, value in fields.items()):
         await users.update_user(connection, replace(user, **fields))
     await _set_groups(connection, user, result)
@@ -213,48 +224,58 @@ async def _set_groups(connection: Connection, user: users.User, result: rules.Ru
 
 
 async def _store_login(
-    parts: SignOn, connection: Connection, arrival: Arrival, browser: UserBrowser, *, user: users.User, token: str
+    context: SignOnContext,
+    connection: Connection,
+    confirmed: ConfirmedUser,
+    browser: UserBrowser,
+    *,
+    user: users.User,
+    token: str,
 ) -> None:
     login_id = await credentials.insert_login(
         connection,
         hashed(token),
         user.user_id,
         user.password_hash,
-        lifetime_s=parts.snapshot.installation.session_lifetime_s,
+        lifetime_s=context.snapshot.installation.session_lifetime_s,
         client_ip=browser.address,
         user_agent=browser.user_agent,
     )
     if login_id is None:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} was changed meanwhile.")
-    encrypt, tokens = parts.secrets.encrypt, arrival.tokens
+    encrypt, tokens = context.secrets.encrypt, confirmed.tokens
     login = NewProviderLogin(
-        provider_id=arrival.provider.provider_id,
-        subject=arrival.subject,
-        sid=arrival.sid,
+        provider_id=confirmed.provider.provider_id,
+        subject=confirmed.subject,
+        sid=confirmed.sid,
         id_token_encrypted=encrypt(tokens.id_token or ""),
         refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
-        check_s=arrival.provider.check_s or None,
+        check_s=confirmed.provider.check_s or None,
     )
     await statements.insert_provider_login(connection, login_id, login)
     if browser.old_token:
         await credentials.delete_login(connection, hashed(browser.old_token))
 
 
-async def link(parts: SignOn, arrival: Arrival, attempt: Attempt, user_id: str, token_hash: bytes) -> None:
+async def link(
+    context: SignOnContext, confirmed: ConfirmedUser, attempt: Attempt, user_id: str, token_hash: bytes
+) -> None:
     """Link the confirmed identity to the user with the log-in that began the attempt. Raises SignOnRefused: the error
     contains the cause."""
     if not hmac.compare_digest(token_hash.hex(), attempt.link_to or ""):
-        raise SignOnRefused(Refusal.LINK_ENDED, "Another user is logged in than when the link began.")
+        raise SignOnRefused(
+            Refusal.LINK_ENDED, "The log-in that began to link the identity has ended; log in and link it again."
+        )
     try:
-        async with parts.db.transaction() as connection:
-            await _hold_provider(connection, arrival.provider)
+        async with context.db.transaction() as connection:
+            await _hold_provider(connection, confirmed.provider)
             user = await users.lock_user(connection, user_id)
-            await statements.insert_identity(connection, user_id, arrival.provider.issuer, arrival.subject)
+            await statements.insert_identity(connection, user_id, confirmed.provider.issuer, confirmed.subject)
     except Duplicate as error:
-        raise SignOnRefused(Refusal.LINKED_ELSEWHERE, f"{error.message} Subject {arrival.subject!r}.") from error
-    parts.logs.write(
+        raise SignOnRefused(Refusal.LINKED_ELSEWHERE, f"{error.message} Subject {confirmed.subject!r}.") from error
+    context.logs.write(
         LogCode.IDENTITY_CREATED,
-        f"{user.username} linked their identity {arrival.subject} at {arrival.provider.title}",
+        f"{user.username} linked their identity {confirmed.subject} at {confirmed.provider.title}",
         user_id=user_id,
         username=user.username,
         urgent=True,

@@ -9,49 +9,56 @@ from typing import IO
 import pytest
 from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportMissingTypeStubs]
 
-from greenroom.backup.sealing import BackupKey, Opener, identities_in, key_of, seal, unsealed
+from greenroom.backup.encryption import (
+    DecryptionKey,
+    EncryptionKey,
+    decrypted,
+    identities_in,
+    read_backup_key,
+    write_encrypted,
+)
 from greenroom.core.errors import SetupError
 
 DATA = bytes(range(256)) * 1000
 
 
-def sealed(folder: Path, key: BackupKey, data: bytes = DATA) -> Path:
+def encrypted_backup(folder: Path, key: EncryptionKey, data: bytes = DATA) -> Path:
     def produce(stream: IO[bytes]) -> None:
         stream.write(data)
 
     file = folder / "backup"
     with file.open("w+b") as target:
-        seal(target, key, produce)
+        write_encrypted(target, key, produce)
     return file
 
 
-def opened(file: Path, opener: Opener) -> bytes:
-    with unsealed(file, key_of(file, opener)) as stream:
+def decrypted_backup(file: Path, decryption_key: DecryptionKey) -> bytes:
+    with decrypted(file, read_backup_key(file, decryption_key)) as stream:
         return stream.read()
 
 
 def test_a_passphrase_opens_what_it_sealed_and_no_other_does(tmp_path: Path):
-    file = sealed(tmp_path, BackupKey(passphrase="a long sentence"))
-    assert opened(file, Opener(passphrase="a long sentence")) == DATA
+    file = encrypted_backup(tmp_path, EncryptionKey(passphrase="a long sentence"))
+    assert decrypted_backup(file, DecryptionKey(passphrase="a long sentence")) == DATA
     with pytest.raises(SetupError, match="The passphrase does not open the backup"):
-        opened(file, Opener(passphrase="another"))
+        decrypted_backup(file, DecryptionKey(passphrase="another"))
     with pytest.raises(SetupError, match="specify --passphrase-file"):
-        opened(file, Opener())
+        decrypted_backup(file, DecryptionKey())
 
 
 def test_each_recipient_opens_what_was_sealed_to_it(tmp_path: Path):
     first, second, other = (x25519.Identity.generate() for _ in range(3))
-    file = sealed(tmp_path, BackupKey(recipients=[str(first.to_public()), str(second.to_public())]))
-    assert opened(file, Opener(identities=f"# a comment\n{first}\n")) == DATA
-    assert opened(file, Opener(identities=f"{other}\n{second}\n")) == DATA
+    file = encrypted_backup(tmp_path, EncryptionKey(recipients=[str(first.to_public()), str(second.to_public())]))
+    assert decrypted_backup(file, DecryptionKey(identities=f"# a comment\n{first}\n")) == DATA
+    assert decrypted_backup(file, DecryptionKey(identities=f"{other}\n{second}\n")) == DATA
     with pytest.raises(SetupError, match="The private key does not open the backup"):
-        opened(file, Opener(identities=str(other)))
+        decrypted_backup(file, DecryptionKey(identities=str(other)))
     with pytest.raises(SetupError, match="specify its private key with --identity"):
-        opened(file, Opener(passphrase="a long sentence"))
+        decrypted_backup(file, DecryptionKey(passphrase="a long sentence"))
 
 
 def test_a_backup_is_an_archive_with_a_key_and_its_data(tmp_path: Path):
-    file = sealed(tmp_path, BackupKey(recipients=[str(x25519.Identity.generate().to_public())]))
+    file = encrypted_backup(tmp_path, EncryptionKey(recipients=[str(x25519.Identity.generate().to_public())]))
     with tarfile.open(file) as archive:
         assert archive.getnames() == ["key.age", "data.age"]
     assert DATA[:256] not in file.read_bytes()
@@ -59,14 +66,14 @@ def test_a_backup_is_an_archive_with_a_key_and_its_data(tmp_path: Path):
 
 def test_damage_at_the_end_is_found(tmp_path: Path):
     identity = x25519.Identity.generate()
-    file = sealed(tmp_path, BackupKey(recipients=[str(identity.to_public())]))
+    file = encrypted_backup(tmp_path, EncryptionKey(recipients=[str(identity.to_public())]))
     with tarfile.open(file) as archive:
         end = archive.getmember("data.age").offset_data + archive.getmember("data.age").size
     data = bytearray(file.read_bytes())
     data[end - 1] ^= 1
     file.write_bytes(data)
     with pytest.raises(SetupError, match="the file is damaged"):
-        opened(file, Opener(identities=str(identity)))
+        decrypted_backup(file, DecryptionKey(identities=str(identity)))
 
 
 def test_an_error_of_the_producer_is_the_error_of_the_backup(tmp_path: Path):
@@ -74,13 +81,13 @@ def test_an_error_of_the_producer_is_the_error_of_the_backup(tmp_path: Path):
         raise SetupError("pg_dump failed")
 
     with (tmp_path / "backup").open("w+b") as target, pytest.raises(SetupError, match="pg_dump failed"):
-        seal(target, BackupKey(recipients=[str(x25519.Identity.generate().to_public())]), fail)
+        write_encrypted(target, EncryptionKey(recipients=[str(x25519.Identity.generate().to_public())]), fail)
 
 
 @pytest.mark.parametrize("text", ["age1wrong", "ssh-rsa wrong", "nonsense"])
 def test_a_recipient_that_is_no_public_key_is_refused(tmp_path: Path, text: str):
     with pytest.raises(SetupError, match="is no public key of age"):
-        sealed(tmp_path, BackupKey(recipients=[text]))
+        encrypted_backup(tmp_path, EncryptionKey(recipients=[text]))
 
 
 @pytest.mark.parametrize("text", ["", "AGE-SECRET-KEY-1WRONG", "-----BEGIN OPENSSH PRIVATE KEY-----\nx"])

@@ -1,4 +1,4 @@
-"""The parts of the api that sign-on uses, and the providers as this process knows them."""
+"""The services of the api that the sign-on code uses: database, log, settings, and the cached provider documents."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from greenroom.kit.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True)
-class SignOn:
-    """The parts; one instance per process."""
+class SignOnContext:
+    """The services that the sign-on code uses; one instance per process."""
 
     db: Database
     logs: LogWriter
@@ -37,7 +37,8 @@ class SignOn:
         return provider
 
     async def client(self, provider: SignOnProvider) -> OidcClient:
-        """Return Greenroom as a client of the provider. Raises ProviderFailed: it does not answer as it should."""
+        """Return Greenroom as a client of the provider. Raises ProviderFailed: its document cannot be read or
+        is not valid."""
         return OidcClient(provider, self.secret(provider), await self.documents.endpoints(provider.issuer))
 
     def secret(self, provider: SignOnProvider) -> str | None:
@@ -45,15 +46,15 @@ class SignOn:
         return self.secrets.decrypt(encrypted) if encrypted is not None else None
 
 
-def parts_of(state: Any) -> SignOn:
-    """Return the parts in the state of the api; the first call creates them."""
+def context_of(state: Any) -> SignOnContext:
+    """Return the sign-on context in the state of the api; the first call creates it."""
     if not hasattr(state, "sign_on"):
-        state.sign_on = SignOn(state.db, state.logs, state.secrets, state.snapshot, state.refusals, Documents())
+        state.sign_on = SignOnContext(state.db, state.logs, state.secrets, state.snapshot, state.refusals, Documents())
     return state.sign_on
 
 
-async def _parts(request: Request) -> SignOn:
-    return parts_of(request.app.state)
+async def _context(request: Request) -> SignOnContext:
+    return context_of(request.app.state)
 
 
-SignOnDep = Annotated[SignOn, Depends(_parts)]
+SignOnContextDep = Annotated[SignOnContext, Depends(_context)]
