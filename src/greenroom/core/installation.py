@@ -137,11 +137,9 @@ class Installation:
     share_outside_groups: bool = _switch(
         "Users can share sessions with all users, not only with members of their own groups (except All Users)"
     )
-    catalogues_on_this_host: bool = _switch(
-        "Catalogues of other publishers can be on the host of the api (127.0.0.1, ::1)"
-    )
+    catalogues_on_this_host: bool = _switch("Third-party catalogues can be on the host of the api (127.0.0.1, ::1)")
     catalogues_on_private_networks: bool = _switch(
-        "Catalogues of other publishers can be in private networks, such as 10.0.0.0/8 and 192.168.0.0/16"
+        "Third-party catalogues can be in private networks, such as 10.0.0.0/8 and 192.168.0.0/16"
     )
     machines_on_this_host: bool = _switch("Ordered machines can join at an address of this host (127.0.0.1, ::1)")
     webhook_hosts: str = _text(
