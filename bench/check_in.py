@@ -319,7 +319,7 @@ def _figures(m: Measured) -> list[Figure]:
 
     def figure(name: str, product: float, goal: float, unit: str, *, n: int, note: str = "", curve: str = "") -> Figure:
         point = Point(curve, m.agents) if curve else None
-        return Figure(f"{m.agents} Agents: {name}", product, goal, unit, "goal", n, note, goal=1.0, point=point)
+        return Figure(f"{m.agents} Agents: {name}", product, goal, unit, "the goal", n, note, goal=1.0, point=point)
 
     def share(role: str, percent: float) -> Figure:
         name = f"{m.agents} Agents: CPU, {role}"
@@ -329,13 +329,13 @@ def _figures(m: Measured) -> list[Figure]:
         share("Manager", m.manager_percent),
         share("PostgreSQL beside it", m.postgres_percent),
         *(
-            [figure("CPU of the Manager per 1,000", 1000 * m.manager_percent / m.agents, 9, "% of a core", n=1)]
+            [figure("CPU of the Manager per 1,000 Agents", 1000 * m.manager_percent / m.agents, 9, "% of a core", n=1)]
             if m.agents >= 1000  # in smaller fleets most is the cost of a Manager without Agents
             else []
         ),
-        figure("memory of the Manager for each", m.kib_an_agent, 30, "KiB", n=1),
+        figure("memory of the Manager per Agent", m.kib_an_agent, 30, "KiB", n=1),
         figure(
-            "instruction received, p50",
+            "an Agent receives an instruction, p50",
             percentile(m.received_ms, 50),
             20,
             "ms",
@@ -344,13 +344,20 @@ def _figures(m: Measured) -> list[Figure]:
             curve="instruction p50",
         ),
         figure(
-            "instruction received, p99",
+            "an Agent receives an instruction, p99",
             percentile(m.received_ms, 99),
             500,
             "ms",
             n=len(m.received_ms),
             curve="instruction p99",
         ),
-        figure("known to be missing", m.missing_s, MISSING_S + 2, "s", n=LEAVING),
-        figure("with the next Primary", m.taken_over_s, 10, "s", n=1, note=f"{m.stale_writes} stale writes"),
+        figure("lost Agents are marked as missing", m.missing_s, MISSING_S + 2, "s", n=LEAVING),
+        figure(
+            "all Agents check in at the next Primary",
+            m.taken_over_s,
+            10,
+            "s",
+            n=1,
+            note=f"{m.stale_writes} stale writes",
+        ),
     ]

@@ -33,7 +33,7 @@ def run() -> list[Figure]:
         name = " ".join(word for word in words if word not in NOWHERE)
         figures.append(
             Figure(
-                name=f"`greenroom {name}`: smallest CPU of a call",
+                name=f"`greenroom {name}`: CPU time, minimum of several calls",
                 product=min(samples),
                 yardstick=GOAL_S,
                 unit="s",

@@ -71,7 +71,7 @@ def run() -> list[Figure]:
                     product,
                     yardstick,
                     "ms",
-                    f"with {SIZES[0]}",
+                    f"with {SIZES[0]} ended sessions",
                     REPEATS,
                     note,
                     goal=goal if ended == SIZES[-1] else None,

@@ -38,10 +38,10 @@ def run() -> list[Figure]:
         cpu = {part: (_used_s(found) - before[part]) * 100 / MEASURED_S for part, found in pids.items()}
     ours = [part for part in PARTS if part not in ("nginx", "postgres")]
     return [
-        _figure("memory at rest, one Manager, without PostgreSQL and nginx", memory, ours, MEMORY_MIB, "MiB"),
-        _figure("CPU at rest, two Managers, with nginx", cpu, [*ours, "nginx"], CPU_PERCENT, "% of a core"),
-        _figure("CPU at rest, two Managers, with nginx and PostgreSQL", cpu, PARTS, CPU_PERCENT, "% of a core"),
-        _figure("statements at rest, two Managers", statements, list(statements), STATEMENTS, "1/s"),
+        _figure("memory while idle, one Manager, without PostgreSQL and nginx", memory, ours, MEMORY_MIB, "MiB"),
+        _figure("CPU while idle, two Managers, with nginx", cpu, [*ours, "nginx"], CPU_PERCENT, "% of a core"),
+        _figure("CPU while idle, two Managers, with nginx and PostgreSQL", cpu, PARTS, CPU_PERCENT, "% of a core"),
+        _figure("SQL statements while idle, two Managers", statements, list(statements), STATEMENTS, "1/s"),
     ]
 
 

@@ -158,11 +158,11 @@ def _measured(running: Instance, rate: float, image_id: str, config: str) -> Off
 def _figures(one: Offered) -> list[Figure]:
     parts = " + ".join(f"{role} {cost:.1f}" for role, cost in one.cpu_ms.items())
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in one.outcomes.most_common())
-    name = f"{one.rate:g} launches a second offered"
+    name = f"{one.rate:g} launches requested per second"
     count = len(one.latencies_ms)
     return [
         Figure(
-            f"{name}: served a second", one.achieved, min(one.rate, RATE_GOAL), "1/s", "offered, at most the goal",
+            f"{name}: served per second", one.achieved, min(one.rate, RATE_GOAL), "1/s", "requested, at most the goal",
             count, outcomes, goal=0.98, more_is_better=True, point=Point("served", one.rate),
         ),
         Figure(
@@ -170,7 +170,8 @@ def _figures(one: Offered) -> list[Figure]:
             "p50", count, spread(one.latencies_ms), samples_of_product=one.latencies_ms,
         ),
         Figure(
-            f"{name}: CPU of one, all roles", sum(one.cpu_ms.values()), COST_MS, "ms", "the goal", count, parts, goal=1
+            f"{name}: CPU time of all roles per launch", sum(one.cpu_ms.values()), COST_MS, "ms", "the goal", count,
+            parts, goal=1,
         ),
     ]  # fmt: skip
 
@@ -204,8 +205,8 @@ def _all_at_once(running: Instance, image_id: str, config: str) -> Figure:
         running.await_current(config, POOL)
     outcome = ", ".join(f"{number} {name}" for name, number in answers.most_common())
     return Figure(
-        f"{POOL} launches in one moment until all are usable", median(taken), AT_ONCE_GOAL_S, "s", "the goal", ROUNDS,
-        f"{spread(taken)}; {outcome}", taken, goal=1,
+        f"{POOL} simultaneous launches until all sessions are usable", median(taken), AT_ONCE_GOAL_S, "s", "the goal",
+        ROUNDS, f"{spread(taken)}; {outcome}", taken, goal=1,
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def run() -> list[Figure]:
             time.sleep(max(0.0, WINDOW_S + 1 - (time.monotonic() - begun_s)) if number < 2 * SAMPLES - 1 else 0)
     return [
         Figure(
-            f"kill -9 of {role}, {state}: answers again",
+            f"kill -9 of {role} until it answers again, {state} machine, p99",
             percentile(values, 99),
             GOAL_MS[state],
             "ms",

@@ -76,12 +76,17 @@ async def _all(small: PostgresCluster, large: PostgresCluster) -> list[Figure]:
         rounds, claims, few = await _rounds_ms(made), await claims_ms(made), await claims_ms(page)
     after = rounds[1:]
     return [
-        Figure("first round of a term with 1000 pools", rounds[0], MOST_MS, "ms", "the goal", 1, goal=1.0),
-        Figure("a round after it", median(after), MOST_MS, "ms", "the goal", len(after), spread(after), goal=1.0),
-        Figure("the slowest round after it", max(after), MOST_MS, "ms", "the goal", len(after), goal=1.0),
+        Figure("first planning round of a new Primary, 1000 pools", rounds[0], MOST_MS, "ms", "the goal", 1, goal=1.0),
         Figure(
-            "a claim in a large installation, p50", median(claims), median(few), "ms", "in a small one", len(claims),
-            f"{spread(claims)}; {spread(few)}", claims, few, goal=1.2,
+            "later planning rounds, 1000 pools, median", median(after), MOST_MS, "ms", "the goal", len(after),
+            spread(after), goal=1.0,
+        ),
+        Figure(
+            "later planning rounds, 1000 pools, slowest", max(after), MOST_MS, "ms", "the goal", len(after), goal=1.0,
+        ),
+        Figure(
+            "claim of a staged session, 1000 pools, p50", median(claims), median(few), "ms", "in a small installation",
+            len(claims), f"{spread(claims)}; {spread(few)}", claims, few, goal=1.2,
         ),
     ]  # fmt: skip
 
@@ -94,7 +99,7 @@ def run() -> list[Figure]:
             ms = as_the_api(_at_rest(crowd, cluster))
         point = Point("Primary and PostgreSQL at rest", pools)
         ten = at_rest[0].product if at_rest else ms
-        name = f"a second at rest with {pools} pools"
-        at_rest.append(Figure(name, ms, ten, "ms CPU", "with 10", 1, goal=2.0 if at_rest else None, point=point))
+        name = f"CPU time per second while idle, {pools} pools"
+        at_rest.append(Figure(name, ms, ten, "ms", "with 10 pools", 1, goal=2.0 if at_rest else None, point=point))
     with empty_server() as small, empty_server() as large:
         return [*at_rest, *as_the_api(_all(small, large))]

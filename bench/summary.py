@@ -73,7 +73,10 @@ def _merged(figures: list[Figure], run: str, load: float) -> list[Newest]:
 
 
 def _table(newest: list[Newest]) -> str:
-    lines = ["| figure | Greenroom | against | ratio | goal | | load | run |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| figure | Greenroom | reference | ratio | goal | result | load | run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for each in newest:
         figure = each.figure
         if figure.goal is not None:

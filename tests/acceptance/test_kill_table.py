@@ -29,7 +29,7 @@ WAITS_AT = {"launch": API, "claim": API, "destroy": API, "checkin": MANAGER, "po
 TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "launching": {
         "api": ("launch.before_insert", "launch.after_insert"),
-        "manager": ("agent.before_create checkin.before_commit",),
+        "manager": ("agent.before_create checkin.before_answer",),
         "agent": ("agent.before_create", "agent.after_create"),
         "gateway": ("agent.before_create",),
         "nginx": ("agent.before_create",),
@@ -37,7 +37,7 @@ TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "claiming": {
         "api": ("claim.after_user_lock", "claim.after_commit"),
-        "manager": ("agent.handover_received checkin.after_commit",),
+        "manager": ("agent.handover_received checkin.before_answer",),
         "agent": ("agent.handover_received",),
         "gateway": ("agent.handover_received",),
         "nginx": ("agent.handover_received",),
@@ -53,7 +53,7 @@ TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "destroying": {
         "api": ("destroy.after_commit",),
-        "manager": ("agent.before_remove checkin.before_commit",),
+        "manager": ("agent.before_remove checkin.before_answer",),
         "agent": ("agent.before_remove", "agent.after_remove"),
         "gateway": ("agent.before_remove",),
         "nginx": ("agent.before_remove",),
@@ -61,7 +61,8 @@ TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Column → role → its cells: the stops where processes are held during the kill, reached one after the other. A
-Manager commits all the time: it is killed at its commit once the Agent is in the middle of the work."""
+Manager commits only news but answers each check-in, so it is killed at an answer once the Agent is in the middle of the
+work. `tests/host/test_agents_and_managers.py` kills it at its commits."""
 
 
 def cells(column: str) -> list[tuple[str, str]]:

@@ -82,8 +82,8 @@ def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
     user.desktop()
     assert inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
     user.tool("More")
-    page.get_by_role("menuitem", name="End and discard").click()
-    page.get_by_role("dialog").get_by_role("button", name="End and discard").click()
+    page.get_by_role("menuitem", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
     expect(card).to_have_count(0, timeout=30_000)
     wait_for(lambda: not instance.containers(), "its container is gone")

@@ -53,7 +53,7 @@ def test_a_session_is_paused_and_stopped_and_goes_on_where_it_was(user: Person):
     card = page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text("stopped")
     card.get_by_role("button", name="More").click()
-    page.get_by_role("menuitem", name="End and discard").click()
+    page.get_by_role("menuitem", name="Delete", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("all its files are lost")
     assert violations(page) == []
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()

@@ -147,6 +147,22 @@ def test_nine_of_ten_test_files_are_recorded():
     assert len(files - recorded.keys()) <= len(files) / 10, "record the others: script/test --record"
 
 
+@pytest.mark.parametrize(
+    ("test", "role"),
+    [
+        ("tests/database/test_agent_replicas.py", "agent"),
+        ("tests/host/test_gateway_kill.py", "gateway"),
+        ("tests/host/test_partition.py", "manager"),
+        ("tests/host/test_lease_faults.py", "manager"),
+        ("tests/acceptance/test_up.py", "api"),
+    ],
+)
+def test_the_roles_that_a_test_starts_are_recorded(test: str, role: str):
+    main = {path for path in load_calls().tests_of if path.startswith(f"src/greenroom/{role}/main.py::")}
+    assert main
+    assert any(test in load_calls().tests_of[path] for path in main)
+
+
 UNIT = [f"tests/unit/test_{number}.py" for number in range(10)]
 
 

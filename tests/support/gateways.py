@@ -28,7 +28,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 from tests.support.played import ANN, BOB, ROUTE, Api, Served, Table, Who, container, echo, make_certificate, serve
-from tests.support.processes import free_port
+from tests.support.processes import free_port, locale_variables
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
@@ -158,7 +158,7 @@ class World:
         """Start the parent of a gateway with these settings."""
         return subprocess.Popen(
             [sys.executable, "-c", RUN_AS_ACCOUNT, *(str(i) for i in self.account or ())],
-            env={"PATH": os.defpath} | {name: str(value) for name, value in environment.items()},
+            env={"PATH": os.defpath} | locale_variables() | {name: str(value) for name, value in environment.items()},
             cwd="/",
             stderr=(self.folder / "log").open("ab"),
         )

@@ -95,11 +95,16 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def locale_variables() -> dict[str, str]:
+    """The variables of the locale; a recording of calls also sets one of them (tests/selection/calls.py)."""
+    return {name: value for name, value in os.environ.items() if name.startswith("LC_")}
+
+
 class RoleProcess:
     """A process `greenroom <role>` with its environment; its log is `<folder>/<name>.log`.
 
-    `environment` contains all variables except PATH and those of tests; `prefix` is a program that becomes the role,
-    with its arguments: `nsenter …`, `faketime …`.
+    `environment` contains all variables except PATH, the locale and those of tests; `prefix` is a program that becomes
+    the role, with its arguments: `nsenter …`, `faketime …`.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class RoleProcess:
         self._prefix, self._role = prefix, role
         self._environment = {
             "PATH": os.environ["PATH"],
+            **locale_variables(),
             "LC_ALL": "C.UTF-8",
             "GREENROOM_PROCESS_NAME": name,
             "GREENROOM_STOP_DIR": str(folder),

@@ -86,7 +86,7 @@ class StatementCanceled(Unavailable):
 
 
 class SetupError(GreenroomError, code="setup", http_status=500):
-    """The instance cannot be started as asked."""
+    """The instance cannot start with these options; change the options and start it again."""
 
 
 class Unexpected(GreenroomError, code="unexpected"):

@@ -32,7 +32,10 @@ class Installation:
     """All values in force. Each field declares its setting: the default, the unit, the minimum and the description."""
 
     session_lifetime_s: int = _number(
-        43_200, "s", 60, "Maximum duration of a log-in at the console, and of a session token"
+        43_200,
+        "s",
+        60,
+        "Maximum duration of a log-in at the console, and of a session token; desktop sessions do not depend on it",
     )
     session_idle_s: int = _number(
         3600, "s", 60, "Time without an open console after which a log-in ends; streams continue"
@@ -50,8 +53,8 @@ class Installation:
         50,
         "attempts",
         1,
-        "Maximum number of wrong passwords, of wrong links, and of refused answers of sign-on providers from one"
-        " address within `login_window_s`; ten times as many wrong keys and tokens",
+        "Maximum number of failed attempts from one address within `login_window_s`: wrong passwords, wrong links, and"
+        " refused log-ins of sign-on providers. For wrong keys and tokens, ten times this number",
     )
     login_window_s: int = _number(
         300, "s", 1, "Time within which failed log-ins are counted, and after which log-ins are possible again"
@@ -87,7 +90,9 @@ class Installation:
         "Time without a report after which the record of a Manager is removed, except the last enabled one of a"
         " zone; 0 = never",
     )
-    add_images_to_default_group: bool = _switch("New workspaces without groups are for All Users", default=True)
+    add_images_to_default_group: bool = _switch(
+        "New workspaces without groups are available to the group All Users", default=True
+    )
     anonymous_user_retention_s: int = _number(
         3600, "s", 0, "Time after the last session of an anonymous user at which the user is deleted"
     )
@@ -132,9 +137,9 @@ class Installation:
     share_outside_groups: bool = _switch(
         "Users can share sessions with all users, not only with members of their own groups (except All Users)"
     )
-    catalogues_on_this_host: bool = _switch("Lists of workspaces can also be on the host of the api (127.0.0.1, ::1)")
+    catalogues_on_this_host: bool = _switch("Third-party catalogues can be on the host of the api (127.0.0.1, ::1)")
     catalogues_on_private_networks: bool = _switch(
-        "Lists of workspaces can also be in private networks, such as 10.0.0.0/8 and 192.168.0.0/16"
+        "Third-party catalogues can be in private networks, such as 10.0.0.0/8 and 192.168.0.0/16"
     )
     machines_on_this_host: bool = _switch("Ordered machines can join at an address of this host (127.0.0.1, ::1)")
     webhook_hosts: str = _text(

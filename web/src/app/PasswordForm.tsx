@@ -64,7 +64,7 @@ function Fields({ form }: { form: UseFormReturnType<Passwords> }) {
     <>
       <PasswordInput
         {...EYE}
-        label="Present password"
+        label="Current password"
         autoComplete="current-password"
         required
         data-autofocus

@@ -59,7 +59,6 @@ export function ownLook(action: SessionAction, session: Home): Look {
   if (action === 'delete')
     return {
       ...look,
-      label: 'End and discard',
       warning: home
         ? 'The session ends. Your home folder is kept. Files outside it and unsaved work are lost.'
         : 'The session ends and all its files are lost, including the home folder. Download the files that you need first, or stop the session instead.',

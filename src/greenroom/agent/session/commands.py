@@ -103,7 +103,7 @@ class Commands:
     async def _screenshot(self, session_id: str, size: ScreenshotSize) -> bytes:
         spec, container = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
         if spec is None or container is None or container.address is None:
-            raise WrongState("The session's container is not running.")
+            raise WrongState("The session's container is not running; resume the session, or launch another one.")
         if not self._sessions.orders.has_room():
             raise WrongState("Too many screenshots wait for a Manager; try again in a moment.")
         return await self._runtime.screenshot(container.address, spec, size.width, size.height)

@@ -310,7 +310,8 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     sentence = str(fields.get("error_message") or fields.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState(
-            "The page of this session does not support this request, because its image is older than the api."
+            "The page of this session does not support this request, because its image is older than the api; update"
+            " its workspace and launch a new session."
         )
     if status == 502 and answer.request.method not in _SAFE_METHODS:
         return Interrupted(UNKNOWN_RESULT)

@@ -130,7 +130,9 @@ async def _instruct_page(parts: Controls, desk: LeaseDesk, lease: LeaseRow, cont
     try:
         await desk.request("PUT", "control", content=content, headers=headers, timeout_s=ORDER_TIMEOUT_S)
     except NotFound as error:
-        raise WrongState("The session cannot be taken over, because its image is older than the api.") from error
+        raise WrongState(
+            "The session cannot be taken over, because its image is older than the api; update its workspace."
+        ) from error
 
 
 async def _undo(db: Database, lease: LeaseRow, control: Control, sentence: str) -> None:

@@ -140,10 +140,10 @@ async def keep_alive(db: Database, session: Session) -> datetime:
     not change.
     Raises WrongState: it has no user, is stopped or paused, or is being deleted."""
     if session.user_id is None:
-        raise WrongState("A staged session has no user, so it has no keepalive.")
+        raise WrongState("A staged session has no user, so it has no keepalive; launch it for a user first.")
     expires = await lifecycle.keep_alive(db, session.session_id, await clocks_now(db, session))
     if expires is None:
-        raise WrongState(f"The session is {session.status}; it cannot be kept alive.")
+        raise WrongState(f"The session is {session.status}; only a running session has a keepalive; resume it.")
     return expires
 
 

@@ -128,7 +128,7 @@ _DEFINITIONS: Final = (
         "keepalive_expiration",
         "s",
         3600,
-        "Time without a viewer after which `keepalive_expiration_action` is applied to an active session",
+        "Time without a viewer after which `keepalive_expiration_action` applies to a running session",
         minimum=1,
     ),
     Setting(
@@ -231,14 +231,13 @@ _DEFINITIONS: Final = (
         default="off",
         choices=("off", "suggest", "on"),
         description="Begin launches in the zone nearest to the user's browser: `on`, or `suggest` it to users with "
-        "`allow_zone_selection`. The nearest zone must have Proxy Connections off; both zones must have "
-        "Search Alternate Zones on",
+        "`allow_zone_selection`. The nearest zone needs Proxy Connections off. It and the zone of the gateway that "
+        "the user opened need Search Alternate Zones on",
     ),
     _permission(
         "allow_persistent_profile",
-        "Keep the home folder between sessions if the workspace has a profile path; such a launch gets"
-        " no staged session. Home folders with the profile path `{homes}` do not need `true`; `false` in a group"
-        " forbids them",
+        "Keep the home folder between sessions in workspaces with a persistent profile; such a launch gets"
+        " no staged session. Workspaces with the profile path `{homes}` keep home folders unless a group sets `false`",
     ),
     _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(

@@ -233,19 +233,19 @@ class RuntimeUnavailable(Unavailable):
 
 
 class ContainerMissing(NotFound):
-    """There is no container for this session on this host."""
+    """There is no container for this session on this host; launch another session."""
 
     code = "container-missing"
 
 
 class ContainerConflict(Refused):
-    """A container with the name of this session exists, but Greenroom did not create it for this session."""
+    """A container with the name of this session exists, but does not belong to it; remove that container by hand."""
 
     code = "container-conflict"
 
 
 class ImageMissing(NotFound):
-    """The image is not on this host."""
+    """The image is not on this host; check its name, and whether the host can pull it."""
 
     code = "image-missing"
 

@@ -52,7 +52,7 @@ class NotFound(GreenroomError, code="not-found", http_status=404):
 
 
 class Refused(GreenroomError, code="refused", http_status=409):
-    """The request is not possible in the current state."""
+    """The current state of the object does not allow this request; read the object, and change the request or wait."""
 
 
 class LastEnabledManager(Refused, code="last-enabled-manager"):
@@ -105,7 +105,7 @@ class LeaseLimit(Refused, code="lease-limit"):
 
 
 class WrongState(Refused, code="wrong-state"):
-    """The current state of the session does not allow this operation."""
+    """The current status of the session does not allow this operation; read the status, and retry after it changed."""
 
 
 class Held(Refused, code="held"):
@@ -113,7 +113,7 @@ class Held(Refused, code="held"):
 
 
 class NoScreenshot(Refused, code="no-screenshot"):
-    """No screenshot of this session could be taken."""
+    """No screenshot of this session could be taken; try again, or open the session to see its screen."""
 
 
 class Interrupted(Refused, code="interrupted"):
