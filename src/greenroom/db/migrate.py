@@ -19,7 +19,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from greenroom.core.errors import SetupError
-from greenroom.core.text import cause, one_line
+from greenroom.core.text import cause
 from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, PatientConnection
 
 OWNER_ROLE: Final = "greenroom"
@@ -119,7 +119,7 @@ async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> N
                 "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (migration.name, migration.checksum)
             )
     except psycopg.Error as error:
-        raise SetupError(f"The migration {migration.name} failed: {one_line(str(error))}") from error
+        raise SetupError(f"The migration {migration.name} failed: {str(error).splitlines()[0]}.") from error
 
 
 async def check(dsn: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.errors import SetupError
-from greenroom.up.versions import Version, check_upgrade
+from greenroom.up.versions import Version
 
 ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
 """The order of the roles (docs/howto/rolling-update.md). The Primary is the last Manager."""
@@ -39,11 +39,13 @@ class UpgradePlan:
     """The roles to replace, in order."""
     pre: tuple[str, ...]
     post: tuple[str, ...]
+    interrupted: bool
+    """True if an earlier upgrade was interrupted. Its end must be repeated, even if all roles have this version."""
 
     @property
     def is_empty(self) -> bool:
         """True if everything has the new version."""
-        return self.current == self.new and not (self.roles or self.pre or self.post)
+        return self.current == self.new and not (self.roles or self.pre or self.post or self.interrupted)
 
     def as_json(self) -> dict[str, object]:
         """Return the changes for programs."""
@@ -59,10 +61,13 @@ class UpgradePlan:
         """Return the changes for people, a line each."""
         if self.is_empty:
             return [f"The instance runs Greenroom {self.new}; there is nothing to upgrade."]
+        if self.current == self.new:
+            first = [f"End of an interrupted upgrade: all roles get Greenroom {self.new}"]
+        else:
+            first = [f"Greenroom {self.current} → {self.new}", "backup    written and verified before the first change"]
         supervisor = [] if self.current == self.new else [f"replace   up              {self.current} → {self.new}"]
         return [
-            f"Greenroom {self.current} → {self.new}",
-            "backup    written and verified before the first change",
+            *first,
             *(f"migration {name}, before the roles" for name in self.pre),
             *(f"replace   {role.name:<15} {role.version or 'unknown'} → {self.new}" for role in self.roles),
             *supervisor,
@@ -71,8 +76,8 @@ class UpgradePlan:
 
 
 def plan_upgrade(
-    current: str,
-    new: str,
+    current: Version,
+    new: Version,
     roles: Iterable[RunningRole],
     pre: Sequence[str],
     pending: Sequence[str],
@@ -86,24 +91,23 @@ def plan_upgrade(
     interrupted, so that roles may not work.
 
     Raises:
-        SetupError: the versions exclude the upgrade, or a role does not work.
+        SetupError: a role does not work.
     """
-    versions = Version.parse(current), Version.parse(new)
-    check_upgrade(*versions)
     roles = list(roles)
     failing = [f"{role.name}: {role.problem}" for role in roles if role.problem]
     if failing and not interrupted:
         raise SetupError(f"Only an instance that works can be upgraded; repair it first. {failing[0]}")
     replaced = sorted(
-        (role for role in roles if role.version != new or role.problem),
+        (role for role in roles if role.version != str(new) or role.problem),
         key=lambda role: (ROLE_ORDER.index(role.role), role.is_primary, role.name),
     )
     return UpgradePlan(
-        current=versions[0],
-        new=versions[1],
+        current=current,
+        new=new,
         roles=tuple(replaced),
         pre=tuple(pre),
         post=tuple(name for name in pending if name not in pre),
+        interrupted=interrupted,
     )
 
 
