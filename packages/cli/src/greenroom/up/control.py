@@ -72,7 +72,7 @@ class BecomeUp(msgspec.Struct, frozen=True, tag="become-up"):
 Request = Describe | UsePrograms | ReplaceRole | BecomeUp
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ControlAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request. `error` is a sentence, empty after a success."""
 
     error: str = ""
@@ -81,7 +81,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The programs of this `up`; None if they are copies in DATA."""
 
 
-class Control:
+class UpControl:
     """Executes the requests for a running instance. `become_up` replaces the process."""
 
     def __init__(self, site: Site, supervisor: Supervisor, become_up: Callable[[Site], NoReturn]) -> None:
@@ -115,15 +115,15 @@ class Control:
         finally:
             writer.close()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> ControlAnswer:
         match request:
             case UsePrograms():
-                return Answer(error=await self._use(request.files))
+                return ControlAnswer(error=await self._use(request.files))
             case ReplaceRole():
-                return Answer(error=await self._replace(request.name))
+                return ControlAnswer(error=await self._replace(request.name))
             case _:
                 pass
-        return Answer(version=version(), files=self._own_files)
+        return ControlAnswer(version=version(), files=self._own_files)
 
     async def _use(self, files: ProgramFiles) -> str:
         """Change the programs of later processes, and wait until the fork server has loaded them. Return the reason why
@@ -162,7 +162,7 @@ class Control:
         self._become_up(replace(self._site, programs=files.programs))
 
 
-async def request(layout: Layout, message: Request) -> Answer:
+async def request(layout: Layout, message: Request) -> ControlAnswer:
     """Send a request to the `up` of an instance, and return its answer.
 
     Raises:
@@ -173,7 +173,7 @@ async def request(layout: Layout, message: Request) -> Answer:
             reader, writer = await asyncio.open_unix_connection(layout.control)
             try:
                 writer.write(msgspec.json.encode(message) + b"\n")
-                answer = msgspec.json.decode(await reader.readline(), type=Answer)
+                answer = msgspec.json.decode(await reader.readline(), type=ControlAnswer)
             finally:
                 writer.close()
     except FileNotFoundError as error:

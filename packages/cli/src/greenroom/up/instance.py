@@ -25,7 +25,7 @@ from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.kit.processes import become_subreaper, end_all
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
-from greenroom.up.control import Control
+from greenroom.up.control import UpControl
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.layout import Layout, running_pid, write_json
@@ -175,7 +175,7 @@ class Instance:
         if self._adopts:
             write_json(self.site.layout.instance, self.site.settings.stored(), 0o600)
         if self._upgrade is not None:
-            control = Control(self.site, self.supervisor, self._upgrade.become_up)
+            control = UpControl(self.site, self.supervisor, self._upgrade.become_up)
             self._start_task(control.serve(), "control")
         self.supervisor.set_phase("ready")
         for name, watch in self._watches():

@@ -28,7 +28,7 @@ from greenroom.db.database import Database
 from greenroom.db.migrate import Migration, before_new_code, check, migrate
 from greenroom.kit.program import version
 from greenroom.up import health
-from greenroom.up.control import Answer, BecomeUp, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
+from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
 from greenroom.up.instance import last_line
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.programs import in_place, unreadable
@@ -74,7 +74,7 @@ class Upgrade:
     db: Database
     progress: Progress
     plan: UpgradePlan
-    up: Answer
+    up: ControlAnswer
     files: ProgramFiles
     """The programs of the running roles."""
     record: UpgradeRecord | None
