@@ -216,8 +216,8 @@ def test_a_backup_that_cannot_be_used_changes_nothing(backup: Backup, folder: Pa
 
 def test_a_backup_of_a_newer_version_is_refused(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
     with psycopg.connect(dsn) as connection:
-        connection.execute("INSERT INTO schema_migrations VALUES ('9999_pre_future.sql', 'x')")
-    with pytest.raises(SetupError, match=r"newer version of Greenroom \(it has 9999_pre_future.sql\)"):
+        connection.execute("INSERT INTO schema_migrations VALUES ('9999_post_future.sql', 'x')")
+    with pytest.raises(SetupError, match=r"newer version of Greenroom \(it has 9999_post_future.sql\)"):
         restored(backup(), folder / "new", empty_dsn)
     assert not (folder / "new").exists()
 

@@ -82,7 +82,24 @@ def test_a_changed_file_is_refused():
 
 def test_a_newer_database_is_refused():
     with pytest.raises(SetupError, match="newer version"):
-        plan([], {"0009_pre_z.sql": "0"})
+        plan([], {"0009_post_z.sql": "0"})
+
+
+def test_what_the_next_version_applied_before_its_start_is_accepted():
+    file = Migration("0001_pre_a.sql", "")
+    assert plan([file], {"0009_pre_z.sql": "0"}) == [file]
+
+
+async def test_pre_migrations_are_applied_together_or_not_at_all(dsn: str, monkeypatch: pytest.MonkeyPatch):
+    last = Migration("9997_post_earlier.sql", "CREATE TABLE earlier ()")
+    files = [*migrations(), last, Migration("9998_pre_good.sql", "CREATE TABLE good ()")]
+    broken = Migration("9999_pre_broken.sql", "CREATE TABLE good ()")
+    monkeypatch.setattr(db_migrate, "migrations", lambda: [*files, broken])
+    with pytest.raises(SetupError, match=r"The migration 9999_pre_broken\.sql failed: .*already exists"):
+        await migrate(dsn, only_pre=True)
+    assert await check(dsn) == [last.name, files[-1].name, broken.name]
+    monkeypatch.setattr(db_migrate, "migrations", lambda: files)
+    assert await migrate(dsn, only_pre=True) == [last.name, files[-1].name]
 
 
 async def apply(db: Database, name: str) -> None:

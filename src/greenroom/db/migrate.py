@@ -2,14 +2,16 @@
 
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version can continue
 to run with it; *post* runs after every process has the new version. With `only_pre`, the files after the last *pre*
-file are not applied. An advisory lock prevents two migrations at the same time; unlike a row, it ends with a killed
-process. Only migrations use the owner's role; the api and the Managers have a separate role (SERVICE_ROLE), which the
-database of an operator may not have.
+file are not applied. A version also starts with a database that has *pre* files of the next version, so that an upgrade
+can be undone until its first *post* file. An advisory lock prevents two migrations at the same time; unlike a row, it
+ends with a killed process. Only migrations use the owner's role; the api and the Managers have a separate role
+(SERVICE_ROLE), which the database of an operator may not have.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final, LiteralString
@@ -86,8 +88,8 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Migrate the database to this version; returns the names of the files that were applied.
 
     With `only_pre`, only files with which the previous version can continue to run are applied, except to a new
-    database. Raises SetupError: the database is newer than this program, an applied file was changed, or it cannot be
-    reached.
+    database: all of them, or none if one fails. Raises SetupError: the database is newer than this program, an applied
+    file was changed, a file fails, or the database cannot be reached.
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
@@ -102,15 +104,22 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
         pending = plan(migrations(), known)
         if only_pre and known:
             pending = before_new_code(pending)
-        for migration in pending:
-            async with connection.transaction():
-                await connection.execute(migration.sql.encode())
-                await connection.execute(
-                    "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
-                    (migration.name, migration.checksum),
-                )
+        async with connection.transaction() if only_pre else nullcontext():
+            for migration in pending:
+                await _apply(connection, migration)
         await grant(connection)
     return [migration.name for migration in pending]
+
+
+async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql.encode())
+            await connection.execute(
+                "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (migration.name, migration.checksum)
+            )
+    except psycopg.Error as error:
+        raise SetupError(f"The migration {migration.name} failed: {str(error).splitlines()[0]}.") from error
 
 
 async def check(dsn: str) -> list[str]:
@@ -157,17 +166,22 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
     """Return the files that can be applied while the previous version runs: all files up to the last *pre* file."""
-    last = max((number for number, file in enumerate(pending) if "_pre_" in file.name), default=-1)
+    last = max((number for number, file in enumerate(pending) if _is_pre(file.name)), default=-1)
     return pending[: last + 1]
+
+
+def _is_pre(name: str) -> bool:
+    return "_pre_" in name
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
     """Return the files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a
-    file was changed after it was applied, or the database has files that this program does not have.
+    file was changed after it was applied, or the database has *post* files that this program does not have.
     """
-    if unknown_files := sorted(set(known) - {f.name for f in files}):
+    newer = sorted(name for name in set(known) - {f.name for f in files} if not _is_pre(name))
+    if newer:
         raise SetupError(
-            f"The database belongs to a newer version of Greenroom (it has {unknown_files[-1]}); update Greenroom."
+            f"The database belongs to a newer version of Greenroom (it has {newer[-1]}); update Greenroom."
         )
     for file in files:
         if known.get(file.name, file.checksum) != file.checksum:

@@ -22,10 +22,18 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from greenroom.kit.program import version
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PATH: Final = "/metrics"
 
 disable_created_metrics()  # it would be a second, unused series for each counter
+
+
+def build_metric(role: str) -> str:
+    """Return the name of the metric with the version of a process."""
+    return f"greenroom_{role}_build_info"
+
 
 Value = Callable[[], float]
 Values = Callable[[], Mapping[str, float]]
@@ -38,6 +46,8 @@ class RoleMetrics:
         self._prefix = f"greenroom_{role}_"
         self.registry = CollectorRegistry()
         ProcessCollector(namespace=f"greenroom_{role}", registry=self.registry)
+        name = build_metric(role)
+        Gauge(name, "1, with the version of the process", ["version"], registry=self.registry).labels(version()).set(1)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """Return a counter of this registry; its name gets `_total`."""

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from greenroom.cli.instance import URL_VARIABLE, Data, Json
 from greenroom.cli.values import restart_without
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
+
+if TYPE_CHECKING:
+    from greenroom.backup.encryption import EncryptionKey
 
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File with the passphrase in its first line.")
@@ -45,21 +48,17 @@ def backup(
     The backup contains the database, keys, certificates and settings.
     """
     from greenroom.backup.create import BackupPlan, create_backup  # noqa: PLC0415
-    from greenroom.backup.encryption import EncryptionKey  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
 
-    if recipient and passphrase_file:
-        raise typer.BadParameter("Specify --recipient or --passphrase-file, not both.")
     log.for_commands("backup")
-    secret = None if recipient else _passphrase(passphrase_file, confirm=True)
     created = asyncio.run(
         create_backup(
             Layout(data),
             folder,
             BackupPlan(
-                key=EncryptionKey(passphrase=secret, recipients=recipient or ()),
+                key=backup_key(passphrase_file, recipient),
                 homes=homes,
                 recordings=recordings,
                 keep=keep,
@@ -136,6 +135,21 @@ def restore(
             f"The replaced files are in {restored.replaced}; delete this folder when they are not needed.{homes}"
         )
     typer.echo("Nothing was changed." if dry_run else f"Restored to {data}. Start it with: greenroom up --data {data}")
+
+
+def backup_key(passphrase_file: Path | None, recipient: list[str] | None) -> EncryptionKey:
+    """Return the key of a new backup, for which a passphrase may be asked.
+
+    Raises:
+        SetupError: there is no usable passphrase.
+        BadParameter: there are both a passphrase and a recipient.
+    """
+    from greenroom.backup.encryption import EncryptionKey  # noqa: PLC0415
+
+    if recipient and passphrase_file:
+        raise typer.BadParameter("Specify --recipient or --passphrase-file, not both.")
+    secret = None if recipient else _passphrase(passphrase_file, confirm=True)
+    return EncryptionKey(passphrase=secret, recipients=recipient or ())
 
 
 def _passphrase(file: Path | None = None, *, confirm: bool = False) -> str:

@@ -62,6 +62,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
             "Write an encrypted backup of the instance into a folder, and verify it. The instance may run.", "backup"
         ),
         "restore": _program("Restore a backup into a new instance, which `greenroom up` then starts.", "backup"),
+        "upgrade": _program("Upgrade the running instance to the version of this program, role by role.", "upgrade"),
         "migrate": _program("Migrate the database to this version of Greenroom.", "instance"),
         "support-bundle": _program(
             "Create an archive for support, with all secrets masked; nothing is sent.", "support"

@@ -27,6 +27,8 @@ from greenroom.core.errors import SetupError
 from greenroom.kit import program
 from greenroom.runtimes.registry import preloaded
 
+READY: Final = b"ready"
+"""The first message of a replacement, after it has imported the modules."""
 _MAX_BYTES: Final = 16
 _USED_LATER: Final = (
     *("concurrent.futures.thread", "encodings.idna", "uvicorn.loops.uvloop"),
@@ -69,15 +71,17 @@ class ForkServer:
 def main() -> None:
     """Fork for `up` until it ends. In a forked process, run its role."""
     up = os.getppid()
-    _import_all()
-    _serve(socket.socket(fileno=os.dup(0)), up)
+    import_all()
+    channel = socket.socket(fileno=os.dup(0))
+    channel.send(READY)
+    _serve(channel, up)
 
 
 def fork_from_up() -> ForkServer:
     """Import all modules of the roles, and fork a fork server from this process, which is `up`. It has no threads yet,
     and no data that must be hidden from roles. The garbage collector is off afterwards.
     """
-    _import_all()
+    import_all()
     up = os.getpid()
     channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if pid := os.fork():
@@ -94,7 +98,7 @@ def fork_from_up() -> ForkServer:
     raise SystemExit
 
 
-def _import_all() -> None:
+def import_all() -> None:
     """Import the modules and freeze their objects. The garbage collector never writes to frozen objects, so their
     memory stays shared.
     """

@@ -8,9 +8,12 @@ import socket
 from typing import Final
 
 import msgspec
+import structlog
 
-from greenroom.up.fork_server import ForkRequest
+from greenroom.up.fork_server import READY, ForkRequest
 from greenroom.up.processes import ProcessCommand
+
+log = structlog.get_logger(__name__)
 
 _MAX_BYTES: Final = 16
 
@@ -22,6 +25,8 @@ class ForkClient:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
+        self._awaited: socket.socket | None = None
+        """The channel of a fork server that is not ready yet."""
         self._connected = asyncio.Event()
         self._lock = asyncio.Lock()
 
@@ -31,21 +36,44 @@ class ForkClient:
         return self._lock.locked()
 
     def connect(self) -> socket.socket:
-        """Return the stdin of a fork server that is about to be started."""
+        """Return the stdin of a fork server that is about to be started. It is used as soon as it is ready."""
         channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.adopt(channel)
+        self._use(channel)
+        self._awaited = channel
+        asyncio.get_running_loop().add_reader(channel, self._read_ready, channel)
         return peer
 
+    def _read_ready(self, channel: socket.socket) -> None:
+        self._stop_waiting()
+        try:
+            if channel.recv(_MAX_BYTES) == READY:
+                self._connected.set()
+        except ConnectionError as error:  # it has ended, and is started again
+            log.info("the fork server was not ready", reason=str(error))
+
     def adopt(self, channel: socket.socket) -> None:
-        """Use the fork server at the other end of the socket."""
+        """Use the fork server at the other end of the socket, which is ready."""
+        self._use(channel)
+        self._connected.set()
+
+    def _use(self, channel: socket.socket) -> None:
         self.close()
         self._channel = channel
         self._channel.setblocking(False)
-        self._connected.set()
+
+    def _stop_waiting(self) -> None:
+        if self._awaited is not None:
+            asyncio.get_running_loop().remove_reader(self._awaited)
+            self._awaited = None
+
+    async def wait_until_ready(self) -> None:
+        """Wait until the fork server has loaded its modules."""
+        await self._connected.wait()
 
     def close(self) -> None:
         """End the fork server."""
         self._connected.clear()
+        self._stop_waiting()
         if self._channel is not None:
             self._channel.close()
             self._channel = None
@@ -55,28 +83,34 @@ class ForkClient:
         async with self._lock:
             while True:
                 await self._connected.wait()
+                channel = self._channel
                 try:
-                    return await self._request_fork(command, role)
+                    return await self._request_fork(channel, command, role)
                 except ConnectionError:
-                    self.close()
+                    self._close(channel)
 
-    async def _request_fork(self, command: ProcessCommand, role: str) -> int:
+    def _close(self, channel: socket.socket | None) -> None:
+        """End the fork server of a channel, unless another one has replaced it."""
+        if channel is self._channel:
+            self.close()
+
+    async def _request_fork(self, channel: socket.socket | None, command: ProcessCommand, role: str) -> int:
         """Send the request and return the pid.
 
         Raises:
             ConnectionError: the fork server has ended.
         """
-        if self._channel is None:
+        if channel is None:
             raise ConnectionError
         request = os.memfd_create("fork request")
         try:
             os.write(request, msgspec.json.encode(_fork_request(command, role)))
             os.lseek(request, 0, os.SEEK_SET)
             with command.log.open("ab") as log:
-                socket.send_fds(self._channel, [b"fork"], [request, log.fileno()])
-            response = await asyncio.get_running_loop().sock_recv(self._channel, _MAX_BYTES)
+                socket.send_fds(channel, [b"fork"], [request, log.fileno()])
+            response = await asyncio.get_running_loop().sock_recv(channel, _MAX_BYTES)
         except BaseException:
-            self.close()  # otherwise its response would count for the next request
+            self._close(channel)  # otherwise its response would count for the next request
             raise
         finally:
             os.close(request)

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -25,6 +26,7 @@ from greenroom.kit.log import configure
 from greenroom.up import instance, roles
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.layout import Layout
+from greenroom.up.programs import in_place
 from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr, show_ready
 from greenroom.up.site import Site, site_of
 
@@ -42,6 +44,7 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
     open_descriptors: tuple[int, ...]
     events: int | None
     as_json: bool
+    adopts: bool = False
 
     def become_up(self, site: Site) -> NoReturn:
         """Replace this process by `up`, with the same pid and the same blocked signals."""
@@ -53,6 +56,12 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         os.chdir(site.layout.data)
         command = site.programs.module("greenroom.up.main")
         os.execve(command[0], [*command, str(descriptor)], roles.environment_of_all(site))  # noqa: S606 -- ourselves
+
+    def become_other_up(self, site: Site) -> NoReturn:
+        """Replace this running `up` by that of another version, whose programs are those of the site."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
+        events = None if self.events is None else os.open(os.devnull, os.O_WRONLY)
+        msgspec.structs.replace(self, adopts=True, events=events).become_up(site)
 
     @classmethod
     def read(cls, descriptor: int) -> Self:
@@ -80,11 +89,15 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
             self._run_in_background(server, Events(os.fdopen(self.events, "w")))
         sys.modules.pop("rich", None)  # roles work without it; the display on a terminal needs it
         try:
-            ended_by = self._run(server, on_stderr(), lambda description: show_ready(description, as_json=self.as_json))
+            ended_by = self._run(server, on_stderr(), self._show_ready)
         except (GreenroomError, OSError) as error:
             program.exit_with_error(error)
         if ended_by == signal.SIGINT:
             program.exit_interrupted()
+
+    def _show_ready(self, description: Description) -> None:
+        if not self.adopts:
+            show_ready(description, as_json=self.as_json)
 
     def _run_in_background(self, server: ForkServer, events: Events) -> NoReturn:
         def ready(description: Description) -> None:
@@ -105,4 +118,8 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
     def _run(
         self, server: ForkServer, progress: Progress, on_ready: Callable[[Description], None]
     ) -> signal.Signals | None:
-        return asyncio.run(instance.run(site_of(Layout(Path(self.data))), server, progress, on_ready))
+        site = site_of(Layout(Path(self.data)))
+        if self.adopts:
+            site = replace(site, programs=in_place())
+        upgrade = instance.UpgradeSupport(self.become_other_up, adopts=self.adopts)
+        return asyncio.run(instance.run(site, server, progress, on_ready, upgrade))

@@ -47,13 +47,18 @@ async def client(ca_file: Path) -> AsyncGenerator[httpx.AsyncClient]:
         yield http
 
 
-async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]:
-    """Return (HTTP status, beginning of the body), or (None, the reason why there was no response)."""
+MAX_TEXT: Final = 300
+
+
+async def status_of(http: httpx.AsyncClient, url: str, length: int | None = MAX_TEXT) -> tuple[int | None, str]:
+    """Return (HTTP status, the first `length` characters of the body), or (None, the reason why there was no
+    response).
+    """
     try:
         response = await http.get(url)
     except httpx.HTTPError as error:
         return None, f"no response: {type(error).__name__} {error}".strip()
-    return response.status_code, response.text[:300]
+    return response.status_code, response.text[:length]
 
 
 async def database_problem(dsn: str) -> str | None:

@@ -8,9 +8,9 @@ import shlex
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import httpx
 import structlog
@@ -20,15 +20,16 @@ from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.text import summary
 from greenroom.db.database import Database
 from greenroom.db.migrate import ensure_service_role, migrate
-from greenroom.kit.processes import ProcessInfo, become_subreaper, folder_of, processes
+from greenroom.kit.processes import become_subreaper
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
+from greenroom.up.control import UpControl
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.installation import end_sessions_of
 from greenroom.up.invariants import live_sessions
-from greenroom.up.layout import Layout, running_pid
-from greenroom.up.postgres import PostgresCluster
+from greenroom.up.layout import Layout, running_pid, write_json
+from greenroom.up.postgres import clear_after_crash
 from greenroom.up.processes import end_all, leftovers, watch_child
 from greenroom.up.progress import Description, Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped_site
@@ -59,8 +60,22 @@ END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the instance."""
 
 
+@dataclass(frozen=True, slots=True)
+class UpgradeSupport:
+    """The parts of an upgrade in `up`. `become_up` replaces this process by the `up` of another version. `adopts`: this
+    process has replaced another `up`, whose children are the running parts.
+    """
+
+    become_up: Callable[[Site], NoReturn]
+    adopts: bool
+
+
 async def run(
-    site: Site, server: ForkServer, progress: Progress, on_ready: Callable[[Description], None]
+    site: Site,
+    server: ForkServer,
+    progress: Progress,
+    on_ready: Callable[[Description], None],
+    upgrade: UpgradeSupport,
 ) -> signal.Signals | None:
     """Start the instance and keep it running until one of `END_SIGNALS`, which is returned; then end it with its
     sessions.
@@ -71,7 +86,7 @@ async def run(
     Raises:
         SetupError: the instance cannot be started.
     """
-    if pending := signal.sigpending() & set(END_SIGNALS):
+    if not upgrade.adopts and (pending := signal.sigpending() & set(END_SIGNALS)):
         return signal.Signals(min(pending))
     ended_by: list[signal.Signals] = []
     stop = asyncio.Event()
@@ -85,7 +100,7 @@ async def run(
         loop.add_signal_handler(number, end, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
     async with AsyncExitStack() as stack:
-        instance = Instance(site, progress, server)
+        instance = Instance(site, progress, server, upgrade)
         stack.push_async_callback(instance.end)
         starting = asyncio.create_task(instance.start())
         stopped = asyncio.create_task(stop.wait())
@@ -96,6 +111,7 @@ async def run(
             await stopped
             instance.ends_sessions = True
         else:  # an error from here on was also interrupted
+            instance.ends_sessions = upgrade.adopts
             starting.cancel()
             await asyncio.wait([starting])
     return ended_by[0]
@@ -104,9 +120,17 @@ async def run(
 class Instance:
     """A running instance; without a `server`, only its database."""
 
-    def __init__(self, site: Site, progress: Progress, server: ForkServer | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        progress: Progress,
+        server: ForkServer | None = None,
+        upgrade: UpgradeSupport | None = None,
+    ) -> None:
         self.site = site
         self._server = server
+        self._upgrade = upgrade
+        self._adopts = upgrade is not None and upgrade.adopts
         self.db = Database(site.dsn, application_name="greenroom up", max_size=2)
         self.supervisor = Supervisor(site.layout.state)
         self.ends_sessions = False
@@ -122,6 +146,8 @@ class Instance:
             SetupError: a part does not start.
         """
         become_subreaper()
+        if self._adopts:
+            self.supervisor.adopt(State.read(self.site.layout.state))
         if self._server is not None:
             self.supervisor.forks.adopt(self._server.channel)
             part = roles.fork_server(self.site, self.supervisor.forks)
@@ -130,7 +156,7 @@ class Instance:
         self._start_task(self.supervisor.watch(), "supervisor")
         self._start_task(limit_log_sizes(self.site.layout.logs), "logs")
         with self._progress.step("Migrating the database"):
-            await migrate(self.site.dsn)
+            await migrate(self.site.dsn, only_pre=self._adopts)
             await self.db.open()
             await ensure_first_data(
                 self.db,
@@ -146,6 +172,11 @@ class Instance:
                 await self._wait_until_healthy(http, frozenset({"agent"}))
                 self._start_agents()
                 await self._wait_until_healthy(http)
+        if self._adopts:
+            write_json(self.site.layout.instance, self.site.settings.stored(), 0o600)
+        if self._upgrade is not None:
+            control = UpControl(self.site, self.supervisor, self._upgrade.become_up)
+            self._start_task(control.serve(), "control")
         self.supervisor.set_phase("ready")
         for name, watch in self._watches():
             self._start_task(self._run_watch(watch), f"watch {name}")
@@ -351,19 +382,6 @@ async def end_sessions(db: Database, site: Site) -> None:
             f" {runtime.title}. {error.message} When {runtime.title} responds again, remove them with:"
             f" greenroom down --data {shlex.quote(str(layout.data))}"
         ) from error
-
-
-async def clear_after_crash(cluster: PostgresCluster) -> None:
-    """Prepare the start of a postmaster: end a postmaster that remained after a crash, and remove its pid file. DATA is
-    locked, so no other server uses this folder; the pid in a stale file may belong to another process by now.
-    """
-
-    def left() -> list[ProcessInfo]:
-        servers = [seen for seen in processes() if seen.name == "postgres" and not seen.is_zombie]
-        return [server for server in servers if folder_of(server.pid) == cluster.data]
-
-    await end_all(left, 1.0)
-    (cluster.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def last_line(file: Path) -> str:

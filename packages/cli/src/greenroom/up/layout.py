@@ -59,6 +59,8 @@ class Layout:
     """The time of the last restore of a backup, and that of the backup."""
     state = _PathInData("run/state.json")
     """The state of the supervisor."""
+    control = _PathInData("run/control")
+    """The socket for requests to the running `up`."""
     tls = _PathInData("tls")
     """The key of the authority, readable only by the caller."""
     keys = _PathInData("keys")

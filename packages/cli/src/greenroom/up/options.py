@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
 from greenroom.up.layout import FORMAT, Layout, read_json
+from greenroom.up.versions import Version, refuse_downgrade
 
 DEFAULT_PORTS: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
 DEFAULT_MANAGER_PORT: Final = 8181
@@ -239,6 +240,12 @@ def merge_settings(options: Options, stored: dict[str, Any]) -> Settings:
 def stored_settings(layout: Layout) -> Settings:
     """Return the settings of an instance that was started before."""
     return merge_settings(Options(), read_json(layout.instance))
+
+
+def check_last_version(stored: Mapping[str, Any]) -> None:
+    """Raises SetupError: a newer version has used the instance, whose stored settings are `stored`."""
+    if "version" in stored:
+        refuse_downgrade(Version.parse(stored["version"]), Version.parse(version("greenroom")))
 
 
 def _passed_values(options: Options) -> dict[str, Any]:

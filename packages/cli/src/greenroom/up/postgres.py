@@ -17,7 +17,9 @@ from psycopg.conninfo import make_conninfo
 
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import OWNER_ROLE, ROLES, SERVICE_ROLE
+from greenroom.kit.processes import ProcessInfo, folder_of, processes
 from greenroom.up.account import Account
+from greenroom.up.processes import end_all
 
 
 def wheel_folder() -> Path:
@@ -188,3 +190,16 @@ class PostgresCluster:
             last = ((done.stderr or done.stdout).strip().splitlines() or ["(no output)"])[-1]
             raise SetupError(f"PostgreSQL's {program} failed: {last}")
         return done.stdout
+
+
+async def clear_after_crash(cluster: PostgresCluster) -> None:
+    """Prepare the start of a postmaster: end a postmaster that remained after a crash, and remove its pid file. DATA is
+    locked, so no other server uses this folder; the pid in a stale file may belong to another process by now.
+    """
+
+    def left() -> list[ProcessInfo]:
+        servers = [seen for seen in processes() if seen.name == "postgres" and not seen.is_zombie]
+        return [server for server in servers if folder_of(server.pid) == cluster.data]
+
+    await end_all(left, 1.0)
+    (cluster.data / "postmaster.pid").unlink(missing_ok=True)

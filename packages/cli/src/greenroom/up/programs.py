@@ -54,7 +54,7 @@ class Programs:
 def current(runtime: Path) -> Programs:
     """Return the programs with which a running instance was started, without copies."""
     copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
-    return _programs_in(copies[0]) if copies else _in_place()
+    return _programs_in(copies[0]) if copies else in_place()
 
 
 def prepare(runtime: Path, accounts: Accounts) -> Programs:
@@ -65,7 +65,7 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
     packages = _packages(names)
     if all(_can_run(account, _required_paths(packages)) for account in accounts.all):
         shutil.rmtree(runtime, ignore_errors=True)
-        return _in_place()
+        return in_place()
     copy = runtime / _stamp(names, packages)
     create_folder(runtime, 0o755)
     for old in runtime.iterdir():
@@ -79,6 +79,12 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
             _copy_interpreter(part / "python")
         part.rename(copy)
     return _programs_in(copy)
+
+
+def unreadable(accounts: Accounts) -> Path | None:
+    """Return a path of the programs of this process that an account of the services cannot read; None if they can."""
+    required = _required_paths(_packages(distributions()))
+    return next((path for path in required if not all(_can_run(one, [path]) for one in accounts.all)), None)
 
 
 def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
@@ -102,7 +108,8 @@ def _can_run(account: Account, programs: Iterable[Path]) -> bool:
     return not account.switches or all(can_read(account, path) for path in programs)
 
 
-def _in_place() -> Programs:
+def in_place() -> Programs:
+    """Return the programs of this process, without a copy."""
     return Programs(Path(sys.executable), wheel_folder(), CODE / "gateway" / "console")
 
 

@@ -135,9 +135,12 @@ def agent(site: Site, agent: AgentSite) -> Part:
 
 
 def gateway(site: Site) -> Part:
-    """Return the gateway and its nginx. The main port serves the zone of the first Manager."""
+    """Return the gateway and its nginx. The main port serves the zone of the first Manager.
+
+    A gateway that is replaced is killed: its nginx continues until the next gateway serves, so no stream is cut.
+    """
     needs_root = min(site.settings.port, site.ports["stream"]) < 1024
-    return _role(
+    part = _role(
         site,
         "gateway",
         "gateway",
@@ -146,6 +149,24 @@ def gateway(site: Site) -> Part:
         account=site.accounts.gateway,
         capabilities=("net_bind_service",) if site.accounts.gateway.switches and needs_root else (),
     )
+    part.replace_signal = signal.SIGKILL
+    return part
+
+
+def all_parts(site: Site, forks: ForkClient) -> list[Part]:
+    """Return all parts of the instance. The start of an external database is not used."""
+
+    async def nothing() -> None:
+        pass
+
+    return [
+        fork_server(site, forks),
+        postgres(site, nothing),
+        api(site),
+        *(manager(site, one) for one in site.managers),
+        gateway(site),
+        *(agent(site, one) for one in site.agents),
+    ]
 
 
 def _gateway_settings(site: Site) -> dict[str, str]:

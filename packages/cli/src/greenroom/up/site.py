@@ -36,6 +36,7 @@ from greenroom.up.options import (
     Options,
     Reservations,
     Settings,
+    check_last_version,
     choose_ports,
     merge_settings,
     preferred_ports,
@@ -196,7 +197,9 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
     check_folder(layout)
     with locked(layout) as lock:
         reservations = Reservations()
-        settings = merge_settings(options, {**read_json(layout.instance), "runtime": runtime_name()})
+        stored = read_json(layout.instance)
+        check_last_version(stored)
+        settings = merge_settings(options, {**stored, "runtime": runtime_name()})
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
         with progress.step("Checking this machine"):
             await checks.check_machine(layout, settings)

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from greenroom.core.fleet.restarts import WINDOW_S, next_start
+from greenroom.kit.processes import children
 from greenroom.up.forks import ForkClient
 from greenroom.up.layout import read_json, write_json
 from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, describe_exit, start, watch_child
@@ -43,8 +44,9 @@ class Part:
     """A process of the instance.
 
     `name` is unique, such as manager-default-1. `command` is created again at every start, because the environment may
-    change. `before_start` is called before every start, for example to clean up after a killed postmaster. `is_forked`:
-    the fork server, which has imported its modules, starts it.
+    change. `before_start` is called before every start, for example to clean up after a killed postmaster.
+    `replace_signal` ends a process that is replaced by one of another version. `is_forked`: the fork server, which has
+    imported its modules, starts it.
     """
 
     name: str
@@ -52,11 +54,16 @@ class Part:
     command: Callable[[], ProcessCommand]
     before_start: Callable[[], Awaitable[None]] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    replace_signal: signal.Signals = signal.SIGTERM
     is_forked: bool = False
     process: ChildProcess | None = None
     exits_s: list[float] = field(default_factory=list[float])
     starts: int = 0
     last_exit: str = ""
+    running: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the part has a process."""
+    replaced: asyncio.Future[int] | None = None
+    """Completes with the pid of the process that replaces the current one, which was requested to end."""
 
     @property
     def pid(self) -> int | None:
@@ -109,11 +116,22 @@ class Supervisor:
         self._state_file = state_file
         self._orphans = Orphans()
         self._tasks: list[asyncio.Task[None]] = []
+        self._adopted: dict[str, ChildProcess] = {}
         self._stopping = False
         self._is_unwritten = False
 
+    def adopt(self, state: State) -> None:
+        """Use the children that this process already has as the processes of the parts that will run."""
+        pids = {child.pid for child in children() if not child.is_zombie}
+        self._adopted = {
+            part.name: watch_child(part.pid)
+            for part in state.parts
+            if part.pid is not None and part.pid in pids and part.role != FORK_SERVER
+        }
+
     def run(self, part: Part) -> None:
         """Keep a part running. If it already has a process, it is started only after the end of that process."""
+        part.process = part.process or self._adopted.pop(part.name, None)
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._supervise(part), name=part.name))
 
@@ -130,6 +148,19 @@ class Supervisor:
         log.warning("part restarted", part=part.name, reason=reason)
         if part.process is not None:
             part.process.send(signal.SIGKILL)
+
+    async def replace(self, part: Part) -> int:
+        """End the process of a part in an orderly way, and return the pid of the process that replaces it. If the part
+        is starting, first wait for the end of that start.
+        """
+        await part.running.wait()
+        part.replaced = asyncio.get_running_loop().create_future()
+        try:
+            if part.process is not None:
+                await self._end_process(part.process, part.name, part.replace_signal)
+            return await part.replaced
+        finally:
+            part.replaced = None
 
     def failed_task(self) -> tuple[str, BaseException] | None:
         """Return the name and the exception of a part that could not be started, or None."""
@@ -152,13 +183,17 @@ class Supervisor:
         if part.process is None:
             task.cancel()
         else:
-            part.process.send(part.stop_signal)
-            try:
-                await asyncio.wait_for(asyncio.shield(part.process.ended), KILL_AFTER_S)
-            except TimeoutError:
-                log.warning("part killed", part=part.name, reason=f"it did not end within {KILL_AFTER_S:g} s")
-                part.process.send(signal.SIGKILL)
+            await self._end_process(part.process, part.name, part.stop_signal)
         await asyncio.wait([task])
+
+    async def _end_process(self, process: ChildProcess, name: str, number: signal.Signals) -> None:
+        """Request the end of a process; kill it after `KILL_AFTER_S`."""
+        process.send(number)
+        try:
+            await asyncio.wait_for(asyncio.shield(process.ended), KILL_AFTER_S)
+        except TimeoutError:
+            log.warning("part killed", part=name, reason=f"it did not end within {KILL_AFTER_S:g} s")
+            process.send(signal.SIGKILL)
 
     async def _supervise(self, part: Part) -> None:
         while True:
@@ -167,15 +202,20 @@ class Supervisor:
                     await part.before_start()
                 part.process = await self._start(part)
             part.starts += 1
+            part.running.set()
             log.info("part started", part=part.name, pid=part.process.pid)
             self._write_state()
+            if part.replaced is not None and not part.replaced.done():
+                part.replaced.set_result(part.process.pid)
             code = await part.process.ended
             part.process = None
+            part.running.clear()
             part.last_exit = describe_exit(code)
             if self._stopping:
                 self._write_state()
                 return
-            await self._wait_before_restart(part)
+            if part.replaced is None or part.replaced.done():
+                await self._wait_before_restart(part)
 
     async def _start(self, part: Part) -> ChildProcess:
         command = part.command()

@@ -1,0 +1,90 @@
+"""`greenroom upgrade`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenroom.cli.backup import PassphraseFile, backup_key
+from greenroom.cli.instance import Data, Json
+from greenroom.up.layout import Layout, running_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from greenroom.backup.encryption import EncryptionKey
+    from greenroom.upgrade.execute import Upgraded
+
+
+def upgrade(
+    *,
+    data: Data,
+    backup_folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the backup.", file_okay=False, resolve_path=True, show_default="the data folder + -backups"
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(help="Public key of age or ssh for the backup, instead of a passphrase; repeat it for several."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Upgrade the running instance to the version of this program, role by role.
+
+    Sessions and streams continue. If a role is not ready in time, all roles return to their previous version.
+    """
+    from greenroom.up import log  # noqa: PLC0415
+
+    log.for_commands("upgrade")
+    layout = running_layout(data)
+    if dry_run:
+        asyncio.run(_show_plan(layout, as_json=as_json))
+        return
+    folder = backup_folder or data.with_name(f"{data.name}-backups")
+    upgraded = asyncio.run(_upgrade(layout, folder, lambda: backup_key(passphrase_file, recipient)))
+    if as_json:
+        typer.echo(json.dumps(asdict(upgraded) if upgraded else None))
+    elif upgraded is not None:
+        typer.echo(f"Greenroom {upgraded.new} runs.")
+        if upgraded.back:
+            typer.echo(f"To return to {upgraded.previous}, without the changes since the backup:")
+            typer.echo("\n".join(f"  {command}" for command in upgraded.back))
+
+
+async def _show_plan(layout: Layout, *, as_json: bool) -> None:
+    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+    from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
+
+    async with planned_upgrade(layout, on_stderr()) as planned:
+        plan = planned.plan
+        if as_json:
+            typer.echo(json.dumps(plan.as_json()))
+            return
+        typer.echo("\n".join(plan.lines()))
+        if not plan.is_empty:
+            typer.echo("Nothing was changed.")
+
+
+async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> Upgraded | None:
+    """Execute the upgrade. Return None if there is nothing to upgrade."""
+    from greenroom.backup.create import BackupPlan  # noqa: PLC0415
+    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+    from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
+    from greenroom.upgrade.record import only_upgrade  # noqa: PLC0415
+
+    with only_upgrade(layout):
+        async with planned_upgrade(layout, on_stderr()) as planned:
+            typer.echo("\n".join(planned.plan.lines()), err=True)
+            if planned.plan.is_empty:
+                return None
+            backup = BackupPlan(key=key()) if planned.needs_backup else None
+            return await planned.run(folder, backup)

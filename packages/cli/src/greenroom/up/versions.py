@@ -1,0 +1,72 @@
+"""Versions of Greenroom, `MAJOR.MINOR.PATCH`, and which version may run after which one.
+
+A series is all versions with the same `MAJOR.MINOR`. Roles of a series work together with roles of the previous series,
+so no upgrade may skip a series.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, Self
+
+from greenroom.core.errors import SetupError
+
+_FORMAT: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+LAST_MINORS: Final[dict[int, int]] = {}
+"""Major version → the minor version of its last series, for each major version that is followed by another one."""
+
+
+class Version(NamedTuple):
+    """A version. Versions compare in the order of their releases."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a version. Raises SetupError: the text has another form than `1.2.3`."""
+        match = _FORMAT.fullmatch(text)
+        if match is None:
+            raise SetupError(f"{text!r} is not a version of Greenroom like 1.2.3.")
+        return cls(*map(int, match.groups()))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    @property
+    def series(self) -> tuple[int, int]:
+        return self.major, self.minor
+
+
+def next_series(current: Version) -> tuple[int, int]:
+    """Return the series after that of `current`."""
+    if LAST_MINORS.get(current.major) == current.minor:
+        return current.major + 1, 0
+    return current.major, current.minor + 1
+
+
+def refuse_downgrade(current: Version, new: Version) -> None:
+    """Raises SetupError: `new` is older than `current`, the version that used the data last."""
+    if new < current:
+        raise SetupError(
+            f"This is Greenroom {new}, and the instance was used by the newer version {current}; use {current}, or"
+            f" restore a backup of {new} with: greenroom restore FILE --replace"
+        )
+
+
+def check_upgrade(current: Version, new: Version) -> None:
+    """Refuse an upgrade that the versions exclude.
+
+    Raises:
+        SetupError: `new` is older than `current`, or skips a series.
+    """
+    refuse_downgrade(current, new)
+    stop = next_series(current)
+    if new.series > stop:
+        major, minor = stop
+        raise SetupError(
+            f"The upgrade from {current} to {new} would skip the series {major}.{minor}; upgrade to the newest"
+            f" {major}.{minor} first."
+        )

@@ -1,0 +1,288 @@
+"""The execution of an upgrade, by the program of the new version.
+
+Until `up` itself has changed, a failure returns the roles to the previous version. The database then has only the *pre*
+migrations in addition, which the previous version supports. Every step can be repeated, so an upgrade that was killed
+can be run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import httpx
+import structlog
+
+from greenroom.backup.create import BackupPlan, create_backup
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.text import one_line
+from greenroom.db.database import Database
+from greenroom.db.migrate import Migration, before_new_code, check, migrate
+from greenroom.kit.program import version
+from greenroom.up import health
+from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
+from greenroom.up.instance import last_line
+from greenroom.up.layout import Layout, running_pid
+from greenroom.up.programs import in_place, unreadable
+from greenroom.up.progress import Progress
+from greenroom.up.site import Site, site_of
+from greenroom.up.versions import Version, check_upgrade
+from greenroom.upgrade.plan import UpgradePlan, plan_return, plan_upgrade, return_commands
+from greenroom.upgrade.record import UpgradeRecord
+from greenroom.upgrade.running import read_roles
+
+log = structlog.get_logger(__name__)
+
+READY_WITHIN_S: Final = 60.0
+"""The time limit for a replaced role, and for `up`."""
+POLL_S: Final = 0.5
+START_WITHIN_S: Final = 180.0
+"""The time limit for the start of the previous version after its `up` has ended."""
+_LOAD: Final = "from greenroom.up import fork_server; fork_server.import_all()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgraded:
+    """The result of an upgrade. `back` are the commands that return to the previous version and the backup; empty if
+    they are not known.
+    """
+
+    previous: str
+    new: str
+    backup: str
+    back: list[str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Upgrade:
+    """An upgrade of a running instance to the version of this program. `plan` and `up` are the state before it, and
+    `record` that of an interrupted upgrade. `changed` are the roles that were replaced, the last one possibly not
+    completely.
+    """
+
+    layout: Layout
+    site: Site
+    http: httpx.AsyncClient
+    db: Database
+    progress: Progress
+    plan: UpgradePlan
+    up: ControlAnswer
+    files: ProgramFiles
+    """The programs of the running roles."""
+    record: UpgradeRecord | None
+    changed: list[str] = field(default_factory=list[str])
+
+    @property
+    def needs_backup(self) -> bool:
+        """False at the end of an interrupted upgrade, and for the return from it."""
+        return self.up.version != version()
+
+    async def run(self, folder: Path, backup: BackupPlan | None) -> Upgraded:
+        """Execute the plan. The backup is written into the folder; it is required if `needs_backup`.
+
+        Raises:
+            SetupError: a step failed; the sentence states which version runs.
+        """
+        if backup is not None:
+            await self._prepare(folder, backup)
+        await self._replace_roles()
+        if self.up.version != version():
+            await self._replace_up()
+        with self.progress.step("Applying the migrations after the roles"):
+            await self._check_all()
+            await migrate(self.site.dsn)
+        UpgradeRecord.remove(self.layout)
+        record = self.record
+        if record is None or record.new != version():
+            return Upgraded(previous=self.up.version, new=version(), backup="", back=[])
+        back = return_commands(record.python, str(self.layout.data), record.backup)
+        return Upgraded(previous=record.previous, new=version(), backup=record.backup, back=back)
+
+    async def _prepare(self, folder: Path, backup: BackupPlan) -> None:
+        """Load the new version, back up, and apply the migrations that the previous version supports."""
+        with self.progress.step("Loading the new version"):
+            _check_programs(self.site)
+        created = await create_backup(self.layout, folder, backup, self.progress)
+        with self.progress.step("Applying the migrations before the roles"):
+            try:
+                await migrate(self.site.dsn, only_pre=True)
+            except SetupError as error:
+                raise SetupError(f"{error.message} Nothing was changed; Greenroom {self.up.version} runs.") from error
+        self.record = UpgradeRecord(
+            previous=self.up.version, new=version(), python=self.files.python, backup=str(created.file)
+        )
+        self.record.write(self.layout)
+
+    async def _replace_roles(self) -> None:
+        try:
+            await request(self.layout, UsePrograms(ProgramFiles.of(in_place())))
+            for role in self.plan.roles:
+                self.changed.append(role.name)
+                with self.progress.step(f"Replacing {role.name}"):
+                    await self._replace(role.name, version())
+            await self._check_all()
+        except GreenroomError as error:
+            await self._return(error)
+
+    async def _replace(self, name: str, expected: str) -> None:
+        """Replace a role, and wait until it works with this version.
+
+        Raises:
+            SetupError: it was not ready in time.
+        """
+        await request(self.layout, ReplaceRole(name))
+        try:
+            await _wait_until(lambda: self._problem_of(name, expected), name)
+        except SetupError as error:
+            file = self.layout.log(name)
+            raise SetupError(f"{error.message} Its log {file} ends with: {last_line(file)}") from error
+
+    async def _problem_of(self, name: str, expected: str) -> str:
+        """Return the reason why a role does not work with this version, empty if it does."""
+        role = next(role for role in await read_roles(self.http, self.db, self.site) if role.name == name)
+        if role.problem or role.version == expected:
+            return role.problem
+        return f"it reports the version {role.version or 'unknown'} in place of {expected}"
+
+    async def _check_all(self) -> None:
+        """Raises SetupError: a role does not work, or has another version than this program."""
+        for role in await read_roles(self.http, self.db, self.site):
+            if problem := await self._problem_of(role.name, version()):
+                raise SetupError(f"{role.name}: {problem}.")
+
+    async def _return(self, cause: GreenroomError) -> None:
+        """Return to the previous version after `cause`, and raise it.
+
+        Raises:
+            SetupError: `cause`, with the version that runs now.
+        """
+        previous = self.up.version
+        log.warning("the upgrade failed; the roles return to the previous version", reason=cause.message)
+        try:
+            await request(self.layout, UsePrograms(self.files))
+            roles = await read_roles(self.http, self.db, self.site)
+            for name in plan_return(roles, previous, self.changed):
+                with self.progress.step(f"Returning {name} to {previous}"):
+                    await self._replace(name, previous)
+        except GreenroomError as error:
+            raise SetupError(
+                f"The upgrade failed: {cause.message} The return to {previous} failed, too: {error.message} Run it"
+                f" again with: {self.files.python} -m greenroom upgrade"
+            ) from error
+        UpgradeRecord.remove(self.layout)
+        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
+
+    async def _replace_up(self) -> None:
+        """Let `up` become that of the new version. If it does not answer in time, start the previous version.
+
+        Raises:
+            SetupError: the new `up` does not work.
+        """
+        with self.progress.step("Replacing the supervisor"):
+            try:
+                await request(self.layout, BecomeUp(ProgramFiles.of(in_place())))
+                await _wait_until(self._problem_of_up, "The supervisor")
+            except SetupError as error:
+                await asyncio.to_thread(self._start_previous, error)
+
+    async def _problem_of_up(self) -> str:
+        if running_pid(self.layout) is None:
+            raise SetupError(f"The new supervisor has ended. Its log is {self.layout.log('up')}.")
+        try:
+            answer = await request(self.layout, Describe())
+        except SetupError as error:
+            return error.message
+        return "" if answer.version == version() else f"it has the version {answer.version}"
+
+    def _start_previous(self, cause: SetupError) -> None:
+        """End the instance without its sessions, start it with the previous version, and raise `cause`.
+
+        Raises:
+            SetupError: `cause`, with the version that runs now.
+        """
+        previous = self.up.version
+        if (pid := running_pid(self.layout)) is not None:
+            os.kill(pid, signal.SIGKILL)  # SIGTERM would end the sessions
+        command = [self.files.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
+        started = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
+        if started.returncode != 0:
+            raise SetupError(
+                f"The upgrade failed: {cause.message} Greenroom {previous} does not start: {one_line(started.stderr)}"
+            ) from cause
+        UpgradeRecord.remove(self.layout)
+        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
+
+
+@asynccontextmanager
+async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[Upgrade]:
+    """Yield the planned upgrade of a running instance to the version of this program. Nothing is changed.
+
+    Raises:
+        SetupError: the instance cannot be upgraded to this version.
+    """
+    up = await request(layout, Describe())
+    current, new = Version.parse(up.version), Version.parse(version())
+    check_upgrade(current, new)
+    site, record = site_of(layout), UpgradeRecord.read(layout)
+    if up.files is None:
+        raise SetupError(
+            f"The accounts of the services run copies in {layout.runtime}, because they cannot read the installed"
+            " programs; stop the instance with greenroom down, and start the new version with greenroom up."
+        )
+    db = Database(site.dsn, application_name="greenroom upgrade", max_size=2)
+    async with health.client(layout.ca_file) as http:
+        await db.open()
+        try:
+            pending = await check(site.dsn)
+            pre = [one.name for one in before_new_code([Migration(name, "") for name in pending])]
+            roles = await read_roles(http, db, site)
+            plan = plan_upgrade(current, new, roles, pre, pending, interrupted=record is not None)
+            yield Upgrade(
+                layout=layout,
+                site=site,
+                http=http,
+                db=db,
+                progress=progress,
+                plan=plan,
+                up=up,
+                files=up.files,
+                record=record,
+            )
+        finally:
+            await db.close()
+
+
+def _check_programs(site: Site) -> None:
+    """Check that the accounts of the instance can run the programs of this version, and that the roles can be loaded.
+
+    Raises:
+        SetupError: they cannot.
+    """
+    if (path := unreadable(site.accounts)) is not None:
+        raise SetupError(
+            f"An account of the services cannot read {path}; install the new version where all accounts can read it,"
+            " for example below /opt."
+        )
+    if site.settings.database_url is None:
+        replace(site, programs=in_place()).cluster.check_version()
+    loaded = subprocess.run([sys.executable, "-P", "-c", _LOAD], capture_output=True, text=True, check=False)
+    if loaded.returncode != 0:
+        lines = loaded.stderr.strip().splitlines() or ["(no output)"]
+        raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
+
+
+async def _wait_until(problem: Callable[[], Awaitable[str]], name: str) -> None:
+    """Wait until a part has no problem. Raises SetupError: it still has one after `READY_WITHIN_S`."""
+    end_s = asyncio.get_running_loop().time() + READY_WITHIN_S
+    while text := await problem():
+        if asyncio.get_running_loop().time() > end_s:
+            raise SetupError(f"{name} is not ready after {READY_WITHIN_S:g} s: {text.rstrip('.')}.")
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,132 @@
+"""The plan of an upgrade: which roles are replaced in which order, and how to return to the previous version."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.core.errors import SetupError
+from greenroom.up.versions import Version
+
+ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
+"""The order of the roles (docs/howto/rolling-update.md). The Primary is the last Manager."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningRole:
+    """A running role of the instance. `version` is None if it does not report one; `problem` is the reason why it does
+    not work, empty if it works.
+    """
+
+    name: str
+    role: str
+    version: str | None
+    is_primary: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradePlan:
+    """The changes of an upgrade from the version of `up`, the supervisor, to `new`. `pre` and `post` are the names of
+    the pending migrations.
+    """
+
+    current: Version
+    new: Version
+    roles: tuple[RunningRole, ...]
+    """The roles to replace, in order."""
+    pre: tuple[str, ...]
+    post: tuple[str, ...]
+    interrupted: bool
+    """True if an earlier upgrade was interrupted. Its end must be repeated, even if all roles have this version."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if everything has the new version."""
+        return self.current == self.new and not (self.roles or self.pre or self.post or self.interrupted)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the changes for programs."""
+        return {
+            "current": str(self.current),
+            "new": str(self.new),
+            "roles": [{"name": role.name, "version": role.version} for role in self.roles],
+            "pre_migrations": list(self.pre),
+            "post_migrations": list(self.post),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the changes for people, a line each."""
+        if self.is_empty:
+            return [f"The instance runs Greenroom {self.new}; there is nothing to upgrade."]
+        if self.current == self.new:
+            first = [f"End of an interrupted upgrade: all roles get Greenroom {self.new}"]
+        else:
+            first = [f"Greenroom {self.current} → {self.new}", "backup    written and verified before the first change"]
+        supervisor = [] if self.current == self.new else [f"replace   up              {self.current} → {self.new}"]
+        return [
+            *first,
+            *(f"migration {name}, before the roles" for name in self.pre),
+            *(f"replace   {role.name:<15} {role.version or 'unknown'} → {self.new}" for role in self.roles),
+            *supervisor,
+            *(f"migration {name}, after all roles run {self.new}" for name in self.post),
+        ]
+
+
+def plan_upgrade(
+    current: Version,
+    new: Version,
+    roles: Iterable[RunningRole],
+    pre: Sequence[str],
+    pending: Sequence[str],
+    *,
+    interrupted: bool = False,
+) -> UpgradePlan:
+    """Plan the upgrade of a running instance.
+
+    `current` is the version of its supervisor, `new` that of this program. `pending` are the names of all migrations
+    that are not applied yet, and `pre` those that the current version supports. `interrupted`: an earlier upgrade was
+    interrupted, so that roles may not work.
+
+    Raises:
+        SetupError: a role does not work.
+    """
+    roles = list(roles)
+    failing = [f"{role.name}: {role.problem}" for role in roles if role.problem]
+    if failing and not interrupted:
+        raise SetupError(f"Only an instance that works can be upgraded; repair it first. {failing[0]}")
+    replaced = sorted(
+        (role for role in roles if role.version != str(new) or role.problem),
+        key=lambda role: (ROLE_ORDER.index(role.role), role.is_primary, role.name),
+    )
+    return UpgradePlan(
+        current=current,
+        new=new,
+        roles=tuple(replaced),
+        pre=tuple(pre),
+        post=tuple(name for name in pending if name not in pre),
+        interrupted=interrupted,
+    )
+
+
+def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[str]) -> list[str]:
+    """Return the names of the roles to replace for the return to the `previous` version, the last changed first.
+
+    `changed` are the names of the roles that the upgrade replaced, or was replacing, in their order. A role that was
+    changed is not left out, even if it reports the previous version: its process may be ending.
+    """
+    others = [role.name for role in roles if role.version != previous and role.name not in changed]
+    return [*reversed(changed), *others]
+
+
+def return_commands(python: str, data: str, backup: str) -> list[str]:
+    """Return the commands that return to the previous version, whose interpreter is `python`, and to its backup."""
+    greenroom = f"{shlex.quote(python)} -m greenroom"
+    folder = f"--data {shlex.quote(data)}"
+    return [
+        f"{greenroom} down {folder}",
+        f"{greenroom} restore {shlex.quote(backup)} --replace {folder}",
+        f"{greenroom} up --detach {folder}",
+    ]

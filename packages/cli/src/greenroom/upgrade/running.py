@@ -1,0 +1,55 @@
+"""The running instance as an upgrade finds it: the health and the version of each role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Final
+
+import httpx
+
+from greenroom.core.errors import SetupError
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import list_managers
+from greenroom.kit.metrics import PATH, build_metric
+from greenroom.up import health
+from greenroom.up.health import Health
+from greenroom.up.site import Site
+from greenroom.upgrade.plan import RunningRole
+
+_LABEL: Final = r'\{version="([^"]*)"\} 1'
+
+
+async def read_roles(http: httpx.AsyncClient, db: Database, site: Site) -> list[RunningRole]:
+    """Return the roles of the instance. Raises SetupError: its database does not answer."""
+    checks = await health.check_all(http, db, site)
+    if problems := [check.detail for check in checks if check.role == "postgres" and not check.ok]:
+        raise SetupError(problems[0])
+    primaries = {one.instance_id for one in await list_managers(db) if one.is_primary}
+    primary_names = {one.name for one in site.managers if one.instance_id in primaries}
+    ports = {**site.ports, "gateway": site.ports["gateway-metrics"]}
+    return await _roles(http, checks, ports, primary_names)
+
+
+async def _roles(
+    http: httpx.AsyncClient, checks: list[Health], ports: Mapping[str, int], primaries: Collection[str]
+) -> list[RunningRole]:
+    found: dict[str, RunningRole] = {}
+    for check in checks:
+        name = check.name.partition(" ")[0]  # an Agent has a second check, at its Manager
+        if check.role == "postgres":
+            continue
+        if name not in found:
+            version = await _version(http, ports[name], check.role)
+            found[name] = RunningRole(name=name, role=check.role, version=version, is_primary=name in primaries)
+        if not check.ok and not found[name].problem:
+            found[name] = replace(found[name], problem=check.detail)
+    return list(found.values())
+
+
+async def _version(http: httpx.AsyncClient, port: int, role: str) -> str | None:
+    """Return the version in the metrics of a role; None if it does not answer."""
+    status, text = await health.status_of(http, f"http://127.0.0.1:{port}{PATH}", None)
+    match = re.search(build_metric(role) + _LABEL, text)
+    return match[1] if status is not None and match else None

@@ -1,0 +1,90 @@
+"""The plan of an upgrade: refusals, the order of the roles, and the return to the previous version."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.up.versions import Version
+from greenroom.upgrade.plan import RunningRole, UpgradePlan, plan_return, plan_upgrade, return_commands
+
+OLD, NEW = "0.1.0", "0.2.0"
+
+
+def role(name: str, version: str | None = OLD, *, is_primary: bool = False, problem: str = "") -> RunningRole:
+    return RunningRole(name=name, role=name.partition("-")[0], version=version, is_primary=is_primary, problem=problem)
+
+
+ROLES = (role("api"), role("manager-a", is_primary=True), role("manager-b"), role("agent-a"), role("gateway"))
+
+
+def plan(
+    *roles: RunningRole, current: str = OLD, pending: tuple[str, ...] = (), interrupted: bool = False
+) -> UpgradePlan:
+    pre = [name for name in pending if "_pre_" in name]
+    return plan_upgrade(Version.parse(current), Version.parse(NEW), roles, pre, pending, interrupted=interrupted)
+
+
+def names(roles: tuple[RunningRole, ...]) -> list[str]:
+    return [one.name for one in roles]
+
+
+def test_the_primary_is_the_last_manager_and_agents_are_last():
+    assert names(plan(*ROLES).roles) == ["manager-b", "manager-a", "api", "gateway", "agent-a"]
+
+
+def test_an_interrupted_upgrade_continues_with_the_other_roles():
+    assert names(plan(role("api", NEW), role("manager-a"), role("agent-a", None)).roles) == ["manager-a", "agent-a"]
+
+
+def test_after_an_interruption_a_new_role_that_does_not_work_is_replaced_again():
+    roles = role("api", NEW, problem="no response"), role("gateway", NEW)
+    assert names(plan(*roles, interrupted=True).roles) == ["api"]
+
+
+def test_an_instance_that_does_not_work_is_refused():
+    with pytest.raises(SetupError, match=r"repair it first\. api: no response"):
+        plan(role("api", problem="no response"))
+
+
+def test_migrations_are_before_or_after_the_roles():
+    planned = plan(*ROLES, pending=("0001_pre_a.sql", "0002_post_b.sql"))
+    assert (planned.pre, planned.post) == (("0001_pre_a.sql",), ("0002_post_b.sql",))
+    lines = planned.lines()
+    assert lines[0] == "Greenroom 0.1.0 → 0.2.0"
+    first, last = (next(n for n, line in enumerate(lines) if name in line) for name in ("pre_a", "post_b"))
+    assert first < next(n for n, line in enumerate(lines) if "manager-b" in line) < last
+    assert any(line.split() == ["replace", "up", OLD, "→", NEW] for line in lines)
+
+
+def test_nothing_to_upgrade():
+    planned = plan(role("api", NEW), current=NEW)
+    assert planned.is_empty
+    assert planned.lines() == ["The instance runs Greenroom 0.2.0; there is nothing to upgrade."]
+
+
+def test_a_pending_migration_is_something_to_upgrade():
+    assert not plan(role("api", NEW), current=NEW, pending=("0002_post_b.sql",)).is_empty
+
+
+def test_the_end_of_an_interrupted_upgrade_writes_no_backup():
+    planned = plan(role("api", NEW), current=NEW, interrupted=True)
+    assert not planned.is_empty
+    assert planned.lines() == ["End of an interrupted upgrade: all roles get Greenroom 0.2.0"]
+
+
+def test_the_return_replaces_the_last_changed_role_first():
+    running = (role("manager-a", NEW), role("api", None), role("gateway"), role("agent-a", NEW))
+    assert plan_return(running, OLD, ["manager-a", "api"]) == ["api", "manager-a", "agent-a"]
+
+
+def test_a_role_that_still_ends_is_replaced_at_the_return():
+    assert plan_return((role("api"), role("gateway")), OLD, ["api"]) == ["api"]
+
+
+def test_the_commands_to_return_quote_paths():
+    assert return_commands("/opt/old one/bin/python", "/data", "/b/x.backup") == [
+        "'/opt/old one/bin/python' -m greenroom down --data /data",
+        "'/opt/old one/bin/python' -m greenroom restore /b/x.backup --replace --data /data",
+        "'/opt/old one/bin/python' -m greenroom up --detach --data /data",
+    ]
