@@ -255,6 +255,13 @@ async def test_a_late_message_does_not_bring_an_old_list_of_images_back(agent: T
     assert await db.fetch("SELECT name, state FROM agent_images") == [{"name": "a:1", "state": "present"}]
 
 
+async def test_an_image_that_an_agent_no_longer_reports_is_removed(agent: ToldAgent, db: Database):
+    present = [ImageReport(name=name, state="present") for name in ("a:1", "b:1")]
+    await agent.check_in(images=present)
+    await agent.check_in(images=present[:1])
+    assert await db.fetch("SELECT name FROM agent_images") == [{"name": "a:1"}]
+
+
 async def test_an_agent_gets_the_enabled_images(agent: ToldAgent, db: Database):
     await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A'), ('b:1', 'B')")
     await db.write("UPDATE images SET enabled = false WHERE name = 'b:1'")
