@@ -77,7 +77,8 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I5",
-        "the reservations on an Agent are the sum of its sessions, and no session was added beyond its capacity",
+        "the stored reservations of an Agent are the sum of its sessions' reservations, and no new session exceeded its"
+        " capacity",
         "SELECT format("
         "'agent %%s: %%s cores and %%s bytes are booked, its sessions reserve %%s and %%s, it offers %%s and %%s',"
         " c.agent_id, c.cores_allocated, c.memory_allocated, s.cores, s.memory, c.cores, c.memory) AS what"
@@ -173,7 +174,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I16",
-        "no command waits in a session that has ended",
+        "no command is requested or started in a session that has ended",
         "SELECT format('command %%s is %%s, and session %%s has ended', command_id, state, session_id) AS what"
         " FROM session_commands JOIN sessions USING (session_id)"
         " WHERE status = 'deleted' AND state IN ('requested', 'started')",
@@ -224,7 +225,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I23",
-        "a config keeps a few failed sessions for inspection, not all",
+        f"a config keeps at most {KEPT_PER_CONFIG} failed sessions for inspection",
         "SELECT format('staging config %%s keeps %%s failed sessions', staging_config_id, count(*)) AS what"
         " FROM sessions WHERE set_aside_for IS NOT NULL AND status = 'failed' AND staging_config_id IS NOT NULL"
         " GROUP BY staging_config_id HAVING count(*) > %(kept)s",
