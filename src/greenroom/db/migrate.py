@@ -166,11 +166,12 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
     """Return the files that can be applied while the previous version runs: all files up to the last *pre* file."""
-    last = max((number for number, file in enumerate(pending) if _is_pre(file.name)), default=-1)
+    last = max((number for number, file in enumerate(pending) if is_pre(file.name)), default=-1)
     return pending[: last + 1]
 
 
-def _is_pre(name: str) -> bool:
+def is_pre(name: str) -> bool:
+    """True if the previous version supports the migration of this name."""
     return "_pre_" in name
 
 
@@ -178,7 +179,7 @@ def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
     """Return the files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a
     file was changed after it was applied, or the database has *post* files that this program does not have.
     """
-    newer = sorted(name for name in set(known) - {f.name for f in files} if not _is_pre(name))
+    newer = sorted(name for name in set(known) - {f.name for f in files} if not is_pre(name))
     if newer:
         raise SetupError(
             f"The database belongs to a newer version of Greenroom (it has {newer[-1]}); update Greenroom."
