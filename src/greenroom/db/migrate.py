@@ -60,6 +60,11 @@ async def ensure_service_role(dsn: str) -> None:
 
 _LOCK = (73, 0)
 
+LOCK_TIMEOUT_MS: Final = 10_000
+"""The maximum time for which a migration waits for a table that a transaction uses, such as a dump of the database.
+Meanwhile, the requests of running roles wait behind it.
+"""
+
 LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
 """The last file that `0001_pre_schema.sql` replaced; a database with this file has the schema of
 `0001_pre_schema.sql`."""
@@ -93,6 +98,7 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
+        await connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"

@@ -239,7 +239,9 @@ class Upgrade:
         try:
             write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
             started = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
-            problem = one_line(started.stderr) if started.returncode != 0 else ""
+            problem = ""
+            if started.returncode != 0:
+                problem = one_line(started.stderr) or f"it ended with exit code {started.returncode}"
         except (OSError, subprocess.TimeoutExpired) as error:
             problem = str(error)
         if problem:
