@@ -14,6 +14,7 @@ from greenroom.upgrade.plan import (
     UpgradePlan,
     check_environment,
     check_managers,
+    check_plugins,
     plan_return,
     plan_upgrade,
     return_commands,
@@ -91,6 +92,12 @@ def test_a_new_version_in_the_environment_of_the_current_one_is_refused():
     check_environment("/opt/old/bin/python", "/opt/new/bin/python", *versions)
     with pytest.raises(SetupError, match=r"0\.2\.0 was installed into the environment of the running version 0\.1\.0"):
         check_environment("/opt/old/bin/python", "/opt/old/bin/python3", *versions)
+
+
+def test_a_new_version_without_a_plug_in_of_the_instance_is_refused():
+    check_plugins(["greenroom", "own-plugin"], ["greenroom", "other", "own-plugin"], Version.parse(NEW))
+    with pytest.raises(SetupError, match=r"Greenroom 0\.2\.0 has no greenroom-identity, own-plugin, which"):
+        check_plugins(["greenroom", "own-plugin", "greenroom-identity"], ["greenroom"], Version.parse(NEW))
 
 
 def test_nothing_to_upgrade():

@@ -18,6 +18,7 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import summary
+from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import roles
 from greenroom.up.layout import Layout
@@ -82,6 +83,8 @@ class ControlAnswer(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     files: ProgramFiles | None = None
     """The programs of this `up`; None if they are copies in DATA."""
+    plugins: tuple[str, ...] = ()
+    """The installed distributions that offer plug-ins."""
 
 
 class UpControl:
@@ -93,8 +96,8 @@ class UpControl:
         self._site = site
         self._supervisor = supervisor
         self._become_up = become_up
-        self._version = version()
-        """Read now: later, the installed version may be another one than the running one."""
+        self._version, self._plugins = version(), tuple(plugins.distributions())
+        """Read now: later, other packages than those of this process may be installed."""
         self._lock = asyncio.Lock()
         """Held during a request: the client of the previous one may have been killed."""
 
@@ -133,7 +136,7 @@ class UpControl:
                 return ControlAnswer(error=await self._replace(request.name))
             case _:
                 pass
-        return ControlAnswer(version=self._version, files=self._own_files)
+        return ControlAnswer(version=self._version, files=self._own_files, plugins=self._plugins)
 
     async def _use(self, files: ProgramFiles) -> str:
         """Change the programs of later processes, and wait until the fork server has loaded them. Return the reason why

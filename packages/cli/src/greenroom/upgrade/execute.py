@@ -29,6 +29,7 @@ from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.migrate import Migration, before_new_code, check, migrate
+from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
 from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
@@ -42,6 +43,7 @@ from greenroom.upgrade.plan import (
     UpgradePlan,
     check_environment,
     check_managers,
+    check_plugins,
     plan_return,
     plan_upgrade,
     return_commands,
@@ -270,6 +272,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
         )
     if current != new:
         check_environment(up.files.python, sys.executable, current, new)
+        check_plugins(up.plugins, plugins.distributions(), new)
     db = Database(site.dsn, application_name="greenroom upgrade", max_size=2)
     async with health.client(layout.ca_file) as http:
         await db.open()

@@ -91,6 +91,18 @@ def check_environment(running_python: str, python: str, current: Version, new: V
         )
 
 
+def check_plugins(running: Collection[str], installed: Collection[str], new: Version) -> None:
+    """Check that the distributions with plug-ins that the instance is `running` are `installed` for the new version.
+
+    Raises:
+        SetupError: one is not; for example, log-ins through providers would end with greenroom-identity.
+    """
+    if missing := sorted(set(running) - set(installed)):
+        raise SetupError(
+            f"The environment of Greenroom {new} has no {', '.join(missing)}, which the instance uses; install it."
+        )
+
+
 def check_managers(managers: Iterable[ListedManager], instance_ids: Collection[str]) -> None:
     """Check that the instance, whose Managers have the `instance_ids`, is the only one that uses its database.
 
