@@ -13,7 +13,7 @@ from greenroom.kit.program import version
 from greenroom.up.control import ControlAnswer, ProgramFiles
 from greenroom.up.layout import Layout
 from greenroom.up.progress import Lines
-from greenroom.upgrade.execute import Upgrade
+from greenroom.upgrade.execute import Upgrade, _wait_until
 from greenroom.upgrade.record import UpgradeRecord
 
 
@@ -53,3 +53,11 @@ def test_the_previous_version_gets_its_settings_back_before_its_start(layout: La
     with pytest.raises(SetupError, match=r"It has ended\. Greenroom 0\.0\.1 does not start: "):
         upgrade(layout, "0.0.1", python)._start_previous("of 0.0.1", SetupError("It has ended."))
     assert layout.instance.read_text() == "of 0.0.1"
+
+
+async def test_a_part_with_a_problem_is_reported_after_the_time_limit():
+    async def problem() -> str:
+        return "no response"
+
+    with pytest.raises(SetupError, match=r"The supervisor is not ready after 0 s: no response\."):
+        await _wait_until(problem, "The supervisor", 0)

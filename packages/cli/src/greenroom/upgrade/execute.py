@@ -33,7 +33,7 @@ from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
 from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
-from greenroom.up.instance import last_line
+from greenroom.up.instance import last_line, ready_within_s
 from greenroom.up.layout import Layout, running_pid, write_text
 from greenroom.up.programs import in_place, unreadable
 from greenroom.up.progress import Progress
@@ -54,7 +54,8 @@ from greenroom.upgrade.running import read_roles
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
-"""The time limit for a replaced role, and for `up`."""
+"""The time limit for a replaced role."""
+LOADED_WITHIN_S: Final = 60.0
 POLL_S: Final = 0.5
 END_WITHIN_S: Final = 10.0
 START_WITHIN_S: Final = 180.0
@@ -159,7 +160,7 @@ class Upgrade:
         """
         await request(self.layout, ReplaceRole(name))
         try:
-            await _wait_until(lambda: self._problem_of(name, expected), name)
+            await _wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S)
         except SetupError as error:
             file = self.layout.log(name)
             raise SetupError(f"{error.message} Its log {file} ends with: {last_line(file)}") from error
@@ -213,7 +214,8 @@ class Upgrade:
         with self.progress.step("Replacing the supervisor"):
             try:
                 await request(self.layout, BecomeUp(ProgramFiles.of(in_place())))
-                await _wait_until(self._problem_of_up, "The supervisor")
+                # It waits up to this time for the roles and then for the Agents. All roles continue meanwhile.
+                await _wait_until(self._problem_of_up, "The supervisor", 2 * ready_within_s())
             except SetupError as error:
                 await asyncio.to_thread(self._start_previous, settings, error)
 
@@ -310,7 +312,14 @@ def _check_programs(site: Site) -> None:
         )
     if site.settings.database_url is None:
         replace(site, programs=in_place()).cluster.check_version()
-    loaded = subprocess.run([sys.executable, "-P", "-c", _LOAD], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-c", _LOAD]
+    try:
+        loaded = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADED_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(
+            f"The roles of Greenroom {version()} were not loaded within {LOADED_WITHIN_S:g} s; run the upgrade again"
+            " when the machine has less load."
+        ) from error
     if loaded.returncode != 0:
         lines = loaded.stderr.strip().splitlines() or ["(no output)"]
         raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
@@ -323,10 +332,10 @@ def _wait_for_end(layout: Layout) -> None:
         time.sleep(POLL_S)
 
 
-async def _wait_until(problem: Callable[[], Awaitable[str]], name: str) -> None:
-    """Wait until a part has no problem. Raises SetupError: it still has one after `READY_WITHIN_S`."""
-    end_s = asyncio.get_running_loop().time() + READY_WITHIN_S
+async def _wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:
+    """Wait until a part has no problem. Raises SetupError: it still has one after `within_s`."""
+    end_s = asyncio.get_running_loop().time() + within_s
     while text := await problem():
         if asyncio.get_running_loop().time() > end_s:
-            raise SetupError(f"{name} is not ready after {READY_WITHIN_S:g} s: {text.rstrip('.')}.")
+            raise SetupError(f"{name} is not ready after {within_s:g} s: {text.rstrip('.')}.")
         await asyncio.sleep(POLL_S)
