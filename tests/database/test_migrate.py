@@ -102,6 +102,19 @@ async def test_pre_migrations_are_applied_together_or_not_at_all(dsn: str, monke
     assert await migrate(dsn, only_pre=True) == [last.name, files[-1].name]
 
 
+async def test_a_migration_does_not_wait_long_for_a_table_in_use(
+    db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
+):
+    waiting = Migration("9999_pre_waiting.sql", "ALTER TABLE zones ADD COLUMN added integer")
+    files = [*migrations(), waiting]
+    monkeypatch.setattr(db_migrate, "migrations", lambda: files)
+    monkeypatch.setattr(db_migrate, "LOCK_TIMEOUT_MS", 10)
+    async with asyncio.timeout(20), db.transaction() as connection:
+        await connection.execute("SELECT 1 FROM zones")
+        with pytest.raises(SetupError, match=r"9999_pre_waiting\.sql failed: .* due to lock timeout"):
+            await migrate(dsn, only_pre=True)
+
+
 async def apply(db: Database, name: str) -> None:
     (migration,) = (one for one in migrations() if one.name == name)
     async with db.transaction() as connection:

@@ -60,6 +60,11 @@ async def ensure_service_role(dsn: str) -> None:
 
 _LOCK = (73, 0)
 
+LOCK_TIMEOUT_MS: Final = 10_000
+"""The maximum time for which a migration waits for a table that a transaction uses, such as a dump of the database.
+Meanwhile, the requests of running roles wait behind it.
+"""
+
 LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
 """The last file that `0001_pre_schema.sql` replaced; a database with this file has the schema of
 `0001_pre_schema.sql`."""
@@ -93,6 +98,7 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
+        await connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
@@ -166,11 +172,12 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
     """Return the files that can be applied while the previous version runs: all files up to the last *pre* file."""
-    last = max((number for number, file in enumerate(pending) if _is_pre(file.name)), default=-1)
+    last = max((number for number, file in enumerate(pending) if is_pre(file.name)), default=-1)
     return pending[: last + 1]
 
 
-def _is_pre(name: str) -> bool:
+def is_pre(name: str) -> bool:
+    """True if the previous version supports the migration of this name."""
     return "_pre_" in name
 
 
@@ -178,7 +185,7 @@ def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
     """Return the files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a
     file was changed after it was applied, or the database has *post* files that this program does not have.
     """
-    newer = sorted(name for name in set(known) - {f.name for f in files} if not _is_pre(name))
+    newer = sorted(name for name in set(known) - {f.name for f in files} if not is_pre(name))
     if newer:
         raise SetupError(
             f"The database belongs to a newer version of Greenroom (it has {newer[-1]}); update Greenroom."

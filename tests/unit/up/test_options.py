@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 from greenroom.core.errors import SetupError
 from greenroom.up import checks
 from greenroom.up.account import Account
-from greenroom.up.layout import Layout
-from greenroom.up.options import Options, merge_settings
+from greenroom.up.layout import Layout, read_json, write_json
+from greenroom.up.options import Options, merge_settings, store_ready_version, stored_before_start
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import Lines
 from greenroom.up.site import prepare_instance
@@ -120,3 +120,15 @@ def test_an_ipv6_address_is_served_in_brackets():
     for host in ("2001:db8::1", "[2001:db8::1", "[fe80::1%eth0]", "[desk]"):
         with pytest.raises(SetupError, match="IPv6 addresses in brackets"):
             merge_settings(Options(served_hosts=(host,)), {})
+
+
+def test_an_older_version_is_refused_only_after_a_newer_one_became_ready(tmp_path: Path):
+    layout = Layout(tmp_path)
+    settings = merge_settings(Options(), {})
+    own = settings.stored()["version"]
+    stored = stored_before_start(settings, {"version": "0.0.1"})
+    assert stored["version"] == "0.0.1"
+    assert stored_before_start(settings, {})["version"] == own
+    write_json(layout.instance, stored, 0o600)
+    store_ready_version(layout, settings)
+    assert read_json(layout.instance)["version"] == own

@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.up import versions
-from greenroom.up.versions import Version, check_upgrade, refuse_downgrade
+from greenroom.up.versions import Version, check_backup_version, check_upgrade, refuse_downgrade
 
 
 def upgrade(current: str, new: str) -> None:
@@ -29,6 +29,16 @@ def test_a_downgrade_is_refused_with_both_versions(current: str, new: str):
 def test_a_skipped_series_is_refused_with_both_versions(current: str, new: str):
     with pytest.raises(SetupError, match=rf"from {current} to {new} would skip the series 0\.2; upgrade to the newest"):
         upgrade(current, new)
+
+
+@pytest.mark.parametrize("written_by", ["0.1.0", "0.1.9", "0.2.3"])
+def test_a_backup_of_an_older_version_or_of_the_next_series_is_accepted(written_by: str):
+    check_backup_version(Version.parse(written_by), Version(0, 1, 5))
+
+
+def test_a_backup_of_a_later_series_is_refused():
+    with pytest.raises(SetupError, match=r"0\.3\.0 wrote this backup, and 0\.1\.5 is more than one series older"):
+        check_backup_version(Version(0, 3, 0), Version(0, 1, 5))
 
 
 def test_the_last_series_of_a_major_version_precedes_the_next(monkeypatch: pytest.MonkeyPatch):

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from greenroom.core.errors import SetupError
+from greenroom.db.fleet.managers import ListedManager
 from greenroom.up.versions import Version
-from greenroom.upgrade.plan import RunningRole, UpgradePlan, plan_return, plan_upgrade, return_commands
+from greenroom.upgrade.plan import (
+    RunningRole,
+    UpgradePlan,
+    check_environment,
+    check_managers,
+    check_plugins,
+    plan_return,
+    plan_upgrade,
+    return_commands,
+)
 
 OLD, NEW = "0.1.0", "0.2.0"
 
@@ -23,6 +35,12 @@ def plan(
 ) -> UpgradePlan:
     pre = [name for name in pending if "_pre_" in name]
     return plan_upgrade(Version.parse(current), Version.parse(NEW), roles, pre, pending, interrupted=interrupted)
+
+
+def manager(instance_id: str, status: str = "running") -> ListedManager:
+    row = {field.name: "" for field in fields(ListedManager)}
+    row |= {"instance_id": instance_id, "hostname": f"host-of-{instance_id}", "status": status}
+    return ListedManager(**row)  # pyright: ignore[reportArgumentType] -- other fields are not read
 
 
 def names(roles: tuple[RunningRole, ...]) -> list[str]:
@@ -55,6 +73,31 @@ def test_migrations_are_before_or_after_the_roles():
     first, last = (next(n for n, line in enumerate(lines) if name in line) for name in ("pre_a", "post_b"))
     assert first < next(n for n, line in enumerate(lines) if "manager-b" in line) < last
     assert any(line.split() == ["replace", "up", OLD, "→", NEW] for line in lines)
+
+
+def test_a_migration_for_after_the_roles_that_precedes_one_for_before_is_refused():
+    pre = pending = ("0001_post_a.sql", "0002_pre_b.sql")
+    with pytest.raises(SetupError, match=r"0001_post_a\.sql must run after all roles .* upgrade to a version between"):
+        plan_upgrade(Version.parse(OLD), Version.parse(NEW), ROLES, pre, pending)
+
+
+def test_a_database_that_a_manager_of_another_machine_uses_is_refused():
+    check_managers([manager("own"), manager("former", status="unknown")], ["own"])
+    with pytest.raises(SetupError, match=r"The Manager other on host-of-other uses the same database"):
+        check_managers([manager("own"), manager("other")], ["own"])
+
+
+def test_a_new_version_in_the_environment_of_the_current_one_is_refused():
+    versions = Version.parse(OLD), Version.parse(NEW)
+    check_environment("/opt/old/bin/python", "/opt/new/bin/python", *versions)
+    with pytest.raises(SetupError, match=r"0\.2\.0 was installed into the environment of the running version 0\.1\.0"):
+        check_environment("/opt/old/bin/python", "/opt/old/bin/python3", *versions)
+
+
+def test_a_new_version_without_a_plug_in_of_the_instance_is_refused():
+    check_plugins(["greenroom", "own-plugin"], ["greenroom", "other", "own-plugin"], Version.parse(NEW))
+    with pytest.raises(SetupError, match=r"Greenroom 0\.2\.0 has no greenroom-identity, own-plugin, which"):
+        check_plugins(["greenroom", "own-plugin", "greenroom-identity"], ["greenroom"], Version.parse(NEW))
 
 
 def test_nothing_to_upgrade():

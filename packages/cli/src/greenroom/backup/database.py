@@ -96,7 +96,7 @@ def server_version(dsn: str) -> int:
 
 
 def check_not_newer(applied: dict[str, str]) -> None:
-    """Refuse a backup whose migrations this version does not have.
+    """Refuse a backup with *post* migrations that this version does not have.
 
     Raises:
         SetupError: with the name of such a migration.

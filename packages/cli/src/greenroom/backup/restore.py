@@ -29,6 +29,7 @@ from greenroom.backup.encryption import DecryptionKey, decrypted, read_backup_ke
 from greenroom.backup.reading import ReadBackup, read_backup
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
+from greenroom.kit.program import version
 from greenroom.up import checks
 from greenroom.up.account import service_accounts
 from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, mounts_below, write_json
@@ -36,6 +37,7 @@ from greenroom.up.options import stored_settings
 from greenroom.up.processes import end_all, leftovers
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S
+from greenroom.up.versions import Version, check_backup_version
 
 DUMP_FILE: Final = "database.dump"
 KEPT_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
@@ -81,6 +83,7 @@ def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarge
 
 
 def _accept(header: Header) -> None:
+    check_backup_version(Version.parse(header.version), Version.parse(version()))
     check_not_newer(header.migrations)
 
 

@@ -17,6 +17,8 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import SetupError
+from greenroom.core.text import summary
+from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import roles
 from greenroom.up.layout import Layout
@@ -29,6 +31,8 @@ log = structlog.get_logger(__name__)
 REPLACED_WITHIN_S: Final = 30.0
 """The time limit for loading programs, and for the end of a role and the start of its next process."""
 ANSWER_WITHIN_S: Final = REPLACED_WITHIN_S + 5.0
+REQUEST_WITHIN_S: Final = 5.0
+"""The time limit for a request after its connection. From Python 3.12 on, an open connection delays the end of `up`."""
 
 
 class ProgramFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +83,8 @@ class ControlAnswer(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     files: ProgramFiles | None = None
     """The programs of this `up`; None if they are copies in DATA."""
+    plugins: tuple[str, ...] = ()
+    """The installed distributions that offer plug-ins."""
 
 
 class UpControl:
@@ -90,6 +96,10 @@ class UpControl:
         self._site = site
         self._supervisor = supervisor
         self._become_up = become_up
+        self._version, self._plugins = version(), tuple(plugins.distributions())
+        """Read now: later, other packages than those of this process may be installed."""
+        self._lock = asyncio.Lock()
+        """Held during a request: the client of the previous one may have been killed."""
 
     async def serve(self) -> None:
         """Accept requests until cancelled."""
@@ -104,14 +114,17 @@ class UpControl:
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = msgspec.json.decode(await reader.readline(), type=Request)
-            answer = await self._answer(request)
+            async with asyncio.timeout(REQUEST_WITHIN_S):
+                line = await reader.readline()
+            request = msgspec.json.decode(line, type=Request)
+            async with self._lock:
+                answer = await self._answer(request)
             writer.write(msgspec.json.encode(answer) + b"\n")
             await writer.drain()
             if isinstance(request, BecomeUp):
                 self._exec(request.files)
-        except (msgspec.MsgspecError, ConnectionError) as error:
-            log.warning("a request of an upgrade failed", reason=str(error))
+        except (msgspec.MsgspecError, OSError, ValueError) as error:
+            log.warning("a request of an upgrade failed", reason=summary(error))
         finally:
             writer.close()
 
@@ -123,7 +136,7 @@ class UpControl:
                 return ControlAnswer(error=await self._replace(request.name))
             case _:
                 pass
-        return ControlAnswer(version=version(), files=self._own_files)
+        return ControlAnswer(version=self._version, files=self._own_files, plugins=self._plugins)
 
     async def _use(self, files: ProgramFiles) -> str:
         """Change the programs of later processes, and wait until the fork server has loaded them. Return the reason why

@@ -27,6 +27,8 @@ class ForkClient:
         self._channel: socket.socket | None = None
         self._awaited: socket.socket | None = None
         """The channel of a fork server that is not ready yet."""
+        self._requested: socket.socket | None = None
+        """The channel of a request whose response is awaited."""
         self._connected = asyncio.Event()
         self._lock = asyncio.Lock()
 
@@ -71,12 +73,17 @@ class ForkClient:
         await self._connected.wait()
 
     def close(self) -> None:
-        """End the fork server."""
+        """End the fork server. A request without a response is repeated at the next one."""
         self._connected.clear()
         self._stop_waiting()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        if channel is self._requested:
+            # Its descriptor is still registered in the event loop: after a close, the wait for a response never ends.
+            channel.shutdown(socket.SHUT_RDWR)
+        else:
+            channel.close()
 
     async def fork(self, command: ProcessCommand, role: str) -> int:
         """Return the pid of a new process that runs the role; wait for a fork server if necessary."""
@@ -103,6 +110,7 @@ class ForkClient:
         if channel is None:
             raise ConnectionError
         request = os.memfd_create("fork request")
+        self._requested = channel
         try:
             os.write(request, msgspec.json.encode(_fork_request(command, role)))
             os.lseek(request, 0, os.SEEK_SET)
@@ -113,7 +121,10 @@ class ForkClient:
             self._close(channel)  # otherwise its response would count for the next request
             raise
         finally:
+            self._requested = None
             os.close(request)
+            if channel is not self._channel:
+                channel.close()
         if not response:
             raise ConnectionError
         return int(response)

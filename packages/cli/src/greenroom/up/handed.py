@@ -58,10 +58,18 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         os.execve(command[0], [*command, str(descriptor)], roles.environment_of_all(site))  # noqa: S606 -- ourselves
 
     def become_other_up(self, site: Site) -> NoReturn:
-        """Replace this running `up` by that of another version, whose programs are those of the site."""
+        """Replace this running `up` by that of another version, whose programs are those of the site.
+
+        Raises:
+            OSError: its program cannot be started; this `up` continues.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
         events = None if self.events is None else os.open(os.devnull, os.O_WRONLY)
-        msgspec.structs.replace(self, adopts=True, events=events).become_up(site)
+        try:
+            msgspec.structs.replace(self, adopts=True, events=events).become_up(site)
+        except OSError:  # this process continues, and must end at a signal
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.END_SIGNALS)
+            raise
 
     @classmethod
     def read(cls, descriptor: int) -> Self:
@@ -122,4 +130,10 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         if self.adopts:
             site = replace(site, programs=in_place())
         upgrade = instance.UpgradeSupport(self.become_other_up, adopts=self.adopts)
-        return asyncio.run(instance.run(site, server, progress, on_ready, upgrade))
+        try:
+            return asyncio.run(instance.run(site, server, progress, on_ready, upgrade))
+        except Exception as error:
+            if self.adopts:  # no process waits for this one and reports its error
+                expected = isinstance(error, GreenroomError)
+                log.error("up of the new version does not work", reason=summary(error), exc_info=not expected)
+            raise

@@ -28,7 +28,8 @@ from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.installation import end_sessions_of
 from greenroom.up.invariants import live_sessions
-from greenroom.up.layout import Layout, running_pid, write_json
+from greenroom.up.layout import Layout, running_pid
+from greenroom.up.options import store_ready_version
 from greenroom.up.postgres import clear_after_crash
 from greenroom.up.processes import end_all, leftovers, watch_child
 from greenroom.up.progress import Description, Progress
@@ -172,8 +173,7 @@ class Instance:
                 await self._wait_until_healthy(http, frozenset({"agent"}))
                 self._start_agents()
                 await self._wait_until_healthy(http)
-        if self._adopts:
-            write_json(self.site.layout.instance, self.site.settings.stored(), 0o600)
+        store_ready_version(self.site.layout, self.site.settings)
         if self._upgrade is not None:
             control = UpControl(self.site, self.supervisor, self._upgrade.become_up)
             self._start_task(control.serve(), "control")

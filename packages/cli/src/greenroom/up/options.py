@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
-from greenroom.up.layout import FORMAT, Layout, read_json
+from greenroom.up.layout import FORMAT, Layout, read_json, write_json
 from greenroom.up.versions import Version, refuse_downgrade
 
 DEFAULT_PORTS: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
@@ -240,6 +240,19 @@ def merge_settings(options: Options, stored: dict[str, Any]) -> Settings:
 def stored_settings(layout: Layout) -> Settings:
     """Return the settings of an instance that was started before."""
     return merge_settings(Options(), read_json(layout.instance))
+
+
+def stored_before_start(settings: Settings, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings to store before a start: with the version in the `stored` ones, so that it can start again
+    if this version does not become ready.
+    """
+    return {**settings.stored(), **{name: value for name, value in stored.items() if name == "version"}}
+
+
+def store_ready_version(layout: Layout, settings: Settings) -> None:
+    """Store that this version became ready. From then on, an older one is refused (`check_last_version`)."""
+    if read_json(layout.instance).get("version") != version("greenroom"):
+        write_json(layout.instance, settings.stored(), 0o600)
 
 
 def check_last_version(stored: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ from greenroom.up.options import (
     merge_settings,
     preferred_ports,
     runtime_name,
+    stored_before_start,
     stored_settings,
 )
 from greenroom.up.postgres import PostgresCluster
@@ -211,7 +212,7 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
         await checks.provide_desktop_image(layout, settings, progress)
         try:
             layout.create(accounts)
-            write_json(layout.instance, settings.stored(), 0o600)
+            write_json(layout.instance, stored_before_start(settings, stored), 0o600)
             with progress.step("Preparing the programs"):
                 programs = prepare(layout.runtime, accounts)
             _lay_out(layout, settings, accounts, reservations)

@@ -106,6 +106,14 @@ class State:
         write_json(file, asdict(self), 0o600)
 
 
+@dataclass(frozen=True, slots=True)
+class _Adopted:
+    """A process that this process already had as a child."""
+
+    role: str
+    process: ChildProcess
+
+
 class Supervisor:
     """Runs parts until `stop`, and writes its state to `state_file`."""
 
@@ -116,7 +124,7 @@ class Supervisor:
         self._state_file = state_file
         self._orphans = Orphans()
         self._tasks: list[asyncio.Task[None]] = []
-        self._adopted: dict[str, ChildProcess] = {}
+        self._adopted: dict[str, _Adopted] = {}
         self._stopping = False
         self._is_unwritten = False
 
@@ -124,14 +132,15 @@ class Supervisor:
         """Use the children that this process already has as the processes of the parts that will run."""
         pids = {child.pid for child in children() if not child.is_zombie}
         self._adopted = {
-            part.name: watch_child(part.pid)
+            part.name: _Adopted(part.role, watch_child(part.pid))
             for part in state.parts
             if part.pid is not None and part.pid in pids and part.role != FORK_SERVER
         }
 
     def run(self, part: Part) -> None:
         """Keep a part running. If it already has a process, it is started only after the end of that process."""
-        part.process = part.process or self._adopted.pop(part.name, None)
+        if (adopted := self._adopted.pop(part.name, None)) is not None:
+            part.process = adopted.process
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._supervise(part), name=part.name))
 
@@ -177,7 +186,15 @@ class Supervisor:
             if part.role in except_roles or task.done():
                 continue
             await self._end(part, task)
+        await self._end_adopted(except_roles)
         await self._orphans.end(KILL_AFTER_S)
+
+    async def _end_adopted(self, except_roles: frozenset[str]) -> None:
+        """End the adopted processes of parts that do not run yet."""
+        for name, part in reversed(list(self._adopted.items())):
+            if part.role not in except_roles:
+                del self._adopted[name]
+                await self._end_process(part.process, name, signal.SIGTERM)
 
     async def _end(self, part: Part, task: asyncio.Task[None]) -> None:
         if part.process is None:

@@ -56,6 +56,19 @@ def refuse_downgrade(current: Version, new: Version) -> None:
         )
 
 
+def check_backup_version(written_by: Version, own: Version) -> None:
+    """Refuse a backup of a version whose *pre* migrations `own` need not support.
+
+    Raises:
+        SetupError: `written_by` is more than one series newer than `own`.
+    """
+    if written_by.series > next_series(own):
+        raise SetupError(
+            f"Greenroom {written_by} wrote this backup, and {own} is more than one series older; install {written_by},"
+            " or a newer version."
+        )
+
+
 def check_upgrade(current: Version, new: Version) -> None:
     """Refuse an upgrade that the versions exclude.
 

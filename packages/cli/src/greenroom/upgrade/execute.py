@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -25,25 +27,37 @@ from greenroom.backup.create import BackupPlan, create_backup
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
+from greenroom.db.fleet.managers import list_managers
 from greenroom.db.migrate import Migration, before_new_code, check, migrate
+from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
 from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
-from greenroom.up.instance import last_line
-from greenroom.up.layout import Layout, running_pid
+from greenroom.up.instance import last_line, ready_within_s
+from greenroom.up.layout import Layout, running_pid, write_text
 from greenroom.up.programs import in_place, unreadable
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
 from greenroom.up.versions import Version, check_upgrade
-from greenroom.upgrade.plan import UpgradePlan, plan_return, plan_upgrade, return_commands
+from greenroom.upgrade.plan import (
+    UpgradePlan,
+    check_environment,
+    check_managers,
+    check_plugins,
+    plan_return,
+    plan_upgrade,
+    return_commands,
+)
 from greenroom.upgrade.record import UpgradeRecord
 from greenroom.upgrade.running import read_roles
 
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
-"""The time limit for a replaced role, and for `up`."""
+"""The time limit for a replaced role."""
+LOADED_WITHIN_S: Final = 60.0
 POLL_S: Final = 0.5
+END_WITHIN_S: Final = 10.0
 START_WITHIN_S: Final = 180.0
 """The time limit for the start of the previous version after its `up` has ended."""
 _LOAD: Final = "from greenroom.up import fork_server; fork_server.import_all()"
@@ -84,6 +98,12 @@ class Upgrade:
     def needs_backup(self) -> bool:
         """False at the end of an interrupted upgrade, and for the return from it."""
         return self.up.version != version()
+
+    @property
+    def _again(self) -> str:
+        """The command that gives all roles the version of `up`."""
+        python, data = shlex.quote(self.files.python), shlex.quote(str(self.layout.data))
+        return f"{python} -m greenroom upgrade --data {data}"
 
     async def run(self, folder: Path, backup: BackupPlan | None) -> Upgraded:
         """Execute the plan. The backup is written into the folder; it is required if `needs_backup`.
@@ -140,7 +160,7 @@ class Upgrade:
         """
         await request(self.layout, ReplaceRole(name))
         try:
-            await _wait_until(lambda: self._problem_of(name, expected), name)
+            await _wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S)
         except SetupError as error:
             file = self.layout.log(name)
             raise SetupError(f"{error.message} Its log {file} ends with: {last_line(file)}") from error
@@ -165,6 +185,10 @@ class Upgrade:
             SetupError: `cause`, with the version that runs now.
         """
         previous = self.up.version
+        if previous == version():  # the supervisor has this version: there is no other one to return to
+            raise SetupError(
+                f"The upgrade failed: {cause.message} Remove the cause, and run it again with: {self._again}"
+            ) from cause
         log.warning("the upgrade failed; the roles return to the previous version", reason=cause.message)
         try:
             await request(self.layout, UsePrograms(self.files))
@@ -175,7 +199,7 @@ class Upgrade:
         except GreenroomError as error:
             raise SetupError(
                 f"The upgrade failed: {cause.message} The return to {previous} failed, too: {error.message} Run it"
-                f" again with: {self.files.python} -m greenroom upgrade"
+                f" again with: {self._again}"
             ) from error
         UpgradeRecord.remove(self.layout)
         raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
@@ -186,12 +210,14 @@ class Upgrade:
         Raises:
             SetupError: the new `up` does not work.
         """
+        settings = self.layout.instance.read_text()
         with self.progress.step("Replacing the supervisor"):
             try:
                 await request(self.layout, BecomeUp(ProgramFiles.of(in_place())))
-                await _wait_until(self._problem_of_up, "The supervisor")
+                # It waits up to this time for the roles and then for the Agents. All roles continue meanwhile.
+                await _wait_until(self._problem_of_up, "The supervisor", 2 * ready_within_s())
             except SetupError as error:
-                await asyncio.to_thread(self._start_previous, error)
+                await asyncio.to_thread(self._start_previous, settings, error)
 
     async def _problem_of_up(self) -> str:
         if running_pid(self.layout) is None:
@@ -202,8 +228,9 @@ class Upgrade:
             return error.message
         return "" if answer.version == version() else f"it has the version {answer.version}"
 
-    def _start_previous(self, cause: SetupError) -> None:
-        """End the instance without its sessions, start it with the previous version, and raise `cause`.
+    def _start_previous(self, settings: str, cause: SetupError) -> None:
+        """End the instance without its sessions, start it with the previous version and its `settings` (instance.json),
+        and raise `cause`.
 
         Raises:
             SetupError: `cause`, with the version that runs now.
@@ -211,11 +238,19 @@ class Upgrade:
         previous = self.up.version
         if (pid := running_pid(self.layout)) is not None:
             os.kill(pid, signal.SIGKILL)  # SIGTERM would end the sessions
+            _wait_for_end(self.layout)
         command = [self.files.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
-        started = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
-        if started.returncode != 0:
+        try:
+            write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
+            started = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
+            problem = ""
+            if started.returncode != 0:
+                problem = one_line(started.stderr) or f"it ended with exit code {started.returncode}"
+        except (OSError, subprocess.TimeoutExpired) as error:
+            problem = str(error)
+        if problem:
             raise SetupError(
-                f"The upgrade failed: {cause.message} Greenroom {previous} does not start: {one_line(started.stderr)}"
+                f"The upgrade failed: {cause.message} Greenroom {previous} does not start: {problem}"
             ) from cause
         UpgradeRecord.remove(self.layout)
         raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
@@ -237,6 +272,9 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
             f"The accounts of the services run copies in {layout.runtime}, because they cannot read the installed"
             " programs; stop the instance with greenroom down, and start the new version with greenroom up."
         )
+    if current != new:
+        check_environment(up.files.python, sys.executable, current, new)
+        check_plugins(up.plugins, plugins.distributions(), new)
     db = Database(site.dsn, application_name="greenroom upgrade", max_size=2)
     async with health.client(layout.ca_file) as http:
         await db.open()
@@ -244,6 +282,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
             pending = await check(site.dsn)
             pre = [one.name for one in before_new_code([Migration(name, "") for name in pending])]
             roles = await read_roles(http, db, site)
+            check_managers(await list_managers(db), [manager.instance_id for manager in site.managers])
             plan = plan_upgrade(current, new, roles, pre, pending, interrupted=record is not None)
             yield Upgrade(
                 layout=layout,
@@ -273,16 +312,30 @@ def _check_programs(site: Site) -> None:
         )
     if site.settings.database_url is None:
         replace(site, programs=in_place()).cluster.check_version()
-    loaded = subprocess.run([sys.executable, "-P", "-c", _LOAD], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-c", _LOAD]
+    try:
+        loaded = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADED_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(
+            f"The roles of Greenroom {version()} were not loaded within {LOADED_WITHIN_S:g} s; run the upgrade again"
+            " when the machine has less load."
+        ) from error
     if loaded.returncode != 0:
         lines = loaded.stderr.strip().splitlines() or ["(no output)"]
         raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
 
 
-async def _wait_until(problem: Callable[[], Awaitable[str]], name: str) -> None:
-    """Wait until a part has no problem. Raises SetupError: it still has one after `READY_WITHIN_S`."""
-    end_s = asyncio.get_running_loop().time() + READY_WITHIN_S
+def _wait_for_end(layout: Layout) -> None:
+    """Wait until a killed `up` has released its lock, at most `END_WITHIN_S`; the next start reports a longer one."""
+    end_s = time.monotonic() + END_WITHIN_S
+    while running_pid(layout) is not None and time.monotonic() < end_s:
+        time.sleep(POLL_S)
+
+
+async def _wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:
+    """Wait until a part has no problem. Raises SetupError: it still has one after `within_s`."""
+    end_s = asyncio.get_running_loop().time() + within_s
     while text := await problem():
         if asyncio.get_running_loop().time() > end_s:
-            raise SetupError(f"{name} is not ready after {READY_WITHIN_S:g} s: {text.rstrip('.')}.")
+            raise SetupError(f"{name} is not ready after {within_s:g} s: {text.rstrip('.')}.")
         await asyncio.sleep(POLL_S)

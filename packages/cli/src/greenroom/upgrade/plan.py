@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
+from greenroom.db.fleet.managers import ListedManager
+from greenroom.db.migrate import is_pre
 from greenroom.up.versions import Version
 
 ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
@@ -75,6 +78,45 @@ class UpgradePlan:
         ]
 
 
+def check_environment(running_python: str, python: str, current: Version, new: Version) -> None:
+    """Check that the new version is not installed in the environment of the current one. Arguments are interpreters.
+
+    Raises:
+        SetupError: it is; then no process can return to the current version.
+    """
+    if Path(running_python).parent == Path(python).parent:
+        raise SetupError(
+            f"Greenroom {new} was installed into the environment of the running version {current}, which is needed for"
+            f" a return; install {current} there again, and {new} into another environment."
+        )
+
+
+def check_plugins(running: Collection[str], installed: Collection[str], new: Version) -> None:
+    """Check that the distributions with plug-ins that the instance is `running` are `installed` for the new version.
+
+    Raises:
+        SetupError: one is not; for example, log-ins through providers would end with greenroom-identity.
+    """
+    if missing := sorted(set(running) - set(installed)):
+        raise SetupError(
+            f"The environment of Greenroom {new} has no {', '.join(missing)}, which the instance uses; install it."
+        )
+
+
+def check_managers(managers: Iterable[ListedManager], instance_ids: Collection[str]) -> None:
+    """Check that the instance, whose Managers have the `instance_ids`, is the only one that uses its database.
+
+    Raises:
+        SetupError: a Manager of another one runs. Migrations after the roles could stop it.
+    """
+    for manager in managers:
+        if manager.status == "running" and manager.instance_id not in instance_ids:
+            raise SetupError(
+                f"The Manager {manager.instance_id} on {manager.hostname} uses the same database; upgrade several"
+                " machines as in docs/howto/rolling-update.md."
+            )
+
+
 def plan_upgrade(
     current: Version,
     new: Version,
@@ -91,12 +133,18 @@ def plan_upgrade(
     interrupted, so that roles may not work.
 
     Raises:
-        SetupError: a role does not work.
+        SetupError: a role does not work, or the current version does not support a migration in `pre`.
     """
     roles = list(roles)
     failing = [f"{role.name}: {role.problem}" for role in roles if role.problem]
     if failing and not interrupted:
         raise SetupError(f"Only an instance that works can be upgraded; repair it first. {failing[0]}")
+    if current != new and (unsupported := [name for name in pre if not is_pre(name)]):
+        raise SetupError(
+            f"The migration {unsupported[0]} must run after all roles have its version, and {pre[-1]} before the roles"
+            f" of {new}; upgrade to a version between {current} and {new} first, or stop the instance with greenroom"
+            " down, and start the new version with greenroom up."
+        )
     replaced = sorted(
         (role for role in roles if role.version != str(new) or role.problem),
         key=lambda role: (ROLE_ORDER.index(role.role), role.is_primary, role.name),

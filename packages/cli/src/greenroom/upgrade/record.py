@@ -54,9 +54,10 @@ def only_upgrade(layout: Layout) -> Generator[None]:
     except PermissionError as error:
         raise SetupError(f"This account cannot write to {layout.data}; run the command as its owner.") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SetupError(f"Another upgrade of {layout.data} is running; wait until it ends.") from error
         yield
-    except BlockingIOError as error:
-        raise SetupError(f"Another upgrade of {layout.data} is running; wait until it ends.") from error
     finally:
         os.close(descriptor)

@@ -1,0 +1,63 @@
+"""The failures of an upgrade after which no previous version can run, or the previous one is started."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.kit.program import version
+from greenroom.up.control import ControlAnswer, ProgramFiles
+from greenroom.up.layout import Layout
+from greenroom.up.progress import Lines
+from greenroom.upgrade.execute import Upgrade, _wait_until
+from greenroom.upgrade.record import UpgradeRecord
+
+
+def upgrade(layout: Layout, version_of_up: str, python: str) -> Upgrade:
+    unused = cast("Any", None)
+    return Upgrade(
+        layout=layout,
+        site=unused,
+        http=unused,
+        db=unused,
+        progress=Lines(io.StringIO()),
+        plan=unused,
+        up=ControlAnswer(version=version_of_up),
+        files=ProgramFiles(python=python, postgres="", console=""),
+        record=None,
+    )
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.state.parent.mkdir()
+    return layout
+
+
+async def test_the_record_stays_if_there_is_no_previous_version_to_return_to(layout: Layout):
+    record = UpgradeRecord(previous="0.0.1", new=version(), python="/opt/old/bin/python", backup="/backup")
+    record.write(layout)
+    with pytest.raises(SetupError, match=r"api does not work\. .* run it again with: /opt/new/bin/python -m greenroom"):
+        await upgrade(layout, version(), "/opt/new/bin/python")._return(SetupError("api does not work."))
+    assert UpgradeRecord.read(layout) == record
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/absent/python"])
+def test_the_previous_version_gets_its_settings_back_before_its_start(layout: Layout, python: str):
+    layout.instance.write_text("of the new version")
+    with pytest.raises(SetupError, match=r"It has ended\. Greenroom 0\.0\.1 does not start: "):
+        upgrade(layout, "0.0.1", python)._start_previous("of 0.0.1", SetupError("It has ended."))
+    assert layout.instance.read_text() == "of 0.0.1"
+
+
+async def test_a_part_with_a_problem_is_reported_after_the_time_limit():
+    async def problem() -> str:
+        return "no response"
+
+    with pytest.raises(SetupError, match=r"The supervisor is not ready after 0 s: no response\."):
+        await _wait_until(problem, "The supervisor", 0)
