@@ -35,7 +35,7 @@ from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable,
 from greenroom.up.options import stored_settings
 from greenroom.up.processes import end_all, leftovers
 from greenroom.up.progress import Progress
-from greenroom.up.site import LEFTOVERS_WITHIN_S
+from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 
 DUMP_FILE: Final = "database.dump"
 KEPT_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
@@ -128,7 +128,7 @@ async def restore_backup(
     try:
         with _locked(layout), only_backup(layout):
             _check_target(target)  # an instance may have been created since the first check
-            await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+            await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
             with _staging(layout) as staging:
                 with progress.step("Decrypting and checking the backup"):
                     read = await asyncio.to_thread(_extract, file, key, staging)
