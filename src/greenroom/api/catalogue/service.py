@@ -77,7 +77,7 @@ def recipe_entries() -> list[CatalogueEntry]:
 
 
 async def all_entries(db: Database) -> list[CatalogueEntry]:
-    """Return the recipes of Greenroom, and the entries of the imported lists from their last reading."""
+    """Return the recipes of Greenroom, and the entries of the imported lists from their last download."""
     imported = await catalogue_rows.read_entries(db)
     return recipe_entries() + [entry_of_list(source, listed) for source, listed in imported]
 
@@ -213,10 +213,10 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
         Invalid: it cannot be read, or it is not a picture.
         TooLarge: it has too many bytes or pixels.
     """
-    from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
+    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
     if (picture := _pictures.get(url)) is None:
-        answer = await reading.read(url, max_bytes=MAX_UPLOAD_BYTES, reach=reach)
+        answer = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, reach=reach)
         picture = await convert_picture(answer.content or b"")
         if len(_pictures) >= MAX_PICTURES:
             _pictures.pop(next(iter(_pictures)))
