@@ -143,7 +143,7 @@ def test_no_credential_is_sent_where_no_server_is_verified(
 
 async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
-    await stops.serve(tmp_path, "p")
+    await stops.serve_commands(tmp_path, "p")
     reader, writer = await asyncio.open_unix_connection(tmp_path / "p.sock")
 
     async def say(line: str) -> str:
