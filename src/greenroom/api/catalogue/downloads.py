@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import INTERNET, Reach, refusal
+from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
 from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, read_content
 
 TIMEOUT_S: Final = 10.0
@@ -31,12 +31,14 @@ class DownloadedContent:
     etag: str
 
 
-async def download(url: str, *, max_bytes: int, etag: str = "", reach: Reach = INTERNET) -> DownloadedContent:
-    """Return the content at `url`, on a network of `reach`. Raises Invalid: it cannot be downloaded. The message
+async def download(
+    url: str, *, max_bytes: int, etag: str = "", networks: AllowedNetworks = INTERNET
+) -> DownloadedContent:
+    """Return the content at `url`, on one of `networks`. Raises Invalid: it cannot be downloaded. The message
     contains the reason, and nothing that the server sent."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _download(httpx.URL(url), max_bytes, etag, reach=reach)
+            return await _download(httpx.URL(url), max_bytes, etag, networks=networks)
     except TimeoutError as error:
         raise Invalid(f"{url} did not answer within {TIMEOUT_S:.0f} s.") from error
     except httpx.InvalidURL as error:
@@ -45,10 +47,10 @@ async def download(url: str, *, max_bytes: int, etag: str = "", reach: Reach = I
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
-async def _download(url: httpx.URL, max_bytes: int, etag: str, *, reach: Reach) -> DownloadedContent:
+async def _download(url: httpx.URL, max_bytes: int, etag: str, *, networks: AllowedNetworks) -> DownloadedContent:
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
-            address = await _permitted_address(url, reach=reach)
+            address = await _permitted_address(url, networks=networks)
             request = pinned(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
             answer = await client.send(request, stream=True)
             try:
@@ -72,18 +74,18 @@ async def _body(answer: httpx.Response, url: httpx.URL, max_bytes: int) -> bytes
         raise Invalid(f"{url} is larger than {max_bytes / (1 << 20):.3g} MiB.") from error
 
 
-async def _permitted_address(url: httpx.URL, *, reach: Reach) -> Address:
+async def _permitted_address(url: httpx.URL, *, networks: AllowedNetworks) -> Address:
     """Return the IP address for the connection. Raises Invalid: the URL or the address is not permitted."""
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(
             f"{url} cannot be the address of a list or a picture: it must begin with https:// or http://, and must not "
             "have a user name."
         )
-    return await checked_address(url, partial(_refusal, reach=reach))
+    return await checked_address(url, partial(_refusal, networks=networks))
 
 
-def _refusal(address: Address, *, reach: Reach) -> str | None:
-    return refusal(address, reach, is_own=_is_of_this_host(address))
+def _refusal(address: Address, *, networks: AllowedNetworks) -> str | None:
+    return refusal(address, networks, is_own=_is_of_this_host(address))
 
 
 def _is_of_this_host(address: Address) -> bool:

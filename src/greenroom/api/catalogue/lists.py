@@ -16,7 +16,7 @@ from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, li
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.core.outgoing import Reach
+from greenroom.core.outgoing import AllowedNetworks
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.database import Database
@@ -36,7 +36,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
         Duplicate: the name or the address exists.
     """
     db, address = change.db, list_address(body.list_url)
-    published = await _download_list(address, "", reach=change.installation.catalogue_reach)
+    published = await _download_list(address, "", networks=change.installation.catalogue_networks)
     async with db.transaction() as connection:
         catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
     if published is not None:
@@ -61,15 +61,15 @@ async def refresh_due(db: Database, snapshot: Snapshot) -> None:
     """Download the lists whose last download was an hour ago. Raises Unavailable: the database is unreachable."""
     for catalogue in await catalogue_rows.due(db, DOWNLOAD_EVERY_S):
         with logged_item("catalog", catalogue.name):
-            await refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
+            await refresh(db, catalogue, networks=snapshot.installation.catalogue_networks)
 
 
-async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
+async def refresh(db: Database, catalogue: Catalogue, *, networks: AllowedNetworks) -> None:
     """Download a list now. If that fails, store the reason; the previous entries stay. Raises Unavailable: the database
     is unreachable."""
     try:
         with one_item("catalog", catalogue.name):
-            published = await _download_list(catalogue.list_url, catalogue.etag, reach=reach)
+            published = await _download_list(catalogue.list_url, catalogue.etag, networks=networks)
             if published is None:
                 await catalogue_rows.store_unchanged(db, catalogue.catalogue_id)
             else:
@@ -81,11 +81,11 @@ async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
         await catalogue_rows.store_failure(db, catalogue.catalogue_id, error.message)
 
 
-async def _download_list(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList, str] | None:
+async def _download_list(address: str, etag: str, *, networks: AllowedNetworks) -> tuple[PublishedList, str] | None:
     """Return the list and its ETag; None = unchanged. Raises Invalid: it cannot be downloaded, or it is not a list."""
     from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    answer = await downloads.download(address, max_bytes=MAX_LIST_BYTES, etag=etag, reach=reach)
+    answer = await downloads.download(address, max_bytes=MAX_LIST_BYTES, etag=etag, networks=networks)
     if answer.content is None:
         return None
     return read_list(answer.content, address), answer.etag

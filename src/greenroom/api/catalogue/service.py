@@ -28,7 +28,7 @@ from greenroom.core.catalogue.entries import (
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.core.outgoing import Reach
+from greenroom.core.outgoing import AllowedNetworks
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import CataloguePicture
 from greenroom.db.database import Database
@@ -153,7 +153,7 @@ async def _with_picture(change: CallerChange, image: WorkspaceRow, entry: Catalo
     if not entry.picture_url:
         return image
     try:
-        picture = await _picture_at(entry.picture_url, reach=change.installation.catalogue_reach)
+        picture = await _picture_at(entry.picture_url, networks=change.installation.catalogue_networks)
     except (Invalid, TooLarge) as error:
         log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
         return image
@@ -190,7 +190,7 @@ def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 
-async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePicture:
+async def picture_of(db: Database, name: str, *, networks: AllowedNetworks) -> CataloguePicture:
     """Return the picture of an entry. Raises NotFound: there is no such entry, or its picture is missing or cannot be
     read."""
     if "/" not in name:
@@ -201,12 +201,12 @@ async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePictu
     if not entry.picture_url:
         raise NotFound(f"{entry.friendly_name} has no picture.")
     try:
-        return await _picture_at(entry.picture_url, reach=reach)
+        return await _picture_at(entry.picture_url, networks=networks)
     except (Invalid, TooLarge) as error:
         raise NotFound(f"The picture of {entry.friendly_name} cannot be read: {error.message}") from error
 
 
-async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
+async def _picture_at(url: str, *, networks: AllowedNetworks) -> CataloguePicture:
     """Return the converted picture at an address of another host.
 
     Raises:
@@ -216,7 +216,7 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
     from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
     if (picture := _pictures.get(url)) is None:
-        answer = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, reach=reach)
+        answer = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, networks=networks)
         picture = await convert_picture(answer.content or b"")
         if len(_pictures) >= MAX_PICTURES:
             _pictures.pop(next(iter(_pictures)))
