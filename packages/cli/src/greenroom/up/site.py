@@ -45,7 +45,7 @@ from greenroom.up.options import (
 )
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.processes import end_all, leftovers
-from greenroom.up.programs import Programs, current, prepare
+from greenroom.up.programs import Programs, prepare, programs_of_run
 from greenroom.up.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -308,4 +308,4 @@ async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
 
 def site_of(layout: Layout) -> Site:
     """Return the site of an instance that was started before, without any change."""
-    return Site.of(layout, stored_settings(layout), service_accounts(), current(layout.runtime))
+    return Site.of(layout, stored_settings(layout), service_accounts(), programs_of_run(layout.runtime))
