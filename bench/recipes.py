@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.async_api import async_playwright
 
 from bench import raw
-from greenroom.core.catalogue.offers import MIB, Recipe
+from greenroom.core.catalogue.entries import MIB, Recipe
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.recipes import shelf
 from greenroom.runtimes.probe import Prober

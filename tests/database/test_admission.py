@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 from greenroom.api.problems import error_response
 from greenroom.core.errors import Busy
 from greenroom.core.launch import forecast
-from greenroom.core.launch.forecast import AT_ONCE
+from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE
 from greenroom.db.database import Database
 
 WAITING = 3
@@ -23,7 +23,7 @@ async def test_a_launch_without_a_turn_is_refused_at_once_and_the_others_are_ser
     monkeypatch.setattr(forecast, "ALWAYS_ADMITTED", WAITING)
     monkeypatch.setattr(forecast, "MAX_WAIT_S", 0.0)
     stage = await System.populate(db, cores=100)
-    launcher, users = stage.launcher, [await stage.user(f"user-{n}") for n in range(AT_ONCE + WAITING)]
+    launcher, users = stage.launcher, [await stage.user(f"user-{n}") for n in range(MAX_LAUNCHES_AT_ONCE + WAITING)]
     await launcher.launch(stage.request())
     async with db.transaction() as connection:
         await connection.execute("SELECT 1 FROM users FOR UPDATE")

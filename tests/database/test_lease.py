@@ -59,27 +59,27 @@ async def test_two_managers_on_an_empty_lease_give_one_primary(fleet: Fleet, db:
 
 
 async def test_belief_begins_with_the_first_renewal(fleet: Fleet, db: Database):
-    arm_before_start(fleet.folder, "one", "lease.after_take")
+    arm_before_start(fleet.folder, "one", "leadership.after_take")
     one = fleet.make("one")
     one.start()
-    await one.stops.reached("lease.after_take")
+    await one.stops.reached("leadership.after_take")
     await drift(db)
     await asyncio.sleep(1.5)  # to see that nothing happens
     assert not await drift_is_gone(db)
     assert (await lease(db))["term"] == 1
-    await one.stops.release("lease.after_take")
+    await one.stops.release("leadership.after_take")
     await eventually(lambda: drift_is_gone(db))
 
 
 async def test_after_a_kill_before_the_first_renewal_the_next_term_begins(fleet: Fleet, db: Database):
     await fleet.start("two", **LONG_LEASE)
     await primary_is(db, "two")
-    arm_before_start(fleet.folder, "one", "lease.after_take")
+    arm_before_start(fleet.folder, "one", "leadership.after_take")
     one = fleet.make("one", **LONG_LEASE)
     one.start()
     await answers(f"{fleet.urls['one']}/health", 200)
     fleet.managers["two"].kill()
-    await one.stops.reached("lease.after_take")
+    await one.stops.reached("leadership.after_take")
     await fleet.start("three", **LONG_LEASE)
     one.kill()
     assert (await primary_is(db, "three"))["term"] == 3
@@ -179,10 +179,10 @@ async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fle
     """The renewal was begun in time and reaches the database after another term began."""
     await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
-    await one.stops.arm("lease.before_renew")
-    await one.stops.reached("lease.before_renew")
+    await one.stops.arm("leadership.before_renew")
+    await one.stops.reached("leadership.before_renew")
     assert (await primary_is(db, "two"))["term"] == 2
-    await one.stops.release("lease.before_renew")
+    await one.stops.release("leadership.before_renew")
     await asyncio.sleep(0.7)  # to see that nothing happens
     assert (await lease(db))["primary"] == "two"
     assert (await lease(db))["term"] == 2
@@ -192,13 +192,13 @@ async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: 
     """Alone in its zone the Manager still stops acting when its trust window is over."""
     one = await fleet.start("one")
     await primary_is(db, "one")
-    await one.stops.arm("lease.before_renew")
-    await one.stops.reached("lease.before_renew")
+    await one.stops.arm("leadership.before_renew")
+    await one.stops.reached("leadership.before_renew")
     await asyncio.sleep(2.7)  # the trust window is over, the lease is not
     await drift(db)
     await asyncio.sleep(1.5)  # to see that nothing happens
     assert not await drift_is_gone(db)
-    await one.stops.release("lease.before_renew")
+    await one.stops.release("leadership.before_renew")
     await eventually(lambda: drift_is_gone(db))
 
 

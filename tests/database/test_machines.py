@@ -90,7 +90,7 @@ async def test_a_machine_with_a_session_is_never_released(cloud: Cloud):
     (order,) = await cloud.orders()
     async with cloud.system.db.transaction() as connection:
         move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan of before")
-        assert await machine_orders.move_order(connection, move) is None
+        assert await machine_orders.apply_transition(connection, move) is None
     assert len(cloud.cloud.machines) == 1
     await cloud.system.end(session.session_id)
     await cloud.rounds(3)

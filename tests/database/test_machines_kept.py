@@ -84,7 +84,7 @@ async def test_an_agent_that_registers_while_its_machine_is_given_up_keeps_it(cl
     async def given_up(known: str | None) -> str | None:
         async with cloud.system.db.transaction() as connection:
             move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan of before", agent_id=known)
-            return await machine_orders.move_order(connection, move)
+            return await machine_orders.apply_transition(connection, move)
 
     assert await given_up(None) is None
     assert await cloud.states() == ["created"]
@@ -112,7 +112,7 @@ async def test_a_machine_on_which_another_agent_was_joined_is_kept_while_that_is
     assert order.state in (OrderState.JOINED, OrderState.DRAINING)
     async with db.transaction() as connection:
         move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan that did not know")
-        assert await machine_orders.move_order(connection, move) is None
+        assert await machine_orders.apply_transition(connection, move) is None
     assert len(cloud.cloud.machines) == 1
     await db.write("UPDATE agents SET status = 'dead' WHERE agent_id = %s", (second,))
     await cloud.rounds(5)

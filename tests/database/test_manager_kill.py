@@ -37,7 +37,7 @@ async def kill_at(manager: RoleProcess, name: str) -> None:
     await manager.ended()
 
 
-@pytest.mark.parametrize("name", ["lease.after_take", "lease.before_renew"])
+@pytest.mark.parametrize("name", ["leadership.after_take", "leadership.before_renew"])
 async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(fleet: Fleet, db: Database, name: str):
     arm_before_start(fleet.folder, "one", name)
     one = fleet.make("one", **LONG_LEASE)
@@ -48,7 +48,9 @@ async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(flee
     assert (await primary_is(db, "two"))["term"] == 2
 
 
-@pytest.mark.parametrize("name", ["lease.before_renew", "primary.after_check", "primary.in_guard", "pool.after_count"])
+@pytest.mark.parametrize(
+    "name", ["leadership.before_renew", "primary.after_check", "primary.in_guard", "pool.after_count"]
+)
 async def test_a_killed_primarys_successor_does_its_pending_work_once(
     fleet: Fleet, db: Database, zone_id: str, name: str
 ):

@@ -110,15 +110,15 @@ async def test_of_four_managers_one_becomes_primary_with_term_1(fleet: Fleet, db
 
 
 async def test_a_manager_frozen_before_its_first_renewal_never_acts(fleet: Fleet, db: Database):
-    arm_before_start(fleet.folder, "one", "lease.after_take")
+    arm_before_start(fleet.folder, "one", "leadership.after_take")
     one = fleet.make("one")
     one.start()
-    await one.stops.reached("lease.after_take")
+    await one.stops.reached("leadership.after_take")
     one.freeze()
     await fleet.start("two", **LONG_LEASE)
     assert (await primary_is(db, "two"))["term"] == 2
     one.thaw()
-    await one.stops.release("lease.after_take")
+    await one.stops.release("leadership.after_take")
     await eventually(lambda: says(fleet, "one", "the lease connection failed"))
     await provoke(db)
     assert await writes(db, "one") == 0
@@ -129,12 +129,12 @@ async def says(fleet: Fleet, name: str, words: str) -> bool:
     return words in fleet.managers[name].log
 
 
-@pytest.mark.parametrize("place", ["lease.before_renew", "primary.after_check", "primary.in_guard"])
+@pytest.mark.parametrize("place", ["leadership.before_renew", "primary.after_check", "primary.in_guard"])
 async def test_a_primary_frozen_past_its_lease_writes_nothing_and_follows(fleet: Fleet, db: Database, place: str):
     await one_of_two(fleet, db)
     one = fleet.managers["one"]
     await one.stops.arm(place)
-    if place != "lease.before_renew":  # an Agent to promote, so that there is a plan
+    if place != "leadership.before_renew":  # an Agent to promote, so that there is a plan
         await db.write(
             "INSERT INTO agents (zone_id, credential_hash, last_reported, complete)"
             " SELECT zone_id, '', clock_timestamp(), true FROM zones"

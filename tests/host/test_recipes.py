@@ -16,7 +16,7 @@ from tests.images import recipes
 from tests.support.runtime_hosts import Host, shell
 from tests.support.waiting import eventually
 
-from greenroom.core.catalogue.offers import Recipe
+from greenroom.core.catalogue.entries import Recipe
 from greenroom.core.workspace.exec_config import command_of
 from greenroom.core.workspace.page import token_values, with_tokens_replaced
 from greenroom.core.workspace.session_spec import Exec, SessionSpec

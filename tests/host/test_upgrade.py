@@ -19,7 +19,7 @@ from tests.support.processes import free_port
 
 from greenroom.up.layout import Layout
 from greenroom.up.site import site_of
-from greenroom.upgrade.record import only_upgrade
+from greenroom.upgrade.record import upgrade_lock
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -142,7 +142,7 @@ def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Up
     assert [role["name"] for role in plan["roles"]][2:] == ["api", "gateway", "agent-default"]
     assert (plan["pre_migrations"], plan["post_migrations"]) == (["9001_pre_added.sql"], ["9002_post_removed.sql"])
     assert instance.versions() == {OLD}
-    with only_upgrade(Layout(instance.data)):
+    with upgrade_lock(Layout(instance.data)):
         assert "Another upgrade of" in instance.fails(instance.new, *instance.upgrade)
 
     instance.kill_upgrade_at("Replacing gateway")

@@ -10,7 +10,7 @@ import yaml
 
 from greenroom.core.web_filter import PRIVATE
 from greenroom.kit.config import GatewayCertificate
-from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS
+from greenroom.runtimes.kubernetes.access import EVENT_PERMISSIONS, FILTER_PERMISSIONS, REQUIRED_PERMISSIONS
 from greenroom.up.deployment import CUSTOM_CERTIFICATE
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/kubernetes"
@@ -60,5 +60,5 @@ def test_the_page_names_each_verb_of_one_agent():
     alone = page.partition("## Several processes of the Agent")[0]
     rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", alone, re.MULTILINE)
     assert {(name, tuple(verbs.split(", "))) for name, verbs, _ in rows} == {
-        (need.full_name, need.verbs) for need in (*NEEDS, *REASON_NEEDS, *FILTER_NEEDS)
+        (need.full_name, need.verbs) for need in (*REQUIRED_PERMISSIONS, *EVENT_PERMISSIONS, *FILTER_PERMISSIONS)
     }

@@ -143,20 +143,20 @@ def test_no_credential_is_sent_where_no_server_is_verified(
 
 async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
-    await stops.serve(tmp_path, "p")
+    await stops.serve_commands(tmp_path, "p")
     reader, writer = await asyncio.open_unix_connection(tmp_path / "p.sock")
 
     async def say(line: str) -> str:
         writer.write(line.encode() + b"\n")
         return (await reader.readline()).decode().strip()
 
-    assert await say("arm lease.after_take") == "ok"
-    caller = asyncio.create_task(stops.stop("lease.after_take"))
-    assert await say("wait lease.after_take") == "reached"
+    assert await say("arm leadership.after_take") == "ok"
+    caller = asyncio.create_task(stops.stop("leadership.after_take"))
+    assert await say("wait leadership.after_take") == "reached"
     assert not caller.done()
-    assert await say("release lease.after_take") == "ok"
+    assert await say("release leadership.after_take") == "ok"
     await caller
-    await stops.stop("lease.after_take")
+    await stops.stop("leadership.after_take")
     assert (await say("arm nonsense")).startswith("error")
     writer.close()
     for server in stops._servers:
@@ -166,7 +166,7 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
 
 async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
-    await stops.stop("lease.after_take")
+    await stops.stop("leadership.after_take")
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ async def main() -> None:
     folder, journal or certificate authority cannot be used, or its runtime is not installed."""
     settings = environment.begin(config.AgentConfig)
     runtime = find_runtime(settings.runtime)
-    await stops.serve(settings.stop_dir, settings.process_name)
+    await stops.serve_commands(settings.stop_dir, settings.process_name)
     if settings.agent_group:
         await replica.run(settings, runtime.shared(settings.agent_group, settings.agent_dir), Agent)
         return

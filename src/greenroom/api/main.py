@@ -30,12 +30,12 @@ async def main() -> None:
 
     Raises:
         SetupError: the settings or the installation's key cannot be used.
-        SetupError: the address cannot be listened on.
+        SetupError: the api cannot listen on its address.
         SetupError: a pooler is in front of the database.
         LoopEndedError: a pooler is in front of the database, and the database was unreachable at the start.
     """
     config = environment.begin(kit_config.ApiConfig)
-    await stops.serve(config.stop_dir, config.process_name)
+    await stops.serve_commands(config.stop_dir, config.process_name)
     starts = StartLog(config.api_dir)
     with starts.recorded():
         await _run(config, starts)
@@ -55,7 +55,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     app = create_app(config, db, secrets, logs)
     state = app.state
     controls = Controls(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)
-    listener = events_listener(config, app.state.hub, app.state.snapshot, app.state.courier)
+    listener = events_listener(config, state.hub, state.snapshot, state.courier)
     await db.open()
     try:
         await serve(
@@ -65,22 +65,22 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
             [
                 ("logs", logs.run),
                 ("listener", listener.run),
-                ("settings", app.state.snapshot.run),
-                ("refusals", app.state.refusals.run),
-                ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
-                ("catalogues", lambda: refresh_periodically(db, app.state.snapshot)),
+                ("settings", state.snapshot.run),
+                ("refusals", state.refusals.run),
+                ("housekeeping", lambda: housekeeping(db, state.snapshot, logs)),
+                ("catalogues", lambda: refresh_periodically(db, state.snapshot)),
                 ("control of leases", lambda: end_control(controls)),
-                ("webhooks", app.state.courier.run),
+                ("webhooks", state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
-                *((name, partial(loop, app.state)) for name, loop in plugins.api_loops().items()),
+                *((name, partial(loop, state)) for name, loop in plugins.api_loops().items()),
                 *pooler_checks,
             ],
-            on_stop=app.state.hub.close,
+            on_stop=state.hub.close,
             on_failure=partial(logs.write, LogCode.LOOP_FAILED),
         )
     finally:
-        await app.state.recorder.close()
-        await app.state.desks.close()
+        await state.recorder.close()
+        await state.desks.close()
         await db.close()
 
 
@@ -95,6 +95,7 @@ def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, 
             snapshot.changed()
         if event.topic is Topic.WEBHOOKS:
             courier.wake()
+        # Without `session_id`, all waiting events of an Agent are equal, and the hub keeps only one.
         hub.publish(ChangeEvent(event.topic, event.id))
 
     def connected() -> None:

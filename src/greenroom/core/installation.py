@@ -10,7 +10,7 @@ from greenroom.core.access.group_settings import Kind, Setting, SettingValues
 from greenroom.core.access.setting_checks import checked
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import SETTING as WEBHOOK_HOSTS
-from greenroom.core.outgoing import Reach, trusted_hosts
+from greenroom.core.outgoing import AllowedNetworks, trusted_hosts
 
 
 def _number(default: int, unit: str, minimum: int, description: str) -> int:
@@ -149,8 +149,10 @@ class Installation:
     )
 
     @property
-    def catalogue_reach(self) -> Reach:
-        return Reach(this_host=self.catalogues_on_this_host, private_networks=self.catalogues_on_private_networks)
+    def catalogue_networks(self) -> AllowedNetworks:
+        return AllowedNetworks(
+            this_host=self.catalogues_on_this_host, private_networks=self.catalogues_on_private_networks
+        )
 
 
 INSTALLATION_SETTINGS: Final = {

@@ -38,15 +38,16 @@ def order_of(text: str, columns: Collection[str]) -> SortOrder:
     """Return the order by a column; `-` before its name = descending. Raises Invalid: the list has no such column."""
     order = SortOrder(text.removeprefix("-"), text.startswith("-"))
     if order.column not in columns:
-        raise Invalid(f"`sort` must be one of {', '.join(columns)}, with - in front for descending, not {text!r}.")
+        choices = ", ".join(columns)
+        raise Invalid(f"`sort` must be one of {choices}, or -COLUMN for descending order. {text!r} is none of these.")
     return order
 
 
 def words_of(text: str, columns: Collection[str]) -> list[Word]:
-    """Return the lower-case words of a filter. Raises Invalid: more than `MAX_WORDS`, or a zero character."""
+    """Return the lower-case words of a filter. Raises Invalid: more than `MAX_WORDS`, or a NUL character."""
     words = text.lower().split()
     if len(words) > MAX_WORDS or "\0" in text:
-        raise Invalid(f"`q` has at most {MAX_WORDS} words, and none with a zero character.")
+        raise Invalid(f"`q` can have at most {MAX_WORDS} words, and no NUL character.")
     return [_word(word, columns) for word in words]
 
 

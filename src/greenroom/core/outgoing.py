@@ -102,7 +102,7 @@ def _port(parts: SplitResult) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class AllowedNetworks:
     """The networks, in addition to the internet, from which lists of workspaces may be read: this host, and private
     networks."""
 
@@ -110,7 +110,7 @@ class Reach:
     private_networks: bool = False
 
 
-INTERNET: Final = Reach()
+INTERNET: Final = AllowedNetworks()
 _PRIVATE: Final = tuple(
     ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 )
@@ -120,7 +120,7 @@ addresses.
 """
 
 
-def refusal(address: Address, reach: Reach, *, is_own: bool) -> str | None:
+def refusal(address: Address, networks: AllowedNetworks, *, is_own: bool) -> str | None:
     """Return the reason against a request to an address, as the end of a sentence; None if it is allowed. `is_own` is
     True for an address of this host.
     """
@@ -128,12 +128,12 @@ def refusal(address: Address, reach: Reach, *, is_own: bool) -> str | None:
     if effective.is_multicast or effective.is_link_local:
         return f"{address} is not the address of a server"
     if is_own or effective.is_loopback or effective.is_unspecified:
-        allowed = reach.this_host and not effective.is_unspecified
+        allowed = networks.this_host and not effective.is_unspecified
         return None if allowed else f"{address} is this host; the setting catalogues_on_this_host can allow it"
     if is_public(address):
         return None
     if address == _METADATA or not any(effective.version == net.version and effective in net for net in _PRIVATE):
         return f"{address} is not the address of a server"
-    if reach.private_networks:
+    if networks.private_networks:
         return None
     return f"{address} is in a private network; the setting catalogues_on_private_networks can allow it"

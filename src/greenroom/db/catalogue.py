@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 import msgspec
 from psycopg.types.json import Jsonb
 
-from greenroom.core.catalogue.offers import KnownWorkspace
+from greenroom.core.catalogue.entries import CatalogueWorkspace
 from greenroom.core.catalogue.published import ListedWorkspace, PublishedList
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
@@ -110,9 +110,9 @@ _KNOWN: Final[LiteralString] = (
 )
 
 
-async def read_known_rows(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
+async def read_known_rows(db: Database, images: Sequence[str]) -> list[CatalogueWorkspace]:
     """Return the workspaces that were created from the catalogue or have one of these images."""
-    return await db.fetch_as(KnownWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
+    return await db.fetch_as(CatalogueWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
 
 
 async def read_sizes(db: Database) -> dict[str, int]:

@@ -10,7 +10,7 @@ from greenroom.db.database import Connection, Database
 
 
 async def installation_id(db: Database) -> str:
-    """Return the id in the labels of this installation's containers."""
+    """Return the id of the installation. It is a label of each container."""
     row = await db.fetch_one("SELECT installation_id FROM installation")
     assert row is not None, "the first migration inserts the row"  # noqa: S101
     return str(row["installation_id"])

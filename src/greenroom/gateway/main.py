@@ -282,7 +282,7 @@ async def main() -> None:
     config = environment.begin(kit_config.GatewayConfig)
     if os.getuid() == 0:
         raise SetupError("Run the gateway under an unprivileged account such as greenroom; it does not require root.")
-    await stops.serve(config.stop_dir, config.process_name)
+    await stops.serve_commands(config.stop_dir, config.process_name)
     folder = _folder(config.gateway_dir)
     plan_file, extra_loops = config.gateway_file, []
     if plan_file is None:

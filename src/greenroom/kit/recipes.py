@@ -14,7 +14,7 @@ from greenroom.core.errors import SetupError
 from greenroom.kit import plugins
 
 if TYPE_CHECKING:
-    from greenroom.core.catalogue.offers import Recipe
+    from greenroom.core.catalogue.entries import Recipe
 
 NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"

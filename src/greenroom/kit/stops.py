@@ -24,13 +24,13 @@ STOPS: Final[dict[str, str]] = {
     "claim.after_user_lock": "api: inside the claim's transaction, after the user's row was locked",
     "claim.after_commit": "api: the claim is committed and announced, without an answer yet",
     "destroy.after_commit": "api: a destroy is recorded, without a notification yet",
-    "lease.after_take": "manager: the leadership was taken, the Manager does not act as Primary yet",
-    "lease.before_renew": "manager: about to renew",
+    "leadership.after_take": "manager: the Manager took the leadership, it does not act as Primary yet",
+    "leadership.before_renew": "manager: about to renew its leadership",
     "primary.after_check": "manager: a plan is complete, its guarded writes have not begun",
-    "primary.in_guard": "manager: inside a guarded transaction, after the guard",
+    "primary.in_guard": "manager: inside a guarded transaction, after the check of its term",
     "pool.after_count": "manager: the pool was counted in its transaction, rows are not yet inserted",
-    "checkin.before_commit": "manager: observations arrived, their group commit has not begun",
-    "checkin.after_commit": "manager: observations are committed, not yet acknowledged",
+    "checkin.before_commit": "manager: states of sessions arrived, the transaction that stores them has not begun",
+    "checkin.after_commit": "manager: states of sessions are committed, the Agent has no answer yet",
     "checkin.before_answer": "manager: the answer to a check-in is complete, it is not sent",
     "agent.before_create": "agent: a container is about to be created",
     "agent.after_create": "agent: the container exists, it is not started",
@@ -44,13 +44,13 @@ STOPS: Final[dict[str, str]] = {
 
 
 class _Stops:
-    """The stops of this process: for each armed stop, the event that releases its caller, and the event that a caller
-    reached it.
-    """
+    """The stops of this process."""
 
     def __init__(self) -> None:
         self.armed: dict[str, asyncio.Event] = {}
+        """Name of each armed stop → the event that releases its callers."""
         self.reached: dict[str, asyncio.Event] = {}
+        """Name of a stop → the event that is set when a caller reaches the stop."""
 
     def arm(self, name: str) -> None:
         if name not in STOPS:
@@ -59,10 +59,10 @@ class _Stops:
         self.reached.setdefault(name, asyncio.Event()).clear()
 
     async def hold(self, name: str) -> None:
-        gate = self.armed.get(name)
-        if gate is not None:
+        released = self.armed.get(name)
+        if released is not None:
             self.reached[name].set()
-            await gate.wait()
+            await released.wait()
 
 
 _stops: _Stops | None = None
@@ -75,31 +75,32 @@ async def stop(name: str) -> None:
 
 
 def hold_function(name: str) -> Callable[[], Awaitable[None]] | None:
-    """Return a function that calls `stop(name)`, for modules that do not import this one; None in production."""
+    """Return a function that calls `stop(name)`, or None in production. For modules that must not import this one."""
     return None if _stops is None else lambda: stop(name)
 
 
-async def serve(folder: Path | None, process_name: str) -> None:
-    """Serve the stop socket of this process until it ends; has no effect without a folder."""
+async def serve_commands(folder: Path | None, process_name: str) -> None:
+    """Serve the commands of tests on the socket of this process, until it ends. Without a folder, do nothing."""
     global _stops  # noqa: PLW0603 -- there is one per process, and none in production
     if folder is None:
         return
     _stops = _Stops()
-    armed = folder / f"{process_name}.armed"
-    if armed.exists():
-        for name in armed.read_text().split():
+    armed_file = folder / f"{process_name}.armed"
+    if armed_file.exists():
+        for name in armed_file.read_text().split():
             _stops.arm(name)
-        armed.unlink()
+        armed_file.unlink()
     path = folder / f"{process_name}.sock"
     path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(_serve_commands, path)
+    server = await asyncio.start_unix_server(_answer_commands, path)
     _servers.append(server)
 
 
 _servers: list[asyncio.Server] = []
+"""Keeps the server of `serve_commands`, which would be collected as garbage otherwise."""
 
 
-async def _serve_commands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer_commands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while line := (await reader.readline()).decode().split():
         writer.write((await _execute(line[0], line[1]) + "\n").encode())
         await writer.drain()
@@ -114,6 +115,6 @@ async def _execute(verb: str, name: str) -> str:
     elif verb == "wait":
         await _stops.reached.setdefault(name, asyncio.Event()).wait()
         return "reached"
-    elif verb == "release" and (gate := _stops.armed.pop(name, None)):
-        gate.set()
+    elif verb == "release" and (released := _stops.armed.pop(name, None)):
+        released.set()
     return "ok"

@@ -162,7 +162,7 @@ class LeaseKeeper:
             self._last_term = term
             self._taken_at_s = boottime_s()
             self.on_taken()
-            await stop("lease.after_take")
+            await stop("leadership.after_take")
             await self._renew_until_lost(connection, term)
 
     async def _take(self, connection: LeaseConnection) -> int | None:
@@ -176,7 +176,7 @@ class LeaseKeeper:
         reason: str | None = None
         while True:
             sent_at_s = boottime_s()
-            await stop("lease.before_renew")
+            await stop("leadership.before_renew")
             if not await connection.renew(term, self.timings.ttl_s):
                 raise LeaseLost(f"term {term} has ended")
             elected = self._window is None

@@ -296,7 +296,7 @@ class RunningManager:
 async def main() -> None:
     """Run one Manager until SIGTERM."""
     config = begin(ManagerConfig)
-    await stops.serve(config.stop_dir, config.process_name)
+    await stops.serve_commands(config.stop_dir, config.process_name)
     starts = StartLog(config.manager_dir)
     with starts.recorded():
         manager = Manager(config, lambda: starts.crash_loop)

@@ -12,7 +12,7 @@ from tests.database.api.audit_steps import PAIR, PUBLIC_STEPS, SECRET, STEPS, St
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.test_catalogue import picture
 
-from greenroom.api.catalogue import reading
+from greenroom.api.catalogue import downloads
 from greenroom.api.diagnostics.audit import REPEAT_S
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
@@ -92,10 +92,10 @@ async def changes(
     """An installation with two Managers, an Agent and a gateway in the zone `default`; the published lists are
     empty."""
 
-    async def read(url: str, **_: object) -> reading.CatalogueAnswer:
-        return reading.CatalogueAnswer(b'{"workspaces": []}', "")
+    async def download(url: str, **_: object) -> downloads.DownloadedContent:
+        return downloads.DownloadedContent(b'{"workspaces": []}', "")
 
-    monkeypatch.setattr(reading, "read", read)
+    monkeypatch.setattr(downloads, "download", download)
     made = Changes(admin, db, app)
     made.ids["name"] = "firefox"
     made.ids["default_zone_id"] = (await admin.read("/api/v1/zones"))[0]["zone_id"]

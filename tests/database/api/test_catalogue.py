@@ -12,7 +12,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage, bare_session
 from tests.support import packages
 
-from greenroom.core.catalogue.offers import Recipe
+from greenroom.core.catalogue.entries import Recipe
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.kit import plugins

@@ -18,9 +18,9 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.test_catalogue import CATALOGUE, added, entry, picture
 from tests.support.played import serve
 
-from greenroom.api.catalogue import lists, reading
+from greenroom.api.catalogue import downloads, lists
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import Reach
+from greenroom.core.outgoing import AllowedNetworks
 from greenroom.db.database import Database
 
 CHROMIUM: dict[str, Any] = {
@@ -235,10 +235,14 @@ async def test_redirects_sizes_and_times_are_bounded(
         422, "POST /api/v1/catalogues", {"name": "acme", "list_url": url}
     )
     with pytest.raises(Invalid, match="is larger than 1 MiB"):
-        await reading.read(f"{registry.url}/long.json", max_bytes=1 << 20, reach=Reach(this_host=True))
-    monkeypatch.setattr(reading, "TIMEOUT_S", 0.2)
+        await downloads.download(
+            f"{registry.url}/long.json", max_bytes=1 << 20, networks=AllowedNetworks(this_host=True)
+        )
+    monkeypatch.setattr(downloads, "TIMEOUT_S", 0.2)
     with pytest.raises(Invalid, match="did not answer within"):
-        await reading.read(f"{registry.url}/silent.json", max_bytes=1 << 20, reach=Reach(this_host=True))
+        await downloads.download(
+            f"{registry.url}/silent.json", max_bytes=1 << 20, networks=AllowedNetworks(this_host=True)
+        )
 
 
 async def test_permissions_and_audit_of_lists(admin: Client, with_key: MakeClient, registry: Registry):

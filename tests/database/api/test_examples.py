@@ -27,7 +27,7 @@ from tests.database.api.staging import Stage
 from tests.support.oidc import Forger, forging_provider
 from tests.support.played import serve
 
-from greenroom.api.catalogue import reading
+from greenroom.api.catalogue import downloads
 from greenroom.api.examples.document import OPERATIONS, WEBHOOKS, messages, recorded
 from greenroom.core.webhooks import WebhookEvent
 from greenroom.kit.certificates import new_authority
@@ -119,7 +119,7 @@ def forger() -> Iterator[Forger]:
 async def scene(
     stage: Stage, clients: dict[str, Client], authority: Path, forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(reading, "read", workspaces.published_list)
+    monkeypatch.setattr(downloads, "download", workspaces.published_list)
     receiver = Receiver()
     await receiver.start()
     served, page = await serve(stage.app), leases.Page()

@@ -143,7 +143,7 @@ def test_sessions_of_users_are_ended_only_by_force():
     careful = plan({"workspaces": []}, present, PRUNE)
     assert careful.actions[0].sessions == ("of ada",)
     assert careful.problems == (
-        "Workspace Browser has live sessions: 1. Its deletion ends them; pass --force to do so.",
+        "Workspace Browser has live sessions: 1. Its deletion ends them; pass --force to delete it.",
     )
     assert plan({"workspaces": []}, present, PlanOptions(prune=True, force=True)).problems == ()
 

@@ -32,8 +32,8 @@ def test_stored_values_that_are_not_allowed_count_as_absent(subject: Any, stored
 
 
 def test_catalogues_are_reached_where_the_settings_say():
-    reach = Installation(catalogues_on_this_host=True).catalogue_reach
-    assert (reach.this_host, reach.private_networks) == (True, False)
+    networks = Installation(catalogues_on_this_host=True).catalogue_networks
+    assert (networks.this_host, networks.private_networks) == (True, False)
 
 
 def test_every_field_is_a_setting_and_has_its_default():

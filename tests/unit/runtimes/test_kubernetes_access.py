@@ -15,7 +15,13 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, check_cluster, find_limitations, storage_remarks
+from greenroom.runtimes.kubernetes.access import (
+    DEFAULT_CLASS_ANNOTATION,
+    check_cluster,
+    check_requirements,
+    find_limitations,
+    storage_limitations,
+)
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 from greenroom.runtimes.kubernetes.starting import UNBOUND, _no_node_sentence  # pyright: ignore[reportPrivateUsage]
@@ -66,7 +72,7 @@ def cluster_at(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[
 
 
 async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., httpx2.Response]) -> str:
-    return await check(cluster_at(folder, monkeypatch, answers))
+    return await check_requirements(cluster_at(folder, monkeypatch, answers))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ async def test_without_a_kubeconfig_the_file_is_named(tmp_path: Path):
         await check_cluster(Where(kube_config=tmp_path / "nothing"))
 
 
-DEFAULT = {"standard": {DEFAULT_CLASS: "true"}, "fast": {}}
+DEFAULT = {"standard": {DEFAULT_CLASS_ANNOTATION: "true"}, "fast": {}}
 
 
 @pytest.mark.parametrize(
@@ -121,13 +127,13 @@ DEFAULT = {"standard": {DEFAULT_CLASS: "true"}, "fast": {}}
     [
         ("", DEFAULT, ""),
         ("fast", DEFAULT, ""),
-        ("slow", DEFAULT, "no storage class slow (GREENROOM_KUBE_STORAGE_CLASS), it has: fast, standard."),
-        ("", {"fast": {DEFAULT_CLASS: "false"}}, "no default storage class, it has: fast."),
-        ("", {}, "no default storage class, it has: none."),
+        ("slow", DEFAULT, "no storage class slow (GREENROOM_KUBE_STORAGE_CLASS); it has: fast, standard."),
+        ("", {"fast": {DEFAULT_CLASS_ANNOTATION: "false"}}, "no default storage class; it has: fast."),
+        ("", {}, "no default storage class; it has: none."),
     ],
 )
 def test_a_storage_class_that_is_missing_is_named(wanted: str, classes: dict[str, dict[str, str]], remark: str):
-    remarks = storage_remarks(wanted, classes)
+    remarks = storage_limitations(wanted, classes)
     assert len(remarks) == bool(remark)
     assert all(remark in one for one in remarks)
 
@@ -145,5 +151,5 @@ async def test_without_the_right_to_list_events_it_is_said_what_is_not_known(
     assert await find_limitations(cluster_at(tmp_path, monkeypatch, Server(refused=classes)), "", ()) == []
     refused = Server(refused=(*classes, "list events"))
     (remark,) = await find_limitations(cluster_at(tmp_path, monkeypatch, refused), "", ())
-    assert "may not list events in the namespace desks." in remark
+    assert "lacks permissions in the namespace desks: list events." in remark
     assert await checked(tmp_path, monkeypatch, Server(refused=("list events",))) == "v1.20.2", "it is not needed"

@@ -1,4 +1,6 @@
-"""Imported catalogues: lists of workspaces by other publishers. They are read when they are added, and once an hour."""
+"""Imported catalogues, which are lists of workspaces by other publishers. A list is downloaded when an administrator
+adds it, and once an hour.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, li
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.core.outgoing import Reach
+from greenroom.core.outgoing import AllowedNetworks
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.database import Database
@@ -22,19 +24,19 @@ from greenroom.kit.concurrency import logged_item, one_item, warned
 
 log = structlog.get_logger(__name__)
 
-READ_EVERY_S: Final = 3600.0
+DOWNLOAD_EVERY_S: Final = 3600.0
 POLL_S: Final = 60.0
 
 
 async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogue:
-    """Add a list and read it. A list that cannot be read is not added.
+    """Download a list and add it as a catalogue. A list that cannot be downloaded is not added.
 
     Raises:
         Invalid: it cannot be read, or it is not a list.
         Duplicate: the name or the address exists.
     """
     db, address = change.db, list_address(body.list_url)
-    published = await _read(address, "", reach=change.installation.catalogue_reach)
+    published = await _download_list(address, "", networks=change.installation.catalogue_networks)
     async with db.transaction() as connection:
         catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
     if published is not None:
@@ -48,7 +50,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
 
 
 async def refresh_periodically(db: Database, snapshot: Snapshot) -> None:
-    """Read each list once an hour, forever. If there are several apis, each reads the lists that are due."""
+    """Download each list once an hour, forever. Several apis can do this: each downloads the lists that are due."""
     while True:
         await asyncio.sleep(POLL_S)
         with warned(log, "the lists of workspaces were not read", "catalogs"):
@@ -56,34 +58,34 @@ async def refresh_periodically(db: Database, snapshot: Snapshot) -> None:
 
 
 async def refresh_due(db: Database, snapshot: Snapshot) -> None:
-    """Read the lists that are due. Raises Unavailable: the database is unreachable."""
-    for catalogue in await catalogue_rows.due(db, READ_EVERY_S):
+    """Download the lists whose last download was an hour ago. Raises Unavailable: the database is unreachable."""
+    for catalogue in await catalogue_rows.due(db, DOWNLOAD_EVERY_S):
         with logged_item("catalog", catalogue.name):
-            await refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
+            await refresh(db, catalogue, networks=snapshot.installation.catalogue_networks)
 
 
-async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
-    """Read a list now. If that fails, the reason is stored, and the previous entries stay. Raises Unavailable: the
-    database is unreachable."""
+async def refresh(db: Database, catalogue: Catalogue, *, networks: AllowedNetworks) -> None:
+    """Download a list now. If that fails, store the reason; the previous entries stay. Raises Unavailable: the database
+    is unreachable."""
     try:
         with one_item("catalog", catalogue.name):
-            published = await _read(catalogue.list_url, catalogue.etag, reach=reach)
+            published = await _download_list(catalogue.list_url, catalogue.etag, networks=networks)
             if published is None:
                 await catalogue_rows.store_unchanged(db, catalogue.catalogue_id)
             else:
                 await catalogue_rows.store_read(db, catalogue.catalogue_id, *published)
     except Unavailable:
-        raise
+        raise  # it is an error of the database, which cannot store the reason either
     except GreenroomError as error:
         log.warning("a list of workspaces cannot be read", catalogue=catalogue.name, reason=error.message)
         await catalogue_rows.store_failure(db, catalogue.catalogue_id, error.message)
 
 
-async def _read(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList, str] | None:
-    """Return the list and its etag; None = unchanged. Raises Invalid: it cannot be read, or it is not a list."""
-    from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
+async def _download_list(address: str, etag: str, *, networks: AllowedNetworks) -> tuple[PublishedList, str] | None:
+    """Return the list and its ETag; None = unchanged. Raises Invalid: it cannot be downloaded, or it is not a list."""
+    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    answer = await reading.read(address, max_bytes=MAX_LIST_BYTES, etag=etag, reach=reach)
+    answer = await downloads.download(address, max_bytes=MAX_LIST_BYTES, etag=etag, networks=networks)
     if answer.content is None:
         return None
     return read_list(answer.content, address), answer.etag

@@ -85,7 +85,7 @@ async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, c
     """Return the picture of an entry. Pictures of imported lists are for callers who may see workspaces."""
     if "/" in name:
         caller.require("images_view")
-    picture = await service.picture_of(db, name, reach=snapshot.installation.catalogue_reach)
+    picture = await service.picture_of(db, name, networks=snapshot.installation.catalogue_networks)
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
 
@@ -140,7 +140,7 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
     """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
     imported = await catalogue.get_catalogue(db, str(catalogue_id))
-    await catalogue_lists.refresh(db, imported, reach=snapshot.installation.catalogue_reach)
+    await catalogue_lists.refresh(db, imported, networks=snapshot.installation.catalogue_networks)
     await db.notify(ChangeEvent(Topic.IMAGES))
     return CatalogueView.model_validate(await catalogue.get_catalogue(db, imported.catalogue_id))
 

@@ -16,19 +16,19 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
-from greenroom.core.catalogue.offers import (
+from greenroom.core.catalogue.entries import (
     CatalogueEntry,
-    CatalogueOffer,
-    entries,
+    CatalogueEntryStatus,
     entry_of_list,
     entry_of_recipe,
+    entry_statuses,
     free_name,
     workspace_update,
 )
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.core.outgoing import Reach
+from greenroom.core.outgoing import AllowedNetworks
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import CataloguePicture
 from greenroom.db.database import Database
@@ -66,7 +66,7 @@ def picture_address(name: str) -> str:
     return f"/api/v1/catalogue/{name}/picture"
 
 
-def own_offers() -> list[CatalogueEntry]:
+def recipe_entries() -> list[CatalogueEntry]:
     """Return the recipes of Greenroom; none if their package is not installed."""
     if (installed := recipes.installed()) is None:
         return []
@@ -76,38 +76,38 @@ def own_offers() -> list[CatalogueEntry]:
     ]
 
 
-async def all_offers(db: Database) -> list[CatalogueEntry]:
-    """Return the recipes of Greenroom, and the entries of the imported lists from their last reading."""
+async def all_entries(db: Database) -> list[CatalogueEntry]:
+    """Return the recipes of Greenroom, and the entries of the imported lists from their last download."""
     imported = await catalogue_rows.read_entries(db)
-    return own_offers() + [entry_of_list(source, listed) for source, listed in imported]
+    return recipe_entries() + [entry_of_list(source, listed) for source, listed in imported]
 
 
-async def catalogue(db: Database) -> list[CatalogueOffer]:
+async def catalogue(db: Database) -> list[CatalogueEntryStatus]:
     """Return all entries with their state in this installation."""
-    offered = await all_offers(db)
-    known = await catalogue_rows.read_known_rows(db, [entry.image for entry in offered])
-    return entries(offered, known, await catalogue_rows.read_sizes(db))
+    entries = await all_entries(db)
+    workspaces_of_entries = await catalogue_rows.read_known_rows(db, [entry.image for entry in entries])
+    return entry_statuses(entries, workspaces_of_entries, await catalogue_rows.read_sizes(db))
 
 
-def entry_view(entry: CatalogueOffer) -> CatalogueEntryView:
+def entry_view(status: CatalogueEntryStatus) -> CatalogueEntryView:
     """Return the view of an entry."""
-    offered = entry.offered
+    entry = status.entry
     return CatalogueEntryView.of(
-        offered,
-        picture_url=picture_address(offered.name) if offered.picture_url or not offered.source else None,
-        size_bytes=entry.size_bytes,
-        first_frame_ms=entry.first_frame_ms,
-        installed=entry.added is not None,
-        image_id=entry.added and UUID(entry.added.image_id),
-        update_available=entry.update_available,
+        entry,
+        picture_url=picture_address(entry.name) if entry.picture_url or not entry.source else None,
+        size_bytes=status.size_bytes,
+        first_frame_ms=status.first_frame_ms,
+        installed=status.workspace is not None,
+        image_id=status.workspace and UUID(status.workspace.image_id),
+        update_available=status.update_available,
     )
 
 
-async def find_offer(db: Database, name: str) -> CatalogueEntry:
+async def find_entry(db: Database, name: str) -> CatalogueEntry:
     """Return an entry. Raises NotFound: the catalogue has no such entry."""
-    for offered in await all_offers(db):
-        if offered.name == name:
-            return offered
+    for entry in await all_entries(db):
+        if entry.name == name:
+            return entry
     raise NotFound(_missing(name))
 
 
@@ -127,33 +127,33 @@ async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) ->
         Refused: it was added before, and `groups` differ from its groups.
         Invalid: a workspace cannot be created from it, or a group does not exist.
     """
-    db, offered = change.db, await find_offer(change.db, name)
+    db, entry = change.db, await find_entry(change.db, name)
     if (image_id := await catalogue_rows.find_added(db, name)) is not None:
         image = await images.get_image(db, image_id)
         if groups is not None and {str(group) for group in groups} != set(image.groups):
             raise Refused(
-                f"{offered.friendly_name} was already added as workspace {image.friendly_name}. Change the groups "
+                f"{entry.friendly_name} was already added as workspace {image.friendly_name}. Change the groups "
                 "of the workspace."
             )
         return image
-    friendly_name = free_name(offered.friendly_name, await catalogue_rows.friendly_names(db))
-    fields = {**offered.workspace, "friendly_name": friendly_name}
+    friendly_name = free_name(entry.friendly_name, await catalogue_rows.friendly_names(db))
+    fields = {**entry.workspace, "friendly_name": friendly_name}
     body = validated(ImageCreate, fields | ({} if groups is None else {"groups": list(groups)}))
     try:
-        image = await workspaces.create_image(change, body, origin=offered.name)
+        image = await workspaces.create_image(change, body, origin=entry.name)
     except Duplicate:
         if (image_id := await catalogue_rows.find_added(db, name)) is None:
             raise
         return await images.get_image(db, image_id)  # another administrator added it at the same moment
-    return await _with_picture(change, image, offered)
+    return await _with_picture(change, image, entry)
 
 
-async def _with_picture(change: CallerChange, image: WorkspaceRow, offered: CatalogueEntry) -> WorkspaceRow:
+async def _with_picture(change: CallerChange, image: WorkspaceRow, entry: CatalogueEntry) -> WorkspaceRow:
     """Return the workspace with a copy of the picture of its list, if there is one and it can be read."""
-    if not offered.picture_url:
+    if not entry.picture_url:
         return image
     try:
-        picture = await _picture_at(offered.picture_url, reach=change.installation.catalogue_reach)
+        picture = await _picture_at(entry.picture_url, networks=change.installation.catalogue_networks)
     except (Invalid, TooLarge) as error:
         log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
         return image
@@ -173,13 +173,13 @@ async def update(change: CallerChange, name: str) -> WorkspaceRow:
         NotFound: the catalogue has no such entry.
         Refused: no workspace was created from it.
     """
-    offered = await find_offer(change.db, name)
+    entry = await find_entry(change.db, name)
     image_id = await catalogue_rows.find_added(change.db, name)
     if image_id is None:
-        raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
+        raise Refused(f"{entry.friendly_name} was not added yet; add it first.")
     image = await images.get_image(change.db, image_id)
-    body = validated(ImagePatch, workspace_update(offered, image.port_map))
-    return await workspaces.update_image(change, image_id, body, origin=offered.name)
+    body = validated(ImagePatch, workspace_update(entry, image.port_map))
+    return await workspaces.update_image(change, image_id, body, origin=entry.name)
 
 
 def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
@@ -190,33 +190,33 @@ def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 
-async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePicture:
+async def picture_of(db: Database, name: str, *, networks: AllowedNetworks) -> CataloguePicture:
     """Return the picture of an entry. Raises NotFound: there is no such entry, or its picture is missing or cannot be
     read."""
     if "/" not in name:
         if (installed := recipes.installed()) is None:
             raise NotFound(recipes.NOT_INSTALLED)
         return CataloguePicture("image/svg+xml", installed.picture(name))
-    offered = await find_offer(db, name)
-    if not offered.picture_url:
-        raise NotFound(f"{offered.friendly_name} has no picture.")
+    entry = await find_entry(db, name)
+    if not entry.picture_url:
+        raise NotFound(f"{entry.friendly_name} has no picture.")
     try:
-        return await _picture_at(offered.picture_url, reach=reach)
+        return await _picture_at(entry.picture_url, networks=networks)
     except (Invalid, TooLarge) as error:
-        raise NotFound(f"The picture of {offered.friendly_name} cannot be read: {error.message}") from error
+        raise NotFound(f"The picture of {entry.friendly_name} cannot be read: {error.message}") from error
 
 
-async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
+async def _picture_at(url: str, *, networks: AllowedNetworks) -> CataloguePicture:
     """Return the converted picture at an address of another host.
 
     Raises:
         Invalid: it cannot be read, or it is not a picture.
         TooLarge: it has too many bytes or pixels.
     """
-    from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
+    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
     if (picture := _pictures.get(url)) is None:
-        answer = await reading.read(url, max_bytes=MAX_UPLOAD_BYTES, reach=reach)
+        answer = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, networks=networks)
         picture = await convert_picture(answer.content or b"")
         if len(_pictures) >= MAX_PICTURES:
             _pictures.pop(next(iter(_pictures)))

@@ -19,7 +19,7 @@ from pydantic import Field
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Config, Db, Logs
 from greenroom.api.fleet.routes import find_agent
-from greenroom.api.fleet.schemas import JoinAgent, JoinedGateway, JoinGateway, JoinPlace, JoinTokenCreate
+from greenroom.api.fleet.schemas import JoinAddresses, JoinAgent, JoinedGateway, JoinGateway, JoinTokenCreate
 from greenroom.api.paging import Paging
 from greenroom.api.security import client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
@@ -215,7 +215,7 @@ async def get_authority(config: Config) -> Response:
 
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
-async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
+async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinAddresses:
     """Return the addresses at which an Agent with this join token registers. The request does not count as a use."""
     token = await enrollment.read_token(db, hashed(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
@@ -223,7 +223,7 @@ async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttem
         raise attempt.refuse("agent", body.hostname, problem, token.zone_name if token else None)
     assert token is not None, "a missing token is refused"  # noqa: S101
     urls = await enrollment.manager_urls(db, token.zone_id)
-    return JoinPlace.of(token, manager_urls=urls, public_url=config.public_url)
+    return JoinAddresses.of(token, manager_urls=urls, public_url=config.public_url)
 
 
 @router.post("/join/gateway", dependencies=[public_route("the join token is checked here")])

@@ -1,4 +1,4 @@
-"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, requests and answers."""
+"""The bodies of requests and answers about zones, Managers and Agents, and about hosts that join."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from greenroom.db.fleet.views import AgentRow, RefusedAgent
 from greenroom.db.fleet.zones import ListedZone
 
 
-def _address(text: str) -> str:
+def _checked_address(text: str) -> str:
     if text != REQUEST_HOST and (problem := host_problem(text)):
         raise ValueError(f"{text!r} {problem}")
     return text
 
 
-def _addresses(text: str) -> str:
-    return ",".join(_address(part.strip()) for part in text.split(","))
+def _checked_addresses(text: str) -> str:
+    return ",".join(_checked_address(part.strip()) for part in text.split(","))
 
 
-def _host(text: str) -> str:
+def _checked_host(text: str) -> str:
     if text != REQUEST_HOST and (problem := host_problem(text, with_port=False)):
         raise ValueError(f"{text!r} {problem}")
     return text
 
 
-def _free_path(text: str) -> str:
+def _checked_path(text: str) -> str:
     if text.lower() in RESERVED_PATHS:
         raise ValueError(f"{text!r} is an address of the console or the API; choose another word")
     return text
 
 
-Addresses = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_addresses)]
-Address = Annotated[str, StringConstraints(max_length=255), AfterValidator(_address)]
-Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(_host)]
+Addresses = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_checked_addresses)]
+Address = Annotated[str, StringConstraints(max_length=255), AfterValidator(_checked_address)]
+Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(_checked_host)]
 ZoneName = Annotated[
     str,
     Shaped(
@@ -56,7 +56,7 @@ PathName = Annotated[
         r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
         "one word of 1 to 63 letters, digits, '_' and '-', with a letter or digit at its beginning",
     ),
-    AfterValidator(_free_path),
+    AfterValidator(_checked_path),
 ]
 Strategy = Annotated[
     Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"],
@@ -81,11 +81,11 @@ class ZonePatch(Body):
 
     zone_name: ZoneName = ""
     allow_origin_domain: Annotated[Addresses, Field(description="host or host:port, separated by commas")] = (
-        "$request_host$"
+        REQUEST_HOST
     )
     upstream_auth_address: Annotated[
         Address, Field(description="address host[:port], reachable from the hosts of Agents")
-    ] = "$request_host$"
+    ] = REQUEST_HOST
     load_balancing_strategy: Strategy = "Least Load"
     search_alternate_zones: Annotated[
         bool, Field(description="search other zones if this zone cannot serve a launch")
@@ -95,8 +95,8 @@ class ZonePatch(Body):
         Field(description="on: browsers reach streams through the web gateway; off: at Proxy Hostname and Proxy Port"),
     ] = True
     proxy_hostname: Annotated[
-        Host, Field(description="host of streams without Proxy Connections, of the same site as the console")
-    ] = "$request_host$"
+        Host, Field(description="host of streams without Proxy Connections; must be of the same site as the console")
+    ] = REQUEST_HOST
     proxy_path: Annotated[PathName, Field(description="first part of the path of streams")] = "desktop"
     proxy_port: Annotated[Port, Field(description="port of streams without Proxy Connections")] = 443
 
@@ -111,7 +111,7 @@ CrashLooping = Annotated[bool, Field(description="true = it started at least thr
 
 
 class ManagerView(View, row=ListedManager, without={"crash_loop"}):
-    """A Manager, as on the page Managers."""
+    """A Manager of a zone."""
 
     manager_id: UUID
     hostname: str
@@ -142,7 +142,7 @@ class AgentImage(ImageProgressView):
     updated: datetime
 
 
-class AgentRefused(View, row=RefusedAgent):
+class AgentRefusal(View, row=RefusedAgent):
     """The refusal of a host with the identity of an Agent."""
 
     address: Annotated[str, Field(description="client address, as the gateway reports it")]
@@ -176,7 +176,7 @@ class AgentView(
     ]
     credential_revoked: Annotated[bool, Field(description="true = it must join again with a token for this Agent")]
     refused: Annotated[
-        AgentRefused | None, Field(description="last refusal of a host with this id since the last admission")
+        AgentRefusal | None, Field(description="last refusal of a host with this id; null = none since it last joined")
     ]
     images: Annotated[
         list[AgentImage], Field(description="images of workspaces; other images on the host are not listed")
@@ -204,7 +204,7 @@ class AgentPatch(Body):
         str,
         Field(
             max_length=300,
-            description="address of its edge gateway: the reported one to confirm it, the present one to decline it",
+            description="address of its edge gateway: edge_url_requested confirms the new one, edge_url declines it",
         ),
     ] = ""
 
@@ -230,20 +230,20 @@ class JoinTokenCreate(Body):
 
 
 class JoinAgent(Body):
-    """A request of an Agent, before it joins, for the place where it registers. It does not use up the token."""
+    """A request of an Agent, before it joins, for the addresses at which it registers. It does not use up the token."""
 
     token: TokenText
     hostname: HostName = ""
     agent_id: UUID | None = None
 
 
-class JoinPlace(View):
-    """The place where the Agent registers: addresses of the gateways of Managers, running ones first."""
+class JoinAddresses(View):
+    """The zone of the join token, and the addresses of the gateways of its Managers, running Managers first."""
 
     zone_id: UUID
     zone_name: str
     manager_urls: list[str]
-    public_url: Annotated[str, Field(description="origin of the console, which displays streams in frames")]
+    public_url: Annotated[str, Field(description="origin of the console, whose pages contain the streams")]
 
 
 class JoinGateway(Body):

@@ -21,7 +21,7 @@ from typing import Final
 
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse, Refused
-from greenroom.core.launch.forecast import AT_ONCE, LaunchPace, refusal, refused_step
+from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE, LaunchPace, refusal, refused_step
 from greenroom.core.launch.plan import Miss
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, plan_request
 from greenroom.core.log_codes import LogCode
@@ -200,7 +200,7 @@ class LaunchQueue:
         self._log = log
         self._metrics = metrics
         self._pace = LaunchPace()
-        self._turns = Turns(AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
+        self._turns = Turns(MAX_LAUNCHES_AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
         self._refused = WaitingRows[FailedLaunch](
             db, FAILED_LAUNCHES, asdict, row_name="refused launches", max_rows=MAX_UNWRITTEN
         )
@@ -216,7 +216,7 @@ class LaunchQueue:
                 try:
                     yield
                 finally:
-                    self._pace.served(time.perf_counter() - begin_s)
+                    self._pace.record(time.perf_counter() - begin_s)
         except Busy as error:
             self._refuse(request, error)
             raise

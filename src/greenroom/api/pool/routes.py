@@ -30,7 +30,7 @@ from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.events import ChangeEvent
 from greenroom.core.launch.compatibility import Violation, differing, violations
-from greenroom.core.launch.forecast import first_serving, simulate_launch
+from greenroom.core.launch.forecast import first_attempt_with_session, simulate_launch
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.launch.request import LaunchSnapshot, launch_facts
 from greenroom.core.lease import max_for_user
@@ -155,7 +155,7 @@ async def explain_staging_config(
     miss_of = {
         a.order: await _pool_miss(db, user_id, a, image) for a in (*simulated.earlier, simulated.attempt) if a.pool
     }
-    earlier_attempt = first_serving(simulated.earlier, lambda attempt: miss_of[attempt.order] is None)
+    earlier_attempt = first_attempt_with_session(simulated.earlier, lambda attempt: miss_of[attempt.order] is None)
     if earlier_attempt is not None:
         reason = f"A staged session of zone {earlier_attempt.zone.zone_name} comes first in the order of zones."
         misses.append(Miss("served_elsewhere", reason))

@@ -46,7 +46,6 @@ from greenroom.api.session.service import (
     StreamUrls,
     acts_on,
     connection_of,
-    session_for,
     stream_url_of,
 )
 from greenroom.core.access.permissions import USER
@@ -114,14 +113,13 @@ async def list_sessions(
 
     They are sorted newest first unless the request sets another order.
     """
-    session_filter = filters
     if not caller.may("sessions_view"):
         caller.require(USER)
-        session_filter = replace(session_filter, user_id=caller.own_user_id())
+        filters = replace(filters, user_id=caller.own_user_id())
     if count:
-        page.count(await count_sessions(db, session_filter))
-    order = order_of(sort, session_filter.orders)
-    return await _listed(db, page, streams, await rights_of(db, caller), session_filter, order)
+        page.count(await count_sessions(db, filters))
+    order = order_of(sort, filters.orders)
+    return await _listed(db, page, streams, await rights_of(db, caller), filters, order)
 
 
 @router.get("/me/sessions")
@@ -137,10 +135,10 @@ async def _listed(
     page: Page,
     streams: StreamUrls,
     rights: PermittedActions,
-    session_filter: SessionFilter,
+    filters: SessionFilter,
     order: SortOrder = NEWEST_FIRST,
 ) -> list[SessionView]:
-    rows = await read_sessions(db, session_filter, order=order, after=page.after_row(order), limit=page.limit)
+    rows = await read_sessions(db, filters, order=order, after=page.after_row(order), limit=page.limit)
     return [_view(session, streams, rights) for session in page.rows(rows, order)]
 
 
@@ -154,9 +152,9 @@ async def launch_session(
     caller: Annotated[Caller, requires_own_or("users_auth_session")],
     idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
 ) -> Launched:
-    """Launch a workspace, without `image_id` the default one. The answer does not wait for a container.
+    """Launch a workspace; without `image_id`, the default workspace. The answer does not wait for a container.
 
-    The same `Idempotency-Key` returns the same session. 409 `no-resources` lists the missing resources by place.
+    The same `Idempotency-Key` returns the same session. 409 `no-resources` lists the missing resources by zone.
     """
     user_id = service.launching_user(caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
@@ -191,13 +189,13 @@ async def delete_session(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, acts(Act.DELETE, Act.FORCE_DELETE)],
-    force: Annotated[bool, Query(description="end its row immediately, even if its Agent does not respond")] = False,
+    force: Annotated[bool, Query(description="delete it immediately, even if its Agent does not respond")] = False,
     follow: Follow = True,
 ) -> SessionState:
     """Destroy a session, or its replacement. A repeated request succeeds.
 
-    With `force`, its row ends at once and its reservation is released, in any status; the container is removed when its
-    Agent next reports it. That needs `sessions_delete`, or `allow_kasm_force_delete` of the caller's groups.
+    With `force`, it is deleted immediately in any status and its reservation is released; its container is removed when
+    its Agent next reports it. That needs `sessions_delete`, or `allow_kasm_force_delete` of the caller's groups.
     """
     act = Act.FORCE_DELETE if force else Act.DELETE
     session = await service.session_for(db, caller, str(session_id), act, follow=follow)
@@ -220,12 +218,12 @@ async def get_connection(
 
     Once it runs, its user, or a program for them, also gets the stream address.
     """
-    for_users = act.caller.kind == "key" and act.caller.may("users_auth_session")
-    kind = Kind.FOR_USERS if for_users else kind_of(act.caller, act.session.user_id)
+    launches_for_users = act.caller.kind == "key" and act.caller.may("users_auth_session")
+    kind = Kind.FOR_USERS if launches_for_users else kind_of(act.caller, act.session.user_id)
     may_open = not decide(Act.OPEN, session_caller_of(act.caller, act.session.user_id, kind), SessionFacts()).refused
-    causes = service.may_know_causes(act.caller)
+    shows_causes = service.may_know_causes(act.caller)
     queue = await service.queue_of(db, act.session)
-    return connection_of(act.session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
+    return connection_of(act.session, streams, secrets, may_open=may_open, causes=shows_causes, queue=queue)
 
 
 @router.get("/sessions/{session_id}/placement")
@@ -240,14 +238,15 @@ async def get_placement(db: Db, act: Annotated[SessionAct, acts_on(Act.SEE)]) ->
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
 async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP_ALIVE)]) -> KeepaliveView:
-    """Extend an open session to `keepalive_expiration` from now."""
+    """Extend an open session: it expires after `keepalive_expiration` from now on."""
+    # Clients of the published API read `usage_reached`. Greenroom has no limit of usage.
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
 
 
 def _view(session: Session, streams: StreamUrls, rights: PermittedActions) -> SessionView:
-    causes = service.may_know_causes(rights.caller)
-    start_progress, expiry = service.progress_of(session, causes=causes), expiry_of(session)
-    if session.error and not causes:
+    shows_causes = service.may_know_causes(rights.caller)
+    start_progress, expiry = service.progress_of(session, causes=shows_causes), expiry_of(session)
+    if session.error and not shows_causes:
         session = replace(session, error=start_progress.message, log_tail=None, exit_code=None)
     return SessionView.of(
         session,
@@ -258,7 +257,7 @@ def _view(session: Session, streams: StreamUrls, rights: PermittedActions) -> Se
         expires_action=expiry.action if expiry else None,
         expires_reason=expiry.reason if expiry else None,
         actions=rights.actions(session),
-        status_reason=session.status_reason if causes else None,
+        status_reason=session.status_reason if shows_causes else None,
     )
 
 
@@ -275,7 +274,7 @@ async def order_lifecycle(
     Users may stop and pause their own sessions if their groups allow it (`allow_kasm_stop`, `allow_kasm_pause`), and
     always resume them. Sessions of others need `sessions_modify`.
     """
-    session = await session_for(db, caller, str(session_id), Act(body.command))
+    session = await service.session_for(db, caller, str(session_id), Act(body.command))
     status = await orders.order(db, logs, caller, session, body.command)
     return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])
 
@@ -298,8 +297,8 @@ async def run_command(
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
 
-    Of a long output, only the end is returned; its first line then says so. A command that exceeds its deadline
-    continues to run, and `exit_code` is null.
+    Of a long output, only the end is returned, after a line that reports this. A command that exceeds its deadline
+    continues to run, and its `exit_code` is null.
     """
     session = await service.session_for(db, caller, str(session_id), act_of(body))
     command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
@@ -312,7 +311,7 @@ async def run_command(
     responses={200: {"content": {"image/jpeg": {}}, "description": "the screen as a JPEG"}},
 )
 async def get_screenshot(
-    camera: ScreenshotsDep,
+    screenshots: ScreenshotsDep,
     act: Annotated[SessionAct, acts_on(Act.SCREENSHOT)],
     width: SideLength = 300,
     height: SideLength = 300,
@@ -321,11 +320,13 @@ async def get_screenshot(
 
     It is refreshed once per second.
     """
-    return Response(await camera.take(act.caller, act.session, act.verdict, width, height), media_type="image/jpeg")
+    return Response(
+        await screenshots.take(act.caller, act.session, act.verdict, width, height), media_type="image/jpeg"
+    )
 
 
-WAIT_S: Final = 10.0
-"""The time for which `go` waits for the end of the command. A program in the foreground continues to run."""
+GO_TIMEOUT_S: Final = 10.0
+"""The time limit of the request `go`. A command that has not ended continues to run."""
 
 
 @command_router.post("/sessions/{session_id}/go")
@@ -334,7 +335,8 @@ async def go(
 ) -> CommandView:
     """Open an address in a running session, with the `go` command of its workspace.
 
-    The command gets the address as `KASM_URL`. `exit_code` null: the command still runs after 10 s, and continues.
+    The command gets the address as `KASM_URL`. A null `exit_code` means that the command did not end within 10 s and
+    continues to run.
     """
     image = await images.get_image(db, act.session.image_id)
     command = command_of(image.exec_config, "go")
@@ -345,14 +347,14 @@ async def go(
         user=command.user,
         environment={**command.environment, "KASM_URL": body.kasm_url},
         workdir=command.workdir,
-        deadline_s=WAIT_S,
+        deadline_s=GO_TIMEOUT_S,
     )
     command_id = await order_command(db, logs, act.caller, act.session, ordered)
-    result = await result_of(db, command_id, WAIT_S)
+    result = await result_of(db, command_id, GO_TIMEOUT_S)
     if result.exit_code in (0, None):
         await sessions.set_kasm_url(db, act.session.session_id, body.kasm_url)
     session_caller = session_caller_of(act.caller, act.session.user_id, kind_of(act.caller, act.session.user_id))
-    is_seen = not decide(
+    may_see_output = not decide(
         Act.OUTPUT_OF_WORKSPACE, session_caller, SessionFacts(permitted=act.session.permissions)
     ).refused
-    return result if is_seen else result.model_copy(update={"output": ""})
+    return result if may_see_output else result.model_copy(update={"output": ""})

@@ -1,4 +1,4 @@
-"""The forecast of a launch from its plan, the outcome of a launch for each pool, and the limit of waiting launches.
+"""Three decisions about launches: the forecast of a launch, its outcome for each pool, and whether it may wait.
 
 For each workspace, the launcher displays the expected result of a launch: a session immediately, a session after some
 seconds, or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, as the launch itself
@@ -34,9 +34,10 @@ from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 @dataclass(frozen=True, slots=True)
 class SimulatedLaunch:
-    """The part of a launch that concerns one staging config. `attempt` assigns a session of the config, unless its
-    `misses` prevent it. `earlier` are the previous staged attempts without misses: if one of their pools has a session,
-    the launch ends there.
+    """The staged attempts of a launch, up to the attempt for one staging config.
+
+    `attempt` assigns a session of the config, unless its `misses` prevent it. `earlier` are the staged attempts without
+    misses before it. The launch ends at the first of these whose pool has a session.
     """
 
     attempt: LaunchAttempt
@@ -48,8 +49,10 @@ class SimulatedLaunch:
 
 
 def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
-    """Return the part of a plan of `core.launch.plan.plan_launch` that concerns one staging config of a zone. If the
-    launch does not search the zone, or the workspace excludes it, the zone has one attempt without a pool.
+    """Return the staged attempts of a plan of `core.launch.plan.plan_launch`, up to the one for a staging config.
+
+    The plan has no attempt for the config if the launch does not search its zone or the workspace excludes the zone.
+    `attempt` is then the attempt of the zone, which has no pool.
     """
     staged = [attempt for attempt in attempts if attempt.staged]
     own = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
@@ -58,7 +61,7 @@ def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, z
     return SimulatedLaunch(attempt, tuple(earlier))
 
 
-def first_serving(
+def first_attempt_with_session(
     attempts: Sequence[LaunchAttempt], has_session: Callable[[LaunchAttempt], bool]
 ) -> LaunchAttempt | None:
     """Return the staged attempt at which a launch ends; None if a session is created on demand."""
@@ -87,7 +90,7 @@ _CODES_BY_PRIORITY: Final = (
     "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large",
     "adds_no_secrets", "restricted", "zone_not_searched",
 )  # fmt: skip
-"""The first code that applies is displayed. The first codes are those that are most likely to end without an action."""
+"""Only the first code that applies is displayed. Obstacles that often end without an action of a person are first."""
 LIMIT_REACHED: Final = "You have reached your maximum number of sessions. End one first."
 NOTHING_FITS: Final = "No machine is available for it at the moment. Try again later, or ask an administrator."
 
@@ -135,7 +138,7 @@ class Supply:
 def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> LaunchForecast:
     """Return the forecast of a launch with these `attempts`, for a user below the session limit."""
     measured = supply.measured.get(image.image_id, MeasuredStarts())
-    if first_serving(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
+    if first_attempt_with_session(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
         return LaunchForecast(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
     misses: list[Miss] = []
     for attempt in attempts:
@@ -153,17 +156,18 @@ def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply
 
 def refusal_for_user(misses: Iterable[Miss]) -> str:
     """Return the sentences for a user about the misses that prevent a launch on demand."""
+    # An Agent without room for the session, even when it is empty, is too small. It never becomes free enough.
     codes = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
     return next(
         (USER_REMEDIES[code] for code in ("image_disabled", *_CODES_BY_PRIORITY) if code in codes), NOTHING_FITS
     )
 
 
-def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand: Iterable[Miss], launch_id: str) -> Refused:
-    """Return the error of a launch without a session. `on_demand` are the misses of the attempts on demand."""
+def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand_misses: Iterable[Miss], launch_id: str) -> Refused:
+    """Return the error of a launch without a session. `on_demand_misses` are those of the attempts on demand."""
     if not image.enabled:
         return Refused(f"Workspace {image.friendly_name} is disabled; an administrator can enable it.")
-    return NoResources(no_resources_reason(trace), for_user=refusal_for_user(on_demand), launch_id=launch_id)
+    return NoResources(no_resources_reason(trace), for_user=refusal_for_user(on_demand_misses), launch_id=launch_id)
 
 
 def _has_session(attempt: LaunchAttempt, image: ImageFacts, supply: Supply) -> bool:
@@ -194,9 +198,11 @@ class PoolOutcome:
 def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
     """Return an outcome for each staging config that a launch considered, in their order. `trace` must be complete.
 
-    A launch is a *hit* for the config whose session it got. It is a *miss* for a config if it got no staged session.
-    For a config with other permissions than the user, it is no miss if the launch also considered a config with the
-    permissions of the user.
+    The result is `hit` for the config whose session the launch got. For all other configs, it is:
+
+    - `other_permissions`, if the config has other permissions than the user and another considered config has the same;
+    - `served_elsewhere`, if the launch got a staged session of another config;
+    - `miss`, if the launch got no staged session.
     """
     used = trace[-1] if trace and trace[-1].used else None
     configs: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -210,26 +216,27 @@ def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
     has_matching_config = any("permissions" not in codes for _, codes in configs.values())
     return [
         PoolOutcome(
-            config_id, zone, _result(config_id, used, other=has_matching_config and "permissions" in codes), codes
+            config_id, zone, _result(config_id, used, unsuitable=has_matching_config and "permissions" in codes), codes
         )
         for config_id, (zone, codes) in configs.items()
     ]
 
 
-def _result(staging_config_id: str, used: TraceStep | None, *, other: bool) -> Result:
+def _result(staging_config_id: str, used: TraceStep | None, *, unsuitable: bool) -> Result:
     served = used if used is not None and used.step.startswith("staged") else None
     if served and served.candidate == staging_config_id:
         return "hit"
-    if other:
+    if unsuitable:
         return "other_permissions"
     return "served_elsewhere" if served else "miss"
 
 
-AT_ONCE: Final = 8
+MAX_LAUNCHES_AT_ONCE: Final = 8
 """The maximum number of launches at the same time. They use half of the connections of the api to the database; the
 other half is for other requests.
 """
 MAX_WAIT_S: Final = 10.0
+"""The maximum expected time in the queue. It applies from `ALWAYS_ADMITTED` waiting launches on."""
 ALWAYS_ADMITTED: Final = 100
 """The number of launches that may always wait, even if the last launches were slow, because the next may be faster."""
 WEIGHT: Final = 0.05
@@ -242,13 +249,13 @@ class LaunchPace:
     def __init__(self) -> None:
         self._average_s = 0.0
 
-    def served(self, taken_s: float) -> None:
+    def record(self, taken_s: float) -> None:
         """Add the time that a launch took."""
         self._average_s += WEIGHT * (taken_s - self._average_s)
 
     def wait_s(self, waiting: int) -> float:
         """Return the time in seconds that a new launch waits if `waiting` launches already wait."""
-        return (waiting + 1) * self._average_s / AT_ONCE
+        return (waiting + 1) * self._average_s / MAX_LAUNCHES_AT_ONCE
 
     def admit(self, waiting: int) -> None:
         """Permit a new launch to wait. Raises Busy: too many launches already wait."""
@@ -266,7 +273,7 @@ class LaunchPace:
 
 
 def refused_step(error: Busy) -> TraceStep:
-    """Return the only step in the trace of a launch that was refused before its turn."""
+    """Return the only step in the trace of a launch that was refused because the queue is full."""
     return TraceStep(
         order=1, step="turn", zone_name="", candidate=None, used=False, code=error.code, reason=error.message
     )

@@ -1,4 +1,4 @@
-"""Orders of machines in SQL: the ledger, and its writes by the Primary. All writes are inside `guarded`."""
+"""Machine orders in SQL. Only the Primary writes them, in transactions of `db.fleet.leases.guarded`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 KEPT_DAYS: Final = 90
 """Retention of ended orders."""
 
-_SOURCES: Final = {to: sorted(state for state, follow in TRANSITIONS.items() if to in follow) for to in OrderState}
-_TIMES: Final[dict[OrderState, LiteralString]] = {
-    OrderState.ORDERED: "ordered = ordered",
+_STATES_BEFORE: Final = {
+    new: sorted(state for state, next_states in TRANSITIONS.items() if new in next_states) for new in OrderState
+}
+"""State → the states from which an order can change to it."""
+_SET_TIME: Final[dict[OrderState, LiteralString]] = {
+    OrderState.ORDERED: "ordered = ordered",  # unchanged: the insertion of the row set it
     OrderState.CREATED: "created = coalesce(created, clock_timestamp())",
     OrderState.JOINED: "joined = coalesce(joined, clock_timestamp()), draining = NULL",
     OrderState.DRAINING: "draining = clock_timestamp()",
     OrderState.RELEASING: "releasing = clock_timestamp()",
     OrderState.ENDED: "ended = clock_timestamp()",
 }
+"""State → the SQL that stores the time of the change to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrderRow:
-    """An order, for administrators. `sessions` is the present number of sessions on its machine."""
+    """An order, for administrators. `reason` is the reason of the order, and `state_reason` that of its present state.
+    `ref` is the id of its machine at the provider. `sessions` is the present number of sessions on this machine.
+    """
 
     machine_order_id: str
     machine_pool_id: str | None
@@ -101,7 +107,9 @@ async def insert_order(
     reason: str,
     deadline_s: float,
 ) -> None:
-    """Write an order with its token, valid until its deadline, which enables the Agent if the pool is approved."""
+    """Store an order and its join token, which is valid until the deadline. If the pool is approved, the token enables
+    the Agent that joins with it.
+    """
     cursor = await connection.execute(
         "INSERT INTO machine_orders (machine_order_id, machine_pool_id, pool_name, zone_name, reason, token_hash,"
         " deadline) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name, %(reason)s, %(token)s,"
@@ -128,34 +136,33 @@ async def insert_order(
     )
 
 
-async def move_order(connection: Connection, move: OrderTransition) -> str | None:
-    """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None if the
-    order has changed since the plan: nothing was written.
+async def apply_transition(connection: Connection, transition: OrderTransition) -> str | None:
+    """Change the state of an order. Return the id of its Agent, "" if it has none, or None if nothing was written,
+    because the order has changed since the plan.
 
-    When a machine is released, its token is revoked and its Agent is removed. The order does
-    not change if the Agent has a session or registered at this moment, or if another Agent was joined on the machine by
-    hand.
+    The release of a machine revokes its token and removes its Agent. Nothing is written if the Agent has a session or
+    has just registered, or if an administrator joined another Agent on the machine.
     """
     cursor = await connection.execute(
         "SELECT o.token_hash, (SELECT a.agent_id::text FROM agents a"
         " WHERE a.agent_id = o.agent_id OR a.joined_with = o.token_hash LIMIT 1) AS agent_id,"
-        " coalesce(o.agent_id::text, %s) AS known, EXISTS (SELECT 1" + OTHER_AGENTS + ") AS is_kept"
+        " coalesce(o.agent_id::text, %s) AS planned_agent_id, EXISTS (SELECT 1" + OTHER_AGENTS + ") AS has_other_agent"
         " FROM machine_orders o WHERE machine_order_id = %s AND state = ANY(%s) FOR NO KEY UPDATE OF o",
-        (move.agent_id, move.machine_order_id, _SOURCES[move.to]),
+        (transition.agent_id, transition.machine_order_id, _STATES_BEFORE[transition.to]),
     )
     row = await cursor.fetchone()
     if row is None:
         return None
     agent_id: str | None = row["agent_id"]
-    if move.to in (OrderState.RELEASING, OrderState.ENDED):
-        is_kept = row["is_kept"] and move.to is OrderState.RELEASING
+    if transition.to in (OrderState.RELEASING, OrderState.ENDED):
+        is_kept = row["has_other_agent"] and transition.to is OrderState.RELEASING
         if is_kept or not await _remove_agent(
-            connection, row["token_hash"], agent_id, is_known=row["known"] == agent_id
+            connection, row["token_hash"], agent_id, is_planned=row["planned_agent_id"] == agent_id
         ):
             return None
-    elif agent_id is not None and move.to in (OrderState.JOINED, OrderState.DRAINING):
+    elif agent_id is not None and transition.to in (OrderState.JOINED, OrderState.DRAINING):
         await connection.execute(
-            "UPDATE agents SET draining = %s WHERE agent_id = %s", (move.to is OrderState.DRAINING, agent_id)
+            "UPDATE agents SET draining = %s WHERE agent_id = %s", (transition.to is OrderState.DRAINING, agent_id)
         )
     await connection.execute(
         "UPDATE machine_orders o SET state = %(to)s, state_reason = %(reason)s, changed = clock_timestamp(),"
@@ -163,25 +170,26 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
         " agent_id = (SELECT agent_id FROM agents WHERE agent_id = %(agent)s),"
         " hostname = coalesce((SELECT agent_name(a) FROM agents a WHERE a.agent_id = %(agent)s), hostname),"
         " machine_id = coalesce((SELECT machine_id FROM agents WHERE agent_id = %(agent)s), machine_id), "
-        f"{_TIMES[move.to]} WHERE machine_order_id = %(order)s",
+        f"{_SET_TIME[transition.to]} WHERE machine_order_id = %(order)s",
         {
-            "to": move.to,
-            "reason": move.reason,
-            "ref": move.ref,
-            "failed": move.failed,
+            "to": transition.to,
+            "reason": transition.reason,
+            "ref": transition.ref,
+            "failed": transition.failed,
             "agent": agent_id,
-            "order": move.machine_order_id,
+            "order": transition.machine_order_id,
         },
     )
     return agent_id or ""
 
 
 async def _remove_agent(
-    connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_known: bool
+    connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_planned: bool
 ) -> bool:
-    """Revoke the token of a released machine and remove its Agent; False = the Agent has a session, or just
-    registered."""
-    if agent_id is not None and is_known:
+    """Revoke the token of a released machine and remove its Agent. Return False if the Agent has a session or has just
+    registered. `is_planned` is True if the plan has read this Agent.
+    """
+    if agent_id is not None and is_planned:
         try:
             await remove_agent(connection, agent_id)
         except Refused:
@@ -193,8 +201,8 @@ async def _remove_agent(
     return True
 
 
-async def note_called(connection: Connection, machine_order_id: str) -> bool:
-    """Store that the provider is called now; False = it was called before, or the order is no longer open."""
+async def record_call(connection: Connection, machine_order_id: str) -> bool:
+    """Store that the provider is called now. Return False if it was called before, or the state is not `ordered`."""
     cursor = await connection.execute(
         "UPDATE machine_orders SET asked = clock_timestamp() WHERE machine_order_id = %s AND state = 'ordered'"
         " AND asked IS NULL RETURNING 1",
@@ -203,38 +211,41 @@ async def note_called(connection: Connection, machine_order_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
-async def note_unconfirmed(connection: Connection, machine_order_id: str, error: str) -> None:
+async def record_unconfirmed_call(connection: Connection, machine_order_id: str, error: str) -> None:
     """Store the reason why the provider did not confirm a machine that may still exist."""
     await connection.execute(
         "UPDATE machine_orders SET state_reason = %s WHERE machine_order_id = %s AND state = 'ordered'",
-        (f"{error} The machine may exist; the next lists of the provider show whether it does.", machine_order_id),
+        (
+            f"{error} The machine may exist; the next list of machines from the provider shows whether it does.",
+            machine_order_id,
+        ),
     )
 
 
-async def note_not_ended(connection: Connection, machine_order_id: str, error: str, retry_after_s: float) -> bool:
-    """Store that the provider failed to end the machine of an order; True = the message in the ledger is new."""
+async def record_failed_end(connection: Connection, machine_order_id: str, error: str, retry_after_s: float) -> bool:
+    """Store that the provider failed to end the machine of an order. Return True if the stored error was different."""
     cursor = await connection.execute(
         "SELECT end_failures + 1 AS failures, clock_timestamp() AS now, starts_with(state_reason, %s) AS is_stored"
         " FROM machine_orders WHERE machine_order_id = %s FOR NO KEY UPDATE",
         (error, machine_order_id),
     )
     row = require_row(await cursor.fetchone(), "machine order", machine_order_id)
-    next_try = next_end(row["failures"], retry_after_s, row["now"])
+    next_attempt = next_end(row["failures"], retry_after_s, row["now"])
     await connection.execute(
-        "UPDATE machine_orders SET end_failures = %(failures)s, next_end = %(again)s,"
+        "UPDATE machine_orders SET end_failures = %(failures)s, next_end = %(next_attempt)s,"
         " state_reason = CASE WHEN state = 'releasing' THEN %(reason)s ELSE state_reason END"
         " WHERE machine_order_id = %(order)s",
         {
             "failures": row["failures"],
-            "again": next_try,
-            "reason": f"{error} The provider is asked again at {next_try:%H:%M:%S} UTC.",
+            "next_attempt": next_attempt,
+            "reason": f"{error} The provider is asked again at {next_attempt:%H:%M:%S} UTC.",
             "order": machine_order_id,
         },
     )
     return not row["is_stored"]
 
 
-async def note_surplus(connection: Connection, surplus: Surplus) -> None:
+async def record_surplus(connection: Connection, surplus: Surplus) -> None:
     """Store the time since which a machine is not needed."""
     await connection.execute(
         "UPDATE machine_orders SET surplus_since = %s WHERE machine_order_id = %s",
@@ -243,10 +254,11 @@ async def note_surplus(connection: Connection, surplus: Surplus) -> None:
 
 
 async def release_again(connection: Connection, stray: StrayMachine) -> bool:
-    """Release the machine of an ended order again; False = there is no such order.
+    """Release the machine of an ended order again. Return False if there is no ended order with this id.
 
-    No session runs on it, because its Agent was removed without a session when the order ended. A machine without any
-    order may have sessions: a restored database lacks the orders that were written after its backup.
+    The machine of an ended order has no session, because its Agent was removed without a session when the order ended.
+    A machine without an order is not released, because it may have sessions: a restored database lacks the orders that
+    were written after its backup.
     """
     cursor = await connection.execute(
         "UPDATE machine_orders SET state = 'releasing', state_reason = %(reason)s, ref = %(ref)s, ended = NULL,"

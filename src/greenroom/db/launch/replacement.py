@@ -24,7 +24,7 @@ from greenroom.db.access.users import USERNAME_REUSED
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
 from greenroom.db.lease.leases import move_lease
-from greenroom.db.session.lifecycle import CLOCKS
+from greenroom.db.session.lifecycle import CLOCKS_COLUMN
 from greenroom.db.session.sessions import begin_end
 from greenroom.db.session.shares import move_shares
 from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, ChangedSession
@@ -114,7 +114,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUS
        s.credential_encrypted, s.files_encrypted, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,
-       {CLOCKS},
+       {CLOCKS_COLUMN},
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
        (SELECT count(*) FROM sessions o WHERE o.launch_id = s.launch_id) AS tried,

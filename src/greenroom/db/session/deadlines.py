@@ -13,7 +13,7 @@ from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.fleet.liveness import CHANGED_OFFERS, ENDABLE_OF_DEAD, LOSABLE, SUSPECTS
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
-from greenroom.db.session.lifecycle import EXPIRING, LIVING
+from greenroom.db.session.lifecycle import EXPIRING, EXPIRING_PARAMETERS
 from greenroom.db.session.observations import DECIDABLE, STORED_OBSERVATIONS
 from greenroom.db.session.shares import EXPIRED
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
@@ -179,5 +179,5 @@ IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(READINGS
 async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
     """Return True if a round of the Primary may have work. Raises Unavailable: the database cannot be reached."""
     params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
-    row = await db.fetch_one(IS_DUE, {**params, **LOSABLE, **DECIDABLE, **WAITS, **LIVING})
+    row = await db.fetch_one(IS_DUE, {**params, **LOSABLE, **DECIDABLE, **WAITS, **EXPIRING_PARAMETERS})
     return row is not None and row["is_due"]

@@ -1,8 +1,8 @@
-"""Stops, pauses and resumes sessions, and the clocks of users' sessions (`core.session.states`,
+"""The commands stop, pause and resume in SQL, and the clocks of users' sessions (`core.session.states`,
 `core.session.deadlines`).
 
-Every statement changes one row and is guarded by its status. A caller that writes here notifies after commit: agent,
-session and zone.
+A statement changes a session only in the statuses that permit the change. After the commit, the caller sends the
+notifications for the Agent, the session and the zone.
 """
 
 from __future__ import annotations
@@ -28,21 +28,23 @@ from greenroom.core.session.states import (
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
-MAX_PER_ROUND: Final = 100
-"""The maximum number of sessions in a round of expiry; the next round reads the rest."""
+MAX_EXPIRING: Final = 100
+"""The maximum number of sessions that one call of `read_expiring` returns. The next call returns others."""
 
-LIVING: Final = {"living": sorted(map(str, COUNTS_FOR_USER))}
+EXPIRING_PARAMETERS: Final = {"not_over": sorted(map(str, COUNTS_FOR_USER))}
+"""The parameters of `EXPIRING` in addition to `zone_id`."""
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
+"""The statuses from which a session can run again."""
 
-PAUSES: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS pauses"
+PAUSES_COLUMN: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS pauses"
 """The column `pauses`: true if the session's Agent `a` can stop and pause sessions."""
-CLOCKS: Final[LiteralString] = (
+CLOCKS_COLUMN: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
 )
-"""The clocks of a row of `sessions s`; for a row of an earlier version, which did not write them, the
-keepalive is derived from the expiration."""
+"""The column `clocks` of a row of `sessions s`. A row that an earlier version of Greenroom wrote has no clocks; its
+`keepalive_s` is derived from its expiration."""
 
 # The keepalive clock starts again; the time limit still counts from the assignment.
 _START_CLOCKS: Final[LiteralString] = (
@@ -72,7 +74,8 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
 ) -> ChangedSession | None:
-    """Stop or pause a user's session; only its time limit continues. None: its status does not allow it."""
+    """Stop or pause a user's session, and its keepalive clock; its time limit continues. Return its row, or None if its
+    status does not permit the command."""
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
@@ -93,7 +96,7 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
     return row_as(ChangedSession, await cursor.fetchone())
 
 
-async def take_back(connection: Connection, session_id: str, status: str) -> ChangedSession | None:
+async def revoke_stop_or_pause(connection: Connection, session_id: str, status: str) -> ChangedSession | None:
     """Revoke a stop or pause that did not complete: the session must run again, and its keepalive clock starts again.
     Returns the row, or None if it is not in `status` any more."""
     cursor = await connection.execute(
@@ -105,15 +108,15 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Cha
             "id": session_id,
             "status": status,
             "revocable": _REVOCABLE,
-            "default_s": SETTINGS["keepalive_expiration"].default,  # of rows from an earlier version
+            "default_s": SETTINGS["keepalive_expiration"].default,  # an earlier version wrote rows without clocks
         },
     )
     return row_as(ChangedSession, await cursor.fetchone())
 
 
-async def await_return(connection: Connection, agent_ids: Sequence[str]) -> None:
-    """Set a deadline from now for sessions that waited for these returned Agents: lost and unreachable sessions, and
-    sessions that must be stopped, paused or resumed (`db.session.deadlines.read_waiting`)."""
+async def start_return_deadlines(connection: Connection, agent_ids: Sequence[str]) -> None:
+    """Start the deadline `RETURN_S` of all sessions that waited for the return of these Agents: lost and unreachable
+    sessions, and sessions that must be stopped, paused or resumed (`db.session.deadlines.read_waiting`)."""
     await connection.execute(
         "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
         " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"
@@ -132,10 +135,10 @@ class ExpiringSession(SessionLifetime):
 
 
 EXPIRING: Final[LiteralString] = f"""
-SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now, {CLOCKS},
-       {PAUSES}
+SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now,
+       {CLOCKS_COLUMN}, {PAUSES_COLUMN}
   FROM sessions s JOIN users u USING (user_id) LEFT JOIN agents a ON a.agent_id = s.agent_id
- WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
+ WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(not_over)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
    AND s.expires <= clock_timestamp()
    AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'
         OR s.time_limit_ends <= clock_timestamp())
@@ -149,8 +152,8 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
     """
     return await db.fetch_as(
         ExpiringSession,
-        EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
-        {"zone_id": zone_id, **LIVING, "most": MAX_PER_ROUND},
+        EXPIRING + " ORDER BY s.expires LIMIT %(limit)s",
+        {"zone_id": zone_id, **EXPIRING_PARAMETERS, "limit": MAX_EXPIRING},
     )
 
 
@@ -159,6 +162,6 @@ async def lock_expiring(connection: Connection, zone_id: str, session_ids: Seque
     omitted."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
-        {"zone_id": zone_id, **LIVING, "ids": list(session_ids)},
+        {"zone_id": zone_id, **EXPIRING_PARAMETERS, "ids": list(session_ids)},
     )
     return rows_as(ExpiringSession, await cursor.fetchall())

@@ -19,7 +19,7 @@ from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
-from greenroom.db.session.lifecycle import CLOCKS, PAUSES
+from greenroom.db.session.lifecycle import CLOCKS_COLUMN, PAUSES_COLUMN
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
 """A failed session is displayed as starting until it is replaced."""
@@ -133,7 +133,8 @@ SESSIONS: Final = ListDefinition(
        CASE WHEN o.generation = s.generation THEN o.probe_error ELSE '' END AS seen_error,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
        extract(epoch FROM s.deadline - s.status_changed)::double precision AS status_limit_s,
-       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, {CLOCKS}, {PAUSES},
+       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason,
+       {CLOCKS_COLUMN}, {PAUSES_COLUMN},
        COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
                   WHERE t.session_id = s.session_id), '{{}}') AS steps
 """,

@@ -124,7 +124,7 @@ class Calls:
     async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: RequestMachine) -> ProviderCallOutcome:
         """Request a machine, once. Raises LeaseLost: the term is over."""
         async with guarded(ctx.db, ctx.fence) as connection:
-            if not await machine_orders.note_called(connection, ask.machine_order_id):
+            if not await machine_orders.record_call(connection, ask.machine_order_id):
                 return ProviderCallOutcome(pool.machine_pool_id)
         outcome = ProviderCallOutcome(pool.machine_pool_id)
         try:
@@ -137,14 +137,14 @@ class Calls:
             outcome = _outcome(pool, error)
             if not isinstance(error, ProviderError) or not error.refused:
                 async with guarded(ctx.db, ctx.fence) as connection:
-                    await machine_orders.note_unconfirmed(connection, ask.machine_order_id, error.message)
+                    await machine_orders.record_unconfirmed_call(connection, ask.machine_order_id, error.message)
                 return outcome
             outcome = ProviderCallOutcome(
                 pool.machine_pool_id, outcome.error, outcome.retry_after_s, failed=error.message
             )
             move = OrderTransition(ask.machine_order_id, OrderState.ENDED, error.message, failed=True)
         async with guarded(ctx.db, ctx.fence) as connection:
-            await machine_orders.move_order(connection, move)
+            await machine_orders.apply_transition(connection, move)
         return outcome
 
     async def end(self, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:

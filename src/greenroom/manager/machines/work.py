@@ -249,11 +249,11 @@ async def _write(
                 deadline_s=limits.order_deadline_s,
             )
         case OrderTransition():
-            agent_id = await machine_orders.move_order(connection, action)
+            agent_id = await machine_orders.apply_transition(connection, action)
             if agent_id:
                 return {ChangeEvent(Topic.AGENTS), ChangeEvent.agent(agent_id), ChangeEvent.zone(ctx.fence.zone_key)}
         case Surplus():
-            await machine_orders.note_surplus(connection, action)
+            await machine_orders.record_surplus(connection, action)
         case _:
             pass  # a call of a provider, after the commit
     return set()
@@ -283,7 +283,7 @@ async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: 
     if outcome.error is None:
         return outcome
     async with guarded(ctx.db, ctx.fence) as connection:
-        is_new = await machine_orders.note_not_ended(
+        is_new = await machine_orders.record_failed_end(
             connection, action.machine_order_id, outcome.error, outcome.retry_after_s
         )
     if is_new:

@@ -14,7 +14,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.fleet import liveness as db_liveness
 from greenroom.db.fleet.leases import guarded
-from greenroom.db.session.lifecycle import await_return
+from greenroom.db.session.lifecycle import start_return_deadlines
 from greenroom.db.session.sessions import end_sessions
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
@@ -69,7 +69,7 @@ async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentMove], names
                 marked = await db_liveness.mark_running(
                     connection, {action.agent_id: action.before for action in group}
                 )
-                await await_return(connection, sorted(marked))
+                await start_return_deadlines(connection, sorted(marked))
             for action in group:
                 if action.agent_id in marked:
                     _announce(ctx, action, names[action.agent_id])

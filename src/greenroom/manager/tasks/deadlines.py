@@ -19,7 +19,7 @@ from greenroom.db.installation import stored_settings
 from greenroom.db.session import deadlines as db_deadlines
 from greenroom.db.session import lifecycle
 from greenroom.db.session.deadlines import SessionWithDeadline
-from greenroom.db.session.lifecycle import ExpiringSession, take_back
+from greenroom.db.session.lifecycle import ExpiringSession, revoke_stop_or_pause
 from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import begin_end
 from greenroom.db.session.shares import end_expired, read_expired
@@ -58,7 +58,7 @@ async def _act(connection: Connection, action: Overdue) -> ChangedSession | None
     if action.kind == "delete_again":
         return await db_deadlines.delete_again(connection, action.session_id)
     if action.kind == "take_back":
-        return await take_back(connection, action.session_id, action.status)
+        return await revoke_stop_or_pause(connection, action.session_id, action.status)
     set_aside = action.kind == "set_aside"
     failure = db_deadlines.SessionFailure(action.reason, set_aside=set_aside, slow=action.slow)
     return await db_deadlines.fail(connection, action.session_id, action.status, failure)

@@ -9,7 +9,7 @@ from tests.database.api.examples.step import Scene, Step, Wrong, step
 from tests.database.api.test_catalogue import picture
 from tests.support import rows
 
-from greenroom.api.catalogue import reading
+from greenroom.api.catalogue import downloads
 
 GB: Final = 1_000_000_000
 
@@ -23,10 +23,10 @@ async def home(scene: Scene) -> None:
     scene.ids |= row
 
 
-async def published_list(url: str, **_: object) -> reading.CatalogueAnswer:
+async def published_list(url: str, **_: object) -> downloads.DownloadedContent:
     """A foreign catalogue, instead of a request to the internet."""
     del url
-    return reading.CatalogueAnswer(json.dumps({"name": "Acme", "workspaces": [CHESS]}).encode(), "")
+    return downloads.DownloadedContent(json.dumps({"name": "Acme", "workspaces": [CHESS]}).encode(), "")
 
 
 async def misses(scene: Scene) -> None:

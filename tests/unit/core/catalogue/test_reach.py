@@ -6,14 +6,14 @@ import ipaddress
 
 import pytest
 
-from greenroom.core.outgoing import INTERNET, Reach, refusal
+from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
 
-HERE = Reach(this_host=True)
-PRIVATE = Reach(private_networks=True)
+HERE = AllowedNetworks(this_host=True)
+PRIVATE = AllowedNetworks(private_networks=True)
 
 
 @pytest.mark.parametrize(
-    ("text", "reach", "words"),
+    ("text", "networks", "words"),
     [
         ("93.184.216.34", INTERNET, None),
         ("2606:2800:220:1::1", INTERNET, None),
@@ -34,8 +34,8 @@ PRIVATE = Reach(private_networks=True)
         ("224.0.0.1", PRIVATE, "not the address of a server"),
     ],
 )
-def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, reach: Reach, words: str | None):
-    problem = refusal(ipaddress.ip_address(text), reach, is_own=False)
+def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, networks: AllowedNetworks, words: str | None):
+    problem = refusal(ipaddress.ip_address(text), networks, is_own=False)
     assert problem is None if words is None else words in str(problem)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.catalogue.offers import parse
+from greenroom.core.catalogue.entries import parse
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.definition import Definition
 

@@ -19,7 +19,7 @@ from greenroom.core.launch.forecast import (
     LaunchForecast,
     MeasuredStarts,
     Supply,
-    first_serving,
+    first_attempt_with_session,
     launch_forecast,
     refusal,
     refusal_for_user,
@@ -131,11 +131,13 @@ def test_a_plan_means_for_a_config_its_attempt_and_those_before_it():
 def test_a_launch_ends_at_the_first_pool_with_a_session_for_it():
     pools = [replace(POOL, staging_config_id=name) for name in ("a", "b", "c")]
     attempts = plan_launch([HERE, THERE], "there", IMAGE, pools, ALLOWED)
-    first = first_serving(attempts, lambda attempt: attempt.pool in pools[1:])
+    first = first_attempt_with_session(attempts, lambda attempt: attempt.pool in pools[1:])
     assert first is not None
     assert first.pool == pools[1]
-    assert first_serving(plan_launch([HERE, THERE], "there", IMAGE, pools, EXCLUDED), lambda _: True) is None
-    assert first_serving([a for a in attempts if not a.staged], lambda _: True) is None
+    assert (
+        first_attempt_with_session(plan_launch([HERE, THERE], "there", IMAGE, pools, EXCLUDED), lambda _: True) is None
+    )
+    assert first_attempt_with_session([a for a in attempts if not a.staged], lambda _: True) is None
 
 
 def test_a_launch_that_nothing_served_is_refused_with_what_stood_in_its_way():

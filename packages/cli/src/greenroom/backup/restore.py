@@ -36,7 +36,7 @@ from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable,
 from greenroom.up.options import stored_settings
 from greenroom.up.processes import end_all, leftovers
 from greenroom.up.progress import Progress
-from greenroom.up.site import LEFTOVERS_WITHIN_S
+from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 from greenroom.up.versions import Version, check_backup_version
 
 DUMP_FILE: Final = "database.dump"
@@ -131,7 +131,7 @@ async def restore_backup(
     try:
         with _locked(layout), only_backup(layout):
             _check_target(target)  # an instance may have been created since the first check
-            await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+            await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
             with _staging(layout) as staging:
                 with progress.step("Decrypting and checking the backup"):
                     read = await asyncio.to_thread(_extract, file, key, staging)

@@ -79,9 +79,9 @@ async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey
     from greenroom.backup.create import BackupPlan  # noqa: PLC0415
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
-    from greenroom.upgrade.record import only_upgrade  # noqa: PLC0415
+    from greenroom.upgrade.record import upgrade_lock  # noqa: PLC0415
 
-    with only_upgrade(layout):
+    with upgrade_lock(layout):
         async with planned_upgrade(layout, on_stderr()) as planned:
             typer.echo("\n".join(planned.plan.lines()), err=True)
             if planned.plan.is_empty:

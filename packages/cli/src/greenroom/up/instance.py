@@ -33,7 +33,7 @@ from greenroom.up.options import store_ready_version
 from greenroom.up.postgres import clear_after_crash
 from greenroom.up.processes import end_all, leftovers, watch_child
 from greenroom.up.progress import Description, Progress
-from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped_site
+from greenroom.up.site import LEFTOVERS_TIMEOUT_S, Site, site_of, stopped_site
 from greenroom.up.status import describe
 from greenroom.up.supervisor import State, Supervisor
 from greenroom.up.upkeep import ManagerWatch, PartWatch, limit_log_sizes, renew_certificates
@@ -345,7 +345,7 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
         SetupError: an `up` is running here, or something cannot be ended.
     """
     with progress.step("Ending the remaining processes"):
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
     if layout.ports.exists():
         async with database_of(layout, progress) as (db, site):
             with progress.step("Ending sessions"):

@@ -51,8 +51,8 @@ class Programs:
         return (str(self.python), "-m", name)
 
 
-def current(runtime: Path) -> Programs:
-    """Return the programs with which a running instance was started, without copies."""
+def programs_of_run(runtime: Path) -> Programs:
+    """Return the programs that a running instance was started with. Copy nothing."""
     copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
     return _programs_in(copies[0]) if copies else in_place()
 

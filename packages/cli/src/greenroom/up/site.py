@@ -1,5 +1,5 @@
-"""The description of an instance: its folder, settings, accounts and programs, and each part with its id, ports and
-files. It is laid out on disk before any part starts, and every command reads it.
+"""The description of an instance: its folder, settings, accounts and programs, and the id, ports and files of each
+role. `greenroom up` writes it to DATA before it starts a role, and every command reads it.
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ from greenroom.up.options import (
 )
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.processes import end_all, leftovers
-from greenroom.up.programs import Programs, current, prepare
+from greenroom.up.programs import Programs, prepare, programs_of_run
 from greenroom.up.progress import Progress
 
 log = structlog.get_logger(__name__)
 
-LEFTOVERS_WITHIN_S: Final = 8.0
+LEFTOVERS_TIMEOUT_S: Final = 8.0
+"""The time limit for the end of processes that an earlier run of the instance left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerSite:
-    """A Manager. `gateway_port` is the port of its separate listener of the gateway, on which its sentinel is
-    checked.
+    """A Manager. On `gateway_port`, the gateway forwards requests to this Manager only, or answers 503 while
+    `sentinel_file` exists.
     """
 
     name: str
@@ -186,13 +187,13 @@ class Site:
 
 
 async def prepare_instance(layout: Layout, options: Options, progress: Progress) -> tuple[Site, tuple[int, ...]]:
-    """Check the machine, lock DATA and lay out all files. The returned descriptors hold the lock and the reserved
-    ports.
+    """Check the machine, lock DATA and create all files. Return the site, and the file descriptors of the lock and the
+    reserved ports.
 
-    Only the end of the process releases them: `greenroom down` waits for it.
+    The descriptors must stay open until the end of the process, because `greenroom down` waits for their release.
 
     Raises:
-        SetupError: the instance cannot be started as requested; the files of a new DATA are removed.
+        SetupError: the instance cannot be started as requested. If DATA contained no instance, DATA is removed.
     """
     checks.check_path(layout.data)
     check_folder(layout)
@@ -201,7 +202,7 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
         stored = read_json(layout.instance)
         check_last_version(stored)
         settings = merge_settings(options, {**stored, "runtime": runtime_name()})
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
         with progress.step("Checking this machine"):
             await checks.check_machine(layout, settings)
             if not reservations.take(settings.port):
@@ -215,7 +216,7 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
             write_json(layout.instance, stored_before_start(settings, stored), 0o600)
             with progress.step("Preparing the programs"):
                 programs = prepare(layout.runtime, accounts)
-            _lay_out(layout, settings, accounts, reservations)
+            _create_files(layout, settings, accounts, reservations)
         except OSError as error:
             raise SetupError(
                 f"The files of the instance cannot be created in {layout.data}: {summary(error)}"
@@ -225,8 +226,8 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
 
 @contextmanager
 def locked(layout: Layout) -> Generator[DataLock]:
-    """Lock DATA before any file is created in it. If the block fails, a new DATA is removed, with the parent folders
-    that were created for it.
+    """Lock DATA before any file is created in it. If the block fails and DATA had no instance, remove DATA and the
+    parent folders that were created for it.
 
     Raises:
         SetupError: another process holds the lock.
@@ -244,9 +245,9 @@ def locked(layout: Layout) -> Generator[DataLock]:
 
 
 def remove_data(layout: Layout, folders: Iterable[Path]) -> None:
-    """Remove the content of DATA, which is locked, and those of the folders that are empty afterwards: another process
-    may have begun to use them. The file that marks an instance and the lock are last, so that an interrupted removal
-    can be repeated.
+    """Remove the content of DATA, which must be locked, and then each of `folders` until one is not empty, because
+    another process uses it. The file that marks an instance and the lock file are removed last, so that an interrupted
+    removal can be repeated.
     """
     for entry in sorted(layout.data.iterdir(), key=lambda entry: entry == layout.instance):
         if entry != layout.lock:
@@ -256,13 +257,13 @@ def remove_data(layout: Layout, folders: Iterable[Path]) -> None:
         try:
             folder.rmdir()
         except OSError as error:
-            log.info("a folder stays", folder=str(folder), reason=error.strerror)
+            log.info("a folder is not removed", folder=str(folder), reason=error.strerror)
             return
 
 
-def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:
-    """Create ids of Managers and Agents, sentinel folders, the installation's key, ports and certificates. Existing
-    ones are kept.
+def _create_files(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:
+    """Create the ids of Managers and Agents, the folders of sentinel files, the key of the installation, the ports and
+    the certificates. Existing ones are kept.
     """
     account = accounts.services
     for name, _ in settings.manager_names:
@@ -278,8 +279,8 @@ def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservation
         write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
     credential = Secrets.from_file(layout.key_file).gateway_credential()
     write_text(layout.gateway_credential, credential, 0o600, accounts.gateway)
-    names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
-    ports = choose_ports(preferred_ports(*names), read_json(layout.ports), settings.port, reservations.take)
+    managers, agents = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
+    ports = choose_ports(preferred_ports(managers, agents), read_json(layout.ports), settings.port, reservations.take)
     write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
     tls.ensure_authority(layout)
     tls.ensure_certificates(layout, settings, accounts.gateway, datetime.now(UTC))
@@ -299,7 +300,7 @@ async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
     """
     lock = DataLock.take(layout)
     try:
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
         accounts = service_accounts()
         yield Site.of(layout, stored_settings(layout), accounts, prepare(layout.runtime, accounts))
     finally:
@@ -308,4 +309,4 @@ async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
 
 def site_of(layout: Layout) -> Site:
     """Return the site of an instance that was started before, without any change."""
-    return Site.of(layout, stored_settings(layout), service_accounts(), current(layout.runtime))
+    return Site.of(layout, stored_settings(layout), service_accounts(), programs_of_run(layout.runtime))

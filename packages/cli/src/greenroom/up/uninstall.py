@@ -32,7 +32,7 @@ from greenroom.up.layout import DataLock, Layout, check_folder, mounts_below, ru
 from greenroom.up.options import Settings, default_data, stored_settings
 from greenroom.up.processes import MARK, end_all, environment_of, leftovers
 from greenroom.up.progress import Progress
-from greenroom.up.site import LEFTOVERS_WITHIN_S, remove_data, site_of
+from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
 
 ACCOUNTS: Final = (SERVICE_ACCOUNT, GATEWAY_ACCOUNT, DATABASE_ACCOUNT, FILTER_ACCOUNT)
 UNITS: Final = Path("/etc/systemd/system")
@@ -221,7 +221,7 @@ def remove(
 
 async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
     """End what remains after `down`, for example of an instance that was killed."""
-    await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+    await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
     if not (installation := _installation_id(layout)):
         return
     for folder in sorted((layout.data / "agent").glob("*/")):

@@ -14,7 +14,7 @@ from greenroom.core.errors import SetupError
 _FORMAT: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 LAST_MINORS: Final[dict[int, int]] = {}
-"""Major version → the minor version of its last series, for each major version that is followed by another one."""
+"""Major version → the minor version of its last series. The newest major version is not listed."""
 
 
 class Version(NamedTuple):
@@ -70,16 +70,16 @@ def check_backup_version(written_by: Version, own: Version) -> None:
 
 
 def check_upgrade(current: Version, new: Version) -> None:
-    """Refuse an upgrade that the versions exclude.
+    """Check that the versions permit an upgrade from `current` to `new`.
 
     Raises:
         SetupError: `new` is older than `current`, or skips a series.
     """
     refuse_downgrade(current, new)
-    stop = next_series(current)
-    if new.series > stop:
-        major, minor = stop
+    newest_permitted = next_series(current)
+    if new.series > newest_permitted:
+        major, minor = newest_permitted
         raise SetupError(
             f"The upgrade from {current} to {new} would skip the series {major}.{minor}; upgrade to the newest"
-            f" {major}.{minor} first."
+            f" version {major}.{minor}.x first."
         )

@@ -30,25 +30,25 @@ class UpgradeRecord:
     @classmethod
     def read(cls, layout: Layout) -> Self | None:
         """Return the record of an upgrade that did not end, or None. Raises SetupError: it cannot be read."""
-        stored = read_json(_file(layout))
+        stored = read_json(_record_file(layout))
         return msgspec.convert(stored, cls) if stored else None
 
     def write(self, layout: Layout) -> None:
-        write_json(_file(layout), asdict(self), 0o600)
+        write_json(_record_file(layout), asdict(self), 0o600)
 
     @staticmethod
     def remove(layout: Layout) -> None:
-        _file(layout).unlink(missing_ok=True)
+        _record_file(layout).unlink(missing_ok=True)
 
 
-def _file(layout: Layout) -> Path:
+def _record_file(layout: Layout) -> Path:
     return layout.state.parent / "upgrade.json"
 
 
 @contextmanager
-def only_upgrade(layout: Layout) -> Generator[None]:
-    """Hold the lock of upgrades. Raises SetupError: another upgrade of the instance is running, or this account cannot
-    write to DATA."""
+def upgrade_lock(layout: Layout) -> Generator[None]:
+    """Hold the lock that only one upgrade of an instance can hold. Raises SetupError: another upgrade is running, or
+    this account cannot write to DATA."""
     try:
         descriptor = os.open(layout.state.parent / "upgrade.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except PermissionError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.catalogue.offers import Application, Recipe, parse
+from greenroom.core.catalogue.entries import Application, Recipe, parse
 from greenroom.core.errors import NotFound
 from greenroom.kit.recipes import Builder, RecipeSource
 

@@ -1,6 +1,6 @@
 """Compares a document with the objects of a deployment: the creations, changes and deletions, each with its reason.
 
-A field that an object of the document does not have is not changed; a field that it has is the whole value. Objects are
+A field that is missing in the document is not changed. A field of the document replaces the whole value. Objects are
 matched by name. Invariants, tested as properties: the plan after an apply is empty; without `prune` there is no
 deletion; a plan with problems changes nothing.
 """
@@ -30,7 +30,7 @@ class DeployedObject:
 
 @dataclass(frozen=True, slots=True)
 class DeployedObjects:
-    """The objects of a deployment by section, the hostnames of its Agents, and its live sessions: rows of the api."""
+    """The objects of a deployment by section, the hostnames of its Agents, and the api's rows of its live sessions."""
 
     objects: Mapping[str, Sequence[DeployedObject]]
     agents: frozenset[str] = frozenset()
@@ -96,10 +96,12 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
         if kind.section in document:
             wanted = [stored_form(kind, row) for row in document[kind.section]]
             pairs = _pairs(kind, wanted, snapshot.objects[kind.section], options)
-            changes += [_change(kind, row, found, options) for row, found in pairs]
-            kept = {found.object_id for _, found in pairs if found is not None}
-            unwanted = [found for found in snapshot.objects[kind.section] if found.object_id not in kept]
-            deletions += [_deletion(kind, found, snapshot) for found in unwanted if not found.row.get("is_system")]
+            changes += [_creation_or_update(kind, row, deployed, options) for row, deployed in pairs]
+            kept = {deployed.object_id for _, deployed in pairs if deployed is not None}
+            unwanted = [deployed for deployed in snapshot.objects[kind.section] if deployed.object_id not in kept]
+            deletions += [
+                _deletion(kind, deployed, snapshot) for deployed in unwanted if not deployed.row.get("is_system")
+            ]
     deletions = deletions[::-1] if options.prune else []
     actions = [*_in_order([action for action in changes if action.values]), *deletions]
     names = _names(document, snapshot, deletions)
@@ -110,60 +112,72 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
 def _pairs(
     kind: ObjectKind, wanted: Sequence[Row], present: Sequence[DeployedObject], options: PlanOptions
 ) -> list[tuple[Row, DeployedObject | None]]:
-    """Match each object of the document with one of the same name. Pools of one place are matched by their values
-    first.
+    """Match each object of the document with a deployed object of the same name. Several staging configs can have the
+    same workspace and zone. Those without a difference are matched first.
     """
     free, matches = list(present), dict[int, DeployedObject]()
     for exact in (True, False):
         for number, row in enumerate(wanted):
-            same = [found for found in free if all(found.values[name] == row[name] for name in kind.identity)]
-            match = next((found for found in same if not exact or not _changed(kind, row, found, options)), None)
+            same = [deployed for deployed in free if all(deployed.values[name] == row[name] for name in kind.identity)]
+            match = next(
+                (deployed for deployed in same if not exact or not _different_fields(kind, row, deployed, options)),
+                None,
+            )
             if number not in matches and match is not None:
                 matches[number] = match
                 free.remove(match)
     return [(row, matches.get(number)) for number, row in enumerate(wanted)]
 
 
-def _change(kind: ObjectKind, row: Row, found: DeployedObject | None, options: PlanOptions) -> ConfigurationAction:
+def _creation_or_update(
+    kind: ObjectKind, row: Row, deployed: DeployedObject | None, options: PlanOptions
+) -> ConfigurationAction:
     name = kind.name_of(row)
-    if found is None:
-        values = {key: with_variables(value, lambda text, _: text, name=key) for key, value in row.items()}
+    if deployed is None:
+        values = {key: with_variables(value, _text_of_document, name=key) for key, value in row.items()}
         return ConfigurationAction(
             verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it."
         )
-    values = _changed(kind, row, found, options)
-    before = {key: found.values.get(key) for key in values}
+    values = _different_fields(kind, row, deployed, options)
+    before = {key: deployed.values.get(key) for key in values}
     if "settings" in values:
         present: Row = before["settings"] or {}
         before["settings"] = {key: present.get(key) for key in values["settings"]}
-    several = "fields differ" if len(values) > 1 else "field differs"
-    reason = f"{len(values)} {several} from the document."
+    fields_differ = "fields differ" if len(values) > 1 else "field differs"
+    reason = f"{len(values)} {fields_differ} from the document."
     return ConfigurationAction(
-        verb="update", kind=kind, name=name, object_id=found.object_id, values=values, before=before, reason=reason
+        verb="update", kind=kind, name=name, object_id=deployed.object_id, values=values, before=before, reason=reason
     )
 
 
-def _changed(kind: ObjectKind, row: Row, found: DeployedObject, options: PlanOptions) -> Row:
+def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, options: PlanOptions) -> Row:
     """Return the fields of the document whose values differ from the present ones."""
     values: Row = {}
     for name, wanted in row.items():
-        old = found.values.get(name)
-        new = with_variables(wanted, _kept, old, name=name)
+        old = deployed.values.get(name)
+        new = with_variables(wanted, _text_or_present_text, old, name=name)
         if name in kind.identity or name in kind.secrets or new == comparable(name, old):
             continue
         values[name] = _setting_changes(new, old) if name == "settings" else new
-    for name, causes in kind.secrets.items():
+    for name, trigger_fields in kind.secrets.items():
         if name not in row:
             continue
         names = set(row[name]) if isinstance(row[name], Mapping) else None
-        has_others = names is not None and names != set(found.values.get(name) or ())
-        if options.send_secrets or has_others or causes & values.keys():
+        names_differ = names is not None and names != set(deployed.values.get(name) or ())
+        if options.send_secrets or names_differ or trigger_fields & values.keys():
             values[name] = row[name]
     return values
 
 
-def _kept(text: str, old: str | None) -> str:
-    """Return the new value of a variable: the present one if its secret is not set, or if this key may not see it."""
+def _text_of_document(text: str, _: str | None) -> str:
+    """Return the value of a variable of a new object."""
+    return text
+
+
+def _text_or_present_text(text: str, old: str | None) -> str:
+    """Return the new value of a variable. The present value stays if the secret of the document has no value, or if the
+    API key must not read the present value.
+    """
     return old if old is not None and MASK in (text, old) else text
 
 
@@ -174,28 +188,30 @@ def _setting_changes(new: Row, old: Row | None) -> Row:
     return {name: value for name, value in new.items() if present.get(name) != value} | removed
 
 
-def _deletion(kind: ObjectKind, found: DeployedObject, snapshot: DeployedObjects) -> ConfigurationAction:
-    ended = [row for row in snapshot.sessions if kind.session_key and row[kind.session_key] == found.object_id]
+def _deletion(kind: ObjectKind, deployed: DeployedObject, snapshot: DeployedObjects) -> ConfigurationAction:
+    ended = [row for row in snapshot.sessions if kind.session_key and row[kind.session_key] == deployed.object_id]
     return ConfigurationAction(
         verb="delete",
         kind=kind,
-        name=kind.name_of(found.values),
-        object_id=found.object_id,
-        before=found.row,
+        name=kind.name_of(deployed.values),
+        object_id=deployed.object_id,
+        before=deployed.row,
         sessions=tuple(row["session_id"] for row in ended if row["user_id"]),
         reason="The document does not have it.",
     )
 
 
 def _in_order(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationAction]:
-    """Yield the actions; a group gets a default workspace that does not exist yet after the creation of the
-    workspace.
+    """Yield the actions. If the default workspace of a group is new, an additional action at the end sets it, after the
+    creation of the workspace.
     """
-    coming = {action.name for action in actions if action.kind.section == "workspaces" and action.verb == "create"}
-    later = list[ConfigurationAction]()
+    new_workspaces = {
+        action.name for action in actions if action.kind.section == "workspaces" and action.verb == "create"
+    }
+    default_workspaces = list[ConfigurationAction]()
     for action in actions:
         settings = cast("Row", action.values.get("settings", {}))
-        if settings.get("default_image") not in coming:
+        if settings.get("default_image") not in new_workspaces:
             yield action
             continue
         others = {name: value for name, value in settings.items() if name != "default_image"}
@@ -204,8 +220,8 @@ def _in_order(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationA
             yield replace(action, values=first)
         last: Row = {"settings": {"default_image": settings["default_image"]}}
         reason = f"Its default workspace {settings['default_image']} is created first."
-        later.append(replace(action, verb="update", values=last, before={}, reason=reason))
-    yield from later
+        default_workspaces.append(replace(action, verb="update", values=last, before={}, reason=reason))
+    yield from default_workspaces
 
 
 def _names(
@@ -214,25 +230,29 @@ def _names(
     """Return the names of each section that exist after the plan."""
     names: dict[str, set[str]] = {"agents": set(snapshot.agents)}
     for kind in KINDS:
-        present = {kind.name_of(found.values) for found in snapshot.objects[kind.section]}
+        present = {kind.name_of(deployed.values) for deployed in snapshot.objects[kind.section]}
         deleted = {action.name for action in deletions if action.kind is kind}
         names[kind.section] = (present - deleted) | {kind.name_of(row) for row in document.get(kind.section, ())}
     return names
 
 
-_HOSTS: Final = {"num_managers": "Managers", "num_agents": "Agents"}
+_ROLES_BY_COUNT: Final = {"num_managers": "Managers", "num_agents": "Agents"}
+"""Field of a zone with a number of roles → the name of these roles."""
 
 
 def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], options: PlanOptions) -> Iterator[str]:
     title = action.title[:1].upper() + action.title[1:]
     if action.verb == "delete":
         if action.sessions and not options.force:
-            yield f"{title} has live sessions: {len(action.sessions)}. Its deletion ends them; pass --force to do so."
-        for field_name, hosts in _HOSTS.items():
-            if count := action.before.get(field_name):
-                yield f"{title} still has {count} {hosts}; remove them first, or keep it in the document."
+            count = len(action.sessions)
+            yield f"{title} has live sessions: {count}. Its deletion ends them; pass --force to delete it."
+        for field_name, roles in _ROLES_BY_COUNT.items():
+            if number := action.before.get(field_name):
+                yield f"{title} still has {number} {roles}; remove them first, or keep it in the document."
         return
-    required = [name for name, one in action.kind.fields.items() if one.is_required and name not in action.values]
+    required = [
+        name for name, definition in action.kind.fields.items() if definition.is_required and name not in action.values
+    ]
     fixed = action.kind.fixed & action.values.keys()
     if action.verb == "create" and required:
         yield f"{title} is new and needs {', '.join(f'`{name}`' for name in required)}."
@@ -248,16 +268,16 @@ def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], option
 def _references(values: Row) -> Iterator[tuple[str, str]]:
     for fields, sections in ((values, SECTION_OF), (values.get("settings", {}), SECTION_OF_SETTING)):
         for name, section in sections.items():
-            found: Any = fields.get(name) or []
-            names = [found] if isinstance(found, str) else cast("list[str]", found)
-            yield from ((section, one) for one in names)
+            references: Any = fields.get(name) or []
+            names = [references] if isinstance(references, str) else cast("list[str]", references)
+            yield from ((section, reference) for reference in names)
 
 
-def _without_value(value: Any, path: str, name: str = "") -> Iterator[str]:
-    """Yield the paths of secrets and variables for which there is no value."""
+def _without_value(value: Any, path: str, field_name: str = "") -> Iterator[str]:
+    """Yield the paths of secrets and variables for which there is no value. `field_name` is the field that has them."""
     if isinstance(value, Mapping):
         for key, part in cast("Row", value).items():
-            inner = key if name not in {ENVIRONMENT, "secrets"} else name
-            yield from _without_value(part, f"{path}.{key}".lstrip("."), inner)
-    elif value == MASK and name in {ENVIRONMENT, "secrets", "docker_token"}:
+            inner_field = key if field_name not in {ENVIRONMENT, "secrets"} else field_name
+            yield from _without_value(part, f"{path}.{key}".lstrip("."), inner_field)
+    elif value == MASK and field_name in {ENVIRONMENT, "secrets", "docker_token"}:
         yield path

@@ -15,12 +15,13 @@ from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
-OLDEST: Final = (1, 20)
+OLDEST_VERSION: Final = (1, 20)
+"""The oldest supported version of Kubernetes, major and minor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """Verbs that this Agent needs for one resource, and their purpose."""
+class ResourcePermission:
+    """The verbs for one resource that the account of this Agent needs, and their purpose."""
 
     resource: str
     verbs: tuple[str, ...]
@@ -32,51 +33,53 @@ class Need:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
-NEEDS: Final = (
-    Need(
+REQUIRED_PERMISSIONS: Final = (
+    ResourcePermission(
         resource="pods",
         verbs=("create", "get", "list", "watch", "patch", "delete"),
         purpose="session Pods, which are found by their labels",
     ),
-    Need(
+    ResourcePermission(
         resource="pods/exec",
         verbs=("create", "get"),
         purpose="the commands first_launch, go and assign, and the files of a session",
     ),
-    Need(resource="pods/log", verbs=("get",), purpose="the last log lines of a session that ended"),
-    Need(
+    ResourcePermission(resource="pods/log", verbs=("get",), purpose="the last log lines of a session that ended"),
+    ResourcePermission(
         resource="secrets",
         verbs=("create", "get", "list", "watch", "patch", "delete"),
         purpose="the credential and the variables of a session, and the registry log-in",
     ),
-    Need(
+    ResourcePermission(
         resource="persistentvolumeclaims",
         verbs=("create", "get", "list", "patch", "delete"),
         purpose="profiles of users",
     ),
-    Need(resource="resourcequotas", verbs=("list",), purpose="the remaining resources of the namespace"),
+    ResourcePermission(resource="resourcequotas", verbs=("list",), purpose="the remaining resources of the namespace"),
 )
-FILTER_NEEDS: Final = (
-    Need(
+FILTER_PERMISSIONS: Final = (
+    ResourcePermission(
         resource="networkpolicies",
         group="networking.k8s.io",
         verbs=("create", "get", "list", "patch", "delete"),
         purpose="the network restriction of a session under a web filter",
     ),
-    Need(
+    ResourcePermission(
         resource="services",
         verbs=("create", "get", "patch", "delete"),
         purpose="the stable address of a web filter",
     ),
 )
-"""Additional needs of an Agent whose sessions may be under a web filter."""
-REASON_NEEDS: Final = (
-    Need(resource="events", verbs=("list",), purpose="the reason why a node does not create a session's container"),
+"""Additional permissions of an Agent whose sessions can be under a web filter."""
+EVENT_PERMISSIONS: Final = (
+    ResourcePermission(
+        resource="events", verbs=("list",), purpose="the reason why a node does not create a session's container"
+    ),
 )
-"""Optional needs, without which sessions still start."""
+"""Optional permissions. Without them, sessions start, but the errors of slow starts have no reason."""
 
 
-async def check(cluster: Cluster) -> str:
+async def check_requirements(cluster: Cluster) -> str:
     """Check that the cluster can serve this Agent, and return the cluster's version.
 
     Raises:
@@ -86,7 +89,7 @@ async def check(cluster: Cluster) -> str:
     version = str(answer.get("gitVersion") or "")
     if problem := version_problem(version):
         raise RuntimeUnavailable(problem)
-    if missing := await _missing(cluster, NEEDS):
+    if missing := await _missing_permissions(cluster, REQUIRED_PERMISSIONS):
         raise RuntimeUnavailable(
             f"This Agent lacks permissions in the namespace {cluster.namespace}: {', '.join(missing)}. Bind its service"
             " account to a role with these verbs."
@@ -96,14 +99,14 @@ async def check(cluster: Cluster) -> str:
 
 
 async def _require_namespace(cluster: Cluster) -> None:
-    """Check with a dry run that the namespace exists. Kubernetes returns empty lists for a missing namespace, and
-    permissions in it can be granted; only the creation of an object fails.
+    """Check with a dry run that the namespace exists. For a missing namespace, Kubernetes returns empty lists
+    and grants permissions. Only the creation of an object fails.
     """
     secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "gr-check-"}}
     try:
         await cluster.ask(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
     except StartError:
-        return  # the quota is used up: the namespace exists
+        return  # a quota refuses the object, so the namespace exists
 
 
 def version_problem(version: str) -> str:
@@ -111,8 +114,8 @@ def version_problem(version: str) -> str:
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers is None:
         return f"The cluster reports the version {version!r}, which is not a version of Kubernetes."
-    if (int(numbers[1]), int(numbers[2])) < OLDEST:
-        return f"The cluster has Kubernetes {version}; sessions need {OLDEST[0]}.{OLDEST[1]} or newer."
+    if (int(numbers[1]), int(numbers[2])) < OLDEST_VERSION:
+        return f"The cluster has Kubernetes {version}; sessions need {OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or newer."
     return ""
 
 
@@ -120,10 +123,10 @@ async def is_permitted(
     cluster: Cluster, verb: str, resource: str, group: str = "", *, in_namespace: bool = True
 ) -> bool:
     """Return True if this Agent's account has this permission."""
-    resource, _, part = resource.partition("/")
+    resource, _, subresource = resource.partition("/")
     attributes: Json = {"verb": verb, "resource": resource, "group": group}
-    if part:
-        attributes["subresource"] = part
+    if subresource:
+        attributes["subresource"] = subresource
     if in_namespace:
         attributes["namespace"] = cluster.namespace
     review: Json = {
@@ -136,15 +139,15 @@ async def is_permitted(
     return bool(status.get("allowed"))
 
 
-async def _missing(cluster: Cluster, needs: Sequence[Need]) -> list[str]:
-    checked = [(need, verb) for need in needs for verb in need.verbs]
-    allowed = await asyncio.gather(*(is_permitted(cluster, verb, need.resource, need.group) for need, verb in checked))
-    return [
-        f"{verb} {need.full_name}" for (need, verb), is_allowed in zip(checked, allowed, strict=True) if not is_allowed
-    ]
+async def _missing_permissions(cluster: Cluster, required: Sequence[ResourcePermission]) -> list[str]:
+    """Return the permissions that the account lacks, each as a verb and a resource."""
+    pairs = [(verb, permission) for permission in required for verb in permission.verbs]
+    checks = (is_permitted(cluster, verb, permission.resource, permission.group) for verb, permission in pairs)
+    results = zip(pairs, await asyncio.gather(*checks), strict=True)
+    return [f"{verb} {permission.full_name}" for (verb, permission), is_granted in results if not is_granted]
 
 
-DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
 """Annotation of the storage class that the cluster uses for claims without a class."""
 
 
@@ -152,42 +155,44 @@ async def find_limitations(cluster: Cluster, storage_class: str, runtime_classes
     """Return a sentence for each feature that some sessions cannot use in this cluster. Features that this account may
     not check are omitted.
     """
-    remarks: list[str] = []
-    if missing := await _missing(cluster, FILTER_NEEDS):
-        remarks.append(
-            f"Sessions under a web filter do not start: this Agent may not {', '.join(missing)} in the namespace"
-            f" {cluster.namespace}."
+    limitations: list[str] = []
+    if missing := await _missing_permissions(cluster, FILTER_PERMISSIONS):
+        limitations.append(
+            "Sessions under a web filter do not start: this Agent lacks permissions in the namespace"
+            f" {cluster.namespace}: {', '.join(missing)}."
         )
-    if missing := await _missing(cluster, REASON_NEEDS):
-        remarks.append(
+    if missing := await _missing_permissions(cluster, EVENT_PERMISSIONS):
+        limitations.append(
             "The Agent cannot report why a node does not start a session, and an image that a node pulls for more than"
-            f" five minutes counts as stuck: this Agent may not {', '.join(missing)} in the namespace"
-            f" {cluster.namespace}."
+            f" five minutes counts as stuck: this Agent lacks permissions in the namespace {cluster.namespace}:"
+            f" {', '.join(missing)}."
         )
     if await is_permitted(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
         classes = await cluster.list_global(StorageClass)
-        remarks += storage_remarks(storage_class, {_name(item): _annotations(item) for item in classes})
+        limitations += storage_limitations(storage_class, {_name(item): _annotations(item) for item in classes})
     if runtime_classes and await is_permitted(cluster, "list", "runtimeclasses", "node.k8s.io", in_namespace=False):
         existing = {item.metadata.name for item in await cluster.list_global(RuntimeClass) if item.metadata}
         if absent := sorted(set(runtime_classes) - existing):
-            remarks.append(
+            limitations.append(
                 f"The cluster has no runtime class {', '.join(absent)} (GREENROOM_RUNTIME_CLASSES). Sessions that"
                 " request it do not start."
             )
-    return remarks
+    return limitations
 
 
-def storage_remarks(storage_class: str, classes: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return the reasons why homes cannot be created. `storage_class`: empty = the default class. `classes`: the
-    classes of the cluster with their annotations.
+def storage_limitations(storage_class: str, classes: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the reasons why no volume for a persistent profile can be created. `storage_class`: empty = the default
+    class. `classes`: the classes of the cluster with their annotations.
     """
     names = ", ".join(sorted(classes)) or "none"
     if storage_class and storage_class not in classes:
-        missing = f"The cluster has no storage class {storage_class} (GREENROOM_KUBE_STORAGE_CLASS), it has: {names}."
-        return [f"{missing} Sessions with a persistent profile do not start."]
-    if not storage_class and not any(annotations.get(DEFAULT_CLASS) == "true" for annotations in classes.values()):
+        problem = f"The cluster has no storage class {storage_class} (GREENROOM_KUBE_STORAGE_CLASS); it has: {names}."
+        return [f"{problem} Sessions with a persistent profile do not start."]
+    if not storage_class and not any(
+        annotations.get(DEFAULT_CLASS_ANNOTATION) == "true" for annotations in classes.values()
+    ):
         remedy = "Name one in GREENROOM_KUBE_STORAGE_CLASS, or sessions with a persistent profile do not start."
-        return [f"The cluster has no default storage class, it has: {names}. {remedy}"]
+        return [f"The cluster has no default storage class; it has: {names}. {remedy}"]
     return []
 
 
@@ -211,7 +216,7 @@ async def check_cluster(settings: KubernetesSettings, runtime_classes: Collectio
     cluster = Cluster(settings)
     await cluster.open()
     try:
-        await check(cluster)
+        await check_requirements(cluster)
         return await find_limitations(cluster, settings.kube_storage_class, runtime_classes)
     finally:
         await cluster.close()

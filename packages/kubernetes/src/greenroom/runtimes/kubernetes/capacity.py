@@ -10,8 +10,9 @@ from lightkube.models.core_v1 import Taint
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from lightkube.utils.quantity import parse_quantity
 
-CORES: Final = ("requests.cpu", "cpu", "limits.cpu")
-MEMORY: Final = ("requests.memory", "memory", "limits.memory")
+CORE_QUOTAS: Final = ("requests.cpu", "cpu", "limits.cpu")
+MEMORY_QUOTAS: Final = ("requests.memory", "memory", "limits.memory")
+"""The names of the limits in a `ResourceQuota` that apply to the requests of Pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Amount:
 ZERO: Final = Amount(cores=0.0, memory_bytes=0)
 UNLIMITED: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
 """The amount of resources without a known limit."""
-SET_BY_CLUSTER: Final = (
+CLUSTER_TAINT_PREFIXES: Final = (
     "node.kubernetes.io/",
     "node.cloudprovider.kubernetes.io/",
     "node-role.kubernetes.io/control-plane",
@@ -57,18 +58,22 @@ def requests_of_pods(pods: Iterable[Pod]) -> Amount:
             continue
         for container in pod.spec.containers if pod.spec else ():
             requests = mapping_of(container.resources, "requests")
-            total += Amount(cores=number(requests.get("cpu")), memory_bytes=int(number(requests.get("memory"))))
+            total += Amount(
+                cores=quantity_value(requests.get("cpu")), memory_bytes=int(quantity_value(requests.get("memory")))
+            )
     return total
 
 
-def total_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount:
-    """Return the total for sessions: the smallest unused part of a quota, plus the amount that sessions use already. A
+def total_of_quotas(quotas: Sequence[ResourceQuota], session_requests: Amount) -> Amount:
+    """Return the total for sessions: the smallest unused part of a quota, plus the requests of present sessions. A
     resource without a quota has the amount in `UNLIMITED`.
     """
-    cores, memory = _remaining(quotas, CORES), _remaining(quotas, MEMORY)
+    cores, memory = _remaining(quotas, CORE_QUOTAS), _remaining(quotas, MEMORY_QUOTAS)
     return Amount(
-        cores=UNLIMITED.cores if cores is None else max(0.0, cores) + own.cores,
-        memory_bytes=UNLIMITED.memory_bytes if memory is None else int(max(0.0, memory)) + own.memory_bytes,
+        cores=UNLIMITED.cores if cores is None else max(0.0, cores) + session_requests.cores,
+        memory_bytes=UNLIMITED.memory_bytes
+        if memory is None
+        else int(max(0.0, memory)) + session_requests.memory_bytes,
     )
 
 
@@ -79,28 +84,32 @@ def _remaining(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float |
         hard, used = mapping_of(quota_status, "hard"), mapping_of(quota_status, "used")
         if quota.spec is not None and (quota.spec.scopes or quota.spec.scopeSelector):
             continue  # the quota applies only to some Pods
-        remaining += [number(hard[name]) - number(used.get(name)) for name in names if name in hard]
+        remaining += [quantity_value(hard[name]) - quantity_value(used.get(name)) for name in names if name in hard]
     return min(remaining, default=None)
 
 
 def allocatable_of_nodes(nodes: Iterable[Node]) -> Amount:
-    """Return the allocatable amount of ready, schedulable nodes. Nodes with an administrator's taint count, because
-    workspaces can have tolerations.
+    """Return the allocatable amount of ready, schedulable nodes. Nodes with a taint of an administrator are included,
+    because workspaces can have tolerations.
     """
     total = ZERO
     for node in nodes:
         conditions = (node.status.conditions if node.status else None) or []
         is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
-        if node.spec is not None and (node.spec.unschedulable or any(map(_repels_all, node.spec.taints or []))):
+        if node.spec is not None and (node.spec.unschedulable or any(map(_is_set_by_cluster, node.spec.taints or []))):
             continue
         if is_ready and node.status is not None:
             allocatable = mapping_of(node.status, "allocatable")
-            total += Amount(cores=number(allocatable.get("cpu")), memory_bytes=int(number(allocatable.get("memory"))))
+            total += Amount(
+                cores=quantity_value(allocatable.get("cpu")),
+                memory_bytes=int(quantity_value(allocatable.get("memory"))),
+            )
     return total
 
 
-def _repels_all(taint: Taint) -> bool:
-    return taint.effect != "PreferNoSchedule" and taint.key.startswith(SET_BY_CLUSTER)
+def _is_set_by_cluster(taint: Taint) -> bool:
+    """Return True if the cluster set the taint, and the taint keeps Pods away."""
+    return taint.effect != "PreferNoSchedule" and taint.key.startswith(CLUSTER_TAINT_PREFIXES)
 
 
 def unlimited_resources(amount: Amount) -> list[str]:
@@ -116,8 +125,8 @@ def mapping_of(resource: object, name: str) -> Mapping[str, object]:
     return cast("Mapping[str, object] | None", getattr(resource, name, None)) or {}
 
 
-def number(quantity: object) -> float:
-    """Return the number of a quantity such as `500m` or `2Gi`; 0 for None."""
+def quantity_value(quantity: object) -> float:
+    """Return the value of a quantity such as `500m` or `2Gi`; 0 for None."""
     if quantity is None:
         return 0.0
     parsed = parse_quantity(str(quantity))

@@ -1,7 +1,7 @@
-"""The progress of a node that creates a container, from its events.
+"""The reason why a node has not created a container yet, from the events of the Pod.
 
-The status of a Pod reports only that its container is being created. The details are in events, which this Agent may
-not be permitted to list, and which expire after an hour. Without events no error is reported.
+The status of a Pod reports only that its container is being created. Its events contain the details. If the Agent lacks
+the permission to list events, or if the events have expired after an hour, this module returns no reason.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.pod_state import node_of, waiting_of
 
 CREATED_WITHIN_S: Final = DEADLINE_S[SessionStatus.STARTING] - 10.0
-"""The time limit for the creation of a container. It ends shortly before the deadline of the Primary, whose error has
-no reason.
+"""The time limit for the creation of a container. It ends shortly before the deadline of the Primary, because the
+error of the Primary does not contain the reason.
 """
 STEPS: Final = frozenset({"Pulling", "Pulled", "Created", "Started"})
 """The steps of a node, in order, after all volumes are attached. A step means that earlier problems are solved."""
 NO_NODE: Final = "FailedScheduling"
-"""The reason of events from before a node was assigned."""
-MAX_EVENT_TEXT: Final = 300
+"""The reason of events of a Pod that has no node yet."""
+MAX_EVENT_CHARACTERS: Final = 300
 """Maximum number of quoted characters of an event."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -35,7 +35,8 @@ LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 def is_being_created(pod: Pod) -> bool:
     """Return True if a node has the Pod, and neither runs it nor reports a problem."""
     has_node = pod.spec is not None and bool(pod.spec.nodeName)
-    return has_node and status(pod).phase == "Pending" and waiting_of(pod)[0] in {"", "ContainerCreating"}
+    waiting_reason, _, _ = waiting_of(pod)
+    return has_node and status(pod).phase == "Pending" and waiting_reason in {"", "ContainerCreating"}
 
 
 async def newest_event(cluster: Cluster, pod: Pod) -> Event | None:
@@ -47,8 +48,8 @@ async def newest_event(cluster: Cluster, pod: Pod) -> Event | None:
 
 
 def newest_relevant(events: Sequence[Event]) -> Event | None:
-    """Return the last warning, or the step after it. The times of events are in whole seconds. Events in the same
-    second are ordered by their first occurrence, so the last one of the list is returned.
+    """Return the newest event that is a warning or one of `STEPS`. The times of events are in whole seconds. Of several
+    events in the same second, the last one of the list is returned, because the list is in the order of their creation.
     """
     relevant = [event for event in events if event.reason in STEPS or _is_warning(event)]
     last = max((_time_of(event) for event in relevant), default=None)
@@ -60,8 +61,8 @@ def _is_warning(event: Event) -> bool:
 
 
 def _time_of(event: Event) -> datetime:
-    repeated = event.series.lastObservedTime if event.series is not None else None
-    time = repeated or event.lastTimestamp or event.eventTime or LONG_AGO
+    last_repetition = event.series.lastObservedTime if event.series is not None else None
+    time = last_repetition or event.lastTimestamp or event.eventTime or LONG_AGO
     return time.replace(microsecond=0)
 
 
@@ -70,7 +71,7 @@ def is_pull(event: Event | None) -> bool:
     return event is not None and event.reason == "Pulling"
 
 
-def reason_of(pod: Pod, event: Event | None) -> str:
+def delay_reason_of(pod: Pod, event: Event | None) -> str:
     """Return the reason why the container does not exist yet, without a period; empty if the event does not explain
     it.
     """
@@ -84,9 +85,11 @@ def reason_of(pod: Pod, event: Event | None) -> str:
 
 
 def _image_of(pod: Pod) -> str:
+    """Return the name of the image, as the end of "the image …"."""
     images = [container.image for container in pod.spec.containers] if pod.spec is not None else []
-    return waiting_of(pod)[2] or next((name for name in images if name), "of the session")
+    _, _, image_of_waiting_container = waiting_of(pod)
+    return image_of_waiting_container or next((name for name in images if name), "of the session")
 
 
 def _short(text: str | None) -> str:
-    return " ".join((text or "no reason was given").split())[:MAX_EVENT_TEXT].rstrip(".")
+    return " ".join((text or "no reason was given").split())[:MAX_EVENT_CHARACTERS].rstrip(".")

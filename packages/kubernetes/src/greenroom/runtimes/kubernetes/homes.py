@@ -33,7 +33,7 @@ from greenroom.runtimes.contract import (
     StartError,
     StoredHome,
 )
-from greenroom.runtimes.kubernetes.capacity import mapping_of, number
+from greenroom.runtimes.kubernetes.capacity import mapping_of, quantity_value
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
@@ -132,7 +132,7 @@ class KubernetesHomes:
         if claim is None:
             return None
         capacity = mapping_of(claim.status, "capacity").get("storage")
-        return HomeSize(size_bytes=int(number(capacity)))
+        return HomeSize(size_bytes=int(quantity_value(capacity)))
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         name = self._name(home)

@@ -29,7 +29,7 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
-from greenroom.runtimes.kubernetes.creation_events import is_being_created, is_pull, newest_event, reason_of
+from greenroom.runtimes.kubernetes.creation_events import delay_reason_of, is_being_created, is_pull, newest_event
 from greenroom.runtimes.kubernetes.manifest import lost_node_tolerations, restricted_container, restricted_pod
 from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, encoded, metadata, status
@@ -126,7 +126,7 @@ class PulledImages:
                     event = await newest_event(self._cluster, pod)
                     if is_pull(event):
                         yield None
-                    elif is_late and (reason := reason_of(pod, event)):
+                    elif is_late and (reason := delay_reason_of(pod, event)):
                         raise PullError(f"The image {name} could not be fetched: {reason}.")
         raise PullError(f"The image {name} could not be fetched: the Pod that pulls it was deleted.")
 

@@ -36,7 +36,7 @@ from greenroom.runtimes.contract import (
     StartError,
     cut_output,
 )
-from greenroom.runtimes.kubernetes.access import check, find_limitations, is_permitted
+from greenroom.runtimes.kubernetes.access import check_requirements, find_limitations, is_permitted
 from greenroom.runtimes.kubernetes.capacity import (
     Amount,
     allocatable_of_nodes,
@@ -99,7 +99,7 @@ class KubernetesRuntime:
 
     async def open(self) -> None:
         await self._cluster.open()
-        version = await check(self._cluster)
+        version = await check_requirements(self._cluster)
         self._can_list_nodes = await is_permitted(self._cluster, "list", "nodes", in_namespace=False)
         for remark in await find_limitations(self._cluster, self._storage_class, self._runtime_classes):
             log.warning("the cluster does not meet the requirements of some sessions", reason=remark)

@@ -12,7 +12,12 @@ from lightkube.resources.core_v1 import Pod
 
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.creation_events import CREATED_WITHIN_S, is_being_created, newest_event, reason_of
+from greenroom.runtimes.kubernetes.creation_events import (
+    CREATED_WITHIN_S,
+    delay_reason_of,
+    is_being_created,
+    newest_event,
+)
 from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.pod_state import (
     ENDED,
@@ -103,7 +108,7 @@ async def wait_until_running(cluster: Cluster, name: str) -> Pod:
             if (problem := limits.problem(pod, time.monotonic())) is not None:
                 raise problem
             if limits.is_late(pod, time.monotonic()) and (
-                delay_reason := reason_of(pod, await newest_event(cluster, pod))
+                delay_reason := delay_reason_of(pod, await newest_event(cluster, pod))
             ):
                 raise StartError(f"{delay_reason}.")
     raise RuntimeUnavailable("The API server of Kubernetes ended the watch of the session's Pod.")

@@ -1,5 +1,5 @@
-"""The page of a session: HTTPS with basic authentication, the files in web/, and a relay from a websocket to the X
-server.
+"""The web server of a session: HTTPS with basic authentication, the files in web/, and a relay from a websocket to the
+X server.
 
     page.py FOLDER            the folder of the session's sockets; the password is read from file descriptor 3
 
@@ -7,16 +7,18 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /health      without password: 200 {"ok": true} if the X server accepts connections, else 503
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
-    /stream/         the video picture (video.py)
+    /stream/         the screen as a video (video.py)
     /clipboard/…     images on the clipboard (clipboard.py)
     /events          notifications of copying and printing; PUT /region: time zone and language of the browser (viewers.py)
-    api/…            statistics of the stream (stats.py)
-    cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for programs that use the screen (desk.py)
+    /api/…           statistics of the stream (stats.py)
+    /cdp/…           for programs that control the browser, like /webdriver/… (browser.py)
+    /desk/…          for programs that use the screen (desk.py)
     /sound           the sound of programs, /microphone the sound that they record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back unchanged, so that
                      clients can measure the round trip on the same path as their frames. Header
                      X-Greenroom-Idle-Disconnect-S: close with code 4408 after this time without input; 0 = never
-Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py); each answer confirms it with the same header.
+Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py). The header is also in answers with files
+of web/.
 In a workspace of kind page all requests except /health go to the program (`Program`). It serves HTTP on a socket that
 only it and the page use, without password and certificate: the page checks the password and has the certificate. Only
 the standard library is used. A failure of a connection ends only that connection.
@@ -70,6 +72,7 @@ WEB = Path("/opt/greenroom/web")
 REQUEST_TIMEOUT_S = 10
 IDLE_TIMEOUT_S = 65
 PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
+"""The first parts of the paths for programs that control the desktop or the browser."""
 IDLE_CLOSED = 4408
 """The close code of a websocket whose viewer gave no input for too long, in analogy to the HTTP status 408."""
 CLOSE_TIMEOUT_S = 2
@@ -80,7 +83,7 @@ PR_SET_DUMPABLE = 4
 
 
 class Program:
-    """The program that listens on `socket`."""
+    """The program of a workspace of kind page. It listens on `socket`."""
 
     def __init__(self, socket: str) -> None:
         self.socket = socket
@@ -117,7 +120,7 @@ class Page:
         self.browser = browser.Browser(self.control)
         self.desk = desk.Desk(RFB_SOCKET, self.control)
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
         try:
             timeout_s = REQUEST_TIMEOUT_S
@@ -146,7 +149,7 @@ class Page:
         elif request.path == "/stream/":
             return await self.video.answer(request, reader, writer)
         elif request.parts[0] in PROGRAM_FOLDERS:
-            await self.answer_program(request, reader, writer)
+            await self.answer_control(request, reader, writer)
             return False
         elif request.path in sound.PATHS:
             return await sound.answer(request, reader, writer)
@@ -154,13 +157,13 @@ class Page:
             return await self.answer_viewer(request, reader, writer)
         return True
 
-    async def answer_program(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_control(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below PROGRAM_FOLDERS."""
-        self.control.sender_of(request)
+        self.control.sender_of(request)  # notices that the session is leased
         await (self.desk if request.parts[0] == desk.FOLDER else self.browser).answer(request, reader, writer)
 
     async def answer_viewer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request of a viewer of the screen. The result is that of `answer`."""
+        """Answer a request of a viewer. Return False if the connection cannot be used for another request."""
         sender = self.control.sender_of(request)
         if request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
@@ -250,7 +253,7 @@ async def relay(
 
 async def until_idle(monitor: InputMonitor, limit_s: float) -> None:
     """Wait until a viewer has given no input for `limit_s`."""
-    while (left_s := limit_s - monitor.idle_s) > 0:  # noqa: ASYNC110 -- input only moves the end
+    while (left_s := limit_s - monitor.idle_s) > 0:  # noqa: ASYNC110 -- input only postpones the end
         await asyncio.sleep(left_s)
 
 
@@ -287,12 +290,12 @@ async def copy_output(display: asyncio.StreamReader, writer: stats.Stream) -> No
         await writer.drain()
 
 
-def own_certificate() -> ssl.SSLContext:
+def create_tls_context() -> ssl.SSLContext:
     """Create a certificate for this session, and return a TLS context with it."""
     certificate, key = FOLDER / "certificate.pem", FOLDER / "key.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    names = ["-days", "3650", "-subj", "/CN=session", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*make, *names], check=True, stderr=subprocess.DEVNULL)
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    options = ["-days", "3650", "-subj", "/CN=session", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command, *options], check=True, stderr=subprocess.DEVNULL)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
@@ -312,13 +315,14 @@ def hide_memory() -> None:
 async def main() -> None:
     """Serve until the container ends."""
     hide_memory()
-    with os.fdopen(3) as handed_over:
-        password = handed_over.readline().rstrip("\n")
+    with os.fdopen(3) as password_pipe:
+        password = password_pipe.readline().rstrip("\n")
     mimetypes.add_type("text/javascript", ".js")
     program = Program(PROGRAM_SOCKET) if os.environ.get("GREENROOM_DESKTOP") == "page" else None
     page = Page(os.environ.get("VNC_USER", "kasm_user"), password, program)
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
-    server = await asyncio.start_server(page.connected, "0.0.0.0", port, ssl=own_certificate(), limit=1 << 18)
+    tls = create_tls_context()
+    server = await asyncio.start_server(page.answer_connection, "0.0.0.0", port, ssl=tls, limit=1 << 18)
     async with server, SoundServer(), printer(FOLDER / "print.sock"), asyncio.TaskGroup() as group:
         group.create_task(files.expire())
         if not program:

@@ -1,4 +1,4 @@
-"""Downloads of lists and pictures of other publishers, for administrators.
+"""Downloads of imported lists, and of the pictures of their entries.
 
 Size, time and redirects are limited. Addresses of this host are refused unless the settings of the installation allow
 them.
@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import INTERNET, Reach, refusal
+from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
 from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, read_content
 
 TIMEOUT_S: Final = 10.0
@@ -24,19 +24,21 @@ MAX_REDIRECTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueAnswer:
-    """An answer; `content` is None if nothing changed since `etag`."""
+class DownloadedContent:
+    """Downloaded content and its ETag. `content` is None if it has not changed since the `etag` of the request."""
 
     content: bytes | None
     etag: str
 
 
-async def read(url: str, *, max_bytes: int, etag: str = "", reach: Reach = INTERNET) -> CatalogueAnswer:
-    """Return the content of an address that `reach` allows. Raises Invalid: it cannot be read. The sentence contains
-    the reason, but no part of the answer."""
+async def download(
+    url: str, *, max_bytes: int, etag: str = "", networks: AllowedNetworks = INTERNET
+) -> DownloadedContent:
+    """Return the content at `url`, on one of `networks`. Raises Invalid: it cannot be downloaded. The message
+    contains the reason, and nothing that the server sent."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _read(httpx.URL(url), max_bytes, etag, reach=reach)
+            return await _download(httpx.URL(url), max_bytes, etag, networks=networks)
     except TimeoutError as error:
         raise Invalid(f"{url} did not answer within {TIMEOUT_S:.0f} s.") from error
     except httpx.InvalidURL as error:
@@ -45,10 +47,10 @@ async def read(url: str, *, max_bytes: int, etag: str = "", reach: Reach = INTER
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
-async def _read(url: httpx.URL, max_bytes: int, etag: str, *, reach: Reach) -> CatalogueAnswer:
+async def _download(url: httpx.URL, max_bytes: int, etag: str, *, networks: AllowedNetworks) -> DownloadedContent:
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
-            address = await _checked(url, reach=reach)
+            address = await _permitted_address(url, networks=networks)
             request = pinned(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
             answer = await client.send(request, stream=True)
             try:
@@ -56,10 +58,10 @@ async def _read(url: httpx.URL, max_bytes: int, etag: str, *, reach: Reach) -> C
                     url = url.join(answer.headers["location"])
                     continue
                 if answer.status_code == 304 and etag:
-                    return CatalogueAnswer(None, etag)
+                    return DownloadedContent(None, etag)
                 if not answer.is_success:
                     raise Invalid(f"{url} answered {answer.status_code}.")
-                return CatalogueAnswer(await _body(answer, url, max_bytes), answer.headers.get("etag", "")[:200])
+                return DownloadedContent(await _body(answer, url, max_bytes), answer.headers.get("etag", "")[:200])
             finally:
                 await answer.aclose()
     raise Invalid(f"{url} redirects more than {MAX_REDIRECTS} times.")
@@ -72,22 +74,22 @@ async def _body(answer: httpx.Response, url: httpx.URL, max_bytes: int) -> bytes
         raise Invalid(f"{url} is larger than {max_bytes / (1 << 20):.3g} MiB.") from error
 
 
-async def _checked(url: httpx.URL, *, reach: Reach) -> Address:
-    """Return the address to connect to. Raises Invalid: it is not allowed."""
+async def _permitted_address(url: httpx.URL, *, networks: AllowedNetworks) -> Address:
+    """Return the IP address for the connection. Raises Invalid: the URL or the address is not permitted."""
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(
-            f"{url} cannot be the address of a list: it must begin with https:// or http://, and must not "
+            f"{url} cannot be the address of a list or a picture: it must begin with https:// or http://, and must not "
             "have a user name."
         )
-    return await checked_address(url, partial(_refusal, reach=reach))
+    return await checked_address(url, partial(_refusal, networks=networks))
 
 
-def _refusal(address: Address, *, reach: Reach) -> str | None:
-    return refusal(address, reach, is_own=_is_own(address))
+def _refusal(address: Address, *, networks: AllowedNetworks) -> str | None:
+    return refusal(address, networks, is_own=_is_of_this_host(address))
 
 
-def _is_own(address: Address) -> bool:
-    """True if an interface of this host has the address. Only such addresses can be bound."""
+def _is_of_this_host(address: Address) -> bool:
+    """Return True if an interface of this host has the address. A socket can only be bound to such addresses."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

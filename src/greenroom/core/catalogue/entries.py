@@ -1,11 +1,10 @@
-"""The entries of the catalogue: the recipes of Greenroom, each with an image and a workspace, and the lists of other
-publishers.
+"""The entries of the catalogue: the recipes of Greenroom, and the workspaces of imported lists of other publishers.
 
 A recipe has the fields of a `recipe.toml` (docs/reference/recipes.md). `greenroom.recipes` reads these files and builds
 the images.
 
-An entry of Greenroom has the name of its recipe, such as `firefox`. An entry of another list has the name of that list
-as a prefix, such as `acme/firefox`, so that no list can replace an entry of another list.
+An entry of Greenroom has the name of its recipe, such as `firefox`. An entry of an imported list has the name of the
+list as a prefix, such as `acme/firefox`, so that no list can replace an entry of another list.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     window_title: str = ""
 
 
-class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RecipeWorkspace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of a workspace that is created from the recipe. Administrators may change all of them."""
 
     cores: Annotated[float, Meta(gt=0, le=64)] = 2.0
@@ -77,13 +76,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kind: Kind
     packages: list[Package] = []
     """Packages of Debian, in addition to those of all recipes."""
-    workspace: Defaults = Defaults()
+    workspace: RecipeWorkspace = RecipeWorkspace()
     application: Application | None = None
 
     def definition(self, image: str, image_src: str = "") -> Definition:
-        """Return the workspace of this recipe, with this image and the picture at `image_src`."""
+        """Return the workspace of this recipe, with the image `image` and the picture at the address `image_src`."""
         defaults = msgspec.structs.asdict(self.workspace)
         defaults["memory"] = defaults.pop("memory_mb") * MIB
+        # The desk is the interface through which programs use the screen, so a program of kind page has none.
         defaults["port_map"] = {**({} if self.kind == "page" else {"desk": "desk"}), **self.workspace.port_map}
         return Definition(
             name=image,
@@ -97,7 +97,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Return the recipe in a table of TOML. Raises Invalid: the message has the recipe, field and problem."""
+    """Return the recipe in a table of TOML. Raises Invalid, with the recipe and the field: it cannot be used."""
     if not NAME.fullmatch(name):
         raise Invalid(f"The recipe {name!r} needs a name of 1 to 30 lowercase letters, digits and dashes.")
     try:
@@ -112,7 +112,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         problem = "a desktop has none" if recipe.application else f"a recipe of kind {recipe.kind} needs it"
         raise _invalid(name, "application", problem)
     if recipe.application:
-        _check(name, "application.window_title", _pattern, recipe.application.window_title)
+        _check(name, "application.window_title", _check_regular_expression, recipe.application.window_title)
     return recipe
 
 
@@ -123,7 +123,7 @@ def _check(name: str, field: str, check: Callable[[Any], object], value: RunConf
         raise _invalid(name, field, error.message) from error
 
 
-def _pattern(text: str) -> None:
+def _check_regular_expression(text: str) -> None:
     try:
         re.compile(text)
     except re.error as error:
@@ -136,9 +136,9 @@ def _invalid(name: str, field: str, problem: str) -> Invalid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """An entry of the catalogue. `workspace` has the fields of the workspace that it creates. `source` is the name of
-    its list; empty = an entry of Greenroom. `size_bytes` is the size of its image according to that list. `picture_url`
-    is the address of its picture in the list; empty = none, or an entry of Greenroom.
+    """An entry of the catalogue. `workspace` has the fields of a workspace that is created from it. `source` is the
+    name of its imported list; empty = an entry of Greenroom. The list states the size of the image (`size_bytes`) and
+    the address of the picture (`picture_url`; empty = none).
     """
 
     name: str
@@ -165,14 +165,14 @@ class CatalogueEntry:
 
 
 def entry_of_recipe(recipe: Recipe, image: str, picture: str) -> CatalogueEntry:
-    """Return the entry of a recipe, with these addresses of its image and picture."""
+    """Return the entry of a recipe. `image` is the name of its image, `picture` the address of its picture."""
     definition = recipe.definition(image, picture)
     names = [field.name for field in fields(definition) if field.name != "docker_token_encrypted"]
     return CatalogueEntry(name=recipe.name, workspace={name: getattr(definition, name) for name in names})
 
 
 def entry_of_list(source: str, listed: ListedWorkspace) -> CatalogueEntry:
-    """Return an entry of another list."""
+    """Return the entry for a workspace of the imported list `source`."""
     values = asdict(listed) | {"name": listed.image, "categories": list(listed.categories)}
     list_fields = ("image", "size_bytes", "picture_url")
     return CatalogueEntry(
@@ -185,7 +185,7 @@ def entry_of_list(source: str, listed: ListedWorkspace) -> CatalogueEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnownWorkspace:
+class CatalogueWorkspace:
     """A workspace and the data about its image. `catalogue_name` is the entry from which it was created,
     `catalogue_image` the image of that entry at that time; `start_s` is the median of its latest starts.
     """
@@ -198,53 +198,56 @@ class KnownWorkspace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueOffer:
-    """An entry of the catalogue, and its state in this installation. `added` is the workspace created from it."""
+class CatalogueEntryStatus:
+    """An entry of the catalogue, and its state in this installation. `workspace` was created from the entry; None = no
+    workspace was. `first_frame_ms` is the median time of its latest starts; None = none was measured.
+    """
 
-    offered: CatalogueEntry
-    added: KnownWorkspace | None
+    entry: CatalogueEntry
+    workspace: CatalogueWorkspace | None
     size_bytes: int | None
     first_frame_ms: int | None
 
     @property
     def update_available(self) -> bool:
-        return self.added is not None and self.added.catalogue_image != self.offered.image
+        return self.workspace is not None and self.workspace.catalogue_image != self.entry.image
 
 
-def workspace_update(offered: CatalogueEntry, port_map: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes of an update to the workspace: its image, and the services for programs that are missing in
-    its `port_map`. Workspaces that an earlier version of Greenroom created lack them.
+def workspace_update(entry: CatalogueEntry, port_map: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a workspace that an update to the entry changes: its image and, if needed, its `port_map`.
+
+    An earlier version of Greenroom created workspaces without the `PROGRAM_SERVICES`. The update adds missing ones.
     """
-    services: Mapping[str, Any] = offered.workspace.get("port_map", {})
+    services: Mapping[str, Any] = entry.workspace.get("port_map", {})
     missing = {name: services[name] for name in PROGRAM_SERVICES if name in services and name not in port_map}
-    return {"name": offered.image} | ({"port_map": {**port_map, **missing}} if missing else {})
+    return {"name": entry.image} | ({"port_map": {**port_map, **missing}} if missing else {})
 
 
-def entries(
-    offered: Iterable[CatalogueEntry], known: Collection[KnownWorkspace], sizes: Mapping[str, int]
-) -> list[CatalogueOffer]:
+def entry_statuses(
+    entries: Iterable[CatalogueEntry], workspaces: Collection[CatalogueWorkspace], sizes: Mapping[str, int]
+) -> list[CatalogueEntryStatus]:
     """Return the catalogue: entries of Greenroom first, then by friendly name. `sizes`: image → its size in bytes on an
     Agent. If the workspace of an entry has no measured starts, those of another workspace with the same image are used.
     """
-    added = {each.catalogue_name: each for each in known if each.catalogue_name is not None}
-    measured = {each.name: each.start_s for each in known if each.start_s is not None}
-    offers: list[CatalogueOffer] = []
-    for entry in sorted(offered, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
-        workspace = added.get(entry.name)
+    created = {each.catalogue_name: each for each in workspaces if each.catalogue_name is not None}
+    measured = {each.name: each.start_s for each in workspaces if each.start_s is not None}
+    statuses: list[CatalogueEntryStatus] = []
+    for entry in sorted(entries, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
+        workspace = created.get(entry.name)
         start_s = (
             workspace.start_s if workspace is not None and workspace.start_s is not None else measured.get(entry.image)
         )
-        offers.append(
-            CatalogueOffer(
-                offered=entry,
-                added=workspace,
+        statuses.append(
+            CatalogueEntryStatus(
+                entry=entry,
+                workspace=workspace,
                 size_bytes=sizes.get(workspace.name if workspace else entry.image)
                 or sizes.get(entry.image)
                 or entry.size_bytes,
                 first_frame_ms=None if start_s is None else round(start_s * 1000),
             )
         )
-    return offers
+    return statuses
 
 
 def free_name(name: str, used_names: Collection[str]) -> str:

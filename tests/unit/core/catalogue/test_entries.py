@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.offers import (
+from greenroom.core.catalogue.entries import (
     CatalogueEntry,
-    KnownWorkspace,
-    entries,
+    CatalogueWorkspace,
     entry_of_list,
     entry_of_recipe,
+    entry_statuses,
     free_name,
     parse,
     workspace_update,
@@ -32,8 +32,8 @@ THEIRS = entry_of_list(
 
 def known(
     name: str, entry: str | None = None, image: str | None = None, start_s: float | None = None
-) -> KnownWorkspace:
-    return KnownWorkspace(
+) -> CatalogueWorkspace:
+    return CatalogueWorkspace(
         image_id=f"id of {name}", name=name, catalogue_name=entry, catalogue_image=image, start_s=start_s
     )
 
@@ -54,13 +54,14 @@ def test_an_entry_of_another_list_is_prefixed_with_its_name_and_has_only_its_fie
 
 def test_entries_of_greenroom_come_first_then_the_others_by_friendly_name():
     other = CatalogueEntry(name="code", workspace={"name": "c", "friendly_name": "Code"})
-    assert [each.offered.name for each in entries([THEIRS, OURS, other], [], {})] == ["code", "firefox", "acme/firefox"]
+    statuses = entry_statuses([THEIRS, OURS, other], [], {})
+    assert [each.entry.name for each in statuses] == ["code", "firefox", "acme/firefox"]
 
 
 @pytest.mark.parametrize(("image_then", "update"), [("greenroom/firefox:old", True), ("greenroom/firefox:new", False)])
 def test_an_update_is_offered_when_the_image_of_the_entry_has_changed_since(image_then: str, *, update: bool):
-    (entry,) = entries([OURS], [known("registry.example/firefox", "firefox", image_then)], {})
-    assert (entry.added is not None, entry.update_available) == (True, update)
+    (entry,) = entry_statuses([OURS], [known("registry.example/firefox", "firefox", image_then)], {})
+    assert (entry.workspace is not None, entry.update_available) == (True, update)
 
 
 def test_an_update_adds_the_services_for_programs_and_keeps_other_fields():
@@ -71,25 +72,25 @@ def test_an_update_adds_the_services_for_programs_and_keeps_other_fields():
 
 
 def test_an_entry_not_added_has_no_update_if_a_workspace_uses_its_image():
-    (entry,) = entries([OURS], [known("greenroom/firefox:new", start_s=2.0)], {})
-    assert (entry.added, entry.update_available, entry.first_frame_ms) == (None, False, 2000)
+    (entry,) = entry_statuses([OURS], [known("greenroom/firefox:new", start_s=2.0)], {})
+    assert (entry.workspace, entry.update_available, entry.first_frame_ms) == (None, False, 2000)
 
 
 def test_the_first_frame_time_is_that_of_its_own_workspace_if_measured():
     other = known("greenroom/firefox:new", start_s=2.0)
     own = known("greenroom/firefox:new", "firefox", "greenroom/firefox:new", start_s=3.1416)
-    assert [e.first_frame_ms for e in entries([OURS], [other, own], {})] == [3142]
+    assert [e.first_frame_ms for e in entry_statuses([OURS], [other, own], {})] == [3142]
     unmeasured = known("greenroom/firefox:old", "firefox", "greenroom/firefox:old")
-    assert [e.first_frame_ms for e in entries([OURS], [other, unmeasured], {})] == [2000]
-    assert [e.first_frame_ms for e in entries([OURS], [unmeasured], {})] == [None]
+    assert [e.first_frame_ms for e in entry_statuses([OURS], [other, unmeasured], {})] == [2000]
+    assert [e.first_frame_ms for e in entry_statuses([OURS], [unmeasured], {})] == [None]
 
 
 def test_the_size_is_that_of_the_image_in_use_else_of_the_entry_else_as_published():
     own = known("mine:1", "acme/firefox", "acme/firefox:1")
-    assert [e.size_bytes for e in entries([THEIRS], [own], {"mine:1": 5, "acme/firefox:1": 6})] == [5]
-    assert [e.size_bytes for e in entries([THEIRS], [own], {"acme/firefox:1": 6})] == [6]
-    assert [e.size_bytes for e in entries([THEIRS], [], {"acme/firefox:1": 0})] == [7]
-    assert [e.size_bytes for e in entries([OURS], [], {})] == [None]
+    assert [e.size_bytes for e in entry_statuses([THEIRS], [own], {"mine:1": 5, "acme/firefox:1": 6})] == [5]
+    assert [e.size_bytes for e in entry_statuses([THEIRS], [own], {"acme/firefox:1": 6})] == [6]
+    assert [e.size_bytes for e in entry_statuses([THEIRS], [], {"acme/firefox:1": 0})] == [7]
+    assert [e.size_bytes for e in entry_statuses([OURS], [], {})] == [None]
 
 
 def test_a_taken_name_gets_the_next_free_number():
