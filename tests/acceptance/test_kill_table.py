@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -23,13 +23,13 @@ from tests.acceptance.open_desktop import OpenDesktop, open_desktop
 ROLES = ("api", "manager", "agent", "gateway", "nginx", "postgres")
 API, MANAGER, AGENT = "api", "manager-default-1", "agent-default"
 PROCESS = {"api": API, "manager": MANAGER, "agent": AGENT}
-WAITS_AT = {"launch": API, "claim": API, "destroy": API, "checkin": MANAGER, "pool": MANAGER, "agent": AGENT}
+WAITS_AT = {"launch": API, "claim": API, "destroy": API, "pool": MANAGER, "agent": AGENT}
 """First part of a stop's name → the process that reaches it."""
 
 TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "launching": {
         "api": ("launch.before_insert", "launch.after_insert"),
-        "manager": ("agent.before_create checkin.before_answer",),
+        "manager": ("agent.before_create",),
         "agent": ("agent.before_create", "agent.after_create"),
         "gateway": ("agent.before_create",),
         "nginx": ("agent.before_create",),
@@ -37,7 +37,7 @@ TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "claiming": {
         "api": ("claim.after_user_lock", "claim.after_commit"),
-        "manager": ("agent.handover_received checkin.before_answer",),
+        "manager": ("agent.handover_received",),
         "agent": ("agent.handover_received",),
         "gateway": ("agent.handover_received",),
         "nginx": ("agent.handover_received",),
@@ -53,21 +53,20 @@ TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "destroying": {
         "api": ("destroy.after_commit",),
-        "manager": ("agent.before_remove checkin.before_answer",),
+        "manager": ("agent.before_remove",),
         "agent": ("agent.before_remove", "agent.after_remove"),
         "gateway": ("agent.before_remove",),
         "nginx": ("agent.before_remove",),
         "postgres": ("agent.before_remove",),
     },
 }
-"""Column → role → its cells: the stops where processes are held during the kill, reached one after the other. A
-Manager commits only news but answers each check-in, so it is killed at an answer once the Agent is in the middle of the
-work. `tests/host/test_agents_and_managers.py` kills it at its commits."""
+"""Column → role → its cells: the stops where a process is held during the kill. A Manager is killed while the Agent is
+in the middle of the work. `tests/host/test_agents_and_managers.py` kills it at its commits."""
 
 
 def cells(column: str) -> list[tuple[str, str]]:
-    """(role, stops) of a column."""
-    return [(role, stops) for role in ROLES for stops in TABLE[column][role]]
+    """(role, stop) of a column."""
+    return [(role, stop) for role in ROLES for stop in TABLE[column][role]]
 
 
 @dataclass
@@ -77,7 +76,7 @@ class Killing:
     instance: Instance
     desktop: OpenDesktop
     record: Callable[[str, object], None]
-    held: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    held: tuple[str, str] | None = None
     killed: str | None = None
     began: float = 0.0
 
@@ -85,19 +84,18 @@ class Killing:
         """Kill an idle role, and return when every part works again."""
         self._returned(role, self._kill(role))
 
-    def amid(self, act: Callable[[], object], role: str, stops: str) -> Exception | None:
+    def amid(self, act: Callable[[], object], role: str, stop: str) -> Exception | None:
         """Start `act`, kill the role in the middle of it, and return when every part works again. Returns the error of
         the call of `act`, or None."""
         doing = Doing(act)
-        for stop in stops.split():
-            process = WAITS_AT[stop.split(".")[0]]
-            self.instance.arm(process, stop)
-            self.held.append((process, stop))
-            doing.begin()
-            try:
-                self.instance.wait_at(process, stop)
-            except TimeoutError:
-                pytest.fail(f"{process} did not come to {stop}; the call: {doing.error or 'no error'}")
+        process = WAITS_AT[stop.partition(".")[0]]
+        self.instance.arm(process, stop)
+        self.held = (process, stop)
+        doing.begin()
+        try:
+            self.instance.wait_at(process, stop)
+        except TimeoutError:
+            pytest.fail(f"{process} did not come to {stop}; the call: {doing.error or 'no error'}")
         killed = self._kill(role)
         self.let_go()
         self._returned(role, killed)
@@ -105,11 +103,10 @@ class Killing:
         return doing.error
 
     def let_go(self) -> None:
-        """Release the held processes, except a killed one."""
-        for process, name in self.held:
-            if process != self.killed:
-                self.instance.release(process, name)
-        self.held = []
+        """Release the held process, if it was not killed."""
+        if self.held is not None and self.held[0] != self.killed:
+            self.instance.release(*self.held)
+        self.held = None
 
     def done(self) -> None:
         """The work has ended, and nothing was lost, duplicated or orphaned."""
@@ -151,9 +148,8 @@ class Doing:
         self.error: Exception | None = None
 
     def begin(self) -> None:
-        """Start it, unless it was started."""
-        if self._thread.ident is None:
-            self._thread.start()
+        """Start it."""
+        self._thread.start()
 
     def end(self) -> None:
         """Wait for its end."""
@@ -208,10 +204,10 @@ def test_idle(killing: Killing, instance: Instance, role: str):
     killing.done()
 
 
-@pytest.mark.parametrize(("role", "stops"), cells("launching"))
-def test_launching(killing: Killing, instance: Instance, role: str, stops: str):
+@pytest.mark.parametrize(("role", "stop"), cells("launching"))
+def test_launching(killing: Killing, instance: Instance, role: str, stop: str):
     user, key = instance.new_user(), uuid.uuid4().hex
-    killing.amid(lambda: instance.launch(user, key), role, stops)
+    killing.amid(lambda: instance.launch(user, key), role, stop)
     session = instance.launch(user, key)["session_id"]
     wait_for(lambda: instance.has_status(session, "running"), "the session runs")
     assert instance.sessions_of_user(user) == [session]
@@ -220,11 +216,11 @@ def test_launching(killing: Killing, instance: Instance, role: str, stops: str):
     instance.call("DELETE", f"/sessions/{session}")
 
 
-@pytest.mark.parametrize(("role", "stops"), cells("claiming"))
-def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, stops: str):
+@pytest.mark.parametrize(("role", "stop"), cells("claiming"))
+def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, stop: str):
     wait_for(lambda: instance.staged(pool) == 1, "the pool is full")
     user, key, before = instance.new_user(), uuid.uuid4().hex, instance.made_for(pool)
-    killing.amid(lambda: instance.launch(user, key), role, stops)
+    killing.amid(lambda: instance.launch(user, key), role, stop)
     first = instance.launch(user, key)["session_id"]
     # A busy host has up to ten times as long for a hand-over (20 s); then the start of a successor follows.
     wait_for(
@@ -241,13 +237,13 @@ def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, st
     instance.call("DELETE", f"/sessions/{session}")
 
 
-@pytest.mark.parametrize(("role", "stops"), cells("staging"))
-def test_staging(killing: Killing, instance: Instance, pool: str, role: str, stops: str):
+@pytest.mark.parametrize(("role", "stop"), cells("staging"))
+def test_staging(killing: Killing, instance: Instance, pool: str, role: str, stop: str):
     wait_for(lambda: instance.staged(pool) == 1, "the pool has one session")
     before = instance.made_for(pool)
     try:
         # A plan for an earlier change may reach the stop, so the kill may end the request before its commit.
-        if killing.amid(lambda: instance.resize(pool, 2), role, stops):
+        if killing.amid(lambda: instance.resize(pool, 2), role, stop):
             instance.resize(pool, 2)
         wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
         assert instance.made_for(pool) == before + 1
@@ -256,11 +252,11 @@ def test_staging(killing: Killing, instance: Instance, pool: str, role: str, sto
         instance.resize(pool, 1)
 
 
-@pytest.mark.parametrize(("role", "stops"), cells("destroying"))
-def test_destroying(killing: Killing, instance: Instance, role: str, stops: str):
+@pytest.mark.parametrize(("role", "stop"), cells("destroying"))
+def test_destroying(killing: Killing, instance: Instance, role: str, stop: str):
     session = instance.launch(instance.new_user())["session_id"]
     wait_for(lambda: instance.has_status(session, "running"), "the session runs")
-    killing.amid(lambda: instance.call("DELETE", f"/sessions/{session}"), role, stops)
+    killing.amid(lambda: instance.call("DELETE", f"/sessions/{session}"), role, stop)
     wait_for(lambda: instance.has_status(session, "deleted"), "the session is over")
     assert instance.containers_of(session) == []
     killing.done()

@@ -31,7 +31,7 @@ OLD, NEW = "0.1.0", "0.2.0"
 DISTRIBUTIONS = ("greenroom", *(f"greenroom_{name}" for name in ("cli", "client", "desktop", "docker", "probe")))
 MIGRATIONS = {
     "9001_pre_added.sql": "ALTER TABLE zones ADD COLUMN added integer",
-    "9002_post_removed.sql": "ALTER TABLE zones DROP COLUMN added",
+    "9004_post_removed.sql": "ALTER TABLE zones DROP COLUMN added",
 }
 BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
 
@@ -140,7 +140,7 @@ def instance(folder: Path, old: Path, new: Path) -> Iterator[Upgradable]:
 def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Upgradable):
     plan = instance.plan()
     assert [role["name"] for role in plan["roles"]][2:] == ["api", "gateway", "agent-default"]
-    assert (plan["pre_migrations"], plan["post_migrations"]) == (["9001_pre_added.sql"], ["9002_post_removed.sql"])
+    assert (plan["pre_migrations"], plan["post_migrations"]) == (["9001_pre_added.sql"], ["9004_post_removed.sql"])
     assert instance.versions() == {OLD}
     with upgrade_lock(Layout(instance.data)):
         assert "Another upgrade of" in instance.fails(instance.new, *instance.upgrade)
