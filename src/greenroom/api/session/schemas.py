@@ -223,7 +223,13 @@ class CommandCreate(Body):
     environment: Environment = {}
     workdir: Annotated[Text | None, Field(description="working directory; null = that of the container")] = None
     deadline_s: Annotated[
-        float, Field(gt=0, le=300, allow_inf_nan=False, description="time after which the command is ended, seconds")
+        float,
+        Field(
+            gt=0,
+            le=300,
+            allow_inf_nan=False,
+            description="time limit of the answer, in seconds; a command that exceeds it continues to run",
+        ),
     ] = 60.0
 
 
