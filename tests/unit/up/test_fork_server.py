@@ -100,10 +100,12 @@ class Supervised:
 @pytest_asyncio.fixture
 async def supervised(tmp_path: Path) -> AsyncIterator[Supervised]:
     found = Supervised(tmp_path)
-    await eventually(lambda: all(map(found.serves, SECRETS)))
-    yield found
-    found.process.kill()
-    found.process.wait()
+    try:
+        await eventually(lambda: all(map(found.serves, SECRETS)))
+        yield found
+    finally:
+        found.process.kill()
+        found.process.wait()
 
 
 async def test_forked_roles_are_children_of_up_that_know_nothing_of_each_other(supervised: Supervised):
