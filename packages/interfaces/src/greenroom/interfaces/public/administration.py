@@ -23,7 +23,7 @@ from greenroom.db.catalogue import Catalogue
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.pool.configs import list_configs
 from greenroom.interfaces.public.calls import Answer, CallBody, date, now, requires_key
-from greenroom.interfaces.public.reports import read_report
+from greenroom.interfaces.public.statements import read_report
 
 router = APIRouter(include_in_schema=False)
 

@@ -32,8 +32,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, views
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
-from greenroom.interfaces.public.anonymous import anonymous_user
 from greenroom.interfaces.public.calls import Answer, CallBody, date, hex_id, now, requires_key
+from greenroom.interfaces.public.statements import anonymous_user
 
 
 async def shared(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:

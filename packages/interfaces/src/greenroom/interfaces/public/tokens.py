@@ -20,7 +20,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.db.access.credentials import TokenLogin
-from greenroom.interfaces.public import token_logins
+from greenroom.interfaces.public import statements
 from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key
 from greenroom.kit.secrets import hashed
 
@@ -39,7 +39,7 @@ async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
         change.caller.require_not_above(user.permissions)
         if user.disabled or user.locked or user.anonymous:
             raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
-        await token_logins.insert_token_login(
+        await statements.insert_token_login(
             connection,
             login_id,
             hashed(token),
@@ -75,7 +75,7 @@ async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Extend a token to the lifetime of a new one."""
     change, token = call.change, _token_of_call(call)
     login = await _find(change, token)
-    await token_logins.prolong_login(change.db, login.login_id, change.installation.session_lifetime_s)
+    await statements.prolong_login(change.db, login.login_id, change.installation.session_lifetime_s)
     return {"session_token": _shape(await _find(change, token), token)}
 
 
@@ -113,7 +113,7 @@ async def _of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
     change = call.change
     user = await users.get_user(change.db, call.part("target_user").id("user_id"))
     change.caller.require_not_above(user.permissions)
-    logins = await token_logins.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
+    logins = await statements.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
     logins_and_tokens = [(login, change.secrets.session_token(login.login_id)) for login in logins]
     return [(login, token) for login, token in logins_and_tokens if hashed(token) == login.token_hash]
 

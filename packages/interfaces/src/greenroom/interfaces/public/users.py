@@ -35,7 +35,7 @@ from greenroom.interfaces.public.calls import (
     user_shape,
 )
 from greenroom.interfaces.public.sessions import kasms_of_users
-from greenroom.interfaces.public.token_logins import insert_login_link
+from greenroom.interfaces.public.statements import insert_login_link
 from greenroom.kit.secrets import hashed, new_secret
 
 LINK_LIFETIME_S: Final = 300.0

@@ -1,0 +1,117 @@
+"""The SQL that only the published interface uses: users of launches without a user, log-ins that programs create, and
+the figures of reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Final, LiteralString
+
+from greenroom.core.errors import Duplicate, Invalid, Refused
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import users
+from greenroom.db.access.credentials import OPEN_LOGINS, TokenLogin
+from greenroom.db.database import Connection, Database
+
+
+async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
+    """Return the user of a launch without a user, and True if this call created it.
+
+    A repeated request with the same `Idempotency-Key` gets the user that the first request created, and so the session
+    of this user. Raises Refused: a regular user has this name, and could log in to the session.
+    """
+    if idempotency_key is None:
+        return await _create_anonymous(db, f"anonymous-{secrets.token_hex(8)}"), True
+    name = f"anonymous-{hashlib.sha256(f'{key_id}|{idempotency_key}'.encode()).hexdigest()[:16]}"
+    if (existing := await users.find_user(db, name)) is not None:
+        if not existing.anonymous:
+            raise Refused(f"There is a user {name} already; use another Idempotency-Key.")
+        return existing.user_id, False
+    try:
+        return await _create_anonymous(db, name), True
+    except Duplicate:  # the same request at the same time
+        return await anonymous_user(db, key_id, idempotency_key)
+
+
+async def _create_anonymous(db: Database, name: str) -> str:
+    async with db.transaction() as connection:
+        user_id = await users.insert_user(connection, users.UserFields(username=name))
+        await mark_anonymous(connection, user_id)
+    await db.notify(ChangeEvent(Topic.USERS))
+    return user_id
+
+
+async def mark_anonymous(connection: Connection, user_id: str) -> None:
+    """Mark a user who was created for one launch without a user, to be deleted afterwards."""
+    await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
+
+
+async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float) -> None:
+    """Store a link that logs a user in once."""
+    await db.write(
+        "INSERT INTO login_links (token_hash, user_id, expires) VALUES (%s, %s, now() + make_interval(secs => %s))",
+        (token_hash, user_id, lifetime_s),
+    )
+
+
+async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[TokenLogin]:
+    """Return the log-ins of a user that have not ended, oldest first, including log-ins of browsers."""
+    return await db.fetch_as(
+        TokenLogin,
+        OPEN_LOGINS + " AND l.user_id = %(user_id)s ORDER BY l.created, l.login_id",
+        {"user_id": user_id, "idle_s": idle_s},
+    )
+
+
+async def insert_token_login(
+    connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, created_by: str
+) -> None:
+    """Store a log-in that a program creates, after `users.lock_user`."""
+    await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
+    await connection.execute(
+        "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
+        " VALUES (%s, %s, %s, now() + make_interval(secs => %s), %s)",
+        (login_id, token_hash, user_id, lifetime_s, created_by[:500]),
+    )
+
+
+async def prolong_login(db: Database, login_id: str, lifetime_s: float) -> None:
+    """Extend a log-in to the lifetime of a new one."""
+    await db.write(
+        "UPDATE login_sessions SET last_used = now(), expires = now() + make_interval(secs => %s) WHERE login_id = %s",
+        (lifetime_s, login_id),
+    )
+
+
+_LIVE: Final[LiteralString] = "FROM sessions WHERE status <> 'deleted' AND user_id IS NOT NULL"
+_COUNT_LOGGED: Final[LiteralString] = (
+    "SELECT count(*) AS data FROM logs WHERE code = %(code)s"
+    " AND time > clock_timestamp() - make_interval(secs => %(within_s)s)"
+)
+CURRENT: Final[dict[str, LiteralString]] = {
+    "current_kasms": f"SELECT count(*) AS data {_LIVE}",
+    "current_users": f"SELECT count(DISTINCT user_id) AS data {_LIVE}",
+}
+"""Current figures: the number of sessions that have a user, and the number of those users."""
+COUNTED: Final = {
+    "created_kasms": LogCode.SESSION_LAUNCHED,
+    "destroyed_kasms": LogCode.SESSION_DELETED,
+    "successful_logins": LogCode.LOGIN,
+    "failed_logins": LogCode.LOGIN_FAILED,
+}
+"""Figures counted from the log rows of the last period; older rows may be deleted already."""
+
+
+async def read_report(db: Database, name: str, within_s: float) -> int:
+    """Return the figure `name`; figures of the log count the last `within_s` seconds. Raises Invalid: it does not
+    exist.
+    """
+    if name in CURRENT:
+        row = await db.fetch_one(CURRENT[name])
+    elif name in COUNTED:
+        row = await db.fetch_one(_COUNT_LOGGED, {"code": COUNTED[name], "within_s": within_s})
+    else:
+        raise Invalid(f"There is no report {name[:60]!r}; the reports are {', '.join([*CURRENT, *COUNTED])}.")
+    return row["data"] if row else 0
