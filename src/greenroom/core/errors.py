@@ -64,7 +64,7 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 # All errors of responses, for the importers of this module.
-from greenroom.shared.errors import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
+from greenroom.shared.errors import *  # noqa: F403 -- one import for all errors # pyright: ignore[reportWildcardImportFromLibrary]
 from greenroom.shared.errors import GreenroomError, NotFound, Unavailable, whole
 
 T = TypeVar("T")

@@ -125,7 +125,8 @@ async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> N
                 "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (migration.name, migration.checksum)
             )
     except psycopg.Error as error:
-        raise SetupError(f"The migration {migration.name} failed: {str(error).splitlines()[0]}.") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise SetupError(f"The migration {migration.name} failed: {reason}.") from error
 
 
 async def check(dsn: str) -> list[str]:

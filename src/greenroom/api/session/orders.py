@@ -143,7 +143,7 @@ async def keep_alive(db: Database, session: Session) -> datetime:
         raise WrongState("A staged session has no user, so it has no keepalive; launch it for a user first.")
     expires = await lifecycle.keep_alive(db, session.session_id, await clocks_now(db, session))
     if expires is None:
-        raise WrongState(f"The session is {session.status}; only a running session has a keepalive; resume it.")
+        raise WrongState(f"The session is {session.status}, so it has no keepalive.")
     return expires
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from greenroom.runtimes.contract.containers import *  # noqa: F403
+from greenroom.runtimes.contract.containers import *  # noqa: F403 -- part of this contract
 from greenroom.runtimes.contract.containers import Containers
-from greenroom.runtimes.contract.host import *  # noqa: F403
+from greenroom.runtimes.contract.host import *  # noqa: F403 -- part of this contract
 from greenroom.runtimes.contract.host import BuildHost, FilterHost, HomeHost, HostCapacity, HostDisk, Images
-from greenroom.runtimes.contract.installation import *  # noqa: F403
+from greenroom.runtimes.contract.installation import *  # noqa: F403 -- part of this contract
 
 
 class Runtime(Containers, Images, HostCapacity, Protocol):

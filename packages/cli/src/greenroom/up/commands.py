@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -41,7 +40,7 @@ from greenroom.up.handed import StartData
 from greenroom.up.health import database_problem
 from greenroom.up.host_limits import SessionCapacity
 from greenroom.up.installation import set_password
-from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
+from greenroom.up.layout import Layout, check_folder, running_layout, running_pid, wait_for_end
 from greenroom.up.options import Options
 from greenroom.up.progress import (
     Description,
@@ -198,12 +197,9 @@ def down(data: Path, *, as_json: bool = False) -> None:
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
     with progress.step("Stopping the instance and ending its sessions"):
         os.kill(pid, signal.SIGTERM)
-        end_s = time.monotonic() + DOWN_WITHIN_S
-        while running_pid(layout) == pid:
-            if time.monotonic() > end_s:
-                log_end = f"Its log {layout.log('up')} ends with: {instance.last_line(layout.log('up'))}"
-                raise SetupError(f"The instance has not ended after {DOWN_WITHIN_S:g} s. {log_end}")
-            time.sleep(0.1)
+        if not wait_for_end(layout, pid, DOWN_WITHIN_S):
+            log_end = f"Its log {layout.log('up')} ends with: {instance.last_line(layout.log('up'))}"
+            raise SetupError(f"The instance has not ended after {DOWN_WITHIN_S:g} s. {log_end}")
     if layout.state.exists():
         if left := State.read(layout.state).left:
             raise SetupError(left)

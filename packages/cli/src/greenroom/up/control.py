@@ -194,9 +194,7 @@ async def request(layout: Layout, message: Request) -> ControlAnswer:
     except PermissionError as error:
         raise SetupError(f"This account cannot control {layout.data}; run the command as its owner.") from error
     except (OSError, TimeoutError, msgspec.MsgspecError) as error:
-        raise SetupError(
-            f"The supervisor of {layout.data} does not answer ({type(error).__name__} {error}).".replace(" )", ")")
-        ) from error
+        raise SetupError(f"The supervisor of {layout.data} does not answer ({summary(error)}).") from error
     if answer.error:
         raise SetupError(answer.error)
     return answer

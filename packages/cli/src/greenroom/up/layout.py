@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -317,6 +318,19 @@ def running_pid(layout: Layout) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+POLL_S: Final = 0.1
+
+
+def wait_for_end(layout: Layout, pid: int, within_s: float) -> bool:
+    """Wait until the process has released the lock on DATA. Return False if it has not after `within_s`."""
+    end_s = time.monotonic() + within_s
+    while running_pid(layout) == pid:
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def running_layout(data: Path) -> Layout:

@@ -13,7 +13,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,7 @@ from greenroom.kit.program import version
 from greenroom.up import health
 from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
 from greenroom.up.instance import last_line, ready_within_s
-from greenroom.up.layout import Layout, running_pid, write_text
+from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import in_place, unreadable
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
@@ -166,16 +165,13 @@ class Upgrade:
             raise SetupError(f"{error.message} Its log {file} ends with: {last_line(file)}") from error
 
     async def _problem_of(self, name: str, expected: str) -> str:
-        """Return the reason why a role does not work with this version, empty if it does."""
-        role = next(role for role in await read_roles(self.http, self.db, self.site) if role.name == name)
-        if role.problem or role.version == expected:
-            return role.problem
-        return f"it reports the version {role.version or 'unknown'} in place of {expected}"
+        roles = await read_roles(self.http, self.db, self.site)
+        return next(role.problem_with(expected) for role in roles if role.name == name)
 
     async def _check_all(self) -> None:
         """Raises SetupError: a role does not work, or has another version than this program."""
         for role in await read_roles(self.http, self.db, self.site):
-            if problem := await self._problem_of(role.name, version()):
+            if problem := role.problem_with(version()):
                 raise SetupError(f"{role.name}: {problem}.")
 
     async def _return(self, cause: GreenroomError) -> None:
@@ -238,7 +234,7 @@ class Upgrade:
         previous = self.up.version
         if (pid := running_pid(self.layout)) is not None:
             os.kill(pid, signal.SIGKILL)  # SIGTERM would end the sessions
-            _wait_for_end(self.layout)
+            wait_for_end(self.layout, pid, END_WITHIN_S)  # the next start reports a process that has not ended
         command = [self.files.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
         try:
             write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
@@ -323,13 +319,6 @@ def _check_programs(site: Site) -> None:
     if loaded.returncode != 0:
         lines = loaded.stderr.strip().splitlines() or ["(no output)"]
         raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
-
-
-def _wait_for_end(layout: Layout) -> None:
-    """Wait until a killed `up` has released its lock, at most `END_WITHIN_S`; the next start reports a longer one."""
-    end_s = time.monotonic() + END_WITHIN_S
-    while running_pid(layout) is not None and time.monotonic() < end_s:
-        time.sleep(POLL_S)
 
 
 async def _wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:

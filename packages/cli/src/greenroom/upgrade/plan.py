@@ -29,6 +29,12 @@ class RunningRole:
     is_primary: bool = False
     problem: str = ""
 
+    def problem_with(self, expected: str) -> str:
+        """Return the reason why the role does not work with the version `expected`, empty if it does."""
+        if self.problem or self.version == expected:
+            return self.problem
+        return f"it reports the version {self.version or 'unknown'} in place of {expected}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradePlan:
