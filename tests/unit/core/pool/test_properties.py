@@ -54,7 +54,8 @@ def snapshots(draw: st.DrawFn) -> PoolSnapshot:
         for number in range(number_of)
     ]
     if number_of > 1 and draw(st.booleans()):  # the newest was created to replace another one
-        sessions[-1] = replace(sessions[-1], replaces=f"s{draw(st.integers(0, number_of))}")
+        replaced = draw(st.sampled_from([*range(number_of - 1), number_of]))  # the last one no longer exists
+        sessions[-1] = replace(sessions[-1], replaces=f"s{replaced}")
     failures = draw(st.sampled_from([0, 0, 1, 5]))
     config = replace(
         CONFIG,
