@@ -62,7 +62,9 @@ async def test_the_api_ends_when_one_is_in_front_of_a_database_that_was_away_at_
                 await eventually(lambda: listens(port))
                 async with pooled(dsn, folder):
                     assert await api.wait() == 1
-            assert THROUGH_ONE in (await reading).decode()
+            # The api's other connections use the pooler too, so the check may get the same session again. It then finds
+            # that the pooler discards the options.
+            assert "The database URL names a pooler, which" in (await reading).decode()
         finally:
             if api.returncode is None:
                 api.kill()
