@@ -169,8 +169,9 @@ def test_a_key_of_another_certificate_is_refused(layout: Layout):
         tls.check_pair(certificate, layout.tls / "ca.key")
 
 
-def test_orphans_end_each_in_their_way():
+def test_the_signal_of_an_orphan_depends_on_its_program():
     assert orphan_policy("nginx")[0] is None
+    assert orphan_policy("squid")[0] is None
     assert orphan_policy("postgres")[0] is signal.SIGKILL
     assert orphan_policy("python")[0] is signal.SIGTERM
 
