@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
-import httpx
+import httpx2
 import structlog
 from fastapi import Request
 from fastapi.responses import Response
@@ -142,7 +142,7 @@ class _Offer:
         blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=as_base64(answer.content))
         return types.ReadResourceResult(contents=[blob])
 
-    async def _read(self, tool_request: ToolRequest, uri: str) -> httpx.Response:
+    async def _read(self, tool_request: ToolRequest, uri: str) -> httpx2.Response:
         """Return the answer of a route.
 
         Raises MCPError: it was refused; the error contains the sentence of the refusal.
@@ -168,7 +168,7 @@ def _logged(handler: Callable[[Context, P], Awaitable[T]]) -> Callable[[Context,
     return handled
 
 
-def _is_problem(answer: httpx.Response) -> bool:
+def _is_problem(answer: httpx2.Response) -> bool:
     return answer.headers.get("content-type", "").startswith("application/problem+json")
 
 
@@ -176,7 +176,7 @@ def _no_resource(uri: str, sentence: str) -> MCPError:
     return MCPError(types.INVALID_PARAMS, sentence, data={"uri": uri})
 
 
-def _refusal_of(answer: httpx.Response) -> types.CallToolResult:
+def _refusal_of(answer: httpx2.Response) -> types.CallToolResult:
     problem = answer.json()
     return _refused(problem["code"], problem["detail"])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from uuid import UUID
 
-import httpx
+import httpx2
 from fastapi import Request
 from pydantic import TypeAdapter
 from starlette.types import Message, Receive, Scope, Send
@@ -33,10 +33,10 @@ class ToolRequest:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-_under_way: Final[set[asyncio.Task[httpx.Response]]] = set()
+_under_way: Final[set[asyncio.Task[httpx2.Response]]] = set()
 
 
-async def answer_to(request: Request, tool_request: ToolRequest) -> httpx.Response:
+async def answer_to(request: Request, tool_request: ToolRequest) -> httpx2.Response:
     """Return the whole answer that a client with the credential of `request` would get.
 
     If the caller is cancelled, the route gets a disconnected client, and cleans up as for any other. A cancellation of
@@ -52,7 +52,7 @@ async def answer_to(request: Request, tool_request: ToolRequest) -> httpx.Respon
         disconnected.set()
 
 
-async def _answer(request: Request, tool_request: ToolRequest, disconnected: asyncio.Event) -> httpx.Response:
+async def _answer(request: Request, tool_request: ToolRequest, disconnected: asyncio.Event) -> httpx2.Response:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_read = False
 
@@ -68,16 +68,16 @@ async def _answer(request: Request, tool_request: ToolRequest, disconnected: asy
         await request.app(scope, received, send)
 
     address = (request.client.host, request.client.port) if request.client else ("", 0)
-    sent = httpx.Request(
+    sent = httpx2.Request(
         tool_request.method,
-        httpx.URL(f"https://{request.headers['host']}{PREFIX}{tool_request.path}"),
+        httpx2.URL(f"https://{request.headers['host']}{PREFIX}{tool_request.path}"),
         params=tool_request.query,
         headers={name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         | dict(tool_request.headers),
         json=tool_request.json,
         content=tool_request.content,
     )
-    answer = await httpx.ASGITransport(app, client=address).handle_async_request(sent)
+    answer = await httpx2.ASGITransport(app, client=address).handle_async_request(sent)
     await answer.aread()
     return answer
 
@@ -102,7 +102,7 @@ class Tool:
     title: str
     description: str
     request: Callable[[str, Json], ToolRequest]
-    shown: Callable[[httpx.Response], ToolResult]
+    shown: Callable[[httpx2.Response], ToolResult]
     arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
     answers: Mapping[str, Any] | None = None
     """The JSON Schema of `ToolResult.structured`; None = the result has no object."""
@@ -161,7 +161,7 @@ def schema_of(body: type[object], **defaults: object) -> Json:
     return schema
 
 
-def as_json(answer: httpx.Response) -> ToolResult:
+def as_json(answer: httpx2.Response) -> ToolResult:
     """Return the JSON object of a route."""
     return ToolResult(answer.text, answer.json())
 

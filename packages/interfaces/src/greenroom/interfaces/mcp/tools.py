@@ -9,7 +9,7 @@ import json
 from typing import Any, Final
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import msgspec
 from msgspec.structs import fields
 
@@ -62,7 +62,7 @@ def _read(lease_id: str, given: Json) -> ToolRequest:
     return ToolRequest(method="GET", path=_file(lease_id, given["path"]), headers=part)
 
 
-def _content(answer: httpx.Response) -> ToolResult:
+def _content(answer: httpx2.Response) -> ToolResult:
     """Return a part of a file, as text if it is UTF-8, with the offset of the next part; or the listing of a folder."""
     if answer.headers.get("content-type", "").startswith("application/json"):
         return as_json(answer)
@@ -205,12 +205,12 @@ class _Leases(View):
     leases: list[LeaseView]
 
 
-def _leases(answer: httpx.Response) -> ToolResult:
+def _leases(answer: httpx2.Response) -> ToolResult:
     listed = {"leases": answer.json()}
     return ToolResult(json.dumps(listed, ensure_ascii=False), listed)
 
 
-def _released(_: httpx.Response) -> ToolResult:
+def _released(_: httpx2.Response) -> ToolResult:
     return ToolResult("The lease has ended; its session is deleted.", {"released": True})
 
 
@@ -219,11 +219,11 @@ def screen_of(lease_id: str, query: Json | None = None) -> ToolRequest:
     return ToolRequest(method="GET", path=f"/leases/{lease_id}/screenshot", query=query)
 
 
-def _picture(answer: httpx.Response) -> ToolResult:
+def _picture(answer: httpx2.Response) -> ToolResult:
     return ToolResult(pictures=(as_base64(answer.content),))
 
 
-def _done(answer: httpx.Response) -> ToolResult:
+def _done(answer: httpx2.Response) -> ToolResult:
     """Return the result of actions, with their pictures in the order in which they were taken."""
     said = answer.json()
     parts = [*said["results"], said]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-import httpx
+import httpx2
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -44,7 +44,7 @@ class NotSupportedError(GreenroomError):
 
 
 class _RefusedError(Exception):
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx2.Response) -> None:
         super().__init__(answer.status_code)
         self.answer = answer
 
@@ -90,7 +90,7 @@ class SdkCall:
     authorization: str
     leasing: Leasing
 
-    async def send(self, tool_request: ToolRequest) -> httpx.Response:
+    async def send(self, tool_request: ToolRequest) -> httpx2.Response:
         """Send a request to a route of `/api/v1`, and return its successful answer.
 
         A refusal becomes the answer of the call.
