@@ -46,10 +46,11 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return `greenroom.<role>.main.main`. Block the imports of rich, which structlog and httpx would load without need
-    (10 MiB), and of sniffio, which is not installed and for which httpcore would search at every request.
+    """Return `greenroom.<role>.main.main`. Block the imports of rich, which structlog would load without need, of the
+    command line of httpx (together 10 MiB), and of sniffio, which is not installed and for which httpcore would search
+    at every request.
     """
-    block_imports("rich", "sniffio")
+    block_imports("rich", "httpx._main", "sniffio")
     return importlib.import_module(f"greenroom.{role}.main").main
 
 
