@@ -24,7 +24,7 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 
-PODS_DO_NOT_STOP: Final = "a Pod cannot be stopped, paused or resumed"
+PODS_DO_NOT_STOP: Final = "the test stops or pauses the session, which a Pod does not support"
 NODES_HAVE_IMAGES: Final = "nodes store the images and pull them when a Pod starts; tested below"
 NO_BUILDS: Final = "the runtime builds no images"
 NOT_HERE: Final = {

@@ -9,7 +9,7 @@ export const EVENTS: Record<WebhookEvent, string> = {
   'session.running': 'A session of a user became usable, for the first time or again',
   'session.failed': 'A session failed; a staged session has no user',
   'session.ended': 'A session of a user has ended',
-  'pool.short': 'A pool has fewer sessions than desired for a cause other than starting sessions',
+  'pool.short': 'A pool has fewer sessions than desired, and not because sessions are starting',
   'pool.full': 'A pool with a shortfall is full again',
   'launch.done': 'A launch provided a session',
   'launch.failed': 'A launch provided no session, or its session failed and could not be replaced',
