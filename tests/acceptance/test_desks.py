@@ -230,7 +230,7 @@ def test_the_desk_is_for_its_lease_alone(instance: Instance, desk: Desk, state_u
             other.act({"action": "cursor_position"})
 
 
-def test_what_was_done_can_be_seen_afterwards(instance: Instance):
+def test_a_recording_has_the_actions_and_their_pictures(instance: Instance):
     with member_of(instance) as member, client_of(instance) as greenroom:
         with greenroom.lease("Desktop", 600, user_id=member.user_id, record="pictures") as desk:
             wait_for(lambda: has_terminal(desk), "the terminal is there")

@@ -72,7 +72,7 @@ def test_a_command_runs_as_the_user_of_the_session_in_the_environment_of_its_des
     assert desk.exec(["xdotool", "getdisplaygeometry"]).stdout == "1280 800\n"
 
 
-def test_output_comes_while_the_command_runs_and_what_is_no_text_as_bytes(desk: Desk):
+def test_output_is_streamed_while_a_command_runs_and_may_be_binary(desk: Desk):
     wait = "printf 'a\\377'; until [ -e go ]; do sleep 0.02; done; rm go; echo done"
     with closing(desk.exec_stream(["sh", "-c", wait])) as output:
         first = next(output)

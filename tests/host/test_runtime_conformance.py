@@ -139,7 +139,7 @@ async def test_a_paused_session_can_be_stopped(host: Host, runtime: HostRuntime)
     assert stopped.state is ContainerState.EXITED
 
 
-async def test_what_does_not_run_can_neither_be_paused_nor_obey(runtime: HostRuntime):
+async def test_a_session_that_does_not_run_refuses_pauses_and_commands(runtime: HostRuntime):
     session_id = new_id()
     await runtime.create(session_id, spec())
     with pytest.raises(StartError):
@@ -347,7 +347,7 @@ async def test_an_instruction_that_fails_is_an_error_with_what_was_said(runtime:
     assert await runtime.image(name) is None
 
 
-async def test_of_several_who_build_on_a_host_each_waits_for_the_one_before(host: Host, runtime: HostRuntime):
+async def test_builds_on_a_host_run_one_after_another(host: Host, runtime: HostRuntime):
     if isinstance(runtime, SimulatedRuntime):
         pytest.skip("each simulated Agent has a host of its own")
     other = await host.open()

@@ -28,7 +28,7 @@ async def pair(kubernetes: Cluster, namespace: str) -> AsyncIterator[Pair]:
         await one.close()
 
 
-async def test_one_acts_until_it_gives_back_or_does_not_renew(pair: Pair):
+async def test_one_process_acts_until_it_releases_or_loses_the_lease(pair: Pair):
     first, second = (Election(shared, name, "") for shared, name in zip(pair, ("one", "two"), strict=True))
     assert (await first.acquire()).term == 1
     keeping = asyncio.create_task(first.keep())

@@ -37,7 +37,7 @@ NOT_HERE: Final = {
     "test_an_image_that_is_there": NODES_HAVE_IMAGES,
     "test_an_image_is_made_here_with_its_labels_and_size": NO_BUILDS,
     "test_an_instruction_that_fails_is_an_error_with_what_was_said": NO_BUILDS,
-    "test_of_several_who_build_on_a_host_each_waits_for_the_one_before": NO_BUILDS,
+    "test_builds_on_a_host_run_one_after_another": NO_BUILDS,
 }
 """Test of the suite → the reason why it does not apply."""
 

@@ -30,7 +30,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "groups_view_ifmember": "See own groups",
     "groups_create": "Create groups",
     "groups_modify": "Change groups, their members, workspaces and settings",
-    "groups_modify_ifmember": "Change own groups, without lifting a rule for their members",
+    "groups_modify_ifmember": "Change own groups, without giving their members more rights",
     "groups_modify_system": "Change All Users, Administrators, and groups with permissions that the caller lacks",
     "groups_delete": "Delete groups",
     "images_view": "See workspaces",
