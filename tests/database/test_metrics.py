@@ -127,7 +127,7 @@ def test_what_the_gateway_loses_is_counted_for_ever(tmp_path: Path):
     request = ManagerRequest(at=0.0, manager="m", method="POST", path="/", status=503, duration_ms=1.0)
     for _ in range(MAX_QUEUED + 3):
         reporter.add(request)
-    reporter.dropped = 0  # it was sent to the api
+    reporter.unreported_drops = 0  # it was sent to the api
     found = scraped(GatewayMetrics(nginx=lambda: None, plan=lambda: None, reporter=reporter).text())
     values = {
         name: found[f"greenroom_gateway_{name}"].samples[0].value for name in ("nginx_up", "request_rows_waiting")

@@ -83,7 +83,7 @@ LOOPS = {
     # of the host
     "events": "ends once with the error",
     "inventory": "cannot be taken once",
-    "look": "a container that cannot be inspected",
+    "inspect": "a container that cannot be inspected",
     "reconcile": "containers that cannot be created, started or removed; orders that fail",
     "images": "one that cannot be looked up, one that cannot be fetched",
     "capacity": "cannot be read once",

@@ -26,7 +26,7 @@ from tests.support.played import AGENT_ID, ROUTE, serve
 from tests.support.runtime_hosts import run
 from tests.support.two_hosts import Hosts, two_hosts
 
-from greenroom.agent.copying import Copies, ImageSender
+from greenroom.agent.copying import ImageReceiver, ImageSender
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
 from greenroom.runtimes.contract import Image, PullError
 from greenroom.runtimes.docker.archives import DockerArchives, archive_problem
@@ -120,7 +120,7 @@ async def copied(
     agents: Agents, host: DockerArchives, name: str, folder: Path, usage: Usage | None = None
 ) -> list[int]:
     """Copy the image; returns the progress."""
-    copies = Copies(host, agents, agents, folder, lambda: usage or Usage())  # type: ignore[arg-type]
+    copies = ImageReceiver(host, agents, agents, folder, lambda: usage or Usage())  # type: ignore[arg-type]
     await copies.find_sources([name])
     assert copies.has_source(name)
     return [percent async for percent in copies.copy(name)]

@@ -81,7 +81,7 @@ def test_no_more_than_a_fixed_number_wait_and_the_rest_is_counted(tmp_path: Path
     assert request is not None
     for _ in range(MAX_QUEUED + 3):
         reporter.add(request)
-    assert reporter.dropped == 3
+    assert reporter.unreported_drops == 3
 
 
 def test_tokens_are_taken_out_of_log_lines():

@@ -34,9 +34,11 @@ class Host:
     """A host of one core with two places for starts; `begun` are the tasks that had their turn, in order."""
 
     def __init__(self, journal: Journal) -> None:
-        self.lateness, self.elsewhere = ON_TIME, False
+        self.lateness, self.on_other_machines = ON_TIME, False
         self.sessions = Sessions(journal)
-        self.starts = Starts(self.sessions, lambda: self.lateness, lambda: 1.0, elsewhere=lambda: self.elsewhere)
+        self.starts = Starts(
+            self.sessions, lambda: self.lateness, lambda: 1.0, on_other_machines=lambda: self.on_other_machines
+        )
         self.begun: list[str] = []
         self.given_up: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -136,7 +138,7 @@ async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, 
 async def test_a_crowd_on_the_agents_host_holds_nothing_back_that_starts_elsewhere(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ):
-    host.lateness, host.elsewhere = Lateness(queue=20.0), True
+    host.lateness, host.on_other_machines = Lateness(queue=20.0), True
     await host.start("a", "b", "c", "d")
     host.starts.adjust_slots()
     await others_go_on()
@@ -188,7 +190,7 @@ async def test_refills_begin_by_themselves_when_the_moment_is_over(host: Host):
 
 
 async def test_hand_overs_hold_nothing_back_that_starts_elsewhere(host: Host):
-    host.elsewhere = True
+    host.on_other_machines = True
     host.sessions.handed_over.emit("staged")
     await host.start("r1")
     assert host.begun == ["r1"]

@@ -81,14 +81,15 @@ class CapacityMeter:
         self.runtime_error = ""
         """The reason why the capacity is zero, as a sentence; empty if it is not."""
         self.capacity = NOTHING
-        self.elsewhere = False
+        self.on_other_machines = False
         """True if sessions run on other machines than this host."""
         self.usage = Usage()
 
     async def read(self) -> None:
         """Read the capacity and the usage. Raises RuntimeUnavailable: the runtime does not answer."""
         share = await self.runtime.capacity()
-        self.capacity, self.elsewhere = offered(share.cores, share.memory_bytes), share.elsewhere
+        self.capacity = offered(share.cores, share.memory_bytes)
+        self.on_other_machines = share.on_other_machines
         used = await self.runtime.host_usage()
         self.usage = Usage(
             cpu=round(used.cpu, 3),

@@ -33,7 +33,7 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedEr
 from greenroom.core.catalogue.ways import room_problem
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import edge_name
-from greenroom.runtimes.contract import Archives, CopyHost, Image, ImageMissing, PullError
+from greenroom.runtimes.contract import Archives, Image, ImageCopyHost, ImageMissing, PullError
 from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCheck, TicketResult
 from greenroom.wire.messages import Usage
 
@@ -68,7 +68,7 @@ class ImageSender:
         runtime = self._runtime()
         if ticket is None:
             return _refusal(401, "The request for an image has no ticket of a Manager.")
-        if not isinstance(runtime, CopyHost):
+        if not isinstance(runtime, ImageCopyHost):
             return _refusal(503, "This Agent cannot send images at the moment.")
         if self._is_busy:
             return _refusal(503, "This Agent is already sending an image to another Agent; try again later.")
@@ -171,7 +171,7 @@ class _Transfer:
     refusals: list[str] = field(default_factory=list[str])
 
 
-class Copies:
+class ImageReceiver:
     """Copies images from other Agents into `folder`. `usage` returns the last reading of this host's usage."""
 
     def __init__(

@@ -17,7 +17,7 @@ from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, unchanged_failure
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
-from greenroom.agent.copying import Copies
+from greenroom.agent.copying import ImageReceiver
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient
 from greenroom.agent.homes import HomesKeeper
@@ -39,10 +39,10 @@ from greenroom.kit.clock import LatenessMeter
 from greenroom.kit.concurrency import Loop, keep_running, wait_for, warned
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import (
-    CopyHost,
     FilterHost,
     HomeHost,
     HostDisk,
+    ImageCopyHost,
     Runtime,
     RuntimeUnavailable,
     SharedKernel,
@@ -61,7 +61,9 @@ READY_WITHIN_S = 5.0
 
 @dataclass(eq=False, kw_only=True)
 class HostWork:
-    """The host's part of each check-in, and the work of the host. `fence` as in `plugin.Context`."""
+    """Opens the runtime, runs the loops that use it, and provides the check-in's data about the host. `fence` is passed
+    to the runtime (`plugin.Context`): it raises RuntimeUnavailable while another replica of this Agent is active.
+    """
 
     config: AgentConfig
     identity: AgentIdentity
@@ -98,8 +100,8 @@ class HostWork:
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
-        """Set the installation of this Agent, whose Manager has no reports yet. Raises StartAgain: the Agent belonged
-        to another installation before.
+        """Set the installation of this Agent after a registration, and report all images and homes again, because the
+        Manager has no reports yet. Raises StartAgain: the Agent belonged to another installation before.
         """
         if self._installation_id not in {"", installation_id}:
             raise StartAgain("This Agent now belongs to another installation and starts again.")
@@ -232,7 +234,12 @@ class HostWork:
         explain = limits.explained if limits else unchanged_failure
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
-        starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)
+        starts = Starts(
+            sessions,
+            self._lateness.now,
+            lambda: meter.capacity.cores,
+            on_other_machines=lambda: meter.on_other_machines,
+        )
         reconciler = Reconciler(sessions, inventory, self.health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)
@@ -260,7 +267,7 @@ class HostWork:
             self.loops = {
                 "events": inventory.watch,
                 "inventory": partial(reconciler.take_inventory, workers),
-                "look": partial(reconciler.inspect_changed, workers),
+                "inspect": partial(reconciler.inspect_changed, workers),
                 "reconcile": partial(reconciler.run, executor, prober),
                 "images": images.run,
                 "capacity": meter.run,
@@ -283,10 +290,10 @@ class HostWork:
             for name, loop in self.loops.items():
                 group.create_task(keep_running(name, loop, log_failure), name=name)
 
-    def _copies(self, runtime: Runtime) -> Copies | None:
-        if not isinstance(runtime, CopyHost):
+    def _copies(self, runtime: Runtime) -> ImageReceiver | None:
+        if not isinstance(runtime, ImageCopyHost):
             return None
-        return Copies(runtime.archives(), self.identity, self.link, self.config.agent_dir, self.usage)
+        return ImageReceiver(runtime.archives(), self.identity, self.link, self.config.agent_dir, self.usage)
 
     def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from greenroom.agent.copying import Copies
+from greenroom.agent.copying import ImageReceiver
 from greenroom.core.catalogue.ways import Choice, Way, choice, names_registry, ways
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
@@ -28,7 +28,7 @@ STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "copying": 300.0, "build
 class Fetcher:
     """Fetches images for this host: from a registry, by a recipe, or as a copy from another Agent (with `copies`)."""
 
-    def __init__(self, runtime: contract.Images, copies: Copies | None = None) -> None:
+    def __init__(self, runtime: contract.Images, copies: ImageReceiver | None = None) -> None:
         self._runtime = runtime
         self._copies = copies
 
@@ -114,7 +114,7 @@ class ImageKeeper:
         self,
         runtime: contract.Images,
         on_change: Callable[[], None] = lambda: None,
-        copies: Copies | None = None,
+        copies: ImageReceiver | None = None,
     ) -> None:
         self._runtime = runtime
         self._on_change = on_change

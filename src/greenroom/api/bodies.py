@@ -83,11 +83,11 @@ def _encodable(secret: SecretStr) -> SecretStr:
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_storable), AfterValidator(normal_name)
 ]
-"""A name that people type or choose, in its stored form."""
+"""A name that people type or choose, with normalized Unicode, without white space at its ends."""
 Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
 """A string, which may be empty."""
 Line = Annotated[Text, AfterValidator(normal_line)]
-"""One line of text in its stored form, which may be empty."""
+"""One line of text, normalized like `Name`, which may be empty."""
 Secret = Annotated[SecretStr, AfterValidator(_encodable)]
 """A string that is neither logged nor returned."""
 JsonObject = Annotated[Json, AfterValidator(_storable_json)]

@@ -1,7 +1,7 @@
 """The gateway's requests to its api: plain HTTP with its credential.
 
-The gateway reports the requests to Managers that nginx answered itself (503 while draining, 502 while a Manager is
-unavailable) for Diagnostics. nginx sends each as a datagram to the socket of the parent, which sends them in batches.
+While a Manager drains or is unavailable, nginx answers its requests with 503 or 502 itself. Diagnostics lists these
+refused requests: nginx sends each as a datagram to a socket of the gateway, which reports them to the api in batches.
 At most `MAX_QUEUED` requests wait; further ones are dropped and counted. A failure of the reports has no effect on
 requests of Agents.
 """
@@ -70,27 +70,28 @@ def parse_line(datagram: bytes) -> ManagerRequest | None:
 
 
 class RequestReporter:
-    """Receives the log lines of nginx and sends them to the api."""
+    """Receives the log lines of nginx about refused requests and reports them to the api."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._queue: list[ManagerRequest] = []
-        self.dropped = 0
-        """The lost requests that were not reported to the api yet."""
-        self.lost = 0
-        """The lost requests since the start."""
+        self.unreported_drops = 0
+        """The number of dropped requests since the last report to the api."""
+        self.total_dropped = 0
+        """The number of dropped requests since the start."""
         self._api = ""
         self._host = ""
         self._credential_file = ""
 
-    def serve(self, plan: GatewayPlan) -> None:
+    def set_plan(self, plan: GatewayPlan) -> None:
+        """Use the address of the api and the credential of this plan from now on."""
         self._api, self._host, self._credential_file = plan.api, plan.served_hosts[0], plan.credential_file
 
     def add(self, request: ManagerRequest) -> None:
         """Queue a request. It is dropped and counted if the queue is full."""
         if len(self._queue) >= MAX_QUEUED:
-            self.dropped += 1
-            self.lost += 1
+            self.unreported_drops += 1
+            self.total_dropped += 1
         else:
             self._queue.append(request)
 
@@ -125,16 +126,18 @@ class RequestReporter:
         try:
             reply = await client.post(
                 f"http://{self._api}/api/internal/manager-requests",
-                content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.dropped)),
+                content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.unreported_drops)),
                 headers=bearer(self._credential_file) | {"Host": self._host},
             )
             if reply.status_code == 422:
-                log.error("the api refused a report; it is dropped", requests=len(batch), said=reply.text[:200])
+                log.error("the api refused a report; it is dropped", requests=len(batch), answer=reply.text[:200])
             else:
                 reply.raise_for_status()
         except (httpx.HTTPError, SetupError) as error:
-            log.warning("refused Manager requests wait for the api", waiting=len(self._queue), reason=str(error))
+            log.warning(
+                "refused requests could not be reported to the api", waiting=len(self._queue), reason=str(error)
+            )
             await asyncio.sleep(5)
             return
         del self._queue[: len(batch)]
-        self.dropped = 0
+        self.unreported_drops = 0

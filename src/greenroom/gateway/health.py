@@ -136,7 +136,9 @@ class GatewayMetrics(RoleMetrics):
         self.probes = self.counter("nginx_probes", "Health checks of nginx", ["outcome"])
         self.gauge("nginx_up", "1 while an nginx serves", lambda: float(nginx() is not None))
         self.gauge("request_rows_waiting", "Refused requests of Agents not reported to the api yet", reporter.waiting)
-        self.add_counter("request_rows_dropped", "Refused requests of Agents that were lost", lambda: reporter.lost)
+        self.add_counter(
+            "request_rows_dropped", "Refused requests of Agents that were lost", lambda: reporter.total_dropped
+        )
 
     def app(self) -> Starlette:
         async def page(_request: Request) -> Response:

@@ -167,7 +167,7 @@ class Gateway:
         install_configuration(self._folder, text)
         self._listeners.ensure(plan.listeners, beside_orphan=orphaned)
         self._plan = plan
-        self.reporter.serve(plan)
+        self.reporter.set_plan(plan)
 
     async def _start(self) -> None:
         """Start an nginx on the sockets of this process. As soon as it serves, retire the previous nginx."""

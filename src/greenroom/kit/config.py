@@ -126,8 +126,8 @@ class ApiConfig(DatabaseConfig):
     sdk_workspace: str = "Chromium"
     """Friendly name or image_id of the workspace that these adapters lease."""
     gateway_address: str = ""
-    """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the Upstream Auth
-    Address of each session's zone.
+    """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the zone setting
+    Upstream Auth Address (docs/reference/zones.md) of each session.
     """
 
 
@@ -146,17 +146,26 @@ class ManagerConfig(DatabaseConfig):
     lease_renew_s: float = Field(default=2.0, gt=0)
     lease_margin_s: float = Field(default=1.0, gt=0)
     guardian_interval_s: float = Field(default=1.0, gt=0)
+    """Interval of the guardian's rounds."""
     checkin_hold_s: float = Field(default=5.0, gt=0)
+    """The maximum time for which a check-in is held while nothing changes."""
     agent_missing_s: float = Field(default=15.0, gt=0)
     session_lost_s: float = Field(default=600.0, gt=0)
     agent_dead_s: float = Field(default=3600.0, gt=0)
+    """The time without a check-in after which an Agent is dead; after the two times above, it is missing, and the
+    sessions of its users are lost.
+    """
     unhealthy_after_s: float = Field(default=10.0, gt=0)
+    """The time without a finished round of the guardian after which this Manager reports itself as unhealthy."""
     handover_received_s: float = Field(default=2.0, gt=0)
+    """The time within which an Agent must acknowledge a hand-over."""
     handover_assigned_s: float = Field(default=3.0, gt=0)
+    """The time limit of the `assign` command of a hand-over."""
     cpu_overcommit: float = Field(default=16.0, gt=0)
     verdict_grace_s: float = Field(default=10.0, gt=0)
     """The seconds for which a container without a session is not removed after its Agent first reported it."""
     ended_keep_days: float = Field(default=7.0, gt=0)
+    """The days for which ended sessions stay in the lists."""
 
 
 class AgentStreamAddress(NamedTuple):
@@ -195,9 +204,11 @@ class AgentConfig(ProcessConfig):
     manager_urls: HttpsUrls = ""
     """Comma list of gateway addresses of Managers, used until the first response contains them."""
     ca_file: Path | None = None
-    """The authority of Managers' gateways and of the Upstream Auth Address; None = that of the system."""
+    """The certificate authority of the gateways of Managers and of `gateway_address`; None = that of the system."""
     gateway_address: str = ""
-    """`host[:port]` at which this Agent checks viewers; empty = the Upstream Auth Address of the session's zone."""
+    """`host[:port]` of the gateway at which this Agent checks viewers; empty = the zone setting Upstream Auth Address
+    (docs/reference/zones.md) of each session.
+    """
     join_token_file: Path | None = None
     edge_url: str = ""
     """`https://host:port` of the edge gateway of this Agent, as web gateways and browsers reach it; empty = none."""
@@ -221,7 +232,9 @@ class AgentConfig(ProcessConfig):
     gateways_listen: str = ""
     """IP:port at which this Agent serves gateways on other hosts; needs `stream_secret_file`. Empty = none."""
     gateways_address: str = ""
-    """IP:port at which gateways reach `gateways_listen`, if that is every address of the host."""
+    """IP:port at which gateways on other hosts reach this Agent; needed if `gateways_listen` is a wildcard address
+    such as 0.0.0.0, which they cannot connect to.
+    """
     stream_secret_file: Path | None = None
     """The secret that gateways on other hosts must send."""
     agent_group: str = ""
@@ -234,7 +247,7 @@ class AgentConfig(ProcessConfig):
     homes_folder: Path | None = None
     """The homes of users, by default `homes` in agent_dir; on a disk of this host, for this Agent only."""
     instance_data: Path | None = None
-    """DATA of `greenroom up`. Of its folders, only those in `volumes` are mounted into sessions."""
+    """The data folder of `greenroom up`. Sessions can mount folders of its subfolder `volumes`, but no others in it."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
         """Return `web_filter_resolvers` as addresses. Raises SetupError: one of them is not an IP address."""
@@ -357,8 +370,8 @@ class GatewayConfig(ProcessConfig):
     gateway_agents: tuple[GatewayAgent, ...] = ()
     """Agents on this host, in addition to that of `edge_dir`."""
     stream_agents: str = ""
-    """Comma list of host:port: stream addresses of Agents on other hosts whose sessions this gateway reaches itself; a
-    name stands for all its addresses.
+    """Comma list of host:port: stream addresses of Agents on other hosts whose sessions this gateway reaches directly,
+    without an edge gateway. A host name stands for all its addresses.
     """
     stream_secret_file: Path | None = None
     """The secret that the gateway sends to these Agents."""

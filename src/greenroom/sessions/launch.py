@@ -199,7 +199,9 @@ class Search:
             assignment_id=assignment.assignment_id,
             assignment=msgspec.structs.asdict(assignment),
         )
-        reason = requested.reason_of(f"A staged session of zone {zone.zone_name} was assigned{requested.instead}.")
+        reason = requested.reason_of(
+            f"A staged session of zone {zone.zone_name} was assigned{requested.origin_suffix}."
+        )
         steps = (*self.trace, success_step(attempt, pool.staging_config_id, reason))
         claimed = await self.writer.claim(claim, zone.zone_id, steps)
         if isinstance(claimed, PoolContents):
@@ -239,7 +241,7 @@ class Search:
                     permissions=requested.permissions,
                     user=requested.user,
                 )
-                reason = requested.reason_of(room_reason(room, zone.zone_name, requested.instead))
+                reason = requested.reason_of(room_reason(room, zone.zone_name, requested.origin_suffix))
                 step = success_step(attempt, room.agent.hostname, reason)
                 steps = (*self.trace, *missed_steps(attempt, zone_rooms.misses), step)
                 if await self.writer.insert(new, room, steps):

@@ -58,10 +58,10 @@ def failed_of(old: SessionToReplace) -> FailedSession:
     """Return the failed session for the planner in the core."""
     default_cause = "no reason was given" if old.status is SessionStatus.FAILED else silent_agent_reason(old.silent_s)
     return FailedSession(
-        handover=old.set_aside_reason is not None,
+        at_handover=old.set_aside_reason is not None,
         agent_name=old.agent_name,
         cause=old.set_aside_reason or old.error or default_cause,
-        tried=old.tried,
+        sessions_tried=old.sessions_tried,
         starts=old.starts,
         causes=old.causes,
         slow=old.slow,
@@ -80,7 +80,7 @@ def _substitute_step(old: SessionToReplace) -> TraceStep:
     """Return a substitute for the last step of the trace of the launch, if the ledger no longer has it."""
     staged = old.staging_config_id is not None
     return TraceStep(
-        order=old.tried,
+        order=old.sessions_tried,
         step="staged_here" if staged else "on_demand_here",
         zone_name=old.zone_name,
         candidate=old.staging_config_id if staged else old.agent_name,
@@ -95,8 +95,9 @@ def replacement_session(
 ) -> RequestedSession:
     """Return the session to search for the user of a failed session.
 
-    After a failed hand-over, this is the session that the launch would have created without a pool: a user who gets a
-    staged session has no settings that exclude staging. After a failed start, it is the same session on another Agent.
+    After a failed hand-over, the user gets another staged session, or the session that the launch would have created
+    without a pool. No setting of the user excludes staging, because they already had a staged session. After a failed
+    start, the user gets the same session on another Agent.
     """
     common = RequestedSession(
         user=old.user,
@@ -106,10 +107,10 @@ def replacement_session(
         request=session_of(image),
         spec_maker_for=partial(_spec_of_launch, old, image),
         last_agent_id=old.agent_id,
-        another_agent="other Agent",
-        instead=" in its place",
+        agent_noun="other Agent",
+        origin_suffix=" in its place",
     )
-    if failed.handover:
+    if failed.at_handover:
         return common
     return replace(
         common,
@@ -125,7 +126,7 @@ def replacement_session(
         spec_maker_for=partial(_spec_of_start, old, secrets),
         last_agent_id=None,
         excluded_agent_ids=old.started_on,
-        another_agent="other Agent on another machine" if failed.slow else "other Agent",
+        agent_noun="other Agent on another machine" if failed.slow else "other Agent",
     )
 
 
@@ -205,8 +206,9 @@ class ReplacementWriter:
         )
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """Insert a new session as the replacement. Its capacity is reserved before the old row changes. Raises
-        ProfileInUse: another session uses the profile of the user."""
+        """Insert a new session on the Agent of `room`, after the eviction of the staged sessions in it. Its capacity is
+        reserved before the old row changes. Return False if the Agent has no capacity any more. Raises ProfileInUse:
+        another session uses the profile of the user."""
         if new.zone_id == self.old.zone_id:
             new = replace(new, term=self.fence.term)
         evicted = [session.session_id for session in room.evicted]
@@ -214,7 +216,8 @@ class ReplacementWriter:
             await lock_user(connection, self.old.user_id)
             if evicted:
                 await self._lock(connection, evicted)
-            # The limit was checked at the launch. The failed session counts until then, so the total does not change.
+            # The limit was checked at the launch. The failed session counts until it loses its user below, so the
+            # number of sessions of the user does not increase.
             if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, evicted=evicted):
                 return False
             old = await self._detach_user(connection)
@@ -225,8 +228,8 @@ class ReplacementWriter:
             return True
 
     async def _lock(self, connection: Connection, evicted: Sequence[str]) -> None:
-        """Lock the rows of the sessions that yield and of the failed session by id, after the rows of their
-        capacity."""
+        """Lock the rows of the evicted sessions and of the failed session in the order of their ids. Before that, lock
+        the rows with the allocated capacity of their Agents."""
         ids = [self.old.session_id, *evicted]
         await lock_sessions_capacity(connection, ids)
         await lock_sessions(connection, ids)
@@ -235,7 +238,7 @@ class ReplacementWriter:
         """Remove the user from the failed session: quarantine it after a hand-over, destroy it after a start. Raises
         NoLongerWaitingError: there is no session to replace any more."""
         session_id, failed = self.old.session_id, self.failed
-        if failed.handover:
+        if failed.at_handover:
             old = await replacement.quarantine(connection, session_id)
         else:
             reason = f"It could not start ({failed.cause.rstrip('.')}); another session replaces it."

@@ -147,7 +147,7 @@ class Handovers:
             return changed(record, state="failed", error=f"`assign` could not be run: {error.message}")
         if result.exit_code in {0, None}:
             return changed(record, state="assigned", exit_code=result.exit_code)
-        error = f"`assign` ended with exit code {result.exit_code}: {result.last_words}"
+        error = f"`assign` ended with exit code {result.exit_code}: {result.output_end}"
         return changed(record, state="failed", exit_code=result.exit_code, error=error)
 
     def _note(self, record: HandoverRecord) -> None:

@@ -244,7 +244,7 @@ class SessionProber:
             if result.exit_code is None
             else f"ended with exit code {result.exit_code}"
         )
-        await self._fail(session_id, f"`first_launch` {result_text}: {result.last_words}", result.exit_code)
+        await self._fail(session_id, f"`first_launch` {result_text}: {result.output_end}", result.exit_code)
         return False
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:

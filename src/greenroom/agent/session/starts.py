@@ -27,8 +27,8 @@ from greenroom.core.session.starts import (
     Urgency,
     begins_after_s,
     default_width,
-    load_elsewhere,
     load_of,
+    load_of_other_machines,
     next_starts,
     next_width,
 )
@@ -59,15 +59,15 @@ class _Start:
 
 @dataclass(eq=False)
 class Starts:
-    """The limit of parallel starts. `cores` returns the number of cores for sessions. `elsewhere` returns True if the
-    sessions run on other hosts. All callers must be on one event loop.
+    """The limit of parallel starts. `cores` returns the number of cores for sessions. `on_other_machines` returns True
+    if sessions run on other machines than this host. All callers must be on one event loop.
     """
 
     sessions: Sessions
     lateness: Callable[[], Lateness]
     cores: Callable[[], float]
     _: KW_ONLY
-    elsewhere: Callable[[], bool] = lambda: False
+    on_other_machines: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self._numbers = count()
@@ -126,7 +126,7 @@ class Starts:
                 log.warning("a start releases its slot to the next one", session_id=session_id, reason=reason)
                 late_starts += 1
                 self._release_slot(session_id)
-        load = load_elsewhere(late_starts) if self.elsewhere() else load_of(host)
+        load = load_of_other_machines(late_starts) if self.on_other_machines() else load_of(host)
         self.width = next_width(self.width, self.cores(), load, is_short=bool(self._waiting))
         self._admit_next()
 
@@ -162,7 +162,7 @@ class Starts:
             self._timer.cancel()
         now_s, later_s = time.monotonic(), dict[str, float]()
         for session_id, start in self._waiting.items():
-            if not (self.elsewhere() or self.sessions.desired.has_user(session_id)):
+            if not (self.on_other_machines() or self.sessions.desired.has_user(session_id)):
                 later_s[session_id] = begins_after_s(start.waits_since_s, self._handover_s) - now_s
         later_s = {k: in_s for k, in_s in later_s.items() if in_s > 0}
         if later_s:

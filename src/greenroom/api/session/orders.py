@@ -25,7 +25,14 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, SessionFacts, Verdict, decide
 from greenroom.core.session.deadlines import Clocks, Expiry, clocks_of, next_expiry
-from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
+from greenroom.core.session.states import (
+    TRANSITIONS,
+    LifecycleCommand,
+    SessionStatus,
+    possible_commands,
+    refusal,
+    sources_of,
+)
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import commands, lifecycle, views
@@ -68,7 +75,7 @@ class PermittedActions:
     def actions(self, session: Session) -> list[Action]:
         """Return the actions that are possible now and allowed to the caller."""
         status, has_user = session.status, session.user_id is not None
-        candidates: list[Action] = [*possible(status, has_user=has_user, pauses=session.pauses)]
+        candidates: list[Action] = [*possible_commands(status, has_user=has_user, pauses=session.pauses)]
         if status in _DELETABLE:
             candidates.append("delete")
         if status is not SessionStatus.DELETED:

@@ -21,7 +21,7 @@ from greenroom.core.launch.request import LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.progress import Queue, StartProgress, progress
-from greenroom.core.session.states import RESTING, SessionStatus
+from greenroom.core.session.states import STOPPED_OR_PAUSED, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import token_values, with_tokens_replaced
 from greenroom.db.access.credentials import TokenLogin, find_token_login
@@ -150,7 +150,7 @@ def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -
     start_progress = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
     if session.awaits_successor:
         return replace(start_progress, message="The session failed; another session is starting")
-    if session.stopped_reason and session.status in RESTING:
+    if session.stopped_reason and session.status in STOPPED_OR_PAUSED:
         return replace(start_progress, message=f"{start_progress.message} ({session.stopped_reason.rstrip('.')})")
     return start_progress
 

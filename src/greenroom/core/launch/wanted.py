@@ -53,16 +53,16 @@ SLOW_BACKOFF_S: Final = 5.0
 class FailedSession:
     """A failed session of a user who waits.
 
-    `tried` and `starts` count the sessions of the launch, including this one. `starts` maps the id of a zone to the
-    number of sessions that were created for the user there. `causes` are the sentences about earlier failed starts,
-    each with its Agent. `permissions` are those of the session. `slow` is True if it failed only because of a time
-    limit.
+    `at_handover` is True if its hand-over failed, and False if its start failed. `sessions_tried` and `starts` count
+    the sessions of the launch, including this one. `starts` maps the id of a zone to the number of sessions that were
+    created for the user there. `causes` are the sentences about earlier failed starts, each with its Agent.
+    `permissions` are those of the session. `slow` is True if it failed only because of a time limit.
     """
 
-    handover: bool
+    at_handover: bool
     agent_name: str
     cause: str
-    tried: int
+    sessions_tried: int
     starts: Mapping[str, int] = field(default_factory=dict[str, int])
     causes: tuple[str, ...] = ()
     slow: bool = False
@@ -70,15 +70,15 @@ class FailedSession:
 
     @property
     def is_final(self) -> bool:
-        """True if no attempt is left. A session without a launch (`tried` 0) gets no further attempt."""
-        return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
+        """True if no attempt is left. A session without a launch (`sessions_tried` 0) gets no further attempt."""
+        return self.sessions_tried == 0 or (not self.at_handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
 def backoff_s(failed: FailedSession, session_id: str) -> float:
     """Return the pause between the failure and the next attempt in seconds: 0 unless a start was too slow. The id of
     the session varies the pause, so that sessions that failed together do not start again together.
     """
-    if failed.handover or not failed.slow or failed.is_final:
+    if failed.at_handover or not failed.slow or failed.is_final:
         return 0.0
     spread = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
     return SLOW_BACKOFF_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + spread)
@@ -95,7 +95,7 @@ def plan_successor(
     if failed.is_final:
         return ()
     attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _blocking_reasons(pool, failed))
-    if failed.handover and failed.tried < MAX_STAGED_TRIED:
+    if failed.at_handover and failed.sessions_tried < MAX_STAGED_TRIED:
         return attempts
     on_demand = [attempt for attempt in attempts if not attempt.staged]
     return tuple(
@@ -157,13 +157,13 @@ def silent_agent_reason(silent_s: float) -> str:
 
 def failure(failed: FailedSession, session_id: str) -> str:
     """Return the failure of the session and its cause, for trace and log, as a sentence without the full stop."""
-    failure_text = "was quarantined" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
+    failure_text = "was quarantined" if failed.at_handover else f"could not start on {failed.agent_name or 'its Agent'}"
     return f"Session {session_id} {failure_text}: {failed.cause.rstrip('.')}"
 
 
 def failure_line(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
     """Return the last step of the trace, which was a success, as a failed step."""
-    code = "hand_over_failed" if failed.handover else "start_failed"
+    code = "hand_over_failed" if failed.at_handover else "start_failed"
     return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
 
 
@@ -243,10 +243,11 @@ class RequestedSession:
     """Returns the builder of the specification of a new session in a zone."""
     last_agent_id: str | None = None
     excluded_agent_ids: frozenset[str] = frozenset()
-    another_agent: str = "Agent"
-    """The noun for the Agents of a zone, in the reason of a zone without a possible Agent."""
-    instead: str = ""
-    """A text that is inserted into the sentence about the origin of the session. `remark` is appended to that sentence.
+    agent_noun: str = "Agent"
+    """The noun for the possible Agents in the sentence `Zone eu has no Agent.`, such as `other Agent`."""
+    origin_suffix: str = ""
+    """A text such as ` in its place`, inserted into the sentence about the origin of the session. `remark` is appended
+    to that sentence.
     """
     remark: str = ""
     keeps_room: bool = False
@@ -264,6 +265,6 @@ class RequestedSession:
         placement = with_agent_last(without(full_placement, self.excluded_agent_ids), self.last_agent_id)
         return ZoneRooms(
             rooms=rooms(placement, self.request, starting),
-            misses=placement_misses(zone, placement, self.another_agent),
+            misses=placement_misses(zone, placement, self.agent_noun),
             room_helps=bool(agents_large_enough(placement.rejected, self.request)),
         )

@@ -27,7 +27,7 @@ from typing import Final, Literal, cast
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, lateness_factor, lateness_reason
-from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, Want
+from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, TRANSITIONAL, WAITING_FOR_AGENT, Want
 from greenroom.shared.states import SessionStatus
 
 _S = SessionStatus
@@ -136,7 +136,7 @@ def _lateness(waiting: WaitingSession, timing: ManagerTiming) -> tuple[Lateness,
 
 
 def _has_deadline(waiting: WaitingSession) -> bool:
-    return waiting.status in TRANSITIONAL or (waiting.status in RETURNING and waiting.deadline is not None)
+    return waiting.status in TRANSITIONAL or (waiting.status in WAITING_FOR_AGENT and waiting.deadline is not None)
 
 
 def plan(

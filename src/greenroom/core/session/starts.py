@@ -153,7 +153,7 @@ def load_of(host: Lateness) -> Load:
     return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED
 
 
-def load_elsewhere(late: int) -> Load:
+def load_of_other_machines(late: int) -> Load:
     """Return the load if sessions run on other machines, whose cores are not measured. `late` is the number of starts
     that have lost their place without a first frame since the last call.
     """

@@ -58,7 +58,7 @@ TRANSITIONAL: Final[frozenset[SessionStatus]] = frozenset(
 )
 """The statuses that must end: each has a deadline after which the Primary acts."""
 
-RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
+WAITING_FOR_AGENT: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
 """The statuses that wait for an Agent to return. After its return they also have a deadline."""
 
 NOT_YET_RUNNING: Final[frozenset[SessionStatus]] = frozenset({_S.REQUESTED, _S.STARTING, _S.ASSIGNING})
@@ -77,10 +77,10 @@ WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
 COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - OVER
 """The statuses that count toward `max_kasms_per_user` or, for a lease, `max_leases_per_user`."""
 
-RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
+STOPPED_OR_PAUSED: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
 """The statuses of a session that is stopped or paused, or will be."""
 
-KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - RESTING
+KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - STOPPED_OR_PAUSED
 """The statuses in which the keepalive clock of a session of a user runs."""
 
 OPERATIONAL: Final[dict[SessionStatus, str]] = {
@@ -105,13 +105,13 @@ LifecycleCommand = Literal["stop", "pause", "resume"]
 class Transition:
     """The effect of a command on a session.
 
-    `want` is the desired state for its Agent. `through` is the status until that state is reported. `sources` are the
-    statuses in which the command has an effect; in the statuses `settled` the command has been applied already. `done`
-    is the state of the session after the command, for sentences.
+    `want` is the desired state for its Agent. `transitional_status` is the status until the Agent reports that state.
+    `sources` are the statuses in which the command has an effect; in the statuses `settled` the command has been
+    applied already. `done` is the state of the session after the command, for sentences.
     """
 
     want: Want
-    through: SessionStatus
+    transitional_status: SessionStatus
     sources: frozenset[SessionStatus]
     settled: frozenset[SessionStatus]
     done: str
@@ -120,21 +120,21 @@ class Transition:
 TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
     "stop": Transition(
         want=Want.STOPPED,
-        through=_S.STOPPING,
+        transitional_status=_S.STOPPING,
         sources=frozenset({_S.RUNNING, _S.PAUSED}),
         settled=frozenset({_S.STOPPING, _S.STOPPED}),
         done="stopped",
     ),
     "pause": Transition(
         want=Want.PAUSED,
-        through=_S.PAUSING,
+        transitional_status=_S.PAUSING,
         sources=frozenset({_S.RUNNING}),
         settled=frozenset({_S.PAUSING, _S.PAUSED}),
         done="paused",
     ),
     "resume": Transition(
         want=Want.RUNNING,
-        through=_S.STARTING,
+        transitional_status=_S.STARTING,
         sources=frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED}),
         settled=frozenset({_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING}),
         done="resumed",
@@ -142,7 +142,7 @@ TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
 }
 
 
-PAUSES: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"})
+PAUSE_COMMANDS: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"})
 """The commands that some runtimes do not support."""
 
 
@@ -153,20 +153,20 @@ def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool,
     transition = TRANSITIONS[command]
     if not has_user:
         return f"A staged session cannot be {transition.done}: it must run until a user gets it."
-    if not pauses and command in PAUSES:
+    if not pauses and command in PAUSE_COMMANDS:
         return f"The session cannot be {transition.done}: its Agent cannot stop or pause sessions."
     if status in transition.sources | transition.settled:
         return None
-    if status in RETURNING:
+    if status in WAITING_FOR_AGENT:
         return f"The session cannot be {transition.done}: its machine does not answer at the moment."
     when = " or ".join(sorted(transition.sources))
     return f"The session is {status}; it can be {transition.done} while it is {when}."
 
 
-def possible(status: SessionStatus, *, has_user: bool, pauses: bool = True) -> tuple[LifecycleCommand, ...]:
+def possible_commands(status: SessionStatus, *, has_user: bool, pauses: bool = True) -> tuple[LifecycleCommand, ...]:
     """Return the commands that would change the session now."""
     return tuple(
         name
         for name, transition in TRANSITIONS.items()
-        if has_user and status in transition.sources and (pauses or name not in PAUSES)
+        if has_user and status in transition.sources and (pauses or name not in PAUSE_COMMANDS)
     )

@@ -37,8 +37,8 @@ KEPT_PER_CONFIG: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionToReplace:
-    """A failed session with a waiting user, and the input of its replacement. `tried` and `starts` (by zone id) count
-    the sessions of its launch like `core.launch.wanted.FailedSession`."""
+    """A failed session with a waiting user, and the input of its replacement. `sessions_tried` and `starts` (by zone
+    id) count the sessions of its launch like `core.launch.wanted.FailedSession`."""
 
     session_id: str
     status: SessionStatus
@@ -85,7 +85,7 @@ class SessionToReplace:
     request_host: str
     """The host of its launch's request; empty if it is not known any more."""
     last_step: TraceStep | None
-    tried: int
+    sessions_tried: int
     starts: dict[str, int]
     started_on: frozenset[str]
     """Agents where its sessions did not start, and others of the same machine if a session was slow."""
@@ -117,7 +117,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUS
        {CLOCKS_COLUMN},
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
-       (SELECT count(*) FROM sessions o WHERE o.launch_id = s.launch_id) AS tried,
+       (SELECT count(*) FROM sessions o WHERE o.launch_id = s.launch_id) AS sessions_tried,
        COALESCE((SELECT jsonb_object_agg(zone_id, number) FROM (SELECT o.zone_id, count(*) AS number FROM sessions o
            WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL GROUP BY o.zone_id) made), '{{}}') AS starts,
        ARRAY(SELECT o.agent_id::text FROM sessions o WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL

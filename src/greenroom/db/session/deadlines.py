@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 
 from greenroom.core.session.deadlines import DEADLINE_S, WaitingSession
 from greenroom.core.session.progress import AGENT_STEPS
-from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
+from greenroom.core.session.states import TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.fleet.liveness import CHANGED_OFFERS, ENDABLE_OF_DEAD, LOSABLE, SUSPECTS
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
@@ -19,8 +19,8 @@ from greenroom.db.session.shares import EXPIRED
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
-_RETURNING: Final = sorted(RETURNING)
-WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _RETURNING, "steps": sorted(AGENT_STEPS)}
+_WAITING_FOR_AGENT: Final = sorted(WAITING_FOR_AGENT)
+WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _WAITING_FOR_AGENT, "steps": sorted(AGENT_STEPS)}
 
 WAITING: Final[LiteralString] = (
     "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"

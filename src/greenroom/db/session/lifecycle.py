@@ -1,5 +1,5 @@
-"""The commands stop, pause and resume in SQL, and the clocks of users' sessions (`core.session.states`,
-`core.session.deadlines`).
+"""The commands stop, pause and resume in SQL, and the two clocks of users' sessions: the keepalive and the time limit
+(`core.session.states`, `core.session.deadlines`).
 
 A statement changes a session only in the statuses that permit the change. After the commit, the caller sends the
 notifications for the Agent, the session and the zone.
@@ -19,8 +19,8 @@ from greenroom.core.session.deadlines import RETURN_S, Clocks, SessionLifetime
 from greenroom.core.session.states import (
     COUNTS_FOR_USER,
     KEPT_ALIVE,
-    RETURNING,
     TRANSITIONS,
+    WAITING_FOR_AGENT,
     LifecycleCommand,
     SessionStatus,
     sources_of,
@@ -78,7 +78,9 @@ async def stop_or_pause(
     status does not permit the command."""
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
+        "UPDATE sessions SET "
+        + TO[transition.transitional_status]
+        + ", expires = time_limit_ends, stopped_reason = %(reason)s"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + CHANGED_SESSION,
         {"id": session_id, "sources": sorted(transition.sources), "reason": reason},
     )
@@ -89,7 +91,7 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
     """Resume a user's stopped or paused session; returns its row, or None if it is neither."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
-        f"UPDATE sessions SET {TO[transition.through]},{_START_CLOCKS}"
+        f"UPDATE sessions SET {TO[transition.transitional_status]},{_START_CLOCKS}"
         f" WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s){CHANGED_SESSION}",
         {"id": session_id, "sources": sorted(transition.sources), **clock_parameters(clocks)},
     )
@@ -122,7 +124,7 @@ async def start_return_deadlines(connection: Connection, agent_ids: Sequence[str
         " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"
         "   OR status IN ('stopping', 'pausing') OR status = 'starting' AND started IS NOT NULL)"
         "  ORDER BY session_id FOR NO KEY UPDATE)",
-        (RETURN_S, list(agent_ids), sorted(RETURNING)),
+        (RETURN_S, list(agent_ids), sorted(WAITING_FOR_AGENT)),
     )
 
 

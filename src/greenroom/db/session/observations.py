@@ -14,7 +14,7 @@ from typing import Final, LiteralString, Protocol
 from psycopg.types.json import Jsonb
 
 from greenroom.core.session.observations import HandoverState, ObservedFacts, SessionRow
-from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
+from greenroom.core.session.states import TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.rows import columns_of, differs, excluded, listed, selected
 from greenroom.db.session.sessions import lock_sessions
@@ -123,7 +123,7 @@ STORED_OBSERVATIONS: Final[LiteralString] = (
     " WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(decidable)s) AND s.status NOT IN ('running', 'deleted')"
     " AND a.status = 'running' AND a.complete AND o.incarnation = a.incarnation"
 )
-DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
+DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(WAITING_FOR_AGENT)]}
 
 
 async def read_stored_observations(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:

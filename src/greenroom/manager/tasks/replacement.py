@@ -104,7 +104,7 @@ async def _end_search(
 ) -> bool:
     """End the search for a replacement, and store the error: the reason of a failed hand-over, or the causes of all
     failed starts. Return True if the user still waited."""
-    error = (old.error or failed.cause) if failed.handover else final_error(failed, trace)
+    error = (old.error or failed.cause) if failed.at_handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
         return await replacement.end_search(connection, old, error, further_steps(old, failed, trace))
 
@@ -127,7 +127,7 @@ def _log(
     trace: Sequence[TraceStep],
 ) -> None:
     ctx.logs.write(
-        LogCode.SESSION_SET_ASIDE if failed.handover else LogCode.SESSION_START_FAILED,
+        LogCode.SESSION_SET_ASIDE if failed.at_handover else LogCode.SESSION_START_FAILED,
         f"{failure(failed, old.session_id)}; {_outcome(old, placed, trace)}.",
         level="ERROR" if placed is None else None,
         session_id=old.session_id,

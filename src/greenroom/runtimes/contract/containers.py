@@ -28,9 +28,10 @@ class Container(ObservedContainer):
     """One container of this installation. `agent_id` is the Agent that created it; a host may have several.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
-    with every start. The same applies to the addresses of `services`, by the names of the allowed services of the
-    specification. `exit_code` is set while `state` is exited and it is known; `ended` is then the reason for the end,
-    as a sentence, if it was not the end of its first process. `spec_hash` is `SessionSpec.hash()` at creation.
+    with every start. `services` maps the name of each allowed service to its host:port, under the same conditions.
+    While `state` is exited, `exit_code` is the exit code, if it is known. `ended` is then empty if the first process
+    ended by itself; otherwise it is the reason for the end, as a sentence. `spec_hash` is `SessionSpec.hash()` at
+    creation.
     """
 
     agent_id: str
@@ -39,11 +40,11 @@ class Container(ObservedContainer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecResult:
-    """The result of a command. `exit_code` is None if it still ran at its deadline: it continues, unattended.
+    """The result of a command. `exit_code` is None if the command still ran at its deadline; it continues to run.
 
     126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr, shortened by
-    `cut_output`. `output_complete` is false if the output was still open at the end: the command still runs, a child of
-    it has its output, or the runtime delivered it too late.
+    `cut_output`. `output_complete` is false if more output may follow: the command still runs, a child process has
+    its stdout or stderr open, or the runtime delivered the output too late.
     """
 
     exit_code: int | None
@@ -51,12 +52,12 @@ class ExecResult:
     output_complete: bool = True
 
     @property
-    def last_words(self) -> str:
+    def output_end(self) -> str:
         """The end of the output, for an error message."""
-        return self.output.strip()[-MAX_LAST_WORDS:] or "(it wrote nothing)"
+        return self.output.strip()[-MAX_OUTPUT_END:] or "(it wrote nothing)"
 
 
-MAX_LAST_WORDS: Final = 500
+MAX_OUTPUT_END: Final = 500
 MAX_OUTPUT: Final = 60_000
 MAX_LOGS: Final = 8_000
 """Maximum number of characters of `Runtime.logs`: those of many sessions that end at once are sent in one check-in."""
@@ -209,7 +210,7 @@ class Containers(Protocol):
         """Connect to the session's page as a viewer does. This call raises no error and takes at most `timeout_s`.
 
         `keep`: the connection may stay open for the next probe, which is then faster. It must be false for sessions
-        with a user, who could send data to it.
+        with a user, because a user could send data to this process over an open connection.
         """
         ...
 

@@ -29,7 +29,7 @@ class Capacity:
     """True if sessions have no containers, so that the capacity may exceed that of the host."""
     pauses: bool = True
     """True if sessions can be stopped and paused, and continued later."""
-    elsewhere: bool = False
+    on_other_machines: bool = False
     """True if sessions run on other machines, so that the load of this host is not relevant for them."""
 
 
@@ -153,7 +153,7 @@ class Archives(Protocol):
 
 
 @runtime_checkable
-class CopyHost(Protocol):
+class ImageCopyHost(Protocol):
     """A host from and to which images can be copied."""
 
     def archives(self) -> Archives:

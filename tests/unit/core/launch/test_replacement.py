@@ -38,10 +38,10 @@ USED = TraceStep(order=3, step="staged_here", zone_name="eu", candidate="c-eu", 
 
 def failed(**fields: Any) -> FailedSession:
     values: dict[str, Any] = {
-        "handover": False,
+        "at_handover": False,
         "agent_name": "host-1",
         "cause": "Broken.",
-        "tried": 1,
+        "sessions_tried": 1,
         "permissions": OFF,
         **fields,
     }
@@ -64,7 +64,7 @@ EU, US = zone("eu"), zone("us")
 
 
 def test_after_a_hand_over_the_launch_begins_anew_in_its_zone():
-    attempts = plan_successor(failed(handover=True), [US, EU], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    attempts = plan_successor(failed(at_handover=True), [US, EU], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [
         (1, "staged_here", "eu", []),
         (2, "staged_elsewhere", "us", []),
@@ -75,41 +75,43 @@ def test_after_a_hand_over_the_launch_begins_anew_in_its_zone():
 
 def test_a_pool_serves_whose_permissions_are_those_of_the_session():
     other = pool("us", OFF | {STAGED_PERMISSIONS[0]: True})
-    attempts = plan_successor(failed(handover=True), [EU, US], "id-eu", IMAGE, [pool("eu"), other])
+    attempts = plan_successor(failed(at_handover=True), [EU, US], "id-eu", IMAGE, [pool("eu"), other])
     assert shape(attempts)[1] == (2, "staged_elsewhere", "us", ["permissions"])
     reason = f"Its permissions are not those of the user's session: {STAGED_PERMISSIONS[0]}."
     assert attempts[1].misses == (Miss("permissions", reason, candidate="c-us", setting="permissions"),)
 
 
 def test_a_start_goes_on_in_no_pool_and_no_zone_where_it_failed_twice():
-    session = failed(starts={"id-eu": MAX_STARTS_IN_A_ZONE}, tried=2)
+    session = failed(starts={"id-eu": MAX_STARTS_IN_A_ZONE}, sessions_tried=2)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", ["start_failed"]), (2, "on_demand_elsewhere", "us", [])]
     assert attempts[0].misses[0].reason == "It could not be started 2 times in zone eu."
 
 
-@pytest.mark.parametrize("handover", [True, False])
-def test_a_session_of_no_launch_gets_no_successor(handover: bool):
+@pytest.mark.parametrize("at_handover", [True, False])
+def test_a_session_of_no_launch_gets_no_successor(at_handover: bool):
     """Its attempts are those of its launch: without a launch there would be no end."""
-    assert plan_successor(failed(handover=handover, tried=0), [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
+    assert (
+        plan_successor(failed(at_handover=at_handover, sessions_tried=0), [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
+    )
 
 
-@pytest.mark.parametrize("handover", [True, False])
-def test_other_zones_are_not_searched_where_the_current_one_does_not(handover: bool):
+@pytest.mark.parametrize("at_handover", [True, False])
+def test_other_zones_are_not_searched_where_the_current_one_does_not(at_handover: bool):
     attempts = plan_successor(
-        failed(handover=handover), [zone("eu", alternate=False), US], "id-eu", IMAGE, [pool("us")]
+        failed(at_handover=at_handover), [zone("eu", alternate=False), US], "id-eu", IMAGE, [pool("us")]
     )
     assert {a.zone.zone_name for a in attempts if not a.misses} == {"eu"}
 
 
 def test_after_many_hand_overs_a_session_is_made_for_the_user():
-    session = failed(handover=True, tried=MAX_STAGED_TRIED)
+    session = failed(at_handover=True, sessions_tried=MAX_STAGED_TRIED)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", []), (2, "on_demand_elsewhere", "us", [])]
 
 
 def test_what_was_tried_often_enough_is_not_tried_again():
-    session = failed(starts={"id-eu": MAX_STARTS - 1, "id-us": 1}, tried=MAX_STARTS)
+    session = failed(starts={"id-eu": MAX_STARTS - 1, "id-us": 1}, sessions_tried=MAX_STARTS)
     assert plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
 
 
@@ -134,19 +136,19 @@ def test_the_last_sentence_has_all_causes_and_why_no_other_agent():
 
 
 def test_only_slow_starts_back_off_and_do_not_restart_together():
-    slow = failed(handover=False, tried=1, starts={"eu": 1}, slow=True)
+    slow = failed(at_handover=False, sessions_tried=1, starts={"eu": 1}, slow=True)
     backoffs = {backoff_s(slow, f"session-{number}") for number in range(20)}
     assert len(backoffs) == 20
     assert all(0.5 * SLOW_BACKOFF_S <= backoff <= 1.5 * SLOW_BACKOFF_S for backoff in backoffs)
     assert max(backoffs) - min(backoffs) > SLOW_BACKOFF_S / 2
-    again = replace(slow, tried=2, starts={"eu": 2})
+    again = replace(slow, sessions_tried=2, starts={"eu": 2})
     assert backoff_s(again, "session-1") == 2 * backoff_s(slow, "session-1")
-    for other in (replace(slow, slow=False), replace(slow, handover=True), replace(slow, starts={"eu": 3})):
+    for other in (replace(slow, slow=False), replace(slow, at_handover=True), replace(slow, starts={"eu": 3})):
         assert backoff_s(other, "session-1") == 0
 
 
 def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
-    line = failure_line(failed(handover=True), "s-1", USED)
+    line = failure_line(failed(at_handover=True), "s-1", USED)
     assert (line.order, line.candidate, line.used, line.code) == (3, "c-eu", False, "hand_over_failed")
     assert line.reason == "Session s-1 was quarantined: Broken."
     line = failure_line(failed(), "s-1", USED)
@@ -156,7 +158,7 @@ def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
 
 
 def test_a_zone_with_an_unknown_request_host_makes_no_successor():
-    attempts = plan_successor(failed(handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
+    attempts = plan_successor(failed(at_handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
     made = {a.zone.zone_name: a for a in with_known_host(attempts, "id-eu", "") if not a.staged}
     assert made["eu"].misses == ()
     reason = "Zone us needs the host of the launch, which is unknown."
@@ -204,7 +206,7 @@ def every_launch_comes_to_an_end(subject: Planner, luck: Luck) -> None:
     staged, tried, here = luck.from_a_pool, 1, "id-eu"
     for choice in luck.choices:
         starts[here] += not staged
-        now = failed(handover=staged, tried=tried, starts={z: n for z, n in starts.items() if n})
+        now = failed(at_handover=staged, sessions_tried=tried, starts={z: n for z, n in starts.items() if n})
         usable = [attempt for attempt in subject(now, [EU, US]) if not attempt.misses]
         if not usable:
             break
@@ -222,7 +224,7 @@ def test_every_launch_comes_to_an_end():
 
 
 def forgets_tries(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
-    return plan(replace(session, tried=1), zones)
+    return plan(replace(session, sessions_tried=1), zones)
 
 
 def forgets_starts(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
@@ -234,7 +236,7 @@ def forgets_zones(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[
 
 
 def looks_into_pools(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
-    return plan(replace(session, handover=session.handover or session.tried < MAX_STAGED_TRIED), zones)
+    return plan(replace(session, at_handover=session.at_handover or session.sessions_tried < MAX_STAGED_TRIED), zones)
 
 
 @pytest.mark.mutant

@@ -250,7 +250,7 @@ def test_a_new_session_goes_where_there_is_room_or_others_yield():
 
 def test_a_replacement_tries_other_agents_first_and_some_never():
     agents = [replace(AGENT, agent_id=agent_id) for agent_id in "abc"]
-    wanted = replace(plan().wanted, last_agent_id="a", excluded_agent_ids=frozenset("b"), another_agent="other Agent")
+    wanted = replace(plan().wanted, last_agent_id="a", excluded_agent_ids=frozenset("b"), agent_noun="other Agent")
     assert [room.agent.agent_id for room in wanted.rooms_in(EU, agents).rooms] == ["c", "a"]
     assert [miss.reason for miss in wanted.rooms_in(EU, agents[1:2]).misses] == ["Zone eu has no other Agent."]
 

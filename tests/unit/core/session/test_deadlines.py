@@ -21,7 +21,7 @@ from greenroom.core.session.deadlines import (
     due,
     plan,
 )
-from greenroom.core.session.states import ALLOWED, RETURNING, TRANSITIONAL, SessionStatus, Want
+from greenroom.core.session.states import ALLOWED, TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus, Want
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus
@@ -171,7 +171,7 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool])
     found, quiet = case
     actions = {action.session_id: action for action in subject(found, NOW, quiet=quiet)}
     for session in found:
-        waits = session.status in TRANSITIONAL or (session.status in RETURNING and session.deadline is not None)
+        waits = session.status in TRANSITIONAL or (session.status in WAITING_FOR_AGENT and session.deadline is not None)
         end = due(session)
         late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late

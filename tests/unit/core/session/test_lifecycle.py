@@ -10,7 +10,7 @@ from greenroom.core.session.states import (
     WANTED_IN,
     LifecycleCommand,
     SessionStatus,
-    possible,
+    possible_commands,
     refusal,
 )
 
@@ -21,9 +21,9 @@ COMMANDS = list(TRANSITIONS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_follows_an_edge_and_wants_what_its_status_means(command: LifecycleCommand):
     transition = TRANSITIONS[command]
-    assert all(transition.through in ALLOWED[source] for source in transition.sources)
-    assert WANTED_IN[transition.through] == {transition.want}
-    assert transition.through in transition.settled
+    assert all(transition.transitional_status in ALLOWED[source] for source in transition.sources)
+    assert WANTED_IN[transition.transitional_status] == {transition.want}
+    assert transition.transitional_status in transition.settled
     assert not transition.sources & transition.settled
 
 
@@ -34,19 +34,19 @@ def test_every_status_obeys_needs_nothing_or_refuses_with_a_sentence(command: Li
         said = refusal(command, status, has_user=True)
         assert (said is None) == (status in transition.sources | transition.settled)
         assert said is None or said.endswith(".")
-        assert (command in possible(status, has_user=True)) == (status in transition.sources)
+        assert (command in possible_commands(status, has_user=True)) == (status in transition.sources)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_staged_session_obeys_none(command: LifecycleCommand):
     assert "staged session" in (refusal(command, S.RUNNING, has_user=False) or "")
-    assert possible(S.RUNNING, has_user=False) == ()
+    assert possible_commands(S.RUNNING, has_user=False) == ()
 
 
 def test_where_sessions_run_until_they_are_deleted_none_is_stopped_or_paused():
     assert "its Agent cannot stop or pause sessions" in (refusal("pause", S.RUNNING, has_user=True, pauses=False) or "")
-    assert possible(S.RUNNING, has_user=True, pauses=False) == ()
-    assert possible(S.STOPPED, has_user=True, pauses=False) == ("resume",)
+    assert possible_commands(S.RUNNING, has_user=True, pauses=False) == ()
+    assert possible_commands(S.STOPPED, has_user=True, pauses=False) == ("resume",)
 
 
 def test_the_sentence_says_when_it_would_be_possible():

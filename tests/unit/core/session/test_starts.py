@@ -18,8 +18,8 @@ from greenroom.core.session.starts import (
     Urgency,
     begins_after_s,
     default_width,
-    load_elsewhere,
     load_of,
+    load_of_other_machines,
     next_starts,
     next_width,
 )
@@ -200,8 +200,8 @@ def test_the_number_of_places_on_two_cores(width: int, host: Lateness, short: bo
 
 
 def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
-    assert load_elsewhere(0) is Load.IDLE, "more may start while some wait"
-    assert load_elsewhere(1) is Load.CROWDED, "one had no first frame in its time"
+    assert load_of_other_machines(0) is Load.IDLE, "more may start while some wait"
+    assert load_of_other_machines(1) is Load.CROWDED, "one had no first frame in its time"
 
 
 @for_all(

@@ -8,7 +8,7 @@ from greenroom.core.session.states import (
     ALLOWED,
     COUNTS_FOR_USER,
     KEPT_ALIVE,
-    RESTING,
+    STOPPED_OR_PAUSED,
     TRANSITIONAL,
     WANTED_IN,
     SessionStatus,
@@ -44,13 +44,13 @@ def test_every_status_is_reached_from_the_first_and_leads_to_the_last():
 
 
 def test_a_users_session_is_kept_alive_or_is_stopped_or_paused():
-    assert RESTING | KEPT_ALIVE == COUNTS_FOR_USER
-    assert not RESTING & KEPT_ALIVE
-    assert {Want.STOPPED, Want.PAUSED} == {want for status in RESTING for want in WANTED_IN[status]}
+    assert STOPPED_OR_PAUSED | KEPT_ALIVE == COUNTS_FOR_USER
+    assert not STOPPED_OR_PAUSED & KEPT_ALIVE
+    assert {Want.STOPPED, Want.PAUSED} == {want for status in STOPPED_OR_PAUSED for want in WANTED_IN[status]}
 
 
 def test_a_stopped_or_paused_session_may_run_again_with_any_agent():
-    assert all(SessionStatus.STARTING in ALLOWED[status] for status in RESTING)
+    assert all(SessionStatus.STARTING in ALLOWED[status] for status in STOPPED_OR_PAUSED)
 
 
 def test_sources_are_the_table_read_backwards():

@@ -107,7 +107,7 @@ class DeploymentToJoin:
 
         Raises:
             SetupError: the api cannot be reached, or refuses; the sentence has the reason.
-            Unreachable: another server answers.
+            Unreachable: the response is not from Greenroom.
         """
         hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
         answer = _answer("POST", f"{self.url}/api/v1{path}", self.tls, body, hint=hint)
@@ -120,10 +120,11 @@ class DeploymentToJoin:
 
 
 def _token(file: Path | None) -> str:
-    """Return the token, from the file, from stdin, or from `restart_without`.
+    """Return the join token: from the file (`-` = stdin), otherwise from the variable in which `restart_without` passes
+    the option `--token`.
 
     Raises:
-        SetupError: there is none.
+        SetupError: there is no token.
         typer.BadParameter: the file cannot be read.
     """
     token = os.environ.pop(TOKEN_VARIABLE, "")
@@ -196,7 +197,7 @@ def _answer(
 async def _join_agent(
     deployment: DeploymentToJoin, token: str, home: Path, agent_id: uuid.UUID | None, settings: dict[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Join as an Agent; return the sentence and the facts about it."""
+    """Join as an Agent; return the result as a sentence for people and as fields for `--json`."""
     if settings["edge_url"]:
         edge_address(settings["edge_url"])
     of_runtime = {"docker_host": settings["docker_host"]} if settings["docker_host"] else {}
@@ -266,7 +267,7 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
     """Refuse a zone whose Managers this host cannot reach.
 
     Raises:
-        SetupError: there is no Manager, or only Managers for programs of their own host.
+        SetupError: there is no Manager, or all Managers have loopback addresses of another host.
     """
     if not urls:
         raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start a Manager there first.")
@@ -284,7 +285,7 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
 
 
 def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> tuple[str, dict[str, str]]:
-    """Join as a web gateway; return the sentence and the facts about it."""
+    """Join as a web gateway; return the result as a sentence for people and as fields for `--json`."""
     if (home / "credential").exists():
         raise SetupError(f"{home} has already joined. Specify another --dir, or remove the folder to join again.")
     gateway_id = _gateway_id(home)
@@ -308,8 +309,8 @@ def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> tuple
 
 
 def _gateway_id(home: Path) -> str:
-    """Return the id in the folder, which is created if there is none. It is kept, so that the same token admits the
-    same gateway again.
+    """Return the gateway id that is stored in the folder; the first call creates the folder and the id. The id stays
+    the same, so that the same token can admit this gateway again.
     """
     file = home / "gateway_id"
     try:
@@ -325,8 +326,8 @@ def _gateway_id(home: Path) -> str:
 
 
 def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
-    """Write a TOML file of strings and other files next to it, readable only by the folder's owner, without those that
-    are empty; return the TOML file.
+    """Write a TOML file with `values`, and `files` next to it; return the TOML file. Empty values and files are
+    omitted. Only the owner of the folder can read the files.
 
     Raises:
         SetupError: the folder cannot be written.
@@ -343,7 +344,7 @@ def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Map
 
 
 def _owner_of(home: Path) -> os.stat_result | None:
-    """Return the owner for the files, if this account can set it: a gateway's folder may already belong to
-    its account.
+    """Return the owner of the folder, which may be the account of a gateway, as the owner for new files; None if this
+    process is not root and cannot set an owner.
     """
     return home.stat() if os.getuid() == 0 else None

@@ -1,6 +1,6 @@
-"""Commands that are imported when they are used, and their `--help`: plain text in which no name is cut.
+"""Commands that are imported when they are used, and their `--help`: plain text that never truncates a name.
 
-A group has only the name and the text of each of its commands, which is all that its own `--help` displays.
+A group has placeholders for its commands (`LazyCommand`), with the name and the help text that the group displays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from greenroom.up import log
 
 
 class TitledCommand(TyperCommand):
-    """A command whose options are listed in their panels."""
+    """A command whose `--help` lists the options below the titles of their panels."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the options and the options of each panel."""
@@ -24,7 +24,7 @@ class TitledCommand(TyperCommand):
 
 
 class TitledGroup(TyperGroup):
-    """A group whose commands are listed in their panels."""
+    """A group whose `--help` lists the commands below the titles of their panels."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options and the commands of each panel."""
@@ -60,12 +60,12 @@ def import_object(path: str) -> Any:
     """Return the object with the path `MODULE:NAME`."""
     module, _, name = path.partition(":")
     found = getattr(import_module(module), name)
-    log.for_commands("greenroom")  # a module may be the first that imports structlog
+    log.for_commands("greenroom")  # configure structlog, which the module may have imported for the first time
     return found
 
 
 class LazyCommand(TitledCommand):
-    """A command in the help of its group; `make` returns the command itself."""
+    """The placeholder of a command in its group, with its name and help text; `make` returns the command."""
 
     def __init__(self, name: str, text: str, make: Callable[[], Any], panel: str | None = None) -> None:
         super().__init__(name, help=text, rich_help_panel=panel)
@@ -117,7 +117,8 @@ def build_command(name: str, found: object) -> Any:
 
 
 def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command and group below `group`, created, with its full name; a group comes before its commands."""
+    """Yield the full name and the command of every command and group below `group`. `LazyCommand`s are replaced by
+    their commands. A group comes before its commands."""
     for name, stub in group.commands.items():
         command = stub.make() if isinstance(stub, LazyCommand) else stub
         yield f"{prefix}{name}", command

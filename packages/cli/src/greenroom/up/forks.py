@@ -1,4 +1,4 @@
-"""The connection from `up` to its fork server (`up.fork_server`), which requests roles one after the other."""
+"""The connection from `up` to its fork server (`up.fork_server`), through which `up` requests processes one by one."""
 
 from __future__ import annotations
 

@@ -206,7 +206,8 @@ class AsyncDesk:
         return (await self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
 
     async def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
-        """Return the first element with this role and name, of all or of those below one (`ref`).
+        """Return the first element with this role and name, of all elements or of those below the element `below` (a
+        `ref`).
 
         Raises:
             NotFound: there is none.

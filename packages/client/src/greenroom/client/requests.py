@@ -34,7 +34,9 @@ class Send:
     timeout_s: float = TIMEOUT_S
     content: bytes | None = None
     is_streamed: bool = False
-    """The caller reads the answer. An answer without success is already read."""
+    """True if the answer is returned before its content has arrived, and the caller reads it. The content of an error
+    is always read before.
+    """
 
     @property
     def options(self) -> dict[str, Any]:

@@ -207,7 +207,8 @@ class Desk:
         return (self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
 
     def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
-        """Return the first element with this role and name, of all or of those below one (`ref`).
+        """Return the first element with this role and name, of all elements or of those below the element `below` (a
+        `ref`).
 
         Raises:
             NotFound: there is none.

@@ -64,7 +64,7 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
     except GrantRefused as error:
         raise SignOnRefused(Refusal.PROVIDER_REFUSED, str(error)) from error
     except ProviderFailed as error:
-        context.documents.forget(provider.issuer)
+        context.provider_cache.forget(provider.issuer)
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     except TokenRefused as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
@@ -74,13 +74,13 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
 async def _id_claims(
     context: SignOnContext, client: OidcClient, token: str, nonce: str, access_token: str | None
 ) -> dict[str, Any]:
-    keys = await context.documents.keys(client.provider.issuer)
+    keys = await context.provider_cache.keys(client.provider.issuer)
     try:
         return id_claims(token, keys or Keys(()), client.expected, nonce=nonce, access_token=access_token)
     except TokenRefused as error:
         if (
             not error.may_be_new_key
-            or (new := await context.documents.keys(client.provider.issuer, again=True)) is None
+            or (new := await context.provider_cache.keys(client.provider.issuer, again=True)) is None
         ):
             raise
         return id_claims(token, new, client.expected, nonce=nonce, access_token=access_token)

@@ -1,4 +1,4 @@
-"""The services of the api that the sign-on code uses: database, log, settings, and the cached provider documents."""
+"""The services of the api that the sign-on code uses: database, log, settings, and the cache of the providers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from greenroom.api.installation import Snapshot
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.identity import statements
-from greenroom.identity.provider import Documents, OidcClient
+from greenroom.identity.provider import OidcClient, ProviderCache
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.statements import SignOnProvider
 from greenroom.kit.secrets import Secrets
@@ -26,8 +26,9 @@ class SignOnContext:
     logs: LogWriter
     secrets: Secrets
     snapshot: Snapshot
+    """The present settings of the installation."""
     refusals: RefusalLog
-    documents: Documents
+    provider_cache: ProviderCache
 
     async def enabled_provider(self, name: str) -> SignOnProvider:
         """Return an enabled provider. Raises SignOnRefused: there is none with this name."""
@@ -39,7 +40,7 @@ class SignOnContext:
     async def client(self, provider: SignOnProvider) -> OidcClient:
         """Return Greenroom as a client of the provider. Raises ProviderFailed: its document cannot be read or
         is not valid."""
-        return OidcClient(provider, self.secret(provider), await self.documents.endpoints(provider.issuer))
+        return OidcClient(provider, self.secret(provider), await self.provider_cache.endpoints(provider.issuer))
 
     def secret(self, provider: SignOnProvider) -> str | None:
         encrypted = provider.client_secret_encrypted
@@ -49,7 +50,9 @@ class SignOnContext:
 def context_of(state: Any) -> SignOnContext:
     """Return the sign-on context in the state of the api; the first call creates it."""
     if not hasattr(state, "sign_on"):
-        state.sign_on = SignOnContext(state.db, state.logs, state.secrets, state.snapshot, state.refusals, Documents())
+        state.sign_on = SignOnContext(
+            state.db, state.logs, state.secrets, state.snapshot, state.refusals, ProviderCache()
+        )
     return state.sign_on
 
 

@@ -166,7 +166,7 @@ async def _complete_sign_on(
         cause = f"The log-in began at the issuer {attempt.issuer!r}; that of the provider is {provider.issuer!r} now."
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, cause)
     try:
-        endpoints = await context.documents.endpoints(provider.issuer)
+        endpoints = await context.provider_cache.endpoints(provider.issuer)
     except ProviderFailed as error:
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     answer.check(provider, requires_issuer=endpoints.requires_issuer)
@@ -201,7 +201,7 @@ async def log_out_at_provider(
     if hint is None:
         return LogoutView(url=None)
     try:
-        endpoint = (await context.documents.endpoints(hint.issuer)).end_session
+        endpoint = (await context.provider_cache.endpoints(hint.issuer)).end_session
     except ProviderFailed:
         endpoint = None  # the user is logged out here; the provider does not answer
     if endpoint is None:
@@ -255,11 +255,11 @@ def _confirmed_s(context: SignOnContext, login: statements.EndedLogin) -> float:
 
 async def _logout_claims(context: SignOnContext, provider: SignOnProvider, token: str) -> dict[str, Any]:
     client = await context.client(provider)
-    keys = await context.documents.keys(provider.issuer)
+    keys = await context.provider_cache.keys(provider.issuer)
     try:
         return logout_claims(token, keys or Keys(()), client.expected)
     except TokenRefused as error:
-        if not error.may_be_new_key or (new := await context.documents.keys(provider.issuer, again=True)) is None:
+        if not error.may_be_new_key or (new := await context.provider_cache.keys(provider.issuer, again=True)) is None:
             raise
         return logout_claims(token, new, client.expected)
 

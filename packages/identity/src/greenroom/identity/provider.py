@@ -63,7 +63,7 @@ class GrantRefused(ProviderFailed):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The document of a provider, as far as Greenroom uses it."""
+    """The fields of a provider's discovery document that Greenroom uses."""
 
     authorization: str
     token: str
@@ -185,7 +185,8 @@ async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]
 
 
 def http_settings() -> dict[str, Any]:
-    """Return the settings of a client of HTTPX for requests to providers. They limit the answers of a proxy, too."""
+    """Return the settings of an HTTPX client for requests to providers. They also limit the size of an answer that
+    comes from an HTTP proxy of this host."""
     return {
         "verify": tls_context(),
         "timeout": TIMEOUT_S,
@@ -239,49 +240,50 @@ async def _read_keys(address: str) -> Keys:
 
 
 @dataclass(slots=True)
-class _Known:
+class _CachedProvider:
     endpoints: Endpoints
     at_s: float
     keys: Keys | None = None
     keys_at_s: float = 0.0
 
 
-class Documents:
-    """The documents and keys of the providers of this process, by issuer."""
+class ProviderCache:
+    """The endpoints and keys of the providers, by issuer; one cache for each process."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
+        self._cached: dict[str, _CachedProvider] = {}
         self._reading = SharedReading[Endpoints](SHARED_S)
         self._keys_reading = SharedReading[Keys](SHARED_S)
 
     async def endpoints(self, issuer: str) -> Endpoints:
         """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer as it should."""
-        return (await self._of(issuer)).endpoints
+        return (await self._provider(issuer)).endpoints
 
     async def keys(self, issuer: str, *, again: bool = False) -> Keys | None:
-        """Return the keys of an issuer. `again`: request them, because a token has an unknown key; None = the result of
-        such a request, at most `SHARED_S` old, is known already. Raises ProviderFailed: as for `endpoints`."""
-        known, now_s = await self._of(issuer), time.monotonic()
-        before = known.keys
-        if before is not None and not again and now_s - known.keys_at_s <= FRESH_S:
+        """Return the keys of an issuer. `again` requests them even if they are cached, because a token has an unknown
+        key. In this case None means that they were already requested again within the last `SHARED_S`, so the key
+        stays unknown. Raises ProviderFailed: as for `endpoints`."""
+        provider, now_s = await self._provider(issuer), time.monotonic()
+        before = provider.keys
+        if before is not None and not again and now_s - provider.keys_at_s <= FRESH_S:
             return before
-        address = known.endpoints.jwks
+        address = provider.endpoints.jwks
         keys = await self._keys_reading.get(f"{'again ' if again else ''}{address}", partial(_read_keys, address))
         if again and keys is before:
             return None
-        known.keys, known.keys_at_s = keys, now_s
+        provider.keys, provider.keys_at_s = keys, now_s
         return keys
 
     def forget(self, issuer: str) -> None:
         """Request the document of an issuer again at its next use."""
-        self._known.pop(issuer, None)
+        self._cached.pop(issuer, None)
 
-    async def _of(self, issuer: str) -> _Known:
-        known = self._known.get(issuer)
-        if known is None or time.monotonic() - known.at_s > FRESH_S:
+    async def _provider(self, issuer: str) -> _CachedProvider:
+        provider = self._cached.get(issuer)
+        if provider is None or time.monotonic() - provider.at_s > FRESH_S:
             endpoints = await self._reading.get(issuer, partial(_read, issuer))
-            known = self._known[issuer] = _Known(endpoints, time.monotonic())
-        return known
+            provider = self._cached[issuer] = _CachedProvider(endpoints, time.monotonic())
+        return provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ async def update_sign_on_provider(
         reason = f"{before.title} was given another issuer or client ID."
         async with _without_logins(change, context, before, reason) as connection:
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
-    context.documents.forget(before.issuer)
+    context.provider_cache.forget(before.issuer)
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:

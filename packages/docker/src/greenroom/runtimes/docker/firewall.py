@@ -1,11 +1,12 @@
 """Firewall rules for sessions. A session can reach the internet and this host's resolvers, but neither private networks
 nor the host.
 
-Packets from the bridge of the installation's sessions enter its chains: forwarded packets from DOCKER-USER and FORWARD,
-packets to the host from INPUT. DOCKER-USER alone is not enough, because dockerd removes the jump to it for a moment
-when a network is created, and a connection that is opened at that moment would stay open. Replies to connections that
-the host opened are allowed, because the gateway connects to the page of a session. Sessions cannot reach each other,
-because their network has `enable_icc=false` and the addresses of the bridge are private.
+An installation has its own bridge and chains. Packets from its sessions enter the chains: forwarded packets from
+DOCKER-USER and FORWARD, packets to the host from INPUT. DOCKER-USER alone is not enough, because dockerd removes the
+jump to it for a moment when a network is created, and a connection that is opened at that moment would stay open.
+Replies to connections that the host opened are allowed, because the gateway connects to the page of a session.
+Sessions cannot reach each other, because their network has `enable_icc=false` and the addresses of the bridge are
+private.
 
 From the network of a web filter policy only the filter's port on the host is reachable. The filter itself can reach the
 internet and the name servers, but neither this host nor private networks. The rules check the address of each
@@ -123,13 +124,13 @@ async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
     Raises:
         FirewallError: the rules cannot be set.
     """
-    limit_problem = await _count_connections(identity, connections_max)
+    limit_problem = await _limit_connections(identity, connections_max)
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
     await apply_rules(_session_rules(identity, resolvers(texts)))
     return limit_problem
 
 
-async def _count_connections(identity: ContainerOwner, connections_max: int) -> str:
+async def _limit_connections(identity: ContainerOwner, connections_max: int) -> str:
     rule = counting_rule(identity, connections_max)
     if connections_max and await _rule_exists("iptables", "-C", *rule):
         return ""

@@ -27,10 +27,10 @@ class McpCaller:
     lease_id: str | None
 
 
-class ShowsKeyOrToken(Declared):
-    """Requires a credential that browsers do not add automatically. The route of each tool checks the permissions."""
+class RequiresKeyOrToken(Declared):
+    """Requires an API key or the token of a lease, which browsers do not add automatically."""
 
-    codes = ()
+    codes = ()  # no permission: the route of each tool checks its permissions
 
     async def __call__(self, request: Request) -> McpCaller:
         """Authenticate the caller.
@@ -49,20 +49,20 @@ class ShowsKeyOrToken(Declared):
         return McpCaller(None)
 
 
-def shows_key_or_token() -> Any:
+def requires_key_or_token() -> Any:
     """Return the dependency of `/mcp`; its value is the `McpCaller`."""
-    return Depends(ShowsKeyOrToken())
+    return Depends(RequiresKeyOrToken())
 
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.post(MCP_PATH)
-async def mcp(request: Request, asker: Annotated[McpCaller, shows_key_or_token()]) -> Response:
+async def mcp(request: Request, asker: Annotated[McpCaller, requires_key_or_token()]) -> Response:
     """Answer one message of a client.
 
     The first one imports the library of the protocol, which takes a second and 20 MB.
     """
-    await request.body()  # within its limit, before any work begins
+    await request.body()  # an error if the body is too large, before any work begins
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
     return server.Exchange(request, asker)

@@ -96,8 +96,9 @@ class CallBody:
             return int(digits)
         raise Invalid(f"{name} must be a whole number that is not negative.")
 
-    def refuse_others(self, fixed: Json, why: str) -> None:
-        """Check the fields that support only one value, that in `fixed`; empty values are ignored.
+    def require_fixed_values(self, fixed: Json, why: str) -> None:
+        """Refuse a field with another value than in `fixed`, because Greenroom supports only this value. Empty values
+        are ignored. `why` is the reason, for the error.
 
         Raises Invalid: a field has another value.
         """

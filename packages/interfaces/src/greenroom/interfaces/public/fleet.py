@@ -80,7 +80,7 @@ async def get_agent_report(db: Db) -> Answer:
 async def update_agent(db: Db, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
     """Enable or disable an Agent, or change its capacity. An override of 0 means the capacity of the host."""
     target = call.part(AGENT)
-    target.refuse_others(_AGENT_FIXED, "Agents have no GPUs and do not prune images")
+    target.require_fixed_values(_AGENT_FIXED, "Agents have no GPUs and do not prune images")
     body = validated(AgentPatch, target.sent(*AGENT_FIELDS))
     agent = await routes.update_agent(target.id("agent_id"), body, call.change)
     return {"agent": _agent_shape(await routes.find_agent(db, str(agent.agent_id)))}
@@ -108,8 +108,10 @@ async def update_manager(call: Annotated[CallBody, requires_key("managers_modify
 
 
 def _zone_fields(target: CallBody) -> Answer:
-    """Return the fields as in `/api/v1`. The strategy may also be `load_strategy`, and be written as `most_kasms`."""
-    target.refuse_others(_ZONE_FIXED, "machine pools (/api/v1/machine-pools) order machines")
+    """Return the fields with the names and values of `/api/v1`. The field `load_strategy` means
+    `load_balancing_strategy`, and a value may have underscores, such as `most_kasms`.
+    """
+    target.require_fixed_values(_ZONE_FIXED, "machine pools (/api/v1/machine-pools) order machines")
     fields = target.sent(*ZONE_FIELDS)
     if strategy := target.text("load_balancing_strategy") or target.text("load_strategy"):
         fields["load_balancing_strategy"] = strategy.replace("_", " ").title()

@@ -195,7 +195,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
     `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session starts,
     `share_id` is null, and `warning` contains the reason.
     """
-    call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP and egress gateways")
+    call.require_fixed_values(_NOT_OFFERED, "every session is a container on an Agent, without RDP and egress gateways")
     db = sharing.db
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
     is_made = False

@@ -53,7 +53,7 @@ USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "g
 async def create_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]) -> Answer:
     """Create a user in All Users."""
     target = call.part("target_user")
-    target.refuse_others(_WORKSPACES, WORKSPACES_REASON)
+    target.require_fixed_values(_WORKSPACES, WORKSPACES_REASON)
     body = validated(UserCreate, target.sent(*USER_FIELDS))
     return {"user": user_shape(await accounts.create_user(call.change, passwords, body))}
 
@@ -77,7 +77,7 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 async def update_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change a user. Null fields keep their values, and so does the password if it is empty."""
     target = call.part("target_user")
-    target.refuse_others(_WORKSPACES, WORKSPACES_REASON)
+    target.require_fixed_values(_WORKSPACES, WORKSPACES_REASON)
     sent = target.sent(*USER_FIELDS)
     if not sent.get("password"):
         sent.pop("password", None)

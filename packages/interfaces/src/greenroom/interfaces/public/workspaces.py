@@ -88,8 +88,8 @@ def _fields(target: CallBody) -> Json:
         Invalid: a JSON field is not JSON, an id is invalid, or the fields request a feature that Greenroom does not
             have.
     """
-    target.refuse_others(FIXED_IMAGE_FIELDS, "workspaces have no GPUs, networks, storage or forms")
-    target.refuse_others({"image_type": "Container"}, "every workspace is a container")
+    target.require_fixed_values(FIXED_IMAGE_FIELDS, "workspaces have no GPUs, networks, storage or forms")
+    target.require_fixed_values({"image_type": "Container"}, "every workspace is a container")
     fields = target.sent(*FIELDS)
     for name in _JSON:
         if isinstance(fields.get(name), str):

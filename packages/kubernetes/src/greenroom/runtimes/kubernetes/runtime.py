@@ -248,7 +248,7 @@ class KubernetesRuntime:
             memory_bytes=int(total.memory_bytes * self._share),
             runtime_classes=self._runtime_classes,
             pauses=False,
-            elsewhere=True,
+            on_other_machines=True,
         )
 
     async def host_usage(self) -> HostUsage:
