@@ -8,7 +8,7 @@ from tests.support.system import System
 
 from greenroom.api.launch.service import LaunchResult
 from greenroom.db.database import Database
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 
 class Failing(System):
@@ -44,7 +44,7 @@ class Failing(System):
             "UPDATE sessions SET status = 'failed', error = %s, log_tail = 'last words' WHERE session_id = %s",
             (cause, session_id),
         )
-        await run_successors(self.ctx)
+        await run_replacements(self.ctx)
 
     async def fails(self, session_id: str) -> None:
         """Let the hand-over fail; no Primary has looked for another session yet."""

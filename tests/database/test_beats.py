@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.fleet import reports
-from greenroom.db.fleet.managers import adopt
+from greenroom.db.fleet.managers import find_or_insert_manager
 from greenroom.manager.checkin.commit import UnstoredCheckIns
 from greenroom.wire.messages import CheckIn, ReportedCapacity
 
@@ -25,7 +25,7 @@ async def system(db: Database) -> System:
 
 @pytest.fixture
 async def beats(system: System) -> AsyncIterator[UnstoredCheckIns]:
-    beats = UnstoredCheckIns(system.db, await adopt(system.db, "one", "eu", "host-1", "1.0"))
+    beats = UnstoredCheckIns(system.db, await find_or_insert_manager(system.db, "one", "eu", "host-1", "1.0"))
     task = asyncio.create_task(beats.run())
     yield beats
     task.cancel()

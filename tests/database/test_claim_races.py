@@ -23,7 +23,7 @@ from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.pool import configs
 from greenroom.db.session.sessions import delete_pool
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ async def test_a_successor_and_a_claim_never_get_the_same_session(stage: FullPoo
     ada, bob = await stage.user("ada"), await stage.user("bob")
     first = await failed_hand_over(stage, ada)
     async with held_at_commit(stage.db, "assigning"):
-        succeeding = asyncio.create_task(run_successors(stage.ctx))
+        succeeding = asyncio.create_task(run_replacements(stage.ctx))
         await waiting(stage.db, 1)
         assert await stage.claim(bob) is None, "the last one is on its way to Ada"
     await ended(succeeding)
@@ -225,7 +225,7 @@ async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: 
     for launch in (stage.claim(ada, max_sessions=1), _on_demand(stage, ada, 1)):
         with pytest.raises(SessionLimit):
             await launch
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     found = await stage.sessions()
     assert len([row for row in found.values() if str(row["user_id"]) == ada]) == 1
 

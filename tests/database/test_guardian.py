@@ -16,13 +16,13 @@ from tests.support.processes import RoleProcess, answers
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.managers import ListedManager, adopt, list_managers, set_enabled
+from greenroom.db.fleet.managers import ListedManager, find_or_insert_manager, list_managers, set_enabled
 
 
 @pytest.fixture
 async def other(db: Database, fleet: Fleet) -> str:
     """Insert the record of another enabled Manager, so that one may be disabled."""
-    return (await adopt(db, "other", "default", "elsewhere", "1")).manager_id
+    return (await find_or_insert_manager(db, "other", "default", "elsewhere", "1")).manager_id
 
 
 async def manager(db: Database, name: str) -> ListedManager:
@@ -195,7 +195,7 @@ async def test_each_round_makes_the_sentinel_follow_the_flag(fleet: Fleet, db: D
 
 
 async def test_a_disabled_manager_writes_its_sentinel_before_it_listens(fleet: Fleet, db: Database, other: str):
-    await adopt(db, "one", "default", "here", "1")
+    await find_or_insert_manager(db, "one", "default", "here", "1")
     await enable(db, "one", enabled=False)
     fleet.make("one").start()
     port = fleet.urls["one"].rpartition(":")[2]
@@ -216,7 +216,7 @@ async def test_a_disabled_manager_writes_its_sentinel_before_it_listens(fleet: F
 async def test_the_sentinel_stays_until_the_database_is_back(
     fleet: Fleet, db: Database, dsn: str, other: str, enabled: bool
 ):
-    await adopt(db, "one", "default", "here", "1")
+    await find_or_insert_manager(db, "one", "default", "here", "1")
     await enable(db, "one", enabled=enabled)
     process = fleet.make("one")
     fleet.sentinel("one").parent.mkdir(parents=True)

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import LastEnabledManager
 from greenroom.core.fleet.liveness import unattended_zone_warning
 from greenroom.db.database import Database
-from greenroom.db.fleet.managers import adopt, set_enabled
+from greenroom.db.fleet.managers import find_or_insert_manager, set_enabled
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:
@@ -240,7 +240,7 @@ async def zone(db: Database, fleet: Fleet) -> int:
 
 
 async def test_the_last_enabled_manager_of_a_zone_cannot_be_disabled(db: Database, zone: int):
-    me = await adopt(db, "me", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
     with pytest.raises(LastEnabledManager, match="me is the last enabled Manager of zone default"):
         await set_enabled(db, me.manager_id, enabled=False)
     with pytest.raises(LastEnabledManager, match="Zone default would be left"):
@@ -250,7 +250,7 @@ async def test_the_last_enabled_manager_of_a_zone_cannot_be_disabled(db: Databas
 
 
 async def test_of_two_concurrent_disables_of_the_last_two_one_is_refused(db: Database, zone: int):
-    managers = [await adopt(db, name, "default", "host", "1") for name in ("one", "two")]
+    managers = [await find_or_insert_manager(db, name, "default", "host", "1") for name in ("one", "two")]
     for _ in range(5):
         changes = [set_enabled(db, m.manager_id, enabled=False) for m in managers]
         results = await asyncio.gather(*changes, return_exceptions=True)
@@ -261,8 +261,8 @@ async def test_of_two_concurrent_disables_of_the_last_two_one_is_refused(db: Dat
 
 
 async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zone: int):
-    one = await adopt(db, "one", "default", "host", "1")
-    await adopt(db, "two", "default", "host", "1")
+    one = await find_or_insert_manager(db, "one", "default", "host", "1")
+    await find_or_insert_manager(db, "two", "default", "host", "1")
     change = await set_enabled(db, one.manager_id, enabled=False)
     assert unattended_zone_warning(change.zone_name, change.others, change.running_others) == (
         "No other enabled Manager of zone default is running, so its Agents have no coordinator now."

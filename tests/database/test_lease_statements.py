@@ -15,7 +15,7 @@ from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.lease import election_reason
 from greenroom.db.database import Database
 from greenroom.db.fleet.leases import Fence, evict, guarded, lease_connection
-from greenroom.db.fleet.managers import adopt, set_enabled
+from greenroom.db.fleet.managers import find_or_insert_manager, set_enabled
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def zone(db: Database) -> int:
 
 async def test_renewing_or_resigning_an_old_term_changes_nothing(db: Database, dsn: str, zone: int):
     holder = str(uuid.uuid4())
-    me = await adopt(db, "me", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, holder) as connection:
         assert await connection.take(me.manager_id, 0, 6) == 1
         assert await connection.renew(1, 6)
@@ -42,7 +42,7 @@ async def test_renewing_or_resigning_an_old_term_changes_nothing(db: Database, d
 
 async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn: str, zone: int):
     holder = str(uuid.uuid4())
-    me = await adopt(db, "me", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
     async with (
         lease_connection(dsn, "test", zone, holder) as first,
         lease_connection(dsn, "test", zone, holder) as second,
@@ -54,7 +54,7 @@ async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn
 async def test_a_manager_cut_off_before_its_announcement_took_nothing_over(db: Database, dsn: str, zone: int):
     """A dying PostgreSQL closes connections one by one: a follower may get leadership in the meantime without
     announcing it."""
-    one, other = [await adopt(db, name, "default", "host", "1") for name in ("one", "other")]
+    one, other = [await find_or_insert_manager(db, name, "default", "host", "1") for name in ("one", "other")]
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         assert await connection.take(one.manager_id, 0, 30) == 1
         assert await connection.complete_takeover(one.manager_id) is None
@@ -74,7 +74,7 @@ async def test_a_manager_cut_off_before_its_announcement_took_nothing_over(db: D
 
 async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone: int):
     holder = str(uuid.uuid4())
-    me = await adopt(db, "me", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, holder) as connection:
         await connection.take(me.manager_id, 0, 30)
         async with guarded(db, Fence(zone, holder, 1)):
@@ -91,8 +91,8 @@ async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone:
 
 
 async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Database, dsn: str, zone: int):
-    me = await adopt(db, "me", "default", "host", "1")
-    await adopt(db, "other", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
+    await find_or_insert_manager(db, "other", "default", "host", "1")
     await set_enabled(db, me.manager_id, enabled=False)
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         assert await connection.take(me.manager_id, 0, 6) is None
@@ -101,8 +101,8 @@ async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Da
 
 async def test_waiting_for_a_live_manager_is_no_error(db: Database, dsn: str, zone: int):
     """Errors that reach a client are in PostgreSQL's log: one per second for every follower."""
-    me = await adopt(db, "me", "default", "host", "1")
-    other = await adopt(db, "other", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
+    other = await find_or_insert_manager(db, "other", "default", "host", "1")
     async with (
         lease_connection(dsn, "first", zone, str(uuid.uuid4())) as first,
         lease_connection(dsn, "second", zone, str(uuid.uuid4())) as second,
@@ -119,7 +119,7 @@ async def test_waiting_for_a_live_manager_is_no_error(db: Database, dsn: str, zo
 
 
 async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: Database, dsn: str, zone: int):
-    me = await adopt(db, "me", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         await connection.take(me.manager_id, 0, 30)
         assert await evict(db, zone) == 0
@@ -133,7 +133,7 @@ async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: 
 
 async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Database, dsn: str, zone: int):
     """All followers evict at once when a Primary resigns: the Manager that has the lock by then must not be evicted."""
-    me = await adopt(db, "me", "default", "host", "1")
+    me = await find_or_insert_manager(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         async with db.transaction() as blocking:
             await blocking.execute("SELECT 1 FROM managers FOR UPDATE")

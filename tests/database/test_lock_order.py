@@ -27,7 +27,7 @@ from greenroom.db.session import commands, sessions
 from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.checkin.commit import apply
-from greenroom.manager.tasks.deadlines import run_missed_moves
+from greenroom.manager.tasks.deadlines import run_missed_transitions
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
 
 
@@ -208,7 +208,7 @@ async def test_a_session_that_returns_with_its_agent_and_one_that_is_gone(db: Da
     ctx = await primary_of(db, zone["zone_id"])
     async with db.transaction() as batch:
         await batch.execute(LOCK, (first,))
-        moving = asyncio.create_task(run_missed_moves(ctx))
+        moving = asyncio.create_task(run_missed_transitions(ctx))
         await waiting(db, 1)
         await batch.execute(LOCK, (second,))
     await ended(moving)

@@ -18,7 +18,7 @@ from greenroom.core.errors import NoResources
 from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S
 from greenroom.db.database import Database
 from greenroom.db.launch.on_demand import read_starting_staged
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 CORES = 4
 """The cores of the only Agent; every session reserves one."""
@@ -211,7 +211,7 @@ async def failed_start(stage: Scarce) -> str:
 async def test_a_failed_start_takes_the_room_of_a_staged_session_elsewhere(stage: Scarce):
     """Its user has the same priority as one who launches."""
     first = await failed_start(stage)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     successor, gone = await stage.row(str((await stage.row(first))["superseded_by"])), await stage.row(LAST)
     assert (successor["status"], successor["agent_id"]) == ("requested", gone["agent_id"])
     assert gone["status"] == "deleting"
@@ -232,7 +232,7 @@ async def test_a_successor_that_takes_room_comes_to_its_locks_in_their_order(sta
     lock = "SELECT 1 FROM sessions WHERE session_id = %s FOR NO KEY UPDATE"
     async with stage.db.transaction() as batch:
         await batch.execute(lock, (first,))
-        searching = asyncio.create_task(run_successors(stage.ctx))
+        searching = asyncio.create_task(run_replacements(stage.ctx))
         await waiting(stage.db, 1)
         await batch.execute(lock, (LAST,))
     await searching

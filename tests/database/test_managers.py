@@ -21,8 +21,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence, LeaseConnection, lease_connection
 from greenroom.db.fleet.managers import (
     ManagerRow,
-    adopt,
     delete_manager,
+    find_or_insert_manager,
     list_managers,
     lock_zones,
     remove_record,
@@ -49,7 +49,7 @@ async def fleet(zones: None, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
 
 async def record(db: Database, name: str, zone: str = "default", *, enabled: bool = True) -> str:
     """Insert the record of a Manager that does not run; returns its id."""
-    manager_id = (await adopt(db, name, zone, "host", "1")).manager_id
+    manager_id = (await find_or_insert_manager(db, name, zone, "host", "1")).manager_id
     if not enabled:
         await set_enabled(db, manager_id, enabled=False)
     return manager_id
@@ -271,7 +271,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
 async def test_manager_records_are_removed_after_retention_outside_a_quiet_period(
     db: Database, dsn: str, keep_days: int, quiet: bool, goes: bool
 ):
-    one = await adopt(db, "one", "default", "host", "1")
+    one = await find_or_insert_manager(db, "one", "default", "host", "1")
     await record(db, "left")
     await silent(db, "left", 31)
     async with db.transaction() as connection:
@@ -282,7 +282,7 @@ async def test_manager_records_are_removed_after_retention_outside_a_quiet_perio
 
 
 async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn: str):
-    one = await adopt(db, "one", "default", "host", "1")
+    one = await find_or_insert_manager(db, "one", "default", "host", "1")
     await record(db, "left")
     await silent(db, "left", 31)
     async with db.transaction() as connection:

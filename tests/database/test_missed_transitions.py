@@ -14,7 +14,7 @@ from tests.support.system import primary_of
 from greenroom.db.database import Database
 from greenroom.db.session.observations import write_observations
 from greenroom.manager.checkin.commit import apply, observation_of
-from greenroom.manager.tasks.deadlines import run_missed_moves
+from greenroom.manager.tasks.deadlines import run_missed_transitions
 from greenroom.manager.transitions import announce
 from greenroom.wire.messages import AssignmentReport, Observed
 
@@ -67,7 +67,7 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
     message = said(agent_id, Observed(session_id=by_net, generation=1, **reported))
     async with db.transaction() as connection:
         await write_observations(connection, [observation_of(message, message.sessions[0])])
-    await run_missed_moves(ctx)
+    await run_missed_transitions(ctx)
     await ctx.logs.flush()
     assert await outcome(db, by_net) == await outcome(db, by_report)
 

@@ -16,7 +16,7 @@ from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.session import views
 from greenroom.db.session.sessions import lock_user
-from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
+from greenroom.manager.tasks.replacement import run_orphaned_starts, run_replacements
 from greenroom.manager.tasks.rounds import PrimaryRounds
 
 
@@ -96,7 +96,7 @@ async def test_a_start_that_no_other_agent_takes_waits_for_its_agent(stage: Fail
     assert await is_where_it_was(stage, first)
     assert ((await stage.row(first))["status"], (await stage.row(first))["gave_up"]) == ("requested", False)
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'late' WHERE session_id = %s", (first,))
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert (await stage.row(first))["gave_up"]
 
 

@@ -15,7 +15,7 @@ from tests.support.system import System
 from greenroom.core.events import ChangeEvent
 from greenroom.core.pool import agenda
 from greenroom.db.database import Database
-from greenroom.db.fleet.managers import adopt
+from greenroom.db.fleet.managers import find_or_insert_manager
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.tasks.pools import run_pool
 from greenroom.wire.messages import AssignmentReport, CheckIn, ReportedCapacity
@@ -26,7 +26,7 @@ WARM = 6
 
 async def test_a_report_of_a_hand_over_is_committed_and_announced_in_five(db: Database):
     stage = await System.populate(db, desired=3)
-    me = await adopt(db, "one", "eu", "host", "1")
+    me = await find_or_insert_manager(db, "one", "eu", "host", "1")
     (agent,) = await db.fetch("SELECT incarnation FROM agents")
     config_hash = await rows.config_hash(db, stage.config_id)
     async with counted(db.dsn) as (counted_db, turns):

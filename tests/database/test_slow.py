@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.db.database import Database
 from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 LATE = Lateness(own_s=0.4, queue=20.0)
 
@@ -118,10 +118,10 @@ async def test_a_slow_start_is_not_repeated_on_the_same_machine(stage: Failing):
     await stage.db.write("UPDATE agents SET machine_id = 'one'")
     await agents_say(stage, LATE)
     assert (await waited(stage, session_id, 601))["slow"]
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert (await stage.row(session_id))["awaits_successor"], "it backs off"
     await stage.db.write("UPDATE sessions SET status_changed = clock_timestamp() - interval '8 s' WHERE slow")
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     row = await stage.row(session_id)
     assert row["gave_up"]
     assert "Zone eu has no other Agent on another machine" in row["error"]
@@ -134,7 +134,7 @@ async def test_a_slow_start_is_repeated_on_another_machine(stage: Failing):
     here = await stage.hostname_of(session_id)
     assert (await waited(stage, session_id, 601))["slow"]
     await stage.db.write("UPDATE sessions SET status_changed = clock_timestamp() - interval '8 s' WHERE slow")
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     other = await stage.successor_of(session_id)
     assert {here, await stage.hostname_of(str(other["session_id"]))} == {"agent-1", "agent-2"}
 
@@ -144,7 +144,7 @@ async def test_a_session_quarantined_for_slowness_ends_when_it_is_usable_again(s
     first = (await stage.launch()).session_id
     await stage.fails(first)
     await stage.db.write("UPDATE sessions SET slow = %s WHERE session_id = %s", (slow, first))
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     await recover(stage)
     aside = await stage.row(first)
     assert (aside["status"], aside["claimable"]) == ("failed", False), "it has not answered yet"

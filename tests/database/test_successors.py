@@ -22,7 +22,7 @@ from greenroom.db.session import views
 from greenroom.db.session.deadlines import clear_failed
 from greenroom.db.session.sessions import end_sessions
 from greenroom.db.session.views import SessionFilter, list_sessions
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def stage(db: Database) -> Failing:
 async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.fails(first)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     old = await stage.row(first)
     new = await stage.row(str(old["superseded_by"]))
     assert (old["status"], old["user_id"], str(old["set_aside_for"])) == ("failed", None, stage.user_id)
@@ -66,7 +66,7 @@ async def test_the_successors_agent_is_notified_even_if_the_term_ends_then(
 
     async def cut_short() -> None:
         with pytest.raises(LeaseLost):
-            await run_successors(stage.ctx)
+            await run_replacements(stage.ctx)
 
     sent = await notifications(stage.db, cut_short())
     (claimed,) = await stage.db.fetch("SELECT session_id, agent_id FROM sessions WHERE status = 'assigning'")
@@ -77,7 +77,7 @@ async def test_without_another_staged_session_one_is_made(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.fails(first)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     new = await stage.successor_of(first)
     assert (new["status"], str(new["user_id"]), new["staging_config_id"]) == ("requested", stage.user_id, None)
     assert (new["idempotency_key"], new["spec"]["environment"]["KASM_ID"]) == ("k", str(new["session_id"]))
@@ -88,8 +88,8 @@ async def test_where_nothing_can_take_its_place_the_user_keeps_the_reason(stage:
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.db.write("UPDATE agents SET enabled = false")
     await stage.fails(first)
-    await run_successors(stage.ctx)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
+    await run_replacements(stage.ctx)
     old = await stage.row(first)
     assert (str(old["user_id"]), old["superseded_by"], old["error"]) == (stage.user_id, None, "assign ended with 1")
     found = await stage.db.fetch("SELECT 1 FROM sessions WHERE user_id = %s", (stage.user_id,))
@@ -101,7 +101,7 @@ async def test_after_four_hand_overs_a_session_is_made_for_the_user(stage: Faili
     for _ in range(4):
         await stage.fill()
         await stage.fails(session_id)
-        await run_successors(stage.ctx)
+        await run_replacements(stage.ctx)
         session_id = str((await stage.row(session_id))["superseded_by"])
     last = await stage.row(session_id)
     assert (last["status"], str(last["user_id"]), last["staging_config_id"]) == ("requested", stage.user_id, None)
@@ -111,7 +111,7 @@ async def test_only_the_newest_three_are_kept_for_inspection(stage: Failing):
     for _ in range(5):
         session_id = (await stage.launch()).session_id
         await stage.fails(session_id)
-        await run_successors(stage.ctx)
+        await run_replacements(stage.ctx)
         shown = await views.get_session(stage.db, session_id)
         await destroy(stage.db, stage.ctx.logs, shown, "done")
         await stage.db.write("UPDATE sessions SET idempotency_key = NULL")
@@ -127,7 +127,7 @@ async def test_a_session_deleted_meanwhile_gets_no_successor(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.fails(first)
     await destroy(stage.db, stage.ctx.logs, await views.get_session(stage.db, first), "done")
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert (await stage.row(first))["superseded_by"] is None
 
 
@@ -180,7 +180,7 @@ async def test_a_second_failure_is_final_and_names_both_causes(stage: Failing):
         (after, False, "start_failed"),
         (None, False, "start_failed"),
     ]
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     count = await stage.db.fetch_one("SELECT count(*) AS made FROM sessions WHERE launch_id IS NOT NULL")
     assert count == {"made": 2}
 
@@ -244,7 +244,7 @@ async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     await destroy(stage.db, stage.ctx.logs, await views.get_session(stage.db, first), "done")
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert (await stage.row(first))["superseded_by"] is None
 
 
@@ -292,7 +292,7 @@ async def test_a_start_is_given_up_when_the_profile_was_opened_elsewhere(stage: 
     await stage.db.write(
         "UPDATE sessions SET spec = jsonb_set(spec, '{mounts}', %s) WHERE user_id IS NOT NULL", (profile,)
     )
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     old = await stage.row(first)
     assert (old["status"], old["superseded_by"]) == ("failed", None)
     assert "The profile is in use by another session" in old["error"]
@@ -304,7 +304,7 @@ async def test_deleting_a_session_being_replaced_deletes_its_successor(stage: Fa
     shown = await views.get_session(stage.db, first)
     async with stage.db.transaction() as held:
         await held.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR NO KEY UPDATE", (first,))
-        replaced = asyncio.create_task(run_successors(stage.ctx))
+        replaced = asyncio.create_task(run_replacements(stage.ctx))
         await waiting(stage.db, 1)
         deleted = asyncio.create_task(destroy(stage.db, stage.ctx.logs, shown, "done"))
         await waiting(stage.db, 2)
@@ -340,6 +340,6 @@ async def test_a_revoked_token_opens_no_session_made_after_a_hand_over(stage: Fa
         await revoke_access(connection, stage.user_id)
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.fails(staged)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     successor = await stage.successor_of(staged)
     assert (successor["staging_config_id"], successor["auth_epoch"]) == (None, 2)

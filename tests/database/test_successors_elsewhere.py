@@ -14,7 +14,7 @@ from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session import views
 from greenroom.manager.tasks.pools import run_pools
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def hand_over_fails(stage: Failing, session_id: str) -> dict[str, Any]:
     """Let a hand-over fail; returns the session that its user got instead."""
     await stage.fails(session_id)
     for primary in stage.primaries.values():
-        await run_successors(primary)
+        await run_replacements(primary)
     return await stage.successor_of(session_id)
 
 
@@ -95,7 +95,7 @@ async def test_a_zone_that_does_not_search_others_gives_up_in_words(stage: Faili
     await stage.db.write("UPDATE agents SET draining = true WHERE zone_id = %s", (stage.zone_id,))
     await stage.db.write("UPDATE zones SET search_alternate_zones = false WHERE zone_name = 'eu'")
     await stage.fails(first)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     row = await stage.row(first)
     assert (row["superseded_by"], row["gave_up"], row["error"]) == (None, True, "assign ended with 1")
     assert ("staged_elsewhere", "us", False, "zone_not_searched") in {s[1:] for s in await stage.trace(first)}
@@ -143,7 +143,7 @@ async def test_a_workspace_that_was_disabled_meanwhile_is_started_nowhere(stage:
     first = (await stage.launch()).session_id
     await stage.db.write("UPDATE images SET enabled = false")
     await stage.fails(first)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert (await stage.row(first))["gave_up"]
     assert {s[4] for s in (await stage.trace(first))[2:]} == {"image_disabled"}
 
@@ -162,7 +162,7 @@ async def test_two_failures_in_a_zone_lead_to_another_zone_then_give_up(stage: F
     await stage.db.write(
         "UPDATE sessions SET status = 'failed', error = 'No.' WHERE session_id = %s", (third["session_id"],)
     )
-    await run_successors(stage.primaries["us"])
+    await run_replacements(stage.primaries["us"])
     last = await stage.row(str(third["session_id"]))
     assert (last["gave_up"], last["error"].count("exit code 3")) == (True, 2)
     assert [s[1:] for s in await stage.trace(third["session_id"])][-5:] == [
@@ -183,7 +183,7 @@ async def test_a_user_who_waits_for_a_session_cannot_exceed_their_limit(stage: F
     await stage.fails(first)
     with pytest.raises(SessionLimit):
         await stage.launch()
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert (await stage.successor_of(first))["status"] == "assigning"
 
 

@@ -15,7 +15,7 @@ from greenroom.core.errors import NoResources
 from greenroom.core.lease import NewLease
 from greenroom.core.webhooks import SELECTABLE_EVENTS, WebhookEvent
 from greenroom.db.database import Database
-from greenroom.manager.tasks.replacement import run_successors
+from greenroom.manager.tasks.replacement import run_replacements
 
 
 @dataclass
@@ -119,7 +119,7 @@ async def test_a_lease_goes_on_with_the_session_that_takes_the_place_of_a_failed
     await rows.lease(stage.db, first)
     await sent.all()
     await stage.fails(first)
-    await run_successors(stage.ctx)
+    await run_replacements(stage.ctx)
     assert sorted(await sent.events()) == ["session.assigned", "session.failed"]
     second = str((await stage.row(first))["superseded_by"])
     await stage.end(second)

@@ -54,7 +54,7 @@ AWAY: list[tuple[dict[str, Any], int, str, str | None]] = [
 def test_agents_are_sent_elsewhere(how: dict[str, Any], status: int, word: str, retry_after: str | None):
     away = manager(**how)
     assert not away.serves_agents
-    answer = app.redirect_answer(away)
+    answer = app.unavailable_answer(away)
     assert (answer.status_code, json.loads(bytes(answer.body))["status"]) == (status, word)
     assert answer.headers.get("Retry-After") == retry_after
 

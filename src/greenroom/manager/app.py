@@ -31,8 +31,8 @@ from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
 
 RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
-"""The value of the `Retry-After` header. A Manager that starts or stops answers soon, or its replacement does. The 30 s
-are documented in docs/reference/managers.md: an administrator who disables a Manager rarely enables it sooner."""
+"""The value of the `Retry-After` header. A Manager that starts, or is restarted, serves Agents soon. The 30 s are
+documented in docs/reference/managers.md: an administrator who disables a Manager rarely enables it sooner."""
 
 
 def health_answer(manager: ManagerStatus) -> Response:
@@ -47,7 +47,7 @@ def health_answer(manager: ManagerStatus) -> Response:
     return _health_response("running", manager.enabled, manager.guardian.failing_tasks)
 
 
-def redirect_answer(manager: ManagerStatus) -> Response:
+def unavailable_answer(manager: ManagerStatus) -> Response:
     """Return the answer that redirects an Agent to another Manager, with the reason and the time after which it may
     return.
     """
@@ -201,11 +201,11 @@ async def _response(
 ) -> Response:
     services, manager = process.agent_services, process.status()
     if services is None or not manager.serves_agents:
-        return redirect_answer(manager)
+        return unavailable_answer(manager)
     try:
         message = await answer(services, request)
     except ManagerLeftError:
-        return redirect_answer(process.status())
+        return unavailable_answer(process.status())
     except GreenroomError as error:
         return _refusal(error)
     except Exception as error:

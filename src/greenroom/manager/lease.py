@@ -65,9 +65,9 @@ class _Loss:
 class LeaseKeeper:
     """Takes, renews and resigns the leadership of one zone; one per process.
 
-    `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (when the window begins)
-    must return immediately. `hangs` returns True if this Manager does not work although the database answers; the
-    Manager then resigns.
+    `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (after the first renewal,
+    from which on this Manager may act) must return immediately. `hangs` returns True if this Manager does not work
+    although the database answers; the Manager then resigns.
     """
 
     dsn: str
@@ -172,7 +172,7 @@ class LeaseKeeper:
         return term or None  # 0: another Manager is alive; the caller checks whether this Manager is still enabled
 
     async def _renew_until_lost(self, connection: LeaseConnection, term: int) -> None:
-        """Renew until the leadership is over; the window begins with the first renewal."""
+        """Renew until the leadership is over. The time in which this Manager may act begins with the first renewal."""
         reason: str | None = None
         while True:
             sent_at_s = boottime_s()

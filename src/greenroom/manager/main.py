@@ -20,7 +20,7 @@ from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
-from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
+from greenroom.db.fleet.managers import ManagerRow, find_or_insert_manager, hold_instance, store_manager_info
 from greenroom.db.notifications import Listener
 from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
@@ -41,7 +41,7 @@ from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
-from greenroom.manager.pulse import StandInProcess
+from greenroom.manager.stand_in_process import StandInProcess
 from greenroom.manager.status import (
     CheckInNotifier,
     GuardianStatus,
@@ -70,8 +70,8 @@ SPREAD_S: Final = 1.0
 
 
 class Manager:
-    """The process of one Manager of one zone. It registers before it listens. While the database is away, it listens as
-    unhealthy, and registers later."""
+    """The process of one Manager of one zone. It registers and then listens. If the database cannot be reached at the
+    start, it listens first, reports itself as unhealthy, and registers as soon as the database answers."""
 
     def __init__(self, config: ManagerConfig, crash_loop: Callable[[], str] = lambda: "") -> None:
         if problem := timings_problem(timings_of(config)):
@@ -88,7 +88,7 @@ class Manager:
         self.agents_db = self._database("check-ins", AGENTS_CONNECTIONS)
         self.notifier = CheckInNotifier()
         self.metrics = ManagerMetrics(self.status, self.notifier)
-        self.pulse = StandInProcess(self.status)
+        self.stand_in = StandInProcess(self.status)
         self._started_at_s = boottime_s()
         self._stopping = False
         self._running: RunningManager | None = None
@@ -150,7 +150,7 @@ class Manager:
     def stop(self) -> None:
         """Stop on SIGTERM: resign now, end held check-ins, accept no new ones."""
         self._stopping = True
-        self.pulse.stop()
+        self.stand_in.stop()
         self.notifier.wake_all()
         if self._running is not None:
             self._running.lease.request_stop()
@@ -165,11 +165,11 @@ async def register(process: Manager) -> RunningManager:
     """
     config, hostname = process.config, socket.gethostname()
     await refuse_pooler(config.database_url)
-    me = await adopt(process.db, process.instance_id, config.zone, hostname, version())
+    me = await find_or_insert_manager(process.db, process.instance_id, config.zone, hostname, version())
     manager = RunningManager(process, me)
     await manager.listener.open()
     try:
-        await describe(
+        await store_manager_info(
             process.db, me.manager_id, hostname, version(), config.gateway_url, crash_loop=process.crash_loop()
         )
         files.update_sentinel(config.sentinel_file, me.enabled)
@@ -305,7 +305,7 @@ async def main() -> None:
             create_app(manager),
             config.manager_host,
             config.manager_port,
-            [("manager", manager.run), ("pulse", manager.pulse.run)],
+            [("manager", manager.run), ("stand-in", manager.stand_in.run)],
             on_stop=manager.stop,
-            on_listening=manager.pulse.listens,
+            on_listening=manager.stand_in.start,
         )

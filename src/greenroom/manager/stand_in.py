@@ -1,11 +1,13 @@
 """Answers on a Manager's port while the Manager cannot: a separate program with as little Python as possible.
 
-A frozen process (SIGSTOP, a debugger, a disk that hangs) answers nothing, and its clients wait forever. `manager.pulse`
-starts this file with two descriptors: the socket on which the Manager listens, and the end of a pipe with a byte for
-every second in which its loop runs. The socket is not used until no byte arrived for `SILENT_BEATS` seconds; then every
-request is answered 500. This program ends when the pipe is closed, which means that the Manager has ended.
+A frozen process (SIGSTOP, a debugger, a disk that hangs) answers nothing, and its clients wait forever.
+`manager.stand_in_process` starts this file with two descriptors: the socket on which the Manager listens, and the end
+of a pipe with a byte, a beat, for every second in which its loop runs. The socket is not used until no byte arrived for
+`SILENT_BEATS` seconds; then every request is answered 500. This program ends when the pipe is closed, which means that
+the Manager has ended.
 
-Seconds are counted by waiting, not read from a clock: a host that is frozen as a whole makes no process late.
+Seconds are counted by waiting, not read from a clock: while the whole host is frozen, for example suspended, the
+stand-in counts no missing beats.
 """
 
 import os
@@ -16,7 +18,8 @@ import sys
 
 BEAT_S = 1.0
 SILENT_BEATS = 10
-"""Missing beats in a row; with `GREENROOM_UNHEALTHY_AFTER_S` the time limit of a hanging guardian."""
+"""The number of consecutive missing beats after which the stand-in answers. `GREENROOM_UNHEALTHY_AFTER_S` is the limit
+for a Manager whose event loop runs, but whose guardian hangs."""
 TIMEOUT_S = 1.0
 """Limit of each read and write; clients are answered sequentially."""
 MAX_BYTES = 65536
@@ -26,14 +29,14 @@ ENABLED, DISABLED, UNKNOWN = b"1", b"0", b"?"
 _WORDS = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 
-def watch(listening: socket.socket, pulse: int) -> None:
+def watch(listening: socket.socket, beats_descriptor: int) -> None:
     """Wait for beats, and answer in place of the Manager while they are missing; returns when the Manager has ended."""
     missing, last = 0, UNKNOWN
     while True:
         frozen = missing >= SILENT_BEATS
-        ready = select.select([pulse, listening] if frozen else [pulse], [], [], BEAT_S)[0]
-        if pulse in ready:
-            beats = os.read(pulse, MAX_BYTES)
+        ready = select.select([beats_descriptor, listening] if frozen else [beats_descriptor], [], [], BEAT_S)[0]
+        if beats_descriptor in ready:
+            beats = os.read(beats_descriptor, MAX_BYTES)
             if not beats:
                 return
             missing, last = 0, beats[-1:]

@@ -32,7 +32,8 @@ class GuardianStatus:
     round_age_s: float | None = None
     """Time since the last finished round; None before the first."""
     task_age_s: float = math.inf
-    """Time since the last success of a task of the Primary, or of an item of a task, also in a round that continues."""
+    """Time since the last success of a task of the Primary, or of an item of a task. A round that has not finished
+    counts, too."""
     database_reachable_s: float | None = None
     """The time for which the heartbeats in the database have succeeded; None during a heartbeat, or after it failed."""
     failing_tasks: Sequence[str] = ()
@@ -59,8 +60,8 @@ class ManagerStatus:
 
     @property
     def healthy(self) -> bool:
-        """True if the guardian finished a round, or a task in a round, within `unhealthy_after_s`. The time of the
-        first round begins with the process.
+        """True if the guardian finished a round, or a task in a round, within `unhealthy_after_s`. Before the first
+        round, the time since the start of the process counts.
         """
         return self.enabled is not None and self._idle_s <= self.unhealthy_after_s
 
@@ -68,8 +69,8 @@ class ManagerStatus:
     def hangs(self) -> bool:
         """True if this process itself does not work: no recent round, although the database answered in the meantime.
 
-        While the database is away Agents get answers that change nothing, so that they do not switch Managers
-        (docs/explanation/protocols.md §2).
+        It is False while the database is away: the Manager then continues to send answers that change nothing, so that
+        its Agents do not switch Managers (docs/explanation/protocols.md §2).
         """
         answered_s = self.guardian.database_reachable_s
         return answered_s is not None and min(self._idle_s, answered_s) > self.unhealthy_after_s

@@ -11,7 +11,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.locks import waiting
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.managers import adopt
+from greenroom.db.fleet.managers import find_or_insert_manager
 from greenroom.db.fleet.zones import lock_zone, update_zone
 from greenroom.up.installation import ensure_zones, zones_named
 
@@ -60,7 +60,7 @@ async def test_a_renamed_zone_keeps_its_old_name_until_another_zone_takes_it(adm
     assert (await named("default"), await named("eu"), await named("us")) == ("eu", "eu", None)
     await ensure_zones(db, ["default"], "127.0.0.1", "127.0.0.1:8443", 8445)
     assert [z["zone_name"] for z in await admin.read("/api/v1/zones")] == ["eu"]
-    assert (await adopt(db, "m1", "default", "host", "1")).zone_name == "eu"
+    assert (await find_or_insert_manager(db, "m1", "default", "host", "1")).zone_name == "eu"
     assert (await admin.post("/api/v1/zones", json={"zone_name": "default"})).status_code == 201
     assert (await named("default"), await named("eu")) == ("default", "eu")
 

@@ -188,7 +188,7 @@ class AgentReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentMove:
+class AgentTransition:
     """A change of the status of an Agent, with its reason as a clause."""
 
     agent_id: str
@@ -205,12 +205,12 @@ class SessionsLost:
     reason: str
 
 
-def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
+def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentTransition | SessionsLost]:
     """Return the actions of one round, at most one per Agent. `quiet` is True during the quiet period."""
     return [action for agent in agents if (action := _action_for(agent, timings, quiet)) is not None]
 
 
-def _action_for(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | SessionsLost | None:
+def _action_for(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentTransition | SessionsLost | None:
     if agent.silent_s is None:
         return None
     if agent.silent_s <= timings.missing_s:
@@ -218,7 +218,7 @@ def _action_for(agent: AgentReport, timings: FleetTimings, quiet: bool) -> Agent
     return None if quiet else _if_silent(agent, agent.silent_s, timings)
 
 
-def _if_reporting(agent: AgentReport) -> AgentMove | None:
+def _if_reporting(agent: AgentReport) -> AgentTransition | None:
     if not agent.complete or agent.status == "running":
         return None
     if agent.status == "pending":
@@ -226,7 +226,7 @@ def _if_reporting(agent: AgentReport) -> AgentMove | None:
     return _move(agent, "running", "it checks in again")
 
 
-def _if_silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentMove | SessionsLost | None:
+def _if_silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentTransition | SessionsLost | None:
     since = f"it has not reported for {silent_s:.0f} s"
     if agent.status == "running":
         return _move(agent, "missing", since)
@@ -239,8 +239,8 @@ def _if_silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> Ag
     return None
 
 
-def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
-    return AgentMove(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
+def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentTransition:
+    return AgentTransition(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
 
 
 def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:

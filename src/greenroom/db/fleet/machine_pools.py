@@ -44,7 +44,7 @@ class MachinePoolRow(PoolFields):
     listed: datetime | None
     now: datetime
     open_orders: int
-    unasked: int
+    unrequested: int
     joined: int
     coming: int
     draining: int
@@ -62,22 +62,22 @@ class MachinePoolRow(PoolFields):
             name=self.name,
             limits=MachinePoolLimits(**values_of(MachinePoolLimits, self)),
             closed=not self.enabled or self.deleted is not None,
-            memory=MachinePoolFailures(**values_of(MachinePoolFailures, self)),
+            failure_state=MachinePoolFailures(**values_of(MachinePoolFailures, self)),
         )
 
 
 FIELDS: Final = columns_of(PoolFields)
-_MEMORY: Final = columns_of(MachinePoolFailures)
+_FAILURE_COLUMNS: Final = columns_of(MachinePoolFailures)
 BY_PLACE: Final = SortOrder("place")
 _POOLS: Final = ListDefinition(
     kind=MachinePoolRow,
     noun="machine pool",
-    select=f"""{selected((*FIELDS, *_MEMORY), "p")},
+    select=f"""{selected((*FIELDS, *_FAILURE_COLUMNS), "p")},
     p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
-    clock_timestamp() AS now, o.open_orders, o.unasked, o.joined, o.coming, o.draining, o.releasing""",
+    clock_timestamp() AS now, o.open_orders, o.unrequested, o.joined, o.coming, o.draining, o.releasing""",
     source="""
   FROM machine_pools p LEFT JOIN zones z USING (zone_id) LEFT JOIN LATERAL (
-    SELECT count(*) AS open_orders, count(*) FILTER (WHERE state = 'ordered' AND asked IS NULL) AS unasked,
+    SELECT count(*) AS open_orders, count(*) FILTER (WHERE state = 'ordered' AND asked IS NULL) AS unrequested,
            count(*) FILTER (WHERE state = 'joined') AS joined,
            count(*) FILTER (WHERE state IN ('ordered', 'created')) AS coming,
            count(*) FILTER (WHERE state = 'draining') AS draining,
@@ -169,11 +169,11 @@ async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
     )
 
 
-async def store_memory(connection: Connection, machine_pool_id: str, memory: MachinePoolFailures) -> None:
+async def store_failure_state(connection: Connection, machine_pool_id: str, state: MachinePoolFailures) -> None:
     """Store the failures after a plan, or after a call of the provider."""
     await connection.execute(
-        "UPDATE machine_pools SET " + assigned(_MEMORY) + " WHERE machine_pool_id = %(machine_pool_id)s",
-        {**values_of(MachinePoolFailures, memory), "machine_pool_id": machine_pool_id},
+        "UPDATE machine_pools SET " + assigned(_FAILURE_COLUMNS) + " WHERE machine_pool_id = %(machine_pool_id)s",
+        {**values_of(MachinePoolFailures, state), "machine_pool_id": machine_pool_id},
     )
 
 

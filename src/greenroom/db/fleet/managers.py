@@ -56,7 +56,9 @@ class EnabledChange:
     running_others: int
 
 
-async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, version: str) -> ManagerRow:
+async def find_or_insert_manager(
+    db: Database, instance_id: str, zone_name: str, hostname: str, version: str
+) -> ManagerRow:
     """Find the record of this instance id, or create it as enabled. An existing record keeps its zone, `enabled` and
     first report. Raises SetupError: the zone of a new Manager does not exist."""
     await db.write(
@@ -77,7 +79,7 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
     return row
 
 
-async def describe(
+async def store_manager_info(
     db: Database, manager_id: str, hostname: str, version: str, gateway_url: str, *, crash_loop: str
 ) -> None:
     """Store the host of this Manager, its URL for Agents, and the reason why it is crash-looping."""

@@ -31,7 +31,7 @@ AgentsByImage = Mapping[str, tuple[PlacementAgent, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolMemory:
+class StoredPlanState:
     """The state that a plan stores for the next plan of its pool."""
 
     shortfall_code: ShortfallCode | None
@@ -49,14 +49,14 @@ class PlannedConfig(ConfigFields):
     image_id: str
     recycled: datetime | None
     deleted: datetime | None
-    memory: PoolMemory
+    plan_state: StoredPlanState
     now: datetime
 
 
-_MEMORY: Final = columns_of(PoolMemory)
+_PLAN_STATE: Final = columns_of(StoredPlanState)
 _CONFIG: Final[LiteralString] = (
     f"SELECT {selected(columns_of(ConfigFields), 'c')}, c.staging_config_id::text, c.image_id::text, c.recycled,"
-    f" c.deleted, clock_timestamp() AS now, {as_json(_MEMORY, 'c')} AS memory FROM staging_configs c"
+    f" c.deleted, clock_timestamp() AS now, {as_json(_PLAN_STATE, 'c')} AS plan_state FROM staging_configs c"
 )
 
 # Configs in use, and deleted ones with sessions left.
@@ -247,10 +247,10 @@ def _grouped_by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, 
     return groups
 
 
-async def store_memory(connection: Connection, staging_config_id: str, memory: PoolMemory) -> None:
-    """Store the memory of a plan, if it changed."""
+async def store_plan_state(connection: Connection, staging_config_id: str, state: StoredPlanState) -> None:
+    """Store the state that a plan computed, if it changed."""
     await connection.execute(
-        "UPDATE staging_configs SET " + assigned(_MEMORY) + " WHERE staging_config_id = %(staging_config_id)s"
-        " AND (" + ", ".join(_MEMORY) + ") IS DISTINCT FROM (%(" + ")s, %(".join(_MEMORY) + ")s)",
-        values_of(PoolMemory, memory) | {"staging_config_id": staging_config_id},
+        "UPDATE staging_configs SET " + assigned(_PLAN_STATE) + " WHERE staging_config_id = %(staging_config_id)s"
+        " AND (" + ", ".join(_PLAN_STATE) + ") IS DISTINCT FROM (%(" + ")s, %(".join(_PLAN_STATE) + ")s)",
+        values_of(StoredPlanState, state) | {"staging_config_id": staging_config_id},
     )

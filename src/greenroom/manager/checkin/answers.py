@@ -140,7 +140,8 @@ class Answers:
                 difference(known_list, state.agent.generations) if known_list is not None and not message.full else None
             )
             if delta is not None or state.agent.generations:
-                # Sessions that seem to be gone are read too: no existing session is reported as gone.
+                # Sessions that are missing in the newer list are read, too, so that the answer reports no session as
+                # gone that exists again.
                 sessions = await checkin.read_desired(
                     db, message.agent_id, delta.changed | delta.left if delta else None
                 )
@@ -221,7 +222,8 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
 
 
 def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
-    """Return the credentials and permissions of a session's lease with which the Agent compares requests."""
+    """Return the credentials and permissions of a session's lease, with which the Agent compares requests. `program`
+    is the hash of the program's token, and `api` is the hash of the api's token."""
     lease_id, epoch = session.lease_id, session.lease_epoch
     if lease_id is None or epoch is None:
         return {}

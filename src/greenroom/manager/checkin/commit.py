@@ -1,8 +1,8 @@
 """The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction commits all messages that
 wait at its start.
 
-The commit stores observations and moves the sessions concerned. Messages without news are stored separately within
-`DELAY_S`.
+The commit stores observations and changes the statuses of sessions that they require. Messages without news are stored
+separately within `DELAY_S`.
 
 Messages that arrive while a commit runs form the next group; messages without news are not part of it. The newest
 message of an Agent covers its older ones, because every message carries all unacknowledged observations. No message is
@@ -49,7 +49,7 @@ from greenroom.wire.messages import CheckIn, Observed
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The changes of a commit."""
+    """The changes of a commit. `moved` has the changes of statuses."""
 
     moved: list[Decision]
     changed: set[str]
@@ -244,9 +244,9 @@ class Committer:
         await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
         if not any(m.sessions or m.images is not None or m.homes is not None for m in messages):
-            async with (
-                self._db.connection() as connection
-            ):  # one statement, for example for Agents that come from another Manager
+            # Agents that come from another Manager, for example, report nothing else. This is one statement, so it
+            # needs no transaction.
+            async with self._db.connection() as connection:
                 await reports.write_progress(
                     connection, self._me.manager_id, [progress(message) for message in messages]
                 )

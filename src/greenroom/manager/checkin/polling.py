@@ -59,7 +59,8 @@ that it applies may be two lists older than the newest."""
 
 @dataclass(slots=True)
 class _SentState:
-    """The state that this Manager sent to one incarnation of an Agent; a loss causes only one unnecessary answer."""
+    """The state that this Manager sent to one incarnation of an Agent. Without it, for example after a restart, the
+    Agent gets one unnecessary answer. `verdicts` has the unknown containers that an answer decided on."""
 
     incarnation: int
     images_digest: str = ""

@@ -49,8 +49,8 @@ class DesiredListCache:
         self._numbers = count()
 
     async def read(self, agent_ids: Collection[str]) -> CheckInReading | None:
-        """Return the states of these Agents like `read_states`, each with its whole list and the digest; None as there.
-        Two calls may overlap.
+        """Return the states of these Agents like `read_states`, each with its whole list and the digest; None if
+        `read_states` returns None. Two calls may overlap.
         """
         number, now_s = next(self._numbers), boottime_s()
         unread_of = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}

@@ -90,14 +90,14 @@ MAX_TOGETHER: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ProviderCallOutcome:
-    """The outcome of a call. `error`: None after a success. `failed`: the reason why the order of the call failed.
-    `listing`: the machines of the provider, after a successful listing.
+    """The outcome of a call. `error`: None after a success. `order_failure`: the reason why the order of the call
+    failed. `listing`: the machines of the provider, after a successful listing.
     """
 
     machine_pool_id: str
     error: str | None = None
     retry_after_s: float = 0.0
-    failed: str | None = None
+    order_failure: str | None = None
     listing: ListedMachines | None = None
 
 
@@ -121,30 +121,32 @@ class Calls:
         machines = machines_of_pool(self._installation_id, pool.machine_pool_id, pairs)
         return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
-    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: RequestMachine) -> ProviderCallOutcome:
+    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, action: RequestMachine) -> ProviderCallOutcome:
         """Request a machine, once. Raises LeaseLost: the term is over."""
         async with guarded(ctx.db, ctx.fence) as connection:
-            if not await machine_orders.record_call(connection, ask.machine_order_id):
+            if not await machine_orders.record_call(connection, action.machine_order_id):
                 return ProviderCallOutcome(pool.machine_pool_id)
         outcome = ProviderCallOutcome(pool.machine_pool_id)
         try:
-            machine = new_machine(pool, self._installation_id, ask.machine_order_id, ctx.secrets)
+            machine = new_machine(pool, self._installation_id, action.machine_order_id, ctx.secrets)
             ref = await self._limited(pool, lambda provider: provider.create(machine), "create a machine")
             if not is_usable_ref(ref):
                 raise ProviderError("The provider returned a reference of the new machine that cannot be stored.")
-            move = OrderTransition(ask.machine_order_id, OrderState.CREATED, f"the provider creates it as {ref}", ref)
+            transition = OrderTransition(
+                action.machine_order_id, OrderState.CREATED, f"the provider creates it as {ref}", ref
+            )
         except GreenroomError as error:
             outcome = _outcome(pool, error)
             if not isinstance(error, ProviderError) or not error.refused:
                 async with guarded(ctx.db, ctx.fence) as connection:
-                    await machine_orders.record_unconfirmed_call(connection, ask.machine_order_id, error.message)
+                    await machine_orders.record_unconfirmed_call(connection, action.machine_order_id, error.message)
                 return outcome
             outcome = ProviderCallOutcome(
-                pool.machine_pool_id, outcome.error, outcome.retry_after_s, failed=error.message
+                pool.machine_pool_id, outcome.error, outcome.retry_after_s, order_failure=error.message
             )
-            move = OrderTransition(ask.machine_order_id, OrderState.ENDED, error.message, failed=True)
+            transition = OrderTransition(action.machine_order_id, OrderState.ENDED, error.message, failed=True)
         async with guarded(ctx.db, ctx.fence) as connection:
-            await machine_orders.apply_transition(connection, move)
+            await machine_orders.apply_transition(connection, transition)
         return outcome
 
     async def end(self, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:

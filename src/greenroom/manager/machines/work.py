@@ -131,8 +131,8 @@ class MachineWork:
         for machine in stray:
             if machine.ref not in self._stray:
                 explanation = (
-                    f"{machine.reason}. Both end with the order; you can end the machine without the Agent at the"
-                    " provider earlier."
+                    f"{machine.reason}. Both machines end with their order. To end the machine that has no Agent"
+                    " earlier, end it at the provider."
                     if machine.machine_order_id in has_order
                     else "the provider lists it, but the database has no order for it, for example after a restore."
                     " Sessions may run on it; end it at the provider when no session runs on it."
@@ -182,7 +182,7 @@ class MachineWork:
         self._listings |= {
             outcome.machine_pool_id: outcome.listing for outcome in outcomes if outcome.listing is not None
         }
-        await _store_memory(
+        await _store_failure_states(
             ctx,
             pools,
             [outcome for outcome in outcomes if outcome.listing is None or had_failed[outcome.machine_pool_id]],
@@ -195,7 +195,7 @@ def _is_due(pool: MachinePoolRow) -> bool:
     """Return True if the provider's machines must be listed now."""
     if pool.next_call is not None and pool.now < pool.next_call:
         return False
-    if pool.listed is None or pool.unasked or (pool.deleted is not None and pool.listed <= pool.deleted):
+    if pool.listed is None or pool.unrequested or (pool.deleted is not None and pool.listed <= pool.deleted):
         return True  # a deleted pool is removed with the next listing
     pause_s = BUSY_LISTING_S if pool.coming or pool.releasing else IDLE_LISTING_S
     return (pool.now - pool.listed).total_seconds() >= pause_s
@@ -263,17 +263,19 @@ async def _store_back_off(connection: Connection, snapshot: ZoneSnapshot, machin
     """Store the back-off of each pool after failed orders, or after machines that joined."""
     orders = {order.machine_order_id: order for order in snapshot.orders}
     failed, joined = defaultdict[str, list[str]](list), set[str]()
-    for move in machine_plan.moves:
-        order = orders[move.machine_order_id]
-        if move.failed:
-            failed[order.machine_pool_id].append(move.reason[:1].upper() + move.reason[1:] + ".")
-        elif move.to is OrderState.JOINED and order.state in COMING:
+    for transition in machine_plan.transitions:
+        order = orders[transition.machine_order_id]
+        if transition.failed:
+            failed[order.machine_pool_id].append(transition.reason[:1].upper() + transition.reason[1:] + ".")
+        elif transition.to is OrderState.JOINED and order.state in COMING:
             joined.add(order.machine_pool_id)
     for pool in snapshot.pools:
         pool_id = pool.machine_pool_id
-        memory = core_orders.after_orders(pool.memory, failed[pool_id], joined=pool_id in joined, now=snapshot.now)
-        if memory != pool.memory:
-            await machine_pools.store_memory(connection, pool_id, memory)
+        state = core_orders.after_orders(
+            pool.failure_state, failed[pool_id], joined=pool_id in joined, now=snapshot.now
+        )
+        if state != pool.failure_state:
+            await machine_pools.store_failure_state(connection, pool_id, state)
 
 
 async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
@@ -292,7 +294,7 @@ async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: 
     return ProviderCallOutcome(pool.machine_pool_id)
 
 
-async def _store_memory(
+async def _store_failure_states(
     ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[ProviderCallOutcome]
 ) -> None:
     """Store the outcomes of calls with their pools. A failure is logged if it differs from the last failure."""
@@ -304,13 +306,13 @@ async def _store_memory(
         pool_before = next(pool for pool in pools if pool.machine_pool_id == pool_id)
         async with guarded(ctx.db, ctx.fence) as connection:
             row = await machine_pools.lock_pool(connection, pool_id)
-            memory = core_orders.after_calls(row.as_planned.memory, worst.error, worst.retry_after_s, row.now)
-            failed = [outcome.failed for outcome in pool_outcomes if outcome.failed is not None]
-            memory = core_orders.after_orders(memory, failed, joined=False, now=row.now)
-            if memory != row.as_planned.memory:
-                await machine_pools.store_memory(connection, pool_id, memory)
+            state = core_orders.after_calls(row.as_planned.failure_state, worst.error, worst.retry_after_s, row.now)
+            failed = [outcome.order_failure for outcome in pool_outcomes if outcome.order_failure is not None]
+            state = core_orders.after_orders(state, failed, joined=False, now=row.now)
+            if state != row.as_planned.failure_state:
+                await machine_pools.store_failure_state(connection, pool_id, state)
         if worst.error is not None and worst.error != pool_before.last_error:
-            next_request = f"{memory.next_call:%H:%M:%S} UTC" if memory.next_call else "the next round"
+            next_request = f"{state.next_call:%H:%M:%S} UTC" if state.next_call else "the next round"
             sentence = (
                 f"machine pool {pool_before.name}: {worst.error} The next request to its provider is at {next_request}."
             )

@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet import liveness as core_liveness
-from greenroom.core.fleet.liveness import AgentMove, FleetTimings, SessionsLost, corrections
+from greenroom.core.fleet.liveness import AgentTransition, FleetTimings, SessionsLost, corrections
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
@@ -39,17 +39,17 @@ async def run_agents(ctx: PrimaryContext) -> None:
     failures = ctx.tasks.failures
     due = [action for action in plan if not failures.in_backoff("agents", action.agent_id)]
     await _mark_running(
-        ctx, [action for action in due if isinstance(action, AgentMove) and action.to == "running"], names
+        ctx, [action for action in due if isinstance(action, AgentTransition) and action.to == "running"], names
     )
     for action in due:
-        if isinstance(action, AgentMove) and action.to == "running":
+        if isinstance(action, AgentTransition) and action.to == "running":
             continue
         async with ctx.tasks.isolated("agents", action.agent_id):
             if isinstance(action, SessionsLost):
                 await _mark_lost(ctx, action)
             else:
                 await _move(ctx, action, names[action.agent_id])
-    await _end_of_dead(ctx)
+    await _end_sessions_of_dead_agents(ctx)
 
 
 _AGENT_IS: Final = {
@@ -59,7 +59,7 @@ _AGENT_IS: Final = {
 }
 
 
-async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentMove], names: Mapping[str, str]) -> None:
+async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentTransition], names: Mapping[str, str]) -> None:
     """Mark Agents as running, many in one transaction: after an outage, thousands report at the same time."""
     group_size = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MAX_TOGETHER
     for group in (actions[i : i + group_size] for i in range(0, len(actions), group_size)):
@@ -75,7 +75,7 @@ async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentMove], names
                     _announce(ctx, action, names[action.agent_id])
 
 
-async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
+async def _move(ctx: PrimaryContext, action: AgentTransition, name: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         rows = await _mark_missing_or_dead(ctx, connection, action, name)
@@ -83,16 +83,16 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
         return
     _announce(ctx, action, name)
     for row in rows:
-        ctx.events.moved(row, f"its Agent {name} is {action.to}")
+        ctx.events.status_changed(row, f"its Agent {name} is {action.to}")
 
 
-def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
+def _announce(ctx: PrimaryContext, action: AgentTransition, name: str) -> None:
     ctx.events.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
     ctx.events.add(ChangeEvent(Topic.AGENTS), ChangeEvent.agent(action.agent_id))
 
 
 async def _mark_missing_or_dead(
-    ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
+    ctx: PrimaryContext, connection: Connection, action: AgentTransition, name: str
 ) -> list[ChangedSession] | None:
     """Mark the Agent as missing or dead; return its changed sessions, or None if it has checked in since."""
     if action.to == "missing":
@@ -106,10 +106,10 @@ async def _mark_lost(ctx: PrimaryContext, action: SessionsLost) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
     for row in rows:
-        ctx.events.moved(row, action.reason)
+        ctx.events.status_changed(row, action.reason)
 
 
-async def _end_of_dead(ctx: PrimaryContext) -> None:
+async def _end_sessions_of_dead_agents(ctx: PrimaryContext) -> None:
     """End the sessions of dead Agents, which no Agent will confirm. If the Agent returns with a container, the
     verdict on the container is `destroy`."""
     session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
@@ -118,11 +118,14 @@ async def _end_of_dead(ctx: PrimaryContext) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended = await end_sessions(connection, session_ids, "its Agent is dead")
     for session_id in ended:
-        ctx.events.moved(ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead")
+        ctx.events.status_changed(
+            ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead"
+        )
 
 
 async def run_offers(ctx: PrimaryContext) -> None:
-    """Update Agents' offers from their reports and administrators' overrides."""
+    """Update the offer of each Agent, the cores and the memory that sessions can reserve. It depends on the report of
+    the Agent and on overrides by administrators."""
     offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
     if not offers:
         return

@@ -32,7 +32,8 @@ FIRST_BACKOFF_S: Final = 1.0
 MAX_BACKOFF_S: Final = 30.0
 """Back-off of a task that failed, doubled after each further failure."""
 FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
-"""The time after its last back-off at which a failure is removed: its row does not exist any more."""
+"""The time after the end of its last back-off at which a failure is removed. The task did not fail again in this time,
+for example because the row that it failed on was deleted."""
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class TaskFailures:
     def tasks(self) -> list[str]:
         return sorted({task for (task, _), failure in self._failures.items() if _is_fresh(failure)})
 
-    def stops(self, task: str) -> bool:
+    def whole_task_failed(self, task: str) -> bool:
         """Return True if the whole task failed last time, not only an item of it."""
         return (task, "") in self._failures
 
@@ -145,7 +146,7 @@ class RoundEvents:
     def add(self, *events: ChangeEvent) -> None:
         self._events.update(events)
 
-    def moved(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:
+    def status_changed(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:
         """Log the new status of a session, and add the notifications about it."""
         self.log(
             CODE_OF_STATUS[session.status],

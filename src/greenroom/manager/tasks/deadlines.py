@@ -47,7 +47,7 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
                 if (changed := await _act(connection, action)) is not None:
                     acted.append((action, changed))
     for action, changed in acted:
-        ctx.events.moved(changed, action.reason, _LEVELS.get(action.kind))
+        ctx.events.status_changed(changed, action.reason, _LEVELS.get(action.kind))
 
 
 _LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "take_back": "WARNING"}
@@ -72,7 +72,7 @@ def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> lis
     return [action for action in actions if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
 
 
-async def run_missed_moves(ctx: PrimaryContext) -> None:
+async def run_missed_transitions(ctx: PrimaryContext) -> None:
     """Decide again on sessions whose stored observation requires another status. This includes `unreachable` and `lost`
     sessions whose Agent has returned, and transitions that the group commit missed."""
     decided = transitions.decisions(await read_stored_observations(ctx.db, ctx.zone_id))
@@ -80,8 +80,8 @@ async def run_missed_moves(ctx: PrimaryContext) -> None:
         return
     async with guarded(ctx.db, ctx.fence) as connection:
         await transitions.lock(connection, decided)
-        moved = await transitions.apply(connection, decided)
-    transitions.announce(moved, ctx.events, ctx.fence.zone_key)
+        decided = await transitions.apply(connection, decided)
+    transitions.announce(decided, ctx.events, ctx.fence.zone_key)
 
 
 async def run_recovered(ctx: PrimaryContext) -> None:
@@ -109,7 +109,7 @@ async def run_cleanup(ctx: PrimaryContext) -> None:
         cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, retention_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
-        ctx.events.moved(session, "its retention after the failure has ended")
+        ctx.events.status_changed(session, "its retention after the failure has ended")
 
 
 _ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}

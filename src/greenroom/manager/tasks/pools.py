@@ -34,7 +34,7 @@ from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.pool import snapshots
-from greenroom.db.pool.snapshots import AgentsByImage, PlannedConfig, PoolMemory, PoolRows
+from greenroom.db.pool.snapshots import AgentsByImage, PlannedConfig, PoolRows, StoredPlanState
 from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_staged, retire
 from greenroom.kit.clock import boottime_s
@@ -64,9 +64,9 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
             staging_config_id=config_id,
             deleted=config.deleted is not None,
             config_hash=config_hash,
-            failures=config.memory.failures,
-            last_error=config.memory.last_error,
-            next_try=config.memory.next_try,
+            failures=config.plan_state.failures,
+            last_error=config.plan_state.last_error,
+            next_try=config.plan_state.next_try,
             last_success=rows.successes.get(config_id),
             recycled=config.recycled,
             broken=tuple(
@@ -198,7 +198,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         await stop("pool.after_count")
         pool_plan = plan(snapshot)
         events |= await _apply(ctx, connection, snapshot, config, pool_plan)
-        await snapshots.store_memory(connection, staging_config_id, _memory(pool_plan))
+        await snapshots.store_plan_state(connection, staging_config_id, _plan_state(pool_plan))
         if events or _has_changed(config, pool_plan):
             # Both events make pages read again. Only the event that names the pool makes the Primary plan it again.
             events.add(
@@ -211,12 +211,12 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
 
 
 def _has_changed(config: PlannedConfig, pool_plan: PoolPlan) -> bool:
-    return config.memory != _memory(pool_plan)
+    return config.plan_state != _plan_state(pool_plan)
 
 
 def _has_more_to_do(pool_plan: PoolPlan) -> bool:
-    """Return True if the next plan may have actions immediately. After fewer creations, the Primary first waits for
-    their outcome."""
+    """Return True if the next plan may have actions immediately: this plan reached the limit of creations, or ended
+    sessions. Otherwise the Primary first waits for the outcome of the creations."""
     return len(pool_plan.creates) == MAX_CREATES or len(pool_plan.creates) < len(pool_plan.actions)
 
 
@@ -258,8 +258,8 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedCon
     )
 
 
-def _memory(pool_plan: PoolPlan) -> PoolMemory:
-    return PoolMemory(
+def _plan_state(pool_plan: PoolPlan) -> StoredPlanState:
+    return StoredPlanState(
         shortfall_code=pool_plan.shortfall.code if pool_plan.shortfall else None,
         shortfall_reason=pool_plan.shortfall.reason if pool_plan.shortfall else None,
         failures=pool_plan.failures,
@@ -279,7 +279,7 @@ def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, poo
             failed = any(s.session_id == action.session_id and s.error and not s.was_usable for s in snapshot.sessions)
             code = LogCode.STAGED_SESSION_FAILED if failed else LogCode.STAGED_SESSION_ENDED
             write(code, f"A staged session of {title} ends: {action.reason}", session_id=action.session_id)
-    _log_shortfall(write, config.memory.shortfall_code, pool_plan.shortfall, title)
+    _log_shortfall(write, config.plan_state.shortfall_code, pool_plan.shortfall, title)
 
 
 def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:

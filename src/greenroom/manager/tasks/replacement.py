@@ -1,4 +1,4 @@
-"""Replaces the session of a user that fails while the user waits, as chosen by `core.launch.wanted`.
+"""Replaces the session of a user that fails while the user waits. `core.launch.wanted` plans the attempts.
 
 The launch was answered with the first session. The replacement gets the token and idempotency key of the launch, and
 readers of the first session follow `superseded_by` to it (docs/explanation/protocols.md §3).
@@ -28,7 +28,7 @@ from greenroom.sessions.replace import (
 )
 
 
-async def run_successors(ctx: PrimaryContext) -> None:
+async def run_replacements(ctx: PrimaryContext) -> None:
     """One round over the failed sessions of the zone whose users wait.
 
     Raises:
@@ -36,12 +36,12 @@ async def run_successors(ctx: PrimaryContext) -> None:
         Unavailable: the database cannot be reached.
     """
     for row in await replacement.read_waiting(ctx.db, ctx.zone_id):
-        if ctx.tasks.failures.in_backoff("successors", row.session_id):
+        if ctx.tasks.failures.in_backoff("replacements", row.session_id):
             continue
         if row.failed_s < backoff_s(failed_of(row), row.session_id):
             continue
-        async with ctx.tasks.isolated("successors", row.session_id):
-            await _run_successor(ctx, row)
+        async with ctx.tasks.isolated("replacements", row.session_id):
+            await _replace(ctx, row)
 
 
 async def run_orphaned_starts(ctx: PrimaryContext) -> None:
@@ -59,10 +59,10 @@ async def run_orphaned_starts(ctx: PrimaryContext) -> None:
         if ctx.tasks.failures.in_backoff("orphans", row.session_id):
             continue
         async with ctx.tasks.isolated("orphans", row.session_id):
-            await _run_successor(ctx, row)
+            await _replace(ctx, row)
 
 
-async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
+async def _replace(ctx: PrimaryContext, old: SessionToReplace) -> None:
     failed = failed_of(old)
     targets = await replacement.read_launch_targets(ctx.db, old.image_id)
     search = Search(
@@ -70,12 +70,14 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
         secrets=ctx.secrets,
         requested=replacement_session(old, failed, targets.image, ctx.secrets),
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
-        # No container of this workspace can be created any more, or the user has opened their profile elsewhere by now;
-        # other users are waiting, too.
+        # These errors concern only this user: no container of the workspace can be created any more, or the user has
+        # opened their profile elsewhere. They must not end the round, because other users wait for it.
         tolerated=(Invalid, ProfileInUse),
     )
-    begins_in = old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
-    attempts = plan_successor(failed, targets.zones, begins_in, targets.image, targets.pools)
+    first_zone_id = (
+        old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
+    )
+    attempts = plan_successor(failed, targets.zones, first_zone_id, targets.image, targets.pools)
     try:
         placed = await search.run(with_known_host(attempts, old.zone_id, old.request_host))
     except NoLongerWaitingError:

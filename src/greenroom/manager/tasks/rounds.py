@@ -3,7 +3,8 @@
 Refills, and the deletion of outdated rows, run in parallel to it. Every few seconds a round also removes the records of
 Managers that left the zone long ago, if the installation's settings enable it.
 
-A round first checks if any task is due. At rest, this is its only query, except for pools, which have an agenda.
+A round first checks in one query if any task is due. If none is due, it runs only the task of the pools, whose agenda
+(`core.pool.agenda`) selects the pools to read.
 
 After a claim, the pool is planned outside the rounds, so that the session is replaced within milliseconds. If this
 fails, the next round plans the pool.
@@ -37,12 +38,12 @@ from greenroom.manager.tasks.deadlines import (
     run_cleanup,
     run_deadlines,
     run_expiry,
-    run_missed_moves,
+    run_missed_transitions,
     run_recovered,
     run_shares,
 )
 from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
-from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
+from greenroom.manager.tasks.replacement import run_orphaned_starts, run_replacements
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +66,8 @@ class Retention:
                     await self.round()
 
     async def round(self) -> None:
-        """Clean up and count once, by the present settings of the installation. Raises Unavailable: the database cannot
-        be reached."""
+        """Delete outdated rows and update the counts of each hour once, by the present settings of the installation.
+        Raises Unavailable: the database cannot be reached."""
         settings = installation_of(await stored_settings(self._db))
         retention = RetentionLimits(
             log_rows=settings.log_retention_rows,
@@ -115,10 +116,10 @@ Task = Callable[[PrimaryContext], Awaitable[None]]
 
 TASKS: Final[dict[str, Task]] = {
     "agents": run_agents,
-    "moves": run_missed_moves,
+    "transitions": run_missed_transitions,
     "deadlines": run_deadlines,
     "offers": run_offers,
-    "successors": run_successors,
+    "replacements": run_replacements,
     "pools": run_due_pools,
     "expiry": run_expiry,
     "shares": run_shares,
@@ -161,7 +162,7 @@ class PrimaryRounds:
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
             self._upkeep_at_s = boottime_s()
             await _run(UPKEEP, ctx)
-        if all(ctx.tasks.failures.stops(name) for name in TASKS):
+        if all(ctx.tasks.failures.whole_task_failed(name) for name in TASKS):
             raise GreenroomError("All tasks of the Primary fail.")
 
 

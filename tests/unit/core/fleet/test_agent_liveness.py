@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.liveness import (
-    AgentMove,
     AgentReport,
+    AgentTransition,
     Allocation,
     EffectiveStatus,
     FleetTimings,
@@ -58,7 +58,7 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
     ],
 )
 def test_what_is_concluded(before: AgentReport, to: Any, reason: str):
-    expected = [AgentMove(agent_id="a", before=before.status, to=to, reason=reason)] if to else []
+    expected = [AgentTransition(agent_id="a", before=before.status, to=to, reason=reason)] if to else []
     assert plan([before], TIMINGS, quiet=False) == expected
 
 
@@ -113,24 +113,24 @@ agents = st.builds(
     has_losable=st.booleans(),
 )
 cases = st.tuples(st.lists(agents, max_size=4), st.booleans())
-Plan = Callable[..., list[AgentMove | SessionsLost]]
+Plan = Callable[..., list[AgentTransition | SessionsLost]]
 Case = tuple[list[AgentReport], bool]
 
 
-def run(subject: Plan, case: Case) -> list[AgentMove | SessionsLost]:
+def run(subject: Plan, case: Case) -> list[AgentTransition | SessionsLost]:
     return subject(case[0], TIMINGS, quiet=case[1])
 
 
 def silence_proves_nothing_while_quiet(subject: Plan, case: Case) -> None:
     if case[1]:
-        assert all(isinstance(a, AgentMove) and a.to == "running" for a in run(subject, case))
+        assert all(isinstance(a, AgentTransition) and a.to == "running" for a in run(subject, case))
 
 
 def who_reports_never_gets_worse(subject: Plan, case: Case) -> None:
     reporting = {a.agent_id for a in case[0] if a.silent_s is not None and a.silent_s <= TIMINGS.missing_s}
     for action in run(subject, case):
         if action.agent_id in reporting:
-            assert isinstance(action, AgentMove)
+            assert isinstance(action, AgentTransition)
             assert action.to == "running"
 
 
@@ -141,7 +141,7 @@ def who_is_not_enabled_stays_pending(subject: Plan, case: Case) -> None:
 
 def no_agent_dies_without_having_been_missing(subject: Plan, case: Case) -> None:
     for action in run(subject, case):
-        if isinstance(action, AgentMove) and action.to != "running":
+        if isinstance(action, AgentTransition) and action.to != "running":
             assert ORDER.index(action.to) == ORDER.index(action.before) + 1
 
 
@@ -154,7 +154,7 @@ def planning_again_comes_to_rest(subject: Plan, case: Case) -> None:
     assert subject(found, TIMINGS, quiet=quiet) == []
 
 
-def _applied(before: AgentReport, actions: list[AgentMove | SessionsLost]) -> AgentReport:
+def _applied(before: AgentReport, actions: list[AgentTransition | SessionsLost]) -> AgentReport:
     for action in actions:
         if isinstance(action, SessionsLost):
             before = replace(before, has_losable=False)
@@ -179,7 +179,9 @@ def ignores_quiet(found: list[AgentReport], timings: FleetTimings, *, quiet: boo
 
 def judges_the_incomplete(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     worse = [
-        AgentMove(agent_id=a.agent_id, before="running", to="missing", reason="x") for a in found if not a.complete
+        AgentTransition(agent_id=a.agent_id, before="running", to="missing", reason="x")
+        for a in found
+        if not a.complete
     ]
     return worse or plan(found, timings, quiet=quiet)
 
@@ -190,14 +192,14 @@ def promotes_everybody(found: list[AgentReport], timings: FleetTimings, *, quiet
 
 def is_too_early(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     return [
-        replace(a, to="dead") if isinstance(a, AgentMove) and a.to == "missing" else a
+        replace(a, to="dead") if isinstance(a, AgentTransition) and a.to == "missing" else a
         for a in plan(found, timings, quiet=quiet)
     ]
 
 
 def revives_the_silent(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     return [
-        replace(a, to="running") if isinstance(a, AgentMove) and a.to == "dead" else a
+        replace(a, to="running") if isinstance(a, AgentTransition) and a.to == "dead" else a
         for a in plan(found, timings, quiet=quiet)
     ]
 

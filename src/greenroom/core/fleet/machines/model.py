@@ -219,13 +219,14 @@ class MachinePoolFailures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePool:
-    """A machine pool. `closed`: disabled or deleted, so that its machines drain. `memory`: its failures so far."""
+    """A machine pool. `closed`: disabled or deleted, so that its machines drain. `failure_state`: its failures so
+    far."""
 
     machine_pool_id: str
     name: str
     limits: MachinePoolLimits
     closed: bool = False
-    memory: MachinePoolFailures = MachinePoolFailures()
+    failure_state: MachinePoolFailures = MachinePoolFailures()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,5 +396,5 @@ class MachinePlan:
         return tuple(action for action in self.actions if isinstance(action, PlaceOrder))
 
     @property
-    def moves(self) -> tuple[OrderTransition, ...]:
+    def transitions(self) -> tuple[OrderTransition, ...]:
         return tuple(action for action in self.actions if isinstance(action, OrderTransition))

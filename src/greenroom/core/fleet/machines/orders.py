@@ -91,7 +91,7 @@ def _end_requests(order: MachineOrder, pool: MachinePool, machines: Sequence[Mac
 
 
 def _is_in_backoff(pool: MachinePool, now: datetime) -> bool:
-    return pool.memory.next_try is not None and now < pool.memory.next_try
+    return pool.failure_state.next_try is not None and now < pool.failure_state.next_try
 
 
 def _next(
@@ -194,16 +194,16 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
 
 
 def after_orders(
-    memory: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
+    state: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
     """Return the failures of a pool after a plan. `failed` has the reasons of failed orders; `joined` is True if the
     Agent of an order joined.
     """
     if failed:
-        number = memory.failures + 1  # Failed orders of one plan count as one failure.
+        number = state.failures + 1  # Failed orders of one plan count as one failure.
         next_try = now + timedelta(seconds=BACKOFF.delay_s(number))
-        return replace(memory, failures=number, next_try=next_try, last_error=failed[-1])
-    return replace(memory, failures=0, next_try=None) if joined else memory
+        return replace(state, failures=number, next_try=next_try, last_error=failed[-1])
+    return replace(state, failures=0, next_try=None) if joined else state
 
 
 def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
@@ -212,12 +212,12 @@ def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
 
 
 def after_calls(
-    memory: MachinePoolFailures, error: str | None, retry_after_s: float, now: datetime
+    state: MachinePoolFailures, error: str | None, retry_after_s: float, now: datetime
 ) -> MachinePoolFailures:
     """Return the failures of a pool after a call of its provider; `error` None = the call succeeded."""
     if error is None:
-        last_error = memory.last_error if memory.failures else ""
-        return replace(memory, call_failures=0, next_call=None, last_error=last_error)
-    number = memory.call_failures + 1
+        last_error = state.last_error if state.failures else ""
+        return replace(state, call_failures=0, next_call=None, last_error=last_error)
+    number = state.call_failures + 1
     pause_s = max(BACKOFF.delay_s(number), min(retry_after_s, MAX_RETRY_AFTER_S))
-    return replace(memory, call_failures=number, next_call=now + timedelta(seconds=pause_s), last_error=error)
+    return replace(state, call_failures=number, next_call=now + timedelta(seconds=pause_s), last_error=error)

@@ -250,10 +250,10 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.JOINED, f"it is used again: {why}"))
             zone.hosts.append(replace(agent, draining=False))
             return True
-    if pool.pool.memory.next_try is not None and snapshot.now < pool.pool.memory.next_try:
+    if pool.pool.failure_state.next_try is not None and snapshot.now < pool.pool.failure_state.next_try:
         pool.notes.append(
-            f"{why}; after {pool.pool.memory.failures} failures in a row, the next machine is ordered at "
-            f"{pool.pool.memory.next_try:%H:%M:%S} UTC"
+            f"{why}; after {pool.pool.failure_state.failures} failures in a row, the next machine is ordered at "
+            f"{pool.pool.failure_state.next_try:%H:%M:%S} UTC"
         )
         return False
     if pool.failed:

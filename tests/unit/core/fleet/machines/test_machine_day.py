@@ -244,10 +244,10 @@ class Day:
         self._remember(made, now)
 
     def _remember(self, made: MachinePlan, now: datetime) -> None:
-        failed = [move.reason for move in made.moves if move.failed]
-        joined = any(move.to is OrderState.JOINED and "joined as" in move.reason for move in made.moves)
-        memory = core_orders.after_orders(self.pool.memory, failed, joined=joined, now=now)
-        self.pool = replace(self.pool, memory=memory)
+        failed = [move.reason for move in made.transitions if move.failed]
+        joined = any(move.to is OrderState.JOINED and "joined as" in move.reason for move in made.transitions)
+        state = core_orders.after_orders(self.pool.failure_state, failed, joined=joined, now=now)
+        self.pool = replace(self.pool, failure_state=state)
 
     def _move(self, move: OrderTransition, now: datetime) -> None:
         order = self.orders[move.machine_order_id]
@@ -268,8 +268,8 @@ class Day:
         except ProviderError as error:
             if error.refused:
                 self._move(OrderTransition(order_id, OrderState.ENDED, "refused", failed=True), now)
-                memory = core_orders.after_orders(self.pool.memory, ["refused"], joined=False, now=now)
-                self.pool = replace(self.pool, memory=memory)
+                state = core_orders.after_orders(self.pool.failure_state, ["refused"], joined=False, now=now)
+                self.pool = replace(self.pool, failure_state=state)
             return
         self._move(OrderTransition(order_id, OrderState.CREATED, "made", ref), now)
 
@@ -384,6 +384,6 @@ def test_machines_that_register_and_never_serve_are_given_back_and_their_pool_pa
     day = Day(1, peak=0.4, limits=SMALL, broken=1000)
     paid = [len(day.hosts) for _ in day.steps(day.arrivals(), until_s=DAY_S / 2)]
     assert day.launched == 0
-    assert day.pool.memory.failures > 5, "nothing has served, so nothing is forgotten"
+    assert day.pool.failure_state.failures > 5, "nothing has served, so nothing is forgotten"
     assert day.placed <= 90, f"{day.placed} machines for nothing; 69 were seen"
     assert sum(paid) / len(paid) < 2.5, f"{sum(paid) / len(paid):.1f} machines paid at a time; 1.7 were seen"

@@ -54,9 +54,9 @@ def test_a_machine_is_asked_for_once_and_only_after_a_look_at_what_there_is():
     assert follow(UNASKED) == [RequestMachine("o", "p")]
     assert follow(UNASKED, None) == []
     assert follow(ASKED) == []
-    later = replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW + timedelta(seconds=1)))
+    later = replace(POOL, failure_state=MachinePoolFailures(failures=1, next_try=NOW + timedelta(seconds=1)))
     assert follow(UNASKED, pool=later) == []
-    assert follow(UNASKED, pool=replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW))) == [
+    assert follow(UNASKED, pool=replace(POOL, failure_state=MachinePoolFailures(failures=1, next_try=NOW))) == [
         RequestMachine("o", "p")
     ]
 

@@ -25,7 +25,7 @@ def orders_of(snapshot: ZoneSnapshot) -> list[str]:
 
 
 def moves_of(made: MachinePlan) -> list[tuple[str, str]]:
-    return [(move.machine_order_id, str(move.to)) for move in made.moves]
+    return [(move.machine_order_id, str(move.to)) for move in made.transitions]
 
 
 def sentence_of(snapshot: ZoneSnapshot) -> str:
@@ -93,12 +93,12 @@ def test_no_more_than_allowed_are_ordered_and_those_being_released_count():
 
 
 def test_after_failures_nothing_is_ordered_before_the_next_try():
-    memory = MachinePoolFailures(failures=2, next_try=NOW + timedelta(seconds=30))
-    waits = zone(wants=(want(1),), pools=(replace(POOL, memory=memory),))
+    state = MachinePoolFailures(failures=2, next_try=NOW + timedelta(seconds=30))
+    waits = zone(wants=(want(1),), pools=(replace(POOL, failure_state=state),))
     assert orders_of(waits) == []
     assert "after 2 failures in a row, the next machine is ordered at 09:00:30 UTC" in sentence_of(waits)
-    due = replace(memory, next_try=NOW)
-    assert len(orders_of(zone(wants=(want(1),), pools=(replace(POOL, memory=due),)))) == 1
+    due = replace(state, next_try=NOW)
+    assert len(orders_of(zone(wants=(want(1),), pools=(replace(POOL, failure_state=due),)))) == 1
 
 
 def test_an_order_that_fails_is_not_followed_by_another_in_the_same_plan():
@@ -128,7 +128,7 @@ def test_a_draining_machine_is_taken_back_before_one_is_ordered():
     draining = joined(agent("a", draining=True), live=1, state="draining")
     made = plan(zone(draining, wants=(want(1),)))
     assert moves_of(made) == [("o-a", "joined")]
-    assert made.moves[0].reason == "it is used again: people wait, and there is no room"
+    assert made.transitions[0].reason == "it is used again: people wait, and there is no room"
     assert made.orders == ()
     disabled = joined(agent("a", draining=True, enabled=False), live=1, state="draining")
     assert len(orders_of(zone(disabled, wants=(want(1),)))) == 1
@@ -150,7 +150,7 @@ def test_a_machine_that_others_can_replace_drains_after_a_while_and_not_at_once(
     waiting = replace(dispensable, surplus_since=ago(599))
     assert plan(zone(kept, waiting)).actions == ()
     due = replace(dispensable, surplus_since=ago(600))
-    (move,) = plan(zone(kept, due)).moves
+    (move,) = plan(zone(kept, due)).transitions
     assert (move.machine_order_id, move.to) == ("o-b", OrderState.DRAINING)
     assert move.reason == "the other machines had room for all its sessions for 600 s"
 

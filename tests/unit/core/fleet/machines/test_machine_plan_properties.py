@@ -76,8 +76,10 @@ def pools(draw: st.DrawFn, name: str) -> MachinePool:
         standby_cores=draw(st.sampled_from([0.0, 3.0, 20.0])),
         standby_memory=draw(st.sampled_from([0, 10 * GB])),
     )
-    memory = MachinePoolFailures(failures=draw(st.integers(0, 2)), next_try=draw(maybe))
-    return replace(POOL, machine_pool_id=name, name=name, limits=limits, closed=draw(st.booleans()), memory=memory)
+    state = MachinePoolFailures(failures=draw(st.integers(0, 2)), next_try=draw(maybe))
+    return replace(
+        POOL, machine_pool_id=name, name=name, limits=limits, closed=draw(st.booleans()), failure_state=state
+    )
 
 
 @st.composite
@@ -119,8 +121,8 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
     made = subject(snapshot)
     by_id = {one.machine_order_id: one for one in snapshot.orders}
     states = {name: one.state for name, one in by_id.items()}
-    moves = {move.machine_order_id: move for move in made.moves}
-    for move in made.moves:  # a machine that an administrator drained may be enabled again with the same plan
+    moves = {move.machine_order_id: move for move in made.transitions}
+    for move in made.transitions:  # a machine that an administrator drained may be enabled again with the same plan
         one = by_id[move.machine_order_id]
         assert move.reason
         assert move.to in TRANSITIONS[states[move.machine_order_id]]
@@ -175,9 +177,11 @@ def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> Zone
     after = [one for one in (_after(one, made) for one in snapshot.orders) if one.state is not OrderState.ENDED]
     remembered: list[MachinePool] = []
     for pool in snapshot.pools:
-        mine = [move for move in made.moves if by_id[move.machine_order_id].machine_pool_id == pool.machine_pool_id]
+        mine = [
+            move for move in made.transitions if by_id[move.machine_order_id].machine_pool_id == pool.machine_pool_id
+        ]
         failed = [move.reason for move in mine if move.failed]
-        remembered.append(replace(pool, memory=after_orders(pool.memory, failed, joined=False, now=NOW)))
+        remembered.append(replace(pool, failure_state=after_orders(pool.failure_state, failed, joined=False, now=NOW)))
     return zone(*after, *placed, pools=tuple(remembered), wants=snapshot.wants, quiet=snapshot.quiet)
 
 
@@ -193,7 +197,7 @@ def test_plans_that_are_carried_out_come_to_rest_and_none_orders_twice_for_the_s
     for number in range(6):  # one registered, drains because its Agent is disabled, is released, and another is ordered
         made = subject(snapshot)
         snapshot = _carried_out(snapshot, made, number)
-        if not made.moves:
+        if not made.transitions:
             break
     assert subject(snapshot).orders == ()
-    assert subject(snapshot).moves == ()
+    assert subject(snapshot).transitions == ()

@@ -1,4 +1,5 @@
-"""The stand-in of a Manager, and the beats that prove that the Manager's loop runs (`manager.stand_in`)."""
+"""Starts the stand-in of a Manager (`manager.stand_in`), and sends it a byte, a beat, each second while the Manager's
+event loop runs."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ class StandInProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._beats: int | None = None
 
-    def listens(self, listening: socket.socket) -> None:
-        """Start the stand-in for this socket, on which the Manager listens."""
+    def start(self, listening: socket.socket) -> None:
+        """Start the stand-in with this socket, on which the Manager listens."""
         self._listening = listening
         reading, self._beats = os.pipe()
         os.set_blocking(self._beats, False)
@@ -74,4 +75,4 @@ class StandInProcess:
             raise AssertionError("the stand-in was not started")
         self.stop()
         log.warning("the stand-in ended; another one is started", exit_code=self._process.wait())
-        self.listens(self._listening)
+        self.start(self._listening)
