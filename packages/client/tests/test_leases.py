@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.client.desk import lease_body
+from greenroom.client.desk import lease_options
 
 PLAIN: dict[str, Any] = {"options": None, "egress": None, "secrets": ()}
 
@@ -25,5 +25,4 @@ PLAIN: dict[str, Any] = {"options": None, "egress": None, "secrets": ()}
 def test_what_a_lease_reaches_and_its_secrets_are_among_its_options(
     wanted: dict[str, Any], options: dict[str, Any] | None
 ):
-    others: dict[str, Any] = {"record": "none", "record_text": False, "wait_s": 0.0}
-    assert lease_body("Desktop", 60, **(PLAIN | wanted), **others).get("options") == options
+    assert lease_options(**(PLAIN | wanted)) == options

@@ -10,7 +10,7 @@ import httpx
 
 from greenroom.cli.output import Row
 from greenroom.cli.server import Server
-from greenroom.client import Greenroom, Retries, Unreachable
+from greenroom.client import Greenroom, Retries
 from greenroom.client.requests import PAGE_ROWS, PREFIX, TIMEOUT_S, Send
 from greenroom.core.errors import GreenroomError
 
@@ -72,21 +72,12 @@ class Client(Greenroom):
         """
         try:
             return super().answered(send)
-        except Unreachable as error:
-            raise ApiError(self._unreachable_message(error)) from error
         except GreenroomError as error:
-            code = error.details.get("code")
-            raise ApiError(f"{error.message} ({code})" if code else error.message) from error
-
-    def _unreachable_message(self, error: Unreachable) -> str:
-        if (reason := error.details.get("reason")) is None:
-            return error.message
-        hint = ""
-        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
-            hint = " Pass the certificate of its authority with --ca-file."
-        elif self.server.is_local and isinstance(error.__cause__, httpx.ConnectError):
-            hint = " Start it with: greenroom up"
-        return f"{self.server.url} does not answer: {reason}.{hint}"
+            code, message = error.details.get("code"), error.message.replace(" as ca_file.", " with --ca-file.")
+            has_no_hint = message.endswith(f"{error.details.get('reason')}.")
+            if self.server.is_local and isinstance(error.__cause__, httpx.ConnectError) and has_no_hint:
+                message += " Start it with: greenroom up"
+            raise ApiError(f"{message} ({code})" if code else message) from error
 
 
 def _concerns(line: str, topic: str) -> bool:

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from greenroom.client.asynchronous_desk import AsyncDesk
-from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_body
+from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_options
 from greenroom.client.errors import error_of
 from greenroom.client.events import Event, Reconnects, event_of, interrupted, listening
 from greenroom.client.models import Lease
@@ -30,6 +30,7 @@ from greenroom.client.requests import (
     T,
     json_of,
     whole_file,
+    without_none,
 )
 from greenroom.shared.errors import Interrupted, NotFound
 
@@ -188,17 +189,14 @@ class AsyncConnection:
         Raises:
             GreenroomError: there is none now (`NoResources`), the user or the API key has too many (`LeaseLimit`), …
         """
-        body = lease_body(
-            workspace,
-            seconds,
+        body = without_none(
+            workspace=workspace,
+            seconds=seconds,
             user_id=user_id,
-            options=options,
-            egress=egress,
-            secrets=secrets,
+            options=lease_options(options, egress, secrets),
             tags=tags,
-            record=record,
-            record_text=record_text,
-            wait_s=wait_s,
+            wait_s=wait_s or None,
+            **({} if record == "none" else {"record": record, "record_text": record_text}),
         )
         key = {"Idempotency-Key": str(uuid.uuid4())}
         made = await self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)

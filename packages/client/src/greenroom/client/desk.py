@@ -56,32 +56,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-def lease_body(
-    workspace: str,
-    seconds: int,
-    *,
-    options: Mapping[str, Any] | None,
-    egress: Egress | None,
-    secrets: Sequence[str],
-    record: Mode,
-    record_text: bool,
-    wait_s: float,
-    **others: Any,
-) -> dict[str, Any]:
-    """Return the body of `POST /api/v1/leases`."""
-    if egress is not None and egress != "none":
-        egress_option: Any = {"allow": words(egress, "egress", '["example.com"]')}
-    else:
-        egress_option = egress
+def lease_options(
+    options: Mapping[str, Any] | None, egress: Egress | None, secrets: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the options of a lease; None if there are none. Raises TypeError: a list of texts is one text."""
+    domains = egress if egress in (None, "none") else {"allow": words(egress, "egress", '["example.com"]')}
     used = words(secrets, "secrets", '["billing"]') if secrets else None
-    return without_none(
-        workspace=workspace,
-        seconds=seconds,
-        options={**(options or {}), **without_none(egress=egress_option, secrets=used)} or None,
-        wait_s=wait_s or None,
-        **others,
-        **({} if record == "none" else {"record": record, "record_text": record_text}),
-    )
+    return {**(options or {}), **without_none(egress=domains, secrets=used)} or None
 
 
 class LeaseWait:

@@ -76,9 +76,3 @@ def _unreachable(error: httpx.HTTPError) -> Unreachable:
     reason = str(error) or type(error).__name__
     hint = next((said for part, said in _HINTS.items() if part in reason), "")
     return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}", reason=reason)
-
-
-def not_json_error(answer: httpx.Response) -> Unreachable:
-    """Return the error for an answer that is not JSON."""
-    sentence = f"{answer.url} did not return JSON; check that it is the address of a Greenroom deployment."
-    return Unreachable(sentence)

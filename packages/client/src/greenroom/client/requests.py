@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Generic, TypeVar
 
 import httpx
 
-from greenroom.client.errors import not_json_error
+from greenroom.client.errors import Unreachable
 
 PREFIX: Final = "/api/v1"
 TIMEOUT_S: Final = 30.0
@@ -73,7 +73,8 @@ def json_of(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError as error:
-        raise not_json_error(answer) from error
+        sentence = f"{answer.url} did not return JSON; check that it is the address of a Greenroom deployment."
+        raise Unreachable(sentence) from error
 
 
 class SentEvents(Generic[T]):
@@ -135,15 +136,11 @@ def _may_repeat(outcome: httpx.Response | httpx.HTTPError) -> bool:
     """True if a request may be sent again: it was not begun, or it can be repeated without a further effect."""
     if isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return "CERTIFICATE_VERIFY_FAILED" not in str(outcome)
-    repeatable = _is_repeatable(outcome.request)
+    repeatable = outcome.request.method in _REPEATABLE or "Idempotency-Key" in outcome.request.headers
     if isinstance(outcome, httpx.Response):
         was_refused = outcome.status_code == 429 or (outcome.status_code == 503 and "Retry-After" in outcome.headers)
         return was_refused or (repeatable and outcome.status_code in _PASSING)
     return repeatable and isinstance(outcome, httpx.TransportError)
-
-
-def _is_repeatable(request: httpx.Request) -> bool:
-    return request.method in _REPEATABLE or "Idempotency-Key" in request.headers
 
 
 def _retry_after_s(outcome: httpx.Response | httpx.HTTPError) -> float | None:
