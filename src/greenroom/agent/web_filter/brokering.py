@@ -24,10 +24,8 @@ from greenroom.core.named_secrets import FilterSecret, names_of_certificate
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 
 
-class FilterError(GreenroomError):
+class FilterError(GreenroomError, code="web-filter-down"):
     """The web filter cannot run on this host."""
-
-    code = "web-filter-down"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,18 +124,11 @@ class UserCreate(Body):
     groups: Annotated[list[UUID], Field(description="in addition to All Users")] = []
 
 
-class UserPatch(Body):
+class UserPatch(UserCreate):
     """Changes of a user; omitted fields keep their values. `groups` is the whole list (All Users is always in it)."""
 
     username: Username = ""
-    password: Secret = SecretStr("")
-    first_name: Line = ""
-    last_name: Line = ""
-    phone: Line = ""
-    organization: Line = ""
-    notes: Text = ""
-    locked: Locked = False
-    disabled: Disabled = False
+    password: Secret = SecretStr("")  # pyright: ignore[reportIncompatibleVariableOverride] -- no field is assigned
     groups: Annotated[list[UUID], Field(description="all groups of the user, in addition to All Users")] = []
 
 

@@ -50,7 +50,7 @@ class SecretCreate(Body):
     keys: Keys = []
 
 
-class SecretPatch(Body):
+class SecretPatch(SecretCreate):
     """Changes of a secret; omitted fields keep their values.
 
     A change of hosts, header or template needs the value, too.
@@ -58,13 +58,11 @@ class SecretPatch(Body):
 
     name: SecretName = ""
     hosts: Hosts = []
-    value: Annotated[Value | None, Field(description="present or new value; null = no change")] = None
+    value: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride] -- no field is assigned
+        Value | None, Field(description="present or new value; null = no change")
+    ] = None
     header: Header = ""
     template: Template = ""
-    description: Text = ""
-    users: Users = []
-    groups: Groups = []
-    keys: Keys = []
 
 
 class SecretView(View, row=StoredSecret):

@@ -227,67 +227,45 @@ class Containers(Protocol):
 # Errors ---------------------------------------------------------------------------------------------------------------
 
 
-class RuntimeUnavailable(Unavailable):
+class RuntimeUnavailable(Unavailable, code="runtime-unavailable"):
     """The container runtime of this host does not answer; see its log on the host."""
 
-    code = "runtime-unavailable"
 
-
-class ContainerMissing(NotFound):
+class ContainerMissing(NotFound, code="container-missing"):
     """There is no container for this session on this host; launch another session."""
 
-    code = "container-missing"
 
-
-class ContainerConflict(Refused):
+class ContainerConflict(Refused, code="container-conflict"):
     """A container with the name of this session exists, but does not belong to it; remove that container by hand."""
 
-    code = "container-conflict"
 
-
-class ImageMissing(NotFound):
+class ImageMissing(NotFound, code="image-missing"):
     """The image is not on this host; check its name, and whether the host can pull it."""
 
-    code = "image-missing"
 
-
-class StartError(GreenroomError):
+class StartError(GreenroomError, code="start-failed"):
     """The container could not be started."""
 
-    code = "start-failed"
 
-
-class PullError(GreenroomError):
+class PullError(GreenroomError, code="pull-failed"):
     """The image could not be fetched."""
 
-    code = "pull-failed"
 
-
-class BuildError(GreenroomError):
+class BuildError(GreenroomError, code="build-failed"):
     """The image could not be built."""
 
-    code = "build-failed"
 
-
-class DiskCountError(GreenroomError):
+class DiskCountError(GreenroomError, code="disk-not-counted"):
     """The data that the session has written could not be counted in time."""
 
-    code = "disk-not-counted"
 
-
-class ScreenshotError(GreenroomError):
+class ScreenshotError(GreenroomError, code="screenshot-failed"):
     """No picture of the session's screen could be taken."""
 
-    code = "screenshot-failed"
 
-
-class HomeError(GreenroomError):
+class HomeError(GreenroomError, code="home-failed"):
     """A home folder could not be measured, or not removed completely."""
 
-    code = "home-failed"
 
-
-class HomeInUseError(HomeError):
+class HomeInUseError(HomeError, code="home-in-use"):
     """A container uses the home folder."""
-
-    code = "home-in-use"

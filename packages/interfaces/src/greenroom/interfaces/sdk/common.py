@@ -36,11 +36,8 @@ _REPEATABLE: Final = frozenset({429, 503})
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class NotSupportedError(GreenroomError):
+class NotSupportedError(GreenroomError, code="not-supported", http_status=501):
     """Greenroom has no counterpart of this call."""
-
-    code = "not-supported"
-    http_status = 501
 
 
 class _RefusedError(Exception):
