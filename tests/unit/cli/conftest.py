@@ -78,7 +78,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Pretended:
         pretended.servers.append(server)
         return Client(server, httpx.MockTransport(pretended.answer))
 
-    monkeypatch.setattr(verbs, "connect", connect)
+    monkeypatch.setattr(verbs, "Client", connect)
     for name, value in NAMED.items():
         monkeypatch.setenv(name, value)
     return pretended

@@ -46,9 +46,6 @@ class Client(Greenroom):
     def patch(self, path: str, body: Row) -> Any:
         return self.request("PATCH", path, body)
 
-    def put(self, path: str) -> None:
-        self.request("PUT", path)
-
     def delete(self, path: str, query: Row | None = None) -> Row | None:
         return self.request("DELETE", path, query=query)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from greenroom.cli.client import ApiError
-from greenroom.cli.output import Column, absolute, columns
+from greenroom.cli.output import TIME, Column, columns
 from greenroom.cli.verbs import Call, Limit, fields_of, verb
 
 
@@ -65,7 +64,7 @@ def preview(call: Call) -> None:
 
 
 COLUMNS: Final = columns(
-    Column("Time", lambda request: absolute(datetime.fromisoformat(request["time"]))),
+    TIME,
     Column("Agent", "agent_id"),
     "manager_instance_id",
     Column("Request", lambda request: f"{request['method']} {request['path']}"),

@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
+from greenroom.cli.client import Client
 from greenroom.cli.server import find_server
 from greenroom.cli.values import restart_without
-from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect, plain_verb
+from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, plain_verb
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.up.layout import running_layout
@@ -117,7 +118,7 @@ def doctor(
     from greenroom.up.doctor import show_repair  # noqa: PLC0415
 
     if repair and url is not None:
-        with connect(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
+        with Client(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
             repair_elsewhere(client, removes=yes, as_json=as_json)
     elif repair:
         show_repair(data, removes=yes, as_json=as_json)

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from greenroom.cli.client import PAGE_ROWS, Client, Row
-from greenroom.cli.output import COLORS, Column, absolute, columns, printable, styled
+from greenroom.cli.output import COLORS, TIME, Column, absolute, columns, printable, styled
 from greenroom.cli.verbs import Call, Limit, command, fields_of, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
@@ -27,9 +27,7 @@ POLL_S: Final = 1.0
 LATE_S: Final = 10.0
 """Several processes write rows. A row may appear this much later than a newer row."""
 
-_COLUMNS: Final = columns(
-    Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
-)
+_COLUMNS: Final = columns(TIME, "level component code message")
 _OPTIONS: Final = fields_of("GET /logs")
 
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Number of existing rows to show first.")]

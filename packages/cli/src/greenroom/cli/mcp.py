@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from greenroom.cli.nouns import NOUNS
 from greenroom.cli.verbs import Call, command
 from greenroom.kit import plugins
 
@@ -24,7 +25,7 @@ def mcp(call: Call, *, user: User = None) -> None:
     Its tools lease desktops and use them with the API key. The server ends at the end of its input.
     """
     call.client.get("/permissions")  # reports a wrong address or key in one sentence
-    user_id = None if user is None else call.id_of("users", user)
+    user_id = None if user is None else NOUNS["users"].find_id(call.client, user)
     # These imports are needed only here; the library of the protocol takes a second.
     import asyncio  # noqa: PLC0415
 

@@ -69,6 +69,7 @@ class Column:
         return self.value if isinstance(self.value, str) else ""
 
 
+TIME: Final = Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"])))
 TITLES: Final = {
     "agent_hostname": "For Agent",
     "at": "Time",

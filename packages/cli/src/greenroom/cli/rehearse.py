@@ -230,7 +230,7 @@ def _users(
 def _create_users(client: Client, plan: Rehearsal, name: str, show_progress: Callable[[str], None]) -> list[str]:
     settings = {"allow_zone_selection": True} if plan.zone_id is not None else {}
     group = client.post("/groups", {"name": name, "description": "Created by greenroom rehearse", "settings": settings})
-    client.put(f"/groups/{group['group_id']}/images/{plan.image_id}")
+    client.request("PUT", f"/groups/{group['group_id']}/images/{plan.image_id}")
     show_progress(f"Creating {plan.users} users …")
     return [
         client.post("/users", {"username": f"{name}-{number:03}", "groups": [group["group_id"]]})["user_id"]
@@ -309,7 +309,7 @@ def rehearse(
         seed=seed,
         image_id=workspace["image_id"],
         workspace=workspace["friendly_name"],
-        zone_id=call.id_of("zones", zone) if zone is not None else None,
+        zone_id=NOUNS["zones"].find_id(call.client, zone) if zone is not None else None,
     )
     with call.output.err.status("") as status:
         result = _run_rehearsal(

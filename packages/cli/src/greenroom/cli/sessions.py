@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
-from greenroom.cli.nouns import STEPS
+from greenroom.cli.nouns import NOUNS, STEPS
 from greenroom.cli.output import Printer, printable, styled
 from greenroom.cli.verbs import Call, Within, fields_of, verb
 from greenroom.core.access.accounts import ADMIN
@@ -30,9 +30,6 @@ Argv = Annotated[
     list[str], typer.Argument(metavar="-- COMMAND…", help="The program and its arguments; no shell is used.")
 ]
 File = Annotated[Path, typer.Option("--output", "-o", help="File for the JPEG.", dir_okay=False)]
-Across = Annotated[
-    int, typer.Option(min=16, max=1920, help="Maximum, in pixels; the picture keeps the aspect ratio of the screen.")
-]
 
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.")]
@@ -46,10 +43,10 @@ Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:/
 @verb("sessions", options=fields_of("POST /sessions", "image_id"), of_one=False)
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
     """Launch a workspace. Without --user, the session of a local instance belongs to its first administrator."""
-    body: Row = {"image_id": call.id_of("images", image)}
+    body: Row = {"image_id": NOUNS["images"].find_id(call.client, image)}
     body |= call.body()
     if "user_id" not in body and call.client.server.is_local:
-        body["user_id"] = call.id_of("users", ADMIN)
+        body["user_id"] = NOUNS["users"].find_id(call.client, ADMIN)
     launched = call.client.post("/sessions", body)
     call.output.warn(_zone_warning(call.client, launched["session_id"], body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
@@ -134,13 +131,10 @@ def execute(call: Call, *, argv: Argv) -> None:
         raise ApiError(f"The command ended with exit code {done['exit_code']}.")
 
 
-@verb("sessions")
-def screenshot(
-    call: Call, *, output: File = Path("screenshot.jpg"), width: Across = 1280, height: Across = 800
-) -> None:
-    """Save the screen of a running session as a JPEG."""
-    path = f"{call.path}/screenshot"
-    picture = call.client.download(path, {"width": width, "height": height})
+@verb("sessions", options=fields_of("GET /sessions/{session_id}/screenshot"))
+def screenshot(call: Call, *, output: File = Path("screenshot.jpg")) -> None:
+    """Save the screen of a running session as a JPEG, by default of at most 1280 x 800 pixels."""
+    picture = call.client.download(f"{call.path}/screenshot", {"width": 1280, "height": 800} | call.body())
     try:
         output.write_bytes(picture)
     except OSError as error:

@@ -19,7 +19,7 @@ from greenroom.cli.noun import API, Noun, RequestVerb, uuid_of
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument, body_of, options_of
 from greenroom.cli.output import Column, Parts, Printer, Row
-from greenroom.cli.server import Server, find_server
+from greenroom.cli.server import find_server
 from greenroom.cli.values import duration
 
 ID_FIELDS: Final = {
@@ -53,10 +53,6 @@ class Call:
         """
         assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` use it
         return f"{self.noun.path}/{self.noun.find_id(self.client, self.target)}"
-
-    def id_of(self, noun: str, name_or_id: str) -> str:
-        """Return the id of an object of another noun. Raises ApiError as `Noun.find_id` does."""
-        return NOUNS[noun].find_id(self.client, name_or_id)
 
     def body(self) -> Row:
         """Return the passed fields in the form of the api."""
@@ -112,11 +108,6 @@ Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest 
 Within = Annotated[
     float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
 ]
-
-
-def connect(server: Server) -> Client:
-    """Return the client of a command."""
-    return Client(server)
 
 
 def common_options(
@@ -193,7 +184,7 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
         output = Printer(as_json=server_options.pop("as_json"), wide=server_options.pop("wide"))
         target = arguments.pop("given_id", "")
         fields = {option.field: arguments.pop(option.parameter.name) for option in options}
-        with connect(find_server(**server_options)) as client:
+        with Client(find_server(**server_options)) as client:
             function(
                 Call(client=client, output=output, noun=noun, target=target, options=options, fields=fields),
                 **arguments,

@@ -111,15 +111,6 @@ def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None
     return {"action": action, **where, **without_none(text=keys or None)}
 
 
-def answered_within_s(timeout_s: float, wait_s: float | None, *, is_streamed: bool) -> float:
-    """Return the longest time until the answer to a command.
-
-    A streamed command is answered when it begins, another one when it has ended. `wait_s` None: the default of the
-    server.
-    """
-    return SLACK_S + (DEFAULT_WAIT_S if wait_s is None else wait_s) + (0 if is_streamed else timeout_s)
-
-
 def command(
     lease_id: str,
     argv: Sequence[str],
@@ -130,6 +121,7 @@ def command(
     **options: Any,
 ) -> Send:
     """Return the request that runs a command. Raises TypeError: it is one text."""
+    begun_within_s = SLACK_S + (DEFAULT_WAIT_S if wait_s is None else wait_s)
     return Send(
         method="POST",
         path=f"{PREFIX}/leases/{lease_id}/exec",
@@ -139,7 +131,7 @@ def command(
             "stream": is_streamed,
             **without_none(wait_s=wait_s, **options),
         },
-        timeout_s=answered_within_s(timeout_s, wait_s, is_streamed=is_streamed),
+        timeout_s=begun_within_s if is_streamed else begun_within_s + timeout_s,
         is_streamed=is_streamed,
     )
 
