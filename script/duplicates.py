@@ -28,7 +28,7 @@ ROOTFS: Final = "/recipes/base/rootfs/"
 """The programs of a session, which are not part of the package."""
 GENERATED: Final = "# Written by script/"
 """The beginning of files that declare nothing themselves."""
-MOST: Final = {"class names in several modules": 0, "twin records": 16, "separate twin records": 8}
+MOST: Final = {"class names in several modules": 0, "twin records": 15, "separate twin records": 8}
 """No number may grow; lower these limits when the numbers fall."""
 SEPARATE: Final = {
     "client": "It is a separate distribution, which also works with deployments of other versions.",

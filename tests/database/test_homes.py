@@ -13,7 +13,7 @@ from tests.support import rows
 from greenroom.core.errors import HomeInUse, NoResources, ProfileInUse
 from greenroom.db.database import Database
 from greenroom.db.workspace import homes
-from greenroom.db.workspace.homes import Home, HomeFilter, ReportedHome
+from greenroom.db.workspace.homes import Home, ReportedHome
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def stage(db: Database) -> Launches:
 
 
 async def all_homes(stage: Launches) -> list[Home]:
-    return (await homes.list_homes(stage.db, HomeFilter())).rows
+    return (await homes.list_homes(stage.db)).rows
 
 
 async def report(stage: Launches, *reported: ReportedHome, agent_id: str | None = None) -> None:

@@ -61,7 +61,7 @@ async def test_of_many_at_once_as_many_quotas_fit_as_the_host_has_cores(stage: Q
     placed = await stage.launches(room + 12, "Quotas", cores)
     assert len(placed) == room
     assert await stage.counted() == 32
-    shown = await list_sessions(stage.db, SessionFilter())
+    shown = await list_sessions(stage.db, SessionFilter().conditions())
     assert {each.cores for each in shown.rows} == {cores}, "a session shows the cores of its workspace"
     await stage.end(placed[0])
     assert await stage.counted() == 32 - cores * OVERCOMMIT

@@ -43,7 +43,7 @@ async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: F
     assert (new["idempotency_key"], old["idempotency_key"], new["launch_id"]) == ("k", None, old["launch_id"])
     shown = await views.get_session(stage.db, first)
     assert shown.session_id == str(new["session_id"])
-    listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id))
+    listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id).conditions())
     assert [each.session_id for each in listed.rows] == [str(new["session_id"])]
     assert (await stage.launch()).session_id == str(new["session_id"])
     assert [(step.order, step.used, step.code) for step in await stage.steps(str(new["session_id"]))] == [
@@ -227,7 +227,7 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
     progress = progress_of(shown, causes=True)
     assert (progress.operational_status, "another session is starting" in progress.message) == ("starting", True)
     for status, number in (("starting", 1), ("failed", 0)):
-        assert len((await list_sessions(stage.db, SessionFilter(status=status))).rows) == number, (
+        assert len((await list_sessions(stage.db, SessionFilter(status=status).conditions())).rows) == number, (
             "it is found as it is shown"
         )
 

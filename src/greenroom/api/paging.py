@@ -15,7 +15,8 @@ from fastapi import Depends, Query, Request, Response
 
 from greenroom.core.errors import Invalid
 from greenroom.core.listing import SortOrder
-from greenroom.db.listing import ListPage, Position, Total
+from greenroom.db.database import Database
+from greenroom.db.listing import Conditions, ListDefinition, ListPage, Position, Total
 
 MAX_LIMIT: Final = 1000
 
@@ -63,6 +64,18 @@ class Page:
         if len(rows) > self.limit:
             self._link_next(key(page[-1]))
         return page
+
+    async def read(
+        self,
+        db: Database,
+        listed: ListDefinition[T],
+        conditions: Conditions | None = None,
+        order: SortOrder | None = None,
+    ) -> list[T]:
+        """Return the rows of this page of a list; `order` None = the default order of the list."""
+        order = order or listed.order
+        found = await listed.read(db, conditions, order=order, after=self.after_row(order), limit=self.limit)
+        return self.rows(found, order)
 
     def rows(self, part: ListPage[T], order: SortOrder) -> list[T]:
         """Return the rows of a list that was read with `limit`.

@@ -35,7 +35,7 @@ class Catalogue:
 
 
 BY_NAME: Final = SortOrder("name")
-_CATALOGUES: Final = ListDefinition(
+CATALOGUES: Final = ListDefinition(
     kind=Catalogue,
     noun="catalogue",
     select=(
@@ -47,8 +47,8 @@ _CATALOGUES: Final = ListDefinition(
     columns={"name": ListColumn("c.name")},
     order=BY_NAME,
 )
-list_catalogues: Final = _CATALOGUES.read
-get_catalogue: Final = _CATALOGUES.get
+list_catalogues: Final = CATALOGUES.read
+get_catalogue: Final = CATALOGUES.get
 
 
 async def read_entries(db: Database) -> list[tuple[str, ListedWorkspace]]:
@@ -98,7 +98,7 @@ async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
     """Return the catalogues that were not read for this time."""
     return await db.fetch_as(
         Catalogue,
-        f"{_CATALOGUES.query} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
+        f"{CATALOGUES.query} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
         " ORDER BY c.looked NULLS FIRST",
         (older_than_s,),
     )

@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 from greenroom.core.listing import SortOrder
 from greenroom.core.named_secrets import SecretUsers
 from greenroom.db.database import Connection, Database, returned
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
@@ -50,7 +50,7 @@ class StoredSecret(SecretFields):
 
 FIELDS: Final = columns_of(SecretFields)
 BY_NAME: Final = SortOrder("name")
-_SECRETS: Final = ListDefinition(
+SECRETS: Final = ListDefinition(
     kind=StoredSecret,
     noun="secret",
     select=(
@@ -65,19 +65,12 @@ _SECRETS: Final = ListDefinition(
     order=BY_NAME,
     filters={"owner_id": "x.owner_id = %(owner_id)s::uuid"},
 )
-get_secret: Final = _SECRETS.get
-
-
-async def list_secrets(
-    db: Database, *, owner_id: str | None, after: Position | None, limit: int
-) -> ListPage[StoredSecret]:
-    """List the secrets by name: all secrets, or the secrets of one owner."""
-    return await _SECRETS.read(db, _SECRETS.matching(owner_id=owner_id), after=after, limit=limit)
+get_secret: Final = SECRETS.get
 
 
 async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret]:
     """Return the secrets with these names, in the order of their names."""
-    return await db.fetch_as(StoredSecret, f"{_SECRETS.query} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),))
+    return await db.fetch_as(StoredSecret, f"{SECRETS.query} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),))
 
 
 async def groups_of(db: Database, user_id: str) -> list[str]:
@@ -89,7 +82,7 @@ async def groups_of(db: Database, user_id: str) -> list[str]:
 async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
     """Lock the row of a secret until commit, and return it with its encrypted value. Raises NotFound: there is no
     such secret."""
-    secret = await _SECRETS.lock(connection, secret_id)
+    secret = await SECRETS.lock(connection, secret_id)
     cursor = await connection.execute("SELECT value_encrypted FROM secrets WHERE secret_id = %s", (secret_id,))
     return secret, (await returned(cursor))["value_encrypted"]
 

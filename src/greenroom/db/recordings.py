@@ -4,7 +4,7 @@ lease and session have ended."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
@@ -16,7 +16,7 @@ from greenroom.core.recording.described import Mode
 from greenroom.core.recording.rows import RecordedAct, RecordingRow, RowsToStore
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import values_of
 
 
@@ -73,7 +73,7 @@ class StoredSize:
 
 
 NEWEST_FIRST: Final = SortOrder("begun", descending=True)
-_RECORDINGS: Final = ListDefinition(
+RECORDINGS: Final = ListDefinition(
     kind=LeaseRecording,
     noun="recording of lease",
     select=(
@@ -92,28 +92,12 @@ _RECORDINGS: Final = ListDefinition(
         "session_id": "r.session_id = %(session_id)s::uuid",
     },
 )
-get_recording: Final = _RECORDINGS.get
+get_recording: Final = RECORDINGS.get
 _ROW: Final[LiteralString] = (
     "SELECT number, began, duration_ms, what, said, who, details, code, error,"
     " (SELECT ARRAY[p.width, p.height] FROM recording_pictures p"
     "   WHERE p.lease_id = w.lease_id AND p.number = w.number) AS picture, picture_left_out FROM recording_rows w"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingFilter:
-    """The filter of a list of recordings; None = any."""
-
-    user_id: str | None = None
-    key_id: str | None = None
-    session_id: str | None = None
-
-
-async def list_recordings(
-    db: Database, recording_filter: RecordingFilter, *, after: Position | None, limit: int
-) -> ListPage[LeaseRecording]:
-    """Return the recordings that match, newest first."""
-    return await _RECORDINGS.read(db, _RECORDINGS.matching(**asdict(recording_filter)), after=after, limit=limit)
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:

@@ -12,7 +12,7 @@ from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
 from greenroom.db.database import Connection, Database, returned
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
@@ -38,7 +38,7 @@ class Webhook(WebhookFields):
 
 FIELDS: Final = columns_of(WebhookFields)
 BY_NAME: Final = SortOrder("name")
-_WEBHOOKS: Final = ListDefinition(
+WEBHOOKS: Final = ListDefinition(
     kind=Webhook,
     noun="webhook",
     select=(
@@ -52,9 +52,8 @@ _WEBHOOKS: Final = ListDefinition(
     columns={"name": ListColumn("w.name")},
     order=BY_NAME,
 )
-list_webhooks: Final = _WEBHOOKS.read
-get_webhook: Final = _WEBHOOKS.get
-lock_webhook: Final = _WEBHOOKS.lock
+get_webhook: Final = WEBHOOKS.get
+lock_webhook: Final = WEBHOOKS.lock
 
 
 async def insert_webhook(
@@ -151,7 +150,7 @@ class WaitingMessages:
 
 
 NEWEST_FIRST: Final = SortOrder("at", descending=True)
-_DELIVERIES: Final = ListDefinition(
+DELIVERIES: Final = ListDefinition(
     kind=Delivery,
     select=(
         "d.delivery_id::text, d.webhook_id::text, d.event, d.at, d.data, d.state, d.attempts, d.due, d.attempted,"
@@ -168,17 +167,9 @@ _ACTIVE_COLUMNS: Final[LiteralString] = (
 )
 
 
-async def list_deliveries(
-    db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
-) -> ListPage[Delivery]:
-    """Return the deliveries of a webhook, newest first; `state` None = any."""
-    conditions = _DELIVERIES.matching(webhook_id=webhook_id, state=state)
-    return await _DELIVERIES.read(db, conditions, after=after, limit=limit)
-
-
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
     """Return a delivery of a webhook. Raises NotFound: the webhook has no delivery with this id (any more)."""
-    row = await _DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
+    row = await DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
     return require_row(row, "delivery", delivery_id)
 
 

@@ -230,7 +230,7 @@ async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin:
 
 async def test_the_newest_are_read_from_an_index(db: Database):
     recorder = Recorder()
-    await list_sessions(recorder, SessionFilter(), limit=100)  # type: ignore[arg-type]  -- it only notes the query
+    await list_sessions(recorder, SessionFilter().conditions(), limit=100)  # type: ignore[arg-type]  -- it only notes the query
     found = await plan(db, recorder.query, recorder.params)
     assert "sessions_shown" in found, found
     assert "Sort" not in found, found

@@ -20,7 +20,7 @@ from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
-from greenroom.db.access.credentials import OLDEST_FIRST, ApiKey
+from greenroom.db.access.credentials import ApiKey
 from greenroom.db.database import Database
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import DeletedSession
@@ -39,8 +39,7 @@ EndLeases = Annotated[bool, Query(description="end the leases of the key if it i
 @router.get("/api-keys", dependencies=[requires("devapi_view")])
 async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
     """List all API keys, without their secrets."""
-    rows = await credentials.list_keys(db, after=page.after_row(OLDEST_FIRST), limit=page.limit)
-    return [KeyView.model_validate(key) for key in page.rows(rows, OLDEST_FIRST)]
+    return [KeyView.model_validate(key) for key in await page.read(db, credentials.KEYS)]
 
 
 @router.post("/api-keys", status_code=201, dependencies=[requires("devapi_create")])

@@ -24,7 +24,7 @@ from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
-from greenroom.db.access.groups import BY_PRIORITY, Group
+from greenroom.db.access.groups import Group
 from greenroom.db.session.shares import change_of_rights
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
@@ -62,9 +62,8 @@ async def list_groups(
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> list[GroupView]:
     """List groups by priority, lowest number first: all with `groups_view`, otherwise those of the caller."""
-    after = page.after_row(BY_PRIORITY)
-    rows = await group_rules.visible_groups(db, caller, after=after, limit=page.limit)
-    return [_view(group, secrets, caller) for group in page.rows(rows, BY_PRIORITY)]
+    found = await page.read(db, groups.GROUPS, group_rules.visible_groups(caller))
+    return [_view(group, secrets, caller) for group in found]
 
 
 @router.post("/groups", status_code=201, dependencies=[requires("groups_create")])
@@ -91,7 +90,7 @@ async def get_inherited_settings(
 ) -> list[InheritedSettingView]:
     """Return the values that the group inherits for settings, without mappings, which are merged over all groups."""
     group = await group_rules.visible_group(db, caller, str(group_id))
-    others = (await group_rules.visible_groups(db, caller)).rows
+    others = (await groups.list_groups(db, group_rules.visible_groups(caller))).rows
     return [InheritedSettingView.model_validate(value) for value in inherited_values(group, others, users.ALL_USERS)]
 
 

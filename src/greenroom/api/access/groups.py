@@ -19,21 +19,17 @@ from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.access.users import ALL_USERS, User
 from greenroom.db.database import Connection, Database
-from greenroom.db.listing import ListPage, Position
+from greenroom.db.listing import Conditions
 from greenroom.db.session.shares import change_of_rights
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
 
-async def visible_groups(
-    db: Database, caller: Caller, *, after: Position | None = None, limit: int | None = None
-) -> ListPage[Group]:
-    """Return the groups that the caller may see, by priority: all with `groups_view`, otherwise their own."""
+def visible_groups(caller: Caller) -> Conditions:
+    """Return the condition for the groups that the caller may see: all with `groups_view`, otherwise their own."""
     if caller.may("groups_view"):
-        return await groups.list_groups(db, after=after, limit=limit)
-    if caller.user_id is None:
-        return ListPage([], None)
-    return await groups.list_groups(db, of_user=caller.user_id, after=after, limit=limit)
+        return Conditions()
+    return Conditions(["false"]) if caller.user_id is None else groups.GROUPS.matching(of_user=caller.user_id)
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:

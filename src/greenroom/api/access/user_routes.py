@@ -35,7 +35,7 @@ from greenroom.core.masking import unsealed
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import memberships_of
-from greenroom.db.access.users import BY_NAME, USERS, UserFilter
+from greenroom.db.access.users import BY_NAME, USERS
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import request_delete
 
@@ -59,12 +59,11 @@ async def list_users(
     count: Counting = False,
 ) -> list[UserView]:
     """List users, by name unless the request sets another order."""
-    user_filter = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
+    wanted = USERS.matching(words_of(q, USERS.columns), group=group_id)
     if count:
-        page.count(await users.count_users(db, user_filter))
-    order = order_of(sort, USERS.orders)
-    rows = await users.list_users(db, user_filter, order=order, after=page.after_row(order), limit=page.limit)
-    return [UserView.model_validate(user) for user in page.rows(rows, order)]
+        page.count(await USERS.count(db, wanted, "username"))
+    found = await page.read(db, USERS, wanted, order_of(sort, USERS.orders))
+    return [UserView.model_validate(user) for user in found]
 
 
 @router.post("/users", status_code=201, dependencies=[requires("users_create")])

@@ -120,8 +120,7 @@ list_router = APIRouter(tags=["catalogue"])
 @list_router.get("/catalogues", dependencies=[requires("catalogues_view")])
 async def list_catalogues(db: Db, page: Paging) -> list[CatalogueView]:
     """List the imported lists by name."""
-    rows = await catalogue.list_catalogues(db, after=page.after_row(catalogue.BY_NAME), limit=page.limit)
-    return [CatalogueView.model_validate(imported) for imported in page.rows(rows, catalogue.BY_NAME)]
+    return [CatalogueView.model_validate(imported) for imported in await page.read(db, catalogue.CATALOGUES)]
 
 
 @list_router.post("/catalogues", status_code=201, dependencies=[requires("catalogues_create")])

@@ -14,9 +14,9 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import requires
 from greenroom.core.session.leftovers import MAX_AT_ONCE, RuntimeObject, plan
 from greenroom.core.workspace.homes import HomeId
-from greenroom.db.diagnostics import views
 from greenroom.db.diagnostics.views import (
-    NEWEST_FIRST,
+    LOGS,
+    REQUESTS,
     LogFilter,
     RequestFilter,
     StoredLogRow,
@@ -143,8 +143,7 @@ async def list_logs(
         session_id=str(session_id) if session_id else None,
         staging_config_id=str(staging_config_id) if staging_config_id else None,
     )
-    rows = await views.list_logs(db, log_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [LogView.model_validate(row) for row in page.rows(rows, NEWEST_FIRST)]
+    return [LogView.model_validate(row) for row in await page.read(db, LOGS, log_filter.conditions())]
 
 
 @router.get("/diagnostics/manager-requests", dependencies=[requires("system_view")])
@@ -167,8 +166,8 @@ async def list_manager_requests(
         since=since,
         until=until,
     )
-    rows = await views.list_manager_requests(db, request_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [ManagerRequestView.model_validate(row) for row in page.rows(rows, NEWEST_FIRST)]
+    found = await page.read(db, REQUESTS, request_filter.conditions())
+    return [ManagerRequestView.model_validate(row) for row in found]
 
 
 @router.get("/version", dependencies=[requires()])

@@ -46,7 +46,7 @@ from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts
 from greenroom.db.fleet import machine_orders, machine_pools, zones
-from greenroom.db.fleet.machine_orders import MachineOrderRow
+from greenroom.db.fleet.machine_orders import ORDERS, MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.db.fleet.machine_snapshot import read_snapshot
 from greenroom.db.rows import values_of
@@ -170,9 +170,7 @@ class MachineOrderView(View, row=MachineOrderRow):
 @router.get("/machine-pools", dependencies=[requires("machines_view")])
 async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
     """List the machine pools by zone and name. Deleted ones are included while they have machines."""
-    order = machine_pools.BY_PLACE
-    rows = await machine_pools.list_pools(db, after=page.after_row(order), limit=page.limit)
-    return [view(row) for row in page.rows(rows, order)]
+    return [view(row) for row in await page.read(db, machine_pools.POOLS)]
 
 
 @router.post("/machine-pools", status_code=201, dependencies=[requires("machines_create")])
@@ -285,15 +283,8 @@ async def list_machine_orders(
     ] = None,
 ) -> list[MachineOrderView]:
     """List the ledger of orders, newest first, each with its reasons. Ended orders are kept for 90 days."""
-    order = machine_orders.BY_TIME
-    rows = await machine_orders.list_orders(
-        db,
-        machine_pool_id=str(machine_pool_id) if machine_pool_id else None,
-        is_open=is_open,
-        after=page.after_row(order),
-        limit=page.limit,
-    )
-    return [MachineOrderView.model_validate(row) for row in page.rows(rows, order)]
+    found = await page.read(db, ORDERS, ORDERS.matching(pool=machine_pool_id, is_open=is_open))
+    return [MachineOrderView.model_validate(row) for row in found]
 
 
 @router.get("/machine-orders/{machine_order_id}", dependencies=[requires("machines_view")])

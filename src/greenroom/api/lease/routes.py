@@ -19,7 +19,7 @@ from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY
 from greenroom.core.access.permissions import USER
 from greenroom.core.session.authorization import Act
 from greenroom.db.lease import leases
-from greenroom.db.lease.leases import NEWEST_FIRST, LeaseFilter
+from greenroom.db.lease.leases import LEASES, LeaseFilter
 
 router = APIRouter(tags=["leases"])
 
@@ -53,8 +53,7 @@ async def list_leases(
     lease_filter = LeaseFilter(tag=tag, ended=ended)
     if not caller.may("sessions_view"):
         lease_filter = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
-    rows = await leases.list_leases(db, lease_filter, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [LeaseView.model_validate(lease) for lease in page.rows(rows, NEWEST_FIRST)]
+    return [LeaseView.model_validate(lease) for lease in await page.read(db, LEASES, lease_filter.conditions())]
 
 
 @router.get("/leases/{lease_id}")

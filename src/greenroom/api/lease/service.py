@@ -290,7 +290,7 @@ async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]
     if not lease_of_session:
         return {}
     session_filter = SessionFilter(session_ids=list(map(UUID, lease_of_session)), ended=True)
-    sessions = await views.list_sessions(leasing.db, session_filter)
+    sessions = await views.list_sessions(leasing.db, session_filter.conditions())
     granted = (_granted(leasing, lease_of_session[session.session_id], session) for session in sessions.rows)
     return {lease.lease_id: lease for lease in granted}
 

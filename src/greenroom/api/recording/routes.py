@@ -35,9 +35,8 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.listing import ListPage, Position
 from greenroom.db.recordings import (
-    NEWEST_FIRST,
+    RECORDINGS,
     LeaseRecording,
-    RecordingFilter,
     StoredRecordingRow,
     read_picture,
     read_rows,
@@ -233,13 +232,12 @@ async def list_recordings(
 ) -> list[RecordingView]:
     """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
     may_view_all = caller.may(VIEW)
-    selection = RecordingFilter(
+    wanted = RECORDINGS.matching(
         user_id=None if may_view_all else caller.user_id,
         key_id=None if may_view_all else caller.key_id,
-        session_id=None if session_id is None else str(session_id),
+        session_id=session_id,
     )
-    rows = await recordings.list_recordings(db, selection, after=page.after_row(NEWEST_FIRST), limit=page.limit)
-    return [view_of(recording) for recording in page.rows(rows, NEWEST_FIRST)]
+    return [view_of(recording) for recording in await page.read(db, RECORDINGS, wanted)]
 
 
 @router.get("/leases/{lease_id}/recording")

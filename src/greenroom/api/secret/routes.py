@@ -52,8 +52,8 @@ async def list_secrets(
 ) -> list[SecretView]:
     """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
     owner_id = None if caller.may("secrets_view") else _owner_of(caller)
-    rows = await secrets.list_secrets(db, owner_id=owner_id, after=page.after_row(secrets.BY_NAME), limit=page.limit)
-    return [SecretView.model_validate(secret) for secret in page.rows(rows, secrets.BY_NAME)]
+    found = await page.read(db, secrets.SECRETS, secrets.SECRETS.matching(owner_id=owner_id))
+    return [SecretView.model_validate(secret) for secret in found]
 
 
 @router.post("/secrets", status_code=201, dependencies=[requires_one_of(USER, "secrets_create")])

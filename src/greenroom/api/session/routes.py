@@ -57,8 +57,7 @@ from greenroom.core.workspace.exec_config import command_of
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session import sessions
-from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter, count_sessions
-from greenroom.db.session.views import list_sessions as read_sessions
+from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter
 from greenroom.db.workspace import images
 from greenroom.shared.states import SessionStatus
 
@@ -117,7 +116,7 @@ async def list_sessions(
         caller.require(USER)
         filters = replace(filters, user_id=caller.own_user_id())
     if count:
-        page.count(await count_sessions(db, filters))
+        page.count(await SESSIONS.count(db, filters.conditions(), "created"))
     order = order_of(sort, filters.orders)
     return await _listed(db, page, streams, await rights_of(db, caller), filters, order)
 
@@ -138,8 +137,8 @@ async def _listed(
     filters: SessionFilter,
     order: SortOrder = NEWEST_FIRST,
 ) -> list[SessionView]:
-    rows = await read_sessions(db, filters, order=order, after=page.after_row(order), limit=page.limit)
-    return [_view(session, streams, rights) for session in page.rows(rows, order)]
+    found = await page.read(db, SESSIONS, filters.conditions(), order)
+    return [_view(session, streams, rights) for session in found]
 
 
 @router.post("/sessions", status_code=202)

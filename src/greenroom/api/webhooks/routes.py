@@ -80,8 +80,7 @@ class DeliveryView(View, row=Delivery, without={"webhook_id"}):
 @router.get("/webhooks", dependencies=[requires("webhooks_view")])
 async def list_webhooks(db: Db, page: Paging) -> list[WebhookView]:
     """List all webhooks by name."""
-    rows = await webhooks.list_webhooks(db, after=page.after_row(webhooks.BY_NAME), limit=page.limit)
-    return [WebhookView.model_validate(webhook) for webhook in page.rows(rows, webhooks.BY_NAME)]
+    return [WebhookView.model_validate(webhook) for webhook in await page.read(db, webhooks.WEBHOOKS)]
 
 
 @router.post("/webhooks", status_code=201, dependencies=[requires("webhooks_create")])
@@ -154,9 +153,8 @@ async def list_webhook_deliveries(
 ) -> list[DeliveryView]:
     """List the messages to a webhook, newest first: those of the last 7 days, at most 10,000."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    order = webhooks.NEWEST_FIRST
-    rows = await webhooks.list_deliveries(db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit)
-    return [_view(delivery) for delivery in page.rows(rows, order)]
+    wanted = webhooks.DELIVERIES.matching(webhook_id=webhook.webhook_id, state=state)
+    return [_view(delivery) for delivery in await page.read(db, webhooks.DELIVERIES, wanted)]
 
 
 @router.post(

@@ -36,7 +36,7 @@ from greenroom.db.database import Database
 from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies, homes, images
 from greenroom.db.workspace.filter_policies import PolicyFields
-from greenroom.db.workspace.homes import HOMES, Home, HomeFilter
+from greenroom.db.workspace.homes import HOMES, Home
 from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
@@ -51,8 +51,7 @@ async def list_images(
 
     The values of variables are only for callers who may change workspaces; others get `(secret)`.
     """
-    found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
-    rows = page.rows(found, images.BY_NAME)
+    rows = await page.read(db, images.IMAGES)
     return [await _view_of(db, secrets, caller, image, compare_agents=False) for image in rows]
 
 
@@ -235,17 +234,17 @@ def _view(home: Home, caller: Caller) -> HomeView:
     )
 
 
-def _restricted(caller: Caller, selection: HomeFilter) -> HomeFilter:
-    """Return the filter, restricted to the folders of the caller if they do not have `homes_view`.
+def _restricted(caller: Caller, user_id: UUID | None) -> UUID | str | None:
+    """Return the user whose folders are listed; None = all. Without `homes_view` it is the caller.
 
-    Raises Forbidden: the filter names another user.
+    Raises Forbidden: the request names another user.
     """
     if caller.may(VIEW):
-        return selection
+        return user_id
     own_user_id = caller.own_user_id()
-    if selection.user_id not in {None, own_user_id}:
+    if user_id is not None and str(user_id) != own_user_id:
         caller.require(VIEW)
-    return replace(selection, user_id=own_user_id)
+    return own_user_id
 
 
 @home_router.get("/homes")
@@ -261,22 +260,13 @@ async def list_homes(
     count: Counting = False,
 ) -> list[HomeView]:
     """List the home folders: those of all users with `homes_view`, otherwise those of the caller."""
-    requested = HomeFilter(
-        user_id=str(user_id) if user_id else None,
-        image_id=str(image_id) if image_id else None,
-        agent_id=str(agent_id) if agent_id else None,
+    wanted = HOMES.matching(
+        words_of(q, HOMES.columns), user_id=_restricted(caller, user_id), image_id=image_id, agent_id=agent_id
     )
-    selection, filter_words, order = (
-        _restricted(caller, requested),
-        words_of(q, HOMES.columns),
-        order_of(sort, HOMES.orders),
-    )
+    order = order_of(sort, HOMES.orders)
     if count:
-        page.count(await homes.count_homes(db, selection, filter_words))
-    rows = await homes.list_homes(
-        db, selection, filter_words, order=order, after=page.after_row(order), limit=page.limit
-    )
-    return [_view(home, caller) for home in page.rows(rows, order)]
+        page.count(await HOMES.count(db, wanted, "last_used"))
+    return [_view(home, caller) for home in await page.read(db, HOMES, wanted, order)]
 
 
 @home_router.get("/homes/{home_id}")

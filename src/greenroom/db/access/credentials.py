@@ -260,7 +260,7 @@ class ApiKey:
 
 
 OLDEST_FIRST: Final = SortOrder("created")
-_KEYS: Final = ListDefinition(
+KEYS: Final = ListDefinition(
     kind=ApiKey,
     noun="API key",
     select=(
@@ -280,20 +280,19 @@ _KEYS: Final = ListDefinition(
     columns={"created": ListColumn("k.created", "timestamptz")},
     order=OLDEST_FIRST,
 )
-list_keys: Final = _KEYS.read
-lock_key: Final = _KEYS.lock
+lock_key: Final = KEYS.lock
 
 
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
     """Return the key with this public half; None if there is none."""
-    return await _KEYS.find(db, "k.key_id = %s", (key_id,))
+    return await KEYS.find(db, "k.key_id = %s", (key_id,))
 
 
 async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
     """Return valid keys with every permission that end within this time, ordered by their end."""
     keys = await db.fetch_as(
         ApiKey,
-        f"{_KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
+        f"{KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
         " ORDER BY k.expires, k.key_id",
         (GLOBAL_ADMIN, within_s),
     )

@@ -12,7 +12,7 @@ from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.errors import Refused, require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import find_policy_id
 
@@ -29,7 +29,7 @@ class Group(GroupSettings):
 
 
 BY_PRIORITY: Final = SortOrder("priority")
-_GROUPS: Final = ListDefinition(
+GROUPS: Final = ListDefinition(
     kind=Group,
     noun="group",
     select=(
@@ -47,13 +47,7 @@ _GROUPS: Final = ListDefinition(
     order=BY_PRIORITY,
     filters={"of_user": "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"},
 )
-
-
-async def list_groups(
-    db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
-) -> ListPage[Group]:
-    """Return groups, lowest priority number first; `of_user` = only the groups of this user."""
-    return await _GROUPS.read(db, _GROUPS.matching(of_user=of_user), after=after, limit=limit)
+list_groups: Final = GROUPS.read
 
 
 GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id,
@@ -65,14 +59,14 @@ GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build
 
 async def get_group(db: Database, group_id: str) -> Group:
     """Return the group with this id. Raises NotFound: there is no such group."""
-    return require_row(await _GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
+    return require_row(await GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
     """Lock the group's row until commit, against concurrent changes, and return it. Raises NotFound: there is no such
     group."""
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
-    cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
+    cursor = await connection.execute(f"{GROUPS.query} WHERE g.group_id = %s", (group_id,))
     return require_row(row_as(Group, await cursor.fetchone()), "group", group_id)
 
 
@@ -80,7 +74,7 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     """Return the groups of a user with their settings, for `core.access.group_settings.resolve`."""
     return await db.fetch_as(
         GroupSettings,
-        f"{_GROUPS.query} WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
+        f"{GROUPS.query} WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
         (user_id,),
     )
 
@@ -99,13 +93,13 @@ async def group_combinations_of_members(connection: Connection, group_id: str) -
 
 async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupSettings]:
     """Return groups with their settings, by id, as they are in this transaction."""
-    cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
+    cursor = await connection.execute(f"{GROUPS.query} WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
     return {group.group_id: group for group in rows_as(GroupSettings, await cursor.fetchall())}
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
     """Return one group with its settings; empty if there is no group with this id."""
-    return await db.fetch_as(GroupSettings, f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
+    return await db.fetch_as(GroupSettings, f"{GROUPS.query} WHERE g.group_id = %s", (group_id,))
 
 
 async def insert_group(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, LiteralString, TypeVar
@@ -12,10 +11,10 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent
-from greenroom.core.listing import SortOrder, Word
+from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.lease.controls import withdraw_from_user
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.session.shares import JOINED, end_for_user
 
@@ -104,22 +103,12 @@ USERS: Final = ListDefinition(
     " LEFT JOIN (SELECT s.user_id, count(*) AS number FROM sessions s WHERE s.status <> 'deleted' GROUP BY s.user_id)"
     "  live USING (user_id)",
 )
+list_users: Final = USERS.read
 
 USERNAME_REUSED: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM former_usernames f WHERE f.username = u.username AND f.user_id <> u.user_id)"
 )
 """True if another user had the name of user `u` before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserFilter:
-    """The filter of a list of users: the members of a group (None = all users) that match all `words`."""
-
-    group_id: object = None
-    words: Sequence[Word] = ()
-
-    def conditions(self) -> Conditions:
-        return USERS.matching(self.words, group=self.group_id)
 
 
 def existing_user(row: T | None, user_id: str) -> T:
@@ -150,25 +139,6 @@ async def find_user(db: Database, username: str) -> User | None:
         " ORDER BY lower(u.username) = lower(%(name)s) DESC LIMIT 1",
         {"name": username},
     )
-
-
-async def list_users(
-    db: Database,
-    user_filter: UserFilter | None = None,
-    *,
-    order: SortOrder = BY_NAME,
-    after: Position | None = None,
-    limit: int | None = None,
-) -> ListPage[User]:
-    """Return users that match, by name unless another order is passed. `after` is the last user of the previous
-    page.
-    """
-    return await USERS.read(db, (user_filter or UserFilter()).conditions(), order=order, after=after, limit=limit)
-
-
-async def count_users(db: Database, user_filter: UserFilter) -> Total:
-    """Return the number of users that match."""
-    return await USERS.count(db, user_filter.conditions(), "username")
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:

@@ -22,7 +22,7 @@ from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition
 from greenroom.db.rows import columns_of, listed
 
 FLUSH_S: Final = 0.5
@@ -144,6 +144,14 @@ class LogFilter:
     session_id: str | None = None
     staging_config_id: str | None = None
 
+    def conditions(self) -> Conditions:
+        conditions = LOGS.matching(**asdict(self))
+        if self.level is not None and self.level in _LEVELS:
+            conditions.add(_LEVELS[self.level])
+        if self.q is not None:
+            conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
+        return conditions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLogRow(LogRow):
@@ -154,7 +162,7 @@ class StoredLogRow(LogRow):
     """Workspace and zone of its config at that time."""
 
 
-_LOGS: Final = ListDefinition(
+LOGS: Final = ListDefinition(
     kind=StoredLogRow,
     select="l.log_id, l.time, l.level, l.component, l.code, l.message, l.zone_name, l.session_id::text,"
     " l.user_id::text, coalesce(l.username, u.username) AS username, l.staging_config_id::text,"
@@ -177,18 +185,6 @@ _LOGS: Final = ListDefinition(
 )
 
 
-async def list_logs(
-    db: Database, log_filter: LogFilter, *, after: Position | None, limit: int
-) -> ListPage[StoredLogRow]:
-    """List the log rows that match, newest first."""
-    conditions = _LOGS.matching(**asdict(log_filter))
-    if log_filter.level is not None and log_filter.level in _LEVELS:
-        conditions.add(_LEVELS[log_filter.level])
-    if log_filter.q is not None:
-        conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
-    return await _LOGS.read(db, conditions, after=after, limit=limit)
-
-
 _LEVELS: Final[Mapping[str, LiteralString]] = {
     "INFO": "l.level <> 'DEBUG'",
     "WARNING": "l.level IN ('WARNING', 'ERROR')",
@@ -208,6 +204,14 @@ class RequestFilter:
     since: datetime | None = None
     until: datetime | None = None
 
+    def conditions(self) -> Conditions:
+        conditions = REQUESTS.matching(**asdict(self))
+        if self.refused or (self.refused is None and not 200 <= (self.status or 200) <= 299):
+            conditions.add(_REFUSED)
+        elif self.refused is not None:
+            conditions.add("r.status BETWEEN 200 AND 299")
+        return conditions
+
 
 @dataclass(slots=True, kw_only=True)
 class StoredRequestRow(RequestRow):
@@ -216,7 +220,7 @@ class StoredRequestRow(RequestRow):
     request_id: int
 
 
-_REQUESTS: Final = ListDefinition(
+REQUESTS: Final = ListDefinition(
     kind=StoredRequestRow,
     select="r.request_id, r.time, r.agent_id::text, r.manager_instance_id, r.method, r.path, r.status, r.duration_ms,"
     " r.count",
@@ -233,18 +237,6 @@ _REQUESTS: Final = ListDefinition(
         "until": "r.time < %(until)s",
     },
 )
-
-
-async def list_manager_requests(
-    db: Database, request_filter: RequestFilter, *, after: Position | None, limit: int
-) -> ListPage[StoredRequestRow]:
-    """List the requests of Agents to Managers, newest first."""
-    conditions = _REQUESTS.matching(**asdict(request_filter))
-    if request_filter.refused or (request_filter.refused is None and not 200 <= (request_filter.status or 200) <= 299):
-        conditions.add(_REFUSED)
-    elif request_filter.refused is not None:
-        conditions.add("r.status BETWEEN 200 AND 299")
-    return await _REQUESTS.read(db, conditions, after=after, limit=limit)
 
 
 _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"

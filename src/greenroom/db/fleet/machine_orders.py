@@ -13,7 +13,7 @@ from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.agents import remove_agent
 from greenroom.db.fleet.enrollment import add_machine_token, revoke_token
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition
 
 KEPT_DAYS: Final = 90
 """Retention of ended orders."""
@@ -69,7 +69,7 @@ OTHER_AGENTS: Final[LiteralString] = """
    AND (b.status <> 'dead' OR EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = b.agent_id AND s.status <> 'deleted'))
 """
 BY_TIME: Final = SortOrder("ordered", descending=True)
-_ORDERS: Final = ListDefinition(
+ORDERS: Final = ListDefinition(
     kind=MachineOrderRow,
     noun="machine order",
     select="""
@@ -82,20 +82,8 @@ _ORDERS: Final = ListDefinition(
     order=BY_TIME,
     filters={"pool": "o.machine_pool_id = %(pool)s", "is_open": "(o.state <> 'ended') = %(is_open)s"},
 )
-get_order: Final = _ORDERS.get
-
-
-async def list_orders(
-    db: Database,
-    *,
-    machine_pool_id: str | None = None,
-    is_open: bool | None = None,
-    after: Position | None = None,
-    limit: int | None = None,
-) -> ListPage[MachineOrderRow]:
-    """Return orders, newest first."""
-    conditions = _ORDERS.matching(pool=machine_pool_id, is_open=is_open)
-    return await _ORDERS.read(db, conditions, after=after, limit=limit)
+get_order: Final = ORDERS.get
+list_orders: Final = ORDERS.read
 
 
 async def insert_order(

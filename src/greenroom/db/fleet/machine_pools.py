@@ -69,7 +69,7 @@ class MachinePoolRow(PoolFields):
 FIELDS: Final = columns_of(PoolFields)
 _FAILURE_COLUMNS: Final = columns_of(MachinePoolFailures)
 BY_PLACE: Final = SortOrder("place")
-_POOLS: Final = ListDefinition(
+POOLS: Final = ListDefinition(
     kind=MachinePoolRow,
     noun="machine pool",
     select=f"""{selected((*FIELDS, *_FAILURE_COLUMNS), "p")},
@@ -88,9 +88,9 @@ _POOLS: Final = ListDefinition(
     columns={"place": ListColumn("ARRAY[z.zone_name, p.name]", "text[]")},
     order=BY_PLACE,
 )
-list_pools: Final = _POOLS.read
+list_pools: Final = POOLS.read
 """Machine pools by zone and name, also deleted ones with machines left."""
-lock_pool: Final = _POOLS.lock
+lock_pool: Final = POOLS.lock
 """A pool, its row locked until commit, so that nothing is ordered in the meantime."""
 _JSON: Final = ("options", "secrets")
 
@@ -98,7 +98,7 @@ _JSON: Final = ("options", "secrets")
 async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoolRow]:
     """Return all machine pools of a zone."""
     cursor = await connection.execute(
-        f"{_POOLS.query} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
+        f"{POOLS.query} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
     )
     return rows_as(MachinePoolRow, await cursor.fetchall())
 
@@ -106,7 +106,7 @@ async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoo
 async def find_pool(db: Database, name: str) -> MachinePoolRow:
     """Return the pool with this id or name. Raises NotFound: there is no such pool."""
     where: LiteralString = "p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL"
-    return require_row(await _POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
+    return require_row(await POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
 
 
 async def lock_pools(connection: Connection, zone_id: str) -> None:

@@ -26,7 +26,7 @@ from greenroom.db.access.credentials import ApiKey
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.zones import PROXY_JSON
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition
 from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, DeletedSession, request_delete
 from greenroom.db.session.views import STATUS
@@ -71,7 +71,7 @@ class LeaseRow:
 
 
 NEWEST_FIRST: Final = SortOrder("created", descending=True)
-_LEASES: Final = ListDefinition(
+LEASES: Final = ListDefinition(
     kind=LeaseRow,
     noun="lease",
     select=(
@@ -99,7 +99,7 @@ _LEASES: Final = ListDefinition(
         "tag": "l.tags @> %(tag)s",
     },
 )
-get_lease: Final = _LEASES.get
+get_lease: Final = LEASES.get
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +111,18 @@ class LeaseFilter:
     tag: str | None = None
     ended: bool = False
 
-
-async def list_leases(
-    db: Database, lease_filter: LeaseFilter, *, after: Position | None, limit: int
-) -> ListPage[LeaseRow]:
-    """Return the leases that match, newest first."""
-    name, equals, word = (lease_filter.tag or "").partition("=")
-    tag = None if lease_filter.tag is None else Jsonb({name: word} if equals else [name])
-    conditions = _LEASES.matching(user_id=lease_filter.user_id, key_id=lease_filter.key_id, tag=tag)
-    if not lease_filter.ended:
-        conditions.add("s.status <> 'deleted'")
-    return await _LEASES.read(db, conditions, after=after, limit=limit)
+    def conditions(self) -> Conditions:
+        name, equals, word = (self.tag or "").partition("=")
+        tag = None if self.tag is None else Jsonb({name: word} if equals else [name])
+        conditions = LEASES.matching(user_id=self.user_id, key_id=self.key_id, tag=tag)
+        if not self.ended:
+            conditions.add("s.status <> 'deleted'")
+        return conditions
 
 
 async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
     """Return the leases with these ids, in any order; unknown ids are omitted."""
-    return await db.fetch_as(LeaseRow, f"{_LEASES.query} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
+    return await db.fetch_as(LeaseRow, f"{LEASES.query} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
 
 
 async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
@@ -137,7 +133,7 @@ async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
 
 async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
     """Return the lease of a session; None if it has none."""
-    return await _LEASES.find(db, "l.session_id = %s", (session_id,))
+    return await LEASES.find(db, "l.session_id = %s", (session_id,))
 
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:

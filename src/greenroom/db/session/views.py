@@ -18,7 +18,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition
 from greenroom.db.session.lifecycle import CLOCKS_COLUMN, PAUSES_COLUMN
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
@@ -174,6 +174,7 @@ SESSIONS: Final = ListDefinition(
         "session_ids": "s.session_id = ANY(%(session_ids)s)",
     },
 )
+list_sessions: Final = SESSIONS.read
 
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
@@ -232,41 +233,20 @@ class SessionFilter:
         """The columns by which the list can be ordered. There are many ended sessions, so they have only one order."""
         return ["created"] if self.ended else SESSIONS.orders
 
+    def conditions(self) -> Conditions:
+        values = {name: getattr(self, name) for name in SESSIONS.filters}
+        conditions = replace(SESSIONS.matching(self.words, **values), kinds=self._kinds())
+        if self.status not in (None, "running", "deleted"):
+            conditions.add(_UNSETTLED)
+        if self.staged is not None:
+            conditions.add("s.user_id IS NULL" if self.staged else "s.user_id IS NOT NULL")
+        return conditions
 
-async def list_sessions(
-    db: Database,
-    session_filter: SessionFilter,
-    *,
-    order: SortOrder = NEWEST_FIRST,
-    after: Position | None = None,
-    limit: int | None = None,
-) -> ListPage[Session]:
-    """Return sessions that match, in the order of a column of `SESSIONS`; `after` is the last session of the previous
-    page.
-    """
-    return await SESSIONS.read(db, _conditions(session_filter), order=order, after=after, limit=limit)
-
-
-async def count_sessions(db: Database, session_filter: SessionFilter) -> Total:
-    """Return the number of sessions that match."""
-    return await SESSIONS.count(db, _conditions(session_filter), "created")
-
-
-def _conditions(session_filter: SessionFilter) -> Conditions:
-    values = {name: getattr(session_filter, name) for name in SESSIONS.filters}
-    conditions = replace(SESSIONS.matching(session_filter.words, **values), kinds=_kinds(session_filter))
-    if session_filter.status not in (None, "running", "deleted"):
-        conditions.add(_UNSETTLED)
-    if session_filter.staged is not None:
-        conditions.add("s.user_id IS NULL" if session_filter.staged else "s.user_id IS NOT NULL")
-    return conditions
-
-
-def _kinds(session_filter: SessionFilter) -> Sequence[LiteralString]:
-    if session_filter.set_aside:
-        return ("s.set_aside_for IS NOT NULL AND s.status = 'failed'",)
-    if not session_filter.ended:
-        return (_SHOWN,)
-    if session_filter.status is None:
-        return _SHOWN, _REPLACED, _ENDED
-    return (_ENDED,) if session_filter.status == "deleted" else (_SHOWN, _REPLACED)
+    def _kinds(self) -> Sequence[LiteralString]:
+        if self.set_aside:
+            return ("s.set_aside_for IS NOT NULL AND s.status = 'failed'",)
+        if not self.ended:
+            return (_SHOWN,)
+        if self.status is None:
+            return _SHOWN, _REPLACED, _ENDED
+        return (_ENDED,) if self.status == "deleted" else (_SHOWN, _REPLACED)

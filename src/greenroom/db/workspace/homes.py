@@ -7,7 +7,7 @@ the home any more; then the row is deleted. A transaction that stores a report l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
@@ -15,10 +15,10 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import HomeInUse, require_row
 from greenroom.core.events import ChangeEvent
-from greenroom.core.listing import SortOrder, Word
+from greenroom.core.listing import SortOrder
 from greenroom.core.workspace.homes import in_use_problem
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
-from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position, Total
+from greenroom.db.listing import ListColumn, ListDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,33 +78,7 @@ HOMES: Final = ListDefinition(
     },
 )
 get_home: Final = HOMES.get
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HomeFilter:
-    """A filter of homes; None = any."""
-
-    user_id: str | None = None
-    image_id: str | None = None
-    agent_id: str | None = None
-
-
-async def list_homes(
-    db: Database,
-    home_filter: HomeFilter,
-    words: Sequence[Word] = (),
-    *,
-    order: SortOrder = BY_USER,
-    after: Position | None = None,
-    limit: int | None = None,
-) -> ListPage[Home]:
-    """Return the homes that match."""
-    return await HOMES.read(db, HOMES.matching(words, **asdict(home_filter)), order=order, after=after, limit=limit)
-
-
-async def count_homes(db: Database, home_filter: HomeFilter, words: Sequence[Word] = ()) -> Total:
-    """Return the number of homes that match."""
-    return await HOMES.count(db, HOMES.matching(words, **asdict(home_filter)), "last_used")
+list_homes: Final = HOMES.read
 
 
 async def request_removal(db: Database, home_id: str) -> None:

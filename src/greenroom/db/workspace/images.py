@@ -65,7 +65,7 @@ IMAGE_FACTS: Final[LiteralString] = (
 """The row `i` of an image as JSON for `ImageFacts`."""
 
 BY_NAME: Final = SortOrder("name")
-_IMAGES: Final = ListDefinition(
+IMAGES: Final = ListDefinition(
     kind=WorkspaceRow,
     noun="workspace",
     select=(
@@ -85,9 +85,9 @@ _IMAGES: Final = ListDefinition(
     columns={"name": ListColumn("lower(i.friendly_name)")},
     order=BY_NAME,
 )
-list_images: Final = _IMAGES.read
-get_image: Final = _IMAGES.get
-lock_image: Final = _IMAGES.lock
+list_images: Final = IMAGES.read
+get_image: Final = IMAGES.get
+lock_image: Final = IMAGES.lock
 _INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
     f"UPDATE images SET {assigned(FIELDS)}, revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"

@@ -26,7 +26,7 @@ from greenroom.db.launch.replacement import KEPT_PER_CONFIG
 from greenroom.db.pool.configs import list_configs
 from greenroom.db.rows import collect_unreadable
 from greenroom.db.session.views import SessionFilter, list_sessions
-from greenroom.db.workspace.homes import HomeFilter, list_homes
+from greenroom.db.workspace.homes import list_homes
 from greenroom.db.workspace.images import list_images
 
 IN_POOL: Final = "s.user_id IS NULL AND NOT s.retired AND s.status IN ('requested', 'starting', 'running')"
@@ -304,11 +304,11 @@ async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
 _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
     "Agent": list_agents,
     "group": list_groups,
-    "home folder": lambda db: list_homes(db, HomeFilter()),
+    "home folder": list_homes,
     "list of workspaces": list_catalogues,
     "machine order": list_orders,
     "machine pool": list_pools,
-    "session": lambda db: list_sessions(db, SessionFilter()),
+    "session": lambda db: list_sessions(db, SessionFilter().conditions()),
     "staging config": list_configs,
     "user": list_users,
     "workspace": list_images,

@@ -151,7 +151,7 @@ async def kasms(
 ) -> list[Answer]:
     """List the sessions that match, each with its `server`; `deleting`: also those that are being deleted."""
     shapes: list[Answer] = []
-    for session in (await views.list_sessions(db, session_filter)).rows:
+    for session in (await views.list_sessions(db, session_filter.conditions())).rows:
         if session.status is SessionStatus.DELETING and not deleting:
             continue
         kasm = kasm_shape(session, streams)
