@@ -14,9 +14,9 @@ import pytest
 from greenroom.identity import provider as provider_module
 from greenroom.identity.provider import (
     MAX_BYTES,
-    Documents,
     Endpoints,
     OidcClient,
+    ProviderCache,
     ProviderFailed,
     get_json,
     provider_request,
@@ -147,33 +147,33 @@ def test_the_address_of_a_log_in():
 
 
 @pytest.fixture
-async def documents(server: Server) -> Documents:
+async def documents(server: Server) -> ProviderCache:
     """The documents of a process that has read the document of the server."""
     endpoints = {"authorization_endpoint": "auth", "token_endpoint": "token", "jwks_uri": "jwks"}
     document = {name: f"{server.address}/{end}" for name, end in endpoints.items()}
     server.body = json.dumps(document | {"issuer": server.address, "keys": []}).encode()
-    documents = Documents()
+    documents = ProviderCache()
     await documents.endpoints(server.address)
     server.paths.clear()
     return documents
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_concurrent_log_ins_share_a_request_for_keys(server: Server, documents: Documents, again: bool):
+async def test_concurrent_log_ins_share_a_request_for_keys(server: Server, documents: ProviderCache, again: bool):
     keys = await asyncio.gather(*(documents.keys(server.address, again=again) for _ in range(20)))
     assert keys[0] is not None
     assert all(one is keys[0] for one in keys)
     assert server.paths == ["/jwks"]
 
 
-async def test_unknown_keys_are_requested_again_at_most_once(server: Server, documents: Documents):
+async def test_unknown_keys_are_requested_again_at_most_once(server: Server, documents: ProviderCache):
     await documents.keys(server.address)
     assert await documents.keys(server.address, again=True) is not None
     assert await documents.keys(server.address, again=True) is None
     assert server.paths == ["/jwks", "/jwks"]
 
 
-async def test_a_failed_request_for_keys_is_not_repeated_immediately(server: Server, documents: Documents):
+async def test_a_failed_request_for_keys_is_not_repeated_immediately(server: Server, documents: ProviderCache):
     server.body = b"no JSON"
     for _ in range(5):
         with pytest.raises(ProviderFailed, match="is not JSON"):
