@@ -89,7 +89,7 @@ def command(deadline_s: float) -> Exec:
 async def test_a_look_at_a_lost_command_that_fails_leaves_open_how_it_goes(tmp_path: Path, answer: Answer):
     async with pod(tmp_path, drops, answer) as cluster:
         with pytest.raises(RuntimeUnavailable, match="state of the command is unknown: the connection was lost"):
-            await run_exec(cluster, POD, command(0.3))
+            await run_exec(cluster, POD, command(1.0))
 
 
 @pytest.mark.parametrize("answer", [drops, closes])
