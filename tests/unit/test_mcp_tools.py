@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from greenroom.core.actions.dialects import VERBS
@@ -22,7 +22,7 @@ def asked(name: str, **given: Any) -> ToolRequest:
 
 def content(data: bytes, part: str, status: int = 206) -> tuple[Any, ...]:
     """The output of `read_file` for a part: encoding, content, offset of the next part."""
-    shown = tools_for(None)["read_file"].shown(httpx.Response(status, content=data, headers={"content-range": part}))
+    shown = tools_for(None)["read_file"].shown(httpx2.Response(status, content=data, headers={"content-range": part}))
     assert shown.structured is not None
     return shown.structured["encoding"], shown.structured["content"], shown.structured["next_offset"]
 
@@ -55,7 +55,7 @@ def test_every_tool_but_the_picture_describes_its_answer():
 )
 def test_a_path_stays_what_it_is_in_the_address_of_a_file(path: str, part: str):
     assert asked("read_file", path=path).path == f"/leases/{LEASE}/files/{part}"
-    assert httpx.URL(f"https://x{asked('read_file', path=path).path}").path == f"/leases/{LEASE}/files/{path}"
+    assert httpx2.URL(f"https://x{asked('read_file', path=path).path}").path == f"/leases/{LEASE}/files/{path}"
 
 
 def test_a_part_of_a_file_ends_with_a_whole_character():
