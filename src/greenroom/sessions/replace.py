@@ -1,7 +1,7 @@
 """The replacement of a failed session, in one transaction that the leadership of its zone guards.
 
 A staged session is claimed, or a new session is created, in any zone that the launch may use. A Primary that inserts a
-session into another zone makes the reservation and the row in one statement, as the api does for every launch (ADR 24).
+session into another zone makes the reservation and the row in one statement, as the api does for every launch (ADR 21).
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The Primary is tried first. After an error, status 503 or a timeout, a Manager b
 a pause that doubles with every failure up to `MAX_PAUSE_S`. The pause is longer after a timeout, and can grow further
 for an address that never answered. Meanwhile the next Manager is tried immediately. While all Managers back off, the
 one with the oldest failure is tried every one or two seconds, because it may be enabled long before its `Retry-After`
-is over. A Manager that became Primary after its failure is tried immediately (ADR 16). A Manager whose answer is not
+is over. A Manager that became Primary after its failure is tried immediately (ADR 1). A Manager whose answer is not
 fresh has no connection to the database. Other Managers are preferred for a pause, but it is used while no other one
-works (ADR 16).
+works (ADR 1).
 
 `ManagerFailover`, which selects the Manager, is pure: its times are arguments, of `time.monotonic()`, in seconds.
 """

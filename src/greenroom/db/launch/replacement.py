@@ -1,6 +1,6 @@
 """Failed sessions with a waiting user, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
 
-All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 24). The lock order
+All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 21). The lock order
 holds for both cases: the claim of a staged session follows the lock on the old row, but never waits; a new session
 reserves its capacity before the old row is locked.
 """
