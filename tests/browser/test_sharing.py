@@ -150,7 +150,7 @@ def test_control_by_name_is_taken_back(user: Person, ben: Person, instance: Inst
 
     wait_for(typed, "what Ben typed")
     user.page.evaluate(STATES)
-    user.page.get_by_role("button", name="Take over").click()
+    user.page.get_by_role("button", name="Take control back").click()
     frame = helper.desktop()
     expect(frame.get_by_text("View only")).to_be_visible()
     expect(user.page.get_by_text(f"{BEN} is watching").first).to_be_visible()

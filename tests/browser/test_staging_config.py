@@ -55,7 +55,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     use_colours(page, "light")
 
     # One click to the violations, with user, setting and config in separate columns
-    page.get_by_role("link", name="Violations in the logs").click()
+    page.get_by_role("link", name="Incompatible settings in the logs").click()
     violation = page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)
     expect(violation).to_have_count(1)
     for column, value in (("Setting", "launch_options"), ("Staging Config", "Desktop in default")):
@@ -65,7 +65,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
 
     # And from each to the session the user got instead, and back
     violation.get_by_role("link", name=missed[:8]).click()
-    page.get_by_role("link", name="Violations in the logs").click()
+    page.get_by_role("link", name="Incompatible settings in the logs").click()
     expect(page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)).to_have_count(1)
     admin.open(f"/admin/staging/{config_id}?tab=history")
 

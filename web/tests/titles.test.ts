@@ -5,7 +5,7 @@ test.each([
   ['allow_kasm_clipboard_down', 'Clipboard Down'],
   ['max_kasms_per_user', 'Max sessions per user'],
   ['inject_ssh_keys', 'Inject SSH keys'],
-  ['session_lifetime_s', 'Session lifetime'],
+  ['session_lifetime_s', 'Log-in lifetime'],
   ['max_upload_mb', 'Max upload'],
 ])('the title of %s is %s', (name, title) => expect(settingTitle(name)).toBe(title));
 

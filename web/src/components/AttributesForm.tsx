@@ -60,7 +60,7 @@ export function AttributesForm(props: Props) {
         />
         <Select
           label="Default workspace"
-          description="The workspace that is launched if a launch names no workspace"
+          description="For programs: the workspace of a launch that names none"
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No default workspace' }}

@@ -85,7 +85,7 @@ export function HomesTable({ of, name }: Props) {
       }
       empty={
         <EmptyState icon={IconHome} title="No home folder is kept">
-          A workspace with the option “Home folders: kept for each user” keeps one for each user.
+          Home folders appear here after the first session of a workspace that keeps files between sessions.
         </EmptyState>
       }
     />

@@ -2,11 +2,15 @@
 
 /** Words with another spelling in titles. */
 const SPELLED: Record<string, string> = { kasms: 'sessions', ssh: 'SSH', cpu: 'CPU', url: 'URL' };
+/** Titles of settings whose names have a word with another meaning on the pages. */
+const TITLED: Record<string, string> = { session_lifetime_s: 'Log-in lifetime', session_idle_s: 'Log-in idle time' };
 const UNIT = /_(s|mb|days|rows)$/;
 const PERMISSION = /`?\b(allow_kasm_\w+)`?(?: = (true|false))?/g;
 
 /** "Clipboard Down" for `allow_kasm_clipboard_down`, "Max sessions per user" for `max_kasms_per_user`. */
 export function settingTitle(name: string): string {
+  const title = TITLED[name];
+  if (title) return title;
   const isPermission = name.startsWith('allow_kasm_');
   const words = name
     .replace(/^allow_kasm_/, '')

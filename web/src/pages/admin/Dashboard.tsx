@@ -68,7 +68,7 @@ export function Dashboard() {
             <Panel title="Pools" to="/admin/staging">
               {configs.data?.length === 0 && (
                 <Text size="sm" c="dimmed">
-                  No staging configs yet.
+                  No pools yet. Each staging config has a pool.
                 </Text>
               )}
               {configs.data?.map((config) => (
@@ -122,7 +122,9 @@ function managersRunning(managers: Manager[]): Count {
   const led = new Set(managers.filter(({ is_primary }) => is_primary).map(({ zone_name }) => zone_name));
   const without = [...new Set(managers.map(({ zone_name }) => zone_name))].filter((zone) => !led.has(zone));
   const note =
-    without.length > 0 ? `no Primary in ${without.join(', ')}` : `${counted(led.size, 'zone')} with a Primary`;
+    without.length > 0
+      ? `no Primary Manager in ${without.join(', ')}`
+      : `${counted(led.size, 'zone')} with a Primary Manager`;
   return { number: `${running} / ${managers.length}`, note };
 }
 

@@ -15,9 +15,9 @@ interface Props {
 }
 
 const PROFILES = [
-  { value: 'Enabled', label: 'Enabled: my files and settings are kept' },
-  { value: 'Disabled', label: 'Disabled: no files are kept' },
-  { value: 'Reset', label: 'Reset: the kept files are deleted first' },
+  { value: 'Enabled', label: 'Enabled: open the kept files and keep my changes' },
+  { value: 'Disabled', label: 'Disabled: start empty and keep nothing; the kept files are not changed' },
+  { value: 'Reset', label: 'Reset: delete the kept files and start empty' },
 ];
 
 /** Launches a workspace with a chosen zone and persistent profile. */
@@ -66,7 +66,7 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
       {hasProfile && (
         <Select
           label="Persistent Profile"
-          description="The home folder of this workspace"
+          description="Use of the home folder that is kept for you"
           allowDeselect={false}
           data={PROFILES}
           {...form.getInputProps('profile')}

@@ -54,7 +54,7 @@ export function Recordings() {
   const allowed = useAllowed();
   return (
     <ResourcePage
-      note={`Recordings of the actions of programs in ${allowed('recordings_view') ? 'all' : 'your'} leases.`}
+      note={`Recordings of the actions of programs in ${allowed('recordings_view') ? 'all' : 'your'} leases. A lease is a session that a program holds.`}
       query={useQuery(recordingsQuery())}
       columns={COLUMNS}
       rowKey={(recording) => recording.lease_id}
@@ -62,11 +62,11 @@ export function Recordings() {
       empty="No recordings"
       emptyNote={
         <>
-          A lease with{' '}
+          The program requests a recording with{' '}
           <Text span ff="monospace" size="sm">
             &quot;record&quot;: &quot;pictures&quot;
           </Text>{' '}
-          is recorded, and so are leases of groups whose setting record_leases enables it.
+          in its lease. The group setting record_leases records all leases of its members.
         </>
       }
     />

@@ -40,8 +40,8 @@ export function ReplayPage() {
   if (isGone(error))
     return (
       <EmptyState icon={IconDatabaseOff} title="There is no such recording">
-        {messageOf(error)} Recordings are deleted some time after the end of their lease. A lease without recording has
-        none.
+        {messageOf(error)} Recordings are deleted some time after the end of their lease, and not every lease is
+        recorded.
       </EmptyState>
     );
   if (!recording) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={480} radius="md" />;

@@ -47,7 +47,8 @@ export function sinceOf(row: Pick<RecordedRow, 'began'>, begun: string): string 
 export function limitsOf(recording: Recording, shown: number): string[] {
   const sentences: string[] = [];
   if (recording.record === 'actions') sentences.push('This lease was recorded without pictures.');
-  if (!recording.record_text) sentences.push('Typed, copied and opened text is not recorded, only its length.');
+  if (!recording.record_text)
+    sentences.push('Of typed and copied text, only the length is recorded, and of opened addresses only the host.');
   if (recording.pictures_left_out)
     sentences.push(
       `${recording.pictures_left_out} ${recording.pictures_left_out === 1 ? 'picture was' : 'pictures were'} left out;` +

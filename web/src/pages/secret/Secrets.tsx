@@ -66,7 +66,7 @@ export function Secrets() {
   ];
   return (
     <ResourcePage
-      note="Secrets for requests of programs on leased desktops. The web filter of a lease adds them to requests, so the programs never see them."
+      note="Secrets for web requests from leased sessions. The web filter adds a secret to a request when the request leaves the session. Programs in the session never see the secret."
       query={useQuery(secretsQuery)}
       columns={columns}
       rowKey={(secret) => secret.secret_id}
@@ -82,8 +82,8 @@ export function Secrets() {
       }
       remove={({ secret_id, name, hosts }) => (
         <RemoveAction noun="secret" name={name} onConfirm={() => deleteSecret(secret_id)} touched={['secrets']}>
-          Leases that use this secret continue without it within seconds. Their requests to {hosts[0]} no longer get the
-          secret.
+          Leases that use this secret lose it within seconds and continue. Their requests to {hosts[0]} no longer get
+          the secret.
         </RemoveAction>
       )}
     >

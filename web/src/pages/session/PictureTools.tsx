@@ -9,7 +9,7 @@ const KBIT_OF_MBIT = 1000;
 export function PictureTool({ picture }: { picture: Picture }) {
   if (!picture.switch) return null;
   const isVideo = picture.wanted === 'video';
-  const waits = isVideo && picture.shown === 'light' ? ' (sharp until it begins)' : '';
+  const waits = isVideo && picture.shown === 'light' ? ' (sharp until the video begins)' : '';
   return (
     <Tool
       label={

@@ -42,7 +42,7 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
         )}
         {controlled && (
           <Button variant="light" color="red" loading={back.isPending} onClick={() => back.mutate(undefined)}>
-            Take over
+            Take control back
           </Button>
         )}
       </Panel>

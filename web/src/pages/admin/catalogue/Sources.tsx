@@ -28,7 +28,7 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
     },
     {
       key: 'url',
-      title: 'List',
+      title: 'Address',
       value: (row) => row.list_url,
       render: (row) => (
         <Anchor href={row.list_url} size="sm" rel="noreferrer" target="_blank" style={{ overflowWrap: 'anywhere' }}>

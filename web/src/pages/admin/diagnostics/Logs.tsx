@@ -6,7 +6,8 @@ export function Logs() {
   return (
     <>
       <PageHeader title="Logs">
-        The log of all roles: decisions with their reasons, and changes by administrators.
+        The log of the api, the Managers, the Agents and the gateways: decisions with their reasons, and changes by
+        administrators.
       </PageHeader>
       <LogsTable />
     </>

@@ -86,7 +86,10 @@ function Details({ agent }: { agent: Agent }) {
             facts={[
               ['Agent ID', <ShortId key="id" id={agent.agent_id} />],
               ['Zone', agent.zone_name],
-              ['Edge gateway', agent.edge_url || 'none: the web gateway is on this host'],
+              [
+                'Edge gateway (serves the streams of this host)',
+                agent.edge_url || 'none: the web gateway is on this host',
+              ],
               [
                 'Edge gateway, not confirmed',
                 agent.edge_url_requested === null ? null : agent.edge_url_requested || 'none',

@@ -101,7 +101,7 @@ export function Agents() {
   ];
   return (
     <ResourcePage
-      note="The machines on which sessions run. A disabled Agent keeps its sessions and gets no new ones."
+      note="The machines on which sessions run. A disabled or draining Agent keeps the sessions of users and gets no new ones. A draining Agent also ends all its staged sessions, so that it becomes empty."
       query={useQuery(agentsQuery)}
       columns={columns}
       rowKey={(agent) => agent.agent_id}
@@ -149,7 +149,7 @@ export function ReportsTo({ agent, manager }: ReportsToProps) {
       <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs" underline="always">
         {manager?.instance_id ?? agent.manager_id.slice(0, 8)}
       </Anchor>
-      , <span className="nowrap">term {agent.manager_term}</span>
+      , <span className="nowrap">term {agent.manager_term} of the Primary</span>
     </Text>
   );
 }

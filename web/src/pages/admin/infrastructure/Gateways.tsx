@@ -37,8 +37,8 @@ export function Gateways() {
       buttons={<AddButton role="gateway" />}
       remove={({ gateway_id, hostname }) => (
         <RemoveAction noun="gateway" name={hostname} onConfirm={() => deleteGateway(gateway_id)} touched={['gateways']}>
-          The API refuses the credential of this gateway from its next request. The gateway gets no new Agents and
-          Managers until it joins again.
+          The API refuses the credential of this gateway from its next request. The gateway opens no streams of new
+          Agents and uses no new Managers until it joins again.
         </RemoveAction>
       )}
     >

@@ -58,7 +58,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
           <NumberInput label="Memory (GB)" description="1 GB is 10⁹ bytes" {...form.getInputProps('memory_gb')} />
           <TextInput
             label="Address of its edge gateway"
-            description="{address} and {hostname} are replaced by those of the machine"
+            description="The gateway on a machine, which serves the streams of its sessions; {address} and {hostname} are replaced by those of the machine"
             {...form.getInputProps('edge_url')}
           />
           <TextInput
@@ -82,12 +82,12 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
           />
           <NumberInput
             label="Free cores"
-            description="Kept free in the zone for reservations"
+            description="Kept free in the zone for new sessions"
             {...form.getInputProps('standby_cores')}
           />
           <NumberInput
             label="Free memory (GB)"
-            description="Kept free in the zone for reservations"
+            description="Kept free in the zone for new sessions"
             {...form.getInputProps('standby_memory_gb')}
           />
           <NumberInput

@@ -68,7 +68,7 @@ export function Machines() {
   const [shown, setShown] = useState<string | null>(null);
   return (
     <ResourcePage
-      note="Greenroom orders machines when sessions need more capacity, and releases them when they are not needed. Sessions continue to run."
+      note="Greenroom orders machines when sessions need more capacity, and releases a machine that is not needed after its last session has ended."
       caption="Machine pools"
       query={useQuery(machinePoolsQuery)}
       columns={POOLS}

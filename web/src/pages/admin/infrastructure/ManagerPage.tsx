@@ -69,7 +69,7 @@ function Details({ manager }: { manager: Manager }) {
           ['Instance ID', <ShortId key="id" id={manager.instance_id} />],
           ['Status', manager.status_reason],
           ['Zone', manager.zone_name],
-          ['Term of the zone', manager.term],
+          ['Term (changes of the Primary)', manager.term],
           ['Hostname', manager.hostname],
           ['Version', manager.version],
           ['Gateway URL', manager.gateway_url || 'none: no Agent can reach it'],

@@ -79,7 +79,7 @@ export function Managers() {
   const managers = useQuery(managersQuery);
   return (
     <ResourcePage
-      note="Managers coordinate the Agents. One enabled Manager of each zone is its Primary. To maintain a Manager without stopping it, disable it."
+      note="Managers coordinate the Agents. One enabled Manager of each zone is its Primary, which also keeps the pools filled. The term counts the changes of the Primary. To maintain a Manager without stopping it, disable it."
       notice={<Uncoordinated managers={managers.data ?? []} />}
       query={managers}
       columns={COLUMNS}

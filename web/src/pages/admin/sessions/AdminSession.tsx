@@ -23,7 +23,7 @@ import { PlacementTable } from './PlacementTable';
 import { kindOf, nameOf } from './kinds';
 import { settingTitle } from '../../../components/titles';
 
-const LOG_CODES = { 'staging-violation': 'Violations' };
+const LOG_CODES = { 'staging-violation': 'Incompatible settings' };
 
 /** One session for administrators: details, placement, screen, command and log rows. */
 export function AdminSession() {
@@ -117,8 +117,8 @@ function Details({ session }: { session: Session }) {
           ],
           ['Time limit', session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
           ['Permissions', granted.join(', ') || 'none'],
-          ['Opened address', session.kasm_url],
-          ['State', session.operational_message],
+          ['Address opened at launch', session.kasm_url],
+          ['Status', session.operational_message],
           ['Reason of the stop', session.stopped_reason],
           ['Reason of the end', session.ended_reason],
           ['Reason of the quarantine', session.set_aside_reason],

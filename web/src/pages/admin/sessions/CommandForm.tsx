@@ -37,8 +37,8 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
         />
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
           <TextInput
-            label="User"
-            description="A user of the container; empty = the user of the session"
+            label="Account"
+            description="An account in the container; empty = the account that runs the desktop"
             {...form.getInputProps('user')}
           />
           <TextInput

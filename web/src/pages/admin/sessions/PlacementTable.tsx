@@ -98,7 +98,7 @@ export function PlacementTable({ sessionId }: { sessionId: string }) {
       {violated && allowed('system_view') && (
         <Text size="sm">
           <Anchor component={Link} inherit to={`/admin/sessions/${sessionId}?tab=logs&code=staging-violation`}>
-            Violations in the logs
+            Incompatible settings in the logs
           </Anchor>
         </Text>
       )}

@@ -115,7 +115,7 @@ function Origin({ session }: { session: Session }) {
   if (!allowed || !session.staging_config_id) return originOf(session);
   return (
     <Link to={`/admin/staging/${session.staging_config_id}`} className="row-note-link mantine-focus-auto">
-      staged
+      {session.user_id ? 'was staged' : 'staged'}
     </Link>
   );
 }

@@ -92,7 +92,7 @@ export function ProviderForm({ provider, onClose }: Props) {
       />
       <Stack gap={4}>
         <Text size="sm" fw={600}>
-          Claims with the fields of new users
+          Claims that fill the fields of a new user
         </Text>
         <SimpleGrid cols={{ base: 1, sm: 3 }}>
           {(Object.keys(ATTRIBUTES) as Attribute[]).map((field) => (
@@ -114,7 +114,7 @@ export function ProviderForm({ provider, onClose }: Props) {
         />
         <NumberInput
           label="End unchecked log-ins after (seconds)"
-          description="The time for which the provider may not answer before a log-in ends"
+          description="A log-in ends if the provider has not answered its checks for this time"
           min={0}
           {...form.getInputProps('check_grace_s')}
         />

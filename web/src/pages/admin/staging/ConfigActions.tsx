@@ -33,7 +33,7 @@ export function ConfigActions({ config }: Props) {
             trigger={(open) => <RowButton label={`Edit ${name}`} icon={IconEdit} onClick={open} />}
           />
           <RowButton
-            label={`${config.paused ? 'Resume' : 'Pause'} ${name}`}
+            label={config.paused ? `Resume ${name}` : `Pause ${name}: assign and start no sessions`}
             icon={config.paused ? IconPlayerPlay : IconPlayerPause}
             onClick={() => pause.mutate(undefined)}
           />

@@ -50,6 +50,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
           label="Deployment Zone"
+          description="The zone of the sessions"
           placeholder="Choose a zone"
           required
           allowDeselect={false}
@@ -60,7 +61,8 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
         />
         <Select
           label="Image"
-          placeholder="Choose an image"
+          description="The workspace of the sessions"
+          placeholder="Choose a workspace"
           required
           allowDeselect={false}
           searchable
@@ -100,18 +102,25 @@ interface SwitchesProps {
   onChange: (field: PermissionField, value: boolean) => void;
 }
 
+/** The descriptions of permissions whose titles do not contain a direction. */
+const DIRECTIONS: Partial<Record<PermissionField, string>> = {
+  allow_kasm_clipboard_down: 'Copy from the session to the local computer',
+  allow_kasm_clipboard_up: 'Copy from the local computer to the session',
+};
+
 function PermissionSwitches({ values, onChange }: SwitchesProps) {
   return (
     <Fieldset legend="Default permissions">
       <Text size="xs" c="dimmed" mb="sm">
-        The permissions are fixed when a container is created. A user gets a staged session only if the permissions of
-        the user are exactly these.
+        The permissions are fixed when a container is created. A user gets a staged session only if the group settings
+        of the user for these permissions are exactly the same.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
         {PERMISSION_FIELDS.map((field) => (
           <Switch
             key={field}
             label={`Allow ${settingTitle(field)}`}
+            description={DIRECTIONS[field]}
             checked={values[field]}
             onChange={(event) => onChange(field, event.currentTarget.checked)}
           />

@@ -31,7 +31,7 @@ export function Explain({ config }: { config: StagingConfig }) {
           <Group align="flex-end">
             <Autocomplete
               label="User"
-              description="Nothing is launched. The answer is updated after each change."
+              description="Would this user get a session of this pool? Nothing is launched."
               flex="1 1 240px"
               data={(users.data ?? []).map(({ username }) => username)}
               limit={50}

@@ -69,7 +69,7 @@ export function History({ configId }: { configId: string }) {
       {allowed('system_view') && (
         <Text size="sm">
           <Anchor component={Link} inherit to={`/admin/staging/${configId}?tab=logs&code=staging-violation`}>
-            Violations in the logs
+            Incompatible settings in the logs
           </Anchor>
         </Text>
       )}

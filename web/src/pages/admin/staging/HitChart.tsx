@@ -26,7 +26,7 @@ export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {
     <>
       <Group justify="space-between" mb="xs">
         <Text size="sm" c="dimmed">
-          Launches per hour, 7 days; at most {most}
+          Launches per hour, last 7 days; highest: {most}
         </Text>
         <Group gap="md">
           <Key color={HIT} word="hits" />

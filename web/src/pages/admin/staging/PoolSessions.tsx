@@ -24,7 +24,7 @@ const COLUMNS: Column<Session>[] = [
     value: (row) => row.session_id,
     render: (row) => <RowLink to={`/admin/sessions/${row.session_id}`}>{shortId(row.session_id)}</RowLink>,
   },
-  { key: 'state', title: 'State', value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
+  { key: 'state', title: 'Status', value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
   { key: 'agent', title: 'Agent', value: (row) => row.hostname },
   timeColumn('created', 'Created', (row) => row.created),
   {

@@ -61,7 +61,7 @@ const COLUMNS: Column<StagingConfig>[] = [
 export function Staging() {
   return (
     <ResourcePage
-      note="Staged sessions run before a launch. A user gets one immediately, and the pool starts a replacement."
+      note="Staged sessions are started in advance and wait for users. A user who launches the workspace gets one immediately, and its pool starts a replacement."
       caption="Staging Configs"
       query={useQuery(stagingQuery)}
       columns={COLUMNS}
@@ -69,7 +69,7 @@ export function Staging() {
       sort="zone"
       minWidth={980}
       empty="No staging configs yet"
-      emptyNote="Choose a zone, an image and the number of sessions to keep ready."
+      emptyNote="Choose a zone, a workspace and the number of sessions to keep ready."
       create="Create New Config"
       form={(config, close) => <ConfigForm config={config} onClose={close} />}
     />

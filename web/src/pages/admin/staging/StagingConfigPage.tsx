@@ -19,7 +19,7 @@ import { PoolState } from './PoolState';
 
 /** Codes of log rows about pools, with their labels. */
 const LOG_CODES = {
-  'staging-violation': 'Violations',
+  'staging-violation': 'Incompatible settings',
   'staging-miss': 'Misses',
   'staging-shortfall': 'Shortfalls',
 };

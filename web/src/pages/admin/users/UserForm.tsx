@@ -91,7 +91,7 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
       />
       <Switch
         label="Locked"
-        description="The account cannot be used until it is unlocked. Wrong passwords do not lock an account; they only delay the next attempt"
+        description="For a temporary block, with the same effects as Disabled. Wrong passwords do not lock an account; they only delay the next attempt"
         disabled={isSelf}
         {...form.getInputProps('locked', { type: 'checkbox' })}
       />

@@ -6,8 +6,8 @@ import { runConfigOf, without } from './runConfig';
 const VARIABLE = 'GREENROOM_PICTURE';
 const LIGHT = 'light';
 const PICTURES = [
-  { value: LIGHT, label: 'Light: for still pictures; uses no CPU time while nothing changes' },
-  { value: 'video', label: 'Video: for moving pictures' },
+  { value: LIGHT, label: 'Sharp: for text; uses no CPU time while nothing changes' },
+  { value: 'video', label: 'Smooth: a video, for moving pictures' },
 ];
 
 /** The initial picture of sessions. It is a variable of the run config and is also shown there. */
@@ -21,8 +21,8 @@ export function PictureField({ form }: { form: WorkspaceFields }) {
   };
   return (
     <Select
-      label="Picture"
-      description="The initial picture of sessions with images of Greenroom; users can switch, and their browser stores the choice"
+      label="Picture of the Stream"
+      description="How a session first shows its screen, with images of Greenroom. Users can switch, and their browser stores the choice"
       data={PICTURES}
       value={environment[VARIABLE] === 'video' ? 'video' : LIGHT}
       onChange={choose}

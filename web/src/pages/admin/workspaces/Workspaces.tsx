@@ -33,7 +33,7 @@ export function Workspaces() {
     { key: 'image', title: 'Docker Image', value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
     {
       key: 'available',
-      title: 'On an Agent',
+      title: 'Image on Agents',
       value: (row) => (row.available ? 'yes' : 'no'),
       render: (row) => <Available image={row} />,
     },
@@ -59,7 +59,7 @@ export function Workspaces() {
   );
   return (
     <ResourcePage
-      note="Workspaces are the images that users can launch. The launcher shows a workspace to the members of its groups."
+      note="Workspaces are the images that users can launch. The launcher, the start page of users, shows a workspace to the members of its groups."
       query={useQuery(imagesQuery)}
       columns={columns}
       rowKey={(image) => image.image_id}

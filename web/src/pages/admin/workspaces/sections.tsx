@@ -8,6 +8,7 @@ import {
   Stack,
   Switch,
   TagsInput,
+  Text,
   Textarea,
   TextInput,
 } from '@mantine/core';
@@ -28,10 +29,17 @@ interface Props {
   form: WorkspaceFields;
 }
 
-function Section({ title, children }: { title: string; children: ReactNode }) {
+function Section({ title, note, children }: { title: string; note?: string; children: ReactNode }) {
   return (
     <Fieldset legend={title}>
-      <Stack gap="sm">{children}</Stack>
+      <Stack gap="sm">
+        {note && (
+          <Text size="xs" c="dimmed">
+            {note}
+          </Text>
+        )}
+        {children}
+      </Stack>
     </Fieldset>
   );
 }
@@ -81,7 +89,7 @@ export function ContainerFields({ form }: Props) {
     <Section title="Container">
       <TextInput
         label="Docker Image"
-        description="Name and tag, e.g. greenroom/desktop:xfce. The page of kasmweb and linuxserver images is set automatically."
+        description="Name and tag, e.g. greenroom/desktop:xfce"
         required
         {...form.getInputProps('name')}
       />
@@ -89,7 +97,7 @@ export function ContainerFields({ form }: Props) {
         label="Pull Policy"
         description="How often Agents check the registry for a newer image of the tag"
         data={[
-          { value: 'missing', label: 'Missing: never' },
+          { value: 'missing', label: 'Missing: never; only a missing image is pulled' },
           { value: 'daily', label: 'Daily' },
           { value: 'always', label: 'Always: every 15 minutes' },
         ]}
@@ -162,7 +170,10 @@ export function ContainerFields({ form }: Props) {
 
 export function PageFields({ form }: Props) {
   return (
-    <Section title="Page">
+    <Section
+      title="Page"
+      note="The web page in the container that shows the session to its user. These fields are set automatically for kasmweb and linuxserver images."
+    >
       <SimpleGrid cols={{ base: 1, sm: 3 }} verticalSpacing="sm">
         <NumberInput
           label="Port"
@@ -187,13 +198,13 @@ export function PageFields({ form }: Props) {
         />
         <TextInput
           label="Folder of the page"
-          description="/ or a path such as /vnc/; /{path}/ if the page must know its path in the console"
+          description="The path of the page in the container, e.g. / or /vnc/. Enter /{path}/ if the page needs the same path as in the browser"
           required
           {...form.getInputProps('page_path')}
         />
         <TextInput
           label="Start page"
-          description="A path below the folder, e.g. lab; empty = the folder itself"
+          description="The path below the folder that the browser opens, e.g. lab; empty = the folder itself"
           {...form.getInputProps('start_page')}
         />
         <TextInput
@@ -224,7 +235,7 @@ export function AccessFields({ form }: Props) {
         />
         <Switch
           label="Hide on Dashboard"
-          description="The launcher does not show the workspace; programs can still launch it"
+          description="The start page of users does not show the workspace; programs can still launch it"
           {...form.getInputProps('hidden', { type: 'checkbox' })}
         />
       </Columns>
@@ -305,13 +316,13 @@ export function SessionFields({ form }: Props) {
         <Switch
           mt="lg"
           label="Disable web filters"
-          description="The filters of groups do not apply to this workspace"
+          description="Sessions have no filter, even if the workspace or a group of the user has a policy"
           {...form.getInputProps('filter_policy_force_disabled', { type: 'checkbox' })}
         />
         <Switch
           mt="lg"
           label="Allow launch variables"
-          description="Disable this if users must get one application only, because variables can start other programs"
+          description="A launch can set environment variables of the container. Turn this off if users must get one application only, because variables can start other programs"
           {...form.getInputProps('allow_launch_variables', { type: 'checkbox' })}
         />
         <PictureField form={form} />
@@ -331,7 +342,7 @@ export function ConfigFields({ form }: Props) {
       />
       <JsonField
         label="Docker Exec Config"
-        description="Commands for first_launch, go and assign. Each has cmd, and optionally user, environment and workdir"
+        description="Commands that run in the container: first_launch once after its start, assign when a user gets a staged session, go when a running session gets an address. Each has cmd, and optionally user, environment and workdir"
         placeholder={'{ "assign": { "cmd": "/opt/welcome.sh" } }'}
         {...form.getInputProps('exec_config')}
       />
