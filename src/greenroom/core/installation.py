@@ -75,7 +75,7 @@ class Installation:
         "Maximum number of rows of each code of security events (log-ins, refusals, changes); other rows do not count",
     )
     security_log_retention_days: int = _number(365, "days", 1, "Age at which rows of security events are deleted")
-    launch_retention_days: int = _number(90, "days", 1, "Time for which the ledger keeps launches")
+    launch_retention_days: int = _number(90, "days", 1, "Time for which Diagnostics keeps launches")
     failed_session_retention_s: int = _number(
         3600,
         "s",
@@ -110,7 +110,10 @@ class Installation:
         " check the applicable law first; each join is logged"
     )
     control_away_s: int = _number(
-        60, "s", 10, "Time without the person who took over a leased desktop after which control returns to the program"
+        60,
+        "s",
+        10,
+        "Time after which control of a leased desktop returns to the program if the user who took over has left",
     )
     max_lease_days: int = _number(7, "days", 1, "Maximum total duration of a lease, including all extensions")
     recording_retention_days: int = _number(
@@ -132,7 +135,10 @@ class Installation:
         "Part of `recordings_max_mb` that is reserved for recordings whose pictures a group requires (`record_leases`)",
     )
     recordings_user_max_mb: int = _number(
-        500, "MB", 0, "Maximum total size of the pictures of a user's recordings that no group requires"
+        500,
+        "MB",
+        0,
+        "Maximum total size of the pictures of a user's recordings, without those that a group requires",
     )
     share_outside_groups: bool = _switch(
         "Users can share sessions with all users, not only with members of their own groups (except All Users)"

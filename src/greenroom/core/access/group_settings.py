@@ -119,10 +119,13 @@ _DEFINITIONS: Final = (
     _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_enforced_by_image('KASM_SVC_GAMEPAD')}"),
     _permission("allow_kasm_webcam", f"Use the camera in the session: {_enforced_by_image('KASM_SVC_WEBCAM')}"),
     _maximum(
-        "max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count; 0 = none"
+        "max_kasms_per_user",
+        "sessions",
+        5,
+        "Maximum number of sessions of a user, without leases; 0 = the user can have no session",
     ),
     _maximum(
-        "max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count; 0 = none"
+        "max_leases_per_user", "leases", 100, "Maximum number of leases of a user; 0 = the user can have no lease"
     ),
     _maximum(
         "keepalive_expiration",
@@ -146,7 +149,8 @@ _DEFINITIONS: Final = (
         default=300,
         minimum=5,
         unit="s",
-        description="Interval at which an open window reports its viewer, at most half of `keepalive_expiration`",
+        description="Interval at which an open window reports that its viewer is connected, at most half of"
+        " `keepalive_expiration`",
     ),
     _maximum(
         "session_time_limit",
@@ -192,7 +196,7 @@ _DEFINITIONS: Final = (
     _switch(
         "allow_kasm_screenshot",
         "Other users with the required permissions can take screenshots of members' sessions, read their"
-        " elements and act in them; members do not need this setting for their own sessions",
+        " screen elements and act in them; members do not need this setting for their own sessions",
         default=True,
         guarded=True,
     ),
@@ -231,13 +235,14 @@ _DEFINITIONS: Final = (
         default="off",
         choices=("off", "suggest", "on"),
         description="Begin launches in the zone nearest to the user's browser: `on`, or `suggest` it to users with "
-        "`allow_zone_selection`. The nearest zone needs Proxy Connections off. It and the zone of the gateway that "
-        "the user opened need Search Alternate Zones on",
+        "`allow_zone_selection`. Proxy Connections must be off in the nearest zone. Search Alternate Zones must be on "
+        "there and in the zone of the gateway that the user opened",
     ),
     _permission(
         "allow_persistent_profile",
         "Keep the home folder between sessions in workspaces with a persistent profile; such a launch gets"
-        " no staged session. Workspaces with the profile path `{homes}` keep home folders unless a group sets `false`",
+        " no staged session. Workspaces with home folders kept for each user (profile path `{homes}`) keep them unless"
+        " a group sets `false`",
     ),
     _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(
