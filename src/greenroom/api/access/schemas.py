@@ -54,7 +54,7 @@ Theme = Literal["auto", "light", "dark"]
 Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
-Locked = Annotated[bool, Field(description="unable to log in until unlocked")]
+Locked = Annotated[bool, Field(description="the same effects as disabled")]
 Disabled = Annotated[bool, Field(description="unable to log in")]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number has priority")]
 
@@ -142,7 +142,7 @@ class AttributesView(View):
     preferred_timezone: Annotated[
         str | None, Field(description="e.g. Europe/Berlin; null = time zone of the workspace")
     ]
-    default_image: Annotated[UUID | None, Field(description="workspace of a launch without a workspace")]
+    default_image: Annotated[UUID | None, Field(description="workspace of a launch that names none")]
     theme: Annotated[Theme | None, Field(description="theme of the console; null = auto")]
 
 
@@ -158,7 +158,7 @@ class AttributesPatch(Body):
     ] = None
     preferred_language: Annotated[Language | None, Field(description="e.g. de or de-DE")] = None
     preferred_timezone: Annotated[Timezone | None, Field(description="e.g. Europe/Berlin")] = None
-    default_image: Annotated[UUID | None, Field(description="workspace of a launch without a workspace")] = None
+    default_image: Annotated[UUID | None, Field(description="workspace of a launch that names none")] = None
     theme: Annotated[Theme | None, Field(description="theme of the console")] = None
 
 

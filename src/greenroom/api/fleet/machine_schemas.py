@@ -37,10 +37,10 @@ Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description
 Memory = Annotated[int, Field(gt=0, le=1 << 50, description="memory of one machine, bytes")]
 StandbyCores = Annotated[
     float,
-    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="cores to keep free for reservations in the zone"),
+    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="cores of the zone to keep free for new sessions"),
 ]
 StandbyMemory = Annotated[
-    int, Field(ge=0, le=1 << 50, description="memory to keep free for reservations in the zone, bytes")
+    int, Field(ge=0, le=1 << 50, description="memory of the zone to keep free for new sessions, bytes")
 ]
 Address = Annotated[str, StringConstraints(max_length=300)]
 

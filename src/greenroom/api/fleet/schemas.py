@@ -80,11 +80,11 @@ class ZonePatch(Body):
     """Changes of a zone; omitted fields keep their values."""
 
     zone_name: ZoneName = ""
-    allow_origin_domain: Annotated[Addresses, Field(description="host or host:port, separated by commas")] = (
-        REQUEST_HOST
-    )
+    allow_origin_domain: Annotated[
+        Addresses, Field(description="hosts whose pages may open streams: host or host:port, separated by commas")
+    ] = REQUEST_HOST
     upstream_auth_address: Annotated[
-        Address, Field(description="address host[:port], reachable from the hosts of Agents")
+        Address, Field(description="host[:port] at which hosts of Agents check whether a stream may be opened")
     ] = REQUEST_HOST
     load_balancing_strategy: Strategy = "Least Load"
     search_alternate_zones: Annotated[
@@ -204,7 +204,8 @@ class AgentPatch(Body):
         str,
         Field(
             max_length=300,
-            description="address of its edge gateway: edge_url_requested confirms the new one, edge_url declines it",
+            description="address of its edge gateway; the value of edge_url_requested confirms the new address, the"
+            " value of edge_url declines it",
         ),
     ] = ""
 

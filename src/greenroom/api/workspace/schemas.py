@@ -164,7 +164,7 @@ ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 PagePath = Annotated[
     Text,
     _refused_by(page.page_path_problem),
-    Field(description="folder of the page in the container; /{path}/ if it must equal the path at the gateway"),
+    Field(description="path of the page in the container; /{path}/ if the page needs the same path as in the browser"),
 ]
 StartPage = Annotated[
     Text,
@@ -221,7 +221,7 @@ class ImageFields(Body):
     docker_token: Annotated[Text | None, Field(description="token of that account")] = None
     port: Annotated[Port, Field(description="port of the session's page in the container")] = 6901
     protocol: Annotated[Literal["https", "http"], Field(description="protocol of that page")] = "https"
-    auth_user: Annotated[Text, Field(description="account of that page")] = "kasm_user"
+    auth_user: Annotated[Text, Field(description="username for HTTP basic authentication at that page")] = "kasm_user"
     page_path: PagePath = "/"
     start_page: StartPage = ""
     ready_path: ReadyPath = ""

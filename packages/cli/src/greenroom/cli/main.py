@@ -77,7 +77,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     "Sessions": {
         "sessions": _noun("Sessions of users, and staged sessions.", "sessions"),
         "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "workspaces"),
-        "launches": _noun("The ledger of launches: the steps and the outcome of each launch."),
+        "launches": _noun("Launches: the steps and the outcome of each launch."),
         "recording": _program("Show the recording of a lease; --export writes it with its pictures to a file.", "logs"),
         "homes": _noun("Home folders of users, with their size and last use.", "workspaces"),
         "rehearse": _program(
@@ -93,11 +93,13 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Fleet": {
         "zones": _noun("Zones: parts of the deployment with separate Managers and Agents."),
-        "managers": _noun("Managers: the processes that Agents check in to; one of each zone is its Primary.", "fleet"),
+        "managers": _noun(
+            "Managers: the processes that coordinate Agents; the Primary of each zone also fills its pools.", "fleet"
+        ),
         "agents": _noun("Agents: the hosts on which sessions run.", "fleet"),
         "gateways": _noun("Web gateways on separate hosts that joined with a token."),
         "machine-pools": _noun("Machine pools: machines that are ordered and released automatically.", "fleet"),
-        "machine-orders": _noun("The ledger of machine orders and their reasons."),
+        "machine-orders": _noun("Machine orders: the machines that pools ordered, with the reasons."),
         "join-tokens": _noun("Join tokens for new hosts; deleting a token revokes it."),
     },
     "Access and settings": {
@@ -108,7 +110,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "config": _noun("The configuration as a document: export it, compare it, apply it.", "configuration.commands"),
     },
     "Diagnostics and programs": {
-        "logs": _noun("Log rows of all roles of the deployment.", "logs"),
+        "logs": _noun("Log rows of the api, the Managers, the Agents and the gateways.", "logs"),
         "events": _program(
             "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),

@@ -168,7 +168,7 @@ _ALL: Final = (
         list_path="/staging-configs",
         without=frozenset({"zone_id", "image_id"}),
         actions=(
-            RequestVerb("pause", "Pause a config: its sessions are neither staged nor assigned.", {"paused": True}),
+            RequestVerb("pause", "Pause a config: no session of its pool is staged or assigned.", {"paused": True}),
             RequestVerb("resume", "Resume a config: fill its pool again.", {"paused": False}),
             RequestVerb("recycle", method="POST", path="/recycle"),
         ),

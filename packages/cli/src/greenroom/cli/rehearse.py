@@ -279,7 +279,7 @@ UsableWithin = Annotated[float, _SECONDS(help="Longest wait for a usable session
 Image = Annotated[
     str | None, typer.Option(metavar="IMAGE", help="The workspace. Default: that of All Users, else the first enabled.")
 ]
-Zone = Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of the launches. Default: that of the address.")]
+Zone = Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of the launches. Default: the zone of --url.")]
 Seed = Annotated[int, typer.Option(help="Seed of the random arrivals; the same seed repeats them.")]
 Real = Annotated[bool, typer.Option("--real-containers", help="Allow Agents with real containers.")]
 

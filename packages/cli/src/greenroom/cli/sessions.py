@@ -42,7 +42,7 @@ Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:/
 
 @verb("sessions", options=fields_of("POST /sessions", "image_id"), of_one=False)
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
-    """Launch a workspace. Without --user, the session of a local instance belongs to its first administrator."""
+    """Launch a workspace. On a local instance without --user, the session belongs to the first administrator."""
     body: Row = {"image_id": NOUNS["images"].find_id(call.client, image)}
     body |= call.body()
     if "user_id" not in body and call.client.server.is_local:

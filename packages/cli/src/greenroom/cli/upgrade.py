@@ -40,7 +40,8 @@ def upgrade(
 ) -> None:
     """Upgrade the running instance to the version of this program, role by role.
 
-    Sessions continue. If a role is not ready in time, all roles return to their previous version.
+    Sessions continue. If a role (api, Manager, Agent or gateway) is not ready in time, all roles return to their
+    previous version.
     """
     from greenroom.up import log  # noqa: PLC0415
 
