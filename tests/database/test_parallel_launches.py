@@ -56,7 +56,7 @@ async def test_100_launches_at_once_on_room_for_10(
         assert problem["detail"] == (
             f"No resources are available to create the requested session. Zone eu: agent-1 has 0 of 4 {free}, 1 are"
             f" needed; agent-2 has 0 of 4 {free}, 1 are needed; agent-3 has 0 of 2 {free}, 1 are needed."
-            " End sessions, add an Agent, or raise the Cores or Memory Override of one."
+            " End sessions, add an Agent, or raise Cores Override or Memory Override of an Agent."
         )
     assert ledger_entry["code"] == "no_capacity"
     assert {entry["launch_id"] for entry in listed} == {problem["launch_id"] for problem in refused}

@@ -103,7 +103,7 @@ def withdraw_control(control: Control, term: int) -> Control:
     return Control(term=term + 1) if control.term == term and control.viewer else control
 
 
-CONTROL_CHANGED: Final = "Control of this desktop has changed since then. Take over again."
+CONTROL_CHANGED: Final = "Control of this desktop changed in the meantime. Take over again."
 
 
 def person_has_control_text(name: str) -> str:

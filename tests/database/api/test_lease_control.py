@@ -145,7 +145,7 @@ async def test_who_helps_takes_over_and_the_user_takes_it_back(leased: Leased, l
     assert leased.page.orders[-1]["viewer"] == joined["viewer_id"]
     assert (await ordered(leased.ada, leased.path, holder="person"))["term"] == 2
     refusal = await ines.refused(409, f"POST {leased.path}", {"holder": "person", "term": 1})
-    assert refusal == "held: Control of this desktop has changed since then. Take over again."
+    assert refusal == "held: Control of this desktop changed in the meantime. Take over again."
     assert f"{ADA} has control" in await ines.refused(409, f"POST {leased.path}", {"holder": "person"})
     assert leased.page.control.may_send("user")
     messages = [row["message"] for row in await leased.stage.log("control-taken-over")]

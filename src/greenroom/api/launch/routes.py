@@ -269,5 +269,5 @@ async def get_launch(launch_id: UUID, db: Db) -> LaunchView:
     """Return one launch. The problem document of a refused launch contains its `launch_id`."""
     row = await ledger.get_launch(db, launch_id)
     if row is None:
-        raise NotFound(f"There is no launch {launch_id}; it may be older than the ledger.")
+        raise NotFound(f"There is no launch {launch_id}; it may have been deleted after launch_retention_days.")
     return LaunchView.model_validate(row)

@@ -92,7 +92,7 @@ class Shortages:
         self._logs.write(
             LogCode.LAUNCH_FAILED,
             f"{window.count} more launches of {window.title} were refused within {self._window_s:.0f} s for "
-            f"the same reasons; the ledger of launches contains each of them. The last one: {window.last}",
+            f"the same reasons; the list of launches contains each of them. The last one: {window.last}",
             details={"count": window.count},
         )
 

@@ -147,9 +147,7 @@ def refusal_of_change(
     setting. `members` has the groups of each member, including this group.
     """
     if priority != group.priority:
-        return (
-            f"The priority of {group.name} decides which rules it overrides, so members of the group cannot change it."
-        )
+        return f"The priority of {group.name} decides which group's settings apply, so its members cannot change it."
     if names := _reserved_settings(changed):
         return f"`{names[0]}` cannot be changed by members of the group."
     unchanged = {name: value for name, value in group.settings.items() if name not in changed}
@@ -183,4 +181,4 @@ def _looser_setting(before: Sequence[GroupSettings], after: Sequence[GroupSettin
 
 
 def _refusal(old: EffectiveSetting, new: EffectiveSetting) -> str:
-    return f"The change would lift a rule for a member: now {old.trace}, afterwards {new.trace}."
+    return f"The change would give a member more rights: now {old.trace}, afterwards {new.trace}."

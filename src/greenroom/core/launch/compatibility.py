@@ -68,7 +68,7 @@ class LaunchFacts:
         source = f"group {groups}" if groups else "no group enables it"
         return (
             "The workspace's persistent profile is not used: allow_persistent_profile is off for the user "
-            f"({source}), so the files of the session are deleted with it."
+            f"({source}), so the files of the session are deleted when it ends."
         )
 
 
@@ -206,7 +206,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _flag("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
     _flag(
         "web_filter_policy",
-        f"the group's web filter is chosen {AT_CREATION}; a policy on the workspace would be staged",
+        f"the group's web filter is chosen {AT_CREATION}; a policy of the workspace does not exclude staging",
         lambda facts: not facts.filters_disabled,
     ),
     Rule("permissions", "permissions", _permissions),

@@ -190,7 +190,7 @@ def concurrency_miss(hostnames: Sequence[str]) -> Miss:
 
 
 ADVICE: Final[dict[str, str]] = {
-    "no_capacity": "End sessions, add an Agent, or raise the Cores or Memory Override of one.",
+    "no_capacity": "End sessions, add an Agent, or raise Cores Override or Memory Override of an Agent.",
     "no_disk": "Free disk space on the hosts of the Agents: end sessions, and remove unneeded images and files.",
     "agent_missing": "Check that the Agents run, and that they reach a Manager of their zone and Docker or Kubernetes.",
     "agent_disabled": "Enable an Agent or end its draining.",

@@ -133,7 +133,7 @@ def with_known_host(attempts: Sequence[LaunchAttempt], zone_id: str, request_hos
 def _if_host_is_not_needed(attempt: LaunchAttempt) -> LaunchAttempt:
     if not attempt.zone.facts.request_host_settings():
         return attempt
-    reason = f"Zone {attempt.zone.zone_name} needs the host of the launch, which is unknown."
+    reason = f"Zone {attempt.zone.zone_name} uses $request_host$, and the host of the launch is unknown."
     return replace(attempt, misses=(Miss("no_request_host", reason),))
 
 

@@ -71,7 +71,7 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
         facts({"web_filter_policy": "strict"}),
         (
             f"web_filter_policy (group Students): the group's web filter is chosen {AT_CREATION};"
-            " a policy on the workspace would be staged"
+            " a policy of the workspace does not exclude staging"
         ),
     ),
     (
@@ -220,7 +220,7 @@ def allowed(*values: bool | None) -> LaunchFacts:
 def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFacts, source: str | None):
     said = source and (
         "The workspace's persistent profile is not used: allow_persistent_profile is off for the user "
-        f"({source}), so the files of the session are deleted with it."
+        f"({source}), so the files of the session are deleted when it ends."
     )
     assert facts.missing_profile() == said
 

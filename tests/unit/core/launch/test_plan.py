@@ -171,8 +171,8 @@ def test_no_resources_says_what_an_administrator_needs():
         trace += missed_steps(attempt, misses)
     assert no_resources_reason(trace) == (
         "No resources are available to create the requested session. Zone eu: agent-7 has 1 of 1 cores free, 2 are"
-        " needed. Zone us has no Agent. End sessions, add an Agent, or raise the Cores or Memory Override of"
-        " one."
+        " needed. Zone us has no Agent. End sessions, add an Agent, or raise Cores Override or Memory"
+        " Override of an Agent."
     )
     assert outcome_reason(trace) == "Zone eu: agent-7 has 1 of 1 cores free, 2 are needed. Zone us has no Agent."
 

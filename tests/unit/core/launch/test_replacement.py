@@ -161,7 +161,7 @@ def test_a_zone_with_an_unknown_request_host_makes_no_successor():
     attempts = plan_successor(failed(at_handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
     made = {a.zone.zone_name: a for a in with_known_host(attempts, "id-eu", "") if not a.staged}
     assert made["eu"].misses == ()
-    reason = "Zone us needs the host of the launch, which is unknown."
+    reason = "Zone us uses $request_host$, and the host of the launch is unknown."
     assert made["us"].misses == (Miss("no_request_host", reason),)
     assert [a for a in attempts if a.staged] == [a for a in with_known_host(attempts, "id-eu", "") if a.staged]
     assert with_known_host(attempts, "id-eu", "desktops.example") == attempts
