@@ -9,7 +9,7 @@ import aiodocker
 import pytest
 from tests.support.runtime_hosts import Host, new_id
 
-from greenroom.core.fleet.disk import DiskUse, FreeDisk, to_stop
+from greenroom.core.fleet.disk import DiskUse, FreeDisk, sessions_to_stop
 from greenroom.core.workspace.session_spec import Exec, Mount
 from greenroom.runtimes.contract import DiskCountError, HostRuntime
 from greenroom.runtimes.docker import usage
@@ -55,7 +55,7 @@ async def test_files_count_however_empty_they_are(host: Host, runtime: HostRunti
     assert used is not None
     assert 40_100 <= used.inodes < 42_000
     assert used.size_bytes < 100 * MB < 640 * MB < used.charged_bytes
-    (stop,) = to_stop([DiskUse(session_id=session_id, used=used, limit_bytes=500 * MB)], "vm", FreeDisk())
+    (stop,) = sessions_to_stop([DiskUse(session_id=session_id, used=used, limit_bytes=500 * MB)], "vm", FreeDisk())
     assert "files on its disk, which count as" in stop.reason
     monkeypatch.setattr(usage, "MEASURED_WITHIN_S", 0.0)
     with pytest.raises(DiskCountError, match="could not be measured within 0 s"):

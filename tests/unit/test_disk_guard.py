@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenroom.agent.capacity import DiskGuard
-from greenroom.core.fleet.disk import Use
+from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import DiskCountError, StartError
@@ -37,12 +37,12 @@ class Host:
         usage = Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB)
         return DiskGuard(runtime, runtime, sessions, "vm", lambda: usage)
 
-    async def disk_usage(self, session_id: str) -> Use:
+    async def disk_usage(self, session_id: str) -> DiskAmount:
         if session_id in self.too_many:
             raise DiskCountError("It is too much.")
         if self.written[session_id] < 0:
             raise StartError("It cannot be measured.")
-        return Use(self.written[session_id])
+        return DiskAmount(self.written[session_id])
 
     async def stop(self, session_id: str, grace_s: float) -> None:
         del grace_s

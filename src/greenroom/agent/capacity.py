@@ -21,7 +21,7 @@ import structlog
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet import host_limits
-from greenroom.core.fleet.disk import DiskUse, FreeDisk, Stop, Use, shortage, to_stop
+from greenroom.core.fleet.disk import DiskAmount, DiskUse, FreeDisk, SessionToStop, sessions_to_stop, shortage
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.concurrency import one_item, warned
 from greenroom.kit.host_limits import read
@@ -234,7 +234,7 @@ class DiskGuard:
         running = self._running()
         self._uncounted = {name: times for name, times in self._uncounted.items() if name in running}
         written = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
-        for stop in to_stop(written, self._hostname, disk):
+        for stop in sessions_to_stop(written, self._hostname, disk):
             await self._stop(stop)
 
     def _disk(self) -> FreeDisk:
@@ -258,7 +258,7 @@ class DiskGuard:
         except DiskCountError as error:
             log.warning("a session has too many files", session_id=session_id, reason=error.message)
             self._uncounted[session_id] = self._uncounted.get(session_id, 0) + 1
-            used = Use()
+            used = DiskAmount()
         except GreenroomError as error:
             log.warning("the disk use of a session cannot be read", session_id=session_id, reason=error.message)
             return None
@@ -268,7 +268,7 @@ class DiskGuard:
         uncounted = self._uncounted.get(session_id, 0)
         return DiskUse(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
-    async def _stop(self, stop: Stop) -> None:
+    async def _stop(self, stop: SessionToStop) -> None:
         """Stop a session; its container stays for inspection until the session is deleted."""
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)

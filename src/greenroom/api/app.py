@@ -45,7 +45,7 @@ from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.core.fleet.enrollment import JoinAttemptLimiter
+from greenroom.core.fleet.enrollment import RefusalLogLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -171,7 +171,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.secrets = secrets
     app.state.logs = logs
     app.state.refusals = RefusalLog(logs)
-    app.state.join_attempts = JoinAttemptLimiter()
+    app.state.join_attempts = RefusalLogLimiter()
     app.state.hub = Hub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()

@@ -20,7 +20,7 @@ from typing import Final, Literal
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Held, Invalid, LeaseLimit, SessionLimit
 from greenroom.core.events import Topic
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 
 Holder = Literal["program", "person"]
 
@@ -62,8 +62,9 @@ def current_control(control: Control, now: datetime) -> Control:
 
 
 def take_control(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    """Return the control after a person took it or renewed their own term. With `term`, they can only renew that term.
-    Raises Held: another person has control, or control has changed since that term."""
+    """Return the control after a person took it or renewed their own term. They have it for `away_s` without a further
+    renewal. With `term`, they can only renew that term. Raises Held: another person has control, or control has changed
+    since that term."""
     current = current_control(control, now)
     has_control = current.viewer == person.viewer
     if term is not None and (term != control.term or not has_control):
@@ -120,7 +121,8 @@ class NewLease:
 
     `lease_id` is a new UUID. `holder` is the name of the caller in log rows. `key_id` is the API key of the caller;
     `max_lease_s` and `not_after` are the maximum duration and the end from that key, which also limit extensions.
-    `reservation_id` is the reservation as which the lease counted until now (`db.lease.leases`).
+    `reservation_id` is the row that counted toward the limits in place of the lease before its session existed
+    (`db.lease.leases`); None = there was none.
     """
 
     lease_id: str
@@ -130,7 +132,7 @@ class NewLease:
     max_lease_s: int | None = None
     not_after: datetime | None = None
     tags: Tags = field(default_factory=list[str])
-    record: Mode = "none"
+    record: RecordingMode = "none"
     record_text: bool = False
     record_required: bool = False
     """True if a group of the user requires pictures in the recording."""
@@ -196,17 +198,17 @@ def refusal(
     settings: Mapping[str, EffectiveSetting],
     *,
     leased: bool,
-    of_user: int,
-    of_key: int = 0,
+    user_sessions: int,
+    key_leases: int = 0,
     max_leases: int | None = None,
 ) -> SessionLimit | LeaseLimit | None:
     """Return the refusal of a further lease, or desktop, of a user; None if it is permitted.
 
-    `of_user` is the number of leases, or desktops, of the user. `of_key` is the number of leases of the API key of the
-    request, and `max_leases` is the limit of that key (None = it has no limit, or there is no key).
+    `user_sessions` is the number of leases, or desktops, of the user. `key_leases` is the number of leases of the API
+    key of the request, and `max_leases` is the limit of that key (None = it has no limit, or there is no key).
     """
-    if of_user >= (maximum := max_for_user(settings, leased=leased)):
+    if user_sessions >= (maximum := max_for_user(settings, leased=leased)):
         return user_limit_reached(maximum, leased=leased)
-    if leased and max_leases is not None and of_key >= max_leases:
+    if leased and max_leases is not None and key_leases >= max_leases:
         return key_limit_reached(max_leases)
     return None

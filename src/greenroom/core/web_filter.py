@@ -215,12 +215,12 @@ def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """The domains that a lease requests (`wanted`), and the id of the policy in force that restricts them (`narrows`);
-    None = no policy is in force.
+    """The domains that a lease requests (`wanted`), and the id of the policy in force, which restricts them; None = no
+    policy is in force.
     """
 
     wanted: tuple[str, ...]
-    narrows: str | None
+    restricting_policy_id: str | None
 
 
 def lists_of(in_force: FilterPolicy | None, requested: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -264,8 +264,8 @@ PORT: Final = 13128
 may use.
 """
 CLOSED_PORT: Final = 13129
-"""A second port of Squid, which is open if another program enforces the rules of the network of sessions. A session
-that can reach this port is not restricted by these rules, so a session can check its isolation before it begins.
+"""A second port of Squid for runtimes in which another program enforces the rules of the network of sessions. The rules
+do not let sessions reach this port, so a session that reaches it knows that the rules are not enforced yet.
 """
 LOCAL: Final = "localhost,127.0.0.1,::1"
 """The hosts that programs in a session reach without the filter: the session itself."""

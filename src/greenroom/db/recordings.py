@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 from greenroom.core.recording.rows import RecordedAct, RecordingRow, RowsToStore
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
@@ -32,7 +32,7 @@ class LeaseRecording:
     holder: str
     image_friendly_name: str
     zone_name: str
-    record: Mode
+    record: RecordingMode
     record_text: bool
     begun: datetime
     ended: datetime | None

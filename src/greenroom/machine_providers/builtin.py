@@ -89,9 +89,15 @@ def _token_problem(secrets: Mapping[str, str]) -> str | None:
     )
 
 
-COMMAND: Final = ProviderRules(texts=("program",), place=("program",), has_own_options=True, problem=_command_problem)
+COMMAND: Final = ProviderRules(
+    texts=("program",), destination_options=("program",), has_own_options=True, problem=_command_problem
+)
 WEBHOOK: Final = ProviderRules(
-    texts=("url",), place=("url",), has_own_options=True, problem=_webhook_problem, secrets_problem=_token_problem
+    texts=("url",),
+    destination_options=("url",),
+    has_own_options=True,
+    problem=_webhook_problem,
+    secrets_problem=_token_problem,
 )
 SIMULATED: Final = ProviderRules(joins=False)
 

@@ -283,7 +283,7 @@ class LeaseWatch:
             return _next_read_in_s(lease.remaining_s)
         if await evict(self._db, self._me.zone_key):
             log.info("the connection of an expired leadership was ended")
-        return core_lease.RECHECK_S if lease.holder is None else core_lease.EVICT_JITTER_S
+        return core_lease.RECHECK_S if lease.holder is None else core_lease.EXPIRY_JITTER_S
 
 
 def _next_read_in_s(remaining_s: float) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.core.fleet.disk import Use
+from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
@@ -362,9 +362,9 @@ class SimulatedRuntime:
         cores, memory_bytes = settings.cores * self._share, int(settings.memory_bytes * self._share)
         return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes, simulated=True)
 
-    async def disk_usage(self, session_id: str) -> Use | None:
+    async def disk_usage(self, session_id: str) -> DiskAmount | None:
         """The usage is zero: simulated sessions write nothing."""
-        return Use() if session_id in self._containers else None
+        return DiskAmount() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:
         return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))

@@ -17,7 +17,7 @@ from psycopg import Rollback
 
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.launch.eviction import Room
-from greenroom.core.launch.placement import PlacementRequest, session_of
+from greenroom.core.launch.placement import PlacementRequest, placement_request_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.request import NO_LIMIT
 from greenroom.core.launch.wanted import (
@@ -104,7 +104,7 @@ def replacement_session(
         image=image,
         permissions=old.permissions,
         assign=_handover_command(old),
-        request=session_of(image),
+        request=placement_request_of(image),
         spec_maker_for=partial(_spec_of_launch, old, image),
         last_agent_id=old.agent_id,
         agent_noun="other Agent",

@@ -16,7 +16,7 @@ from greenroom.agent.session.desired import DesiredSessions, ListChange
 from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, assignment_report
 from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, facts
 from greenroom.agent.session.outbox import Orders, Outbox
-from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, is_unexplained, observe
+from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, needs_examination, observe
 from greenroom.core.session.states import ObservedState
 from greenroom.wire.messages import Answer, Desired, Observed
 
@@ -179,7 +179,7 @@ class Sessions:
         target, container = self.desired.desired_container(desired), self.observed.container(session_id)
         known = self.observed.journal_facts(session_id)
         is_next_handed_over = self._handover(desired) is None and can_be_handed_over(target, container, known)
-        if not (is_next_handed_over or is_unexplained(target, container, known)):
+        if not (is_next_handed_over or needs_examination(target, container, known)):
             self.outbox.set_observation(self._observed(desired), has_user=desired.authorised is not None)
 
     def _refresh_all(self) -> None:

@@ -392,6 +392,6 @@ class StreamAuthorizer:
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
     """Return the target. Raises Forbidden: the session may not use it; MovedError: its page serves another path."""
     target = target_of(address, session.spec, session.address or "", session.services)
-    if target.elsewhere:
-        raise MovedError(target.elsewhere)
+    if target.redirect_path:
+        raise MovedError(target.redirect_path)
     return target

@@ -173,7 +173,7 @@ def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool, is
         user_id=session.user_id,
         username=session.username,
         user_enabled=session.user_enabled,
-        username_shown=question.username,
+        sent_username=question.username,
         token_is_valid=token_is_valid,
         is_program=is_program,
     )

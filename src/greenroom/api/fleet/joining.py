@@ -23,7 +23,7 @@ from greenroom.api.fleet.schemas import JoinAddresses, JoinAgent, JoinedGateway,
 from greenroom.api.paging import Paging
 from greenroom.api.security import client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
-from greenroom.core.fleet.enrollment import JoinAttemptLimiter, refusal_of_agents_token
+from greenroom.core.fleet.enrollment import RefusalLogLimiter, refusal_of_agents_token
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -80,7 +80,7 @@ class JoinAttempt:
     """
 
     def __init__(
-        self, address: str, logs: LogWriter, limiter: JoinAttemptLimiter, count_failure: Callable[[str], None]
+        self, address: str, logs: LogWriter, limiter: RefusalLogLimiter, count_failure: Callable[[str], None]
     ) -> None:
         self._address = address
         self._logs = logs

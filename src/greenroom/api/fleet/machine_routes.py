@@ -29,8 +29,8 @@ from greenroom.core.fleet.machines.model import (
     OrderState,
     OrderTransition,
     PlaceOrder,
-    format_hint,
-    parse_hint,
+    format_schedule_entry,
+    parse_schedule_entry,
 )
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import (
@@ -64,7 +64,7 @@ _VERBS: Final = {
 def view(row: MachinePoolRow) -> MachinePoolView:
     """Return the view of a pool, without its secrets."""
     return MachinePoolView.of(
-        row, secret_names=sorted(row.secrets), schedule=[format_hint(hint) for hint in row.schedule]
+        row, secret_names=sorted(row.secrets), schedule=[format_schedule_entry(entry) for entry in row.schedule]
     )
 
 
@@ -112,7 +112,7 @@ def _fields(body: dict[str, Any], before: MachinePoolRow | None, change: CallerC
     values = values_of(PoolFields, before) if before else {}
     changed = {name: value for name, value in body.items() if name in {field.name for field in fields(PoolFields)}}
     if "schedule" in body:
-        changed["schedule"] = tuple(parse_hint(line) for line in body["schedule"])
+        changed["schedule"] = tuple(parse_schedule_entry(line) for line in body["schedule"])
     if "secrets" in body:
         if problem := find_provider((values | changed)["provider"]).rules.secrets_problem(body["secrets"]):
             raise Invalid(problem)

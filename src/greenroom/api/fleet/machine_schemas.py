@@ -10,13 +10,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, JsonObject, Shaped, Text, View
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.model import format_hint, parse_hint
+from greenroom.core.fleet.machines.model import format_schedule_entry, parse_schedule_entry
 from greenroom.core.fleet.machines.provider import DEFAULT_EDGE_URL
 
 
 def _line(text: str) -> str:
     try:
-        return format_hint(parse_hint(text))
+        return format_schedule_entry(parse_schedule_entry(text))
     except Invalid as error:
         raise ValueError(error.message) from error
 

@@ -97,7 +97,7 @@ def _forecast_for(
 ) -> LaunchForecast:
     image, supply = workspace.image, offer.supply
     facts = launch_facts(user, image)
-    if refusal(facts.settings, leased=False, of_user=user.num_sessions) is not None:
+    if refusal(facts.settings, leased=False, user_sessions=user.num_sessions) is not None:
         return LaunchForecast(False, None, LIMIT_REACHED)
     if not supply.zones:
         return launch_forecast(image, (), supply)

@@ -45,7 +45,9 @@ async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, 
         return SessionEgress()
     current_policy = await _in_force(db, subject)
     allowed = [] if options.egress == "none" else options.egress.allow
-    narrowing = Narrowing(wanted=domains(allowed), narrows=current_policy.filter_policy_id if current_policy else None)
+    narrowing = Narrowing(
+        wanted=domains(allowed), restricting_policy_id=current_policy.filter_policy_id if current_policy else None
+    )
     policy = narrowed(current_policy, narrowing.wanted)
     if options.secrets:
         return await _with_secrets(db, caller, subject, options, policy, narrowing=narrowing)

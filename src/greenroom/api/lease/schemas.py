@@ -12,7 +12,7 @@ from greenroom.api.bodies import Body, Name, Text, View
 from greenroom.api.session.schemas import ConnectBody, Environment, web_address
 from greenroom.core.lease import Holder
 from greenroom.core.named_secrets import MAX_SECRETS
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 
 Seconds = Annotated[int, Field(ge=60, le=86400, description="duration from now, seconds")]
 Word = Annotated[Name, Field(max_length=100)]
@@ -65,7 +65,9 @@ class LeaseCreate(Body):
     ] = None
     options: LeaseOptions | None = None
     tags: Tags | None = None
-    record: Annotated[Mode, Field(description="recorded data; at least what the groups of the user require")] = "none"
+    record: Annotated[
+        RecordingMode, Field(description="recorded data; at least what the groups of the user require")
+    ] = "none"
     record_text: Annotated[
         bool,
         Field(description="also record typed text, clipboard, addresses and complete commands, including passwords"),
@@ -100,7 +102,7 @@ class LeaseView(View):
     outcome: Annotated[Literal["staged", "on_demand"], Field(description="staged, or created on demand")]
     status: Annotated[str, Field(description="status of the session")]
     tags: Tags
-    record: Annotated[Mode, Field(description="recorded data")]
+    record: Annotated[RecordingMode, Field(description="recorded data")]
     record_text: bool
     secrets: Annotated[list[str], Field(description="names of the secrets that the web filter adds to requests")]
     created: datetime

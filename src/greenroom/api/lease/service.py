@@ -224,7 +224,11 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
     if counts.repeated:
         return None
     return refusal(
-        resolve(counts.groups), leased=True, of_user=counts.of_user, of_key=counts.of_key, max_leases=counts.max_leases
+        resolve(counts.groups),
+        leased=True,
+        user_sessions=counts.of_user,
+        key_leases=counts.of_key,
+        max_leases=counts.max_leases,
     )
 
 

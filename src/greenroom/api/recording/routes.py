@@ -28,7 +28,7 @@ from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db import recordings
 from greenroom.db.database import Database
@@ -112,7 +112,7 @@ class RecordingView(View, row=LeaseRecording, without={"key_id", "is_over"}):
     session_id: UUID
     user_id: UUID | None
     holder: Annotated[str, Field(description="caller that requested the lease")]
-    record: Annotated[Mode, Field(description="recorded data")]
+    record: Annotated[RecordingMode, Field(description="recorded data")]
     record_text: Annotated[
         bool, Field(description="true = typed text, clipboard, addresses and complete commands are recorded")
     ]

@@ -217,7 +217,13 @@ async def own_policy(
     """
     for secret in granted:
         named_secrets.require_reachable_hosts(policy, secret.name, secret.hosts)
-    parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
+    parts = [
+        user_id,
+        idempotency_key or str(uuid.uuid4()),
+        narrowing.restricting_policy_id or "",
+        *narrowing.wanted,
+        ";",
+    ]
     number = uuid.uuid5(_POLICY_NAMESPACE, "\n".join([*parts, *(secret.secret_id for secret in granted)]))
     copy = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
     await filter_policies.store_lease_policy(db, copy, narrowing)

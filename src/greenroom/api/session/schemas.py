@@ -12,7 +12,7 @@ from greenroom.api.bodies import Body, Secret, Shaped, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
 from greenroom.core.launch.plan import TraceStep
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 
@@ -43,7 +43,7 @@ LastScreenshot = Annotated[
 
 
 LeaseId = Annotated[UUID | None, Field(description="lease of a program; null = the session has no lease")]
-Record = Annotated[Mode, Field(description="recorded data of the lease")]
+Record = Annotated[RecordingMode, Field(description="recorded data of the lease")]
 
 
 class SessionView(View):

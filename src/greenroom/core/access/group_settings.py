@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
 
-from greenroom.core.recording.described import MODES
+from greenroom.core.recording.described import RECORDING_MODES
 from greenroom.core.workspace import run_config, volumes
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
@@ -71,7 +71,9 @@ def _switch(
     stored: bool = False,
     excludes_staging: bool = False,
 ) -> Setting:
-    """Return a boolean setting. If it is `guarded`, on is looser than off; `stored` is `stored_with_session`."""
+    """Return a boolean setting. `guarded`: users who may change only their own groups cannot turn it on (`looseness`).
+    `stored` is `stored_with_session`.
+    """
     return Setting(
         name=name,
         kind="bool",
@@ -218,8 +220,8 @@ _DEFINITIONS: Final = (
         name="record_leases",
         kind="choice",
         default="none",
-        choices=MODES,
-        looseness=lambda mode: -MODES.index(mode),
+        choices=RECORDING_MODES,
+        looseness=lambda mode: -RECORDING_MODES.index(mode),
         description="Minimum recording of members' leases: nothing, the actions of programs, or actions and pictures",
     ),
     Setting(
@@ -322,8 +324,8 @@ def _rank(group: GroupSettings) -> tuple[int, str, str]:
 class InheritedValue:
     """The value that applies to the members of a group if the group itself sets none.
 
-    `value` applies to members of no other group than All Users; `group` is its source (None = the default).
-    `outranked_by` are groups with a value and a higher rank: their values apply to their members instead.
+    `value` is the value of All Users, otherwise the default; `group` is its source (None = the default). `outranked_by`
+    are groups with a value and a higher rank: members who are also in one of them get its value instead.
     """
 
     name: str

@@ -34,7 +34,7 @@ from greenroom.core.actions.keys import MAX_KEYS, chord_of, keysym_of
 from greenroom.core.errors import Invalid
 
 PIXELS_A_NOTCH: Final = 100
-"""The pixels that a page scrolls for one notch of the wheel. Actions of this API scroll by pixels."""
+"""The pixels that a page scrolls for one notch of the wheel. `scroll` of the Responses API counts pixels."""
 WAIT_S: Final = 2.0
 """The duration of `wait`, which has no field for it."""
 
@@ -50,8 +50,8 @@ Keys = Annotated[list[str], Meta(max_length=MAX_KEYS)]
 Pixels = Annotated[int, Meta(ge=-MAX_NOTCHES * PIXELS_A_NOTCH, le=MAX_NOTCHES * PIXELS_A_NOTCH)]
 
 
-def _modifier_keys(keys: list[str]) -> tuple[int, ...]:
-    # Clients of this API send CTRL, C for ctrl+c, not for ctrl+shift+c.
+def _keysyms(keys: list[str]) -> tuple[int, ...]:
+    # Clients of the Responses API send CTRL, C for ctrl+c, not for ctrl+shift+c.
     is_chord = len(keys) > 1
     return tuple(dict.fromkeys(keysym_of(key.lower() if is_chord and len(key) == 1 else key) for key in keys))
 
@@ -89,18 +89,18 @@ class _Click(_PointVerb, frozen=True, tag="click"):
 
     def to_action(self) -> Action:
         if self.button in _KEYS_FOR_BUTTONS:
-            return actions.Press((_modifier_keys([*self.keys, _KEYS_FOR_BUTTONS[self.button]]),))
-        return actions.Click(_BUTTONS[self.button], self.at, keys=_modifier_keys(self.keys))
+            return actions.Press((_keysyms([*self.keys, _KEYS_FOR_BUTTONS[self.button]]),))
+        return actions.Click(_BUTTONS[self.button], self.at, keys=_keysyms(self.keys))
 
 
 class _DoubleClick(_PointVerb, frozen=True, tag="double_click"):
     def to_action(self) -> Action:
-        return actions.Click(Button.LEFT, self.at, 2, _modifier_keys(self.keys))
+        return actions.Click(Button.LEFT, self.at, 2, _keysyms(self.keys))
 
 
 class _Move(_PointVerb, frozen=True, tag="move"):
     def to_action(self) -> Action:
-        return actions.Move(self.at, _modifier_keys(self.keys))
+        return actions.Move(self.at, _keysyms(self.keys))
 
 
 class _Scroll(_PointVerb, frozen=True, tag="scroll", kw_only=True):
@@ -111,7 +111,7 @@ class _Scroll(_PointVerb, frozen=True, tag="scroll", kw_only=True):
 
     def to_action(self) -> Action:
         across, down = self.scroll_x or self.x_in_js, self.scroll_y or self.y_in_js
-        return actions.Scroll(_notches(across), _notches(down), self.at, _modifier_keys(self.keys))
+        return actions.Scroll(_notches(across), _notches(down), self.at, _keysyms(self.keys))
 
 
 class _Drag(_Verb, frozen=True, tag="drag"):
@@ -120,14 +120,14 @@ class _Drag(_Verb, frozen=True, tag="drag"):
 
     def to_action(self) -> Action:
         points = (Point(*_xy(place), f"path[{index}]") for index, place in enumerate(self.path))
-        return actions.Drag(tuple(points), _modifier_keys(self.keys))
+        return actions.Drag(tuple(points), _keysyms(self.keys))
 
 
 class _Keypress(_Verb, frozen=True, tag="keypress"):
     keys: Annotated[Keys, Meta(min_length=1)]
 
     def to_action(self) -> Action:
-        return actions.Press((_modifier_keys(self.keys),))
+        return actions.Press((_keysyms(self.keys),))
 
 
 class _Type(_Verb, frozen=True, tag="type"):
@@ -182,7 +182,9 @@ Verb = (  # any action with `type`
 
 
 FOCUS: Final = "focus"
-"""The only action that is sent with the reference of its element, which is not replaced by a place on the screen."""
+"""The action that moves the focus to an element. Its reference to the element is passed to the session; in all other
+actions, a reference is replaced by the place of the element on the screen.
+"""
 _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     field: {
         str(info.tag): names
@@ -198,7 +200,7 @@ _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 place.
 """
 
-Place = tuple[int, int] | str
+PlaceOrReason = tuple[int, int] | str
 """The place of an element, or a sentence with the reason why there is none."""
 
 
@@ -208,7 +210,7 @@ def refs_of(items: Sequence[object]) -> list[str]:
     return list(dict.fromkeys(ref for ref in refs if isinstance(ref, str)))
 
 
-def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object]:
+def located(items: Sequence[object], places: Mapping[str, PlaceOrReason]) -> list[object]:
     """Return the actions with their references to elements replaced by places on the screen. Raises Invalid: an element
     or its place does not exist.
     """
@@ -223,7 +225,7 @@ def _ref_of(item: object) -> object:
     return None if fields.get("action") == FOCUS else fields.get("ref")
 
 
-def _located(item: object, places: Mapping[str, Place], where: str) -> object:
+def _located(item: object, places: Mapping[str, PlaceOrReason], where: str) -> object:
     ref = _ref_of(item)
     if ref is None:
         return item

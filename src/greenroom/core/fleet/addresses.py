@@ -162,7 +162,7 @@ class EdgeAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeClaim:
+class EdgeRegistration:
     """The address of the edge gateway of an Agent. `in_use` is empty if it has none. `requested` is a reported address
     that waits for a confirmation: empty = the Agent reports no gateway any more, None = no address waits.
 
@@ -174,14 +174,14 @@ class EdgeClaim:
     in_use: str = ""
     requested: str | None = None
 
-    def reported(self, address: str, *, with_token: bool) -> EdgeClaim:
+    def reported(self, address: str, *, with_token: bool) -> EdgeRegistration:
         """Return the claim after the Agent registered with this address of its edge gateway."""
         if with_token or address == self.in_use:
-            return EdgeClaim(address)
-        return EdgeClaim(self.in_use, address)
+            return EdgeRegistration(address)
+        return EdgeRegistration(self.in_use, address)
 
 
-NO_EDGE: Final = EdgeClaim()
+NO_EDGE: Final = EdgeRegistration()
 
 
 def edge_name(route: str) -> str:

@@ -35,14 +35,14 @@ MAX_UNCOUNTED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class DiskAmount:
     """The use of a disk: bytes, and the number of files and folders (0 = they cannot be counted)."""
 
     size_bytes: int = 0
     inodes: int = 0
 
-    def __add__(self, other: Use) -> Use:
-        return Use(self.size_bytes + other.size_bytes, self.inodes + other.inodes)
+    def __add__(self, other: DiskAmount) -> DiskAmount:
+        return DiskAmount(self.size_bytes + other.size_bytes, self.inodes + other.inodes)
 
     @property
     def charged_bytes(self) -> int:
@@ -67,7 +67,7 @@ class DiskUse:
     """The use of the disk by a running session, outside mounted folders, and its limit in bytes; 0 = no limit."""
 
     session_id: str
-    used: Use
+    used: DiskAmount
     limit_bytes: int = 0
     uncounted: int = 0
     """The number of measurements in a row, up to the latest, that did not end in time."""
@@ -80,7 +80,7 @@ class DiskUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class SessionToStop:
     """A session that must be stopped, with the reason as a sentence."""
 
     session_id: str
@@ -96,23 +96,23 @@ def shortage(hostname: str, disk: FreeDisk) -> str:
     return ""
 
 
-def to_stop(uses: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
+def sessions_to_stop(uses: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[SessionToStop, ...]:
     """Return every session over its limit. If there is none and the disk is nearly full, return the session with the
     largest use of the resource that is short: bytes or inodes.
     """
     over_limit = [use for use in uses if use.is_over]
     if over_limit:
-        return tuple(Stop(use.session_id, _over_limit_reason(use)) for use in over_limit)
+        return tuple(SessionToStop(use.session_id, _over_limit_reason(use)) for use in over_limit)
     if disk.free_bytes is not None and disk.free_bytes < round(disk.kept_bytes * EMERGENCY_FRACTION):
-        return _stop_largest(uses, hostname, lambda used: Use(size_bytes=used.size_bytes))
+        return _stop_largest(uses, hostname, lambda used: DiskAmount(size_bytes=used.size_bytes))
     if disk.free_inodes is not None and disk.free_inodes < INODES_EMERGENCY:
-        return _stop_largest(uses, hostname, lambda used: Use(inodes=used.inodes))
+        return _stop_largest(uses, hostname, lambda used: DiskAmount(inodes=used.inodes))
     return ()
 
 
 def _stop_largest(
-    uses: Sequence[DiskUse], hostname: str, limited_to_short_resource: Callable[[Use], Use]
-) -> tuple[Stop, ...]:
+    uses: Sequence[DiskUse], hostname: str, limited_to_short_resource: Callable[[DiskAmount], DiskAmount]
+) -> tuple[SessionToStop, ...]:
     """Return the session with the largest use. `limited_to_short_resource` returns a use with only the
     resource that is short: bytes or inodes.
     """
@@ -124,7 +124,7 @@ def _stop_largest(
         f"The session was stopped because the disk of {hostname} was almost full: it had {_amount(largest)}, more than"
         " the others there."
     )
-    return (Stop(largest.session_id, reason),)
+    return (SessionToStop(largest.session_id, reason),)
 
 
 def _over_limit_reason(use: DiskUse) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Unauthenticated
-from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
+from greenroom.core.fleet.addresses import NO_EDGE, EdgeRegistration
 
 Role = Literal["agent", "gateway"]
 
@@ -29,7 +29,7 @@ LOG_WINDOW_S: Final = 60.0
 MAX_ADDRESSES: Final = 1000
 
 
-class JoinAttemptLimiter:
+class RefusalLogLimiter:
     """Limits the number of logged refusals, because any host in the network can cause refusals. Times are those of
     `time.monotonic()`.
     """
@@ -67,8 +67,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAgent:
-    """The Agent that already has the id. `alive` is True if it checked in within the last seconds. `never_checked_in`
-    is True if it has not checked in since it was last admitted.
+    """The Agent that already has the id. `joined_with` is the hash of the join token with which it was last admitted.
+    `alive` is True if it checked in within the last seconds. `never_checked_in` is True if it has not checked in since
+    it was last admitted.
     """
 
     credential_hash: bytes
@@ -79,13 +80,14 @@ class KnownAgent:
     joined_with: bytes | None
     never_checked_in: bool
     alive: bool
-    edge: EdgeClaim = NO_EDGE
+    edge: EdgeRegistration = NO_EDGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newcomer:
-    """A host that requests to join a zone. Exactly one of the two hashes is set; both are SHA-256. `place` is that of
-    `wire.messages.Register`, with which a copied identity is detected; empty for Agents of older versions.
+    """A host that requests to join a zone. Exactly one of the two hashes is set; both are SHA-256. `place` is a digest
+    of the Agent's folder, its machine and the last start of the machine. A copy of an identity has another `place`. It
+    is empty for Agents of older versions.
     """
 
     agent_id: str

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-EVICT_JITTER_S: Final = 0.05
+EXPIRY_JITTER_S: Final = 0.05
 """The maximum delay with which a Manager reads a leadership after its end. The delay is random, so that Managers do not
 read it at the same time.
 """
@@ -84,8 +84,8 @@ def next_read_in_s(remaining_s: float, jitter: float) -> float:
     `jitter` is 0 to 1.
     """
     if remaining_s <= 0:
-        return EVICT_JITTER_S
-    return min(RECHECK_S, remaining_s + jitter * EVICT_JITTER_S)
+        return EXPIRY_JITTER_S
+    return min(RECHECK_S, remaining_s + jitter * EXPIRY_JITTER_S)
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
@@ -107,7 +107,8 @@ class Predecessor:
     instance_id: str | None
     """None = its record was removed."""
     enabled: bool
-    is_this: bool
+    is_same_manager: bool
+    """True if it is the Manager that became Primary now."""
     resigned: bool
     """It resigned, or its leadership was ended when it was disabled."""
     expired: bool
@@ -118,7 +119,7 @@ def election_reason(previous: Predecessor | None) -> str:
     """Return the reason why a Manager became Primary, as a clause after "because"."""
     if previous is None:
         return "the zone had no Primary before"
-    if previous.is_this:
+    if previous.is_same_manager:
         return "it was the Primary before and returned first"
     if previous.instance_id is None:
         return "the Manager that was the Primary was deleted"

@@ -27,8 +27,8 @@ from greenroom.core.text import EXACT, size
 MAX_TIMES: Final = 10.0
 """The maximum factor by which a time limit is multiplied."""
 ON_TIME_S: Final = 0.05
-"""The delay up to which a process counts as on time. A process with k times this delay needs k times as long, because
-the operation for which it waits needs several turns of this process and of others.
+"""The delay up to which a process counts as on time. With k times this delay, an operation takes k times as long: the
+process runs several times during an operation, and each run begins late.
 """
 
 

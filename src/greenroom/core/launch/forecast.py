@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from greenroom.core.errors import Busy, NoResources, Refused
 from greenroom.core.launch.eviction import StartingSession, rooms
-from greenroom.core.launch.placement import ImageReadiness, Placement, PlacementAgent, place, session_of
+from greenroom.core.launch.placement import ImageReadiness, Placement, PlacementAgent, place, placement_request_of
 from greenroom.core.launch.plan import (
     LaunchAttempt,
     LaunchZone,
@@ -148,7 +148,7 @@ def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply
         if attempt.misses:
             continue
         placement = _placement(image, attempt.zone, supply)
-        if rooms(placement, session_of(image), supply.starting.get(attempt.zone.zone_id, ())):
+        if rooms(placement, placement_request_of(image), supply.starting.get(attempt.zone.zone_id, ())):
             return LaunchForecast(False, START_S if measured.start_s is None else measured.start_s)
         misses += placement_misses(attempt.zone, placement)
     return LaunchForecast(False, None, refusal_for_user(misses))
@@ -179,7 +179,7 @@ def _has_session(attempt: LaunchAttempt, image: ImageFacts, supply: Supply) -> b
 def _placement(image: ImageFacts, zone: LaunchZone, supply: Supply) -> Placement:
     states = supply.image_states.get(image.name, {})
     agents = [agent.with_image(states.get(agent.agent_id)) for agent in supply.agents.get(zone.zone_id, ())]
-    return place(agents, session_of(image), zone.load_balancing_strategy)
+    return place(agents, placement_request_of(image), zone.load_balancing_strategy)
 
 
 Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
@@ -200,7 +200,8 @@ def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
 
     The result is `hit` for the config whose session the launch got. For all other configs, it is:
 
-    - `other_permissions`, if the config has other permissions than the user and another considered config has the same;
+    - `other_permissions`, if the permissions of the config differ from those of the user, and the permissions of
+      another considered config do not;
     - `served_elsewhere`, if the launch got a staged session of another config;
     - `miss`, if the launch got no staged session.
     """

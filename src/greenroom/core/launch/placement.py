@@ -96,8 +96,7 @@ class PlacementAgent(ImageReadiness):
 
     @property
     def load(self) -> float:
-        """The load, 0 to 1: the mean of the reserved fraction and the used fraction, each of CPU or memory, whichever
-        is larger.
+        """The load, 0 to 1: the mean of two fractions, reserved and used. Each is the larger one of CPU and memory.
 
         The use is the real load of a host, but it is seconds old and does not change during a burst of launches.
         Reservations are current, but are not the real load. If no use was measured, the load is the reserved fraction.
@@ -174,7 +173,7 @@ class PlacementRequest:
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
 
-def session_of(image: ImageFacts) -> PlacementRequest:
+def placement_request_of(image: ImageFacts) -> PlacementRequest:
     """Return the requirements of a session of this workspace."""
     return PlacementRequest(
         image=image.name,

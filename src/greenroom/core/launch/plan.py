@@ -18,7 +18,9 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-"""`turn`: the launch was refused before its turn (`core.launch.forecast`)."""
+"""`turn`: in a simulation of many launches, the launch was refused before the first attempt (`core.launch.forecast`).
+The other steps are a claim of a staged session or a launch on demand, in the current zone or in another zone.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +208,10 @@ MAX_NAMED: Final = 5
 
 
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
-    """Return the reason why a launch got no session, as sentences for an administrator, with the remedies. A zone
-    without Agents adds a remedy only if no Agent has a reason.
+    """Return the reason why a launch got no session, as sentences for an administrator, with the remedies. Reasons of
+    Agents define the remedies; reasons of zones do so only if no Agent was rejected.
     """
-    lines = _not_on_demand(trace)
+    lines = _failed_on_demand_steps(trace)
     of_agents = [line for line in lines if line.candidate is not None]
     codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
     advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
@@ -220,13 +222,13 @@ def outcome_reason(trace: Sequence[TraceStep]) -> str:
     """Return the outcome of a launch for a list: the origin of its session, or the reasons why it got none, the current
     zone first. The reasons of pools are returned only if no session on demand was tried.
     """
-    lines = _not_on_demand(trace)
+    lines = _failed_on_demand_steps(trace)
     if trace and not trace[-1].used and lines:
         return _by_zone(lines)
     return trace[-1].reason if trace else ""
 
 
-def _not_on_demand(trace: Sequence[TraceStep]) -> list[TraceStep]:
+def _failed_on_demand_steps(trace: Sequence[TraceStep]) -> list[TraceStep]:
     return [line for line in trace if line.step.startswith("on_demand") and not line.used]
 
 

@@ -12,7 +12,7 @@ from greenroom.core.access.group_settings import GroupSettings, client_settings_
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.nearest import nearest_zone
-from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
+from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, placement_request_of
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import RequestedSession, SessionUser
 from greenroom.core.lease import NewLease, max_for_user, refusal
@@ -210,7 +210,7 @@ def plan_request(
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
     leased = request.lease is not None
-    if (refused_error := refusal(facts.settings, leased=leased, of_user=snapshot.num_sessions)) is not None:
+    if (refused_error := refusal(facts.settings, leased=leased, user_sessions=snapshot.num_sessions)) is not None:
         raise refused_error
     clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)
     first_zone_id, nearer = _first_zone(snapshot.zones, request, image, facts)
@@ -240,7 +240,7 @@ def plan_request(
             permissions=permissions,
             assign=assign,
             request=_restricted_to_home(
-                replace(session_of(image), with_secrets=request.with_secrets), snapshot.home_agent_id, facts
+                replace(placement_request_of(image), with_secrets=request.with_secrets), snapshot.home_agent_id, facts
             ),
             spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
@@ -285,8 +285,8 @@ def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFac
 
 
 def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
-    """Return the id of the zone in which a launch begins (docs/explanation/a-launch.md). `zones` are in the order of
-    their creation.
+    """Return the id of the zone in which a launch begins if `nearest_zone` is off (docs/explanation/a-launch.md).
+    `zones` are in the order of their creation.
 
     Raises:
         Invalid: the requested zone does not exist.
@@ -305,8 +305,8 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
 def _first_zone(
     zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
 ) -> tuple[str, str]:
-    """Return the id of the zone in which the launch begins, and a sentence for the trace if a zone is nearer to the
-    user than the default zone.
+    """Apply the setting `nearest_zone`: return the id of the zone in which the launch begins, and a sentence for the
+    trace if a zone is nearer to the user than the default zone.
     """
     may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
     first_zone_id = current_zone_id(zones, request, may_choose=may_choose)
@@ -352,7 +352,7 @@ def _extras_of(
         run_config=facts.value("run_config"),
         volume_mapping=facts.value("volume_mapping"),
         filter_policy=facts.value("web_filter_policy") or None,
-        own_filter_policy=request.filter_policy,
+        lease_filter_policy=request.filter_policy,
         profile=mode if facts.profile_is_applied() else None,
         files=_ssh_files(snapshot, decrypt) if facts.value("inject_ssh_keys") else (),
     )

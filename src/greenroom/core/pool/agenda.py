@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, session_of
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, placement_request_of
 from greenroom.core.pool import rotation
 from greenroom.core.pool.model import COMING, Create, PoolPlan, PoolSnapshot, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -45,7 +45,7 @@ class AgentCache:
         """Reserve the room of inserted sessions on the cached Agents."""
         if (cached := self._by_image.get(image.image_id)) is None:
             return
-        request, number = session_of(image), Counter(create.agent_id for create in creates)
+        request, number = placement_request_of(image), Counter(create.agent_id for create in creates)
         read_s, agents = cached
         self._by_image[image.image_id] = (
             read_s,
@@ -75,8 +75,8 @@ actions.
 
 LASTING_SHORTFALLS: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
 """Shortfalls that last until the config, the workspace or the zone is changed. Other shortfalls depend on reports of
-Agents, which are not announced: a pool with such a shortfall is planned in every round, or in rotation if there are
-many.
+Agents, which are not announced: a pool with such a shortfall is planned in every round, or in turn with others if there
+are many.
 """
 
 

@@ -114,7 +114,7 @@ class PoolSnapshot:
     """The number of sessions of the config without a user that are ending and still use resources."""
     failed_on: frozenset[str] = frozenset()
     """The ids of Agents on which a start of this workspace, config and zone failed recently. They are tried last."""
-    people_waiting: str | None = None
+    waiting_users_text: str | None = None
     """The beginning of a sentence, such as "2 people wait for room in zone eu"; no session is created then. None = no
     user waits.
     """

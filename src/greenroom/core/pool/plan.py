@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from greenroom.core.launch.placement import Rejection, place, serves, session_of
+from greenroom.core.launch.placement import Rejection, place, placement_request_of, serves
 from greenroom.core.pool import rotation, shortfalls
 from greenroom.core.pool.model import (
     COMING,
@@ -50,7 +50,7 @@ class _Work:
 def plan(snapshot: PoolSnapshot) -> PoolPlan:
     """Return the actions that bring a pool closer to Desired."""
     work = _Work()
-    failures = _remember_failures(snapshot, work)
+    failures = _end_failed(snapshot, work)
     backoff = shortfalls.longer_backoff(
         failures, shortfalls.failures_after_breaks(snapshot.config.broken, snapshot.now)
     )
@@ -81,7 +81,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     )
 
 
-def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> PoolFailures:
+def _end_failed(snapshot: PoolSnapshot, work: _Work) -> PoolFailures:
     failed = [s for s in snapshot.sessions if s.status is SessionStatus.FAILED]
     for session in failed:
         error = (session.error or "no reason was given").rstrip(".")
@@ -167,7 +167,7 @@ def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
 def _permitted_creates(
     snapshot: PoolSnapshot, remaining: Sequence[PooledSession], missing: int, failures: PoolFailures
 ) -> int:
-    if snapshot.config.paused or snapshot.people_waiting is not None or failures.waits(snapshot.now):
+    if snapshot.config.paused or snapshot.waiting_users_text is not None or failures.waits(snapshot.now):
         return 0
     if failures.number:  # after a failure, one start at a time until a start succeeds
         return 0 if any(s.status in COMING for s in remaining) else min(missing, 1)
@@ -175,7 +175,7 @@ def _permitted_creates(
 
 
 def _fill(snapshot: PoolSnapshot, permitted: int, missing: int, work: _Work) -> None:
-    request = session_of(snapshot.image)
+    request = placement_request_of(snapshot.image)
     agents = {agent.agent_id: agent for agent in snapshot.agents}
     desired = snapshot.config.num_sessions
     for number in range(permitted):
@@ -186,7 +186,7 @@ def _fill(snapshot: PoolSnapshot, permitted: int, missing: int, work: _Work) -> 
         choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_on)
         agent = choice.agent
         agents[agent.agent_id] = agent.with_one_more(request)
-        placement_text = f"placed on {agent.hostname}{choice.instead}"
+        placement_text = f"placed on {agent.hostname}{choice.avoided_text}"
         work.creates.append(
             Create(agent.agent_id, f"{desired - missing + number} of {desired} staged; {placement_text}.")
         )
@@ -206,10 +206,10 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], work: _W
     if due is None:
         return
     original, reason = due
-    placement = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy)
+    placement = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy)
     if placement.candidates:
         choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_on)
-        placement_text = f"placed on {choice.agent.hostname}{choice.instead}"
+        placement_text = f"placed on {choice.agent.hostname}{choice.avoided_text}"
         reason = f"it replaces {original.session_id}, because {reason}; {placement_text}."
         work.creates.append(Create(choice.agent.agent_id, reason, replaces=original.session_id))
         return
@@ -224,7 +224,7 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], work: _W
 
 def _fits_in_place_of(snapshot: PoolSnapshot, old: PooledSession) -> bool:
     """True if a new session has room on the Agent of this session after this session has ended."""
-    request = session_of(snapshot.image)
+    request = placement_request_of(snapshot.image)
     old_request = replace(request, cores=old.cores, memory=old.memory)
     agents = [agent.without(old_request) for agent in snapshot.agents if agent.agent_id == old.agent_id]
     return bool(place(agents, request, snapshot.strategy).candidates)
@@ -237,8 +237,8 @@ def _shortfall(
     missing = snapshot.config.num_sessions - usable
     if missing <= 0 or snapshot.config.deleted:
         return None
-    if unplaced > 0 and snapshot.people_waiting is not None:
-        return shortfalls.behind_launches_of_users(snapshot, snapshot.people_waiting, unplaced)
+    if unplaced > 0 and snapshot.waiting_users_text is not None:
+        return shortfalls.behind_launches_of_users(snapshot, snapshot.waiting_users_text, unplaced)
     if unplaced > 0 and work.rejected is not None:
         return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
     if backoff.number:

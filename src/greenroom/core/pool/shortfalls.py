@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, session_of
+from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, placement_request_of
 from greenroom.core.pool.model import COMING, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import EXACT, size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
-BREAKS_COUNT_S: Final = 600.0
+BREAK_FORGOTTEN_S: Final = 600.0
 """The time after which the break of a session no longer counts. It is longer than `BACKOFF.max_s`; otherwise all breaks
 would be forgotten during the longest pause.
 """
@@ -43,12 +43,12 @@ class PoolFailures:
 
 @dataclass(frozen=True, slots=True)
 class AgentChoice:
-    """The Agent for the next session of a pool. `instead` is the end of a sentence with the name of an avoided Agent,
-    or empty.
+    """The Agent for the next session of a pool. `avoided_text` is the end of a sentence, with the name of an Agent that
+    was avoided after a failure; empty if none was.
     """
 
     agent: PlacementAgent
-    instead: str = ""
+    avoided_text: str = ""
 
 
 def choose_agent(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> AgentChoice:
@@ -88,7 +88,7 @@ def failures_after_breaks(broken: Sequence[BrokenSession], now: datetime) -> Poo
     """
     number, last = 0, None
     for session in sorted(broken, key=lambda session: session.broke):
-        is_recent = now - session.broke < timedelta(seconds=BREAKS_COUNT_S)
+        is_recent = now - session.broke < timedelta(seconds=BREAK_FORGOTTEN_S)
         if is_recent and (last is None or session.created >= last.broke):
             number, last = number + 1, session
     if last is None or number < 2:
@@ -173,12 +173,13 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
     return Shortfall("no-agent", f"{start} {details or f'zone {zone} has no Agent'}.")
 
 
-def behind_launches_of_users(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
+def behind_launches_of_users(snapshot: PoolSnapshot, waiting_users_text: str, missing: int) -> Shortfall:
     """Return the shortfall of a pool that creates no sessions, because launches of users wait for room."""
-    has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
+    has_room = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
         "starting" if has_room else "no-capacity",
-        f"{missing} of {snapshot.config.num_sessions} not staged: {people_waiting}; launches of users have priority.",
+        f"{missing} of {snapshot.config.num_sessions} not staged: {waiting_users_text}; launches of users have"
+        " priority.",
     )
 
 

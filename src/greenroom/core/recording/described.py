@@ -31,9 +31,9 @@ from greenroom.core.actions.actions import (
 )
 from greenroom.core.actions.keys import KEYSYMS
 
-Mode = Literal["none", "actions", "pictures"]
+RecordingMode = Literal["none", "actions", "pictures"]
 """The extent of the recording of a lease."""
-MODES: Final[tuple[Mode, ...]] = ("none", "actions", "pictures")
+RECORDING_MODES: Final[tuple[RecordingMode, ...]] = ("none", "actions", "pictures")
 """In ascending order of the amount of recorded data."""
 MAX_TEXT: Final = 2000
 """Maximum characters of a recorded text."""
@@ -69,9 +69,9 @@ class ActionDescription:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def stronger(mode: Mode, other_mode: Mode) -> Mode:
+def stronger(mode: RecordingMode, other_mode: RecordingMode) -> RecordingMode:
     """Return the mode that records more."""
-    return mode if MODES.index(mode) > MODES.index(other_mode) else other_mode
+    return mode if RECORDING_MODES.index(mode) > RECORDING_MODES.index(other_mode) else other_mode
 
 
 def describe(action: Action, *, keep_text: bool) -> ActionDescription:

@@ -100,21 +100,32 @@ def rows_of_actions(
     screen of the size `screen`.
     """
     try:
-        kinds = [describe(action, keep_text=request.keep_text) for action in _parse(items)]
+        descriptions = [describe(action, keep_text=request.keep_text) for action in _parse(items)]
     except Invalid:
-        kinds = [ActionDescription(what="unknown", said="The action is not valid.", changes=False) for _ in items]
+        descriptions = [
+            ActionDescription(what="unknown", said="The action is not valid.", changes=False) for _ in items
+        ]
     if request.code is not None or not outcomes:
-        return [_refused(request, kinds)]
+        return [_refused(request, descriptions)]
     rows: list[RecordingRow] = []
     began = request.began
-    for kind, outcome in zip(kinds, outcomes, strict=False):
+    for description, outcome in zip(descriptions, outcomes, strict=False):
         took_ms = request.duration_ms / len(outcomes)
         if outcome.ms is not None:  # The session sends this number, so it may have any value.
             took_ms = min(max(outcome.ms, 0.0), request.duration_ms)
-        place = {"at": list(kind.at), "screen": list(screen)} if kind.at is not None and screen is not None else {}
+        place = (
+            {"at": list(description.at), "screen": list(screen)}
+            if description.at is not None and screen is not None
+            else {}
+        )
         code, error = (None, None) if outcome.done else (NOT_DONE, outcome.error or "It failed.")
         action_request = replace(request, began=began, duration_ms=took_ms, code=code, error=error)
-        rows.append(replace(_row(action_request, kind.what, kind.said, kind.details | place), picture=outcome.picture))
+        rows.append(
+            replace(
+                _row(action_request, description.what, description.said, description.details | place),
+                picture=outcome.picture,
+            )
+        )
         began += timedelta(milliseconds=took_ms)
         if not outcome.done:
             break
@@ -141,11 +152,16 @@ def _row(request: RecordedRequest, what: str, said: str, details: dict[str, Any]
     )
 
 
-def _refused(request: RecordedRequest, kinds: Sequence[ActionDescription]) -> RecordingRow:
+def _refused(request: RecordedRequest, descriptions: Sequence[ActionDescription]) -> RecordingRow:
     """Return the row of a refused or interrupted request, of which the performed actions are not known."""
-    if len(kinds) == 1:
-        return _row(request, kinds[0].what, kinds[0].said)
-    return _row(request, "actions", f"{len(kinds)} actions.", {"actions": [kind.what for kind in kinds]})
+    if len(descriptions) == 1:
+        return _row(request, descriptions[0].what, descriptions[0].said)
+    return _row(
+        request,
+        "actions",
+        f"{len(descriptions)} actions.",
+        {"actions": [description.what for description in descriptions]},
+    )
 
 
 def changes_screen(items: Sequence[object]) -> bool:

@@ -78,6 +78,7 @@ class Act(StrEnum):
     SHARE_BY_NAME = "share-by-name"
     """Session permissions of the published interface."""
     ASSIST = "assist"
+    """Join the session of another user to help them."""
     KEEP_ALIVE = "keep-alive"
     STOP = "stop"
     PAUSE = "pause"
@@ -231,8 +232,8 @@ Refused = Literal["", "hidden", "forbidden", "held"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The result of `decide`. An empty `refused` means permitted; `hidden` means that the caller must not learn that
-    the session exists. `missing` are the permissions that would permit the act. `noted` and `shown` are those of
-    `ActConditions`, for this caller.
+    the session exists. `missing` are the permissions that would permit the act. `noted` and `shown` are those
+    of `ActConditions`, for this caller.
     """
 
     refused: Refused = ""
@@ -261,7 +262,7 @@ def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     has_others = bool(row.others) and allows(caller.permissions, row.others)
     if not (caller.kind in row.kinds or has_others):
         return _missing_permission(row, caller)
-    if reason := _missing_switch(row, caller, facts):
+    if reason := _missing_session_permission(row, caller, facts):
         return Verdict(refused="forbidden", reason=reason)
     if reason := _setting_refusal(act, caller, facts, has_others=has_others):
         return Verdict(refused="forbidden", reason=reason)
@@ -288,7 +289,7 @@ def _missing_permission(row: ActConditions, caller: SessionCaller) -> Verdict:
     return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=missing)
 
 
-def _missing_switch(row: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
+def _missing_session_permission(row: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
     if row.needs_replaced_by and allows(caller.permissions, (row.needs_replaced_by,)):
         return ""
     if missing := [name for name in row.needs if not facts.permitted.get(name)]:

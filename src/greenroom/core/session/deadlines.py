@@ -51,12 +51,14 @@ deadline.
 """
 
 MAX_S: Final = 600.0
-"""The maximum time in one status, in the queue of an Agent, or of a start after its turn, with any lateness."""
+"""The maximum of each of these times, with any lateness: in one status; in the queue of the starts of an Agent; and
+from the turn of a start in this queue to its end.
+"""
 
 FRESH_S: Final = 7.0
 """The time for which a reported lateness is valid. It is slightly longer than the maximum time between check-ins."""
 
-ActionKind = Literal["fail", "set_aside", "take_back", "delete_again"]
+ActionKind = Literal["fail", "set_aside", "revoke", "delete_again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +88,10 @@ class WaitingSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overdue:
+class OverdueAction:
     """The action for an overdue session, with the reason as a clause.
 
-    `fail`: its status becomes `failed`; `set_aside`: `failed` and quarantined; `take_back`: `starting`, so that it runs
+    `fail`: its status becomes `failed`; `set_aside`: `failed` and quarantined; `revoke`: `starting`, so that it runs
     again; `delete_again`: the deletion is sent to the Agent again, with a new generation.
     """
 
@@ -141,20 +143,20 @@ def _has_deadline(waiting: WaitingSession) -> bool:
 
 def plan(
     sessions: Iterable[WaitingSession], now: datetime, *, quiet: bool, timing: ManagerTiming = ON_TIME_MANAGER
-) -> list[Overdue]:
+) -> list[OverdueAction]:
     """Return the actions for all overdue sessions; none in the quiet period (`quiet`)."""
     if quiet:
         return []
     return [_action(s, now, timing) for s in sessions if _has_deadline(s) and (end := due(s, timing)) and end <= now]
 
 
-def _action(waiting: WaitingSession, now: datetime, timing: ManagerTiming) -> Overdue:
+def _action(waiting: WaitingSession, now: datetime, timing: ManagerTiming) -> OverdueAction:
     lateness = _lateness(waiting, timing)
     action = _overdue_action(waiting, now, lateness_reason(*lateness))
     return replace(action, slow=lateness_factor(lateness[0]) > 1)
 
 
-def _overdue_action(waiting: WaitingSession, now: datetime, slow_reason: str) -> Overdue:
+def _overdue_action(waiting: WaitingSession, now: datetime, slow_reason: str) -> OverdueAction:
     waited_s = (now - waiting.status_changed).total_seconds()
     agent = waiting.agent_name or "its Agent"
     if waiting.status is _S.DELETING:
@@ -167,7 +169,7 @@ def _overdue_action(waiting: WaitingSession, now: datetime, slow_reason: str) ->
     if waiting.status in _REVOCABLE and waiting.want in _REVOKED:
         command = _REVOKED[waiting.want]
         reason = f"{agent} did not {command} it within {waited_s:.0f} s{slow_reason}; the session is instructed to run"
-        return _overdue(waiting, "take_back", reason)
+        return _overdue(waiting, "revoke", reason)
     if waiting.queued:
         return _overdue(waiting, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{slow_reason}")
     detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
@@ -179,8 +181,8 @@ _REVOCABLE: Final = frozenset({_S.STOPPING, _S.PAUSING, _S.LOST})
 _REVOKED: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
 
 
-def _overdue(waiting: WaitingSession, kind: ActionKind, reason: str) -> Overdue:
-    return Overdue(session_id=waiting.session_id, status=waiting.status, kind=kind, reason=reason)
+def _overdue(waiting: WaitingSession, kind: ActionKind, reason: str) -> OverdueAction:
+    return OverdueAction(session_id=waiting.session_id, status=waiting.status, kind=kind, reason=reason)
 
 
 ExpiryAction = Literal["delete", "stop", "pause"]

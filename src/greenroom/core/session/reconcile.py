@@ -130,7 +130,7 @@ class Action:
     target_id: str | None = None
 
 
-NOTHING_KNOWN: Final = JournalFacts()
+NO_JOURNAL: Final = JournalFacts()
 
 
 def plan(snapshot: RoundSnapshot) -> list[Action]:
@@ -140,25 +140,27 @@ def plan(snapshot: RoundSnapshot) -> list[Action]:
     actions: list[Action] = []
     for session_id, desired in sorted(snapshot.desired.items()):
         observed = snapshot.observed.get(session_id)
-        known = snapshot.known.get(session_id, NOTHING_KNOWN)
-        actions += _lifecycle(desired, observed, known) or _full_share(desired, observed, known, snapshot.giving_way)
-        actions += _assignment(desired, observed, known, snapshot.begun)
+        journal = snapshot.known.get(session_id, NO_JOURNAL)
+        actions += _lifecycle(desired, observed, journal) or _full_share(
+            desired, observed, journal, snapshot.giving_way
+        )
+        actions += _assignment(desired, observed, journal, snapshot.begun)
         actions += _mismatch(desired, observed)
     for session_id in sorted(snapshot.observed.keys() - snapshot.desired.keys()):
-        actions.append(_unclaimed(session_id, snapshot.condemned))
+        actions.append(_not_desired(session_id, snapshot.condemned))
     for order in snapshot.orders:
         actions += _command(order, snapshot)
     return actions
 
 
-def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> list[Action]:
+def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> list[Action]:
     if desired.want is Want.ABSENT:
         return [_do(ActionKind.REMOVE, desired, "the desired state of the session is absent")] if observed else []
-    if known.failure:
+    if journal.failure:
         return []
     if observed is None:
-        return _without_container(desired, known)
-    if observed.state is ContainerState.EXITED and not known.stopped:
+        return _without_container(desired, journal)
+    if observed.state is ContainerState.EXITED and not journal.stopped:
         return [_after_unexpected_exit(desired, observed)]
     kind = _STEPS.get((desired.want, observed.state))
     if kind is None:
@@ -182,9 +184,9 @@ _STEPS: Final = {
 
 
 def _full_share(
-    desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, giving_way: frozenset[str]
+    desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts, giving_way: frozenset[str]
 ) -> list[Action]:
-    if not known.gives_way or known.failure or desired.session_id in giving_way or not _is_running(observed):
+    if not journal.gives_way or journal.failure or desired.session_id in giving_way or not _is_running(observed):
         return []
     reason = "the session has a user or a first frame, or its time for one is over; it gets its full share"
     return [_do(ActionKind.FULL_SHARE, desired, reason)]
@@ -197,30 +199,30 @@ def _after_unexpected_exit(desired: DesiredContainer, observed: ObservedContaine
     return _do(ActionKind.EXAMINE, desired, reason)
 
 
-def _without_container(desired: DesiredContainer, known: JournalFacts) -> list[Action]:
-    if desired.want is not Want.RUNNING or _has_run(desired, known) or desired.spec_hash is None:
+def _without_container(desired: DesiredContainer, journal: JournalFacts) -> list[Action]:
+    if desired.want is not Want.RUNNING or _has_run(desired, journal) or desired.spec_hash is None:
         return []
     return [_do(ActionKind.CREATE, desired, "the desired state of the session is running, and it has no container yet")]
 
 
-def _has_run(desired: DesiredContainer, known: JournalFacts) -> bool:
-    """True if the container has run. The journal does not suffice: the row may be from a backup before its deletion."""
-    return known.ran or desired.has_run
+def _has_run(desired: DesiredContainer, journal: JournalFacts) -> bool:
+    """True if the container has run. A restore of the database may return a row whose journal entry is deleted."""
+    return journal.ran or desired.has_run
 
 
 def _assignment(
-    desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, begun: frozenset[str]
+    desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts, begun: frozenset[str]
 ) -> list[Action]:
-    if desired.assignment_id in begun or not can_be_handed_over(desired, observed, known):
+    if desired.assignment_id in begun or not can_be_handed_over(desired, observed, journal):
         return []
     reason = "the session was assigned to a user, and its hand-over has not begun"
     return [_do(ActionKind.RUN_ASSIGNMENT, desired, reason, desired.assignment_id)]
 
 
-def can_be_handed_over(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> bool:
+def can_be_handed_over(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> bool:
     """True if the session was assigned to a user and runs. It may have been handed over before."""
     is_assigned = desired.assignment_id is not None and desired.want is Want.RUNNING
-    return is_assigned and _is_running(observed) and not known.failure
+    return is_assigned and _is_running(observed) and not journal.failure
 
 
 def _mismatch(desired: DesiredContainer, observed: ObservedContainer | None) -> list[Action]:
@@ -233,7 +235,7 @@ def _mismatch(desired: DesiredContainer, observed: ObservedContainer | None) -> 
     return [_do(ActionKind.REPORT_MISMATCH, desired, reason)]
 
 
-def _unclaimed(session_id: str, condemned: frozenset[str]) -> Action:
+def _not_desired(session_id: str, condemned: frozenset[str]) -> Action:
     if session_id in condemned:
         reason = "the container belongs to no session, and the Manager returned the verdict destroy"
         return Action(kind=ActionKind.REMOVE, session_id=session_id, reason=reason)
@@ -261,8 +263,8 @@ def _command_refusal(desired: DesiredContainer, snapshot: RoundSnapshot) -> str:
     """Return the reason why the command can never run here; empty if it can run now or later."""
     if desired.want is not Want.RUNNING:
         return f"the desired state of the session is {desired.want}; commands run only in running sessions"
-    known = snapshot.known.get(desired.session_id, NOTHING_KNOWN)
-    state, error = observe(desired, snapshot.observed.get(desired.session_id), known)
+    journal = snapshot.known.get(desired.session_id, NO_JOURNAL)
+    state, error = observe(desired, snapshot.observed.get(desired.session_id), journal)
     return error if state is ObservedState.FAILED else ""
 
 
@@ -275,7 +277,7 @@ def _do(kind: ActionKind, desired: DesiredContainer, reason: str, target_id: str
 
 
 def observe(
-    desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, *, being_created: bool = False
+    desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
     """Return the state to report for a session and, if it is `failed`, the reason as a sentence. While its container is
     `being_created` it is not absent, even if it is no longer desired, because it will exist soon.
@@ -283,24 +285,23 @@ def observe(
     if desired.want is Want.ABSENT:
         absent_state = ObservedState.CREATING if being_created else ObservedState.ABSENT
         return (_OBSERVED[observed.state] if observed else absent_state), ""
-    if known.failure:
-        return ObservedState.FAILED, known.failure
+    if journal.failure:
+        return ObservedState.FAILED, journal.failure
     if observed is None:
-        return _observe_without_container(desired, known)
-    if is_unexplained(desired, observed, known):
+        return _observe_without_container(desired, journal)
+    if needs_examination(desired, observed, journal):
         return ObservedState.FAILED, observed.ended or unexpected_exit(observed.exit_code)
     if observed.state is ContainerState.CREATED and desired.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
     return _OBSERVED[observed.state], ""
 
 
-def is_unexplained(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> bool:
-    """True if the container ended by itself and was not examined yet. It is reported only after its last log lines are
-    read, because the Manager does not request them later.
-    """
+def needs_examination(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> bool:
+    """True if the container ended by itself and was not examined yet. The Manager does not request its last log lines
+    later, so its end is reported only after the examination."""
     if observed is None or observed.state is not ContainerState.EXITED or desired.want in (Want.STOPPED, Want.ABSENT):
         return False
-    return not (known.stopped or known.failure)
+    return not (journal.stopped or journal.failure)
 
 
 _OBSERVED: Final = {
@@ -318,8 +319,8 @@ def unexpected_exit(exit_code: int | None, *, out_of_memory: bool = False) -> st
     return f"The container ended by itself with exit code {exit_code}."
 
 
-def _observe_without_container(desired: DesiredContainer, known: JournalFacts) -> tuple[ObservedState, str]:
-    if _has_run(desired, known):
+def _observe_without_container(desired: DesiredContainer, journal: JournalFacts) -> tuple[ObservedState, str]:
+    if _has_run(desired, journal):
         return ObservedState.FAILED, f"The {CONTAINER_GONE}; its data is lost."
     if desired.want is not Want.RUNNING:
         return ObservedState.FAILED, f"The desired state is {desired.want}, but the session never had a container here."
@@ -365,13 +366,12 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
     )
 
 
-def updated(known: Mapping[str, int], read: Collection[str], listed: Mapping[str, int]) -> Mapping[str, int]:
-    """Return a list of session id → generation after the sessions `read` were read again. `listed` has those of
-    them that are in the list. If nothing changed, the same object is returned.
-    """
-    if all(known.get(session_id) == listed.get(session_id) for session_id in {*read, *listed}):
-        return known
-    return {**{k: g for k, g in known.items() if k not in read}, **listed}
+def updated(before: Mapping[str, int], read: Collection[str], listed: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the list `before` (session id → generation) after the sessions `read` were read again. `listed` has those
+    of them that are still in the list; the others leave it. If nothing changed, the same object is returned."""
+    if all(before.get(session_id) == listed.get(session_id) for session_id in {*read, *listed}):
+        return before
+    return {**{k: g for k, g in before.items() if k not in read}, **listed}
 
 
 def merge(

@@ -50,8 +50,8 @@ class ProxyFacts:
     """The way in which browsers reach the streams of a zone, or of one Agent in it.
 
     With `proxy_connections`, browsers use the web gateway. Otherwise they use `proxy_hostname` and `proxy_port`. If
-    that names no host (`$request_host$`), they use the edge gateway of the Agent (`edge_url`), or the host of the
-    request if the Agent has none. All streams are below `proxy_path`.
+    `proxy_hostname` is `$request_host$`, they use the edge gateway of the Agent (`edge_url`), or the host of the
+    request if the Agent has no edge gateway. All streams are below `proxy_path`.
     """
 
     proxy_connections: bool = True
@@ -152,10 +152,12 @@ AnyAccess = Literal["view", "control", "program", "api"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The permission of a viewer to see a session of `user_id`. `epoch` is the epoch of the authorization of the
-    session, or for a program that of its lease. `viewer_id` is empty for that user and their programs; other viewers
-    have `access` by a share (core.session.sharing). `database` is the id of the database whose list permitted it; empty
-    if it is not stored.
+    """The permission of a viewer to see a session of `user_id`.
+
+    `epoch` is the number of revocations of the session (`auth_epoch`), or for a program that of its lease, at the time
+    of the grant. `viewer_id` is empty for that user and their programs; other viewers have `access` by a share
+    (core.session.sharing). `database` is the id of the database whose `PermittedViewers` permitted the viewer; empty if
+    it is not known.
     """
 
     user_id: str
@@ -202,17 +204,17 @@ def still_holds(grant: Grant, permitted: PermittedViewers | None) -> bool:
 class StreamFacts:
     """The data of the api about a session and the viewer who sent a token.
 
-    `username_shown` is the name that was sent with the token, or empty. `token_is_valid` is True if the token is the
-    connect token of this session, or of a session that it replaced, for its user and epoch, a session token of its
-    user, or a token of its lease. `is_program` is True for a token of the lease, with which a program may wait at the
-    Agent for the end of the hand-over.
+    `sent_username` is the name that was sent with the token, or empty. `token_is_valid` is True for three kinds of
+    token: a connect token for the user and the epoch of this session, or of a session that it replaced; a session token
+    of the user; and a token of the lease. `is_program` is True for a token of the lease, with which a program may wait
+    at the Agent for the end of the hand-over.
     """
 
     status: SessionStatus
     user_id: str | None
     username: str | None
     user_enabled: bool
-    username_shown: str
+    sent_username: str
     token_is_valid: bool
     is_program: bool = False
 
@@ -220,7 +222,7 @@ class StreamFacts:
 def refusal_by_api(facts: StreamFacts) -> str | None:
     """Return the reason why the viewer may not see the session, as a sentence; None if they may."""
     is_open = facts.status in OPEN or (facts.is_program and facts.status is SessionStatus.ASSIGNING)
-    is_another = facts.username_shown and facts.username_shown.lower() != (facts.username or "").lower()
+    is_another = facts.sent_username and facts.sent_username.lower() != (facts.username or "").lower()
     reasons = (
         (facts.user_id is None, "This session has no user: it was not handed over."),
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
@@ -323,14 +325,14 @@ def printable(sentence: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The target of a request in a container. `address` is host:port; `base` is the folder there, without a slash at
-    its end. `strip` is the beginning of the path, with the name of the service, which is not passed on. `elsewhere` is
-    the only path at the gateway at which the page works, if the request has another path.
+    its end. `strip` is the beginning of the path, with the name of the service, which is not passed on. If the page of
+    a session works at only one path of the gateway and the request has another one, `redirect_path` is the right path.
     """
 
     address: str
     base: str = ""
     strip: str = ""
-    elsewhere: str = ""
+    redirect_path: str = ""
 
 
 def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Mapping[str, str]) -> Target:
@@ -346,8 +348,10 @@ def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Ma
         raise Forbidden(f"This session may not use {forbidden_service}: the groups of its user do not allow it.")
     if not any(service.port for service in matching):
         page_address = parse_address(spec.page_path)
-        elsewhere = page_address.prefix if page_address is not None and page_address.prefix != request.prefix else ""
-        return Target(address=page, base=spec.page_path.removesuffix("/"), elsewhere=elsewhere)
+        redirect_path = (
+            page_address.prefix if page_address is not None and page_address.prefix != request.prefix else ""
+        )
+        return Target(address=page, base=spec.page_path.removesuffix("/"), redirect_path=redirect_path)
     if name not in services:
         raise Forbidden(f"The session does not serve {name} now; it may be stopped.")
     return Target(address=services[name], strip=f"/{name}")

@@ -25,7 +25,7 @@ from greenroom.core.workspace.run_config import RunConfig, merged, size_in_bytes
 from greenroom.core.workspace.session_spec import Protocol
 from greenroom.core.workspace.volumes import VolumeMappings, is_writable
 
-FAMILIES: Final[Mapping[str, Mapping[str, Any]]] = {
+DEFAULTS_BY_MAKER: Final[Mapping[str, Mapping[str, Any]]] = {
     "kasmweb": {
         "port": 6901,
         "protocol": "https",
@@ -67,17 +67,17 @@ FAMILIES: Final[Mapping[str, Mapping[str, Any]]] = {
         },
     },
 }
-"""Part of the name → fields of the workspace (docs/reference/foreign-images.md)."""
+"""Maker, as a part of the name of an image → fields of the workspace (docs/reference/foreign-images.md)."""
 
 
 def with_defaults(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a new workspace of the image `name`: `values`, and the additional fields that images of its
     maker need. `values` can override single options of `run_config` and single variables.
     """
-    maker = next((part for part in name.split("/")[:-1] if part in FAMILIES), None)
+    maker = next((part for part in name.split("/")[:-1] if part in DEFAULTS_BY_MAKER), None)
     if maker is None:
         return dict(values)
-    defaults = FAMILIES[maker]
+    defaults = DEFAULTS_BY_MAKER[maker]
     fields = {**defaults, **values}
     if "run_config" in defaults and "run_config" in values:
         fields["run_config"] = merged(defaults["run_config"], values["run_config"])
@@ -101,7 +101,7 @@ class Refresh:
     done: float | None = None
     """The time of the last successful request to the registry; None if there was none since the Agent started."""
     request: float = 0.0
-    """The newest request for a refresh that was completed, in seconds since 1970."""
+    """The time of the newest completed request of an administrator for a refresh, in seconds since 1970."""
     failures: int = 0
     failed: float = 0.0
     error: str = ""

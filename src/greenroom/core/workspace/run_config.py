@@ -19,7 +19,9 @@ from greenroom.core.errors import Invalid
 RunConfig = dict[str, Any]
 """JSON from an administrator: options of Docker that `validated` allows."""
 Variables = Mapping[str, Any]
-"""JSON from an administrator or a launching user: name → value, a text if `environment_problem` returns None."""
+"""Variables as JSON from an administrator or a launching user: name → value. `environment_problem` checks that the
+values are texts, numbers or booleans.
+"""
 
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}

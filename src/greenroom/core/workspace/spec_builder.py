@@ -99,7 +99,9 @@ class LaunchExtras:
     creation of a container.
 
     `request_host` is the `host[:port]` of the launching request; an earlier check ensures that the gateway serves it.
-    `profile` is the mode of the workspace's persistent profile as home, None = no profile is mounted.
+    `profile` is the mode of the persistent profile, which is mounted as the home folder; None = no profile is mounted.
+    `filter_policy` is the policy of the user's groups; `lease_filter_policy` is the separate policy of a lease,
+    which has priority.
     """
 
     request_host: str
@@ -115,7 +117,7 @@ class LaunchExtras:
     run_config: RunConfig = field(default_factory=RunConfig)
     volume_mapping: VolumeMappings = field(default_factory=VolumeMappings)
     filter_policy: str | None = None
-    own_filter_policy: str | None = None
+    lease_filter_policy: str | None = None
     profile: ProfileMode | None = None
     files: tuple[SessionFile, ...] = ()
 
@@ -168,7 +170,7 @@ def on_demand_spec(
         environment={**extras.environment, **_user_environment(extras), **base.environment},
         mounts=merged_mounts(mounts(image.volume_mappings, tokens), mounts(extras.volume_mapping, tokens), profile),
         run_config=merged(base.run_config, extras.run_config),
-        filter_policy=extras.own_filter_policy or _filter_policy(image, extras.filter_policy),
+        filter_policy=extras.lease_filter_policy or _filter_policy(image, extras.filter_policy),
         files=extras.files,
     )
     return spec_for_zone(applied, zone, extras.request_host)

@@ -63,7 +63,7 @@ FORBIDDEN: Final = (
 )
 
 VOLUMES_FOLDER: Final = "/var/lib/greenroom/volumes"
-"""Folders of a default instance that may be mounted, although the folders around them are forbidden."""
+"""The folder of a default instance whose content may be mounted, although the folder around it is forbidden."""
 
 _USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
 """Paths in a container that define its users. With a folder of the host there, a session could define another root."""
@@ -104,14 +104,14 @@ def mappings_problem(mappings: VolumeMappings) -> str | None:
     """Return the problem with volume mappings, as a sentence; None if there is none.
 
     `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a new folder,
-    "required": it must exist, "skip_check": it is not created, like required}}`.
+    "required": the folder must exist and is not created, "skip_check": another name for required}}`.
     """
     sources_by_target: dict[str, str] = {}
     for source, value in mappings.items():
         if not isinstance(value, dict) or not isinstance(cast("VolumeMappings", value).get("bind"), str):
             return f"{source} must be an object with bind, the path in the container."
         options = cast("VolumeMappings", value)
-        problem = _path_problem(source) or _place_problem(options["bind"]) or _options_problem(source, options)
+        problem = _path_problem(source) or _target_problem(options["bind"]) or _options_problem(source, options)
         if problem:
             return problem
         target = _normal(str(options["bind"]))
@@ -148,7 +148,7 @@ def _path_problem(source: str) -> str | None:
     return source_problem(plain)
 
 
-def _place_problem(bind: object) -> str | None:
+def _target_problem(bind: object) -> str | None:
     path = str(bind)
     if not path.startswith("/") or ".." in path.split("/") or re.search(r"[\0-\x1f\x7f]", path):
         return f"bind {path!r} must be an absolute path of the container without `..`."
@@ -177,15 +177,15 @@ def merged(*mappings: VolumeMappings) -> VolumeMappings:
     later entry replaces the earlier entry."""
     merged_mappings: VolumeMappings = {}
     for mapping in mappings:
-        replaced_targets = {target for options in mapping.values() if (target := _place(options))}
+        replaced_targets = {target for options in mapping.values() if (target := _target_of(options))}
         merged_mappings = {
-            path: options for path, options in merged_mappings.items() if _place(options) not in replaced_targets
+            path: options for path, options in merged_mappings.items() if _target_of(options) not in replaced_targets
         }
         merged_mappings |= mapping
     return merged_mappings
 
 
-def _place(options: object) -> str | None:
+def _target_of(options: object) -> str | None:
     """Return the path of an entry in the container; None if it has none, in which case `mounts` refuses it."""
     bind = cast("VolumeMappings", options).get("bind") if isinstance(options, dict) else None
     return _normal(bind) if isinstance(bind, str) else None

@@ -7,7 +7,7 @@ from typing import Final
 
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
+from greenroom.core.fleet.addresses import NO_EDGE, EdgeRegistration
 from greenroom.core.fleet.enrollment import KnownAgent, Newcomer, is_repeated_join, refusal
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.enrollment import count_use, lock_token
@@ -41,8 +41,8 @@ class AgentRegistration:
     db_epoch: str
     is_new: bool
     enabled: bool
-    edge: EdgeClaim = NO_EDGE
-    edge_before: EdgeClaim | None = None
+    edge: EdgeRegistration = NO_EDGE
+    edge_before: EdgeRegistration | None = None
 
 
 async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> AgentRegistration:
@@ -117,7 +117,7 @@ async def _admit_new(
 
 
 async def _readmit(
-    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeClaim
+    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeRegistration
 ) -> AgentRegistration:
     cursor = await connection.execute(
         "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"

@@ -107,7 +107,7 @@ class LeaseConnection:
         row = await self._row(
             "WITH l AS (UPDATE zone_leases SET announced_term = term WHERE zone_key = %s AND holder = %s"
             "  AND backend_pid = pg_backend_pid() RETURNING *)"
-            " SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_this,"
+            " SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_same_manager,"
             " l.previous_expires_at = '-infinity' AS resigned,"
             " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS expired"
             " FROM l LEFT JOIN managers m ON m.manager_id = l.previous_manager_id"

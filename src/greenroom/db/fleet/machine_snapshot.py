@@ -18,7 +18,7 @@ from greenroom.core.fleet.machines.model import (
     zones_of_users,
 )
 from greenroom.core.launch.eviction import waiting_users_text
-from greenroom.core.launch.placement import PlacementAgent, session_of
+from greenroom.core.launch.placement import PlacementAgent, placement_request_of
 from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
@@ -116,7 +116,7 @@ def _waiting(row: _WaitingRow) -> WaitingUser:
     return WaitingUser(
         user_id=row.user_id,
         image_id=row.image_id,
-        request=session_of(row.image),
+        request=placement_request_of(row.image),
         since=row.since,
         zone_ids=tuple(row.zone_ids),
     )
@@ -137,7 +137,9 @@ def _unmet_demand(image: ImageFacts, users: Sequence[WaitingUser], zone_id: str,
     number = len(users)
     others = sorted({names[z] for user in users for z in user.zone_ids if z != zone_id and z in names})
     also_text = f", in zone {' and '.join(others)} as well" if others else ""
-    return UnmetDemand(session_of(image), number, f"{waiting_users_text(number)} for {image.friendly_name}{also_text}")
+    return UnmetDemand(
+        placement_request_of(image), number, f"{waiting_users_text(number)} for {image.friendly_name}{also_text}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +234,7 @@ async def read_snapshot(
 def _of_config(config: _UnfilledConfig, zone_name: str) -> UnmetDemand:
     title = config_title(config.image.friendly_name, zone_name, config.staging_config_id)
     sessions = "1 session" if config.number == 1 else f"{config.number} sessions"
-    return UnmetDemand(session_of(config.image), config.number, f"the pool {title} lacks {sessions}")
+    return UnmetDemand(placement_request_of(config.image), config.number, f"the pool {title} lacks {sessions}")
 
 
 def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:

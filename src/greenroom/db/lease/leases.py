@@ -18,7 +18,7 @@ from greenroom.core.errors import Unavailable, require_row
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import NewLease, Tags, key_limit_reached
 from greenroom.core.listing import SortOrder
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
@@ -46,7 +46,7 @@ class LeaseRow:
     not_after: datetime | None
     holder: str
     tags: Tags
-    record: Mode
+    record: RecordingMode
     record_text: bool
     must_record: bool
     """True if the groups of its user require a recording."""

@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 
 from greenroom.core.launch.placement import ImageReadiness, PlacementAgent, Strategy
 from greenroom.core.pool.model import BrokenSession, ConfigFields, PooledSession, ShortfallCode
-from greenroom.core.pool.shortfalls import AVOIDED_S, BREAKS_COUNT_S
+from greenroom.core.pool.shortfalls import AVOIDED_S, BREAK_FORGOTTEN_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
@@ -199,7 +199,7 @@ async def read_pools(
         "configs": [config.staging_config_id for config in configs],
         "images": list({config.image_id for config in configs}),
         "avoided_s": AVOIDED_S,
-        "breaks_count_s": BREAKS_COUNT_S,
+        "breaks_count_s": BREAK_FORGOTTEN_S,
     }
     zone = await connection.execute(_ZONE, values)
     images = await connection.execute(_IMAGES, values)

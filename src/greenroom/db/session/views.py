@@ -11,7 +11,7 @@ from uuid import UUID
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder, Word
-from greenroom.core.recording.described import Mode
+from greenroom.core.recording.described import RecordingMode
 from greenroom.core.session.deadlines import DEADLINE_S, SessionLifetime
 from greenroom.core.session.progress import PACE_S, Queue, starting_reason
 from greenroom.core.session.streams import ProxyFacts
@@ -60,7 +60,7 @@ class Session(SessionLifetime):
     """A share by link for users, for the published interface."""
     lease_id: str | None
     """The lease of a program."""
-    record: Mode
+    record: RecordingMode
     """The recording mode of the program's actions."""
     auth_epoch: int
     claimable: bool

@@ -94,7 +94,7 @@ async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: Narr
     deleted some time after its last session ended. Raises Duplicate: another policy has its name.
     """
     async with db.transaction() as connection:
-        narrows = narrowing.narrows
+        narrows = narrowing.restricting_policy_id
         allow, deny = lists_of(await _lock_narrowed(connection, narrows) if narrows else None, narrowing.wanted)
         await connection.execute(
             "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases, narrows,"

@@ -16,7 +16,7 @@ from greenroom.core.catalogue.ways import Holder, sources
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
-from greenroom.core.fleet.enrollment import JoinAttemptLimiter, Newcomer
+from greenroom.core.fleet.enrollment import Newcomer, RefusalLogLimiter
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -48,7 +48,7 @@ class Enrollment:
     def __init__(self, shared: ManagerContext) -> None:
         self._db, self._me = shared.agents_db, shared.me
         self._secrets, self._logs = shared.secrets, shared.logs
-        self._limiter = JoinAttemptLimiter()
+        self._limiter = RefusalLogLimiter()
 
     # Registration ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from greenroom.core.events import session_events
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.session import deadlines as core_deadlines
-from greenroom.core.session.deadlines import ActionKind, Expiry, ExpiryAction, ManagerTiming, Overdue, plan_expiry
+from greenroom.core.session.deadlines import ActionKind, Expiry, ExpiryAction, ManagerTiming, OverdueAction, plan_expiry
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.installation import stored_settings
@@ -38,7 +38,7 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
     if not plan:
         return
     await stop("primary.after_check")
-    acted: list[tuple[Overdue, ChangedSession]] = []
+    acted: list[tuple[OverdueAction, ChangedSession]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         locked = await db_deadlines.lock_waiting(connection, ctx.zone_id, [action.session_id for action in plan])
@@ -50,21 +50,21 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
         ctx.events.status_changed(changed, action.reason, _LEVELS.get(action.kind))
 
 
-_LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "take_back": "WARNING"}
+_LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "revoke": "WARNING"}
 """Level of the log row of an action, if it is not the usual level of the new status."""
 
 
-async def _act(connection: Connection, action: Overdue) -> ChangedSession | None:
+async def _act(connection: Connection, action: OverdueAction) -> ChangedSession | None:
     if action.kind == "delete_again":
         return await db_deadlines.delete_again(connection, action.session_id)
-    if action.kind == "take_back":
+    if action.kind == "revoke":
         return await revoke_stop_or_pause(connection, action.session_id, action.status)
     set_aside = action.kind == "set_aside"
     failure = db_deadlines.SessionFailure(action.reason, set_aside=set_aside, slow=action.slow)
     return await db_deadlines.fail(connection, action.session_id, action.status, failure)
 
 
-def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[Overdue]:
+def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[OverdueAction]:
     if not waiting:
         return []
     timing = ManagerTiming(ctx.config.handover_received_s, ctx.lateness)

@@ -86,7 +86,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
             if failed.config_hash == config_hash and not is_superseded(failed.created)
         ),
         leaving=rows.leaving.get(config_id, 0),
-        people_waiting=waiting_for_room_text(rows.people_waiting, rows.zone.zone_name),
+        waiting_users_text=waiting_for_room_text(rows.people_waiting, rows.zone.zone_name),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from greenroom.core.fleet.disk import Use
+from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.workspace.homes import HomeId
 from greenroom.kit.recipes import Builder
 
@@ -57,7 +57,7 @@ class HostCapacity(Protocol):
 class HostDisk(Protocol):
     """A runtime whose sessions write to a disk of this host."""
 
-    async def disk_usage(self, session_id: str) -> Use | None:
+    async def disk_usage(self, session_id: str) -> DiskAmount | None:
         """Return the data that a session has written outside mounted folders; None = not known, or no container. Raises
         DiskCountError: it is too much to be counted in time."""
         ...

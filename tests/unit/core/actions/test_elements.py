@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.actions.dialects import Place, located, parse, refs_of
+from greenroom.core.actions.dialects import PlaceOrReason, located, parse, refs_of
 from greenroom.core.errors import Invalid
 
-PLACES: dict[str, Place] = {"1.2-3": (7, 8), "1.2-4": "Element 1.2-4 no longer exists; read the tree again."}
+PLACES: dict[str, PlaceOrReason] = {"1.2-3": (7, 8), "1.2-4": "Element 1.2-4 no longer exists; read the tree again."}
 GONE = "actions[1].ref: Element 1.2-4 no longer exists; read the tree again."
 
 
@@ -76,7 +76,7 @@ ITEMS = st.lists(
     ),
     max_size=8,
 )
-KNOWN: dict[str, Place] = {"1.2-3": (7, 8), "1.2-6": (0, 0)}
+KNOWN: dict[str, PlaceOrReason] = {"1.2-3": (7, 8), "1.2-6": (0, 0)}
 
 
 def _is_at_its_element(subject: Callable[..., list[Any]], items: list[dict[str, Any]]) -> None:
@@ -92,7 +92,7 @@ def test_every_action_is_done_at_its_own_element():
 
 
 def test_the_property_catches_a_place_that_is_used_for_all_that_follow():
-    def mutant(items: list[dict[str, Any]], places: dict[str, Place]) -> list[object]:
+    def mutant(items: list[dict[str, Any]], places: dict[str, PlaceOrReason]) -> list[object]:
         first = next(iter(places.values()), (1, 1))
         return located(items, dict.fromkeys(places, first))
 

@@ -8,14 +8,22 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, DiskUse, FreeDisk, Stop, Use, shortage, to_stop
+from greenroom.core.fleet.disk import (
+    WORTH_STOPPING_BYTES,
+    DiskAmount,
+    DiskUse,
+    FreeDisk,
+    SessionToStop,
+    sessions_to_stop,
+    shortage,
+)
 from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
 
 GB = 10**9
 KEPT = 5 * GB
 PLENTY = FreeDisk(free_bytes=500 * GB, kept_bytes=KEPT, free_inodes=0.9)
 sizes = st.integers(0, 40).map(lambda gb: gb * GB)
-uses = st.builds(Use, sizes, st.integers(0, 4_000_000))
+uses = st.builds(DiskAmount, sizes, st.integers(0, 4_000_000))
 parts = st.none() | st.floats(0, 1)
 sessions = st.lists(
     st.builds(DiskUse, session_id=st.uuids().map(str), used=uses, limit_bytes=sizes, uncounted=st.integers(0, 2)),
@@ -25,7 +33,7 @@ sessions = st.lists(
 
 
 def written(name: str, used_gb: float, limit_gb: float = 0, *, files: int = 0, uncounted: int = 0) -> DiskUse:
-    used = Use(round(used_gb * GB), files)
+    used = DiskAmount(round(used_gb * GB), files)
     return DiskUse(session_id=name, used=used, limit_bytes=round(limit_gb * GB), uncounted=uncounted)
 
 
@@ -35,7 +43,7 @@ def free(free_gb: float | None = 500, free_inodes: float | None = 0.9) -> FreeDi
 
 
 def test_a_session_over_its_disk_limit_is_stopped_however_much_is_free():
-    stops = to_stop([written("a", 11.2, 10), written("b", 10, 10), written("c", 90)], "vm", PLENTY)
+    stops = sessions_to_stop([written("a", 11.2, 10), written("b", 10, 10), written("c", 90)], "vm", PLENTY)
     assert [stop.session_id for stop in stops] == ["a"]
     assert stops[0].reason == (
         "The session was stopped because it had written 11.2 GB to its disk; its workspace allows 10 GB."
@@ -44,36 +52,40 @@ def test_a_session_over_its_disk_limit_is_stopped_however_much_is_free():
 
 def test_before_the_disk_is_full_the_largest_is_stopped():
     sessions = [written("a", 3, 10), written("b", 8, 10), written("c", 0.2)]
-    assert to_stop(sessions, "vm", free(2)) == (), "no new sessions, and those that run go on"
-    stops = to_stop(sessions, "vm", free(1))
+    assert sessions_to_stop(sessions, "vm", free(2)) == (), "no new sessions, and those that run go on"
+    stops = sessions_to_stop(sessions, "vm", free(1))
     assert [stop.session_id for stop in stops] == ["b"]
     assert stops[0].reason == (
         "The session was stopped because the disk of vm was almost full: it had written 8 GB to its disk, more than"
         " the others there."
     )
-    assert to_stop(sessions, "vm", FreeDisk(free_bytes=0)) == (), "nothing is kept free"
-    assert to_stop([written("d", WORTH_STOPPING_BYTES / GB)], "vm", free(0)) != ()
-    assert to_stop([], "vm", free(0)) == ()
-    assert to_stop([written("c", 0.2)], "vm", free(0)) == (), "it would not help"
+    assert sessions_to_stop(sessions, "vm", FreeDisk(free_bytes=0)) == (), "nothing is kept free"
+    assert sessions_to_stop([written("d", WORTH_STOPPING_BYTES / GB)], "vm", free(0)) != ()
+    assert sessions_to_stop([], "vm", free(0)) == ()
+    assert sessions_to_stop([written("c", 0.2)], "vm", free(0)) == (), "it would not help"
 
 
 def test_files_count_however_empty_they_are():
-    stops = to_stop([written("a", 0.01, 10, files=200_000), written("b", 0.1, 10, files=6_000_000)], "vm", PLENTY)
+    stops = sessions_to_stop(
+        [written("a", 0.01, 10, files=200_000), written("b", 0.1, 10, files=6_000_000)], "vm", PLENTY
+    )
     assert [stop.session_id for stop in stops] == ["b"]
     assert stops[0].reason == (
         "The session was stopped because it had made 6,000,000 files on its disk, which count as 98.3 GB; its workspace"
         " allows 10 GB."
     )
-    assert to_stop([written("a", 9, 10, files=500_000)], "vm", PLENTY) == (), "what is in them is not counted twice"
+    assert sessions_to_stop([written("a", 9, 10, files=500_000)], "vm", PLENTY) == (), (
+        "what is in them is not counted twice"
+    )
 
 
 def test_what_is_written_in_two_places_is_one_use():
-    assert Use(10, 2) + Use(5, 1) == Use(15, 3)
+    assert DiskAmount(10, 2) + DiskAmount(5, 1) == DiskAmount(15, 3)
 
 
 def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
-    assert to_stop([written("a", 0, 10, uncounted=1), written("b", 0, uncounted=9)], "vm", PLENTY) == ()
-    (stop,) = to_stop([written("a", 0, 10, uncounted=2)], "vm", PLENTY)
+    assert sessions_to_stop([written("a", 0, 10, uncounted=1), written("b", 0, uncounted=9)], "vm", PLENTY) == ()
+    (stop,) = sessions_to_stop([written("a", 0, 10, uncounted=2)], "vm", PLENTY)
     assert stop.reason == (
         "The session was stopped because it had so many files on its disk that the count did not end in "
         "time twice in a row; its workspace allows 10 GB."
@@ -82,11 +94,11 @@ def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
 
 def test_a_disk_without_free_inodes_is_full():
     sessions = [written("a", 8), written("b", 9, files=10), written("c", 0.1, files=300_000)]
-    assert to_stop(sessions, "vm", free(500, 0.07)) == (), "no new sessions, and those that run go on"
-    (stop,) = to_stop(sessions, "vm", free(500, 0.03))
+    assert sessions_to_stop(sessions, "vm", free(500, 0.07)) == (), "no new sessions, and those that run go on"
+    (stop,) = sessions_to_stop(sessions, "vm", free(500, 0.03))
     assert stop.session_id == "c", "it has most of the files, although another has written more"
-    assert to_stop([written("a", 8)], "vm", free(500, 0.03)) == (), "it would not help"
-    (stop,) = to_stop([*sessions, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
+    assert sessions_to_stop([written("a", 8)], "vm", free(500, 0.03)) == (), "it would not help"
+    (stop,) = sessions_to_stop([*sessions, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
     assert "so many files on its disk that the count did not end in time, more than" in stop.reason
     assert stop.session_id == "d", "nothing can be more than what cannot be counted"
 
@@ -94,8 +106,8 @@ def test_a_disk_without_free_inodes_is_full():
 @for_all(
     sessions,
     st.builds(free, st.none() | st.floats(0, 40), parts),
-    subject=to_stop,
-    mutants=[lambda written, *_: [Stop(one.session_id, "") for one in written], lambda *_: ()],
+    subject=sessions_to_stop,
+    mutants=[lambda written, *_: [SessionToStop(one.session_id, "") for one in written], lambda *_: ()],
 )
 def test_no_session_within_the_limit_is_stopped_while_there_is_disk(
     subject: Any, sessions: list[DiskUse], disk: FreeDisk

@@ -16,9 +16,9 @@ from greenroom.core.fleet.enrollment import (
     CREATE_ANOTHER,
     MAX_ADDRESSES,
     MAX_LOGGED,
-    JoinAttemptLimiter,
     KnownAgent,
     Newcomer,
+    RefusalLogLimiter,
     Token,
     is_repeated_join,
     refusal,
@@ -212,7 +212,7 @@ def test_no_host_gets_in_past_the_rules(
 
 
 def test_a_flood_of_refusals_is_few_rows_and_hides_no_other():
-    limiter = JoinAttemptLimiter()
+    limiter = RefusalLogLimiter()
     flood = [limiter.must_log("192.0.2.1", at / 100) for at in range(5900)]
     assert (flood.count(True), flood[:20]) == (20, [True] * 20)
     assert limiter.must_log("192.0.2.2", 30)
@@ -247,7 +247,7 @@ def test_the_name_of_an_edge_gateway_is_of_one_agent():
 
 
 def test_remembered_addresses_are_bounded_and_the_latest_stay():
-    limiter = JoinAttemptLimiter()
+    limiter = RefusalLogLimiter()
     for _ in range(MAX_LOGGED):
         assert limiter.must_log("192.0.2.1", 0)
     assert not limiter.must_log("192.0.2.1", 0)

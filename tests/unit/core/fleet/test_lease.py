@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.lease import (
-    EVICT_JITTER_S,
+    EXPIRY_JITTER_S,
     RECHECK_S,
     ActingWindow,
     Predecessor,
@@ -49,7 +49,7 @@ def before(**changes: Any) -> Predecessor:
     values: dict[str, Any] = {
         "instance_id": "m1",
         "enabled": True,
-        "is_this": False,
+        "is_same_manager": False,
         "resigned": False,
         "expired": False,
     }
@@ -65,7 +65,7 @@ def before(**changes: Any) -> Predecessor:
         (before(resigned=True), "m1 resigned"),
         (before(expired=True), "m1 stopped responding"),
         (before(), "the process of m1, or its connection to the database, ended"),
-        (before(is_this=True), "it was the Primary before and returned first"),
+        (before(is_same_manager=True), "it was the Primary before and returned first"),
         (before(instance_id=None, enabled=False), "the Manager that was the Primary was deleted"),
     ],
 )
@@ -170,9 +170,9 @@ def looks_in_time(look: Callable[[float, float], float], case: tuple[float, floa
     it."""
     remaining_s, jitter = case
     wait_s = look(remaining_s, jitter)
-    assert 0 < wait_s <= RECHECK_S + EVICT_JITTER_S
+    assert 0 < wait_s <= RECHECK_S + EXPIRY_JITTER_S
     assert wait_s >= min(remaining_s, RECHECK_S)
-    assert wait_s <= max(remaining_s, 0) + EVICT_JITTER_S + 1e-9
+    assert wait_s <= max(remaining_s, 0) + EXPIRY_JITTER_S + 1e-9
 
 
 def test_the_lease_is_looked_at_in_time():

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, Strategy, place, session_of
+from greenroom.core.launch.placement import (
+    Placement,
+    PlacementAgent,
+    PlacementRequest,
+    Strategy,
+    place,
+    placement_request_of,
+)
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 REQUEST = PlacementRequest(image="desktop", cores=2.0, memory=500_000_000)
@@ -79,7 +86,7 @@ def test_a_rejected_agent_has_its_reason(changes: dict[str, object], code: str, 
 
 
 def test_a_workspace_goes_only_to_agents_that_offer_its_runtime():
-    request = session_of(
+    request = placement_request_of(
         ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", run_config={"runtime": "runsc"})
     )
     able = replace(AGENT, agent_id="a2", hostname="agent-2", runtime_classes=("kata", "runsc"))

@@ -25,10 +25,14 @@ def settings_of(**values: int) -> Mapping[str, EffectiveSetting]:
 @pytest.mark.parametrize(
     ("asked", "error", "sentence"),
     [
-        ({"leased": False, "of_user": 1}, SessionLimit, "1 session is allowed for this user (max_kasms_per_user);"),
-        ({"leased": True, "of_user": 2}, LeaseLimit, "2 leases are allowed for this user (max_leases_per_user);"),
         (
-            {"leased": True, "of_user": 1, "of_key": 1, "max_leases": 1},
+            {"leased": False, "user_sessions": 1},
+            SessionLimit,
+            "1 session is allowed for this user (max_kasms_per_user);",
+        ),
+        ({"leased": True, "user_sessions": 2}, LeaseLimit, "2 leases are allowed for this user (max_leases_per_user);"),
+        (
+            {"leased": True, "user_sessions": 1, "key_leases": 1, "max_leases": 1},
             LeaseLimit,
             "This API key may hold 1 lease at a time (max_leases);",
         ),
@@ -42,14 +46,14 @@ def test_a_refusal_names_its_limit(asked: dict[str, Any], error: type[Exception]
 
 def test_limits_are_said_in_the_number_of_the_noun():
     settings = settings_of(max_kasms_per_user=2, max_leases_per_user=1)
-    assert "2 sessions are" in str(refusal(settings, leased=False, of_user=2))
-    assert "1 lease is" in str(refusal(settings, leased=True, of_user=1))
+    assert "2 sessions are" in str(refusal(settings, leased=False, user_sessions=2))
+    assert "1 lease is" in str(refusal(settings, leased=True, user_sessions=1))
 
 
 @pytest.mark.parametrize(("leased", "most"), [(False, 5), (True, 100)])
 def test_without_a_value_a_user_has_five_desktops_and_a_hundred_leases(leased: bool, most: int):
-    assert refusal(resolve([]), leased=leased, of_user=most - 1) is None
-    assert refusal(resolve([]), leased=leased, of_user=most) is not None
+    assert refusal(resolve([]), leased=leased, user_sessions=most - 1) is None
+    assert refusal(resolve([]), leased=leased, user_sessions=most) is not None
 
 
 @dataclass
@@ -84,8 +88,8 @@ def within_all_limits(rule: Callable[..., Exception | None], day: tuple[Any, ...
             books.leases[key] = max(0, books.leases[key] - 1)
         else:
             leased, most = what == "lease", of_keys[key]
-            of_key = {"of_key": books.leases[key], "max_leases": most} if leased else {}
-            refused = rule(settings, leased=leased, of_user=books.of_user(leased=leased), **of_key)
+            of_key = {"key_leases": books.leases[key], "max_leases": most} if leased else {}
+            refused = rule(settings, leased=leased, user_sessions=books.of_user(leased=leased), **of_key)
             room = books.of_user(leased=leased) < (max_leases if leased else max_desktops)
             room_of_key = not leased or most is None or books.leases[key] < most
             assert (refused is None) == (room and room_of_key)
@@ -102,14 +106,14 @@ def test_desktops_and_leases_stay_within_all_limits():
     holds(within_all_limits, refusal, days)
 
 
-def lets_a_key_widen(settings: Mapping[str, EffectiveSetting], *, of_user: int, **asked: Any) -> Exception | None:
-    return refusal(settings, of_user=0 if asked.get("max_leases") is not None else of_user, **asked)
+def lets_a_key_widen(settings: Mapping[str, EffectiveSetting], *, user_sessions: int, **asked: Any) -> Exception | None:
+    return refusal(settings, user_sessions=0 if asked.get("max_leases") is not None else user_sessions, **asked)
 
 
 def forgets_the_key(
-    settings: Mapping[str, EffectiveSetting], *, leased: bool, of_user: int, **_: Any
+    settings: Mapping[str, EffectiveSetting], *, leased: bool, user_sessions: int, **_: Any
 ) -> Exception | None:
-    return refusal(settings, leased=leased, of_user=of_user)
+    return refusal(settings, leased=leased, user_sessions=user_sessions)
 
 
 def counts_leases_as_desktops(

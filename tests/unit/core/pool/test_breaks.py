@@ -13,7 +13,13 @@ from tests.unit.properties import for_all
 
 from greenroom.core.pool.model import BrokenSession, Destroy, PooledSession
 from greenroom.core.pool.plan import plan
-from greenroom.core.pool.shortfalls import BACKOFF, BREAKS_COUNT_S, PoolFailures, failures_after_breaks, longer_backoff
+from greenroom.core.pool.shortfalls import (
+    BACKOFF,
+    BREAK_FORGOTTEN_S,
+    PoolFailures,
+    failures_after_breaks,
+    longer_backoff,
+)
 
 
 def broken(created_s: float, broke_s: float) -> BrokenSession:
@@ -56,7 +62,7 @@ def test_a_pool_whose_replacements_break_pauses_and_tries_single_ones():
 
 
 def test_breaks_are_forgotten_after_a_quiet_time():
-    config = replace(CONFIG, broken=(broken(700, BREAKS_COUNT_S + 1), broken(650, BREAKS_COUNT_S)))
+    config = replace(CONFIG, broken=(broken(700, BREAK_FORGOTTEN_S + 1), broken(650, BREAK_FORGOTTEN_S)))
     made = plan(snapshot(config=config))
     assert len(made.creates) == 3
 
@@ -88,7 +94,7 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history:
     if found.next_try is not None:
         last = max(session.broke for session in history)
         assert found.next_try <= last + timedelta(seconds=BACKOFF.max_s)
-    assert BACKOFF.max_s < BREAKS_COUNT_S
+    assert BACKOFF.max_s < BREAK_FORGOTTEN_S
 
 
 @for_all(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.unit.pools import BIG, IMAGE
 
-from greenroom.core.launch.placement import session_of
+from greenroom.core.launch.placement import placement_request_of
 from greenroom.core.pool.agenda import AGENTS_VALID_S, Agenda, AgentCache
 from greenroom.core.pool.model import Create
 
@@ -14,7 +14,7 @@ OTHER = replace(BIG, agent_id="a2")
 
 
 def test_agents_are_known_for_a_while_with_what_was_created_on_them():
-    known, request = AgentCache(), session_of(IMAGE)
+    known, request = AgentCache(), placement_request_of(IMAGE)
     known.reserve(IMAGE, [Create("a1", "")])
     assert known.of("i", 5.0) is None
     known.store("i", (BIG, OTHER), 5.0)

@@ -225,7 +225,9 @@ def test_after_failures_starts_are_tried_one_by_one_until_success():
 @pytest.mark.parametrize(("cores", "code"), [(100, "starting"), (0, "no-capacity")])
 def test_while_people_wait_nothing_is_created_and_the_config_says_so(cores: float, code: str):
     made = plan(
-        snapshot(session(1), agents=(replace(BIG, cores=cores),), people_waiting="2 launches of people wait in zone eu")
+        snapshot(
+            session(1), agents=(replace(BIG, cores=cores),), waiting_users_text="2 launches of people wait in zone eu"
+        )
     )
     assert made.actions == ()
     assert made.shortfall is not None

@@ -75,7 +75,7 @@ def snapshots(draw: st.DrawFn) -> PoolSnapshot:
         image=image,
         agents=draw(agents()),
         leaving=draw(st.sampled_from([0, 0, 1])),
-        people_waiting=draw(st.sampled_from([None, None, None, "1 launch waits"])),
+        waiting_users_text=draw(st.sampled_from([None, None, None, "1 launch waits"])),
     )
 
 
@@ -141,7 +141,7 @@ def never_above_desired_and_one_in_rotation(planner: Planner, shot: PoolSnapshot
 
 
 def nothing_is_created_while_people_wait(planner: Planner, shot: PoolSnapshot) -> None:
-    assert not (shot.people_waiting and planner(shot).creates)
+    assert not (shot.waiting_users_text and planner(shot).creates)
 
 
 def no_session_twice_and_only_known_ones(planner: Planner, shot: PoolSnapshot) -> None:
@@ -174,7 +174,7 @@ def a_short_pool_says_why(planner: Planner, shot: PoolSnapshot) -> None:
 
 
 def comes_to_rest(planner: Planner, shot: PoolSnapshot) -> None:
-    shot = replace(shot, people_waiting=None, leaving=0)
+    shot = replace(shot, waiting_users_text=None, leaving=0)
     for number in range(30):
         made = planner(shot)
         if number > 0 and not made.actions:  # sessions of the first snapshot may be starting
@@ -211,7 +211,7 @@ MUTANTS: list[tuple[Property, Planner]] = [
         never_above_desired_and_one_in_rotation,
         lambda s: _mutant(plan(s), *[Create(a.agent_id, "") for a in s.agents]),
     ),
-    (nothing_is_created_while_people_wait, lambda s: plan(replace(s, people_waiting=None))),
+    (nothing_is_created_while_people_wait, lambda s: plan(replace(s, waiting_users_text=None))),
     (no_session_twice_and_only_known_ones, lambda s: _mutant(plan(s), *plan(s).actions)),
     (
         claimable_ones_are_only_retired,

@@ -16,7 +16,7 @@ from greenroom.core.session.deadlines import (
     MAX_S,
     RETURN_S,
     ManagerTiming,
-    Overdue,
+    OverdueAction,
     WaitingSession,
     due,
     plan,
@@ -52,17 +52,17 @@ def test_every_transitional_status_has_a_deadline():
         ),
         (
             waiting(S.STOPPING, 61, want=Want.STOPPED),
-            "take_back",
+            "revoke",
             "host-1 did not stop it within 61 s; the session is instructed to run",
         ),
         (
             waiting(S.PAUSING, 31, want=Want.PAUSED),
-            "take_back",
+            "revoke",
             "host-1 did not pause it within 31 s; the session is instructed to run",
         ),
         (
             waiting(S.LOST, 700, want=Want.STOPPED, deadline=NOW),
-            "take_back",
+            "revoke",
             "host-1 did not stop it within 700 s; the session is instructed to run",
         ),
         (
@@ -80,7 +80,7 @@ def test_every_transitional_status_has_a_deadline():
 )
 def test_what_is_overdue_is_acted_upon_with_a_reason(session: WaitingSession, kind: str, reason: str):
     (action,) = plan([session], NOW, quiet=False)
-    assert action == Overdue(session_id="s", status=session.status, kind=cast("Any", kind), reason=reason)
+    assert action == OverdueAction(session_id="s", status=session.status, kind=cast("Any", kind), reason=reason)
 
 
 def test_what_is_lost_may_stay_so_while_its_agent_is_away():
@@ -164,7 +164,7 @@ sessions = st.builds(
     silent_s=st.floats(0, 20),
 )
 cases = st.tuples(st.lists(sessions, max_size=5), st.booleans())
-Plan = Callable[..., Sequence[Overdue]]
+Plan = Callable[..., Sequence[OverdueAction]]
 
 
 def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool]) -> None:
@@ -181,7 +181,7 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool])
         )
         assert end is None or own <= end <= longest, "never before its own deadline, nor after the longest wait"
     for action in actions.values():
-        target = {"delete_again": S.DELETED, "take_back": S.STARTING}.get(action.kind, S.FAILED)
+        target = {"delete_again": S.DELETED, "revoke": S.STARTING}.get(action.kind, S.FAILED)
         assert target in ALLOWED[action.status]
         assert action.reason
 
@@ -190,21 +190,21 @@ def test_only_what_is_overdue_is_acted_upon():
     holds(only_what_is_overdue, plan, cases)
 
 
-def ignores_quiet(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+def ignores_quiet(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
     del quiet
     return plan(found, now, quiet=False)
 
 
-def fails_deletions(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+def fails_deletions(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
     return [
-        Overdue(session_id=a.session_id, status=a.status, kind="fail", reason=a.reason)
+        OverdueAction(session_id=a.session_id, status=a.status, kind="fail", reason=a.reason)
         for a in plan(found, now, quiet=quiet)
     ]
 
 
-def takes_starts_back(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+def takes_starts_back(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
     return [
-        Overdue(session_id=a.session_id, status=a.status, kind="take_back", reason=a.reason)
+        OverdueAction(session_id=a.session_id, status=a.status, kind="revoke", reason=a.reason)
         for a in plan(found, now, quiet=quiet)
     ]
 

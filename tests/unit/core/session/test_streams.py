@@ -96,14 +96,14 @@ FACTS = StreamFacts(
     user_id="u",
     username="Ann@x",
     user_enabled=True,
-    username_shown="",
+    sent_username="",
     token_is_valid=True,
 )
 
 
 def test_the_user_with_the_token_may_see_their_running_session():
     assert refusal_by_api(FACTS) is None
-    assert refusal_by_api(replace(FACTS, username_shown="ann@X")) is None
+    assert refusal_by_api(replace(FACTS, sent_username="ann@X")) is None
 
 
 @pytest.mark.parametrize("status", [s for s in SessionStatus if s not in ("running", "unreachable", "lost")])
@@ -116,8 +116,8 @@ def test_a_session_that_is_not_running_is_refused(status: SessionStatus):
     [
         (replace(FACTS, user_id=None), "This session has no user: it was not handed over."),
         (replace(FACTS, token_is_valid=False), "The token does not open this session; it may have been revoked."),
-        (replace(FACTS, username_shown="bob@x"), "The session belongs to another user."),
-        (replace(FACTS, username=None, username_shown="bob@x"), "The session belongs to another user."),
+        (replace(FACTS, sent_username="bob@x"), "The session belongs to another user."),
+        (replace(FACTS, username=None, sent_username="bob@x"), "The session belongs to another user."),
         (replace(FACTS, user_enabled=False), "The user is disabled or locked."),
         (
             replace(FACTS, status=SessionStatus.ASSIGNING),

@@ -55,7 +55,7 @@ def test_the_page_may_be_in_a_folder():
 def test_a_page_that_knows_its_path_is_served_there_alone():
     assert target("a", page_path=PREFIX) == Target(address=PAGE, base=PREFIX.removesuffix("/"))
     other = PREFIX.replace("desktop", "eu")
-    assert target("a", prefix=other, page_path=PREFIX).elsewhere == PREFIX
+    assert target("a", prefix=other, page_path=PREFIX).redirect_path == PREFIX
 
 
 def of_page(rest: str, **allowed: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.workspace.definition import FAMILIES, Definition, check, with_defaults
+from greenroom.core.workspace.definition import DEFAULTS_BY_MAKER, Definition, check, with_defaults
 from greenroom.core.workspace.page import page_path_problem, relative_address_problem, validated_ports
 from greenroom.core.workspace.run_config import validated
 
@@ -22,7 +22,7 @@ from greenroom.core.workspace.run_config import validated
     ],
 )
 def test_the_name_of_an_image_selects_the_defaults_of_its_maker(name: str, family: str):
-    assert with_defaults(name, {"cores": 1.0}) == {**FAMILIES[family], "cores": 1.0}
+    assert with_defaults(name, {"cores": 1.0}) == {**DEFAULTS_BY_MAKER[family], "cores": 1.0}
 
 
 @pytest.mark.parametrize("name", ["kasmweb", "linuxserver:1", "me/kasmweb", "kasmweb-like/x", "greenroom/desktop:xfce"])
@@ -37,12 +37,12 @@ def test_given_values_replace_the_defaults():
     )
     assert (made["port"], made["protocol"]) == (3001, "http")
     assert made["run_config"]["hostname"] == "a"
-    assert made["run_config"]["cap_add"] == FAMILIES["linuxserver"]["run_config"]["cap_add"]
+    assert made["run_config"]["cap_add"] == DEFAULTS_BY_MAKER["linuxserver"]["run_config"]["cap_add"]
     variables = made["run_config"]["environment"]
     assert (variables["PUID"], variables["TITLE"], variables["SUBFOLDER"]) == ("7", "Mine", "/{path}/")
 
 
-@pytest.mark.parametrize("fields", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("fields", DEFAULTS_BY_MAKER.values(), ids=DEFAULTS_BY_MAKER)
 def test_the_defaults_of_each_maker_are_valid(fields: dict[str, Any]):
     made = Definition(name="a", friendly_name="A", **fields)
     check(made)

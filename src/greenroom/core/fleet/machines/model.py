@@ -5,10 +5,10 @@ The row of an order is inserted before the machine is requested, and ends when t
 The Agent of the machine joins with the one-time token of its order.
 
 The module also has two parts of the demand for machines: the zone in which a waiting user counts (`zones_of_users`),
-and the schedules of administrators (`Hint`). A launch tries one zone after another. If no zone has room, its user waits
-in each of them. If each zone ordered a machine for this user, only one of the machines would be used. Therefore the
-user counts in only one zone: the first zone of the launch in which a machine can still be ordered with room for this
-user and all users who have waited longer. Every zone computes the same result from the same rows.
+and the schedules of administrators (`ScheduleEntry`). A launch tries one zone after another. If no zone has room, its
+user waits in each of them. If each zone ordered a machine for this user, only one of the machines would be used.
+Therefore the user counts in only one zone: the first zone of the launch in which a machine can still be ordered with
+room for this user and all users who have waited longer. Every zone computes the same result from the same rows.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ FORM: Final = "Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16 memory=3200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
+class ScheduleEntry:
     """An entry of a schedule: the minimum number of machines and the standby capacity for a time of the week.
 
     Days are 0 (Monday) to 6. `begin` and `end` are minutes of the day in `timezone`; an `end` at or before `begin` is
@@ -98,13 +98,13 @@ class Hint:
         return (day in self.days and minute >= self.begin) or ((day - 1) % 7 in self.days and minute < self.end)
 
 
-def hints_on(hints: Iterable[Hint], now: datetime, lead_s: float) -> list[Hint]:
-    """Return the hints that apply now or in `lead_s` seconds, when a machine that is ordered now is ready."""
+def entries_in_force(entries: Iterable[ScheduleEntry], now: datetime, lead_s: float) -> list[ScheduleEntry]:
+    """Return the entries that apply now or in `lead_s` seconds, when a machine that is ordered now is ready."""
     soon = now + timedelta(seconds=lead_s)
-    return [hint for hint in hints if hint.is_on(now) or hint.is_on(soon)]
+    return [entry for entry in entries if entry.is_on(now) or entry.is_on(soon)]
 
 
-def parse_hint(line: str) -> Hint:
+def parse_schedule_entry(line: str) -> ScheduleEntry:
     """Parse a line of a schedule, like `FORM`. Raises Invalid: the line is not valid."""
     match = _LINE.fullmatch(line.strip())
     if match is None:
@@ -114,7 +114,7 @@ def parse_hint(line: str) -> Hint:
         ZoneInfo(match["timezone"])
     except (KeyError, ValueError, OSError) as error:
         raise Invalid(f"There is no time zone {match['timezone']!r}; write one like Europe/Berlin.") from error
-    return Hint(
+    return ScheduleEntry(
         days=_days(match["days"]),
         begin=_minute(match["begin"]),
         end=_minute(match["end"]),
@@ -148,13 +148,13 @@ def _minute(text: str) -> int:
     return hours * 60 + minutes
 
 
-def format_hint(hint: Hint) -> str:
-    """Return the line that `parse_hint` parses to this hint."""
-    capacity = {"machines": hint.min_machines, "cores": round(hint.standby_cores), "memory": hint.standby_memory}
+def format_schedule_entry(entry: ScheduleEntry) -> str:
+    """Return the line that `parse_schedule_entry` parses to this entry."""
+    capacity = {"machines": entry.min_machines, "cores": round(entry.standby_cores), "memory": entry.standby_memory}
     numbers = " ".join(f"{name}={number}" for name, number in capacity.items() if number) or "machines=0"
-    days = ",".join(DAYS[day] for day in hint.days)
-    begin, end = (f"{minute // 60:02d}:{minute % 60:02d}" for minute in (hint.begin, hint.end))
-    return f"{days} {begin}-{end} {hint.timezone} {numbers}"
+    days = ",".join(DAYS[day] for day in entry.days)
+    begin, end = (f"{minute // 60:02d}:{minute % 60:02d}" for minute in (entry.begin, entry.end))
+    return f"{days} {begin}-{end} {entry.timezone} {numbers}"
 
 
 class OrderState(StrEnum):
@@ -201,7 +201,7 @@ class MachinePoolLimits:
     """The time for which a machine must be surplus before it drains."""
     order_deadline_s: float = 900.0
     """The time within which the Agent of an ordered machine must register."""
-    schedule: tuple[Hint, ...] = ()
+    schedule: tuple[ScheduleEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,8 +256,8 @@ class MachineOrder:
     next_end: datetime | None = None
     """The provider failed to end its machine, and is not requested again before this time."""
     doubted: datetime | None = None
-    """The time since which the secrets of its pool differ from those with which the machine was requested; None = they
-    are the same, or the provider has listed the machine since that time.
+    """The time at which the secrets of its pool changed after the machine was requested: the list of the provider may
+    then be that of another account. None = no change, or the provider has listed the machine since then.
     """
 
 

@@ -51,7 +51,7 @@ NextState = tuple[OrderState, str, bool]
 """The next state of an order, the reason, and True if it is a failure."""
 
 
-def follow(
+def order_actions(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, quiet: bool
 ) -> list[Action]:
     """Return the actions for an order that follow from the order and its machine, without the demand."""
@@ -181,7 +181,7 @@ def _is_older(at: datetime, than_s: float, now: datetime) -> bool:
     return now - at >= timedelta(seconds=than_s)
 
 
-def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMachines | None) -> list[Action]:
+def stray_machines(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMachines | None) -> list[Action]:
     """Return an action for each listed machine of this pool that belongs to no open order."""
     known = {order.machine_order_id for order in orders}
     machines = listing.machines if listing else ()

@@ -31,7 +31,7 @@ from greenroom.core.fleet.machines.model import (
     Surplus,
     UnmetDemand,
     ZoneSnapshot,
-    hints_on,
+    entries_in_force,
     take_room,
 )
 from greenroom.core.launch.placement import (
@@ -106,7 +106,7 @@ class _Pool:
         return sum(o.state in kept or o.machine_order_id in self.reused_order_ids for o in self.orders) + self.placed
 
     @property
-    def room_for(self) -> int:
+    def orders_left(self) -> int:
         """The number of machines that the plan may still order."""
         return max(0, min(self.limits.max_machines - self.existing, MAX_AT_ONCE - self.placed))
 
@@ -119,14 +119,14 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
         pool_orders = [order for order in snapshot.orders if order.machine_pool_id == pool.machine_pool_id]
         listing = snapshot.listings.get(pool.machine_pool_id)
         for order in pool_orders:
-            actions_of_orders += order_rules.follow(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
-        actions_of_orders += order_rules.strays(pool, pool_orders, listing)
+            actions_of_orders += order_rules.order_actions(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
+        actions_of_orders += order_rules.stray_machines(pool, pool_orders, listing)
         moves = {action.machine_order_id: action for action in actions_of_orders if isinstance(action, OrderTransition)}
         after = [
             replace(order, state=moves[order.machine_order_id].to) if order.machine_order_id in moves else order
             for order in pool_orders
         ]
-        planned = _pool_with_hints(snapshot, pool, [order for order in after if order.state is not OrderState.ENDED])
+        planned = _pool_with_schedule(snapshot, pool, [order for order in after if order.state is not OrderState.ENDED])
         planned.failed = any(
             moves[order.machine_order_id].failed for order in pool_orders if order.machine_order_id in moves
         )
@@ -143,14 +143,14 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
     return MachinePlan(actions, tuple(_report(pool, zone, snapshot.elsewhere) for pool in pools))
 
 
-def _pool_with_hints(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder]) -> _Pool:
+def _pool_with_schedule(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder]) -> _Pool:
     limits = pool.limits
-    hints = hints_on(limits.schedule, snapshot.now, limits.order_deadline_s)
+    entries = entries_in_force(limits.schedule, snapshot.now, limits.order_deadline_s)
     limits = replace(
         limits,
-        min_machines=min(limits.max_machines, max([limits.min_machines, *(hint.min_machines for hint in hints)])),
-        standby_cores=max([limits.standby_cores, *(hint.standby_cores for hint in hints)]),
-        standby_memory=max([limits.standby_memory, *(hint.standby_memory for hint in hints)]),
+        min_machines=min(limits.max_machines, max([limits.min_machines, *(entry.min_machines for entry in entries)])),
+        standby_cores=max([limits.standby_cores, *(entry.standby_cores for entry in entries)]),
+        standby_memory=max([limits.standby_memory, *(entry.standby_memory for entry in entries)]),
     )
     return _Pool(pool, limits, _size(snapshot, pool, orders), orders)
 
@@ -259,7 +259,7 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
     if pool.failed:
         pool.notes.append(f"{why}; an order has just failed, and the next order follows after a pause")
         return False
-    if not pool.room_for:
+    if not pool.orders_left:
         pool.notes.append(f"{why}; {pool.existing} of at most {pool.limits.max_machines} machines exist or are ordered")
         return False
     pool.placed += 1
@@ -288,8 +288,9 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 
 
 def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
-    """True if the other machines have room for its sessions and for the standby capacity of all pools: without it, a
-    pool would order a machine because another pool drains one. Its capacity is then removed from the zone.
+    """True if the other machines have room for its sessions and for the standby capacity of all pools; the capacity of
+    the machine is then removed from the zone. Other pools count, because otherwise a pool would order a machine when
+    another pool drains one.
     """
     machine_host = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if machine_host is None:

@@ -90,7 +90,7 @@ class ProviderRules:
 
     texts: tuple[str, ...] = ()
     """The names of the options that the provider needs; each is a text."""
-    place: tuple[str, ...] = ()
+    destination_options: tuple[str, ...] = ()
     """The names of the options that define the destination of requests, which contain secrets."""
     joins: bool = True
     """True if its machines are real and must reach the deployment; False for simulated machines."""
@@ -137,7 +137,7 @@ def options_problem(
 
 def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
     """True if the requests of a provider, and with them its secrets, have the same destination with both options."""
-    return all(options.get(name) == other.get(name) for name in rules.place)
+    return all(options.get(name) == other.get(name) for name in rules.destination_options)
 
 
 def lists_same_machines(rules: ProviderRules, options: Options, other: Options) -> bool:

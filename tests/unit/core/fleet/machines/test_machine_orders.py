@@ -41,7 +41,7 @@ def shows(*refs: str) -> ListedMachines:
 def follow(
     one: MachineOrder, listing: ListedMachines | None = NOTHING, pool: MachinePool = POOL, *, quiet: bool = False
 ) -> list[Action]:
-    return core.follow(one, pool, listing, NOW, quiet=quiet)
+    return core.order_actions(one, pool, listing, NOW, quiet=quiet)
 
 
 def moved(*arguments: object, **options: object) -> tuple[str, str, bool] | None:
@@ -217,11 +217,11 @@ def test_a_machine_that_may_still_come_is_waited_for():
 
 
 def test_a_machine_without_an_open_order_is_released():
-    assert core.strays(POOL, [order("other")], shows("r")) == [
+    assert core.stray_machines(POOL, [order("other")], shows("r")) == [
         StrayMachine("o", "p", "r", "the provider lists it without an open order")
     ]
-    assert core.strays(POOL, [UNASKED], shows("r")) == []
-    assert core.strays(POOL, [], None) == []
+    assert core.stray_machines(POOL, [UNASKED], shows("r")) == []
+    assert core.stray_machines(POOL, [], None) == []
 
 
 def test_every_move_is_an_edge():

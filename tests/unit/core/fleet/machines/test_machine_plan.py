@@ -8,12 +8,12 @@ from datetime import timedelta
 from tests.unit.machines import DESKTOP, GB, NOW, POOL, agent, ago, joined, order, pool, want, zone
 
 from greenroom.core.fleet.machines.model import (
-    Hint,
     MachinePlan,
     MachinePoolFailures,
     OrderState,
     OrderTransition,
     PlaceOrder,
+    ScheduleEntry,
     Surplus,
     ZoneSnapshot,
 )
@@ -117,7 +117,7 @@ def test_standby_room_is_ordered_beyond_what_is_wanted():
 
 
 def test_the_schedule_has_machines_ready_when_its_time_comes():
-    office = Hint(days=(0, 1, 2, 3, 4), begin=9 * 60 + 10, end=18 * 60, min_machines=2)
+    office = ScheduleEntry(days=(0, 1, 2, 3, 4), begin=9 * 60 + 10, end=18 * 60, min_machines=2)
     assert orders_of(zone(pools=(pool(schedule=(office,)),))) == ["At least 2 machines must exist at this time."] * 2
     later = replace(office, begin=9 * 60 + 30)
     assert orders_of(zone(pools=(pool(schedule=(later,)),))) == []

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.model import Hint, Machine, format_hint, hints_on, parse_hint
+from greenroom.core.fleet.machines.model import (
+    Machine,
+    ScheduleEntry,
+    entries_in_force,
+    format_schedule_entry,
+    parse_schedule_entry,
+)
 from greenroom.core.fleet.machines.provider import (
     MAX_PROVIDER_TEXT,
     JoinParameters,
@@ -78,12 +84,12 @@ def test_what_a_provider_says_can_always_be_stored_and_shown(subject: Any, text:
     assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in subject(text))
 
 
-OFFICE = Hint(days=(0,), begin=8 * 60, end=18 * 60, timezone="Europe/Berlin")
-NIGHT = Hint(days=(6,), begin=22 * 60, end=6 * 60)
+OFFICE = ScheduleEntry(days=(0,), begin=8 * 60, end=18 * 60, timezone="Europe/Berlin")
+NIGHT = ScheduleEntry(days=(6,), begin=22 * 60, end=6 * 60)
 
 
 @pytest.mark.parametrize(
-    ("hint", "at", "is_on"),
+    ("entry", "at", "is_on"),
     [
         (OFFICE, datetime(2026, 3, 2, 7, 0, tzinfo=UTC), True),
         (OFFICE, datetime(2026, 3, 2, 6, 59, tzinfo=UTC), False),
@@ -95,14 +101,14 @@ NIGHT = Hint(days=(6,), begin=22 * 60, end=6 * 60)
         (NIGHT, datetime(2026, 3, 1, 5, 0, tzinfo=UTC), False),
     ],
 )
-def test_a_hint_holds_in_its_time_zone_and_over_midnight(hint: Hint, at: datetime, is_on: bool):
-    assert hint.is_on(at) is is_on
+def test_a_schedule_entry_holds_in_its_time_zone_and_over_midnight(entry: ScheduleEntry, at: datetime, is_on: bool):
+    assert entry.is_on(at) is is_on
 
 
 def test_a_hint_holds_as_early_as_a_machine_has_to_be_ordered():
     early = datetime(2026, 3, 2, 6, 50, tzinfo=UTC)
-    assert hints_on([OFFICE], early, 600.0) == [OFFICE]
-    assert hints_on([OFFICE], early, 599.0) == []
+    assert entries_in_force([OFFICE], early, 600.0) == [OFFICE]
+    assert entries_in_force([OFFICE], early, 599.0) == []
 
 
 JOINING = JoinParameters(
@@ -165,8 +171,8 @@ def test_the_address_of_edge_gateways_is_one_with_a_port():
     ],
 )
 def test_a_line_of_a_schedule_is_read_and_shown(line: str, shown: str):
-    assert format_hint(parse_hint(line)) == shown
-    assert parse_hint(shown) == parse_hint(line)
+    assert format_schedule_entry(parse_schedule_entry(line)) == shown
+    assert parse_schedule_entry(shown) == parse_schedule_entry(line)
 
 
 @pytest.mark.parametrize(
@@ -184,10 +190,10 @@ def test_a_line_of_a_schedule_is_read_and_shown(line: str, shown: str):
 )
 def test_what_is_no_line_of_a_schedule_is_refused(line: str, words: str):
     with pytest.raises(Invalid, match=words):
-        parse_hint(line)
+        parse_schedule_entry(line)
 
 
-CLOUD = ProviderRules(place=("driver", "arguments"))
+CLOUD = ProviderRules(destination_options=("driver", "arguments"))
 EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge"}
 RULES = {"command": COMMAND, "webhook": WEBHOOK, "simulated": SIMULATED}
 

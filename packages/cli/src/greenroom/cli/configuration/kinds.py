@@ -10,7 +10,7 @@ from greenroom.cli.noun import API, Field
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Row
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.model import format_hint, parse_hint
+from greenroom.core.fleet.machines.model import format_schedule_entry, parse_schedule_entry
 from greenroom.core.web_filter import domains
 from greenroom.core.workspace.definition import with_defaults
 
@@ -131,7 +131,7 @@ _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "groups": lambda names: sorted(set(names)),
     "allow": lambda texts: sorted(set(domains(texts))),
     "deny": lambda texts: sorted(set(domains(texts))),
-    "schedule": lambda lines: [format_hint(parse_hint(line)) for line in lines],
+    "schedule": lambda lines: [format_schedule_entry(parse_schedule_entry(line)) for line in lines],
     "allow_origin_domain": lambda text: ",".join(part.strip() for part in text.split(",")),
     "persistent_profile_path": lambda path: path or None,
 }

@@ -17,7 +17,7 @@ from typing import Any, Final
 import aiodocker
 import structlog
 
-from greenroom.core.fleet.disk import Use
+from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
@@ -346,7 +346,7 @@ class DockerRuntime:
             info: DockerJson = await self._docker.system.info()
         return daemon.capacity(info, self._share, self._runtime_classes)
 
-    async def disk_usage(self, session_id: str) -> Use | None:
+    async def disk_usage(self, session_id: str) -> DiskAmount | None:
         try:
             async with translated(read_only=True):
                 return await self._disk.measure(self._handle(session_id))

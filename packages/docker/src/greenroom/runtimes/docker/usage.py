@@ -17,7 +17,7 @@ from typing import Any, Final
 import aiodocker
 import structlog
 
-from greenroom.core.fleet.disk import Use
+from greenroom.core.fleet.disk import DiskAmount
 from greenroom.runtimes.contract import DiskCountError, HostUsage
 from greenroom.runtimes.docker.daemon import DockerJson
 
@@ -87,7 +87,7 @@ class DockerDisk:
                 log.info("this storage has no quotas; the disk use of sessions is measured", reason=error.message)
         return await docker.containers.create(config, name=name)
 
-    async def measure(self, container: Any) -> Use | None:
+    async def measure(self, container: Any) -> DiskAmount | None:
         """Return the disk space that the container uses, or None if its folder does not exist any more.
 
         If the Agent can read the folder, disk space and files are counted, including deleted files that are still open.
@@ -106,29 +106,29 @@ class DockerDisk:
             return None if counted is None else counted + unlinked_use
         try:
             async with asyncio.timeout(MEASURED_WITHIN_S):
-                return Use(int((await container.show(size="1")).get("SizeRw") or 0))
+                return DiskAmount(int((await container.show(size="1")).get("SizeRw") or 0))
         except TimeoutError as error:
             await container.show()  # raises an error if Docker itself does not answer
             raise _timeout_error(facts["Name"]) from error
 
-    async def _count_unlinked(self, pid: int) -> Use:
+    async def _count_unlinked(self, pid: int) -> DiskAmount:
         """Count deleted files in a separate thread, because a network file system may never answer."""
         try:
             async with asyncio.timeout(UNLINKED_WITHIN_S):
                 return await asyncio.get_running_loop().run_in_executor(self._executor, deleted_open_bytes, pid)
         except TimeoutError:
             log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
-            return Use()
+            return DiskAmount()
 
 
-async def _measure_folder(folder: str) -> Use | None:
+async def _measure_folder(folder: str) -> DiskAmount | None:
     """Return the disk space of a folder, or None if it does not exist any more."""
     try:
         async with asyncio.timeout(MEASURED_WITHIN_S):
             size_bytes, inodes = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
     except TimeoutError as error:
         raise _timeout_error(folder) from error
-    return None if size_bytes is None or inodes is None else Use(size_bytes, inodes)
+    return None if size_bytes is None or inodes is None else DiskAmount(size_bytes, inodes)
 
 
 async def _du(folder: str, option: str) -> int | None:
@@ -156,7 +156,7 @@ _DELETED: Final = " (deleted)"
 _BLOCK_BYTES: Final = 512
 
 
-def deleted_open_bytes(pid: int) -> Use:
+def deleted_open_bytes(pid: int) -> DiskAmount:
     """Return the space of deleted open files in the container whose first process is `pid`; zero after its end."""
     bytes_by_inode: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
@@ -165,7 +165,7 @@ def deleted_open_bytes(pid: int) -> Use:
             for file in _deleted(process):
                 if file.st_dev == disk and file.st_nlink == 0:
                     bytes_by_inode[file.st_ino] = file.st_blocks * _BLOCK_BYTES
-    return Use(sum(bytes_by_inode.values()), len(bytes_by_inode))
+    return DiskAmount(sum(bytes_by_inode.values()), len(bytes_by_inode))
 
 
 def _processes(pid: int) -> list[int]:

@@ -55,5 +55,7 @@ def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     return None
 
 
-LIBCLOUD: Final = ProviderRules(texts=("driver", "size", "image"), place=("driver", "arguments"), problem=_problem)
+LIBCLOUD: Final = ProviderRules(
+    texts=("driver", "size", "image"), destination_options=("driver", "arguments"), problem=_problem
+)
 """Only `driver` and `arguments` decide which machines the driver lists."""
