@@ -66,7 +66,7 @@ async def test_no_worker_waits_for_a_connection_that_another_one_took(world: Wor
 def test_what_nginx_inherits_does_not_block():
     listeners = Listeners()
     try:
-        listeners.ensure([f"127.0.0.1:{free_port()}", f"[::1]:{free_port()}"], beside_orphan=False)
+        listeners.ensure([f"127.0.0.1:{free_port()}", f"[::1]:{free_port()}"], shares_ports=False)
         assert not any(os.get_blocking(descriptor) for descriptor in listeners.descriptors)
     finally:
         listeners.close()

@@ -324,7 +324,7 @@ async def test_an_image_is_made_here_with_its_labels_and_size(runtime: HostRunti
     assert await runtime.image(name) is None
     async with runtime.building() as builder:
         assert await builder.labels(name) is None
-        said = [line async for line in builder.instructions(build_context(steps), name, {"COLOUR": "green"})]
+        said = [line async for line in builder.build_from_instructions(build_context(steps), name, {"COLOUR": "green"})]
         assert any(line.startswith("Step 1/") for line in said)
         made = await runtime.image(name)
         assert made is not None
@@ -342,7 +342,7 @@ async def test_an_instruction_that_fails_is_an_error_with_what_was_said(runtime:
     async with runtime.building() as builder:
         steps = build_context(f"FROM {OPENBOX}\nCOPY nothing /nothing\n")
         with pytest.raises(BuildError, match=r"nothing|non-zero"):
-            async for _ in builder.instructions(steps, name, {}):
+            async for _ in builder.build_from_instructions(steps, name, {}):
                 pass
     assert await runtime.image(name) is None
 

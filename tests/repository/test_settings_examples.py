@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.gateway.site import EDGE_FILES, SiteFacts, check_settings, plan_of
+from greenroom.gateway.plan_builder import EDGE_FILES, SiteFacts, check_settings, plan_of
 from greenroom.kit import config
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -15,7 +15,7 @@ from greenroom.core.rate_limits import Pace
 from greenroom.gateway import keeper
 from greenroom.gateway.keeper import PlanKeeper
 from greenroom.gateway.plan import GatewayPlan
-from greenroom.gateway.site import SiteFacts, plan_of
+from greenroom.gateway.plan_builder import SiteFacts, plan_of
 from greenroom.kit.config import GatewayConfig
 
 Names = dict[str, list[str]]
@@ -128,7 +128,7 @@ async def test_a_plan_is_made_when_something_it_is_made_of_changes(
 async def test_a_lost_word_of_the_api_is_no_reason_not_to_start(names: tuple[Names, list[str]], tmp_path: Path):
     del names
     (tmp_path / "fleet.json").write_text("{")
-    await made(tmp_path).first()
+    await made(tmp_path).write_first_plan()
 
 
 def test_a_setting_that_is_missing_is_named(tmp_path: Path):

@@ -109,10 +109,10 @@ def test_an_address_in_use_is_refused_and_nothing_is_left_open():
         probe.close()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(SetupError, match=taken):
-            listeners.ensure([free, taken], beside_orphan=False)
+            listeners.ensure([free, taken], shares_ports=False)
         assert listeners.descriptors == []
-        assert listeners.ensure([free, taken], beside_orphan=True)
-        assert not listeners.ensure([free, taken], beside_orphan=True)
+        assert listeners.ensure([free, taken], shares_ports=True)
+        assert not listeners.ensure([free, taken], shares_ports=True)
         assert listeners.environment["NGINX"] == "".join(f"{number};" for number in listeners.descriptors)
         listeners.close()
 

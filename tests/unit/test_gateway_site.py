@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway.plan import Edge, parse_plan
-from greenroom.gateway.site import SiteFacts, check_settings, host_names, plan_of
+from greenroom.gateway.plan_builder import SiteFacts, check_settings, host_names, plan_of
 from greenroom.kit.config import GatewayAgent, GatewayCertificate, GatewayConfig, GatewayManager
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from greenroom.agent.copying import ImageReceiver
-from greenroom.core.catalogue.ways import Choice, Way, choice, names_registry, ways
+from greenroom.core.catalogue.ways import Choice, Way, names_registry, way_after_failures, ways
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.definition import Refresh, can_change
@@ -191,7 +191,7 @@ class ImageKeeper:
     def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
         """Return the images to fetch in this lane, each with its way."""
         choices = [
-            (image, choice(self._fetcher.ways(image), self._failures.get(image.name, (0, 0.0))[0]))
+            (image, way_after_failures(self._fetcher.ways(image), self._failures.get(image.name, (0, 0.0))[0]))
             for image in self._missing_images()
         ]
         return [(image, way_choice) for image, way_choice in choices if way_choice.way in lane]

@@ -173,7 +173,7 @@ class Agent:
 async def main() -> None:
     """Run the Agent of this host until it is stopped. Its sessions keep running. Raises SetupError: its settings,
     folder, journal or certificate authority cannot be used, or its runtime is not installed."""
-    settings = environment.begin(config.AgentConfig)
+    settings = environment.configure_role(config.AgentConfig)
     runtime = find_runtime(settings.runtime)
     await stops.serve_commands(settings.stop_dir, settings.process_name)
     if settings.agent_group:

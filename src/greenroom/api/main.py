@@ -34,7 +34,7 @@ async def main() -> None:
         SetupError: a pooler is in front of the database.
         LoopEndedError: a pooler is in front of the database, and the database was unreachable at the start.
     """
-    config = environment.begin(kit_config.ApiConfig)
+    config = environment.configure_role(kit_config.ApiConfig)
     await stops.serve_commands(config.stop_dir, config.process_name)
     starts = StartLog(config.api_dir)
     with starts.recorded():

@@ -40,8 +40,8 @@ MAX_RECENT: Final = 256
 """The number of events that each api remembers."""
 
 
-class Wakes(Enum):
-    """A part of a Manager that an event wakes."""
+class ManagerPart(Enum):
+    """A part of a Manager that waits for events."""
 
     AGENT = auto()
     """The waiting check-in of the Agent with this id. It reads the named session, or all sessions of the Agent."""
@@ -67,25 +67,25 @@ class TopicRule:
     """The permission to read these events from `/events`. The user of a session also receives its events and those of
     its lease.
     """
-    wakes: frozenset[Wakes] = frozenset()
+    wakes: frozenset[ManagerPart] = frozenset()
     """The parts to wake, in the Managers of the zone that the id names, or in all Managers."""
 
 
 TOPICS: Final = {
     Topic.SESSION: TopicRule("sessions_view"),
-    Topic.AGENT: TopicRule("agents_view", frozenset({Wakes.AGENT})),
-    Topic.STAGING: TopicRule("staging_view", frozenset({Wakes.POOL})),
-    Topic.ZONE: TopicRule("managers_view", frozenset({Wakes.ROUND})),
-    Topic.PRIMARY: TopicRule("managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.AGENT: TopicRule("agents_view", frozenset({ManagerPart.AGENT})),
+    Topic.STAGING: TopicRule("staging_view", frozenset({ManagerPart.POOL})),
+    Topic.ZONE: TopicRule("managers_view", frozenset({ManagerPart.ROUND})),
+    Topic.PRIMARY: TopicRule("managers_view", frozenset({ManagerPart.AGENTS, ManagerPart.ROUND, ManagerPart.LEASE})),
     Topic.LEASE: TopicRule("sessions_view"),
-    Topic.MANAGERS: TopicRule("managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
-    Topic.AGENTS: TopicRule("agents_view", frozenset({Wakes.POOLS})),
-    Topic.ZONES: TopicRule("zones_view", frozenset({Wakes.POOLS, Wakes.ROUND})),
-    Topic.SETTINGS: TopicRule(USER, frozenset({Wakes.POOLS, Wakes.ROUND})),
-    Topic.IMAGES: TopicRule(USER, frozenset({Wakes.AGENTS, Wakes.POOLS, Wakes.ROUND})),
-    Topic.FILTER_POLICIES: TopicRule("webfilters_view", frozenset({Wakes.AGENTS})),
+    Topic.MANAGERS: TopicRule("managers_view", frozenset({ManagerPart.AGENTS, ManagerPart.ROUND, ManagerPart.LEASE})),
+    Topic.AGENTS: TopicRule("agents_view", frozenset({ManagerPart.POOLS})),
+    Topic.ZONES: TopicRule("zones_view", frozenset({ManagerPart.POOLS, ManagerPart.ROUND})),
+    Topic.SETTINGS: TopicRule(USER, frozenset({ManagerPart.POOLS, ManagerPart.ROUND})),
+    Topic.IMAGES: TopicRule(USER, frozenset({ManagerPart.AGENTS, ManagerPart.POOLS, ManagerPart.ROUND})),
+    Topic.FILTER_POLICIES: TopicRule("webfilters_view", frozenset({ManagerPart.AGENTS})),
     Topic.USERS: TopicRule("users_view"),
-    Topic.MACHINES: TopicRule("machines_view", frozenset({Wakes.MACHINES})),
+    Topic.MACHINES: TopicRule("machines_view", frozenset({ManagerPart.MACHINES})),
     Topic.WEBHOOKS: TopicRule("webhooks_view"),
     Topic.LOGS: TopicRule("system_view"),
 }

@@ -45,9 +45,9 @@ class FailedAttempt:
 
 
 def pause_s(failures: int) -> float:
-    """Return the seconds between two turns of the sources with this number of failures each, at an account under
-    attack. The pause doubles with each failure, so that all sources together have at most 24 turns a minute in the long
-    term.
+    """Return the pause between two attempts at an account under attack, for sources that each have this number of
+    failures. The pause doubles with each failure, so that all sources together can make at most 24 attempts a minute in
+    the long term.
     """
     return FIRST_PAUSE_S * 2.0 ** min(failures, 10)
 
@@ -58,10 +58,11 @@ def account_wait_s(
     """Return the seconds until a source may try an account again; 0 = now.
 
     A source with `max_failures` failures within the window waits until the oldest of them leaves the window. From
-    `MIN_FAILURES_FOR_TURNS` failures of all sources on, a source also takes turns with the sources that have at least
-    as many failures. An attacker with a few addresses then soon waits only for the attacker's own addresses, and a user
-    at an address without failures does not wait for them. `is_known` is True if the source is known to belong to the
-    user, so that failures of other sources do not count.
+    `MIN_FAILURES_FOR_TURNS` failures of all sources on, sources with the same number of failures share one rate
+    (`pause_s`): a source also waits after an attempt of another source that had at least as many failures. The
+    addresses of an attacker soon have many failures and slow down only each other. A user at an address without
+    failures does not wait for them. `is_known` is True if the source is known to belong to the user, so that failures
+    of other sources do not count.
     """
     ages_s: dict[str, list[float]] = {}
     for failure in sorted(failures, key=lambda failure: failure.age_s):

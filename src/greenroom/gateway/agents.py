@@ -96,7 +96,7 @@ class Admissions:
         existing = await asyncio.to_thread(connected, connections) if connections else connections
         return [n for n, client in enumerate(clients) if client in existing]
 
-    def revoked(self, agent_id: str, admissions: Iterable[Admission]) -> None:
+    def end_connections(self, agent_id: str, admissions: Iterable[Admission]) -> None:
         """End the connections of these viewers: for a guest, the connection of the guest; for the user of a session,
         all connections to the session. An admission that is reported again after `CUT_S` is removed without another
         cut, because other viewers may have connected since then.
@@ -247,7 +247,7 @@ class AgentLinks:
     async def _follow_address(self, client: httpx.AsyncClient, link: _Link) -> None:
         while True:
             try:
-                await self._listen(client, link)
+                await self._read_news(client, link)
                 await self._check(client, link)
             except (httpx.HTTPError, msgspec.MsgspecError, OSError) as error:
                 if not link.failed:
@@ -255,7 +255,7 @@ class AgentLinks:
                 link.failed = True
                 await asyncio.sleep(POLL_S)
 
-    async def _listen(self, client: httpx.AsyncClient, link: _Link) -> None:
+    async def _read_news(self, client: httpx.AsyncClient, link: _Link) -> None:
         previous = link.news
         message = Listen(
             gateway_id=self.admissions.gateway_id,
@@ -291,7 +291,7 @@ class AgentLinks:
         checked = await self._post(client, link.address, CHECK_PATH, check, Checked)
         if not checked.acting:
             return
-        self.admissions.revoked(news.agent_id, [admissions[n] for n in (*checked.revoked, *checked.gone)])
+        self.admissions.end_connections(news.agent_id, [admissions[n] for n in (*checked.revoked, *checked.gone)])
         if is_due:
             link.checked_s = time.monotonic()
             await self.admissions.remove_closed(news.agent_id)

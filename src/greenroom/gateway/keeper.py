@@ -24,7 +24,7 @@ from greenroom.core.rate_limits import Pace
 from greenroom.gateway.agents import AgentLinks
 from greenroom.gateway.api_client import api_client, bearer
 from greenroom.gateway.plan import parse_plan
-from greenroom.gateway.site import (
+from greenroom.gateway.plan_builder import (
     AUTHORITY_FILE,
     EDGE_FILES,
     SECRETS_FILE,
@@ -49,7 +49,7 @@ CHANGE_EVERY_S: Final = 5.0
 """The interval of changes after the first `CHANGES_AT_ONCE`. Each change starts an nginx, and an Agent can change the
 address of its edge gateway at any time.
 """
-SAY_AGAIN_S: Final = 60.0
+WARN_AGAIN_S: Final = 60.0
 """The minimum interval between two logs of the same warning."""
 
 
@@ -71,9 +71,9 @@ class PlanKeeper:
         self._addresses: dict[str, str | None] = {}
         self._names_at = 0.0
         self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
-        self._repeats = RepeatFilter(SAY_AGAIN_S)
+        self._repeats = RepeatFilter(WARN_AGAIN_S)
 
-    async def first(self) -> None:
+    async def write_first_plan(self) -> None:
         """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
         registered. Raises SetupError: the facts result in no plan, or it cannot be written."""
         self._fleet = self._stored_fleet()
@@ -189,7 +189,7 @@ class PlanKeeper:
         return previous if previous in addresses else addresses[0]
 
     def _warn(self, key: str, sentence: str) -> None:
-        """Log a warning, at most once per `SAY_AGAIN_S` for each `key`."""
+        """Log a warning, at most once per `WARN_AGAIN_S` for each `key`."""
         if self._repeats.is_new(key):
             log.warning(sentence)
 

@@ -165,7 +165,7 @@ class Gateway:
             connections=self._connections,
         )
         install_configuration(self._folder, text)
-        self._listeners.ensure(plan.listeners, beside_orphan=orphaned)
+        self._listeners.ensure(plan.listeners, shares_ports=orphaned)
         self._plan = plan
         self.reporter.set_plan(plan)
 
@@ -279,7 +279,7 @@ async def _links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks |
 
 async def main() -> None:
     """Run the gateway of this host (settings: GatewayConfig)."""
-    config = environment.begin(kit_config.GatewayConfig)
+    config = environment.configure_role(kit_config.GatewayConfig)
     if os.getuid() == 0:
         raise SetupError("Run the gateway under an unprivileged account such as greenroom; it does not require root.")
     await stops.serve_commands(config.stop_dir, config.process_name)
@@ -288,7 +288,7 @@ async def main() -> None:
     if plan_file is None:
         links = await _links(config, folder)
         keeper = PlanKeeper(config, folder, links)
-        await keeper.first()
+        await keeper.write_first_plan()
         plan_file, extra_loops = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")

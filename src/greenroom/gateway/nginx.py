@@ -128,17 +128,17 @@ class Listeners:
     def __init__(self) -> None:
         self._sockets: dict[str, socket.socket] = {}
 
-    def ensure(self, addresses: Iterable[str], *, beside_orphan: bool) -> bool:
+    def ensure(self, addresses: Iterable[str], *, shares_ports: bool) -> bool:
         """Open the missing sockets of `addresses` and close all others. Return True if a socket was opened or closed.
 
-        `beside_orphan`: share addresses with the nginx of an earlier parent, which may still listen here. Otherwise an
+        `shares_ports`: share addresses with the nginx of an earlier parent, which may still listen here. Otherwise an
         address in use is refused. Raises SetupError: this process cannot listen on an address; nothing was changed.
         """
         required = set(addresses)
         opened: dict[str, socket.socket] = {}
         try:
             for address in sorted(required - self._sockets.keys()):
-                opened[address] = _listen(address, shared=beside_orphan)
+                opened[address] = _listen(address, shared=shares_ports)
         except SetupError:
             for listener in opened.values():
                 listener.close()

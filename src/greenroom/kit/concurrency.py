@@ -190,7 +190,7 @@ def logged_item(kind: str, name: str) -> Generator[None]:
     except GreenroomError as error:
         if isinstance(error, Unavailable) and not isinstance(error, StatementCanceled):
             raise
-        log.warning("an item is put off", kind=kind, name=name, reason=error.message)
+        log.warning("an item failed and is skipped for now", kind=kind, name=name, reason=error.message)
 
 
 @contextmanager

@@ -333,8 +333,8 @@ class GatewayCertificate(BaseModel, frozen=True, extra="forbid"):
 
 class GatewayConfig(ProcessConfig):
     """The settings of a gateway. With `gateway_file`, a gateway serves the plan in that file, which another process
-    writes. Without it, the gateway creates its plan itself (greenroom.gateway.site) from the settings below and from
-    the reports of the api, or of the Agent next to it.
+    writes. Without it, the gateway creates its plan itself (greenroom.gateway.plan_builder) from the settings below and
+    from the reports of the api, or of the Agent next to it.
     """
 
     gateway_file: Path | None = None

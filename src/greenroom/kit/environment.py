@@ -82,7 +82,7 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     return f"; the most similar name is {near[0]}" if near else ""
 
 
-def begin(kind: type[Config]) -> Config:
+def configure_role(kind: type[Config]) -> Config:
     """Read the settings of one role, set up its log, and log a warning for variables that no program reads. Raises
     SetupError: as for `load`."""
     config = load(kind)

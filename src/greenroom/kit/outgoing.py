@@ -49,7 +49,7 @@ def _any_address(_: Address) -> None:
     """Allow any address, because the setting names the host."""
 
 
-def pinned(
+def pinned_request(
     client: httpx.AsyncClient,
     method: str,
     url: httpx.URL,

@@ -31,12 +31,14 @@ class Builder(Protocol):
         """Return the labels of an image; None = it is not on this host."""
         ...
 
-    async def tree(self, files: AsyncIterator[bytes]) -> str:
+    async def build_from_tree(self, files: AsyncIterator[bytes]) -> str:
         """Build an image from a tar of a file system, and return its id. Raises BuildError: the runtime refuses the
         image."""
         ...
 
-    def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
+    def build_from_instructions(
+        self, context: bytes, reference: str, arguments: Mapping[str, str]
+    ) -> AsyncIterator[str]:
         """Build an image from a tar of a context with its Dockerfile, and yield the output of the commands by line.
         Raises BuildError: an instruction failed; the message contains its output."""
         ...

@@ -197,7 +197,7 @@ async def destroy(remote: Connection) -> None:
     )
     _, errors = await process.communicate()
     if errors:
-        log.debug("ss -K", address=address, said=errors.decode("utf-8", "replace").strip())
+        log.debug("ss -K", address=address, errors=errors.decode("utf-8", "replace").strip())
 
 
 async def _can_destroy() -> bool:

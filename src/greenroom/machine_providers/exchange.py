@@ -34,7 +34,7 @@ import msgspec
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import is_usable_ref, provider_text
-from greenroom.kit.outgoing import TooLongError, pinned, read_content, webhook_address
+from greenroom.kit.outgoing import TooLongError, pinned_request, read_content, webhook_address
 from greenroom.machine_providers.builtin import TOKEN, WEBHOOK
 from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
 
@@ -172,7 +172,8 @@ class WebhookProvider:
             async with httpx.AsyncClient(trust_env=False, timeout=self._timeout, verify=_tls()) as client:
                 body = msgspec.json.encode(request)
                 answer = await client.send(
-                    pinned(client, "POST", httpx.URL(self._url), address, headers=headers, content=body), stream=True
+                    pinned_request(client, "POST", httpx.URL(self._url), address, headers=headers, content=body),
+                    stream=True,
                 )
                 try:
                     content = await read_content(answer, MAX_ANSWER_BYTES)

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
-from greenroom.core.events import TOPICS, ChangeEvent, Wakes
+from greenroom.core.events import TOPICS, ChangeEvent, ManagerPart
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import allowed_s, silence_problem
 from greenroom.core.log_codes import LogCode
@@ -26,7 +26,7 @@ from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import Loop, keep_running
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.environment import begin
+from greenroom.kit.environment import configure_role
 from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
@@ -274,28 +274,28 @@ class RunningManager:
 
     def _on_event(self, event: ChangeEvent) -> None:
         wakes = TOPICS[event.topic].wakes
-        if Wakes.AGENT in wakes:
+        if ManagerPart.AGENT in wakes:
             self._notifier.wake(event.id, event.session_id)
-        if Wakes.POOL in wakes and event.id:
+        if ManagerPart.POOL in wakes and event.id:
             self._agenda.mark_changed(event.id)
             self._refill.request(event.id)
-        if Wakes.POOLS in wakes:
+        if ManagerPart.POOLS in wakes:
             self._agenda.mark_all_changed()
         if event.id and event.id != str(self._me.zone_key):
             return
-        if Wakes.AGENTS in wakes:
+        if ManagerPart.AGENTS in wakes:
             self._notifier.wake_all()
-        if Wakes.ROUND in wakes:
+        if ManagerPart.ROUND in wakes:
             self.guardian.wake()
-        if Wakes.LEASE in wakes:
+        if ManagerPart.LEASE in wakes:
             self._watch.wake()
-        if Wakes.MACHINES in wakes:
+        if ManagerPart.MACHINES in wakes:
             self._machines.wake()
 
 
 async def main() -> None:
     """Run one Manager until SIGTERM."""
-    config = begin(ManagerConfig)
+    config = configure_role(ManagerConfig)
     await stops.serve_commands(config.stop_dir, config.process_name)
     starts = StartLog(config.manager_dir)
     with starts.recorded():

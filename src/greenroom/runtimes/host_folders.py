@@ -45,7 +45,8 @@ class HostFolders:
 
     Only folders in `allowed` or in `volumes_folder` are mounted, and none of `private` or
     `core.workspace.volumes.FORBIDDEN`. `volumes_folder` contains the data that sessions keep, and is created when first
-    needed. Kept `homes` are mounted only as such: nothing that an administrator writes names their folders.
+    needed. The folders of `homes` are mounted only for sessions with a kept home: a volume mapping of an administrator
+    cannot name them.
     """
 
     def __init__(
@@ -64,14 +65,14 @@ class HostFolders:
     def resolve(self, mount: Mount) -> Mount:
         """Return the mount with its folder on this host."""
         home = home_of(mount.source)
-        return mount if home is None else replace(mount, source=self.homes.place(home))
+        return mount if home is None else replace(mount, source=self.homes.path_of(home))
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
         """Create missing folders, empty those that must be reset; may be repeated before the start. Raises StartError:
         a folder may not be mounted, does not exist or cannot be created; the sentence names it and the reason."""
         for mount in mounts:
             if (resolved := self.resolve(mount)) is mount:
-                self._check_place(mount.source)
+                self._check_source(mount.source)
             else:
                 self.homes.create_folder()
             _prepare(resolved, session_id)
@@ -110,9 +111,9 @@ class HostFolders:
     def _check_mounted(self, source: str) -> None:
         """Check a folder of an existing container: its homes were found by `resolve`."""
         if self.homes.home_at(source) is None:
-            self._check_place(source)
+            self._check_source(source)
 
-    def _check_place(self, source: str) -> None:
+    def _check_source(self, source: str) -> None:
         if problem := source_problem(source, self.private, self.volumes_folder):
             raise StartError(problem)
         permitted = list(dict.fromkeys((*self.allowed, self.volumes_folder)))
@@ -123,7 +124,7 @@ class HostFolders:
             )
 
 
-def mounted(pid: int, target: str) -> Identity | None:
+def mounted_identity(pid: int, target: str) -> Identity | None:
     """Return the identity of the folder at `target` inside the container whose first process is `pid`; None = that
     process has ended. Raises StartError: it cannot be read.
     """

@@ -41,7 +41,7 @@ class HostHomes:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="homes")
         self._hanging: asyncio.subprocess.Process | None = None
 
-    def place(self, home: HomeId) -> str:
+    def path_of(self, home: HomeId) -> str:
         return f"{self.folder}/{home.name}"
 
     def home_at(self, path: str) -> HomeId | None:
@@ -59,7 +59,7 @@ class HostHomes:
     def make(self, homes: Iterable[HomeId]) -> None:
         """Create missing homes, empty. Raises OSError."""
         for home in homes:
-            Path(self.place(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(self.path_of(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def list_homes(self) -> list[StoredHome]:
         """List the homes. Raises HomeError: the folder cannot be read."""
@@ -79,12 +79,12 @@ class HostHomes:
                 "The home folders cannot be measured: their disk has not answered since the last measurement."
             )
         if not await self._run_in_thread(
-            partial(os.path.lexists, self.place(home)), "The home folder cannot be inspected"
+            partial(os.path.lexists, self.path_of(home)), "The home folder cannot be inspected"
         ):
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
-        output, error_output = await self._run_program((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
+        output, error_output = await self._run_program((*_LOW, *how, self.path_of(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
             raise HomeError(f"The home folder could not be measured: {error_output or 'du returned no size'}.")
@@ -103,7 +103,7 @@ class HostHomes:
             return
         Path(self._away).mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.place(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
+            os.rename(self.path_of(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
 
     async def _run_in_thread(self, work: Callable[[], Result], problem: str) -> Result:
         """Run the work in a separate thread: a network file system may never answer."""

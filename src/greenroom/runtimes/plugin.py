@@ -64,7 +64,7 @@ class RuntimePlugin(Plugin[S], ABC):
     title: str
     """The name of the program that runs sessions, for sentences: `When Docker answers again, …`."""
     checked: str
-    """The subject of `warnings`, for sentences: `The cluster could not be checked`."""
+    """The noun for what `warnings` checks, such as `cluster`, for `The cluster could not be checked`."""
     sessions_elsewhere: str = ""
     """The name of sessions that use nothing of this host; empty = they use its cores and memory."""
     preloaded: tuple[str, ...] = ()

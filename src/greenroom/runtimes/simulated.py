@@ -1,8 +1,8 @@
 """Sessions that exist only in files: for tests, and for Agents of load tests. Same contract, no containers.
 
-In its folder: `containers/`, a file for each, so that sessions survive a restart of the Agent and the cost of a change
-does not depend on their number, and `settings.json` (`SimulationSettings`), read before every call, so that a test can
-change the host's behavior while an Agent runs.
+The folder of the runtime contains `containers/` and `settings.json`. Each container has a file in `containers/`, so
+that sessions survive a restart of the Agent, and the cost of a change does not depend on their number. `settings.json`
+(`SimulationSettings`) is read before every call, so that a test can change the host's behavior while an Agent runs.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class SimulatedRuntime:
         self._share = share
         self._runtime_classes = runtime_classes
         self._containers: dict[str, StoredContainer] = {}
-        self._of_spec: dict[str, str] = {}
+        self._session_by_spec: dict[str, str] = {}
         """Hash of its specification → session."""
         self._pulled: set[str] = set()
         self._filter_policies: set[str] = set()
@@ -110,7 +110,7 @@ class SimulatedRuntime:
     async def open(self) -> None:
         (self._folder / "containers").mkdir(parents=True, exist_ok=True)
         self._containers = stored_containers(self._agent_folder)
-        self._of_spec = {stored.labels[SPEC_HASH]: name for name, stored in self._containers.items()}
+        self._session_by_spec = {stored.labels[SPEC_HASH]: name for name, stored in self._containers.items()}
 
     async def close(self) -> None:
         """Do nothing: no resource is open."""
@@ -172,7 +172,7 @@ class SimulatedRuntime:
             homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
         self.homes.folder.make(_homes_of(self._containers[session_id]))
-        self._of_spec[own[SPEC_HASH]] = session_id
+        self._session_by_spec[own[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
         return self._container(session_id)
 
@@ -226,12 +226,12 @@ class SimulatedRuntime:
         self._changed(session_id, "die", exit_code)
 
     async def pause(self, session_id: str) -> None:
-        self._turn(session_id, ContainerState.RUNNING, ContainerState.PAUSED, "pause")
+        self._change_state(session_id, ContainerState.RUNNING, ContainerState.PAUSED, "pause")
 
     async def unpause(self, session_id: str) -> None:
-        self._turn(session_id, ContainerState.PAUSED, ContainerState.RUNNING, "unpause")
+        self._change_state(session_id, ContainerState.PAUSED, ContainerState.RUNNING, "unpause")
 
-    def _turn(self, session_id: str, source: ContainerState, target: ContainerState, kind: EventKind) -> None:
+    def _change_state(self, session_id: str, source: ContainerState, target: ContainerState, kind: EventKind) -> None:
         stored = self._stored(session_id)
         if stored.state is target:
             return
@@ -246,7 +246,7 @@ class SimulatedRuntime:
             return
         if stored.state is not ContainerState.EXITED:
             self.die(session_id, 137)
-        self._of_spec.pop(stored.labels[SPEC_HASH], None)
+        self._session_by_spec.pop(stored.labels[SPEC_HASH], None)
         del self._containers[session_id]
         self._changed(session_id, "destroy")
 
@@ -311,7 +311,7 @@ class SimulatedRuntime:
     ) -> ProbeResult:
         """Probe a session, which is found by its specification, since all addresses are the same."""
         del address, timeout_s, keep
-        stored = self._containers.get(self._of_spec.get(spec.hash(), ""))
+        stored = self._containers.get(self._session_by_spec.get(spec.hash(), ""))
         if stored is None or stored.state is not ContainerState.RUNNING:
             return ProbeResult(usable=False, error="The session's page does not answer.")
         painted = time.time() >= stored.started + self.settings.paint_s

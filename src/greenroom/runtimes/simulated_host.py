@@ -62,12 +62,14 @@ class SimulatedBuilder:
     async def labels(self, image: str) -> dict[str, str] | None:
         return {} if await self._image(image) else None
 
-    async def tree(self, files: AsyncIterator[bytes]) -> str:
+    async def build_from_tree(self, files: AsyncIterator[bytes]) -> str:
         async for _ in files:
             pass
         return "sha256:0"
 
-    async def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
+    async def build_from_instructions(
+        self, context: bytes, reference: str, arguments: Mapping[str, str]
+    ) -> AsyncIterator[str]:
         del context, arguments
         settings = self._settings
         for number in (1, 2):

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent, session_events
-from greenroom.core.launch.eviction import Room, StartingSession, events_of, room_reason
+from greenroom.core.launch.eviction import AgentWithRoom, StartingSession, events_of, room_reason
 from greenroom.core.launch.plan import (
     LaunchAttempt,
     LaunchZone,
@@ -93,7 +93,7 @@ class Writer(Protocol):
         """Give the user a staged session, or return the contents of the pool. `steps` is the trace of the launch."""
         ...
 
-    async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
+    async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
         """Insert the session of the user; return False if its room is taken. `steps` is the trace of the launch."""
         ...
 
@@ -258,7 +258,7 @@ class Search:
         return (concurrency_miss(taken_on),)
 
     async def _rooms(self, zone: LaunchZone) -> ZoneRooms:
-        """Return the room in a zone. The staged sessions that yield are read only if no Agent has free room."""
+        """Return the Agents with room in a zone. Staged sessions to evict are read only if no Agent has free room."""
         agents = await read_agents(self.db, zone.zone_id, self.requested.request.image)
         free = self.requested.rooms_in(zone, agents)
         return (
@@ -303,7 +303,7 @@ class LaunchWriter:
             await stop("claim.after_commit")
         return claimed
 
-    async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
+    async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
         """Insert the session, as `Writer.insert`. Raises ProfileInUse: another session uses the profile of the user for
         this workspace as its home."""
         await stop("launch.before_insert")

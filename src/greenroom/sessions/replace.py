@@ -16,7 +16,7 @@ import msgspec
 from psycopg import Rollback
 
 from greenroom.core.errors import Invalid, SetupError
-from greenroom.core.launch.eviction import Room
+from greenroom.core.launch.eviction import AgentWithRoom
 from greenroom.core.launch.placement import PlacementRequest, placement_request_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.request import NO_LIMIT
@@ -205,7 +205,7 @@ class ReplacementWriter:
             config_hash=claim.config_hash,
         )
 
-    async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
+    async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
         """Insert a new session on the Agent of `room`, after the eviction of the staged sessions in it. Its capacity is
         reserved before the old row changes. Return False if the Agent has no capacity any more. Raises ProfileInUse:
         another session uses the profile of the user."""

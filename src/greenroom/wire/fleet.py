@@ -1,7 +1,7 @@
 """Messages about the fleet: between a web gateway and the api, and for the transfer of images between Agents.
 
-The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.site` turns the answer into the configuration
-of nginx.
+The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.plan_builder` turns the answer into the
+configuration of nginx.
 
 POST /manager_api/v1/image-sources        by an Agent that lacks images; returns the Agents that have them, with tickets
 GET  https://<edge>/agent_image/<route>   by that Agent, to the edge gateway of a source, with the ticket as bearer

@@ -335,8 +335,10 @@ class DesiredImage(Message, frozen=True, kw_only=True):
 
 
 class Answer(Message, frozen=True, kw_only=True):
-    """The answer of the Manager. `desired` is a whole list; `changes` has the changes since the list that the Agent
-    reported. Both are None if there are no changes, or if the answer is not `fresh`."""
+    """The answer to a check-in. `desired` is a whole list; `changes` has the changes since the list that the Agent
+    reported. Both are None if there are no changes, or if the answer is not `fresh`: the Manager has not read the
+    database recently. `db_epoch` identifies the database and changes after a restore. `primary` (None = there is none)
+    and `answered_by` are instance ids. `acked_seq` is the newest stored `seq`."""
 
     v: int = VERSION
     db_epoch: str
@@ -360,6 +362,7 @@ class Answer(Message, frozen=True, kw_only=True):
     managers: list[ManagerAddress] = []
     hold_s: float = 5.0
     jitter_s: float = 0.0
+    """The maximum random pause before the next check-in."""
 
 
 class Stream(Message, frozen=True, kw_only=True):

@@ -43,8 +43,8 @@ class Admission(Message, frozen=True, kw_only=True):
 
 
 class Listen(Message, frozen=True, kw_only=True):
-    """A request for news. The gateway has stored everything up to number `noted` of the process `process` of the Agent.
-    Without news, the Agent answers after `hold_s`.
+    """A request for news. `process` is the Agent process from which the gateway received news last, and `noted` is the
+    number of the last item that the gateway has stored (`News.number`). Without news, the Agent answers after `hold_s`.
     """
 
     v: int = VERSION

@@ -17,7 +17,7 @@ from greenroom.agent import main as agent
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.kit import plugins
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.environment import begin, load, refuse_unusable, unknown_variables
+from greenroom.kit.environment import configure_role, load, refuse_unusable, unknown_variables
 from greenroom.machine_providers.plugin import PoolContext, find_provider
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
@@ -127,7 +127,7 @@ def test_a_value_that_a_runtime_cannot_use_is_refused_by_roles_and_commands(
     with pytest.raises(SetupError, match=RACKS):
         refuse_unusable()
     with pytest.raises(SetupError, match=RACKS):
-        begin(AgentConfig)
+        configure_role(AgentConfig)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import httpx
 
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
-from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, read_content
+from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned_request, read_content
 
 TIMEOUT_S: Final = 10.0
 """The limit for a whole download, including redirects."""
@@ -51,7 +51,7 @@ async def _download(url: httpx.URL, max_bytes: int, etag: str, *, networks: Allo
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
             address = await _permitted_address(url, networks=networks)
-            request = pinned(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
+            request = pinned_request(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
             answer = await client.send(request, stream=True)
             try:
                 if answer.has_redirect_location:

@@ -16,7 +16,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.webhooks import DeliveryAttempt
 from greenroom.db.diagnostics.batches import storable
-from greenroom.kit.outgoing import pinned, read_beginning, webhook_address
+from greenroom.kit.outgoing import pinned_request, read_beginning, webhook_address
 
 TIMEOUT_S: Final = 10.0
 """The time limit of an attempt. It is shorter than `db.webhooks.TAKEN_S`, so no other process takes the same delivery
@@ -65,7 +65,7 @@ class Sender:
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, begin_s: float) -> DeliveryAttempt:
         address = await webhook_address(url, self._trusted)
-        request = pinned(self._http, "POST", httpx.URL(url), address, headers=headers, content=body)
+        request = pinned_request(self._http, "POST", httpx.URL(url), address, headers=headers, content=body)
         answer = await self._http.send(request, stream=True)
         try:
             text = (await read_beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")

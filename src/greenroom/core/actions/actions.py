@@ -100,7 +100,7 @@ class Drag:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class LeftButton:
     """Press or release the left button."""
 
     down: bool
@@ -179,4 +179,4 @@ class ReadClipboard(BaseStep, frozen=True, tag="read_clipboard"):
 
 
 SimpleStep = FocusElement | WaitStep | Clipboard | OpenAddress | CursorPosition | ReadClipboard
-Action = Move | Click | Drag | Hold | Scroll | Press | Write | TakeScreenshot | SimpleStep
+Action = Move | Click | Drag | LeftButton | Scroll | Press | Write | TakeScreenshot | SimpleStep

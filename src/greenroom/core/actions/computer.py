@@ -130,14 +130,14 @@ class _LeftMouseDown(_Verb, frozen=True, tag="left_mouse_down"):
     coordinate: Pair | None = None
 
     def to_action(self) -> Action:
-        return actions.Hold(True, point(self.coordinate) if self.coordinate else None)
+        return actions.LeftButton(True, point(self.coordinate) if self.coordinate else None)
 
 
 class _LeftMouseUp(_Verb, frozen=True, tag="left_mouse_up"):
     coordinate: Pair | None = None
 
     def to_action(self) -> Action:
-        return actions.Hold(False, point(self.coordinate) if self.coordinate else None)
+        return actions.LeftButton(False, point(self.coordinate) if self.coordinate else None)
 
 
 class _Scroll(_Verb, frozen=True, tag="scroll"):

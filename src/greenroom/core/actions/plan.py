@@ -13,7 +13,7 @@ from greenroom.core.actions.actions import (
     Button,
     Click,
     Drag,
-    Hold,
+    LeftButton,
     Move,
     Point,
     Press,
@@ -112,7 +112,7 @@ class _Planner:
                 yield from self._while_holding(
                     keys, list(self._drag([self._screen_position(point, where) for point in path]))
                 )
-            case Hold(down, at):
+            case LeftButton(down, at):
                 yield self._pointer(self._screen_position(at, where))
                 self.held = Button.LEFT if down else Button.NONE
                 yield self._pointer(self.pointer)

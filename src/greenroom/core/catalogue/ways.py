@@ -110,7 +110,7 @@ def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -
     return (Choice("copying", copy_reason), other_way) if elsewhere else (other_way,)
 
 
-def choice(choices: tuple[Choice, ...], failures: int) -> Choice:
+def way_after_failures(choices: tuple[Choice, ...], failures: int) -> Choice:
     """Return the way to try after this number of failures in a row. The ways alternate, so that all are tried."""
     return choices[failures % len(choices)]
 

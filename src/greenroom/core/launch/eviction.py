@@ -42,7 +42,7 @@ class StartingSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class AgentWithRoom:
     """An Agent for a new session, and the staged sessions that are evicted there; usually none."""
 
     agent: PlacementAgent
@@ -63,28 +63,32 @@ def agents_large_enough(rejected: Sequence[Rejection], request: PlacementRequest
     """Return the Agents that are full now, and that could run the session if they had no other sessions."""
     full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
     return tuple(
-        agent for agent in full if _fits(_emptied(agent, agent.cores_allocated, agent.memory_allocated), request)
+        agent
+        for agent in full
+        if _fits(_with_freed_capacity(agent, agent.cores_allocated, agent.memory_allocated), request)
     )
 
 
-def rooms(placement: Placement, request: PlacementRequest, starting: Sequence[StartingSession]) -> list[Room]:
+def agents_with_room(
+    placement: Placement, request: PlacementRequest, starting: Sequence[StartingSession]
+) -> list[AgentWithRoom]:
     """Return the Agents for a user's session, in the order to try. Staged sessions are evicted only if no Agent has
     room.
     """
     if placement.candidates:
-        return [Room(agent) for agent in placement.candidates]
-    room = make_room(placement.rejected, request, starting)
+        return [AgentWithRoom(agent) for agent in placement.candidates]
+    room = room_after_eviction(placement.rejected, request, starting)
     return [room] if room else []
 
 
-def make_room(
+def room_after_eviction(
     rejected: Sequence[Rejection], request: PlacementRequest, starting: Sequence[StartingSession]
-) -> Room | None:
+) -> AgentWithRoom | None:
     """Return the Agent that needs the fewest evictions; None if not even the eviction of all starting sessions makes
     room.
     """
     rooms = [
-        Room(agent, evicted)
+        AgentWithRoom(agent, evicted)
         for agent in agents_large_enough(rejected, request)
         if (
             evicted := _evictions(
@@ -118,10 +122,10 @@ def _evictions(
 
 def _fits_without(agent: PlacementAgent, evicted: Sequence[StartingSession], request: PlacementRequest) -> bool:
     freed_cores, freed_memory = sum(each.cores for each in evicted), sum(each.memory for each in evicted)
-    return _fits(_emptied(agent, freed_cores, freed_memory), request)
+    return _fits(_with_freed_capacity(agent, freed_cores, freed_memory), request)
 
 
-def _emptied(agent: PlacementAgent, cores: float, memory: int) -> PlacementAgent:
+def _with_freed_capacity(agent: PlacementAgent, cores: float, memory: int) -> PlacementAgent:
     return replace(
         agent, cores_allocated=agent.cores_allocated - cores, memory_allocated=agent.memory_allocated - memory
     )
@@ -131,7 +135,7 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
     return bool(place((agent,), request, "Least Load").candidates)
 
 
-def room_reason(room: Room, zone_name: str, suffix: str = "") -> str:
+def room_reason(room: AgentWithRoom, zone_name: str, suffix: str = "") -> str:
     """Return the sentence about the placement of a session. `suffix` is the part about the session that it replaces, or
     empty.
     """

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from greenroom.core.errors import Busy, NoResources, Refused
-from greenroom.core.launch.eviction import StartingSession, rooms
+from greenroom.core.launch.eviction import StartingSession, agents_with_room
 from greenroom.core.launch.placement import ImageReadiness, Placement, PlacementAgent, place, placement_request_of
 from greenroom.core.launch.plan import (
     LaunchAttempt,
@@ -148,7 +148,7 @@ def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply
         if attempt.misses:
             continue
         placement = _placement(image, attempt.zone, supply)
-        if rooms(placement, placement_request_of(image), supply.starting.get(attempt.zone.zone_id, ())):
+        if agents_with_room(placement, placement_request_of(image), supply.starting.get(attempt.zone.zone_id, ())):
             return LaunchForecast(False, START_S if measured.start_s is None else measured.start_s)
         misses += placement_misses(attempt.zone, placement)
     return LaunchForecast(False, None, refusal_for_user(misses))

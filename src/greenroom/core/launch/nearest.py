@@ -45,10 +45,10 @@ class RoundTripTarget:
 
 @dataclass(frozen=True, slots=True)
 class NearerZone:
-    """A zone that is nearer to the user's browser. `zone` has its name and both round trips, as part of a sentence."""
+    """A zone that is nearer to the user's browser. `text` has its name and both round trips, as part of a sentence."""
 
     zone_id: str
-    zone: str
+    text: str
 
 
 def round_trip_targets(

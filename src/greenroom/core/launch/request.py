@@ -323,10 +323,10 @@ def _first_zone(
     if nearest is None:
         return first_zone_id, ""
     if mode == "on":
-        return nearest.zone_id, f"The launch began in {nearest.zone}."
+        return nearest.zone_id, f"The launch began in {nearest.text}."
     if first_zone_id == nearest.zone_id:
-        return first_zone_id, f"The user accepted the suggestion to begin in {nearest.zone}."
-    return first_zone_id, f"The user did not accept the suggestion to begin in {nearest.zone}."
+        return first_zone_id, f"The user accepted the suggestion to begin in {nearest.text}."
+    return first_zone_id, f"The user did not accept the suggestion to begin in {nearest.text}."
 
 
 def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.compatibility import differing
-from greenroom.core.launch.eviction import Room, StartingSession, agents_large_enough, rooms
+from greenroom.core.launch.eviction import AgentWithRoom, StartingSession, agents_large_enough, agents_with_room
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import (
     LaunchAttempt,
@@ -221,7 +221,7 @@ class SpecMaker(Protocol):
 class ZoneRooms:
     """The Agents of a zone with room for a new session, in the order to try, and the reasons of the other Agents."""
 
-    rooms: Sequence[Room]
+    rooms: Sequence[AgentWithRoom]
     misses: Sequence[Miss]
     room_helps: bool
     """True if an empty Agent would have room. If no Agent has room now, pools then do not use room that becomes free.
@@ -264,7 +264,7 @@ class RequestedSession:
         full_placement = place(agents, self.request, zone.load_balancing_strategy)
         placement = with_agent_last(without(full_placement, self.excluded_agent_ids), self.last_agent_id)
         return ZoneRooms(
-            rooms=rooms(placement, self.request, starting),
+            rooms=agents_with_room(placement, self.request, starting),
             misses=placement_misses(zone, placement, self.agent_noun),
             room_helps=bool(agents_large_enough(placement.rejected, self.request)),
         )

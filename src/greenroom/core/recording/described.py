@@ -18,7 +18,7 @@ from greenroom.core.actions.actions import (
     CursorPosition,
     Drag,
     FocusElement,
-    Hold,
+    LeftButton,
     Move,
     OpenAddress,
     Point,
@@ -120,7 +120,7 @@ def _describe_reading(action: TakeScreenshot | CursorPosition | ReadClipboard | 
             return ActionDescription(what="wait", said=f"Waits {action.seconds:g} s.")
 
 
-def _describe_move(action: Move | Drag | Hold | Scroll | FocusElement) -> ActionDescription:
+def _describe_move(action: Move | Drag | LeftButton | Scroll | FocusElement) -> ActionDescription:
     match action:
         case Move(at, keys):
             return ActionDescription(
@@ -129,7 +129,7 @@ def _describe_move(action: Move | Drag | Hold | Scroll | FocusElement) -> Action
         case Drag(path, keys):
             last = path[-1]
             return ActionDescription(what="drag", said=f"Drags{_at(last, 'to')}{_with_keys(keys)}.", at=_place(last))
-        case Hold(down, at):
+        case LeftButton(down, at):
             said = "Presses the left button" if down else "Releases the left button"
             return ActionDescription(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
         case Scroll(across, down, at, keys):

@@ -9,9 +9,9 @@ property test:
 - Refills of pools take at most the ordinary slots; users may also take the reserved slots.
 - No slot stays free while a change that may take it waits.
 
-Most of the cost of a start is its first frame, not its container. A start therefore has a *place* (a start slot) until
-its first frame is painted. Starts of pools also get a smaller share of the CPU until then. The rules, each of them a
-property test:
+A second limit applies to starts, because most of the cost of a start is its first frame, not its container. A start has
+a *place* from the creation of its container until its first frame is painted. (The documentation calls it a start
+slot.) Starts of pools also get a smaller share of the CPU until then. The rules, each of them a property test:
 
 - Starts of users begin before starts of pools, in the order in which they waited. Of the starts of pools, a start of
   the workspace with the fewest places begins first, so that a workspace that does not start does not delay the others.

@@ -111,6 +111,7 @@ class SessionSpec:
     auth_user: str = "kasm_user"
     mounts: tuple[Mount, ...] = ()
     network: str | None = None
+    """The Docker network of the session; None = the network that the runtime chooses."""
     filter_policy: str | None = None
     first_launch: Exec | None = None
     run_config: RunConfig = field(default_factory=RunConfig)

@@ -174,8 +174,8 @@ class FilterAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterNetwork:
-    """A network without other access, for sessions under one web filter policy. They reach the filter at `address`;
-    `subnet` contains the sessions, in Squid's notation. Both are empty if there are no packets to filter."""
+    """A network for sessions under one web filter policy. It leads only to the filter, at `address`; `subnet` contains
+    the sessions, in Squid's notation. Both are empty if there are no packets to filter."""
 
     policy_id: str
     address: str = ""
@@ -196,8 +196,8 @@ class FilterHost(Protocol):
         self, policy_id: str, account: FilterAccount, *, trusted: bool = False
     ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `trusted`: variables of its sessions name the filter's authority (core.named_secrets). Raises StartError: this
-        host cannot ensure that, with the reason."""
+        `trusted` is True if programs in its sessions must trust the filter's authority (core.named_secrets.VARIABLES).
+        Raises StartError: this host cannot ensure that, with the reason."""
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:

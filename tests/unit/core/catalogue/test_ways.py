@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.ways import Choice, choice, names_registry, ways
+from greenroom.core.catalogue.ways import Choice, names_registry, way_after_failures, ways
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_each_way_has_its_reason_as_a_sentence(*, elsewhere: bool, buildable: bo
 
 def test_after_a_failure_the_next_way_is_tried_in_turn():
     both = (Choice("copying", "C."), Choice("building", "B."))
-    assert [choice(both, failures).way for failures in range(3)] == ["copying", "building", "copying"]
+    assert [way_after_failures(both, failures).way for failures in range(3)] == ["copying", "building", "copying"]

@@ -13,11 +13,11 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.events import ChangeEvent
 from greenroom.core.launch.eviction import (
-    Room,
+    AgentWithRoom,
     StartingSession,
     agents_large_enough,
     events_of,
-    make_room,
+    room_after_eviction,
     room_reason,
     waiting_for_room_text,
 )
@@ -45,11 +45,11 @@ def starting(number: int, **changes: Any) -> StartingSession:
 
 def room(
     sessions: Sequence[StartingSession], *agents: PlacementAgent, request: PlacementRequest = REQUEST
-) -> Room | None:
-    return make_room(place(agents or (AGENT,), request, "Least Load").rejected, request, sessions)
+) -> AgentWithRoom | None:
+    return room_after_eviction(place(agents or (AGENT,), request, "Least Load").rejected, request, sessions)
 
 
-def ids(found: Room | None) -> list[str] | None:
+def ids(found: AgentWithRoom | None) -> list[str] | None:
     return None if found is None else [session.session_id for session in found.evicted]
 
 
@@ -90,12 +90,12 @@ def test_an_agent_that_lacks_more_than_room_is_left_alone(change: dict[str, obje
 
 
 def test_the_sentences():
-    assert room_reason(Room(AGENT), "eu") == "A new session was placed on agent-1 in zone eu."
-    assert room_reason(Room(AGENT, (starting(1),)), "eu") == (
+    assert room_reason(AgentWithRoom(AGENT), "eu") == "A new session was placed on agent-1 in zone eu."
+    assert room_reason(AgentWithRoom(AGENT, (starting(1),)), "eu") == (
         "A new session was placed on agent-1 in zone eu, in place of a staged session that was not "
         "usable yet: launches of users have priority."
     )
-    assert "of 2 staged sessions that were not" in room_reason(Room(AGENT, (starting(1), starting(2))), "eu")
+    assert "of 2 staged sessions that were not" in room_reason(AgentWithRoom(AGENT, (starting(1), starting(2))), "eu")
     assert waiting_for_room_text(0, "eu") is None
     assert waiting_for_room_text(1, "eu") == "1 user waits for room in zone eu"
     assert waiting_for_room_text(2, "eu") == "2 users wait for room in zone eu"
@@ -104,7 +104,7 @@ def test_the_sentences():
 # Properties -------------------------------------------------------------------------------------------------------
 
 Case = tuple[list[PlacementAgent], list[StartingSession]]
-Maker = Callable[[Sequence[Rejection], PlacementRequest, Sequence[StartingSession]], Room | None]
+Maker = Callable[[Sequence[Rejection], PlacementRequest, Sequence[StartingSession]], AgentWithRoom | None]
 
 
 @st.composite
@@ -164,28 +164,28 @@ def _room_is_enough_and_none_yields_in_vain(make: Maker, case: Case) -> None:
 
 def _all_of_them(
     rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[StartingSession]
-) -> Room | None:
-    found = make_room(rejected, request, sessions)
-    return found and Room(found.agent, tuple(u for u in sessions if u.agent_id == found.agent.agent_id))
+) -> AgentWithRoom | None:
+    found = room_after_eviction(rejected, request, sessions)
+    return found and AgentWithRoom(found.agent, tuple(u for u in sessions if u.agent_id == found.agent.agent_id))
 
 
 def _one_is_enough(
     rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[StartingSession]
-) -> Room | None:
-    found = make_room(rejected, request, sessions)
-    return found and Room(found.agent, found.evicted[:1])
+) -> AgentWithRoom | None:
+    found = room_after_eviction(rejected, request, sessions)
+    return found and AgentWithRoom(found.agent, found.evicted[:1])
 
 
 def _wherever(
     rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[StartingSession]
-) -> Room | None:
+) -> AgentWithRoom | None:
     del request
     agents = [r.agent for r in rejected if any(u.agent_id == r.agent.agent_id for u in sessions)]
-    return Room(agents[0], tuple(u for u in sessions if u.agent_id == agents[0].agent_id)) if agents else None
+    return AgentWithRoom(agents[0], tuple(u for u in sessions if u.agent_id == agents[0].agent_id)) if agents else None
 
 
 def test_room_is_enough_and_none_yields_in_vain():
-    holds(_room_is_enough_and_none_yields_in_vain, make_room, cases())
+    holds(_room_is_enough_and_none_yields_in_vain, room_after_eviction, cases())
 
 
 @pytest.mark.mutant

@@ -31,8 +31,8 @@ def test_the_zone_with_the_shorter_round_trip_is_nearest_and_it_says_by_how_much
     nearest = nearest_zone([EU, US], "id-eu", IMAGE, NEAR_US)
     assert nearest is not None
     assert nearest.zone_id == "id-us"
-    assert "zone us, which is nearer" in nearest.zone
-    assert "12 ms rather than 80 ms" in nearest.zone
+    assert "zone us, which is nearer" in nearest.text
+    assert "12 ms rather than 80 ms" in nearest.text
 
 
 @pytest.mark.parametrize(

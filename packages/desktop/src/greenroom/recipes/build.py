@@ -58,7 +58,7 @@ async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator
     command = await _command(folder)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     stdout, stderr = cast("StreamReader", process.stdout), cast("StreamReader", process.stderr)
-    taking = asyncio.create_task(builder.tree(_pieces(stdout)))
+    taking = asyncio.create_task(builder.build_from_tree(_pieces(stdout)))
 
     def kill_if_unread(done: asyncio.Task[str]) -> None:
         # Its output is no longer read, so it would not end.
@@ -179,7 +179,7 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
     }
     progress = BuildProgress(done, "The image's own layer")
     try:
-        async for written in builder.instructions(_context(image), image.reference, arguments):
+        async for written in builder.build_from_instructions(_context(image), image.reference, arguments):
             line = _COLOR.sub("", written)
             if step := _STEP.match(line):
                 number, of = int(step[1]), int(step[2])

@@ -57,7 +57,7 @@ class DockerBuilder:
                 raise
         return cast("dict[str, str]", inspection["Config"].get("Labels") or {})
 
-    async def tree(self, files: AsyncIterator[bytes]) -> str:
+    async def build_from_tree(self, files: AsyncIterator[bytes]) -> str:
         """Create an image from a tar archive of a file system. Return its id.
 
         Raises:
@@ -70,7 +70,9 @@ class DockerBuilder:
             image_id = str(answer.get("status", image_id))
         return image_id
 
-    async def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
+    async def build_from_instructions(
+        self, context: bytes, reference: str, arguments: Mapping[str, str]
+    ) -> AsyncIterator[str]:
         """Build an image from a tar archive with a Dockerfile. Yield the output of the daemon and the commands, by
         line.
 

@@ -29,7 +29,7 @@ from greenroom.core.workspace.exec_config import is_root, root_problem
 from greenroom.core.workspace.session_spec import Mount, SessionFile, SessionSpec
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker.daemon import DockerJson
-from greenroom.runtimes.host_folders import HostFolders, Identity, mounted
+from greenroom.runtimes.host_folders import HostFolders, Identity, mounted_identity
 from greenroom.runtimes.host_homes import HostHomes
 
 _MOUNT_SETATTR: Final = 442
@@ -192,7 +192,7 @@ class DockerMounts:
     async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
         places, pid = _places(inspection), int(inspection["State"]["Pid"])
         for target, identity in expected.items():
-            actual = await self._in_thread(partial(mounted, pid, target)) if pid else None
+            actual = await self._in_thread(partial(mounted_identity, pid, target)) if pid else None
             if actual is not None and actual != identity:
                 return f"{places[target]} was replaced during the start of the session; the session was stopped."
         return None
