@@ -38,14 +38,14 @@ class Networks:
 async def test_a_network_that_was_removed_is_made_again_once():
     docker: Any = Networks("foreign")
     network = SessionsNetwork(IDENTITY)
-    await asyncio.gather(*(network.require(docker, IDENTITY.network) for _ in range(3)))
-    await network.require(docker, IDENTITY.network)
+    await asyncio.gather(*(network.recreate_if_pruned(docker, IDENTITY.network) for _ in range(3)))
+    await network.recreate_if_pruned(docker, IDENTITY.network)
     assert docker.names == ["foreign", IDENTITY.network]
 
 
 async def test_a_network_that_cannot_be_made_is_refused_and_no_other_is_made():
     docker: Any = Networks(refuses=True)
     with pytest.raises(aiodocker.DockerError):
-        await SessionsNetwork(IDENTITY).require(docker, IDENTITY.network)
-    await SessionsNetwork(IDENTITY).require(docker, f"{IDENTITY.network}-web-a-b")
+        await SessionsNetwork(IDENTITY).recreate_if_pruned(docker, IDENTITY.network)
+    await SessionsNetwork(IDENTITY).recreate_if_pruned(docker, f"{IDENTITY.network}-web-a-b")
     assert docker.names == []

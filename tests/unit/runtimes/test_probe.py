@@ -140,7 +140,7 @@ class Desktop(Prober):
         self.opened += 1
         return _Opened(spec.credential, cast("Any", self), cast("Any", self))
 
-    def _leave(self, connection: object) -> None:
+    def _close_in_background(self, connection: object) -> None:
         self.closed += 1
 
     async def is_painted(self) -> bool:

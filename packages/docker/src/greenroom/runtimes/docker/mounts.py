@@ -165,7 +165,7 @@ class DockerMounts:
         Raises:
             StartError: a folder does not exist, or may not be mounted.
         """
-        sources_by_target = _places(inspection)
+        sources_by_target = _mounted_folders(inspection)
         if not sources_by_target or inspection["State"]["Running"]:
             return {}
         identities = await self._in_thread(partial(self._folders.identities, sorted(set(sources_by_target.values()))))
@@ -190,15 +190,15 @@ class DockerMounts:
             log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {unsupported}")
 
     async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
-        places, pid = _places(inspection), int(inspection["State"]["Pid"])
+        sources, pid = _mounted_folders(inspection), int(inspection["State"]["Pid"])
         for target, identity in expected.items():
             actual = await self._in_thread(partial(mounted_identity, pid, target)) if pid else None
             if actual is not None and actual != identity:
-                return f"{places[target]} was replaced during the start of the session; the session was stopped."
+                return f"{sources[target]} was replaced during the start of the session; the session was stopped."
         return None
 
 
-def _places(inspection: DockerJson) -> dict[str, str]:
+def _mounted_folders(inspection: DockerJson) -> dict[str, str]:
     """Return the mounts: path in the container → folder of the host."""
     return {bind["Target"]: bind["Source"] for bind in binds(inspection)}
 

@@ -179,7 +179,7 @@ class SessionsNetwork:
             if await _find(docker, self._identity) is None:
                 raise
 
-    async def require(self, docker: aiodocker.Docker, name: str) -> None:
+    async def recreate_if_pruned(self, docker: aiodocker.Docker, name: str) -> None:
         """Create this network again if it is missing and `name` is its name. `docker network prune` removes the network
         while no session runs.
         """

@@ -163,7 +163,7 @@ class DockerRuntime:
         if spec.mounts and await self.inspect(session_id) is None:
             await self._mounts.prepare(spec.mounts, session_id)
         async with translated():
-            await self._network.require(self._docker, config["HostConfig"]["NetworkMode"])
+            await self._network.recreate_if_pruned(self._docker, config["HostConfig"]["NetworkMode"])
         async with translated(image=spec.image):
             try:
                 name, limit_bytes = container_name(session_id), spec.disk_limit_bytes

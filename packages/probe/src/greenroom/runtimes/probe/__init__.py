@@ -1,11 +1,12 @@
 """Probes a session's page as a viewer would: it checks that the page is usable, and reads its screen.
 
 A page is usable if it answered with the session's credential, and the first frame was painted. Frames are read through
-the page's websocket, only of our own image (by its `Server` header). Other images have their own dialects of RFB; there
-the answer of the page decides, or of the path below it that the workspace names (`ready_path`). Once our page was
-usable only its websocket is probed, which the same server answers with the same credential: that halves the CPU of a
-probe. The probe joins as an additional viewer and disturbs no other. If it may keep its connection, the next look is
-one message in each direction: a hand-over waits for it.
+the page's websocket, but only if the page belongs to an image of Greenroom, which its `Server` header shows. Other
+images have their own dialects of RFB; their page is usable if it answers, or if its `ready_path` answers in case the
+workspace sets one. After Greenroom's page was usable, only its websocket is probed, which the same server answers with
+the same credential: that halves the CPU of a probe. The probe connects as an additional viewer; other viewers do not
+notice it. If it may keep its connection, the next probe is only one message in each direction, which shortens the
+hand-over of a session to its user.
 
 The session's user can replace the page's server. Therefore no redirect is followed, because it could lead to an address
 that only this host can reach, and the server's answer can only make the page unusable.
@@ -51,33 +52,33 @@ class Prober:
         self._tls.verify_mode = ssl.CERT_NONE
         # Cookies of one page would be sent to all others: they differ only in their ports, and cookies ignore ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        # The time of a whole look is limited, not that of its parts.
+        # The time of a whole probe is limited, not that of its parts.
         self._http = httpx.AsyncClient(
             verify=self._tls, trust_env=False, timeout=httpx.Timeout(None), cookies=no_cookies
         )
-        self._ours: dict[str, str] = {}
-        """Address → credential, of pages of our own image that were usable at the last look."""
+        self._usable_pages: dict[str, str] = {}
+        """Address → credential, of pages of Greenroom's images that were usable at the last probe."""
         self._kept: dict[str, _Opened] = {}
-        """Address → its screen, as of the last look."""
-        self._leaving: set[asyncio.Task[None]] = set()
+        """Address → the connection that the last probe left open."""
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         for opened in self._kept.values():
-            self._leave(opened.connection)
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+            self._close_in_background(opened.connection)
+        await asyncio.gather(*self._closing, return_exceptions=True)
         await self._http.aclose()
 
     async def probe(
         self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
     ) -> ProbeResult:
-        """Look at the page at host:port `address`; never raises. `keep` as in `contract.Containers.probe`."""
-        is_known = self._ours.pop(address, None) == spec.credential
+        """Probe the page at host:port `address`; never raises. `keep` as in `contract.Containers.probe`."""
+        is_known = self._usable_pages.pop(address, None) == spec.credential
         try:
             async with asyncio.timeout(timeout_s):
                 if await self._is_still_painted(address, spec, keep=keep):
                     return ProbeResult(usable=True, painted=True)
-                look = self._probe_screen if is_known else self._probe_page
-                return await look(address, spec, keep=keep)
+                probe = self._probe_screen if is_known else self._probe_page
+                return await probe(address, spec, keep=keep)
         except TimeoutError:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
             return ProbeResult(usable=False, silent=True, error=sentence)
@@ -100,7 +101,7 @@ class Prober:
                 try:
                     pixels = await opened.screen.picture()
                 finally:
-                    self._leave(opened.connection)
+                    self._close_in_background(opened.connection)
             size = (opened.screen.width, opened.screen.height)
             return await asyncio.to_thread(jpeg, pixels, size, (width, height))
         except ScreenshotError:
@@ -124,19 +125,19 @@ class Prober:
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
 
     async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep: bool) -> bool:
-        """Return True if the connection of the last look shows a painted screen; False also if it is closed or does not
-        answer at once.
+        """Return True if the connection of the last probe shows a painted screen; False also if it is closed or does
+        not answer within `KEPT_WITHIN_S`.
         """
         opened = self._kept.pop(address, None)
         if opened is None:
             return False
         if opened.credential != spec.credential:
-            self._leave(opened.connection)
+            self._close_in_background(opened.connection)
             return False
         try:
             async with asyncio.timeout(KEPT_WITHIN_S):
                 return await self._is_painted(address, opened, keep=keep)
-        except Exception:  # noqa: BLE001 -- a look with a new connection reports it
+        except Exception:  # noqa: BLE001 -- a probe with a new connection reports it
             return False
 
     async def _is_painted(self, address: str, opened: _Opened, *, keep: bool) -> bool:
@@ -145,12 +146,12 @@ class Prober:
             painted = await opened.screen.is_painted()
         finally:
             if painted:
-                self._ours[address] = opened.credential
+                self._usable_pages[address] = opened.credential
             if painted and keep and address not in self._kept:
                 alive = {at: one for at, one in self._kept.items() if one.connection.state is State.OPEN}
                 self._kept = {**alive, address: opened}
             else:
-                self._leave(opened.connection)
+                self._close_in_background(opened.connection)
         return painted
 
     async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
@@ -186,15 +187,15 @@ class Prober:
         try:
             await screen.open()
         except BaseException:
-            self._leave(connection)
+            self._close_in_background(connection)
             raise
         return _Opened(spec.credential, connection, screen)
 
-    def _leave(self, connection: ClientConnection) -> None:
+    def _close_in_background(self, connection: ClientConnection) -> None:
         """Close it in the background: the result is known, and a hand-over may wait for it."""
         leaving = asyncio.create_task(connection.close())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        self._closing.add(leaving)
+        leaving.add_done_callback(self._closing.discard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 
 """Pixels of 4 bytes: blue, green, red, unused."""
 
 MAX_BYTES: Final = 32 << 20
-"""Limit of one look; the largest clipboard of our image is 8 MiB."""
+"""Limit of the bytes that one probe reads; the largest clipboard of Greenroom's image is 8 MiB."""
 MAX_PIXELS: Final = 4096 * 2304
 """Limit of a screenshot: 36 MiB of memory while it is encoded."""
 READ_COST: Final = 1024
