@@ -169,8 +169,8 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        if not shared:
-            _try_alone(family, host, int(port))
+        if not shared:  # an OSError if any process listens on this address, even with SO_REUSEPORT
+            _bound(family, host, int(port), reuse_port=False).close()
         listening = _bound(family, host, int(port), reuse_port=True)
     except OSError as error:
         other = "address" if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) else "port"
@@ -179,11 +179,6 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
         ) from error
     listening.listen(BACKLOG)
     return listening
-
-
-def _try_alone(family: socket.AddressFamily, host: str, port: int) -> None:
-    """Raise OSError if any process listens on this address, even with SO_REUSEPORT."""
-    _bound(family, host, port, reuse_port=False).close()
 
 
 def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool) -> socket.socket:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import httpx
@@ -81,11 +80,7 @@ async def _permitted_address(url: httpx.URL, *, networks: AllowedNetworks) -> Ad
             f"{url} cannot be the address of a list or a picture: it must begin with https:// or http://, and must not "
             "have a user name."
         )
-    return await checked_address(url, partial(_refusal, networks=networks))
-
-
-def _refusal(address: Address, *, networks: AllowedNetworks) -> str | None:
-    return refusal(address, networks, is_own=_is_of_this_host(address))
+    return await checked_address(url, lambda address: refusal(address, networks, is_own=_is_of_this_host(address)))
 
 
 def _is_of_this_host(address: Address) -> bool:

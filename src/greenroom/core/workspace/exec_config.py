@@ -124,7 +124,8 @@ def is_root(user: str, passwd: str) -> bool:
     name = user.partition(":")[0].strip()
     if not name or is_root_by_name(user):
         return True
-    return any(entry[0] == name and not _is_positive(entry[2:3]) for entry in _entries(passwd))
+    entries = [line.strip().split(":") for line in passwd.splitlines()]
+    return any(entry[0] == name and not _is_positive(entry[2:3]) for entry in entries)
 
 
 def root_problem(user: str, subject: str) -> str:
@@ -148,10 +149,6 @@ def commands_problem(exec_config: ExecConfig) -> str | None:
         if command is not None and command.user is not None and is_root_by_name(command.user):
             return root_problem(command.user, f"The command {name}")
     return None
-
-
-def _entries(passwd: str) -> list[list[str]]:
-    return [line.strip().split(":") for line in passwd.splitlines()]
 
 
 def _is_positive(number: list[str]) -> bool:

@@ -134,10 +134,6 @@ Lease = Annotated[str, typer.Argument(metavar="LEASE", help="The id of the lease
 Export = Annotated[Path | None, typer.Option(help="Write the recording with its pictures to this ZIP file.")]
 
 
-def _outcome(row: Row) -> str:
-    return row["error"] or ("done" if row["code"] is None else row["code"])
-
-
 def _picture(row: Row) -> str | None:
     if row["picture"] is not None:
         return f"{row['picture']['width']} x {row['picture']['height']}"
@@ -148,7 +144,7 @@ _RECORDED: Final = columns(
     "number began",
     Column("Took", "duration_ms"),
     Column("Action", "said"),
-    Column("Outcome", _outcome),
+    Column("Outcome", lambda row: row["error"] or row["code"] or "done"),
     Column("Picture", _picture),
 )
 

@@ -37,12 +37,6 @@ def _user_of_session(session: Row) -> str:
     return session["username"] or ("(staged)" if waits else "-")
 
 
-def _agent_enabled(agent: Row) -> str:
-    if agent["enabled"]:
-        return "draining" if agent["draining"] else "yes"
-    return "no"
-
-
 _STATUS: Final = Column("Status", lambda row: ". ".join(filter(None, [row["status"], row["status_reason"]])))
 
 STEPS: Final = columns("order step zone_name used code setting reason")
@@ -87,7 +81,7 @@ _ALL: Final = (
         ),
         columns=columns(
             "hostname",
-            Column("Enabled", _agent_enabled),
+            Column("Enabled", lambda agent: "draining" if agent["enabled"] and agent["draining"] else agent["enabled"]),
             _STATUS,
             "zone_name manager_instance_id sessions",
             Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -98,14 +99,10 @@ def _tls(address: httpx.URL, authorities: list[Path]) -> ssl.SSLContext:
 
 
 def _is_trusted(owners: set[int]) -> bool:
-    return bool(owners) and owners <= {0, os.getuid(), *_gateway_uid()}
-
-
-def _gateway_uid() -> set[int]:
-    try:
-        return {pwd.getpwnam(GATEWAY_ACCOUNT).pw_uid}
-    except KeyError:
-        return set()
+    trusted = {0, os.getuid()}
+    with suppress(KeyError):  # there is no such account
+        trusted.add(pwd.getpwnam(GATEWAY_ACCOUNT).pw_uid)
+    return bool(owners) and owners <= trusted
 
 
 def owners_of_port(port: int) -> set[int]:

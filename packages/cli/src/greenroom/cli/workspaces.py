@@ -95,13 +95,13 @@ def _line(agent: Row) -> str:
     return f"{agent['hostname']}: {state}" + (f": {reason}" if reason else "")
 
 
-def _amount(agent: Row) -> str:
-    of = f" of {agent['size_bytes'] / 1e6:.0f} MB" if agent["size_bytes"] else ""
-    return f"{agent['progress']} %{of}"
-
-
 def _progress(agents: list[Row]) -> str:
-    coming = [f"{agent['hostname']} {_amount(agent)}" for agent in agents if agent["state"] == "pulling"]
+    coming = [
+        f"{agent['hostname']} {agent['progress']} %"
+        + (f" of {agent['size_bytes'] / 1e6:.0f} MB" if agent["size_bytes"] else "")
+        for agent in agents
+        if agent["state"] == "pulling"
+    ]
     return ", ".join(coming) or "Waiting for an Agent …"
 
 
