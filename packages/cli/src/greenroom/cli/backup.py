@@ -153,11 +153,8 @@ def backup_key(passphrase_file: Path | None, recipient: list[str] | None) -> Enc
 
 
 def _passphrase(file: Path | None = None, *, confirm: bool = False) -> str:
-    """Return the first line of a file, or what is typed.
-
-    Raises:
-        SetupError: it is empty, or there is neither a file nor a terminal.
-    """
+    """Return the first line of a file, or what is typed. Raises SetupError: it is empty, or there is neither a file nor
+    a terminal."""
     if file is not None:
         try:
             text = file.read_text().partition("\n")[0]

@@ -50,23 +50,16 @@ class Client(Greenroom):
         return self.request("DELETE", path, query=query)
 
     def changes(self, topic: str) -> Iterator[None]:
-        """Yield at once and whenever an object of `topic` may have changed; end with the stream of events.
-
-        Raises:
-            GreenroomError: the server sends no events, or the connection was lost.
-        """
+        """Yield at once and whenever an object of `topic` may have changed; end with the stream of events. Raises
+        GreenroomError: the server sends no events, or the connection was lost."""
         with self.listen() as lines:
             for line in lines:
                 if _concerns(line, topic):
                     yield
 
     def answered(self, send: Send) -> httpx.Response:
-        """Return the response to a request.
-
-        Raises:
-            ApiError: the server refused the request (the message contains the stable code), or it does not respond (the
-                message contains a hint).
-        """
+        """Return the response to a request. Raises ApiError: the server refused the request (the message contains the
+        stable code), or it does not respond (the message contains a hint)."""
         try:
             return super().answered(send)
         except GreenroomError as error:

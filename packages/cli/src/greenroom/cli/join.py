@@ -138,11 +138,8 @@ def _token(file: Path | None) -> str:
 
 
 def find_deployment(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
-    """Return the deployment at an address, with the authority that must have signed its certificate.
-
-    Raises:
-        SetupError: the address or the authority cannot be used.
-    """
+    """Return the deployment at an address, with the authority that must have signed its certificate. Raises SetupError:
+    the address or the authority cannot be used."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise SetupError(f"{url!r} is not the address of a deployment; use the form https://desk.example.org:8443.")
@@ -155,11 +152,8 @@ def find_deployment(url: str, ca_sha256: str | None, ca_file: Path | None) -> De
 
 
 def _fetch_authority(url: str, ca_sha256: str) -> str:
-    """Return the authority's certificate from the deployment. It is accepted only with the correct fingerprint.
-
-    Raises:
-        SetupError: it cannot be fetched, or is another certificate.
-    """
+    """Return the authority's certificate from the deployment. It is accepted only with the correct fingerprint. Raises
+    SetupError: it cannot be fetched, or is another certificate."""
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the response is compared with the fingerprint
@@ -241,11 +235,7 @@ async def _join_agent(
 
 
 async def _register(identity: AgentIdentity, link: ManagerClient, token: str, edge_url: str) -> Registered:
-    """Register this Agent.
-
-    Raises:
-        SetupError: no Manager of the zone admits it.
-    """
+    """Register this Agent. Raises SetupError: no Manager of the zone admits it."""
     message = Register(
         machine_id=identity.machine_id,
         hostname=identity.hostname,
@@ -264,11 +254,8 @@ async def _register(identity: AgentIdentity, link: ManagerClient, token: str, ed
 
 
 def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
-    """Refuse a zone whose Managers this host cannot reach.
-
-    Raises:
-        SetupError: there is no Manager, or all Managers have loopback addresses of another host.
-    """
+    """Refuse a zone whose Managers this host cannot reach. Raises SetupError: there is no Manager, or all Managers have
+    loopback addresses of another host."""
     if not urls:
         raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start a Manager there first.")
     loopback_hosts = {"127.0.0.1", "localhost", "::1"}
@@ -327,11 +314,7 @@ def _gateway_id(home: Path) -> str:
 
 def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
     """Write a TOML file with `values`, and `files` next to it; return the TOML file. Empty values and files are
-    omitted. Only the owner of the folder can read the files.
-
-    Raises:
-        SetupError: the folder cannot be written.
-    """
+    omitted. Only the owner of the folder can read the files. Raises SetupError: the folder cannot be written."""
     text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items() if value)
     try:
         for other, content in files.items():

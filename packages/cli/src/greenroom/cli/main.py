@@ -161,11 +161,8 @@ _COMMAND_VARIABLES: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENR
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
-    """Warn about `GREENROOM_*` variables that no program reads.
-
-    Raises:
-        SetupError: a variable has a value that cannot be used.
-    """
+    """Warn about `GREENROOM_*` variables that no program reads. Raises SetupError: a variable has a value that cannot
+    be used."""
     if not any(name.startswith("GREENROOM_") and name not in _COMMAND_VARIABLES for name in environment):
         return
     from greenroom.cli.output import printable  # noqa: PLC0415 -- see above
@@ -177,11 +174,8 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Run the program; an error is one sentence on stderr and exit code 1.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C, of which typer only keeps the exit code.
-    """
+    """Run the program; an error is one sentence on stderr and exit code 1. Raises KeyboardInterrupt: Ctrl-C, of which
+    typer only keeps the exit code."""
     log.for_commands("greenroom")
     try:
         _check_environment(os.environ)

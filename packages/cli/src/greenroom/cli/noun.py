@@ -110,11 +110,8 @@ class Noun:
         return f"{method} {self.path}/{{{self.key}}}{path}"
 
     def find_id(self, client: Client, name_or_id: str) -> str:
-        """Return the id of the object with this name or id.
-
-        Raises:
-            ApiError: there is none, or several have that name.
-        """
+        """Return the id of the object with this name or id. Raises ApiError: there is none, or several have that
+        name."""
         if (uuid := uuid_of(name_or_id)) is not None:
             return uuid
         if self.found_by_server:

@@ -208,12 +208,8 @@ def _secret(name: str, value: str) -> str:
 
 
 def _value(name: str, value: str) -> str:
-    """Return a secret from a file, or for `-` as `_secret` does.
-
-    Raises:
-        typer.BadParameter: there is no such file; the sentence does not repeat the argument, which may be the secret
-            itself.
-    """
+    """Return a secret from a file, or for `-` as `_secret` does. Raises typer.BadParameter: there is no such file; the
+    sentence does not repeat the argument, which may be the secret itself."""
     if value == "-":
         return _secret(name, value)
     if not Path(value).is_file():

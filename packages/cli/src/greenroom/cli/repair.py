@@ -44,11 +44,8 @@ async def _repair(client: Client, installation: str, *, removes: bool) -> list[R
 
 
 def find_leftovers(client: Client, things: list[RuntimeObject]) -> list[Leftover]:
-    """Return the leftovers among these things, by the response of the deployment.
-
-    Raises:
-        SetupError: the response contains another thing.
-    """
+    """Return the leftovers among these things, by the response of the deployment. Raises SetupError: the response
+    contains another thing."""
     by_ref = {thing.ref: thing for thing in things}
     parts = [things[first : first + MAX_AT_ONCE] for first in range(0, len(things), MAX_AT_ONCE)]
     answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]

@@ -143,11 +143,8 @@ def screenshot(call: Call, *, output: File = Path("screenshot.jpg")) -> None:
 
 
 def wait_until_running(client: Client, output: Printer, session_id: str, within_s: float) -> Row:
-    """Display each step as soon as the server has recorded it. Return the session after it runs.
-
-    Raises:
-        ApiError: it failed, was ended, or does not run in time; the sentence has the reason.
-    """
+    """Display each step as soon as the server has recorded it. Return the session after it runs. Raises ApiError: it
+    failed, was ended, or does not run in time; the sentence has the reason."""
     end_s = time.monotonic() + within_s
     printed = 0
     with output.err.status("Launching …") as status:

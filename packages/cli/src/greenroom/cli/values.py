@@ -31,11 +31,8 @@ _DURATION: Final = re.compile(rf"(?:{_PARTS.pattern}\s*)+")
 
 
 def number(text: str) -> float:
-    """Return a finite number; `NaN` and `inf` are refused, because JSON lacks them.
-
-    Raises:
-        typer.BadParameter: it is no number.
-    """
+    """Return a finite number; `NaN` and `inf` are refused, because JSON lacks them. Raises typer.BadParameter: it is no
+    number."""
     try:
         found = float(text)
     except ValueError:
@@ -102,10 +99,8 @@ def assignments(items: list[str], *, as_texts: bool = False, settings: Mapping[s
     """Return an object from `NAME=VALUE` and JSON objects. A VALUE that is not JSON is a string, with `as_texts` every
     VALUE.
 
-    `settings`: the allowed NAMEs; a duration among them also accepts a unit.
-
-    Raises:
-        typer.BadParameter: one of them is neither.
+    `settings`: the allowed NAMEs; a duration among them also accepts a unit. Raises typer.BadParameter: one of them is
+    neither.
     """
     values: Row = {}
     for item in items_of(items):
@@ -143,11 +138,7 @@ def _strict_json(text: str) -> Any:
 
 
 def text_of(path: str) -> str:
-    """Return the text of a file, or of stdin.
-
-    Raises:
-        typer.BadParameter: it cannot be read as text.
-    """
+    """Return the text of a file, or of stdin. Raises typer.BadParameter: it cannot be read as text."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -46,11 +46,7 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path of the object.
-
-        Raises:
-            ApiError: there is none of this name or id.
-        """
+        """The path of the object. Raises ApiError: there is none of this name or id."""
         assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` use it
         return f"{self.noun.path}/{self.noun.find_id(self.client, self.target)}"
 

@@ -63,11 +63,7 @@ def _add(call: Call, name: str, body: Row, wait: bool, within_s: float) -> None:
 
 def wait_for_image(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
     """Display the progress of each Agent with the image of a workspace. Return the workspace as soon as an Agent has
-    the image.
-
-    Raises:
-        ApiError: no Agent could get it, or none has it in time; the sentence has the reason.
-    """
+    the image. Raises ApiError: no Agent could get it, or none has it in time; the sentence has the reason."""
     end_s = time.monotonic() + within_s
     printed_lines: dict[str, str] = {}
     with output.err.status("Waiting for an Agent …") as status:

@@ -91,11 +91,8 @@ class LeaseWait:
 
 
 def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
-    """Return the place of an action: at x and y, at an element, or at the pointer.
-
-    Raises:
-        ValueError: it is more than one of these, or only one of x and y.
-    """
+    """Return the place of an action: at x and y, at an element, or at the pointer. Raises ValueError: it is more than
+    one of these, or only one of x and y."""
     if (x is None) != (y is None) or (x is not None and ref is not None):
         raise ValueError("An action is done at x and y, or at the ref of an element.")
     if ref is not None:
@@ -185,11 +182,7 @@ def matching_elements(tree: Sequence[Mapping[str, Any]], role: str | None, name:
 
 
 def first(elements: Sequence[Element], role: str | None, name: str | None) -> Element:
-    """Return the first of the elements with this role and name.
-
-    Raises:
-        NotFound: there is none.
-    """
+    """Return the first of the elements with this role and name. Raises NotFound: there is none."""
     if not elements:
         wanted = " ".join(part for part in (role or "element", name and f"named {name}") if part)
         raise NotFound(f"No {wanted} is on the screen; desk.tree() has what there is.")

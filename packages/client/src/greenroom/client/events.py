@@ -54,11 +54,8 @@ class Reconnects:
         self._lost = 0
 
     def lost(self, error: Interrupted | None) -> float:
-        """Count a connection that ended, with or without an error; return the time to wait before the next.
-
-        Raises:
-            Interrupted: there were too many.
-        """
+        """Count a connection that ended, with or without an error; return the time to wait before the next. Raises
+        Interrupted: there were too many."""
         self._lost += 1
         reason = error.message if error else "The server ended the connection to the events."
         if self._lost >= self._retries.attempts:

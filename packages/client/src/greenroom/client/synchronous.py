@@ -94,11 +94,8 @@ class Connection:
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
-        """Return the JSON answer of a route of `/api/v1`; `path` is below that, such as `/sessions`.
-
-        Raises:
-            GreenroomError: the server refused the request, or does not answer.
-        """
+        """Return the JSON answer of a route of `/api/v1`; `path` is below that, such as `/sessions`. Raises
+        GreenroomError: the server refused the request, or does not answer."""
         return json_of(self.answered(Send(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
 
     def rows(self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None) -> list[dict[str, Any]]:
@@ -124,10 +121,8 @@ class Connection:
 
     def events(self, last: int = 0) -> Generator[Event]:
         """Yield change events, without end; first the `last` events of the past. A lost connection is opened again.
-
-        Raises:
-            GreenroomError: the server refused the request, or does not answer; no connection lasts (`Interrupted`).
-        """
+        Raises GreenroomError: the server refused the request, or does not answer; no connection lasts
+        (`Interrupted`)."""
         lines, reconnects, again = SentEvents(event_of), Reconnects(self.retries), False
         while True:
             lost: Interrupted | None = None
@@ -183,10 +178,8 @@ class Connection:
         """Lease a workspace, by its name or id, and wait until its session runs.
 
         The lease ends with the `with` block, by `release`, or at its deadline. While a limit is reached, the call waits
-        up to `wait_s` (at most 60) for other leases to end.
-
-        Raises:
-            GreenroomError: there is none now (`NoResources`), the user or the API key has too many (`LeaseLimit`), …
+        up to `wait_s` (at most 60) for other leases to end. Raises GreenroomError: there is none now (`NoResources`),
+        the user or the API key has too many (`LeaseLimit`), …
         """
         body = without_none(
             workspace=workspace,
@@ -233,11 +226,8 @@ class Connection:
             answer.close()
 
     def answered(self, send: Send) -> httpx.Response:
-        """Return the answer to a request, which is sent again if `retries` allows it.
-
-        Raises:
-            GreenroomError: the server refused it, by the code of its problem; or it does not answer (`Unreachable`).
-        """
+        """Return the answer to a request, which is sent again if `retries` allows it. Raises GreenroomError: the server
+        refused it, by the code of its problem; or it does not answer (`Unreachable`)."""
         waited_s, attempt = 0.0, 1
         while True:
             outcome = self._outcome(send)

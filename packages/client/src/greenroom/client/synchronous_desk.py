@@ -161,10 +161,8 @@ class Desk:
         """Run a command in the session and wait for its end.
 
         `timeout_s` counts from its beginning. While too many commands run in the session, it waits up to `wait_s` to
-        begin (0 to 60; None = 10; 0 = fail at once).
-
-        Raises:
-            GreenroomError: it cannot be run (`Invalid`), may not be (`Forbidden`), too many run (`TooManyRequests`), …
+        begin (0 to 60; None = 10; 0 = fail at once). Raises GreenroomError: it cannot be run (`Invalid`), may not be
+        (`Forbidden`), too many run (`TooManyRequests`), …
         """
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
@@ -185,10 +183,8 @@ class Desk:
 
         Closing this ends the command.
 
-        For `timeout_s` and `wait_s` see `exec`.
-
-        Raises:
-            GreenroomError: as for `exec`; the connection was lost (`Interrupted`).
+        For `timeout_s` and `wait_s` see `exec`. Raises GreenroomError: as for `exec`; the connection was lost
+        (`Interrupted`).
         """
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
@@ -208,11 +204,7 @@ class Desk:
 
     def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
         """Return the first element with this role and name, of all elements or of those below the element `below` (a
-        `ref`).
-
-        Raises:
-            NotFound: there is none.
-        """
+        `ref`). Raises NotFound: there is none."""
         return desk.first(self.find_all(role, name, below=below), role, name)
 
     def find_all(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> list[Element]:

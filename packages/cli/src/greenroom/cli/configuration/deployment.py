@@ -24,11 +24,8 @@ Names = dict[str, dict[str, str]]
 
 
 def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
-    """Return the objects of the deployment, with its live sessions if the plan can end some.
-
-    Raises:
-        ApiError: the key may not see one of the lists.
-    """
+    """Return the objects of the deployment, with its live sessions if the plan can end some. Raises ApiError: the key
+    may not see one of the lists."""
     rows = {kind.section: [row for row in client.rows(kind.path) if not row.get("deleted")] for kind in KINDS}
     agents = {row["agent_id"]: row["hostname"] for row in client.rows(NOUNS["agents"].path)}
     names: Names = {"agents": agents}
@@ -101,12 +98,8 @@ class PlanApplication:
         }
 
     def apply(self, plan: Plan) -> None:
-        """Apply all actions.
-
-        Raises:
-            ApiError: the plan has problems, and nothing was changed; or the server refused an action, and the actions
-                before it are done. The message contains their number.
-        """
+        """Apply all actions. Raises ApiError: the plan has problems, and nothing was changed; or the server refused an
+        action, and the actions before it are done. The message contains their number."""
         if plan.problems:
             raise ApiError("Nothing was changed. " + " ".join(plan.problems))
         for number, action in enumerate(plan.actions):

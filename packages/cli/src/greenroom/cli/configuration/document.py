@@ -108,11 +108,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def parsed(text: str) -> Document:
-    """Return the sections of a document.
-
-    Raises:
-        Invalid: it is not YAML, or does not have the form of the schema; the message names the place.
-    """
+    """Return the sections of a document. Raises Invalid: it is not YAML, or does not have the form of the schema; the
+    message names the place."""
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
         found = msgspec.to_builtins(msgspec.convert(content, _DOCUMENT))
@@ -152,11 +149,8 @@ LookUp = Callable[[SecretReference], str | None]
 
 
 def resolved(document: Document, look_up: LookUp) -> Document:
-    """Return the document with each secret in place of its reference, or `MASK` if the secret is not set.
-
-    Raises:
-        Invalid: a value is neither a text nor a reference.
-    """
+    """Return the document with each secret in place of its reference, or `MASK` if the secret is not set. Raises
+    Invalid: a value is neither a text nor a reference."""
     return cast("Document", _resolved(document, look_up, "", ""))
 
 

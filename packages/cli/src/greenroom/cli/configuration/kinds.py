@@ -114,10 +114,7 @@ def document_field(name: str) -> str:
 
 def stored_form(kind: ObjectKind, row: Row) -> Row:
     """Return the values as the api stores them: without a local default, and with the options of the image's maker.
-
-    Raises:
-        Invalid: a domain or a line of a schedule is not valid.
-    """
+    Raises Invalid: a domain or a line of a schedule is not valid."""
     complete = with_defaults(row["name"], row) if kind.section == "workspaces" and "name" in row else row
     values = {name: complete[name] for name in row if (name, row[name]) != ("join_url", "")}
     try:

@@ -86,11 +86,8 @@ class Plan:
 
 def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) -> Plan:
     """Return the actions after which the deployment has the content of the document. The secrets of the document are
-    resolved; one without a value is `MASK`, and keeps its present value.
-
-    Raises:
-        Invalid: a value of the document cannot be stored.
-    """
+    resolved; one without a value is `MASK`, and keeps its present value. Raises Invalid: a value of the document cannot
+    be stored."""
     changes, deletions = list[ConfigurationAction](), list[ConfigurationAction]()
     for kind in KINDS:
         if kind.section in document:
