@@ -5,7 +5,7 @@ A group has placeholders for its commands (`LazyCommand`), with the name and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -92,12 +92,6 @@ def application(text: str | None = None, group: type[TitledGroup] = TitledGroup)
         rich_markup_mode=None,
         context_settings={"max_content_width": WIDEST},
     )
-
-
-def group_of(name: str, text: str, commands: Iterable[LazyCommand]) -> LazyGroup:
-    """Return a group of these commands that prints its help if none is named."""
-    found: dict[str, Any] = {command.name or "": command for command in commands}
-    return LazyGroup(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
 
 
 def command_of(name: str, function: Callable[..., None]) -> TitledCommand:

@@ -190,7 +190,7 @@ class Printer:
 
         now = datetime.now(UTC)
         visible = [column for column in columns if self.wide or not column.wide]
-        cells = [[_one_line(cell(column.of(row), column.field, now)) for column in visible] for row in rows]
+        cells = [[cell(column.of(row), column.field, now) for column in visible] for row in rows]
         max_width = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
         widths = _widths([column.title for column in visible], cells, None if self.wide else max_width)
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -248,14 +248,10 @@ def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: i
     return widths
 
 
-def _one_line(text: Text) -> Text:
-    return styled(" ".join(text.plain.split()), text.style)
-
-
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
-    """Return a value for people; `full` adds the absolute time."""
+    """Return a value for people, on one line; `full` keeps its lines and adds the absolute time."""
     text = printable(_text(value, field, now, full=full))
-    return styled(text, COLORS.get(text, ""))
+    return styled(text if full else " ".join(text.split()), COLORS.get(text, ""))
 
 
 def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, cast
 import typer
 
 from greenroom.cli.client import ApiError, Client
-from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of
+from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of
 from greenroom.cli.noun import API, Noun, RequestVerb, uuid_of
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument, body_of, options_of
@@ -139,12 +139,14 @@ def fields_of(operation: str, *without: str) -> Options:
 
 
 def group(name: str, text: str, *modules: str) -> LazyGroup:
-    """Return the group of a noun: the verbs of its entry in the table, then those of functions in these modules."""
+    """Return the group of a noun: the verbs of its entry in the table, then those of functions in these modules. It
+    prints its help if no verb is named."""
     for module in modules:
         importlib.import_module(f"greenroom.cli.{module}")
     generic = [] if name not in NOUNS else _generic(NOUNS[name])
     added = [later for _, later in sorted(_VERBS[name].items())]  # in an order that no import changes
-    return group_of(name, text, [*generic, *added])
+    commands: dict[str, Any] = {command.name or "": command for command in (*generic, *added)}
+    return LazyGroup(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=commands)
 
 
 def verb(
