@@ -13,7 +13,8 @@ from greenroom.api.launch.service import LaunchResult
 from greenroom.core.errors import Invalid, NoResources
 from greenroom.core.masking import unsealed
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.views import LOGS, LogFilter
+from greenroom.db.diagnostics.views import LOGS
+from greenroom.db.listing import Conditions
 
 
 @pytest.fixture
@@ -101,7 +102,9 @@ async def test_a_violation_names_its_staging_config_even_once_deleted(stage: Lau
     await stage.logs.flush()
     await stage.db.write("DELETE FROM sessions WHERE staging_config_id = %s", (config_id,))
     await stage.db.write("DELETE FROM staging_configs")
-    found = await LOGS.read(stage.db, LogFilter(session_id=result.session_id).conditions(), limit=100)
+    found = await LOGS.read(
+        stage.db, Conditions(["l.session_id = %(id)s"], values={"id": result.session_id}), limit=100
+    )
     titles = {row.code: row.staging_config_title for row in found.rows}
     assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from greenroom.api.bodies import Body, Text, View
 from greenroom.api.deps import Db
@@ -17,11 +17,11 @@ from greenroom.core.workspace.homes import HomeId
 from greenroom.db.diagnostics.views import (
     LOGS,
     REQUESTS,
-    LogFilter,
-    RequestFilter,
     StoredLogRow,
     StoredRequestRow,
+    log_conditions,
     read_known_rows,
+    request_conditions,
 )
 from greenroom.db.installation import installation_id
 from greenroom.kit.program import version
@@ -109,64 +109,51 @@ class LeftoversView(View):
 
 router = APIRouter(tags=["diagnostics"])
 
-Since = Annotated[AwareDatetime | None, Query(description="rows from this time on")]
-Until = Annotated[AwareDatetime | None, Query(description="rows before this time")]
+Since = Annotated[AwareDatetime | None, Field(description="rows from this time on")]
+Until = Annotated[AwareDatetime | None, Field(description="rows before this time")]
+
+
+class LogQuery(BaseModel):
+    """The filter of log rows."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Field(description="this level and above")] = (
+        None
+    )
+    component: Annotated[Text | None, Field(description="one of api, manager, agent …")] = None
+    code: Annotated[Text | None, Field(description="for example staging-violation")] = None
+    q: Annotated[Text | None, Field(description="text in the message")] = None
+    since: Since = None
+    until: Until = None
+    zone_name: Annotated[Text | None, Field(description="rows about this zone")] = None
+    user_id: Annotated[UUID | None, Field(description="actions of this user and events of their sessions")] = None
+    session_id: UUID | None = None
+    staging_config_id: UUID | None = None
 
 
 @router.get("/logs", dependencies=[requires("system_view")])
-async def list_logs(
-    db: Db,
-    page: Paging,
-    level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Query(description="this level and above")
-    ] = None,
-    component: Annotated[Text | None, Query(description="one of api, manager, agent …")] = None,
-    code: Annotated[Text | None, Query(description="for example staging-violation")] = None,
-    q: Annotated[Text | None, Query(description="text in the message")] = None,
-    since: Since = None,
-    until: Until = None,
-    zone_name: Annotated[Text | None, Query(description="rows about this zone")] = None,
-    user_id: Annotated[UUID | None, Query(description="actions of this user and events of their sessions")] = None,
-    session_id: UUID | None = None,
-    staging_config_id: UUID | None = None,
-) -> list[LogView]:
+async def list_logs(db: Db, page: Paging, query: Annotated[LogQuery, Query()]) -> list[LogView]:
     """List log rows, newest first; docs/reference/logs.md has the codes."""
-    log_filter = LogFilter(
-        level=level,
-        component=component,
-        code=code,
-        q=q,
-        since=since,
-        until=until,
-        zone_name=zone_name,
-        user_id=str(user_id) if user_id else None,
-        session_id=str(session_id) if session_id else None,
-        staging_config_id=str(staging_config_id) if staging_config_id else None,
-    )
-    return [LogView.model_validate(row) for row in await page.read(db, LOGS, log_filter.conditions())]
+    found = await page.read(db, LOGS, log_conditions(**query.model_dump()))
+    return [LogView.model_validate(row) for row in found]
+
+
+class RequestQuery(BaseModel):
+    """The filter of requests of Agents to Managers."""
+
+    status: Annotated[int | None, Field(ge=100, le=599, description="status of the response, e.g. 503")] = None
+    refused: Annotated[bool | None, Field(description="true = responses other than 2xx; false = the others")] = None
+    agent_id: UUID | None = None
+    manager_instance_id: Annotated[Text | None, Field(description="answered by this Manager, or its gateway")] = None
+    since: Since = None
+    until: Until = None
 
 
 @router.get("/diagnostics/manager-requests", dependencies=[requires("system_view")])
 async def list_manager_requests(
-    db: Db,
-    page: Paging,
-    status: Annotated[int | None, Query(ge=100, le=599, description="status of the response, e.g. 503")] = None,
-    refused: Annotated[bool | None, Query(description="true = responses other than 2xx; false = the others")] = None,
-    agent_id: UUID | None = None,
-    manager_instance_id: Annotated[Text | None, Query(description="answered by this Manager, or its gateway")] = None,
-    since: Since = None,
-    until: Until = None,
+    db: Db, page: Paging, query: Annotated[RequestQuery, Query()]
 ) -> list[ManagerRequestView]:
     """List requests of Agents to Managers, newest first: each that was not 2xx; 2xx counted per Agent and minute."""
-    request_filter = RequestFilter(
-        status=status,
-        refused=refused,
-        agent_id=str(agent_id) if agent_id else None,
-        manager_instance_id=manager_instance_id,
-        since=since,
-        until=until,
-    )
-    found = await page.read(db, REQUESTS, request_filter.conditions())
+    found = await page.read(db, REQUESTS, request_conditions(**query.model_dump()))
     return [ManagerRequestView.model_validate(row) for row in found]
 
 

@@ -128,32 +128,6 @@ NEWEST_FIRST: Final = SortOrder("id", descending=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogFilter:
-    """A filter of log rows; None = any. `level` includes higher levels; `q` is searched in the message, ignoring case;
-    the time is from `since`, and before `until`.
-    """
-
-    level: str | None = None
-    component: str | None = None
-    code: str | None = None
-    q: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    zone_name: str | None = None
-    user_id: str | None = None
-    session_id: str | None = None
-    staging_config_id: str | None = None
-
-    def conditions(self) -> Conditions:
-        conditions = LOGS.matching(**asdict(self))
-        if self.level is not None and self.level in _LEVELS:
-            conditions.add(_LEVELS[self.level])
-        if self.q is not None:
-            conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
-        return conditions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLogRow(LogRow):
     """A stored log row."""
 
@@ -193,24 +167,16 @@ _LEVELS: Final[Mapping[str, LiteralString]] = {
 """A level and above, as in the indexes logs_warnings and logs_errors."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFilter:
-    """A filter of requests; None = any. `refused` is True if the status of the answer is not 2xx."""
-
-    status: int | None = None
-    refused: bool | None = None
-    agent_id: str | None = None
-    manager_instance_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def conditions(self) -> Conditions:
-        conditions = REQUESTS.matching(**asdict(self))
-        if self.refused or (self.refused is None and not 200 <= (self.status or 200) <= 299):
-            conditions.add(_REFUSED)
-        elif self.refused is not None:
-            conditions.add("r.status BETWEEN 200 AND 299")
-        return conditions
+def log_conditions(*, level: str | None, q: str | None, **values: object) -> Conditions:
+    """Return the conditions for log rows. `level` includes higher levels; `q` is searched in the message, ignoring
+    case. `values` are those of the filters of `LOGS`; None = any."""
+    conditions = LOGS.matching(**values)
+    if level is not None and level in _LEVELS:
+        conditions.add(_LEVELS[level])
+    if q is not None:
+        conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
+        conditions.values["q"] = q
+    return conditions
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,6 +207,17 @@ REQUESTS: Final = ListDefinition(
 
 _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """The condition of the index manager_requests_refused."""
+
+
+def request_conditions(*, status: int | None, refused: bool | None, **values: object) -> Conditions:
+    """Return the conditions for requests. `refused` is True if the status of the answer is not 2xx. `values` are those
+    of the other filters of `REQUESTS`; None = any."""
+    conditions = REQUESTS.matching(status=status, **values)
+    if refused or (refused is None and not 200 <= (status or 200) <= 299):
+        conditions.add(_REFUSED)
+    elif refused is not None:
+        conditions.add("r.status BETWEEN 200 AND 299")
+    return conditions
 
 
 async def read_known_rows(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
