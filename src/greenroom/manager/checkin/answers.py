@@ -132,9 +132,10 @@ class Answers:
         """Create the answer for this state. It contains the desired list if the list of the Agent differs, and images
         and commands if there are any. Only the changes of the list are sent if `known_list` is not None: the list of
         the Agent at the time of the message. Raises Unavailable: the database cannot be reached."""
-        db, secrets = self._db, self._secrets
+        db, secrets, agent_id = self._db, self._secrets, state.agent.agent_id
         desired = changes = images = None
-        sessions, generations, list_digest = list[DesiredSession](), state.agent.generations, message.have_digest
+        sessions, generations = list[DesiredSession](), state.agent.generations
+        list_digest = message.have_digest
         if message.full or state.agent.digest != message.have_digest:
             delta = (
                 difference(known_list, state.agent.generations) if known_list is not None and not message.full else None
@@ -142,11 +143,9 @@ class Answers:
             if delta is not None or state.agent.generations:
                 # Sessions that are missing in the newer list are read, too, so that the answer reports no session as
                 # gone that exists again.
-                sessions = await checkin.read_desired(
-                    db, message.agent_id, delta.changed | delta.left if delta else None
-                )
+                sessions = await checkin.read_desired(db, agent_id, delta.changed | delta.left if delta else None)
             generations = {session.session_id: session.generation for session in sessions}
-            entries = [_desired(session, message.agent_id, secrets) for session in sessions]
+            entries = [_desired(session, agent_id, secrets) for session in sessions]
             if known_list is None or delta is None:
                 desired = entries
             else:
@@ -155,8 +154,8 @@ class Answers:
                 generations = {**{k: g for k, g in known_list.items() if k not in removed}, **generations}
             list_digest = state.agent.digest if generations == state.agent.generations else digest(generations)
         if state.agent.images_digest != images_sent:
-            images = await self._images.get(state.agent.images_digest, lambda: self._read_images(state.agent.agent_id))
-        orders = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
+            images = await self._images.get(state.agent.images_digest, lambda: self._read_images(agent_id))
+        orders = await checkin.read_commands(db, agent_id) if state.agent.command_ids else []
         commands = [command for order in orders if (command := _command(order, secrets)) is not None]
         answer = msgspec.structs.replace(
             self.no_news(state),

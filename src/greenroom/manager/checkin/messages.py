@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 from greenroom.core.errors import Invalid
-from greenroom.core.log_codes import LogDetails
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.wire.fields import HomeReport
 from greenroom.wire.messages import VERSION, CheckIn, CommandReport, LogLine, Observed
@@ -45,7 +44,9 @@ def checked(message: CheckIn) -> CheckIn:
         raise Invalid("The message has too many sessions or homes, or an invalid term.")
     homes = None if message.homes is None else [_clean_home(home) for home in message.homes]
     sessions = [_clean(observed) for observed in message.sessions]
-    return msgspec.structs.replace(message, sessions=sessions, homes=homes, crash_loop=_text(message.crash_loop))
+    logs = [_clean_line(line) for line in message.logs]
+    crash_loop = _text(message.crash_loop)
+    return msgspec.structs.replace(message, sessions=sessions, homes=homes, logs=logs, crash_loop=crash_loop)
 
 
 def _clean_home(home: HomeReport) -> HomeReport:
@@ -72,39 +73,38 @@ def _clean_result(report: CommandReport) -> CommandReport:
     return msgspec.structs.replace(report, output=_text(report.output), picture=picture)
 
 
+def _clean_line(line: LogLine) -> LogLine:
+    """Clean a log line: a session id that is no UUID and large details are removed."""
+    is_named = line.session_id is not None and _UUID.fullmatch(line.session_id)
+    is_large = len(msgspec.json.encode(line.details)) > MAX_DETAILS
+    return msgspec.structs.replace(
+        line,
+        message=_text(line.message),
+        session_id=line.session_id if is_named else None,
+        details={} if is_large else line.details,
+    )
+
+
 def _text(value: str) -> str:
     """Clean text from inside a container: remove NUL, which PostgreSQL cannot store, and all but its last
     `MAX_TEXT` characters."""
     return value.replace("\0", "")[-MAX_TEXT:]
 
 
-def _id(value: str | None) -> str | None:
-    return value if value and _UUID.fullmatch(value) else None
-
-
-def _details(line: LogLine) -> LogDetails:
-    return line.details if len(msgspec.json.encode(line.details)) <= MAX_DETAILS else {}
-
-
-def named_sessions(message: CheckIn) -> list[str]:
-    """Return the ids of the sessions in the log lines of the Agent."""
-    return sorted({session_id for line in message.logs if (session_id := _id(line.session_id))})
-
-
 def agent_rows(message: CheckIn, zone_name: str, users: Mapping[str, str | None]) -> list[LogRow]:
-    """Return the log lines of the Agent as rows of Diagnostics. `users` maps the id of each of its sessions to the
-    user. A row never has the id of another session or user, even if the message contains it.
+    """Return the log lines of a checked message as rows of Diagnostics. `users` maps the id of each session of the
+    Agent to the user. A row never has the id of another session or user, even if the message contains it.
     """
     return [
         LogRow(
             level=line.level,
             component="agent",
             code=line.code,
-            message=_text(line.message),
+            message=line.message,
             zone_name=zone_name,
             session_id=line.session_id if line.session_id in users else None,
             user_id=line.user_id if line.user_id and users.get(line.session_id or "") == line.user_id else None,
-            details={**_details(line), "agent_id": message.agent_id},
+            details={**line.details, "agent_id": message.agent_id},
             time=datetime.fromtimestamp(line.at, UTC),
         )
         for line in message.logs

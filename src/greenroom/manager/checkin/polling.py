@@ -28,7 +28,7 @@ from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
-from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
+from greenroom.manager.checkin.messages import agent_rows, checked
 from greenroom.manager.checkin.readings import BatchedReader, DesiredListCache
 from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
 from greenroom.wire.messages import Answer, CheckIn
@@ -164,7 +164,7 @@ class CheckIns:
     async def _write_log(self, message: CheckIn) -> None:
         """Store the log lines of the Agent, without their sessions while the database is away."""
         users: dict[str, str | None] = {}
-        if session_ids := named_sessions(message):
+        if session_ids := sorted({line.session_id for line in message.logs if line.session_id}):
             try:
                 users = await checkin.read_users_of_sessions(self._db, message.agent_id, session_ids)
             except Unavailable as error:
