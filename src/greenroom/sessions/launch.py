@@ -89,7 +89,7 @@ PLACEMENT_ROUNDS: Final = 3
 class Writer(Protocol):
     """Writes a session of a user with all rows that belong to it, in one transaction."""
 
-    async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+    async def claim(self, claim: PoolClaim, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
         """Give the user a staged session, or return the contents of the pool. `steps` is the trace of the launch."""
         ...
 
@@ -175,18 +175,17 @@ class Search:
     async def run(self, attempts: Sequence[LaunchAttempt]) -> PlacedSession | None:
         """Try the attempts in their order; return the first session, or None."""
         for attempt in attempts:
-            result = attempt.misses or await self._try(attempt)
+            try:
+                result = attempt.misses or await (
+                    self._place(attempt) if attempt.pool is None else self._claim(attempt, attempt.pool)
+                )
+            except self.tolerated as error:
+                log.error("an attempt failed", user_id=self.requested.user.user_id, reason=error.message)
+                result = (Miss(error.code, error.message),)
             if isinstance(result, PlacedSession):
                 return result
             self.missed.append(MissedAttempt(attempt, result))
         return None
-
-    async def _try(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
-        try:
-            return await (self._place(attempt) if attempt.pool is None else self._claim(attempt, attempt.pool))
-        except self.tolerated as error:
-            log.error("an attempt failed", user_id=self.requested.user.user_id, reason=error.message)
-            return (Miss(error.code, error.message),)
 
     async def _claim(self, attempt: LaunchAttempt, pool: StagedPool) -> PlacedSession | Misses:
         """Claim a staged session for the user, or return the reasons why there is none."""
@@ -203,7 +202,7 @@ class Search:
             f"A staged session of zone {zone.zone_name} was assigned{requested.origin_suffix}."
         )
         steps = (*self.trace, success_step(attempt, pool.staging_config_id, reason))
-        claimed = await self.writer.claim(claim, zone.zone_id, steps)
+        claimed = await self.writer.claim(claim, steps)
         if isinstance(claimed, PoolContents):
             return (pool_miss(claimed, requested.image, zone),)
         return PlacedSession(
@@ -290,8 +289,7 @@ class LaunchWriter:
     launch: Launch
     begin_s: float
 
-    async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        del zone_id
+    async def claim(self, claim: PoolClaim, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
         claimed = await claims.claim(
             self.db,
             claim,

@@ -184,7 +184,7 @@ class ReplacementWriter:
     old: SessionToReplace
     failed: FailedSession
 
-    async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+    async def claim(self, claim: PoolClaim, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
         """Claim a staged session as the replacement. The old row is locked first, and the claim never waits."""
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
@@ -194,9 +194,7 @@ class ReplacementWriter:
                 if claimed is None:
                     raise Rollback(savepoint)
                 trace = further_steps(old, self.failed, steps)
-                await replacement.supersede(
-                    connection, old, claimed.session_id, outcome="staged", zone_id=zone_id, steps=trace
-                )
+                await replacement.supersede(connection, old, claimed.session_id, outcome="staged", steps=trace)
                 return claimed
         return await read_contents(
             self.db,
@@ -222,9 +220,7 @@ class ReplacementWriter:
                 return False
             old = await self._detach_user(connection)
             trace = further_steps(old, self.failed, steps)
-            await replacement.supersede(
-                connection, old, new.session_id, outcome="on_demand", zone_id=new.zone_id, steps=trace
-            )
+            await replacement.supersede(connection, old, new.session_id, outcome="on_demand", steps=trace)
             return True
 
     async def _lock(self, connection: Connection, evicted: Sequence[str]) -> None:

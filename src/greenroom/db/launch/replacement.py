@@ -220,7 +220,6 @@ async def supersede(
     session_id: str,
     *,
     outcome: Outcome,
-    zone_id: str,
     steps: Sequence[TraceStep],
 ) -> None:
     """Link the old row, already quarantined, to its successor.
@@ -238,8 +237,9 @@ async def supersede(
     await move_shares(connection, old.session_id, session_id)
     await move_lease(connection, old.session_id, session_id)
     await connection.execute(
-        "UPDATE launches SET session_id = %s, zone_id = %s, outcome = %s, steps = steps || %s WHERE launch_id = %s",
-        (session_id, zone_id, outcome, Jsonb(steps), old.launch_id),
+        "UPDATE launches l SET session_id = s.session_id, zone_id = s.zone_id, outcome = %s, steps = l.steps || %s"
+        " FROM sessions s WHERE s.session_id = %s AND l.launch_id = %s",
+        (outcome, Jsonb(steps), session_id, old.launch_id),
     )
 
 
