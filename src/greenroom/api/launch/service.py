@@ -22,7 +22,6 @@ from typing import Final
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse, Refused
 from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE, LaunchPace, refusal, refused_step
-from greenroom.core.launch.plan import Miss
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, plan_request
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import ProxyFacts
@@ -98,11 +97,13 @@ class Shortages:
 
 
 class LaunchLog:
-    """Writes the log rows of launches. A repeated row about failed launches of a user is written once a minute."""
+    """Writes the log rows of launches. A repeated row about failed launches of a user is written once a minute; equal
+    refusals are in `shortages`.
+    """
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._shortages = Shortages(logs)
+        self.shortages = Shortages(logs)
         self._repeats = RepeatFilter(WINDOW_S)
 
     def succeeded(self, launch: Launch, placed: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
@@ -127,23 +128,13 @@ class LaunchLog:
         """Log that no attempt succeeded."""
         self._log_missed(launch, search.missed)
         name = launch.image.friendly_name
-        self._shortages.refused(
+        self.shortages.refused(
             (launch.image.image_id, *sorted({miss.code for miss in search.on_demand_misses})),
             name,
             f"{launch.username} could not launch {name}: {error.message}",
             user_id=launch.request.user_id,
             username=launch.username,
             launch_id=launch.launch_id,
-        )
-
-    def refused_before_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
-        """Log a launch that was refused because too many launches wait.
-
-        Nothing was read yet, so the name of the user is unknown.
-        """
-        key, message = (error.code,), f"A launch was refused: {error.message}"
-        self._shortages.refused(
-            key, "any workspace", message, user_id=request.user_id, username="", launch_id=launch_id
         )
 
     def refused(self, launch: Launch, error: Refused, missed: Sequence[MissedAttempt]) -> None:
@@ -164,25 +155,22 @@ class LaunchLog:
         for attempt, misses in ((missed_attempt.attempt, missed_attempt.misses) for missed_attempt in missed):
             if attempt.pool is None:
                 continue
-            config_id = attempt.pool.staging_config_id
+            config_id, zone_name = attempt.pool.staging_config_id, attempt.zone.zone_name
             for miss in misses:
-                if session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting):
-                    self._log_miss(launch, attempt.zone.zone_name, config_id, miss, session_id)
-
-    def _log_miss(
-        self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None
-    ) -> None:
-        self._logs.write(
-            LogCode.STAGING_VIOLATION if miss.setting else LogCode.STAGING_MISS,
-            f"{launch.username} gets no staged {launch.image.friendly_name} from zone {zone_name}: {miss.reason}",
-            zone_name=zone_name,
-            session_id=session_id,
-            user_id=launch.request.user_id,
-            username=launch.username,
-            staging_config_id=staging_config_id,
-            setting=miss.setting,
-            details={"code": miss.code, "group": miss.group, "launch_id": launch.launch_id},
-        )
+                if not (session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting)):
+                    continue
+                self._logs.write(
+                    LogCode.STAGING_VIOLATION if miss.setting else LogCode.STAGING_MISS,
+                    f"{launch.username} gets no staged {launch.image.friendly_name} from zone {zone_name}: "
+                    f"{miss.reason}",
+                    zone_name=zone_name,
+                    session_id=session_id,
+                    user_id=launch.request.user_id,
+                    username=launch.username,
+                    staging_config_id=config_id,
+                    setting=miss.setting,
+                    details={"code": miss.code, "group": miss.group, "launch_id": launch.launch_id},
+                )
 
 
 MAX_UNWRITTEN: Final = 10_000
@@ -196,8 +184,8 @@ class LaunchQueue:
     Refused launches are written to the ledger together, because a statement for each would slow down the others.
     """
 
-    def __init__(self, db: Database, log: LaunchLog, metrics: RequestMetrics) -> None:
-        self._log = log
+    def __init__(self, db: Database, shortages: Shortages, metrics: RequestMetrics) -> None:
+        self._shortages = shortages
         self._metrics = metrics
         self._pace = LaunchPace()
         self._turns = Turns(MAX_LAUNCHES_AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
@@ -222,11 +210,17 @@ class LaunchQueue:
             raise
 
     def _refuse(self, request: LaunchRequest, error: Busy) -> None:
+        """Count, log and store a launch that was refused because too many launches wait. Nothing was read yet, so the
+        name of the user is unknown.
+        """
         launch_id, steps = str(uuid.uuid4()), (refused_step(error),)
         error.details["launch_id"] = launch_id
         self._metrics.launched("failed", steps, "", 0.0)
-        self._log.refused_before_turn(request, error, launch_id)
         user_id, image_id = request.user_id, request.image_id
+        message = f"A launch was refused: {error.message}"
+        self._shortages.refused(
+            (error.code,), "any workspace", message, user_id=user_id, username="", launch_id=launch_id
+        )
         self._refused.add(
             FailedLaunch(launch_id=launch_id, user_id=user_id, image_id=image_id, steps=steps, duration_ms=0.0)
         )
@@ -265,7 +259,7 @@ class Launcher:
         self._secrets = secrets
         self._log = LaunchLog(logs)
         self._metrics = metrics or RequestMetrics()
-        self._admission = LaunchQueue(db, self._log, self._metrics)
+        self._admission = LaunchQueue(db, self._log.shortages, self._metrics)
 
     async def launch(self, request: LaunchRequest, *, shows_machines: bool = True) -> LaunchResult:
         """Give the user a session, staged or on demand, in the documented order over zones.
@@ -283,7 +277,11 @@ class Launcher:
             Busy: too many launches wait for their turn; the error contains the time to wait.
         """
         begin_s = time.perf_counter()
-        request = self._with_encrypted_environment(request)
+        if problem := launch_problem(request.environment):
+            raise Invalid(f"The environment of the request cannot be used: {problem}")
+        # The Manager decrypts the variables for the Agent.
+        environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
+        request = replace(request, environment=environment)
         async with self._admission.turn(request):
             snapshot = await read_launch(
                 self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
@@ -297,13 +295,6 @@ class Launcher:
                 if shows_machines:
                     raise
                 raise error.without_machines() from error
-
-    def _with_encrypted_environment(self, request: LaunchRequest) -> LaunchRequest:
-        """Return the request with encrypted variables. The Manager decrypts them for the Agent."""
-        if problem := launch_problem(request.environment):
-            raise Invalid(f"The environment of the request cannot be used: {problem}")
-        environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
-        return replace(request, environment=environment)
 
     async def _carry_out(self, launch: Launch, begin_s: float) -> LaunchResult:
         writer = LaunchWriter(db=self._db, launch=launch, begin_s=begin_s)

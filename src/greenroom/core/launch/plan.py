@@ -157,7 +157,20 @@ def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[La
 
 def missed_steps(attempt: LaunchAttempt, misses: Sequence[Miss]) -> list[TraceStep]:
     """Return the trace of an attempt without a session: one step per reason."""
-    return [_missed_step(attempt, miss) for miss in misses]
+    pool_id = attempt.pool.staging_config_id if attempt.pool else None
+    return [
+        TraceStep(
+            order=attempt.order,
+            step=attempt.step,
+            zone_name=attempt.zone.zone_name,
+            candidate=miss.candidate or pool_id,
+            used=False,
+            code=miss.code,
+            reason=miss.reason,
+            setting=miss.setting,
+        )
+        for miss in misses
+    ]
 
 
 def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceStep:
@@ -319,16 +332,3 @@ def _zone_misses(zone: LaunchZone, current_zone: LaunchZone, image: ImageFacts, 
     if not image.enabled:
         return [Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")]
     return []
-
-
-def _missed_step(attempt: LaunchAttempt, miss: Miss) -> TraceStep:
-    return TraceStep(
-        order=attempt.order,
-        step=attempt.step,
-        zone_name=attempt.zone.zone_name,
-        candidate=miss.candidate or (attempt.pool.staging_config_id if attempt.pool else None),
-        used=False,
-        code=miss.code,
-        reason=miss.reason,
-        setting=miss.setting,
-    )
