@@ -113,25 +113,22 @@ class Turns:
     @asynccontextmanager
     async def turn(self, source: str) -> AsyncGenerator[None]:
         """Wait for a turn, and use it for the duration of the context. Raises the errors of `admit`."""
-        await self._begin(source)
+        if self._free:
+            self._free -= 1
+        else:
+            self._admit(sum(map(len, self._waiting.values())), len(self._waiting.get(source, ())))
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(source, deque()).append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._end()  # the turn began, but is not used
+                raise
         try:
             yield
         finally:
             self._end()
-
-    async def _begin(self, source: str) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        self._admit(sum(map(len, self._waiting.values())), len(self._waiting.get(source, ())))
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(source, deque()).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._end()  # the turn began, but is not used
-            raise
 
     def _end(self) -> None:
         while self._waiting:

@@ -206,26 +206,21 @@ class LaunchQueue:
                 finally:
                     self._pace.record(time.perf_counter() - begin_s)
         except Busy as error:
-            self._refuse(request, error)
+            # Nothing was read yet, so the name of the user is unknown.
+            user_id, launch_id, steps = request.user_id, str(uuid.uuid4()), (refused_step(error),)
+            error.details["launch_id"] = launch_id
+            self._metrics.launched("failed", steps, "", 0.0)
+            message = f"A launch was refused: {error.message}"
+            self._shortages.refused(
+                (error.code,), "any workspace", message, user_id=user_id, username="", launch_id=launch_id
+            )
+            refused = FailedLaunch(
+                launch_id=launch_id, user_id=user_id, image_id=request.image_id, steps=steps, duration_ms=0.0
+            )
+            self._refused.add(refused)
+            if self._writing is None or self._writing.done():
+                self._writing = asyncio.create_task(self._write())
             raise
-
-    def _refuse(self, request: LaunchRequest, error: Busy) -> None:
-        """Count, log and store a launch that was refused because too many launches wait. Nothing was read yet, so the
-        name of the user is unknown.
-        """
-        launch_id, steps = str(uuid.uuid4()), (refused_step(error),)
-        error.details["launch_id"] = launch_id
-        self._metrics.launched("failed", steps, "", 0.0)
-        user_id, image_id = request.user_id, request.image_id
-        message = f"A launch was refused: {error.message}"
-        self._shortages.refused(
-            (error.code,), "any workspace", message, user_id=user_id, username="", launch_id=launch_id
-        )
-        self._refused.add(
-            FailedLaunch(launch_id=launch_id, user_id=user_id, image_id=image_id, steps=steps, duration_ms=0.0)
-        )
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         while await self._refused.write():

@@ -216,7 +216,11 @@ def plan_request(
     first_zone_id, nearer = _first_zone(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
     extras = _extras_of(request, snapshot, facts, decrypt)
-    assign = _with_identity(facts.assign, request, snapshot.username) if facts.assign else Exec(argv=())
+    assign = Exec(argv=())
+    if facts.assign is not None:
+        identity = {"KASM_USER": snapshot.username, "KASM_USER_ID": request.user_id}
+        url = {"KASM_URL": request.kasm_url} if request.kasm_url else {}
+        assign = replace(facts.assign, environment={**facts.assign.environment, **identity, **url})
     return Launch(
         request=request,
         launch_id=launch_id,
@@ -239,8 +243,9 @@ def plan_request(
             image=image,
             permissions=permissions,
             assign=assign,
-            request=_restricted_to_home(
-                replace(placement_request_of(image), with_secrets=request.with_secrets), snapshot.home_agent_id, facts
+            request=replace(
+                _restricted_to_home(placement_request_of(image), snapshot.home_agent_id, facts),
+                with_secrets=request.with_secrets,
             ),
             spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
@@ -327,12 +332,6 @@ def _first_zone(
     if first_zone_id == nearest.zone_id:
         return first_zone_id, f"The user accepted the suggestion to begin in {nearest.text}."
     return first_zone_id, f"The user did not accept the suggestion to begin in {nearest.text}."
-
-
-def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:
-    identity = {"KASM_USER": username, "KASM_USER_ID": request.user_id}
-    url = {"KASM_URL": request.kasm_url} if request.kasm_url else {}
-    return replace(assign, environment={**assign.environment, **identity, **url})
 
 
 def _extras_of(
