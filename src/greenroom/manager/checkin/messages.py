@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from greenroom.core.errors import Invalid
-from greenroom.db.diagnostics.logs import LogRow
 from greenroom.wire.fields import HomeReport
 from greenroom.wire.messages import VERSION, CheckIn, CommandReport, LogLine, Observed
 
@@ -89,23 +86,3 @@ def _text(value: str) -> str:
     """Clean text from inside a container: remove NUL, which PostgreSQL cannot store, and all but its last
     `MAX_TEXT` characters."""
     return value.replace("\0", "")[-MAX_TEXT:]
-
-
-def agent_rows(message: CheckIn, zone_name: str, users: Mapping[str, str | None]) -> list[LogRow]:
-    """Return the log lines of a checked message as rows of Diagnostics. `users` maps the id of each session of the
-    Agent to the user. A row never has the id of another session or user, even if the message contains it.
-    """
-    return [
-        LogRow(
-            level=line.level,
-            component="agent",
-            code=line.code,
-            message=line.message,
-            zone_name=zone_name,
-            session_id=line.session_id if line.session_id in users else None,
-            user_id=line.user_id if line.user_id and users.get(line.session_id or "") == line.user_id else None,
-            details={**line.details, "agent_id": message.agent_id},
-            time=datetime.fromtimestamp(line.at, UTC),
-        )
-        for line in message.logs
-    ]

@@ -12,6 +12,7 @@ import hmac
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
 from greenroom.core.session import observations
+from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import CheckInState, OrderedRemoval, ZoneState
 from greenroom.kit.clock import boottime_s
@@ -28,7 +30,7 @@ from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
-from greenroom.manager.checkin.messages import agent_rows, checked
+from greenroom.manager.checkin.messages import checked
 from greenroom.manager.checkin.readings import BatchedReader, DesiredListCache
 from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
 from greenroom.wire.messages import Answer, CheckIn
@@ -162,14 +164,27 @@ class CheckIns:
         return await self._answer(message, state)
 
     async def _write_log(self, message: CheckIn) -> None:
-        """Store the log lines of the Agent, without their sessions while the database is away."""
+        """Store the log lines of the Agent, without their sessions while the database is away. A row never has the id
+        of a session of another Agent, or of the user of another session, even if the message contains it.
+        """
         users: dict[str, str | None] = {}
         if session_ids := sorted({line.session_id for line in message.logs if line.session_id}):
             try:
                 users = await checkin.read_users_of_sessions(self._db, message.agent_id, session_ids)
             except Unavailable as error:
                 log.warning("log lines of an Agent are stored without their sessions", reason=error.message)
-        for row in agent_rows(message, self._logs.zone_name, users):
+        for line in message.logs:
+            row = LogRow(
+                level=line.level,
+                component="agent",
+                code=line.code,
+                message=line.message,
+                zone_name=self._logs.zone_name,
+                session_id=line.session_id if line.session_id in users else None,
+                user_id=line.user_id if line.user_id and users.get(line.session_id or "") == line.user_id else None,
+                details={**line.details, "agent_id": message.agent_id},
+                time=datetime.fromtimestamp(line.at, UTC),
+            )
             self._logs.add(row)
 
     def _admit(self, message: CheckIn, credential: str, state: CheckInState) -> None:
