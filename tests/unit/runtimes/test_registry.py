@@ -36,9 +36,11 @@ def lab(tmp_path: Path) -> Iterator[None]:
 def test_an_unknown_runtime_is_refused_with_those_that_are_installed(tmp_path: Path):
     with pytest.raises(SetupError) as refused:
         find_runtime("dokcer")
-    words = "There is no runtime 'dokcer'; GREENROOM_RUNTIME is one of docker, kubernetes, simulated."
+    names = plugins.names(plugins.RUNTIMES)
+    assert {"docker", "kubernetes", "simulated"} <= set(names)
+    words = f"There is no runtime 'dokcer'; GREENROOM_RUNTIME is one of {', '.join(names)}."
     assert refused.value.message == words
-    with installed(tmp_path, RUNTIME), pytest.raises(SetupError, match="is one of docker, kubernetes, lab, simulated"):
+    with installed(tmp_path, RUNTIME), pytest.raises(SetupError, match=r"is one of .*\blab\b"):
         find_runtime("dokcer")
 
 
