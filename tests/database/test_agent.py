@@ -285,7 +285,7 @@ async def test_the_stream_authorizer_is_notified_of_revocation(world: World, man
     session = session_id()
     notified: list[str] = []
     async with agent_inside(tmp_path, manager) as agent:
-        agent.remembered.authorised_changed.subscribe(notified.append)
+        agent.session_cache.authorised_changed.subscribe(notified.append)
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
         notified.clear()

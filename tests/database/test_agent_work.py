@@ -108,7 +108,7 @@ async def test_a_command_runs_once_and_its_result_is_kept_until_committed(
         await world.until(lambda: [c.state for c in world.observed[session].commands] == ["done"])
         (report,) = world.observed[session].commands
         assert (report.command_id, report.exit_code, report.output) == (command_id, 0, "hello\n")
-        await world.until(lambda: agent.journal.memory.commands[command_id].state == "reported")
+        await world.until(lambda: agent.journal.state.commands[command_id].state == "reported")
 
 
 async def test_a_screenshot_is_taken_reported_and_forgotten(world: World, manager: ScriptedManager, tmp_path: Path):

@@ -75,7 +75,7 @@ def manager_page(db: Database) -> bytes:
 
 def agent_page() -> bytes:
     metrics = AgentMetrics()
-    metrics.show_log(lambda: 0)
+    metrics.add_dropped_log_rows(lambda: 0)
     return metrics.page([ObservedState.RUNNING])
 
 

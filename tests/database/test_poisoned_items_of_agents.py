@@ -101,8 +101,8 @@ LOOPS = {
     "journal": "one file",
     "shared journal": "the same",
     "visits": "reads the table of connections",
-    "company": "the same",
-    "remembered": "one file",
+    "guests": "the same",
+    "session cache": "one file",
     "edge": "one certificate",
     "gateways": "serves HTTP",
 }

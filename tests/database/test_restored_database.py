@@ -131,7 +131,7 @@ async def test_rows_and_containers_agree_after_a_restore(
             await scene.want(STOPPED, "stopping", "stopped")
             await scene.is_now(DELETED, "deleted")
             await scene.is_now(STOPPED, "stopped")
-            await eventually(lambda: scene.ids[DELETED] not in agent.journal.memory.sessions, WITHIN_S)
+            await eventually(lambda: scene.ids[DELETED] not in agent.journal.state.sessions, WITHIN_S)
         await asyncio.to_thread(run_in_database, "pg_restore", "--clean", "--if-exists", str(tmp_path / "backup"))
         async with gateway.manager():
             why = await scene.is_now(DELETED, "failed")

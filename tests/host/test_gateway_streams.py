@@ -123,10 +123,10 @@ async def test_the_agent_receives_the_real_address_of_a_viewer(world: World):
 async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(viewers, "POLL_S", 0.05)
     monkeypatch.setattr(viewing, "AWAY_S", 0.0)
-    looking = asyncio.create_task(world.agent.openings.run())
+    looking = asyncio.create_task(world.agent.visit_log.run())
     async with world.websocket(world.stream, token="token-ann") as websocket:
         await said(websocket)
-        await world.agent.openings.end_closed_visits()
+        await world.agent.visit_log.end_closed_visits()
         assert not any(ANN in closing for closing in world.closings)
     await world.until(lambda: any(ANN in closing for closing in world.closings))
     looking.cancel()

@@ -29,7 +29,7 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter import squid as agent_squid
 from greenroom.agent.web_filter.filters import WebFilters
-from greenroom.agent.web_filter.serving import filter_owner
+from greenroom.agent.web_filter.policy_squid import filter_owner
 from greenroom.agent.web_filter.squid import Owner, Squid
 from greenroom.core.web_filter import PORT, FilterPolicy, decision
 from greenroom.runtimes.docker import firewall
@@ -176,7 +176,7 @@ STRICT = FilterPolicy(filter_policy_id="p", name="strict", allow=("a.test",))
 
 async def test_a_squid_is_taken_over_by_the_next_process(squid: Squid, open_folder: Path):
     await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
-    squid.leave()
+    squid.stop_watching()
     successor = Squid(open_folder / "policy", filter_owner(), lambda: None)
     await successor.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
     assert successor.pid == squid.pid
@@ -329,7 +329,7 @@ async def test_a_squid_whose_network_is_gone_is_ended_by_the_next_process(
 ):
     left = Squid(open_folder / world.filter_policies[0].filter_policy_id, filter_owner(), lambda: None)
     await left.apply(world.filter_policies[0], "127.0.0.119", "127.0.0.0/8", ())
-    left.leave()
+    left.stop_watching()
     async with agent_inside(tmp_path, manager, runtime="docker", web_filter_dir=open_folder):
 
         async def ended() -> bool:
@@ -346,7 +346,7 @@ async def test_policies_are_read_from_disk_after_a_restart_of_the_agent(tmp_path
     host = Host("simulated", tmp_path)
     runtime = await host.open()
     sessions = Sessions(Journal(tmp_path / "journal"))
-    WebFilters(runtime, sessions, tmp_path / "filters").want([policy])
+    WebFilters(runtime, sessions, tmp_path / "filters").set_policies([policy])
     successor = WebFilters(runtime, sessions, tmp_path / "filters")
     successor.load()
     await successor.ready(policy.filter_policy_id)

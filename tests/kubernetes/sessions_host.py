@@ -9,7 +9,7 @@ from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.tools import FILTER
 from tests.support.runtime_hosts import Host, new_id
 
-from greenroom.agent.web_filter.serving import RuntimeServers
+from greenroom.agent.web_filter.policy_squid import RuntimePolicySquids
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, FilterRunner, HostRuntime
 from greenroom.runtimes.host_folders import HostFolders
@@ -47,6 +47,6 @@ class Namespace(Host):
 
     async def serve(self, runtime: HostRuntime, network: FilterNetwork) -> None:
         assert isinstance(runtime, FilterRunner)
-        serving = RuntimeServers(runtime, (), lambda: None).of(network.policy_id)
+        serving = RuntimePolicySquids(runtime, (), lambda: None).of(network.policy_id)
         await serving.apply(FilterPolicy(filter_policy_id=network.policy_id, name="strict"), network)
-        serving.leave()
+        serving.stop_watching()

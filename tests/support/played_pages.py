@@ -8,7 +8,7 @@ class Pages:
 
     keep = True
 
-    async def keeps(self, url: str, authorization: str) -> bool:
+    async def ignores_view_only_input(self, url: str, authorization: str) -> bool:
         assert url.startswith("https://127.0.0.1:")
         assert authorization.startswith("Basic ")
         return self.keep

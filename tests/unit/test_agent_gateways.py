@@ -28,7 +28,14 @@ SESSION = SessionSnapshot(
     handed_over=True,
 )
 VIEWER = Viewer(
-    session_id="s", token_hash="", shows="s", user_id="u", epoch=1, confirmed_at=0.0, ttl_s=9.0, address="127.0.0.1:9"
+    session_id="s",
+    token_hash="",
+    shown_session_id="s",
+    user_id="u",
+    epoch=1,
+    confirmed_at=0.0,
+    ttl_s=9.0,
+    address="127.0.0.1:9",
 )
 CLIENT = StreamOrigin("10.0.0.7", Connection("10.0.0.7", 4711, "the gateway"))
 

@@ -101,33 +101,33 @@ def test_that_property_catches_a_journal_that_settles_commands_only():
 
 async def test_a_command_that_was_started_is_unknown_after_a_restart(tmp_path: Path):
     journal = opened(tmp_path)
-    await journal.record(CommandRecord(command_id="c1", session_id="s1", state="started"))
+    await journal.append_durably(CommandRecord(command_id="c1", session_id="s1", state="started"))
     journal.close()
     again = opened(tmp_path)
-    assert again.memory.commands["c1"].state == "unknown"
+    assert again.state.commands["c1"].state == "unknown"
     again.close()
 
 
 async def test_a_received_hand_over_goes_on_and_a_started_one_failed(tmp_path: Path):
     journal = opened(tmp_path)
-    await journal.record(HandoverRecord(assignment_id="a1", session_id="s1", state="received"))
-    await journal.record(HandoverRecord(assignment_id="a2", session_id="s2", state="started"))
+    await journal.append_durably(HandoverRecord(assignment_id="a1", session_id="s1", state="received"))
+    await journal.append_durably(HandoverRecord(assignment_id="a2", session_id="s2", state="started"))
     journal.close()
     again = opened(tmp_path)
-    assert again.memory.handovers["a1"].state == "received"
-    assert again.memory.handovers["a2"].state == "failed"
-    assert "restarted while `assign` ran" in again.memory.handovers["a2"].error
+    assert again.state.handovers["a1"].state == "received"
+    assert again.state.handovers["a2"].state == "failed"
+    assert "restarted while `assign` ran" in again.state.handovers["a2"].error
     again.close()
 
 
 def test_a_torn_last_line_is_cut_off_and_the_journal_goes_on(tmp_path: Path):
     journal = opened(tmp_path)
-    journal.note(Term(term=3, db_epoch="e"))
+    journal.append(Term(term=3, db_epoch="e"))
     journal.close()
     with (tmp_path / "journal.jsonl").open("ab") as file:
         file.write(b'{"kind":"term","te')
     again = opened(tmp_path)
-    again.note(Term(term=4, db_epoch="e"))
+    again.append(Term(term=4, db_epoch="e"))
     again.close()
     memory, _ = replay((tmp_path / "journal.jsonl").read_bytes())
     assert memory.term == Term(term=4, db_epoch="e")
@@ -144,16 +144,16 @@ async def test_compaction_keeps_what_counts(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(agent_journal, "COMPACT_ABOVE_BYTES", 100)
     journal = opened(tmp_path)
     for term in range(50):
-        journal.note(Term(term=term, db_epoch="e"))
-    await journal.record(CommandRecord(command_id="c1", session_id="s1", state="done", output="x"))
-    before = journal.memory
+        journal.append(Term(term=term, db_epoch="e"))
+    await journal.append_durably(CommandRecord(command_id="c1", session_id="s1", state="done", output="x"))
+    before = journal.state
     await journal.compact()
     assert (tmp_path / "journal.jsonl").stat().st_size < 300
-    journal.note(SessionRecord(session_id="s1", ran=True))
+    journal.append(SessionRecord(session_id="s1", ran=True))
     journal.close()
     again = opened(tmp_path)
-    assert again.memory == before
-    assert again.memory.sessions["s1"].ran
+    assert again.state == before
+    assert again.state.sessions["s1"].ran
     again.close()
 
 
@@ -161,21 +161,21 @@ async def test_a_full_disk_leaves_the_long_journal(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(agent_journal, "COMPACT_ABOVE_BYTES", 100)
     journal = opened(tmp_path)
     for term in range(50):
-        journal.note(Term(term=term, db_epoch="e"))
-    journal.note(SessionRecord(session_id="s1", ran=True))
+        journal.append(Term(term=term, db_epoch="e"))
+    journal.append(SessionRecord(session_id="s1", ran=True))
     before = (tmp_path / "journal.jsonl").read_bytes()
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda _descriptor, content: len(content) // 2)
         await journal.compact()
     assert (tmp_path / "journal.jsonl").read_bytes() == before
-    journal.note(SessionRecord(session_id="s2", ran=True))
+    journal.append(SessionRecord(session_id="s2", ran=True))
     journal.close()
 
 
 def test_a_new_journal_is_empty():
     with tempfile.TemporaryDirectory() as folder:
         journal = opened(Path(folder))
-        assert journal.memory == JournalState()
+        assert journal.state == JournalState()
         journal.close()
 
 

@@ -59,9 +59,9 @@ async def test_a_changed_password_of_an_image_that_is_there_is_passed_on():
     runtime = Elsewhere()
     async with working(runtime) as images:
         withheld = DesiredImage(name=WITHHELD, user="bob", password_withheld=True)
-        images.want([DesiredImage(name=THERE, user="ann", password="old"), withheld])
+        images.set_desired([DesiredImage(name=THERE, user="ann", password="old"), withheld])
         await eventually(lambda: said(runtime, "old"))
-        images.want([DesiredImage(name=THERE, user="ann", password="new"), withheld])
+        images.set_desired([DesiredImage(name=THERE, user="ann", password="new"), withheld])
         await eventually(lambda: said(runtime, "new"))
         assert runtime.kept[-1][0] == {THERE, WITHHELD}, "what is withheld is wanted all the same"
 
@@ -72,6 +72,6 @@ async def test_before_the_first_list_no_log_in_is_taken_away(monkeypatch: pytest
     async with working(runtime) as images:
         await eventually(lambda: runtime.looks >= 4)
         assert runtime.kept == []
-        images.want([])
+        images.set_desired([])
         await eventually(lambda: runtime.kept)
         assert runtime.kept[-1] == (set(), {})

@@ -72,9 +72,9 @@ def test_results_that_wait_never_outgrow_a_message(journal: Journal):
     worst = "\x01" * MAX_OUTPUT  # six bytes each in JSON
     for number in range(100):
         output = orders.shortened(worst)
-        journal.note(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
+        journal.append(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
     assert not orders.has_room()
-    assert journal.memory.commands["99"].output.startswith(NO_ROOM)
+    assert journal.state.commands["99"].output.startswith(NO_ROOM)
     assert orders.shortened("short") == "short"
     assert len(msgspec.json.encode(orders.reports(SESSION))) < 2 * MAX_WAITING_BYTES
 

@@ -45,7 +45,7 @@ def test_a_step_that_was_committed_is_not_reported_again(tmp_path: Path):
     )
     reports = list[list[str]]()
     for seq, step in enumerate(("created", "started"), start=1):
-        sessions.observed.step("s", step)
+        sessions.observed.record_step("s", step)
         reports.append([one.name for observed in sessions.outbox.unacknowledged(seq) for one in observed.steps])
         sessions.acknowledge(seq)
     journal.close()

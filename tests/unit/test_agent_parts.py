@@ -63,7 +63,7 @@ def test_an_id_that_was_replaced_does_not_inherit_the_credential(tmp_path: Path)
 def test_a_folder_keeps_its_id_until_the_agent_is_admitted_as_another(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID.replace("1a2b", "ffff"))
     identity = AgentIdentity.load(tmp_path)
-    identity.propose(AGENT_ID)
+    identity.use_id(AGENT_ID)
     assert (identity.agent_id, (tmp_path / "agent_id").read_text()[:4]) == (AGENT_ID, "ffff")
     identity.store(_registered("secret"))
     assert (tmp_path / "agent_id").read_text().strip() == AGENT_ID
@@ -117,7 +117,7 @@ async def test_a_host_with_a_silent_runtime_offers_nothing_until_it_answers(
 ):
     runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str]]()
     noted = list[str]()
-    meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now, note=noted.append)
+    meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now, on_read=noted.append)
     assert meter.capacity == NOTHING
 
     async def look(at_s: float) -> None:
@@ -233,9 +233,9 @@ def test_only_steps_of_a_staged_start_may_wait(before: Observed | None, now: Obs
     if before is not None:
         outbox.set_observation(before, has_user=has_user)
         outbox.unsent.clear()
-        outbox.pressing.clear()
+        outbox.urgent.clear()
     outbox.set_observation(now, has_user=has_user)
-    assert (outbox.unsent.is_set(), outbox.pressing.is_set()) == (True, presses)
+    assert (outbox.unsent.is_set(), outbox.urgent.is_set()) == (True, presses)
 
 
 class Reporting(CheckInLoop):
@@ -287,7 +287,7 @@ class RegisteringHost:
         self.is_registered = asyncio.Event()
         self.is_read = asyncio.Event()
 
-    def learn(self, urls: object) -> None: ...
+    def set_listed(self, urls: object) -> None: ...
 
     async def ask(self, *_: object) -> Registered:
         return _registered("secret")

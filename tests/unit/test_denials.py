@@ -60,7 +60,7 @@ def test_refusals_for_many_hosts_are_summarized_in_one_row():
     assert len(rows) == MAX_ROWS + 1
     assert f"{len(many) - MAX_ROWS} more requests" in rows[-1].sentence
     assert len(denials._reported) <= MAX_REMEMBERED
-    assert len(denials._waiting) <= MAX_REMEMBERED
+    assert len(denials._unreported_counts) <= MAX_REMEMBERED
 
 
 def test_only_lines_added_after_the_start_are_read(tmp_path: Path):

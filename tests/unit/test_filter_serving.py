@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 from tests.support.waiting import eventually
 
-from greenroom.agent.web_filter import serving as subject
-from greenroom.agent.web_filter.serving import RuntimeServers, RuntimeServing
+from greenroom.agent.web_filter import policy_squid as subject
+from greenroom.agent.web_filter.policy_squid import RuntimePolicySquid, RuntimePolicySquids
 from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, RuntimeUnavailable
 
@@ -52,12 +52,12 @@ def ended() -> list[bool]:
 
 
 @pytest.fixture
-def serving(runner: Runner, ended: list[bool]) -> RuntimeServing:
-    return RuntimeServers(runner, ("10.0.0.2",), lambda: ended.append(True)).of("p")
+def serving(runner: Runner, ended: list[bool]) -> RuntimePolicySquid:
+    return RuntimePolicySquids(runner, ("10.0.0.2",), lambda: ended.append(True)).of("p")
 
 
 async def test_it_listens_everywhere_in_its_pod_and_writes_denials_to_its_output(
-    runner: Runner, serving: RuntimeServing
+    runner: Runner, serving: RuntimePolicySquid
 ):
     await serving.apply(POLICY, NETWORK)
     lines = runner.files["squid.conf"].splitlines()
@@ -66,50 +66,50 @@ async def test_it_listens_everywhere_in_its_pod_and_writes_denials_to_its_output
     assert "dns_nameservers 10.0.0.2" in lines
     assert "acl sessions src all" in lines
     assert "error_directory /run/filter" in lines
-    serving.leave()
+    serving.stop_watching()
 
 
 async def test_refusals_are_read_once_also_after_a_lost_connection(
-    runner: Runner, serving: RuntimeServing, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, serving: RuntimePolicySquid, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(subject, "RECONNECT_S", 0)
     await serving.apply(POLICY, NETWORK)
     for line in ("FATAL: not a refusal", REFUSED, RuntimeUnavailable("away"), REFUSED):
         runner.lines.put_nowait(line)
     await eventually(runner.lines.empty)
-    assert [denial.host for denial in serving.refused()] == ["ads.test", "ads.test"]
-    assert serving.refused() == []
-    assert serving.run is not None, "nothing is concluded from a lost connection"
-    serving.leave()
+    assert [denial.host for denial in serving.new_denials()] == ["ads.test", "ads.test"]
+    assert serving.new_denials() == []
+    assert serving.run_id is not None, "nothing is concluded from a lost connection"
+    serving.stop_watching()
 
 
 async def test_an_end_is_reported_and_the_next_run_is_another_one(
-    runner: Runner, serving: RuntimeServing, ended: list[bool]
+    runner: Runner, serving: RuntimePolicySquid, ended: list[bool]
 ):
     await serving.apply(POLICY, NETWORK)
-    first = serving.run
+    first = serving.run_id
     await serving.apply(POLICY, NETWORK)
-    assert serving.run == first
+    assert serving.run_id == first
     runner.lines.put_nowait(None)
     await eventually(lambda: ended == [True])
-    assert serving.run is None
+    assert serving.run_id is None
     await serving.apply(POLICY, NETWORK)
-    assert serving.run not in {None, first}
-    serving.leave()
+    assert serving.run_id not in {None, first}
+    serving.stop_watching()
 
 
 async def test_a_filter_replaced_before_its_end_was_seen_is_another_run_that_goes_on(
-    runner: Runner, serving: RuntimeServing, ended: list[bool]
+    runner: Runner, serving: RuntimePolicySquid, ended: list[bool]
 ):
     await serving.apply(POLICY, NETWORK)
-    first, of_first = serving.run, runner.lines
+    first, of_first = serving.run_id, runner.lines
     runner.files, runner.lines = {}, asyncio.Queue()
     await serving.apply(POLICY, NETWORK)
-    assert serving.run not in {None, first}
+    assert serving.run_id not in {None, first}
     of_first.put_nowait(None)
     runner.lines.put_nowait(REFUSED)
     await eventually(runner.lines.empty)
-    assert [denial.host for denial in serving.refused()] == ["ads.test"]
+    assert [denial.host for denial in serving.new_denials()] == ["ads.test"]
     assert ended == []
-    assert serving.run is not None
-    serving.leave()
+    assert serving.run_id is not None
+    serving.stop_watching()

@@ -36,9 +36,9 @@ class Disk(Journal):
         super().__init__(path)
         self.waited_for: list[str] = []
 
-    async def record(self, record: AnyRecord) -> None:
-        """Record it."""
-        await super().record(record)
+    async def append_durably(self, record: AnyRecord) -> None:
+        """Append it."""
+        await super().append_durably(record)
         if isinstance(record, HandoverRecord):
             self.waited_for.append(record.state)
 
@@ -56,7 +56,7 @@ class Noting(WrappedRuntime):
     attempts = 0
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Record it."""
+        """Append it."""
         if name == "probe":
             await self._look()
             if self.refuses:
@@ -143,7 +143,7 @@ async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
         agent.sessions.acknowledge(1)
         await running
         assert agent.runtime.before_assign == ("started",)
-        (record,) = agent.disk.memory.handovers.values()
+        (record,) = agent.disk.state.handovers.values()
         assert record.state == "assigned"
 
 
@@ -154,7 +154,7 @@ async def test_a_look_during_which_the_agent_stood_still_quarantines_nothing(
     async with host(tmp_path, []) as agent:
         agent.runtime.stands_still_s = 0.1
         await agent.handovers.run(SESSION)
-        (record,) = agent.disk.memory.handovers.values()
+        (record,) = agent.disk.state.handovers.values()
         assert record.state == "assigned"
 
 
@@ -166,7 +166,7 @@ async def test_a_page_that_never_answers_gets_two_attempts_and_no_hand_over(
     async with host(tmp_path, []) as agent:
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
-        (record,) = agent.disk.memory.handovers.values()
+        (record,) = agent.disk.state.handovers.values()
         assert (record.state, record.slow, agent.runtime.attempts) == ("failed", True, 2)
         assert re.search(r"last probe: its page did not answer for \d\.\d s, in 2 probes\.$", record.error)
 
@@ -183,7 +183,7 @@ async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, 
         async with host(folder, [], lateness) as agent:
             agent.runtime.answers_after_s = 1.5  # three times as long as a probe on a quiet host
             await agent.handovers.run(SESSION)
-            (record,) = agent.disk.memory.handovers.values()
+            (record,) = agent.disk.state.handovers.values()
             assert record.state == state, record.error
 
 
@@ -195,7 +195,7 @@ async def test_a_silent_page_on_a_late_host_is_given_up_with_the_reason(
     async with host(tmp_path, [], LATE) as agent:
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
-        (record,) = agent.disk.memory.handovers.values()
+        (record,) = agent.disk.state.handovers.values()
         assert (record.state, record.slow) == ("failed", True)
         assert (
             ", 10.0 times as long as on a quiet host (its Agent ran 0.50 s late, 30 tasks waited for each core)"
@@ -208,6 +208,6 @@ async def test_a_port_that_refuses_gets_no_more_time_on_a_late_host(tmp_path: Pa
     async with host(tmp_path, [], LATE) as agent:
         agent.runtime.refuses = True
         await agent.handovers.run(SESSION)
-        (record,) = agent.disk.memory.handovers.values()
+        (record,) = agent.disk.state.handovers.values()
         assert (record.state, record.slow, agent.runtime.attempts) == ("failed", False, 2)
         assert "connection refused (2 probes in" in record.error

@@ -28,9 +28,9 @@ REGISTERED = Registered(agent_id="agent", incarnation=1, installation_id="i", db
 
 def test_the_primary_is_first_and_configured_ones_are_the_last_resort():
     managers = ManagerFailover([A, B])
-    managers.learn([C + "/", A])
+    managers.set_listed([C + "/", A])
     assert managers.urls == [C, A, B]
-    managers.learn([])
+    managers.set_listed([])
     assert managers.urls == [C, A, B]
 
 
@@ -91,7 +91,7 @@ def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
 
 def test_one_that_became_primary_after_a_back_off_is_asked_at_once():
     managers = ManagerFailover([A, B])
-    managers.learn([A, B])
+    managers.set_listed([A, B])
     managers.is_primary(A, 7)
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
     managers.is_primary(A, 7)
@@ -212,7 +212,7 @@ def test_an_answer_forgets_the_failures():
 
 def test_a_name_of_another_network_is_asked_more_and_more_rarely_until_it_answers():
     managers = ManagerFailover([A])
-    managers.learn([B, A])
+    managers.set_listed([B, A])
 
     def longest_pause_s() -> float:
         return max(managers.failed(B, now=1000.0 * n, retry_after_s=None, spread=1.0) for n in range(14))

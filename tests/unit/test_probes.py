@@ -19,7 +19,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_what_a_probe_found_counts_until_it_is_too_old(clock: list[float]):
     table = Probes(valid_s=45)
-    table.note("s", usable=True, error="", broken=False)
+    table.store("s", usable=True, error="", broken=False)
     clock[0] += 45
     assert table.last("s").usable
     clock[0] += 1
@@ -28,7 +28,7 @@ def test_what_a_probe_found_counts_until_it_is_too_old(clock: list[float]):
 
 def test_that_it_is_broken_stays_said_however_old_it_is(clock: list[float]):
     table = Probes(valid_s=45)
-    table.note("s", usable=False, error="No answer.", broken=True)
+    table.store("s", usable=False, error="No answer.", broken=True)
     clock[0] += 100
     found = table.last("s")
     assert (found.broken, found.error) == (True, "No answer.")
@@ -37,6 +37,6 @@ def test_that_it_is_broken_stays_said_however_old_it_is(clock: list[float]):
 def test_nothing_is_known_before_a_probe_and_of_what_was_forgotten():
     table = Probes(valid_s=45)
     assert table.last("s") == NOT_PROBED
-    table.note("s", usable=True, error="", broken=False)
+    table.store("s", usable=True, error="", broken=False)
     table.forget("s")
     assert table.last("s") == NOT_PROBED

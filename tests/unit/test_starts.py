@@ -74,7 +74,7 @@ class Host:
             await others_go_on()
 
     async def _start(self, session_id: str) -> None:
-        async with self.starts.turn(session_id) as is_wanted:
+        async with self.starts.slot(session_id) as is_wanted:
             if is_wanted:
                 self.begun.append(session_id)
                 self.sessions.observed.store_container(session_id, container(session_id))
@@ -146,7 +146,7 @@ async def test_a_crowd_on_the_agents_host_holds_nothing_back_that_starts_elsewhe
     monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
     monkeypatch.setattr(agent_starts, "MAX_HELD_S", 0.0)
     host.starts.adjust_slots()
-    assert host.starts.width == 2, "the machines there did not keep up"
+    assert host.starts.slot_count == 2, "the machines there did not keep up"
 
 
 async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Host):
@@ -243,7 +243,7 @@ async def test_one_that_is_cancelled_takes_no_place_along(host: Host):
 
 async def test_a_start_that_fails_holds_no_place(host: Host):
     async def fail() -> None:
-        async with host.starts.turn("a"):
+        async with host.starts.slot("a"):
             raise RuntimeError
 
     await host.start("b")

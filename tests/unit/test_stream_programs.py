@@ -179,7 +179,7 @@ def viewer(session_id: str, token: str) -> Viewer:
     return Viewer(
         session_id=session_id,
         token_hash=token,
-        shows=session_id,
+        shown_session_id=session_id,
         user_id="u",
         epoch=1,
         confirmed_at=0.0,

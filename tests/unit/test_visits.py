@@ -23,13 +23,20 @@ class Played:
             opened=lambda _sentence, _session_id, _user_id: None,
             closed=lambda sentence, _session_id, user_id: self.closed.append(f"{user_id}: {sentence}"),
             clock=lambda: self.now,
-            look=lambda wanted: wanted & self.there,
+            find_existing=lambda wanted: wanted & self.there,
         )
 
     def open(self, connection: Connection, *, viewer: str = "one") -> None:
         self.there.add(connection)
         one = Viewer(
-            session_id="s", token_hash=viewer, shows="s", user_id="ada", epoch=1, confirmed_at=0, ttl_s=0, address=""
+            session_id="s",
+            token_hash=viewer,
+            shown_session_id="s",
+            user_id="ada",
+            epoch=1,
+            confirmed_at=0,
+            ttl_s=0,
+            address="",
         )
         self.openings.opened(one, StreamOrigin("192.0.2.7", connection))
 

@@ -46,7 +46,7 @@ class AgentMetrics(RoleMetrics):
         self.failovers = self.counter("failovers", "Changes to the next Manager", ["reason"])
         self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
 
-    def show_log(self, dropped: Callable[[], int]) -> None:
+    def add_dropped_log_rows(self, dropped: Callable[[], int]) -> None:
         self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", dropped)
 
     def page(self, states: Iterable[ObservedState]) -> bytes:
@@ -77,7 +77,7 @@ class AgentHealth:
     crash_loop: Callable[[], str] = lambda: ""
     """Returns the reason why this process counts as crash-looping; empty if it does not."""
 
-    def note_runtime(self, error: str) -> None:
+    def set_runtime_error(self, error: str) -> None:
         self.runtime_error = error
 
     def report(self, now: float) -> tuple[bool, dict[str, Any]]:

@@ -63,7 +63,7 @@ class CapacityMeter:
     """Reads the capacity and the usage. The capacity is zero before the first reading, and while the runtime does not
     answer.
 
-    `log_line` adds a log row (code, message). `disk_kept_bytes` of the disk stay free. `note` is called after every
+    `log_line` adds a log row (code, message). `disk_kept_bytes` of the disk stay free. `on_read` is called after every
     reading with the reason why the runtime does not answer; empty if it answers.
     """
 
@@ -73,7 +73,7 @@ class CapacityMeter:
     now: Callable[[], float] = time.monotonic
     _: KW_ONLY
     disk_kept_bytes: int = 0
-    note: Callable[[str], None] = lambda reason: None
+    on_read: Callable[[str], None] = lambda reason: None
 
     def __post_init__(self) -> None:
         self._failing_since: float | None = None
@@ -123,7 +123,7 @@ class CapacityMeter:
             self._record_answer()
 
     def _record_silence(self, reason: str) -> None:
-        self.note(reason)
+        self.on_read(reason)
         log.warning("the capacity of this host cannot be read", reason=reason, next_try_s=READ_EVERY_S)
         now = self.now()
         self._failing_since = now if self._failing_since is None else self._failing_since
@@ -133,7 +133,7 @@ class CapacityMeter:
             self.log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
 
     def _record_answer(self) -> None:
-        self.note("")
+        self.on_read("")
         self._failing_since = None
         if self._is_silent:
             self._is_silent, self.runtime_error = False, ""
@@ -212,7 +212,7 @@ class DiskGuard:
         self._hostname = hostname
         self._usage = usage
         self._last_disk = FreeDisk()
-        self._uncounted: dict[str, int] = {}
+        self._failed_counts: dict[str, int] = {}
         """Session id → the number of measurements in a row that failed because it has too many files."""
         self._was_short = False
 
@@ -232,7 +232,7 @@ class DiskGuard:
         """Measure every running session once, and stop the sessions that use too much."""
         self._last_disk = disk = self._disk()
         running = self._running()
-        self._uncounted = {name: times for name, times in self._uncounted.items() if name in running}
+        self._failed_counts = {name: times for name, times in self._failed_counts.items() if name in running}
         written = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
         for stop in sessions_to_stop(written, self._hostname, disk):
             await self._stop(stop)
@@ -254,10 +254,10 @@ class DiskGuard:
         try:
             with one_item("session", session_id):
                 used = await self._host_disk.disk_usage(session_id)
-            self._uncounted.pop(session_id, None)
+            self._failed_counts.pop(session_id, None)
         except DiskCountError as error:
             log.warning("a session has too many files", session_id=session_id, reason=error.message)
-            self._uncounted[session_id] = self._uncounted.get(session_id, 0) + 1
+            self._failed_counts[session_id] = self._failed_counts.get(session_id, 0) + 1
             used = DiskAmount()
         except GreenroomError as error:
             log.warning("the disk use of a session cannot be read", session_id=session_id, reason=error.message)
@@ -265,7 +265,7 @@ class DiskGuard:
         spec = self._sessions.desired.spec(session_id)
         if used is None or spec is None:
             return None
-        uncounted = self._uncounted.get(session_id, 0)
+        uncounted = self._failed_counts.get(session_id, 0)
         return DiskUse(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: SessionToStop) -> None:

@@ -58,13 +58,13 @@ class ContainerChanges:
         """Apply the change. Raises GreenroomError: the runtime refuses it or does not answer."""
         await self._changes[action.kind](action.session_id)
 
-    async def make_ready(self, action: Action) -> None:
+    async def wait_for_requirements(self, action: Action) -> None:
         """Wait for the image and the web filter that a start requires. The action holds no slot during the wait."""
         spec = self.sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in STARTS:
             return
         if action.kind is ActionKind.CREATE:
-            await self.images.arrived(spec.image)
+            await self.images.wait_until_arrived(spec.image)
             if not self._is_desired_running(action.session_id):
                 return
         await self._require_filter(spec.filter_policy)
@@ -98,7 +98,7 @@ class ContainerChanges:
             gives_way = not self.sessions.desired.has_user(session_id)
             self.sessions.observed.remember(session_id, gives_way=gives_way)
             self._store_container(await self.runtime.create(session_id, spec, gives_way=gives_way))
-        self.sessions.observed.step(session_id, "created")
+        self.sessions.observed.record_step(session_id, "created")
         await stop("agent.after_create")
         if self._is_desired_running(session_id):
             await self._start(session_id)
@@ -115,7 +115,7 @@ class ContainerChanges:
         await stop("agent.after_start")
         self.sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
         self._store_container(container)
-        self.sessions.observed.step(session_id, "started")
+        self.sessions.observed.record_step(session_id, "started")
 
     async def _put_files(self, session_id: str) -> None:
         """Write the files of a session into its container before the first start."""

@@ -109,13 +109,13 @@ class HomesKeeper:
             return True
         if reports == self._last_report:
             return False
-        return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._last_report)
+        return age_s >= SIZES_WAIT_S or _without_sizes(reports) != _without_sizes(self._last_report)
 
     def reported(self, reports: list[HomeReport]) -> None:
         """Record that this report arrived at the Manager."""
         self._last_report, self._last_report_s = reports, time.monotonic()
 
-    def start_again(self) -> None:
+    def report_all_again(self) -> None:
         """Report all homes again, because the Manager has no report."""
         self._last_report = None
 
@@ -249,5 +249,5 @@ def _report(home: HomeId, facts: _HomeFacts, problem: str) -> HomeReport:
     )
 
 
-def _names(reports: list[HomeReport]) -> set[tuple[str, str, str, str]]:
+def _without_sizes(reports: list[HomeReport]) -> set[tuple[str, str, str, str]]:
     return {(report.user_id, report.image_id, report.removal_id, report.problem) for report in reports}

@@ -108,9 +108,9 @@ class HostWork:
         self._installation_id = installation_id
         self._installation_known.set()
         if self._images:
-            self._images.start_again()
+            self._images.report_all_again()
         if self._homes:
-            self._homes.start_again()
+            self._homes.report_all_again()
 
     def capacity(self) -> ReportedCapacity:
         return self._meter.capacity if self._meter else NOTHING
@@ -134,15 +134,15 @@ class HostWork:
         if self._images:
             self._images.reported(images)
 
-    def want_images(self, images: list[DesiredImage]) -> None:
+    def set_desired_images(self, images: list[DesiredImage]) -> None:
         self._wanted_images = images
         if self._images:
-            self._images.want(images)
+            self._images.set_desired(images)
 
-    def want_filter_policies(self, policies: list[FilterPolicy]) -> None:
+    def set_filter_policies(self, policies: list[FilterPolicy]) -> None:
         self._wanted_policies = policies
         if self._filters:
-            self._filters.want(policies)
+            self._filters.set_policies(policies)
 
     def homes(self) -> list[HomeReport] | None:
         """Return the kept homes, or None if no report is due."""
@@ -153,7 +153,7 @@ class HostWork:
         if self._homes:
             self._homes.reported(homes)
 
-    def want_homes_removed(self, removals: list[HomeRemoval]) -> None:
+    def set_homes_to_remove(self, removals: list[HomeRemoval]) -> None:
         self._removals = removals
         if self._homes:
             self._homes.set_removal_orders(removals)
@@ -219,14 +219,14 @@ class HostWork:
         sessions, journal = self.sessions, self.journal
         inventory = Inventory(runtime, sessions, self.identity.agent_id, self.health)
         images = self._images = ImageKeeper(runtime, sessions.outbox.request_report, self._copies(runtime))
-        images.want(self._wanted_images)
+        images.set_desired(self._wanted_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
             runtime,
             self.identity.hostname,
             sessions.outbox.log_line,
             disk_kept_bytes=self.config.disk_kept_bytes,
-            note=self.health.note_runtime,
+            on_read=self.health.set_runtime_error,
         )
         limits = None
         if isinstance(runtime, SharedKernel):
@@ -304,7 +304,7 @@ class HostWork:
         )
         filters.load()
         if self._wanted_policies is not None:
-            filters.want(self._wanted_policies)
+            filters.set_policies(self._wanted_policies)
         return filters
 
     async def _inspect_host(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:

@@ -129,7 +129,7 @@ class ImageKeeper:
         self._wakes = {lane: asyncio.Event() for lane in LANES}
         self._changed = asyncio.Condition()
 
-    def want(self, images: list[DesiredImage]) -> None:
+    def set_desired(self, images: list[DesiredImage]) -> None:
         self._has_list = True
         images_by_name = {image.name: image for image in images}
         if images_by_name != (before := self._wanted):
@@ -147,11 +147,11 @@ class ImageKeeper:
         """Record that this report arrived at the Manager."""
         self._last_report = reports
 
-    def start_again(self) -> None:
+    def report_all_again(self) -> None:
         """Report all images again, because the Manager has no report."""
         self._last_report = None
 
-    async def arrived(self, name: str) -> None:
+    async def wait_until_arrived(self, name: str) -> None:
         """Wait until the image is present or failed. Return immediately if it is not a desired image."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._is_coming(name))

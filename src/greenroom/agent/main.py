@@ -49,12 +49,12 @@ class Agent:
         self.journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
         self.journal.open()
         self.sessions = sessions = Sessions(self.journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
-        self.remembered = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
-        self.health = health = AgentHealth(last_fresh=self.remembered.last_fresh)
+        self.session_cache = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
+        self.health = health = AgentHealth(last_fresh=self.session_cache.last_fresh)
         managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
         self.metrics = metrics = AgentMetrics()
         self.link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
-        metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
+        metrics.add_dropped_log_rows(lambda: sessions.outbox.log_lines_dropped)
         self.host = host = HostWork(
             config=settings,
             identity=identity,
@@ -74,32 +74,32 @@ class Agent:
             metrics=metrics,
             join_token_file=settings.join_token_file,
             edge_url=settings.edge_url,
-            stored=group.identity.read if group else None,
+            read_shared_identity=group.identity.read if group else None,
         )
-        self.cutter = StreamTerminator()
+        self.stream_terminator = StreamTerminator()
         self._upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
         self._view_only_pages = ViewOnlyPages()
         self.streams = self._authorizer(group)
-        sessions.desired.changed.subscribe(self.remembered.list_changed)
+        sessions.desired.changed.subscribe(self.session_cache.list_changed)
         if group is not None:
             sessions.desired.changed.subscribe(lambda change: group.on_list_known() if change.is_first else None)
-        self.remembered.authorised_changed.subscribe(self.streams.authorised_changed)
+        self.session_cache.authorised_changed.subscribe(self.streams.authorised_changed)
         sessions.handed_over.subscribe(self.streams.handed_over)
-        self.giver = ImageSender(lambda: host.runtime, identity, self.link)
+        self.image_sender = ImageSender(lambda: host.runtime, identity, self.link)
         self.edge = self._edge(group) if settings.edge_url else None
 
     def _authorizer(self, group: ReplicaGroup | None) -> StreamAuthorizer:
         log_line = self.sessions.outbox.log_line
         return StreamAuthorizer(
-            self.remembered,
+            self.session_cache,
             self.identity,
             self._upstream_auth,
-            self.cutter,
+            self.stream_terminator,
             self._settings.agent_dir,
             pages=self._view_only_pages,
             gateways=Gateways(
                 self.identity,
-                self.remembered,
+                self.session_cache,
                 acting=lambda: self.is_complete,
                 replicas=lambda: [group.address] if group and group.address else [],
             ),
@@ -127,10 +127,10 @@ class Agent:
             ("report", self.check_in.report),
             ("host", self.host.run),
             ("journal", self.journal.keep_small),
-            ("visits", self.streams.openings.run),
-            ("company", self.streams.guest_presence.run),
-            *(self._gateway_listener() if self._is_alone else [("shared journal", self.journal.share_news)]),
-            ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
+            ("visits", self.streams.visit_log.run),
+            ("guests", self.streams.guest_presence.run),
+            *(self._gateway_listener() if self._is_alone else [("shared journal", self.journal.share_changes)]),
+            ("session cache", lambda: self.session_cache.run(lambda: self.health.last_fresh)),
         ]
 
     def _gateway_listener(self) -> list[tuple[str, Loop]]:
@@ -154,12 +154,14 @@ class Agent:
         return self.sessions.desired.is_known
 
     async def prepare(self) -> None:
-        await self.cutter.probe()
+        await self.stream_terminator.probe()
 
     @property
     def app(self) -> Starlette:
         return app.build(
-            self.health, lambda: self.metrics.page(self.sessions.states()), [*self.streams.routes, *self.giver.routes]
+            self.health,
+            lambda: self.metrics.page(self.sessions.states()),
+            [*self.streams.routes, *self.image_sender.routes],
         )
 
     async def close(self) -> None:

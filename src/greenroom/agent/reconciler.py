@@ -124,8 +124,8 @@ class Executor:
         session_id = action.session_id
         try:
             with one_item("session", session_id):
-                await self.changes.make_ready(action)
-                async with self._turn(action) as is_wanted:
+                await self.changes.wait_for_requirements(action)
+                async with self._slot(action) as is_wanted:
                     if is_wanted:
                         await self._change_within_limit(action)
             self._failures.pop(session_id, None)
@@ -154,12 +154,12 @@ class Executor:
         self._failures = {**remaining, session_id: number}
         return number
 
-    def _turn(self, action: Action) -> AbstractAsyncContextManager[bool]:
+    def _slot(self, action: Action) -> AbstractAsyncContextManager[bool]:
         """Wait for a slot for the change, and yield False if the change is not needed any more."""
         if action.kind in WITHOUT_SLOT:
             return nullcontext(enter_result=True)
         if action.kind in STARTS:
-            return self.starts.turn(action.session_id)
+            return self.starts.slot(action.session_id)
         return self._slots.acquire(urgency_of(action.kind, has_user=self.sessions.desired.has_user(action.session_id)))
 
     async def _change_within_limit(self, action: Action) -> None:
@@ -205,7 +205,7 @@ class Reconciler:
                 last_whole = time.monotonic()
                 self._sessions.forget_strangers()
             executor.apply(plan(self._sessions.snapshot(only, executor.giving_way)), only)
-            prober.follow(self._sessions.running(only))
+            prober.start_workers(self._sessions.running(only))
             self._health.last_round = time.monotonic()
 
     async def inspect_changed(self, workers: Workers) -> None:

@@ -48,7 +48,7 @@ class ReplicaGroup:
     fence: Callable[[], None]
     identity: SharedRecord
     journal: SharedRecord
-    shown: SharedRecord
+    gateway_data: SharedRecord
     """The data that other processes need to answer gateways."""
     edge: SharedRecord
     address: str
@@ -59,7 +59,7 @@ class ReplicaGroup:
 
     async def copy(self, content: bytes) -> None:
         """Store the data that other processes need."""
-        await self.shown.write(content)
+        await self.gateway_data.write(content)
         self.on_copied()
 
 
@@ -189,7 +189,7 @@ class Replica:
             on_list_known=self._standby.release_requests,
             identity=records["identity"],
             journal=records["journal"],
-            shown=records["shown"],
+            gateway_data=records["shown"],
             edge=records["edge"],
         )
 

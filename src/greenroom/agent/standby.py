@@ -1,7 +1,7 @@
 """The election of the acting process of an Agent, and a standby process that answers in its place.
 
-A standby refuses no viewer finally, because newer data than its copy may exist. It checks viewers that are new to it at
-the api, like the acting process.
+A standby checks viewers that are new to it at the api, like the acting process. It never answers that a session does
+not exist, because its copy of the data may be outdated; the viewer must try again.
 """
 
 from __future__ import annotations

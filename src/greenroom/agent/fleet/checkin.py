@@ -65,7 +65,7 @@ class CheckInLoop:
     metrics: AgentMetrics
     join_token_file: Path | None
     edge_url: str = ""
-    stored: Callable[[], Awaitable[bytes | None]] | None = None
+    read_shared_identity: Callable[[], Awaitable[bytes | None]] | None = None
     """Reads the shared identity, which another replica of this Agent may have changed."""
 
     def __post_init__(self) -> None:
@@ -102,9 +102,9 @@ class CheckInLoop:
         outbox = self.sessions.outbox
         while True:
             await outbox.unsent.wait()
-            await wait_for(outbox.pressing, STEPS_WAIT_S)
+            await wait_for(outbox.urgent, STEPS_WAIT_S)
             outbox.unsent.clear()
-            outbox.pressing.clear()
+            outbox.urgent.clear()
             if not (self._registered and outbox.has_unsent()):
                 continue
             try:
@@ -197,17 +197,17 @@ class CheckInLoop:
         self.health.last_fresh = self.health.last_answer
         self._update_managers(answer)
         if answer.fresh:
-            self.host.want_homes_removed(answer.homes_to_remove)
+            self.host.set_homes_to_remove(answer.homes_to_remove)
         if answer.images is not None:
-            self.host.want_images(answer.images)
+            self.host.set_desired_images(answer.images)
         if answer.filter_policies is not None:
-            self.host.want_filter_policies(answer.filter_policies)
+            self.host.set_filter_policies(answer.filter_policies)
             self._filter_policies_digest = answer.filter_policies_digest
         return has_new_command or (self.sessions.desired.digest, self.sessions.desired.highest_term) != before
 
     def _update_managers(self, answer: Answer) -> None:
         managers = self.link.managers
-        managers.learn(manager.url for manager in answer.managers)
+        managers.set_listed(manager.url for manager in answer.managers)
         for manager in answer.managers:
             if manager.instance_id == answer.primary:
                 managers.is_primary(manager.url, answer.term)
@@ -240,7 +240,7 @@ class CheckInLoop:
             self.sessions.desired.new_database()
         self.identity.store(registered)
         await self.identity.store_shared()
-        self.link.managers.learn(manager.url for manager in registered.managers)
+        self.link.managers.set_listed(manager.url for manager in registered.managers)
         self.sessions.outbox.resend_all()
         self._seq = 0
         self._credential_refused = False
@@ -275,7 +275,7 @@ class CheckInLoop:
     async def _is_credential_changed(self) -> bool:
         """Return True if another replica of this Agent stored another credential."""
         try:
-            content = await self.stored() if self.stored is not None else None
+            content = await self.read_shared_identity() if self.read_shared_identity is not None else None
         except Unavailable as unavailable:
             log.warning("the shared identity cannot be read", reason=unavailable.message)
             return False

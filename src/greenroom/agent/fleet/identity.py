@@ -127,7 +127,7 @@ class AgentIdentity:
             zone_id=self.zone_id,
         )
 
-    def propose(self, agent_id: str) -> None:
+    def use_id(self, agent_id: str) -> None:
         """Use the id of this known Agent. The file keeps the previous id until a Manager admits the Agent."""
         self.agent_id = agent_id
 

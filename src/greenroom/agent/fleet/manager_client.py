@@ -37,7 +37,7 @@ SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
 """The back-off after a timeout. With the timeout it is longer than a leadership, so a Manager that hangs is not Primary
 any more at its end.
 """
-ELSEWHERE_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
+UNREACHED_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
 """The back-off of an address that a Manager listed and that never answered. It may be valid only in another network,
 for example the name of a Service in a cluster.
 """
@@ -55,7 +55,7 @@ class _BackoffState:
     until: float
     failed_at: float
     term: int
-    answers: bool = False
+    is_answering: bool = False
     """True if the Manager answers but has no connection to the database. It is used if no other Manager works."""
 
 
@@ -64,7 +64,7 @@ class ManagerFailover:
 
     def __init__(self, configured: Iterable[str]) -> None:
         self._configured = [url.rstrip("/") for url in configured]
-        self._learned: list[str] = []
+        self._listed: list[str] = []
         self._reached: set[str] = set(self._configured)
         self._states: dict[str, _BackoffState] = {}
         self._last_resort_at = 0.0
@@ -73,13 +73,13 @@ class ManagerFailover:
     @property
     def urls(self) -> list[str]:
         """All known addresses: first those that a Manager listed (Primary first), then the configured ones."""
-        return list(dict.fromkeys([*self._learned, *self._configured]))
+        return list(dict.fromkeys([*self._listed, *self._configured]))
 
-    def learn(self, urls: Iterable[str]) -> None:
+    def set_listed(self, urls: Iterable[str]) -> None:
         """Set the addresses that a Manager listed. An empty list has no effect."""
-        learned = [url.rstrip("/") for url in urls if url]
-        if learned:
-            self._learned = learned
+        listed = [url.rstrip("/") for url in urls if url]
+        if listed:
+            self._listed = listed
             self._states = {url: state for url, state in self._states.items() if url in self.urls}
 
     def is_primary(self, url: str, term: int) -> None:
@@ -97,7 +97,7 @@ class ManagerFailover:
         free = [url for url in urls if not self._backs_off(url, now)]
         if free:
             return free[0]
-        if answering := [url for url in urls if self._states[url].answers]:
+        if answering := [url for url in urls if self._states[url].is_answering]:
             return min(answering, key=lambda url: self._states[url].failed_at)
         if not urls or now < self._last_resort_at:
             return None
@@ -112,7 +112,7 @@ class ManagerFailover:
         `url` itself backs off.
         """
         state = self._states.get(url)
-        if state is not None and not state.answers:
+        if state is not None and not state.is_answering:
             return 0.0
         preferred = self.urls[: self.urls.index(url)] if url in self.urls else []
         return min(
@@ -141,7 +141,7 @@ class ManagerFailover:
         `silent`: the Manager accepted the request and did not answer in time.
         """
         previous = self._states.get(url)
-        if previous is not None and previous.answers:
+        if previous is not None and previous.is_answering:
             previous = None
         if previous is not None and now < previous.until and asked_at > previous.failed_at:
             self._last_resort_at = now + LAST_RESORT_S * (0.5 + spread / 2)
@@ -151,7 +151,7 @@ class ManagerFailover:
         failures = (previous.failures if previous else 0) + 1
         if silent or retry_after_s is not None:
             self._reached.add(url)
-        backoff = (SILENT_BACKOFF if silent else BACKOFF) if url in self._reached else ELSEWHERE_BACKOFF
+        backoff = (SILENT_BACKOFF if silent else BACKOFF) if url in self._reached else UNREACHED_BACKOFF
         pause = backoff.delay_s(failures, spread) if retry_after_s is None else retry_after_s + spread
         self._states[url] = _BackoffState(failures, now + pause, now, self._term)
         return pause
@@ -162,8 +162,8 @@ class ManagerFailover:
         """
         previous = self._states.get(url)
         pause = SILENT_BACKOFF.delay_s(1, spread)
-        self._states[url] = _BackoffState(0, now + pause, now, self._term, answers=True)
-        return len(self.urls) > 1 and (previous is None or not previous.answers)
+        self._states[url] = _BackoffState(0, now + pause, now, self._term, is_answering=True)
+        return len(self.urls) > 1 and (previous is None or not previous.is_answering)
 
     def answered(self, url: str) -> None:
         """Record an answer of `url`, which ends its back-off."""

@@ -64,7 +64,7 @@ class Commands:
 
     async def _execute(self, command: SessionCommand) -> CommandRecord:
         try:
-            await self._journal.shared()
+            await self._journal.wait_until_shared()
         except Unavailable as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         try:
@@ -89,7 +89,7 @@ class Commands:
         return replace(record, exit_code=result.exit_code, output_complete=result.output_complete)
 
     async def _store(self, record: CommandRecord) -> None:
-        await self._journal.record(record)
+        await self._journal.append_durably(record)
         self._sessions.refresh(record.session_id)
 
     async def _take_screenshot(self, command: SessionCommand, size: ScreenshotSize) -> None:

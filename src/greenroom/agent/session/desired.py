@@ -20,7 +20,7 @@ from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.concurrency import one_item
 from greenroom.wire.messages import Answer, Desired, digest
 
-MAX_MARKS: Final = 10_000
+MAX_KNOWN_GENERATIONS: Final = 10_000
 """The maximum number of stored generations of removed sessions, so that a late answer cannot restore these sessions."""
 
 
@@ -68,8 +68,8 @@ class DesiredSessions:
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
         self._outbox = outbox
-        self._marks: dict[str, int] = {}
-        """session_id → the highest known generation, also of sessions that were removed (`MAX_MARKS`)."""
+        self._known_generations: dict[str, int] = {}
+        """session_id → the highest known generation, also of sessions that were removed (`MAX_KNOWN_GENERATIONS`)."""
         self._digest: str | None = None
         """The digest of `entries`; None = it was not computed yet."""
         self._specs: dict[str, SessionSpec] = {}
@@ -86,7 +86,7 @@ class DesiredSessions:
     @property
     def highest_term(self) -> int:
         """The highest known term, including terms that earlier processes of this Agent received."""
-        term = self._journal.memory.term
+        term = self._journal.state.term
         return term.term if term else 0
 
     @property
@@ -107,7 +107,7 @@ class DesiredSessions:
         if not is_applicable(answer.term, self.highest_term, answer.fresh):
             return False
         if answer.term > self.highest_term:
-            self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
+            self._journal.append(Term(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
             self.database = answer.db_epoch
             self._replace_entries(answer.desired, kept={})
@@ -122,10 +122,10 @@ class DesiredSessions:
 
     def _replace_entries(self, entries: list[Desired], *, kept: Mapping[str, Desired]) -> None:
         before = self.entries
-        self.entries, self._marks = merge(self._valid_entries, entries, self._marks, kept=kept)
-        if (surplus := len(self._marks) - MAX_MARKS) > 0:
-            marks = enumerate(self._marks.items())
-            self._marks = {k: g for n, (k, g) in marks if n >= surplus or k in self.entries}
+        self.entries, self._known_generations = merge(self._valid_entries, entries, self._known_generations, kept=kept)
+        if (surplus := len(self._known_generations) - MAX_KNOWN_GENERATIONS) > 0:
+            known = enumerate(self._known_generations.items())
+            self._known_generations = {k: g for n, (k, g) in known if n >= surplus or k in self.entries}
         is_first, self.is_known = not self.is_known, True
         self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
@@ -134,14 +134,14 @@ class DesiredSessions:
         stays valid. Until the next list arrives, viewers are admitted by the old one. Then all viewers that the new
         list does not permit are disconnected, also those with a grant that the new database does not contain.
         """
-        self._marks, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
+        self._known_generations, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
 
     def new_installation(self, db_epoch: str) -> None:
         """Join a new installation, whose terms start again at zero."""
         self.new_database()
         before, self.entries = self.entries, dict[str, Desired]()
         self._publish(ListChange(before=before, now=self.entries))
-        self._journal.note(Term(term=0, db_epoch=db_epoch))
+        self._journal.append(Term(term=0, db_epoch=db_epoch))
 
     def _publish(self, change: ListChange) -> None:
         self._digest = None

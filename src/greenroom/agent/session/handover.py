@@ -51,7 +51,7 @@ class Handovers:
         self._sessions = sessions
         self._journal = journal
         self._time_limits = time_limits
-        self._commits: dict[str, asyncio.Event] = {}
+        self._commit_events: dict[str, asyncio.Event] = {}
 
     async def run(self, session_id: str) -> None:
         """Hand the session over as its desired entry requires, unless the hand-over has begun."""
@@ -65,28 +65,30 @@ class Handovers:
         elif not desired.assignment.argv:
             self._note(changed(record, state="assigned"))
         else:
-            commit = self._commit_of(record)
+            commit = self._commit_event(record)
             self._note(record)
             if not (await self._is_committed(commit) and self._is_still_assigned(record)):
                 return
             await stop("agent.handover_received")
-            await self._journal.record(changed(record, state="started"))
+            await self._journal.append_durably(changed(record, state="started"))
             self._note(await self._assign(record, desired.assignment))
 
     def _is_begun(self, assignment: Assignment) -> bool:
-        record = self._journal.memory.handovers.get(assignment.assignment_id)
+        record = self._journal.state.handovers.get(assignment.assignment_id)
         return record is not None and record.state != "received"
 
-    def _commit_of(self, record: HandoverRecord) -> asyncio.Event:
+    def _commit_event(self, record: HandoverRecord) -> asyncio.Event:
         """Return the event that is set once a Manager has committed `received`; kept as long as the hand-over is in the
         journal."""
-        self._commits = {k: event for k, event in self._commits.items() if k in self._journal.memory.handovers}
-        return self._commits.setdefault(record.assignment_id, asyncio.Event())
+        self._commit_events = {
+            k: event for k, event in self._commit_events.items() if k in self._journal.state.handovers
+        }
+        return self._commit_events.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
         """Process an observation that a Manager has committed. The answer with the commit was already applied."""
         report = observed.assignment
-        if report is not None and (commit := self._commits.get(report.assignment_id)) is not None:
+        if report is not None and (commit := self._commit_events.get(report.assignment_id)) is not None:
             commit.set()
 
     def _is_still_assigned(self, record: HandoverRecord) -> bool:
@@ -141,7 +143,7 @@ class Handovers:
         )
         try:
             with one_item("hand-over", record.assignment_id):
-                await self._journal.shared()
+                await self._journal.wait_until_shared()
                 result = await self._runtime.exec(record.session_id, command)
         except GreenroomError as error:
             return changed(record, state="failed", error=f"`assign` could not be run: {error.message}")
@@ -151,7 +153,7 @@ class Handovers:
         return changed(record, state="failed", exit_code=result.exit_code, error=error)
 
     def _note(self, record: HandoverRecord) -> None:
-        self._journal.note(record)
+        self._journal.append(record)
         self._sessions.refresh(record.session_id)
         if record.state == "assigned":
             self._sessions.handed_over.emit(record.session_id)

@@ -34,7 +34,7 @@ class Inventory:
         self._health = health
         self._touched: set[str] = set()
         self.out_of_memory: set[str] = set()
-        """The sessions in which a process was killed because the container ran out of memory."""
+        """The sessions in which a process was killed because the container ran out of state."""
         self.to_inspect: asyncio.Queue[str] = asyncio.Queue()
         """The sessions with an event, which the reconciler inspects."""
         self.outdated = asyncio.Event()

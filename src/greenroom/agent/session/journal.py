@@ -147,11 +147,11 @@ def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
     """Return the state that `content` produces, and the number of bytes that are whole records. Raises SetupError: a
     record before the last cannot be read, so that commands might run twice.
     """
-    memory, valid_bytes = JournalState(), 0
+    state, valid_bytes = JournalState(), 0
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            memory.apply(_decoder.decode(line))
+            state.apply(_decoder.decode(line))
         except msgspec.MsgspecError as error:
             if number == len(lines) - 1 and not lines[-1]:
                 break
@@ -160,11 +160,11 @@ def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
                 "without a reported result may then run a second time."
             ) from error
         valid_bytes += len(line) + 1
-    return memory, valid_bytes
+    return state, valid_bytes
 
 
 class Journal:
-    """The open journal. `memory` is its state."""
+    """The open journal. `state` is its state."""
 
     def __init__(self, path: Path, share: Callable[[bytes], Awaitable[None]] | None = None) -> None:
         """`share` stores a copy for other replicas of this Agent."""
@@ -178,7 +178,7 @@ class Journal:
         self._written = 0
         self._synced = 0
         self._sync_lock = asyncio.Lock()
-        self.memory = JournalState()
+        self.state = JournalState()
 
     def open(self) -> None:
         """Read the file, cut off a torn last line, and settle work that a crash interrupted. Raises SetupError: the
@@ -188,7 +188,7 @@ class Journal:
             content = self._path.read_bytes()
         except OSError as error:
             raise SetupError(f"The Agent's journal {self._path} cannot be opened: {error.strerror}.") from error
-        self.memory, valid_bytes = replay(content, str(self._path))
+        self.state, valid_bytes = replay(content, str(self._path))
         if valid_bytes < len(content):
             log.warning(
                 "the last record of the journal is incomplete after a crash and is removed",
@@ -196,28 +196,28 @@ class Journal:
             )
             os.ftruncate(self._descriptor, valid_bytes)
         self._written = valid_bytes
-        for record in self.memory.interrupted():
-            self.note(record)
+        for record in self.state.interrupted():
+            self.append(record)
         os.fsync(self._descriptor)
         self._synced = self._written
 
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def note(self, record: AnyRecord) -> None:
+    def append(self, record: AnyRecord) -> None:
         """Append a record. It survives a crash of the process, but a power cut may lose it."""
         line = _encoder.encode(record) + b"\n"
         if os.write(self._descriptor, line) != len(line):
             os.ftruncate(self._descriptor, self._written)
             raise OSError(errno.ENOSPC, "the journal cannot be written because the disk is full", str(self._path))
         self._written += len(line)
-        self.memory.apply(record)
+        self.state.apply(record)
         self._changes += 1
         self._news.set()
 
-    async def record(self, record: AnyRecord) -> None:
+    async def append_durably(self, record: AnyRecord) -> None:
         """Append a record and wait until it is on disk. Concurrent calls share one fsync."""
-        self.note(record)
+        self.append(record)
         own_end = self._written
         async with self._sync_lock:
             if self._synced < own_end:
@@ -225,7 +225,7 @@ class Journal:
                 await asyncio.to_thread(os.fsync, self._descriptor)
                 self._synced = target
 
-    async def shared(self) -> None:
+    async def wait_until_shared(self) -> None:
         """Wait until the other processes of this Agent have the whole journal; return immediately if there are none.
         Raises RuntimeUnavailable: they do not have it: work that must run only once must not begin.
         """
@@ -238,13 +238,13 @@ class Journal:
                 await self._share(self._content())
                 self._shared_changes = target
 
-    async def share_news(self) -> None:
+    async def share_changes(self) -> None:
         """Update the copy after each change, forever."""
         while True:
             await self._news.wait()
             self._news.clear()
             try:
-                await self.shared()
+                await self.wait_until_shared()
             except Unavailable as error:
                 log.warning("other processes of this Agent do not have the latest records", reason=error.message)
                 self._news.set()
@@ -252,7 +252,7 @@ class Journal:
 
     def _content(self) -> bytes:
         """Return the current records, encoded."""
-        return b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
+        return b"".join(_encoder.encode(record) + b"\n" for record in self.state.records())
 
     async def keep_small(self) -> None:
         """Compact the file at intervals, forever."""

@@ -46,7 +46,7 @@ class Probes:
         self._valid_s = valid_s
         self._probes: dict[str, Probed] = {}
 
-    def note(self, session_id: str, *, usable: bool, error: str, broken: bool) -> None:
+    def store(self, session_id: str, *, usable: bool, error: str, broken: bool) -> None:
         self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=boottime_s())
 
     def forget(self, session_id: str) -> None:
@@ -179,7 +179,7 @@ class ObservedSessions:
     def store_probe(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
         """Store the result of a probe. `broken`: the previous probe also found the page unusable."""
         if session_id in self._containers:
-            self._probes.note(session_id, usable=usable, error=error, broken=broken)
+            self._probes.store(session_id, usable=usable, error=error, broken=broken)
             self.changed.emit(session_id)
 
     def store_first_frame(self, session_id: str) -> None:
@@ -200,7 +200,7 @@ class ObservedSessions:
     def last_probe(self, session_id: str) -> Probed:
         return self._probes.last(session_id)
 
-    def step(self, session_id: str, name: str) -> None:
+    def record_step(self, session_id: str, name: str) -> None:
         """Record the current time for a step of the session's start. Later calls for the same step have no effect."""
         steps = self._steps.setdefault(session_id, {})
         if name not in steps:
@@ -232,7 +232,7 @@ class ObservedSessions:
     # The journal --------------------------------------------------------------------------------------------------
 
     def journal_record(self, session_id: str) -> SessionRecord:
-        return self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
+        return self._journal.state.sessions.get(session_id) or SessionRecord(session_id=session_id)
 
     def journal_facts(self, session_id: str) -> JournalFacts:
         return facts(self.journal_record(session_id))
@@ -242,16 +242,16 @@ class ObservedSessions:
         before = self.journal_record(session_id)
         after = msgspec.structs.replace(before, **changes)
         if after != before:
-            self._journal.note(after)
+            self._journal.append(after)
             self.changed.emit(session_id)
 
     async def wait_until_shared(self) -> None:
-        """Wait until the other processes of this Agent have the whole journal, like `Journal.shared`."""
-        await self._journal.shared()
+        """Wait until the other processes of this Agent have the whole journal, like `Journal.wait_until_shared`."""
+        await self._journal.wait_until_shared()
 
     async def remember_durably(self, session_id: str, **changes: object) -> None:
         """Like `remember`, but wait until the change is on disk."""
-        await self._journal.record(msgspec.structs.replace(self.journal_record(session_id), **changes))
+        await self._journal.append_durably(msgspec.structs.replace(self.journal_record(session_id), **changes))
         self.changed.emit(session_id)
 
 

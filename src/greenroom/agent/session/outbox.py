@@ -4,7 +4,7 @@ orders.
 Every message carries all unacknowledged observations, so the next one that is committed covers a lost one
 (docs/explanation/protocols.md §2). Log rows are sent in one message and return to the queue if it failed. A command
 runs at most once: its result is in the journal until the Manager has it. A screenshot can be taken twice: it stays in
-memory only, and after a restart of the Agent it is ordered and taken again.
+state only, and after a restart of the Agent it is ordered and taken again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Entry:
 
 
 class Outbox:
-    """Observations and log rows to send. `unsent` is set when there is data that no message carried yet, and `pressing`
+    """Observations and log rows to send. `unsent` is set when there is data that no message carried yet, and `urgent`
     when this data must be sent immediately.
     """
 
@@ -58,7 +58,7 @@ class Outbox:
         self._drop_rows: dict[float, int] = {}
         """Time of a row about dropped rows → their number, so that it is counted again if its message failed."""
         self.unsent = asyncio.Event()
-        self.pressing = asyncio.Event()
+        self.urgent = asyncio.Event()
 
     def set_observation(self, observed: Observed, *, has_user: bool = True) -> None:
         """Set the newest observation of a session; an unchanged one is not sent again."""
@@ -69,7 +69,7 @@ class Outbox:
             self._entries[observed.session_id] = self._waiting[observed.session_id] = entry
             self.unsent.set()
             if not entry.may_wait:
-                self.pressing.set()
+                self.urgent.set()
 
     def drop(self, session_id: str) -> None:
         self._entries.pop(session_id, None)
@@ -98,7 +98,7 @@ class Outbox:
         """Request an immediate message, because a change other than of sessions must be reported."""
         self._is_requested = True
         self.unsent.set()
-        self.pressing.set()
+        self.urgent.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
         """Remove the observations up to message `acked_seq`, which a Manager committed, and return them."""
@@ -115,7 +115,7 @@ class Outbox:
             entry.first_seq = None
         self._waiting = dict(self._entries)
         self.unsent.set()
-        self.pressing.set()
+        self.urgent.set()
 
     def log_line(
         self,
@@ -214,7 +214,7 @@ class Orders:
 
     def begun_ids(self) -> frozenset[str]:
         """Return the ids of the orders that have begun and must not begin again."""
-        return frozenset(self._journal.memory.commands) | self._screenshots.keys()
+        return frozenset(self._journal.state.commands) | self._screenshots.keys()
 
     def drop_session(self, session_id: str) -> None:
         """Drop the orders of a session that left the desired list."""
@@ -228,7 +228,7 @@ class Orders:
 
     def has_room(self) -> bool:
         """Return True if the waiting results are smaller than `MAX_WAITING_BYTES`."""
-        outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
+        outputs = (c.output for c in self._journal.state.commands.values() if c.state != "reported")
         pictures = sum(len(report.picture) for report in self._screenshots.values())
         # encoded, because escaping can make a text six times as long
         return pictures + sum(len(msgspec.json.encode(output)) for output in outputs) < MAX_WAITING_BYTES
@@ -251,7 +251,7 @@ class Orders:
                 output=c.output,
                 output_complete=c.output_complete,
             )
-            for c in self._journal.memory.commands.values()
+            for c in self._journal.state.commands.values()
             if c.session_id == session_id and c.state != "reported"
         ]
         own_ids = [k for k, command in self._commands.items() if command.session_id == session_id]
@@ -262,5 +262,5 @@ class Orders:
         if report.state == "started":
             return
         self._keep(self._commands.keys() - {report.command_id})
-        if report.command_id in self._journal.memory.commands:
-            self._journal.note(CommandRecord(command_id=report.command_id, session_id=session_id, state="reported"))
+        if report.command_id in self._journal.state.commands:
+            self._journal.append(CommandRecord(command_id=report.command_id, session_id=session_id, state="reported"))

@@ -133,7 +133,7 @@ class SessionProber:
     def __post_init__(self) -> None:
         self._slots = Slots(PARALLEL)
 
-    def follow(self, running: list[str]) -> None:
+    def start_workers(self, running: list[str]) -> None:
         """Start a worker for each of these sessions that has none. The workers of other sessions end by themselves."""
         for session_id in running:
             container = self.sessions.observed.container(session_id)
@@ -212,9 +212,9 @@ class SessionProber:
 
     def _record_steps(self, session_id: str, result: ProbeResult) -> None:
         if result.usable or result.painted is False:
-            self.sessions.observed.step(session_id, "answering")
+            self.sessions.observed.record_step(session_id, "answering")
         if result.usable and result.painted:
-            self.sessions.observed.step(session_id, "painted")
+            self.sessions.observed.record_step(session_id, "painted")
         if result.usable:
             self.sessions.observed.store_first_frame(session_id)
 

@@ -82,7 +82,7 @@ class Sessions:
         for desired in change.changed:
             session_id, is_new = desired.session_id, desired.session_id not in change.before
             if is_new and desired.want == "running" and self.observed.container(session_id) is None:
-                self.observed.step(session_id, "received")
+                self.observed.record_step(session_id, "received")
             self.refresh(session_id)
         for session_id in change.left:
             self.observed.forget(session_id)
@@ -110,10 +110,10 @@ class Sessions:
 
     def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
         """Return the input for the plan of a round. `only`: the sessions to plan; None = all."""
-        memory = self._journal.memory
+        state = self._journal.state
         desired = {k: self.desired.desired_container(entry) for k, entry in _select(self.desired.entries, only).items()}
         handovers = {
-            container.assignment_id: memory.handovers.get(container.assignment_id or "")
+            container.assignment_id: state.handovers.get(container.assignment_id or "")
             for container in desired.values()
         }
         handed_over = {key for key, record in handovers.items() if key and record and record.state != "received"}
@@ -121,7 +121,7 @@ class Sessions:
             list_is_valid=self.is_known,
             desired=desired,
             observed=_select(self.observed.containers, only),
-            known={session_id: facts(record) for session_id, record in _select(memory.sessions, only).items()},
+            known={session_id: facts(record) for session_id, record in _select(state.sessions, only).items()},
             orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
             begun=self.orders.begun_ids() | handed_over,
             condemned=self.desired.condemned,
@@ -131,9 +131,9 @@ class Sessions:
     def forget_strangers(self) -> None:
         """Remove sessions that are neither desired nor present, if both lists are known."""
         if self.is_known:
-            remembered = self._journal.memory.sessions.keys()
+            remembered = self._journal.state.sessions.keys()
             for session_id in remembered - self.desired.entries.keys() - self.observed.containers.keys():
-                self._journal.note(Forget(session_id=session_id))
+                self._journal.append(Forget(session_id=session_id))
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         desired, spec = self.desired.get(session_id), self.desired.spec(session_id)
@@ -221,7 +221,7 @@ class Sessions:
 
     def _handover(self, desired: Desired) -> HandoverRecord | None:
         assignment = desired.assignment
-        return self._journal.memory.handovers.get(assignment.assignment_id) if assignment else None
+        return self._journal.state.handovers.get(assignment.assignment_id) if assignment else None
 
 
 def _select(table: Mapping[str, T], only: AbstractSet[str] | None) -> dict[str, T]:

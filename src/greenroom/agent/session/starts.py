@@ -46,15 +46,15 @@ POLL_S: Final = 1.0
 @dataclass(slots=True, eq=False)
 class _Start:
     number: int
-    turn: asyncio.Future[bool]
+    admission: asyncio.Future[bool]
     waits_since_s: float
-    paints_since_s: float | None = None
+    container_started_at_s: float | None = None
     """The time at which the container was started; None = the start waits, or the container is being created."""
 
     def decide(self, *, is_wanted: bool) -> None:
         """End the wait: the start may begin, or it is not wanted any more."""
-        if not self.turn.done():  # a cancelled start releases its slot in its `finally`
-            self.turn.set_result(is_wanted)
+        if not self.admission.done():  # a cancelled start releases its slot in its `finally`
+            self.admission.set_result(is_wanted)
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class Starts:
         self._handover_s = -math.inf
         """The time at which a staged session of this host was last handed over to its user."""
         self._timer: asyncio.TimerHandle | None = None
-        self.width = default_width(self.cores())
+        self.slot_count = default_width(self.cores())
         self.sessions.observed.changed.subscribe(self._release_if_done)
         self.sessions.desired.changed.subscribe(self._list_changed)
         self.sessions.handed_over.subscribe(lambda _: self._handover())
@@ -87,26 +87,26 @@ class Starts:
         return frozenset(k for k in self._begun if not self.sessions.desired.has_user(k))
 
     @asynccontextmanager
-    async def turn(self, session_id: str) -> AsyncGenerator[bool]:
+    async def slot(self, session_id: str) -> AsyncGenerator[bool]:
         """Wait for a slot, which the block uses to start the session. Yields False if the session is not desired any
         more.
         """
-        turn = asyncio.get_running_loop().create_future()
-        start = self._waiting[session_id] = _Start(next(self._numbers), turn, time.monotonic())
+        admission = asyncio.get_running_loop().create_future()
+        start = self._waiting[session_id] = _Start(next(self._numbers), admission, time.monotonic())
         self._admit_next()
         try:
-            yield await self._wait_for_turn(session_id, start)
+            yield await self._wait_for_slot(session_id, start)
         finally:
             self._waiting.pop(session_id, None)
-            start.paints_since_s = time.monotonic()
+            start.container_started_at_s = time.monotonic()
             self._release_if_done(session_id)
 
-    async def _wait_for_turn(self, session_id: str, start: _Start) -> bool:
-        if start.turn.done():
-            return start.turn.result()
-        self.sessions.observed.step(session_id, "queued")
-        if is_wanted := await start.turn:
-            self.sessions.observed.step(session_id, "admitted")
+    async def _wait_for_slot(self, session_id: str, start: _Start) -> bool:
+        if start.admission.done():
+            return start.admission.result()
+        self.sessions.observed.record_step(session_id, "queued")
+        if is_wanted := await start.admission:
+            self.sessions.observed.record_step(session_id, "admitted")
         return is_wanted
 
     async def run(self) -> None:
@@ -118,7 +118,7 @@ class Starts:
         """Release the slots that were held for too long, and compute the number of slots."""
         host, now_s, late_starts = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
-            since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
+            since_s, held_s = start.container_started_at_s, allowed_s(HELD_S, host, MAX_HELD_S)
             if since_s is not None and now_s - since_s >= held_s:
                 reason = (
                     f"its first frame is missing {held_s:.0f} s after its container was started{lateness_reason(host)}"
@@ -127,7 +127,7 @@ class Starts:
                 late_starts += 1
                 self._release_slot(session_id)
         load = load_of_other_machines(late_starts) if self.on_other_machines() else load_of(host)
-        self.width = next_width(self.width, self.cores(), load, is_short=bool(self._waiting))
+        self.slot_count = next_width(self.slot_count, self.cores(), load, is_short=bool(self._waiting))
         self._admit_next()
 
     def _handover(self) -> None:
@@ -151,7 +151,7 @@ class Starts:
         waiting, begun = (
             {self._as_start(k, s, running_by_workspace): k for k, s in d.items()} for d in (ready_starts, self._begun)
         )
-        for next_start in next_starts(waiting.keys(), begun.keys(), self.width):
+        for next_start in next_starts(waiting.keys(), begun.keys(), self.slot_count):
             session_id = waiting[next_start]
             start = self._begun[session_id] = self._waiting.pop(session_id)
             start.decide(is_wanted=True)
@@ -180,7 +180,7 @@ class Starts:
 
     def _release_if_done(self, session_id: str) -> None:
         start = self._begun.get(session_id)
-        if start is not None and start.paints_since_s is not None and not self._waits_for_frame(session_id):
+        if start is not None and start.container_started_at_s is not None and not self._waits_for_frame(session_id):
             self._release_slot(session_id)
 
     def _release_slot(self, session_id: str) -> None:

@@ -1,7 +1,7 @@
-"""Checks before a viewer is admitted: the Upstream Auth Address, and the ability of the page to prevent viewers from
-typing.
+"""Checks before a viewer is admitted. The api decides if the viewer has access (the Upstream Auth Address of the
+session). The page of the session must ignore the input of viewers who may only watch.
 
-A page that can prevent this returns the header of the request. A page that does not return the header counts as unable.
+A page that can ignore it returns the header of the request. A page that does not return the header cannot.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class ViewOnlyPages:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def keeps(self, url: str, authorization: str) -> bool:
+    async def ignores_view_only_input(self, url: str, authorization: str) -> bool:
         """Return True if the page at `url` ignores the input of viewers who may only watch. Raises Unavailable: the
         page does not answer.
         """

@@ -35,7 +35,7 @@ from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.session.observed import SessionReader, SessionSnapshot
 from greenroom.agent.stream.gateways import Gateways
-from greenroom.agent.stream.questions import (
+from greenroom.agent.stream.nginx_requests import (
     PresentedToken,
     access_in,
     allowance,
@@ -121,7 +121,7 @@ NOT_OF_LEASE: Final = (
 class PageChecker(Protocol):
     """Checks pages of sessions (agent.stream.admission)."""
 
-    async def keeps(self, url: str, authorization: str) -> bool:
+    async def ignores_view_only_input(self, url: str, authorization: str) -> bool:
         """Return True if the page ignores the input of viewers who may only watch. Raises Unavailable: it does not
         answer."""
         ...
@@ -136,8 +136,8 @@ class StreamAuthorizer:
 
     sessions: SessionReader
     identity: Identity
-    asker: ViewerChecker
-    cutter: StreamTerminator
+    viewer_checker: ViewerChecker
+    terminator: StreamTerminator
     folder: Path
     _: KW_ONLY
     pages: PageChecker
@@ -148,7 +148,7 @@ class StreamAuthorizer:
 
     def __post_init__(self) -> None:
         self._viewers = Viewers(self.folder)
-        self.openings = VisitLog(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
+        self.visit_log = VisitLog(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
         self.guest_presence = GuestPresence(self._viewers, self._send_watched, self.clock, self.gateways.connected)
         self._list_changed = asyncio.Event()
         self._pending_checks: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
@@ -242,7 +242,7 @@ class StreamAuthorizer:
                 if viewer.is_program:
                     await self._wait_for(self._is_handed_over, viewer)
                 session = self._session_for(viewer)
-                if viewer.watches:
+                if viewer.is_view_only:
                     await self._require_view_only(session)
                 return viewer, session
             except (Unauthenticated, Unavailable) as error:
@@ -253,7 +253,7 @@ class StreamAuthorizer:
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
         """Return the desktop this viewer gets. Raises Forbidden: there is nothing to see now; MovedError if its present
         address is known."""
-        session = self.sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shown_session_id)
         if session is None and parse_address(viewer.path) is not None:
             raise MovedError(viewer.path)
         if session is None:
@@ -265,21 +265,23 @@ class StreamAuthorizer:
         if reason or session.address is None:
             raise Forbidden(reason)
         if viewer.address != session.address:
-            self._viewers.moved(viewer, session.address)
+            self._viewers.set_address(viewer, session.address)
         return session
 
     async def _require_view_only(self, session: SessionSnapshot) -> None:
         """Check that the page refuses the input of viewers who may only watch. Raises Forbidden: it does not
         refuse it.
         """
-        if not await self.pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
+        if not await self.pages.ignores_view_only_input(
+            f"{session.spec.protocol}://{session.address}", basic(session.spec)
+        ):
             raise Forbidden(NO_VIEW_ONLY)
 
     def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
         """Record a viewer's connection. Raises Forbidden: a guest's connection is unknown, so it could not be ended."""
         if not viewer.viewer_id:
             if not (target.strip or viewer.is_program):
-                self.openings.opened(viewer, client)
+                self.visit_log.opened(viewer, client)
         elif client.connection is None:
             raise Forbidden("The gateway of this host has another version and does not report your connection.")
         else:
@@ -305,32 +307,32 @@ class StreamAuthorizer:
         return await asyncio.shield(self._pending_checks[key])
 
     def _is_trusted(self, viewer: Viewer) -> bool:
-        session = self.sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shown_session_id)
         if session is None or not still_holds(viewer.grant, permitted_by(session)):
             return False
         ages_s = [self.clock() - at for at in (viewer.confirmed_at, self.last_fresh()) if at is not None]
-        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: the time is of an earlier boot
+        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # negative: the time is from before a reboot
 
     async def _ask(self, requested: SessionSnapshot, presented: PresentedToken, origin: str) -> Viewer:
         try:
-            question = presented.question(requested.session_id, origin)
-            verdict = await self.asker.ask(requested.spec.upstream_auth, self.identity.bearer, question)
+            question = presented.as_message(requested.session_id, origin)
+            verdict = await self.viewer_checker.ask(requested.spec.upstream_auth, self.identity.bearer, question)
         except Unavailable as error:
             self.events.refused(f"A viewer could not be admitted: {error.message}", requested.session_id)
             raise
         if not verdict.allow:
             raise Unauthenticated(verdict.reason)
-        shows = self.sessions.get(verdict.session_id or requested.session_id)
+        shown = self.sessions.get(verdict.session_id or requested.session_id)
         viewer = Viewer(
             session_id=requested.session_id,
             token_hash=token_hash(presented.token),
-            shows=verdict.session_id or requested.session_id,
+            shown_session_id=verdict.session_id or requested.session_id,
             user_id=verdict.user_id,
             epoch=verdict.epoch,
             database=requested.database,
             confirmed_at=self.clock(),
             ttl_s=verdict.viewer_ttl_s,
-            address=(shows.address if shows else None) or "",
+            address=(shown.address if shown else None) or "",
             path=verdict.path,
             viewer_id=verdict.viewer_id,
             access=access_in(verdict),
@@ -339,20 +341,20 @@ class StreamAuthorizer:
         if viewer.viewer_id or viewer.is_program:
             await self._wait_for(self._is_permitted, viewer)
         if not self._is_permitted(viewer):
-            raise Unauthenticated(f"This Agent has no permission of this user for session {viewer.shows}.")
+            raise Unauthenticated(f"This Agent has no permission of this user for session {viewer.shown_session_id}.")
         self._add(viewer)
         return viewer
 
     def _add(self, viewer: Viewer) -> None:
-        self._viewers.keep(lambda other: self.sessions.get(other.shows) is not None)
+        self._viewers.remove_unless(lambda other: self.sessions.get(other.shown_session_id) is not None)
         self._viewers.add(viewer)
 
     def _is_permitted(self, viewer: Viewer) -> bool:
-        session = self.sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shown_session_id)
         return session is None or still_holds(viewer.grant, permitted_by(session))
 
     def _is_handed_over(self, viewer: Viewer) -> bool:
-        session = self.sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shown_session_id)
         return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
 
     async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
@@ -374,18 +376,18 @@ class StreamAuthorizer:
         for viewer in self._viewers.forget_revoked(session_id, permitted_by(session)):
             if viewer.viewer_id:
                 local_connections = [connection for connection in viewer.connections if not connection.gateway]
-                self.cutter.cut_clients_soon(session_id, local_connections)
+                self.terminator.cut_clients_soon(session_id, local_connections)
                 continue
             service_addresses = session.services.values() if session else ()
             for address in filter(None, (viewer.address, *service_addresses)):
-                self.cutter.cut_soon(session_id, address)
+                self.terminator.cut_soon(session_id, address)
         self.guest_presence.changed()
 
     async def _send_watched(self, watched: Watched) -> bool:
         session = self.sessions.get(watched.session_id)
         if session is None:
             return False
-        await self.asker.report(session.spec.upstream_auth, self.identity.bearer, watched)
+        await self.viewer_checker.report(session.spec.upstream_auth, self.identity.bearer, watched)
         return True
 
 

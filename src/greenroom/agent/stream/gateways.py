@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.session.observed import SessionReader, SessionSnapshot
-from greenroom.agent.stream.questions import permitted_by
+from greenroom.agent.stream.nginx_requests import permitted_by
 from greenroom.agent.stream.viewers import StreamOrigin, Viewer
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import Grant, still_holds
@@ -116,7 +116,7 @@ class Gateways:
             epoch=viewer.epoch,
             database=viewer.database,
             viewer_id=viewer.viewer_id,
-            access="view" if viewer.watches else "control",
+            access="view" if viewer.is_view_only else "control",
             program=viewer.is_program,
             addresses=tuple(sorted({session.address or "", *session.services.values()} - {""})),
             client=connection if websocket or viewer.viewer_id else None,

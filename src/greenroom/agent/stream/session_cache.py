@@ -113,7 +113,7 @@ class SessionCache:
         """The encoded sessions of the file. Encoding 700 sessions after each change would cost more than a launch."""
         self._outdated = set[str]()
         sessions.acknowledged.subscribe(self._acknowledged)
-        stored, self._earlier = self._read()
+        stored, self._stored_sessions = self._read()
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
         """The time at which a Manager last confirmed the list to an earlier process of this Agent."""
@@ -143,7 +143,7 @@ class SessionCache:
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """Return the session; None if it is unknown. Before the first list, its state is that of an earlier process."""
-        earlier = None if self._sessions.desired.is_known else self._earlier.get(session_id)
+        earlier = None if self._sessions.desired.is_known else self._stored_sessions.get(session_id)
         if earlier is None:
             return self._sessions.get(session_id)
         container = self._sessions.observed.container(session_id)
@@ -162,8 +162,8 @@ class SessionCache:
         self._outdated.update(*((desired.session_id for desired in change.changed), change.left))
         revoked = list(change.reauthorised)
         if change.is_first:  # a grant may have another meaning, although the list is equal
-            revoked = list({*revoked, *self._earlier, *change.now})
-            self._earlier = {}
+            revoked = list({*revoked, *self._stored_sessions, *change.now})
+            self._stored_sessions = {}
         for session_id in revoked:
             self._changed.set()
             self.authorised_changed.emit(session_id)

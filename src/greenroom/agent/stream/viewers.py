@@ -51,14 +51,14 @@ class StreamOrigin:
 class Viewer(msgspec.Struct, kw_only=True):
     """A viewer with one token that was accepted for a session.
 
-    `shows` is the id of the session that the viewer sees: the session itself or its replacement. `address` is the last
+    `shown_session_id` is the session that the viewer sees: the session itself or its replacement. `address` is the last
     upstream address of its page. `path` is the path of its stream if another Agent runs it. `confirmed_at` and `ttl_s`
     are seconds of `time.monotonic()` since the boot.
     """
 
     session_id: str
     token_hash: str
-    shows: str
+    shown_session_id: str = msgspec.field(name="shows")
     user_id: str
     epoch: int
     confirmed_at: float
@@ -78,7 +78,7 @@ class Viewer(msgspec.Struct, kw_only=True):
     """The connections of a guest that may still exist, so that they can be ended individually."""
 
     @property
-    def watches(self) -> bool:
+    def is_view_only(self) -> bool:
         """True if the viewer may only watch."""
         return self.access == "view"
 
@@ -88,7 +88,7 @@ class Viewer(msgspec.Struct, kw_only=True):
         return self.access in TOKEN_OF_LEASE
 
     @property
-    def controller(self) -> str:
+    def name_on_page(self) -> str:
         """The name of the viewer on the page of a leased session (core.lease); empty if the session is not leased."""
         if self.is_program:
             return PROGRAM
@@ -139,12 +139,12 @@ class Viewers:
         self._viewers[viewer.session_id, viewer.token_hash] = viewer
         self._save()
 
-    def moved(self, viewer: Viewer, address: str) -> None:
+    def set_address(self, viewer: Viewer, address: str) -> None:
         """Store the new upstream address of the page that the viewer sees."""
         viewer.address = address
         self._save()
 
-    def keep(self, condition: Callable[[Viewer], bool]) -> None:
+    def remove_unless(self, condition: Callable[[Viewer], bool]) -> None:
         """Remove all viewers that do not meet the condition. The file is written with the next change."""
         self._viewers = {key: viewer for key, viewer in self._viewers.items() if condition(viewer)}
 
@@ -163,7 +163,11 @@ class Viewers:
 
     def forget_revoked(self, session_id: str, permitted: PermittedViewers | None) -> list[Viewer]:
         """Remove and return the viewers of `session_id` who are not permitted any more."""
-        revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, permitted)]
+        revoked = [
+            v
+            for v in self._viewers.values()
+            if v.shown_session_id == session_id and not still_holds(v.grant, permitted)
+        ]
         for viewer in revoked:
             del self._viewers[viewer.session_id, viewer.token_hash]
         if revoked:
@@ -198,7 +202,7 @@ class Viewers:
 
 
 REPEAT_S: Final = 600.0
-"""The time within which repeated openings of a session by a viewer are logged once, because pages reconnect."""
+"""The time within which repeated visit_log of a session by a viewer are logged once, because pages reconnect."""
 POLL_S: Final = 5.0
 
 Write = Callable[[str, str, str], None]
@@ -219,32 +223,36 @@ class StreamEvents:
 
 
 class VisitLog:
-    """Logs the begin and the end of visits. `look` returns the connections of its argument that exist."""
+    """Logs the begin and the end of visits. `find_existing` returns the connections of its argument that exist."""
 
     def __init__(
         self,
         opened: Write,
         closed: Write,
         clock: Callable[[], float],
-        look: Callable[[Set[Connection]], Set[Connection]] = connected,
+        find_existing: Callable[[Set[Connection]], Set[Connection]] = connected,
     ) -> None:
         self._opened = opened
         self._closed = closed
         self._clock = clock
-        self._look = look
+        self._find_existing = find_existing
         self._repeats = RepeatFilter(REPEAT_S, now_s=clock)
         self._visits = Visits()
         self._news = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
         """Record an opened stream. It is logged unless the same opening was logged within `REPEAT_S`."""
-        now_s, key = self._clock(), (viewer.shows, viewer.token_hash, source_of(client.name))
+        now_s, key = self._clock(), (viewer.shown_session_id, viewer.token_hash, source_of(client.name))
         if client.connection is not None:
-            self._visits.opened(key, Visit(viewer.shows, viewer.user_id, client.name, now_s), client.connection)
+            self._visits.opened(
+                key, Visit(viewer.shown_session_id, viewer.user_id, client.name, now_s), client.connection
+            )
             self._news.set()
         if self._repeats.is_new(key):
             self._opened(
-                f"The stream of session {viewer.shows} was opened from {client.name}", viewer.shows, viewer.user_id
+                f"The stream of session {viewer.shown_session_id} was opened from {client.name}",
+                viewer.shown_session_id,
+                viewer.user_id,
             )
 
     async def run(self) -> None:
@@ -256,7 +264,7 @@ class VisitLog:
     async def end_closed_visits(self) -> None:
         """End the visits whose connections are closed."""
         connections = self._visits.connections
-        present = await asyncio.to_thread(self._look, connections)
+        present = await asyncio.to_thread(self._find_existing, connections)
         for visit in self._visits.end_closed(present, connections - present, self._clock()):
             self._closed(
                 f"The stream of session {visit.session_id}, opened from {visit.client}, was closed after"
@@ -293,22 +301,23 @@ Send = Callable[[Watched], Awaitable[bool]]
 
 
 class GuestPresence:
-    """Reports the present guests among `viewers`. `look` returns the connections of its argument that exist."""
+    """Reports the present guests among `viewers`. `find_existing` returns the connections of its argument that
+    exist."""
 
     def __init__(
         self,
         viewers: Viewers,
         send: Send,
         clock: Callable[[], float] = time.monotonic,
-        look: Callable[[Set[Connection]], Set[Connection]] = connected,
+        find_existing: Callable[[Set[Connection]], Set[Connection]] = connected,
     ) -> None:
         self._viewers = viewers
         self._send = send
         self._clock = clock
-        self._look = look
+        self._find_existing = find_existing
         self._last_present: dict[str, float] = {}
         """viewer_id → the last time at which one of the guest's connections existed."""
-        self._reported: dict[str, tuple[Watcher, ...] | None] = {v.shows: None for v in viewers.guests}
+        self._reported: dict[str, tuple[Watcher, ...] | None] = {v.shown_session_id: None for v in viewers.guests}
         """session_id → the last report to the api; None = an earlier process sent one."""
         self._news = asyncio.Event()
 
@@ -336,27 +345,29 @@ class GuestPresence:
             if self._reported.get(session_id, ()) == watchers:
                 continue
             try:
-                is_here = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
+                has_session = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
             except Unavailable as error:  # reported in the next round
                 log.warning(
                     "the viewers of a session could not be reported", session_id=session_id, reason=error.message
                 )
                 continue
             self._reported[session_id] = watchers
-            if not watchers or not is_here:
+            if not watchers or not has_session:
                 del self._reported[session_id]
 
     async def _present_guests(self) -> dict[str, list[Watcher]]:
         guests = self._viewers.guests
         connections = frozenset(connection for guest in guests for connection in guest.connections)
-        closed = connections - await asyncio.to_thread(self._look, connections) if connections else connections
+        closed = connections - await asyncio.to_thread(self._find_existing, connections) if connections else connections
         now_s, watchers_by_session = self._clock(), defaultdict[str, list[Watcher]](list)
         for guest in guests:
             guest.connections = [connection for connection in guest.connections if connection not in closed]
             if guest.connections:
                 self._last_present[guest.viewer_id] = now_s
             if now_s - self._last_present.get(guest.viewer_id, float("-inf")) < AWAY_S:
-                watchers_by_session[guest.shows].append(Watcher(viewer_id=guest.viewer_id, client=guest.client))
+                watchers_by_session[guest.shown_session_id].append(
+                    Watcher(viewer_id=guest.viewer_id, client=guest.client)
+                )
         guest_ids = {guest.viewer_id for guest in guests}
         self._last_present = {viewer_id: at for viewer_id, at in self._last_present.items() if viewer_id in guest_ids}
         return watchers_by_session

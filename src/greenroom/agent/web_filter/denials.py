@@ -90,7 +90,7 @@ class Denials:
     """Selects the denials that are reported."""
 
     _reported: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
-    _waiting: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
+    _unreported_counts: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
 
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
@@ -100,14 +100,14 @@ class Denials:
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:
             key = (denial.source, denial.host, denial.port)
-            self._waiting[key] += 1
+            self._unreported_counts[key] += 1
             if key not in self._reported:
                 first.setdefault(key, denial)
         reported = list(first.items())[:MAX_ROWS]
-        rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in reported]
+        rows = [self._row(policy, denial, self._unreported_counts.pop(key), session_of) for key, denial in reported]
         self._reported |= dict.fromkeys(first, now_s)
         if omitted := list(first)[MAX_ROWS:]:
-            count = sum(self._waiting.pop(key) for key in omitted)
+            count = sum(self._unreported_counts.pop(key) for key in omitted)
             sentence = f"Web filter {policy.name}: {count} more requests to {len(omitted)} hosts were refused."
             rows.append(DenialRow(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
         self._drop_oldest()
@@ -135,6 +135,6 @@ class Denials:
 
     def _drop_oldest(self) -> None:
         """Remove the oldest counts above `MAX_REMEMBERED`."""
-        for table in (self._reported, self._waiting):
+        for table in (self._reported, self._unreported_counts):
             for key in list(table)[: max(0, len(table) - MAX_REMEMBERED)]:
                 del table[key]

@@ -17,9 +17,9 @@ import msgspec
 import structlog
 
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.web_filter.brokering import FilterError
 from greenroom.agent.web_filter.denials import DenialRow, Denials
-from greenroom.agent.web_filter.serving import Serving, servers_of
+from greenroom.agent.web_filter.policy_squid import PolicySquid, servers_of
+from greenroom.agent.web_filter.secret_files import FilterError
 from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
 from greenroom.core.log_codes import LogCode
@@ -49,11 +49,11 @@ class _Filter:
 
     denials: Denials = field(default_factory=Denials)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    serving: Serving | None = None
+    squid: PolicySquid | None = None
     network: FilterNetwork | None = None
-    in_force: FilterPolicy | None = None
+    applied_policy: FilterPolicy | None = None
     secrets: tuple[FilterSecret, ...] = ()
-    brokers: bool = False
+    adds_secrets: bool = False
     """True if the filter has or had secrets; its sessions then trust its authority."""
     checked_at: float = 0.0
     failures: int = 0
@@ -63,11 +63,11 @@ class _Filter:
 
     @property
     def _serves(self) -> bool:
-        return self.serving is not None and self.serving.run is not None
+        return self.squid is not None and self.squid.run_id is not None
 
     def is_current(self, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> bool:
         runs = self.network is not None and (not self.network.address or self._serves)
-        same = self.in_force == policy and self.secrets == secrets
+        same = self.applied_policy == policy and self.secrets == secrets
         return runs and same and time.monotonic() - self.checked_at < RULES_EVERY_S
 
     def count_start(self) -> None:
@@ -78,7 +78,7 @@ class _Filter:
 
     def has_ended(self) -> bool:
         """Return True if the Squid of this policy ran and has ended."""
-        return self.in_force is not None and self.serving is not None and not self._serves
+        return self.applied_policy is not None and self.squid is not None and not self._serves
 
 
 class WebFilters:
@@ -104,7 +104,7 @@ class WebFilters:
 
     # From the Manager -----------------------------------------------------------------------------------------------
 
-    def want(self, policies: list[FilterPolicy]) -> None:
+    def set_policies(self, policies: list[FilterPolicy]) -> None:
         """Set the current policies. A policy that is not in the list but in use stays unchanged."""
         in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
@@ -175,18 +175,18 @@ class WebFilters:
         return ()
 
     async def _apply(self, web_filter: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
-        web_filter.brokers = web_filter.brokers or bool(secrets)
-        account, trusted = self._servers.account(), web_filter.brokers
+        web_filter.adds_secrets = web_filter.adds_secrets or bool(secrets)
+        account, trusted = self._servers.account(), web_filter.adds_secrets
         web_filter.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, trusted=trusted)
         if web_filter.network.address:
-            serving = web_filter.serving = web_filter.serving or self._servers.of(policy.filter_policy_id)
-            before = serving.run
-            await serving.apply(policy, web_filter.network, secrets)
-            if serving.run != before:
+            squid = web_filter.squid = web_filter.squid or self._servers.of(policy.filter_policy_id)
+            before = squid.run_id
+            await squid.apply(policy, web_filter.network, secrets)
+            if squid.run_id != before:
                 web_filter.count_start()
                 if before is not None:  # a round detected the end before the end of its output arrived
                     self._log_end(policy.filter_policy_id)
-        web_filter.in_force, web_filter.secrets = policy, secrets
+        web_filter.applied_policy, web_filter.secrets = policy, secrets
         web_filter.checked_at, web_filter.failures = time.monotonic(), 0
 
     async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
@@ -197,10 +197,10 @@ class WebFilters:
             return ()
         await self.ready(spec.filter_policy)
         web_filter = self._filters[spec.filter_policy]
-        if web_filter.serving is None or not web_filter.brokers:
+        if web_filter.squid is None or not web_filter.adds_secrets:
             return ()
         bundles = await self._runtime.bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
-        return named_secrets.files(web_filter.serving.authority(), bundles)
+        return named_secrets.files(web_filter.squid.authority(), bundles)
 
     # Round by round -------------------------------------------------------------------------------------------------
 
@@ -214,8 +214,8 @@ class WebFilters:
                 await self._round()
         finally:
             for web_filter in self._filters.values():
-                if web_filter.serving is not None:
-                    web_filter.serving.leave()
+                if web_filter.squid is not None:
+                    web_filter.squid.stop_watching()
 
     async def _adopt(self) -> None:
         """Adopt the filters of an earlier process of this Agent, including a Squid without its network."""
@@ -280,18 +280,18 @@ class WebFilters:
         """
         if self._sessions.is_known:
             return True
-        if web_filter.serving is None and policy_id in self._servers.stored_policy_ids():
-            web_filter.serving = self._servers.of(policy_id)
-        return web_filter.serving is None or not web_filter.serving.brokers
+        if web_filter.squid is None and policy_id in self._servers.stored_policy_ids():
+            web_filter.squid = self._servers.of(policy_id)
+        return web_filter.squid is None or not web_filter.squid.adds_secrets
 
     async def _remove(self, policy_id: str, web_filter: _Filter) -> None:
         """Remove the network and then the filter, if the network has no container."""
         if not await self._runtime.close_filter_network(policy_id):
             return
-        if web_filter.serving is None and policy_id in self._servers.stored_policy_ids():
-            web_filter.serving = self._servers.of(policy_id)
-        if web_filter.serving is not None:
-            await web_filter.serving.stop()
+        if web_filter.squid is None and policy_id in self._servers.stored_policy_ids():
+            web_filter.squid = self._servers.of(policy_id)
+        if web_filter.squid is not None:
+            await web_filter.squid.stop()
         del self._filters[policy_id]
 
     # Denials --------------------------------------------------------------------------------------------------------
@@ -305,9 +305,9 @@ class WebFilters:
                 log.warning("the denials of a web filter cannot be read", policy_id=policy_id, reason=error.message)
 
     def _report_denials_of(self, web_filter: _Filter, session_at: dict[str, str]) -> None:
-        if web_filter.serving is not None and web_filter.in_force is not None:
-            denials = web_filter.serving.refused()
-            for row in web_filter.denials.rows(web_filter.in_force, denials, session_at.get, time.monotonic()):
+        if web_filter.squid is not None and web_filter.applied_policy is not None:
+            denials = web_filter.squid.new_denials()
+            for row in web_filter.denials.rows(web_filter.applied_policy, denials, session_at.get, time.monotonic()):
                 self._add(row)
 
     def _add(self, row: DenialRow) -> None:

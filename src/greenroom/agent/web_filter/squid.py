@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from greenroom.agent.web_filter.brokering import Brokering, FilterError, Owner, require_tls
+from greenroom.agent.web_filter.secret_files import FilterError, Owner, SecretFiles, require_tls
 from greenroom.core.named_secrets import FilterSecret, quoted
 from greenroom.core.web_filter import PORT, PRIVATE, PRIVATE_IPV6, FilterPolicy, levels, open_ports
 from greenroom.kit.processes import listens, send, started_ticks
@@ -40,11 +40,11 @@ _TEMPLATES: Final = templates("greenroom.agent.web_filter")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SquidLocation:
-    """The location of one Squid: it `listens` only at these addresses and ports and serves the `subnet` of its network;
+    """The location of one Squid: it listens only at `listen_addresses` and serves the `subnet` of its network;
     it may write into `folder`, and its denials to `log`. `resolvers` are name servers; empty = those of its host.
     """
 
-    listens: tuple[str, ...]
+    listen_addresses: tuple[str, ...]
     subnet: str
     pages: str
     folder: str
@@ -60,9 +60,9 @@ class SquidLocation:
 class _Header:
     """A secret in Squid's notation."""
 
-    exact: tuple[str, ...]
+    hosts: tuple[str, ...]
     """The host names for which the secret is added."""
-    below: tuple[str, ...]
+    domains: tuple[str, ...]
     """Domains with a leading dot; the secret is added for all hosts of the domain."""
     header: str
     value: str
@@ -72,8 +72,8 @@ def headers(secrets: Sequence[FilterSecret]) -> str:
     """Return the text of the file that adds secrets to requests, selected by `core.named_secrets.applies_to`."""
     header_lines = [
         _Header(
-            exact=tuple(host for host in secret.hosts if not host.startswith(".")),
-            below=tuple(host for host in secret.hosts if host.startswith(".")),
+            hosts=tuple(host for host in secret.hosts if not host.startswith(".")),
+            domains=tuple(host for host in secret.hosts if host.startswith(".")),
             header=secret.header,
             value=quoted(secret.value),
         )
@@ -85,7 +85,7 @@ def headers(secrets: Sequence[FilterSecret]) -> str:
 def configuration(policy: FilterPolicy, location: SquidLocation) -> str:
     """Return the text of squid.conf."""
     return _TEMPLATES.get_template("squid.conf.j2").render(
-        place=location,
+        location=location,
         ports=open_ports(policy),
         private=(*PRIVATE, *PRIVATE_IPV6),
         levels=levels(policy),
@@ -135,7 +135,7 @@ class Squid:
         self._child: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
         self._ended = asyncio.Event()
-        self.brokering = Brokering(folder, owner)
+        self.secret_files = SecretFiles(folder, owner)
 
     @property
     def denials(self) -> Path:
@@ -156,14 +156,14 @@ class Squid:
         """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration. Raises
         FilterError: Squid is not installed or does not start, with its message."""
         location = SquidLocation(
-            listens=(f"{address}:{PORT}",),
+            listen_addresses=(f"{address}:{PORT}",),
             subnet=subnet,
             pages="../pages",  # relative to its working folder: Squid has no quotes for paths
             folder=".",
             log=self.denials.name,
             resolvers=name_servers,
-            headers=str(self.brokering.headers) if secrets else "",
-            certificate=str(self.brokering.certificate) if secrets else "",
+            headers=str(self.secret_files.headers) if secrets else "",
+            certificate=str(self.secret_files.certificate) if secrets else "",
         )
         if secrets:
             require_tls(_program())
@@ -182,10 +182,10 @@ class Squid:
             self._adopt()
         if self._running is not None:
             await self._kill(self._running)
-        self.brokering.remove()
+        self.secret_files.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def leave(self) -> None:
+    def stop_watching(self) -> None:
         """Stop watching Squid, which continues to run."""
         self._unwatch()
 
@@ -203,7 +203,7 @@ class Squid:
         self._make_folder(self._folder / "log", 0o700, uid=self._owner.uid)
         texts = {f"pages/{name}": text for name, text in pages(policy).items()}
         texts["squid.conf"] = configuration(policy, location)
-        secrets_differ = self.brokering.write(secrets, headers(secrets))
+        secrets_differ = self.secret_files.write(secrets, headers(secrets))
         return sum(self._replace(self._folder / name, text) for name, text in texts.items()) > 0 or secrets_differ
 
     def _make_folder(self, folder: Path, mode: int, uid: int = 0) -> None:

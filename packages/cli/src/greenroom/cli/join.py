@@ -199,7 +199,7 @@ async def _join_agent(
     identity = AgentIdentity.load(home)
     try:
         if agent_id is not None:
-            identity.propose(str(agent_id))
+            identity.use_id(str(agent_id))
         elif identity.credential:
             raise SetupError(
                 f"{home} has already joined, as Agent {identity.agent_id}. Specify another --dir, or --agent-id and a"

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import httpx
 import structlog
 
-from greenroom.agent.web_filter.brokering import forget_secrets
+from greenroom.agent.web_filter.secret_files import forget_secrets
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.text import summary
 from greenroom.db.database import Database

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from greenroom.agent.web_filter.brokering import forget_secrets
+from greenroom.agent.web_filter.secret_files import forget_secrets
 from greenroom.agent.web_filter.squid import ACCOUNT as FILTER_ACCOUNT
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.database import Database

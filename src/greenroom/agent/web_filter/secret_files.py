@@ -36,7 +36,7 @@ class Owner:
     gid: int
 
 
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- checked before use
+MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 -- checked before use
 AUTHORITY_NAME: Final = "Greenroom web filter of one session"
 CERTIFICATE_DAYS: Final = 30
 RENEWED_AFTER_S: Final = 15 * 86_400
@@ -46,7 +46,7 @@ SQUID_WITHOUT_TLS: Final = (
 )
 
 
-class Brokering:
+class SecretFiles:
     """The files of one filter: the authority in `folder`, Squid's files in memory."""
 
     def __init__(self, folder: Path, owner: Owner) -> None:
@@ -121,7 +121,7 @@ class Brokering:
 
 
 def _in_memory(folder: Path) -> Path:
-    return MEMORY / f"greenroom-secrets-{folder.name}"
+    return MEMORY_FOLDER / f"greenroom-secrets-{folder.name}"
 
 
 def forget_secrets(filters: Path) -> None:

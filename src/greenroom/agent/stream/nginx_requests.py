@@ -42,7 +42,7 @@ class PresentedToken:
     username: str = ""
     of_lease: bool = False
 
-    def question(self, session_id: str, origin: str) -> Stream:
+    def as_message(self, session_id: str, origin: str) -> Stream:
         """Return the request to the api to check this token for a session."""
         return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin)
 
@@ -135,7 +135,7 @@ def listed_program(
     return Viewer(
         session_id=session.session_id,
         token_hash=presented_hash,
-        shows=session.session_id,
+        shown_session_id=session.session_id,
         user_id=authorised.user_id,
         epoch=authorised.epoch if authorised.program_epoch is None else authorised.program_epoch,
         database=session.database,
@@ -179,9 +179,9 @@ def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Respo
             "X-Greenroom-Authorization": basic(session.spec),
             "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
             "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),
-            "X-Greenroom-View-Only": "1" if viewer.watches else "",
+            "X-Greenroom-View-Only": "1" if viewer.is_view_only else "",
             "X-Greenroom-Program": "1" if viewer.is_program else "",
-            "X-Greenroom-Viewer": viewer.controller,
+            "X-Greenroom-Viewer": viewer.name_on_page,
         }
     )
 

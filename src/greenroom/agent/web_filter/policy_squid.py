@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from greenroom.agent.web_filter.brokering import FilterError, Owner
 from greenroom.agent.web_filter.denials import DenialLog
+from greenroom.agent.web_filter.secret_files import FilterError, Owner
 from greenroom.agent.web_filter.squid import ACCOUNT, Squid, SquidLocation, configuration, pages
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.named_secrets import FilterSecret
@@ -31,16 +31,16 @@ MAX_REFUSED: Final = 5_000
 """The maximum number of denials between two readings; older ones are dropped."""
 
 
-class Serving(Protocol):
+class PolicySquid(Protocol):
     """The Squid of one policy."""
 
     @property
-    def run(self) -> int | None:
+    def run_id(self) -> int | None:
         """The id of the current run; None = Squid does not run."""
         ...
 
     @property
-    def brokers(self) -> bool:
+    def adds_secrets(self) -> bool:
         """True if Squid adds secrets to requests, including a Squid that an earlier process of the Agent started."""
         ...
 
@@ -55,27 +55,27 @@ class Serving(Protocol):
         """
         ...
 
-    def refused(self) -> list[Denial]:
+    def new_denials(self) -> list[Denial]:
         """Return the denials since the last call."""
         ...
 
     async def stop(self) -> None: ...
 
-    def leave(self) -> None:
+    def stop_watching(self) -> None:
         """Stop watching Squid, which continues to run when this process ends."""
         ...
 
 
 def servers_of(
     runtime: FilterHost, folder: Path, resolvers: tuple[str, ...], on_end: Callable[[], None]
-) -> HostServers | RuntimeServers:
+) -> HostPolicySquids | RuntimePolicySquids:
     """Return the servers for this runtime. `resolvers` are the name servers of the filters; empty = those of the host.
     `on_end` is called when a Squid ends unexpectedly.
     """
     if isinstance(runtime, FilterRunner):
-        return RuntimeServers(runtime, resolvers, on_end)
+        return RuntimePolicySquids(runtime, resolvers, on_end)
     owner = filter_owner if runtime.filters_packets else own_account
-    return HostServers(folder, owner, resolvers, on_end)
+    return HostPolicySquids(folder, owner, resolvers, on_end)
 
 
 def usual_name_servers() -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def own_account() -> Owner:
     return Owner(os.geteuid(), os.getegid())
 
 
-class HostServers:
+class HostPolicySquids:
     """Runs the filters of all policies as processes of this host. Their account must have access to `folder`."""
 
     def __init__(
@@ -117,20 +117,20 @@ class HostServers:
     def account(self) -> FilterAccount:
         return FilterAccount(uid=self._owner().uid, name_servers=self._resolvers or usual_name_servers())
 
-    def of(self, policy_id: str) -> HostServing:
+    def of(self, policy_id: str) -> HostPolicySquid:
         owner = self._owner()
         self._folder.mkdir(parents=True, exist_ok=True)
         os.chown(self._folder, 0, owner.gid)
         self._folder.chmod(0o750)
         squid = Squid(self._folder / policy_id, owner, self._on_end)
-        return HostServing(squid, self._resolvers or usual_name_servers())
+        return HostPolicySquid(squid, self._resolvers or usual_name_servers())
 
     def stored_policy_ids(self) -> list[str]:
         return [folder.name for folder in self._folder.glob("*/")]
 
 
-class HostServing:
-    """Implements `Serving` with one process."""
+class HostPolicySquid:
+    """Implements `PolicySquid` with one process."""
 
     def __init__(self, squid: Squid, resolvers: tuple[str, ...]) -> None:
         self._squid = squid
@@ -138,33 +138,33 @@ class HostServing:
         self._log = DenialLog(squid.denials, squid.reopen_log)
 
     @property
-    def run(self) -> int | None:
+    def run_id(self) -> int | None:
         return self._squid.pid
 
     @property
-    def brokers(self) -> bool:
-        return self._squid.brokering.in_use
+    def adds_secrets(self) -> bool:
+        return self._squid.secret_files.in_use
 
     def authority(self) -> str:
-        return self._squid.brokering.authority().certificate
+        return self._squid.secret_files.authority().certificate
 
     async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:
         await self._squid.apply(policy, network.address, network.subnet, self._resolvers, secrets)
 
-    def refused(self) -> list[Denial]:
+    def new_denials(self) -> list[Denial]:
         return self._log.read()
 
     async def stop(self) -> None:
         await self._squid.stop()
 
-    def leave(self) -> None:
-        self._squid.leave()
+    def stop_watching(self) -> None:
+        self._squid.stop_watching()
 
 
 # By the runtime -------------------------------------------------------------------------------------------------------
 
 
-class RuntimeServers:
+class RuntimePolicySquids:
     """Runs the filters of all policies through the runtime."""
 
     def __init__(self, runner: FilterRunner, resolvers: tuple[str, ...], on_end: Callable[[], None]) -> None:
@@ -175,15 +175,15 @@ class RuntimeServers:
     def account(self) -> FilterAccount:
         return FilterAccount(uid=os.geteuid(), name_servers=self._resolvers or usual_name_servers())
 
-    def of(self, policy_id: str) -> RuntimeServing:
-        return RuntimeServing(self._runner, policy_id, self._resolvers, self._on_end)
+    def of(self, policy_id: str) -> RuntimePolicySquid:
+        return RuntimePolicySquid(self._runner, policy_id, self._resolvers, self._on_end)
 
     def stored_policy_ids(self) -> list[str]:
         return []
 
 
-class RuntimeServing:
-    """Implements `Serving` with one Squid of the runtime, whose output is followed while it runs."""
+class RuntimePolicySquid:
+    """Implements `PolicySquid` with one Squid of the runtime, whose output is followed while it runs."""
 
     def __init__(
         self, runner: FilterRunner, policy_id: str, resolvers: tuple[str, ...], on_end: Callable[[], None]
@@ -198,11 +198,11 @@ class RuntimeServing:
         self._reader: asyncio.Task[None] | None = None
 
     @property
-    def run(self) -> int | None:
+    def run_id(self) -> int | None:
         return self._run
 
     @property
-    def brokers(self) -> bool:
+    def adds_secrets(self) -> bool:
         return False
 
     def authority(self) -> str:
@@ -213,7 +213,7 @@ class RuntimeServing:
             raise FilterError(NO_SECRETS)
         folder = self._runner.filter_folder
         location = SquidLocation(
-            listens=(str(PORT), str(CLOSED_PORT)),
+            listen_addresses=(str(PORT), str(CLOSED_PORT)),
             subnet=network.subnet,
             pages=folder,
             folder=folder,
@@ -228,16 +228,16 @@ class RuntimeServing:
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._follow(), name="output of a web filter")
 
-    def refused(self) -> list[Denial]:
+    def new_denials(self) -> list[Denial]:
         denials = list(self._refused)
         self._refused.clear()
         return denials
 
     async def stop(self) -> None:
         """Stop reading the output. The runtime ends Squid when its network is closed."""
-        self.leave()
+        self.stop_watching()
 
-    def leave(self) -> None:
+    def stop_watching(self) -> None:
         self._stop_reader()
         self._run = None
 
