@@ -10,7 +10,7 @@ from tests.support.managers import Fleet, manager_here, primary_is
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.session.deadlines import IS_DUE, READINGS
+from greenroom.db.session.deadlines import IS_DUE, WORK_QUERIES
 
 
 @pytest.fixture
@@ -38,6 +38,6 @@ async def test_a_round_at_rest_is_a_heartbeat_and_one_question(fleet: Fleet, db:
         await eventually(lambda: asked.count(IS_DUE) >= 10)  # its election was announced and processed by then
         asked.clear()
         await eventually(lambda: asked.count(IS_DUE) >= 60)
-    assert not [query for query in asked if query.startswith(READINGS)]
+    assert not [query for query in asked if query.startswith(WORK_QUERIES)]
     looks = [query for query in asked if query.startswith("SELECT term, holder")]
     assert looks == [], "a lease that is renewed is known from the heartbeat"

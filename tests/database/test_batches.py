@@ -84,8 +84,8 @@ async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: D
 
 async def test_a_request_of_an_agent_without_a_real_id_delays_no_other(db: Database):
     requests = RequestLog(db, "manager-1", LogWriter(db, "manager"))
-    requests.note("x" * 36, "POST", "/manager_api/v1/register", 422, 1.0)
-    requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
+    requests.add("x" * 36, "POST", "/manager_api/v1/register", 422, 1.0)
+    requests.add(None, "POST", "/manager_api/v1/register", 401, 1.0)
     await requests.flush()
     await requests.flush()
     written = await db.fetch("SELECT status FROM manager_requests")
@@ -108,11 +108,11 @@ class WalkedRows(dict[Any, Any]):
 
 async def test_requests_of_a_minute_are_counted_without_a_walk_over_all_agents(db: Database):
     requests = RequestLog(db, "manager-1", LogWriter(db, "manager"))
-    requests.note(None, "POST", "/manager_api/v1/check-in", 200, 1.0)
+    requests.add(None, "POST", "/manager_api/v1/check-in", 200, 1.0)
     requests._counted = counted = WalkedRows(requests._counted)
     requests._minute += timedelta(hours=1)  # no minute ends during this test
     for _ in range(100):
-        requests.note(str(uuid.uuid4()), "POST", "/manager_api/v1/check-in", 200, 1.0)
+        requests.add(str(uuid.uuid4()), "POST", "/manager_api/v1/check-in", 200, 1.0)
     assert (len(counted), counted.walks) == (101, 0)
 
 
@@ -124,7 +124,7 @@ async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: py
         logs.write(LogCode.LOGIN, f"{number}")
     requests = RequestLog(db, "manager-1", logs)
     for _ in range(4):
-        requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
+        requests.add(None, "POST", "/manager_api/v1/register", 401, 1.0)
     assert (logs.dropped, requests.dropped) == (2, 1)
     for _ in range(3):
         await logs.flush()
@@ -186,7 +186,7 @@ async def test_log_rows_in_flight_when_the_process_stops_are_not_lost(db: Databa
         await blocking.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         running = asyncio.create_task(writer.run())
         logs.write(LogCode.LOGIN, "m")
-        requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
+        requests.add(None, "POST", "/manager_api/v1/register", 401, 1.0)
 
         await waiting(db, 1)
         running.cancel()

@@ -52,7 +52,7 @@ def both(pair: tuple[Server, Server]) -> str:
 async def is_standby(server: Server, is_one: bool) -> None:
     """Make a server read-only for new connections, or promote it."""
     options = "-c default_transaction_read_only=off"
-    connection = await PatientConnection.to_one(server.cluster.dsn, {"autocommit": True, "options": options})
+    connection = await PatientConnection.connect_to_one(server.cluster.dsn, {"autocommit": True, "options": options})
     async with connection:
         value = b"on" if is_one else b"off"
         await connection.execute(b"ALTER DATABASE greenroom SET default_transaction_read_only = " + value)

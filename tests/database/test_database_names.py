@@ -67,7 +67,9 @@ def url(server: PostgresServer, host: str = NAME) -> str:
 async def is_standby(server: PostgresServer, is_one: bool) -> None:
     """Make a server read-only for new connections, or promote it."""
     options = "-c default_transaction_read_only=off"
-    async with await PatientConnection.to_one(server.dsn, {"autocommit": True, "options": options}) as connection:
+    async with await PatientConnection.connect_to_one(
+        server.dsn, {"autocommit": True, "options": options}
+    ) as connection:
         value = b"on" if is_one else b"off"
         await connection.execute(b"ALTER DATABASE greenroom SET default_transaction_read_only = " + value)
 

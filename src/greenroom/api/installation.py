@@ -19,7 +19,7 @@ from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
-from greenroom.db.pool.configs import StagingConfig, list_configs, note_shortfall
+from greenroom.db.pool.configs import StagingConfig, list_configs, record_shortfall
 from greenroom.kit.concurrency import logged_item, wait_for, warned
 
 log = structlog.get_logger(__name__)
@@ -96,7 +96,7 @@ async def _note_unattended(db: Database, logs: LogWriter, config: StagingConfig)
     shortfall, staging_config_id = config.shortfall, config.staging_config_id
     if shortfall is None or shortfall.code != "no-running-manager":
         return
-    if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
+    if not await record_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
         return
     await db.notify(ChangeEvent.staging(staging_config_id))
     logs.write(

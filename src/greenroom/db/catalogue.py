@@ -21,7 +21,7 @@ from greenroom.db.listing import ListColumn, ListDefinition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """A list at its last reading; `entries` is the number of its entries."""
+    """A list of workspaces in the state in which it was last downloaded; `entries` is the number of its entries."""
 
     catalogue_id: str
     name: str

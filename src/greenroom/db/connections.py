@@ -107,7 +107,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
         return await attempts.connect_to_first()
 
     @classmethod
-    async def to_one(cls, server: str, options: dict[str, Any]) -> Self:
+    async def connect_to_one(cls, server: str, options: dict[str, Any]) -> Self:
         """Connect to one server.
 
         Raises:
@@ -119,7 +119,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
         try:
             connection = await super().connect(server, **options)
         except psycopg.OperationalError as error:
-            raise refusals.failed(server, _name(server), error) from error
+            raise refusals.record_failure(server, _name(server), error) from error
         refusals.accepted(server)
         if any(connection.pgconn.parameter_status(name) == b"on" for name in _READ_ONLY):
             await connection.close()
@@ -147,8 +147,8 @@ _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 class PooledConnection(PatientConnection[Row]):
-    """A connection of a pool. Attempts are repeated here, because the pauses of the pool are longer than a
-    promotion."""
+    """A connection of a pool. It repeats failed attempts itself, because the pool would wait longer between two
+    attempts than the promotion of a standby takes."""
 
     @classmethod
     async def connect(
@@ -230,7 +230,7 @@ class _Attempts:
                 return None
             usual_s = RETRY_PAUSE_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
             pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
-            await asyncio.sleep(min(pause_s, remaining_s))  # the whole rest: a pool begins its next search immediately
+            await asyncio.sleep(min(pause_s, remaining_s))  # up to the end: the pool starts its next search at once
             if remaining_s < pause_s:
                 return None
 
@@ -241,7 +241,7 @@ class _Attempts:
         addresses = await addresses_of(server)
         if len(addresses) <= 1:
             known = {"hostaddr": addresses[0]} if addresses else {}
-            return await self._connection_type.to_one(server, self._options | known)
+            return await self._connection_type.connect_to_one(server, self._options | known)
         ends_at_s = None if remaining_s is None else asyncio.get_running_loop().time() + remaining_s
         servers = [f"{server} hostaddr={address}" for address in addresses]
         return await _Attempts(self._connection_type, servers, ends_at_s, self._options).connect_to_first()

@@ -172,7 +172,7 @@ T = TypeVar("T")
 READ_ATTEMPTS: Final = 3
 TRIED_FOR_S: Final = 2.0
 """The time for which one attempt of the pool searches for a server that accepts writes."""
-AWAY: Final = (
+UNAVAILABLE_ERRORS: Final = (
     PoolTimeout,
     psycopg.OperationalError,
     pg.IdleInTransactionSessionTimeout,
@@ -190,8 +190,8 @@ NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)
 
 
 def texts_of(events: Iterable[ChangeEvent]) -> list[str]:
-    """Return the `events` of NOTIFY, sorted, because notifications of one commit arrive in the order of the
-    statement.
+    """Return the texts of `events` for NOTIFY, without repetitions and sorted: listeners receive the notifications of a
+    commit in this order.
     """
     return sorted({str(event) for event in events})
 
@@ -304,7 +304,7 @@ class Database:
                             raise
         except _CANCELED as error:
             raise outages.canceled(error) from error
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
             reason = refusals.messages(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""

@@ -31,19 +31,19 @@ MAX_COUNTED_WITH_WORDS: Final = 1000
 class ListColumn:
     """A column of a list.
 
-    `sql` is its value for ordering, never NULL, of type `kind`. `has` is the condition that the column contains
-    `{word}`; None = a text column is searched in its value, and other columns are not searched. `orders`: the list can
-    be ordered by the column.
+    `sql` is its value for ordering, never NULL, of type `kind`. `search_sql` is the condition that the column
+    contains `{word}`; None = a text column is searched in its value, and other columns are not searched. `orders`: the
+    list can be ordered by the column.
     """
 
     sql: LiteralString
     kind: LiteralString = "text"
-    has: LiteralString | None = None
+    search_sql: LiteralString | None = None
     orders: bool = True
 
     @property
     def condition(self) -> LiteralString | None:
-        return self.has or ("strpos(lower(" + self.sql + "), {word}) > 0" if self.kind == "text" else None)
+        return self.search_sql or ("strpos(lower(" + self.sql + "), {word}) > 0" if self.kind == "text" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class ListDefinition(Generic[T]):
                 f"({column.sql}, {self.key}) {sign} (%(after_{name})s::{column.kind}, %(after_key)s::{self.key_kind})",
                 **{f"after_{name}": after.value, "after_key": after.key},
             )
-        looked_at: LiteralString = " UNION ALL ".join(
+        candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {column.sql} AS position, {self.key} AS position_key, {conditions.matches_words} AS found"
             f" {self.source} WHERE {where} ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(most)s)"
             for where in conditions.wheres
@@ -179,8 +179,8 @@ class ListDefinition(Generic[T]):
         ordered: LiteralString = f"ORDER BY position{direction}, position_key{direction}"
         max_rows = None if limit is None else SEARCHED_PER_ROW * limit + 1 if conditions.words else limit + 1
         rows = await db.fetch(
-            f"WITH looked_at AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({looked_at}) AS kinds {ordered}"
-            f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM looked_at"
+            f"WITH candidates AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({candidates}) AS kinds {ordered}"
+            f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM candidates"
             f" WHERE found OR nth = %(most)s {ordered} LIMIT %(limit)s + 1)"
             f" SELECT {self.select}, page.position::text, page.position_key::text, page.found, page.last {self.source}"
             f" JOIN page ON page.position_key = {self.key}"
@@ -195,17 +195,17 @@ class ListDefinition(Generic[T]):
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """Count the rows that match, among the first rows by a column."""
         max_rows = MAX_COUNTED_WITH_WORDS if conditions.words else MAX_COUNTED
-        looked_at: LiteralString = " UNION ALL ".join(
+        candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"
             f" ORDER BY {self.columns[by].sql} DESC LIMIT %(most)s + 1)"
             for where in conditions.wheres
         )
         row = await db.fetch_one(
-            "SELECT count(*) FILTER (WHERE found) AS found, count(*) AS looked_at FROM"
-            f" (SELECT * FROM ({looked_at}) AS kinds LIMIT %(most)s + 1) AS first",
+            "SELECT count(*) FILTER (WHERE found) AS found, count(*) AS candidates FROM"
+            f" (SELECT * FROM ({candidates}) AS kinds LIMIT %(most)s + 1) AS first",
             {**conditions.values, "most": max_rows},
         )
-        return Total(min(row["found"], max_rows), row["looked_at"] > max_rows) if row else Total(0, more=False)
+        return Total(min(row["found"], max_rows), row["candidates"] > max_rows) if row else Total(0, more=False)
 
     def matching(self, words: Sequence[Word] = (), /, **values: object) -> Conditions:
         """Return the conditions of `filters` for the values that are not None. Conditions without a value are not part

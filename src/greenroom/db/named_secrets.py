@@ -95,7 +95,7 @@ async def count_secrets(connection: Connection, owner_id: str | None) -> int:
     return (await returned(cursor))["number"]
 
 
-async def unknown_users(db: Database, fields: SecretFields) -> list[str]:
+async def unknown_grantees(db: Database, fields: SecretFields) -> list[str]:
     """Return the users, groups and keys in `fields` that do not exist, as text."""
     rows = await db.fetch(
         "SELECT 'user ' || id AS name FROM unnest(%(users)s::uuid[]) id"

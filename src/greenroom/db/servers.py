@@ -125,8 +125,8 @@ class Refusals:
         if self.due_in_s(server) > 0:
             raise RefusedError(self._last[server].sentence)
 
-    def failed(self, server: str, name: str, error: psycopg.OperationalError) -> psycopg.OperationalError:
-        """Return the error to raise for a failed attempt, which is stored if it is a refusal."""
+    def record_failure(self, server: str, name: str, error: psycopg.OperationalError) -> psycopg.OperationalError:
+        """Store a failed attempt to connect if the server refused the login; returns the error to raise."""
         match = _REFUSED.search(str(error))
         if match is None:
             self._last.pop(server, None)

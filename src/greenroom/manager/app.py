@@ -192,7 +192,7 @@ async def _answer_and_record(
     process.metrics.request_seconds.labels(path).observe(duration_s)
     if (services := process.agent_services) is not None:
         agent_id = _agent_id(request)
-        services.requests.note(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
+        services.requests.add(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
     return response
 
 

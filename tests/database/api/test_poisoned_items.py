@@ -110,7 +110,7 @@ async def test_a_pool_that_cannot_be_noted_keeps_no_other_waiting(
     for name in ("eu", "us"):
         image_id = await rows.image(db, friendly_name=name)
         await rows.staging_config(db, await rows.zone(db, name), image_id)
-    poison = Poison(monkeypatch, installation, "note_shortfall", error)
+    poison = Poison(monkeypatch, installation, "record_shortfall", error)
     await installation.note_unattended_pools(db, LogWriter(db, "api"))
     assert (poison.calls, poison.healthy) == (2, 1)
 

@@ -130,7 +130,7 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
 
     The tokens themselves are not stored.
     """
-    order = enrollment.BY_PLACE
+    order = enrollment.BY_ZONE
     rows = await enrollment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
     return [JoinTokenView.model_validate(row) for row in page.rows(rows, order)]
 

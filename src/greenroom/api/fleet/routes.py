@@ -59,7 +59,7 @@ class GatewayView(View, row=GatewayRow):
 @agent_router.get("/agents", dependencies=[requires("agents_view")])
 async def list_agents(db: Db, page: Paging) -> list[AgentView]:
     """List all Agents by zone."""
-    order = views.BY_PLACE
+    order = views.BY_ZONE
     rows = await views.list_agents(db, after=page.after_row(order), limit=page.limit)
     return [AgentView.model_validate(agent) for agent in page.rows(rows, order)]
 

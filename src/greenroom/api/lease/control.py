@@ -218,9 +218,9 @@ async def _end(parts: Controls, ended: EndedControl) -> None:
     """Store the change and send it to the page, which by itself only detects an absent person."""
 
     def decide(control: Control, now: datetime) -> Control:
-        return expire_control(control, now) if ended.may else withdraw_control(control, ended.term)
+        return expire_control(control, now) if ended.may_control else withdraw_control(control, ended.term)
 
-    sentence = f"{ended.name} was away" if ended.may else f"{ended.name} may not control it any more"
+    sentence = f"{ended.name} was away" if ended.may_control else f"{ended.name} may not control it any more"
     changed = await controls.change_control(parts.db, ended.lease_id, decide, sentence)
     if changed.after.term == changed.before.term:
         return

@@ -47,7 +47,7 @@ from greenroom.db.launch import ledger
 from greenroom.db.launch.claims import read_contents
 from greenroom.db.pool import configs as db_configs
 from greenroom.db.pool import history as db_history
-from greenroom.db.pool.configs import BY_PLACE, StagingConfig
+from greenroom.db.pool.configs import BY_ZONE, StagingConfig
 from greenroom.db.pool.history import History, PoolMissReason
 from greenroom.db.rows import values_of
 from greenroom.db.session import sessions
@@ -63,8 +63,8 @@ router = APIRouter(tags=["staging"])
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """List all configs by zone and workspace; `shortfall` is the reason for a pool below Desired Sessions."""
-    rows = await db_configs.list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
-    return await config_views(db, page.rows(rows, BY_PLACE))
+    rows = await db_configs.list_configs(db, after=page.after_row(BY_ZONE), limit=page.limit)
+    return await config_views(db, page.rows(rows, BY_ZONE))
 
 
 @router.post("/staging-configs", status_code=201, dependencies=[requires("staging_create")])

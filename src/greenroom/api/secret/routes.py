@@ -163,7 +163,7 @@ async def _checked(db: Database, values: Json) -> SecretFields:
         **{name: sorted({str(granted_id) for granted_id in values[name]}) for name in ("users", "groups", "keys")},
     }
     fields = SecretFields(**{**values, **checked})
-    if unknown := await secrets.unknown_users(db, fields):
+    if unknown := await secrets.unknown_grantees(db, fields):
         raise Invalid(
             f"There is no {', no '.join(unknown[:5])}; access to a secret needs an existing user, group or API key."
         )

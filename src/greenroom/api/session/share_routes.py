@@ -173,7 +173,7 @@ async def end_share(share_id: ShareId, sharing: SharingDep, act: UnshareAct) -> 
 async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
     """Limit all other viewers of the session to watching."""
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, act.session.session_id)
+        events = await shares.resend_permitted_viewers(connection, act.session.session_id)
         changed = await shares.reduce_to_view(connection, act.session.session_id)
         if keeps_view_only(act.session.status, act.session.steps) is False:  # the page cannot prevent them from typing
             for share in changed:
@@ -200,7 +200,7 @@ async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
 async def put_viewer_out(viewer_id: UUID, sharing: SharingDep, act: UnshareAct) -> None:
     """Disconnect one viewer. They can join again by a link that is still valid."""
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, act.session.session_id)
+        events = await shares.resend_permitted_viewers(connection, act.session.session_id)
         viewer = await viewers.end_viewer(connection, act.session.session_id, str(viewer_id))
     await sharing.db.notify(*events)
     name = viewer_name(viewer.name, viewer.audience)
@@ -254,7 +254,7 @@ async def assist(
         silent=silent,
     )
     async with sharing.db.transaction() as connection:
-        await shares.instruct_agent(connection, session.session_id)
+        await shares.resend_permitted_viewers(connection, session.session_id)
         await shares.end_assistance(connection, session.session_id, user_id)
         share_id = await shares.insert_share(connection, new)
     purpose, manner = "control" if access == "control" else "watch", "unannounced" if silent else "announced"

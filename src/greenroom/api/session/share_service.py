@@ -290,7 +290,7 @@ async def existing(db: Database, session_id: str, share_id: str) -> Share:
 async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str | None = None) -> None:
     """End one share or all shares of a session. The streams of the viewers that joined by them end immediately."""
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, session.session_id)
+        events = await shares.resend_permitted_viewers(connection, session.session_id)
         ended = await shares.end_shares(connection, session.session_id, share_id)
     await sharing.db.notify(*events)
     for share in ended:
@@ -309,7 +309,7 @@ async def join(sharing: Sharing, share: Share, person: JoiningPerson) -> JoinedV
     if reason := refusal_to_join(share.facts, person.user_id):
         raise Forbidden(reason)
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, share.session_id)
+        events = await shares.resend_permitted_viewers(connection, share.session_id)
         viewer_id = await viewers.insert_viewer(
             connection, share, viewer_id=str(uuid.uuid4()), user_id=person.user_id, name=person.name
         )

@@ -102,9 +102,9 @@ async def refresh_image(image_id: UUID, change: ChangeDep) -> ImageView:
 async def delete_image(image_id: UUID, change: ChangeDep) -> None:
     """Delete a workspace; 409 while sessions or staging configs use it."""
     image = await images.get_image(change.db, str(image_id))
-    users = await images.users_of_image(change.db, image.image_id)
-    if users:
-        raise Refused(f"Workspace {image.friendly_name} is in use: {users}. Delete those first, or disable it.")
+    uses = await images.uses_of_image(change.db, image.image_id)
+    if uses:
+        raise Refused(f"Workspace {image.friendly_name} is in use: {uses}. Delete those first, or disable it.")
     async with change.db.transaction() as connection:
         await images.delete_image(connection, image.image_id)
     await change.db.notify(ChangeEvent(Topic.IMAGES))

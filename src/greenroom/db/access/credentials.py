@@ -223,7 +223,7 @@ async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenL
     )
 
 
-ENDED: Final[tuple[LiteralString, ...]] = (
+DELETE_ENDED: Final[tuple[LiteralString, ...]] = (
     deletion("login_sessions", "token_hash", "expires < now()"),
     deletion("login_links", "token_hash", "expires < now()"),
     deletion("login_failures", "ctid", "at < now() - make_interval(secs => %(window_s)s)", SKIP_LOCKED),
@@ -232,7 +232,7 @@ ENDED: Final[tuple[LiteralString, ...]] = (
 
 async def prune_logins(db: Database, window_s: float) -> None:
     """Delete ended log-ins, expired links, and failures older than the window."""
-    for statement in ENDED:
+    for statement in DELETE_ENDED:
         await delete_in_batches(db, statement, {"window_s": window_s})
 
 

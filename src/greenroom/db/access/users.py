@@ -85,7 +85,7 @@ USERS: Final = ListDefinition(
         "name": ListColumn("lower(u.first_name || ' ' || u.last_name)"),
         "groups": ListColumn(
             "COALESCE(of_groups.names, '')",
-            has="u.user_id IN (SELECT ug.user_id FROM user_groups ug JOIN groups g USING (group_id)"
+            search_sql="u.user_id IN (SELECT ug.user_id FROM user_groups ug JOIN groups g USING (group_id)"
             " WHERE strpos(lower(g.name), {word}) > 0)",
         ),
         "status": ListColumn("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
@@ -220,7 +220,7 @@ async def require_an_administrator(connection: Connection) -> None:
         raise Refused("The change would leave no administrator. Make another user an administrator first.")
 
 
-_BY_KEYS: Final[LiteralString] = (
+_LEASED_BY_KEYS_OF_USER: Final[LiteralString] = (
     "SELECT b.session_id FROM leases b JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s AND %(barred)s"
 )
 """Sessions with a lease of an API key of user `user_id`, if the user is `barred`."""
@@ -237,20 +237,24 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(
         "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = %(user_id)s"
-        "  AND status <> 'deleted' UNION " + JOINED + " UNION " + _BY_KEYS + ") ORDER BY session_id FOR NO KEY UPDATE",
+        "  AND status <> 'deleted' UNION "
+        + JOINED
+        + " UNION "
+        + _LEASED_BY_KEYS_OF_USER
+        + ") ORDER BY session_id FOR NO KEY UPDATE",
         {"user_id": user_id, "barred": barred},
     )
     cursor = await connection.execute(
         "UPDATE sessions SET auth_epoch = auth_epoch + (user_id IS NOT DISTINCT FROM %(user_id)s)::integer,"
         " generation = generation + 1 WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN ("
-        f"{_BY_KEYS})) RETURNING agent_id, session_id",
+        f"{_LEASED_BY_KEYS_OF_USER})) RETURNING agent_id, session_id",
         {"user_id": user_id, "barred": barred},
     )
     revoked = await cursor.fetchall()
     await connection.execute(
         "UPDATE leases l SET auth_epoch = l.auth_epoch + 1 FROM sessions s WHERE s.session_id = l.session_id"
         " AND s.status <> 'deleted' AND (s.user_id = %(user_id)s AND (l.key_id IS NULL OR %(barred)s)"
-        "  OR l.session_id IN (" + _BY_KEYS + "))",
+        "  OR l.session_id IN (" + _LEASED_BY_KEYS_OF_USER + "))",
         {"user_id": user_id, "barred": barred},
     )
     events = await end_for_user(connection, user_id)

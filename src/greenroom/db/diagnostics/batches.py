@@ -130,7 +130,7 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
 """The maximum number of batches of one statement in a round. They delete more rows than a Manager can write between two
-rounds, because any client can cause rows of refusals."""
+rounds, because any client can send requests that are refused, and each of them writes a row."""
 LOCK: Final = 75
 """Advisory lock: one process cleans up at a time."""
 

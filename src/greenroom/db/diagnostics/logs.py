@@ -81,7 +81,7 @@ class LogWriter:
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, row_name="log rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.urgent = False
-        """True while a queued row must be stored before its change is reported."""
+        """True while a queued row must be stored before the api answers the request that caused it."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
 
     @property
@@ -97,8 +97,8 @@ class LogWriter:
         urgent: bool = False,
         **fields: Unpack[LogFields],
     ) -> None:
-        """Queue a row and print it. `level` replaces the level of the code. `urgent`: the row is stored before its
-        change is reported."""
+        """Queue a row and print it. `level` replaces the level of the code. `urgent`: the row is stored before the api
+        answers the request that caused it."""
         level = level or code.level
         self.urgent |= urgent
         message = one_line(message)

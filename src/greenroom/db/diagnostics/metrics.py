@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.pool.configs import list_pool_sizes
+from greenroom.db.pool.configs import list_pool_fills
 from greenroom.db.webhooks import WaitingMessages, count_waiting
 
 
@@ -91,7 +91,7 @@ def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
 
 async def _pools(db: Database) -> list[Figure]:
     figures: list[Figure] = []
-    for pool in await list_pool_sizes(db):
+    for pool in await list_pool_fills(db):
         shortfall = pool.shortfall
         labels = {"zone": pool.zone_name, "workspace": pool.workspace, "staging_config": pool.staging_config_id}
         numbers = {"current": pool.current, "starting": pool.coming, "desired": pool.num_sessions}

@@ -1,4 +1,4 @@
-"""The data of Diagnostics: log rows, requests at Managers, and the rows of things in a runtime.
+"""The data of Diagnostics: log rows, requests at Managers, and the rows of objects in a runtime (containers, volumes).
 
 A request that was not 2xx is one row; 2xx are counted per Agent and minute. Gateways report the requests for Managers
 that they answered themselves.
@@ -69,7 +69,8 @@ class RequestLog:
     def dropped(self) -> int:
         return self._rows.dropped
 
-    def note(self, agent_id: str | None, method: str, path: str, status: int, duration_ms: float) -> None:
+    def add(self, agent_id: str | None, method: str, path: str, status: int, duration_ms: float) -> None:
+        """Add a request to the next batch; a 2xx request is added to the count of its Agent and minute."""
         now = datetime.now(UTC)
         row = RequestRow(
             time=now,

@@ -159,7 +159,7 @@ async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
     )
 
 
-async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
+async def record_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
     """Store, for administrators, that a host with this Agent's id was refused; nothing if there is no such Agent."""
     rows = await db.write(
         "UPDATE agents SET refused_reason = %s, refused_at = clock_timestamp(), refused_address = %s"
@@ -187,7 +187,7 @@ async def update_agent(
     cores_override: float | None = None,
     memory_override: int | None = None,
 ) -> None:
-    """Change an Agent; None = no change, an override of 0 removes it. `zone:` and `agents:` are notified.
+    """Change an Agent; None = no change, an override of 0 removes it. The topics `zone:` and `agents:` are notified.
 
     An override is the exact offer; without one it is the Agent's cores times `cpu_overcommit`. An Agent that reports
     nothing offers nothing. The Primary applies changes within a round; a new override is also applied here, so that it
@@ -234,7 +234,7 @@ async def revoke_credential(db: Database, agent_id: str) -> None:
 
 
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
-    """Delete an Agent; `agent:` and `agents:` are notified.
+    """Delete an Agent; the topics `agent:` and `agents:` are notified.
 
     Lock order as in the check-in: the Agent, its capacity, then sessions by id. `force` ends the sessions of an Agent
     that will not return.

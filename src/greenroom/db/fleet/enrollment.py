@@ -83,7 +83,7 @@ class JoinTokenRow:
     expires: datetime
 
 
-BY_PLACE: Final = SortOrder("place")
+BY_ZONE: Final = SortOrder("zone")
 _TOKENS: Final = ListDefinition(
     kind=JoinTokenRow,
     select=(
@@ -95,8 +95,8 @@ _TOKENS: Final = ListDefinition(
     ),
     source="FROM join_tokens t LEFT JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)",
     key="t.join_token_id",
-    columns={"place": ListColumn("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
-    order=BY_PLACE,
+    columns={"zone": ListColumn("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+    order=BY_ZONE,
     filters={"id": "t.join_token_id = %(id)s"},
 )
 

@@ -91,8 +91,8 @@ class LeaseConnection:
         """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
         None = not available now; wait briefly. 0 = another Manager is alive; check whether this Manager is still
-        enabled, and try again. Must not be called while this Manager is Primary, because session locks nest. Raises
-        psycopg.Error: the connection must be closed.
+        enabled, and try again. Must not be called while this Manager is Primary: PostgreSQL counts repeated locks of a
+        connection, so one release would not free the lock. Raises psycopg.Error: the connection must be closed.
         """
         row = await self._row(
             "SELECT lease_take_v4(%s, %s, %s, %s, make_interval(secs => %s)) AS term",

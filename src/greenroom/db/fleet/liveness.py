@@ -1,4 +1,7 @@
-"""The Primary's reads and writes of Agents and of sessions that wait for them. All writes are inside `guarded`."""
+"""The Primary's reads and writes of Agents and of sessions that wait for them.
+
+Callers write only inside `db.fleet.leases.guarded`, so that nothing is written if this Manager is not Primary any more.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from greenroom.core.session.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.session.transitions import TO, ChangedSession
 
-LOSABLE: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
+LOSABLE_PARAMETERS: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
 _IS_LOSABLE: Final[LiteralString] = (
     " user_id IS NOT NULL AND status = ANY(%(losable)s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
@@ -23,7 +26,7 @@ Agent; a resumed session has its disk on its Agent."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
-SUSPECTS: Final[LiteralString] = (
+AGENTS_TO_CHECK: Final[LiteralString] = (
     "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
     " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
     " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
@@ -34,8 +37,8 @@ SUSPECTS: Final[LiteralString] = (
 
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
     """Return the zone's Agents with a possible change: all except running ones that were not silent for this time."""
-    params = {**LOSABLE, "zone_id": zone_id, "missing_s": missing_s}
-    return await db.fetch_as(AgentReport, SUSPECTS + " ORDER BY agent_id", params)
+    params = {**LOSABLE_PARAMETERS, "zone_id": zone_id, "missing_s": missing_s}
+    return await db.fetch_as(AgentReport, AGENTS_TO_CHECK + " ORDER BY agent_id", params)
 
 
 async def mark_running(connection: Connection, agents: Mapping[str, str]) -> frozenset[str]:
@@ -96,14 +99,14 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %(agent_id)s AND" + _IS_LOSABLE + " ORDER BY session_id"
         " FOR NO KEY UPDATE",
-        {**LOSABLE, "agent_id": agent_id},
+        {**LOSABLE_PARAMETERS, "agent_id": agent_id},
     )
     cursor = await connection.execute(
         f"UPDATE sessions SET {TO[SessionStatus.LOST]}, error = %(reason)s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
         f" AND agent_id = %(agent_id)s AND{_IS_LOSABLE}"
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
-        {**LOSABLE, "reason": reason, "agent_id": agent_id},
+        {**LOSABLE_PARAMETERS, "reason": reason, "agent_id": agent_id},
     )
     return rows_as(ChangedSession, await cursor.fetchall())
 
@@ -123,15 +126,15 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
     return rows_as(ChangedSession, await cursor.fetchall())
 
 
-ENDABLE_OF_DEAD: Final[LiteralString] = (
+ENDING_WITHOUT_AGENT: Final[LiteralString] = (
     "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
     " WHERE s.zone_id = %(zone_id)s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead'"
 )
 
 
-async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
+async def read_ending_without_agent(db: Database, zone_id: str) -> list[str]:
     """Return sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
-    rows = await db.fetch(ENDABLE_OF_DEAD + " LIMIT 500", {"zone_id": zone_id})
+    rows = await db.fetch(ENDING_WITHOUT_AGENT + " LIMIT 500", {"zone_id": zone_id})
     return [row["session_id"] for row in rows]
 
 

@@ -68,7 +68,7 @@ class MachinePoolRow(PoolFields):
 
 FIELDS: Final = columns_of(PoolFields)
 _FAILURE_COLUMNS: Final = columns_of(MachinePoolFailures)
-BY_PLACE: Final = SortOrder("place")
+BY_ZONE: Final = SortOrder("zone")
 POOLS: Final = ListDefinition(
     kind=MachinePoolRow,
     noun="machine pool",
@@ -85,8 +85,8 @@ POOLS: Final = ListDefinition(
       FROM machine_orders WHERE machine_pool_id = p.machine_pool_id AND state <> 'ended') o ON true
 """,
     key="p.machine_pool_id",
-    columns={"place": ListColumn("ARRAY[z.zone_name, p.name]", "text[]")},
-    order=BY_PLACE,
+    columns={"zone": ListColumn("ARRAY[z.zone_name, p.name]", "text[]")},
+    order=BY_ZONE,
 )
 list_pools: Final = POOLS.read
 """Machine pools by zone and name, also deleted ones with machines left."""
@@ -177,7 +177,7 @@ async def store_failure_state(connection: Connection, machine_pool_id: str, stat
     )
 
 
-async def note_listed(connection: Connection, machine_pool_id: str, listing: ListedMachines) -> None:
+async def record_listing(connection: Connection, machine_pool_id: str, listing: ListedMachines) -> None:
     """Store the time of the provider's listing, and the machines that it listed first with the present secrets."""
     await connection.execute(
         "UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (listing.at, machine_pool_id)

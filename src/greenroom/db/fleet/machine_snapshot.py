@@ -157,7 +157,7 @@ class _OpenOrder(MachineOrder):
     agent_hostname: str | None
 
 
-_SHORT: Final[LiteralString] = (
+_UNFILLED: Final[LiteralString] = (
     f"SELECT staging_config_id::text, image, number FROM (SELECT c.staging_config_id, {IMAGE_FACTS}"
     " AS image, c.num_sessions - (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id)"
     f" WHERE s.staging_config_id = c.staging_config_id AND {CLAIMABLE_NOW})"
@@ -212,7 +212,7 @@ async def read_snapshot(
     now = await returned(await connection.execute(_NOW, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
     agents = tuple(replace(agent, image_state="present") for agent in rows_as(PlacementAgent, await cursor.fetchall()))
-    unfilled = rows_as(_UnfilledConfig, await (await connection.execute(_SHORT, params)).fetchall())
+    unfilled = rows_as(_UnfilledConfig, await (await connection.execute(_UNFILLED, params)).fetchall())
     offered = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
     demand, elsewhere = await read_waiting_users(connection, zone_id, pools, offered)
     orders = rows_as(_OpenOrder, await (await connection.execute(_ORDERS, params)).fetchall())

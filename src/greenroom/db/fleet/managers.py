@@ -91,7 +91,8 @@ async def store_manager_info(
 
 
 async def hold_instance(connection: ListenConnection, manager_key: int, instance_id: str) -> None:
-    """Take the lock of this instance id on L; wait up to 5 s for a previous process that is ending.
+    """Take the lock of this instance id on the notification connection, for as long as the connection is open; wait up
+    to 5 s for a previous process that is ending.
 
     Raises:
         SetupError: another live process has this instance id.

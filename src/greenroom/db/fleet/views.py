@@ -101,7 +101,7 @@ class AgentRow:
         )
 
 
-BY_PLACE: Final = SortOrder("place")
+BY_ZONE: Final = SortOrder("zone")
 _AGENTS: Final = ListDefinition(
     kind=AgentRow,
     select=(
@@ -131,8 +131,8 @@ _AGENTS: Final = ListDefinition(
         " LEFT JOIN managers m ON m.manager_id = a.manager_id"
     ),
     key="a.agent_id",
-    columns={"place": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
-    order=BY_PLACE,
+    columns={"zone": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+    order=BY_ZONE,
     filters={"agent_id": "a.agent_id = %(agent_id)s"},
 )
 

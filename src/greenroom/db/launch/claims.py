@@ -109,8 +109,8 @@ _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 
 
 def _oldest(among: LiteralString) -> LiteralString:
-    """Return one free session of the pool; `among` is a condition on `agents a`, which may have moved to
-    another zone.
+    """Return the SQL for the oldest free session of the pool; `among` is a condition on its Agent, `agents a`. Agents
+    that have moved to another zone are excluded.
     """
     return (
         f"(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND {FREE}"

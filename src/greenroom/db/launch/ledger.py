@@ -190,7 +190,7 @@ LAUNCHES: Final = ListDefinition(
         "user": ListColumn("lower(COALESCE(u.username, ''))", orders=False),
         "workspace": ListColumn(
             "lower(COALESCE(i.friendly_name, ''))",
-            has="l.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)",
+            search_sql="l.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)",
             orders=False,
         ),
         "outcome": ListColumn("replace(l.outcome, '_', ' ')", orders=False),

@@ -1,8 +1,8 @@
 """Failed sessions with a waiting user, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
 
-All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 21). The lock order
-holds for both cases: the claim of a staged session follows the lock on the old row, but never waits; a new session
-reserves its capacity before the old row is locked.
+All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 21). A replacement is a
+staged session or a new session, and both keep the lock order: a staged session is claimed after the lock on the old
+row, with SKIP LOCKED, so that it never waits; a new session reserves its capacity before the old row is locked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
 from greenroom.db.lease.leases import move_lease
 from greenroom.db.session.lifecycle import CLOCKS_COLUMN
-from greenroom.db.session.sessions import begin_end
+from greenroom.db.session.sessions import request_end
 from greenroom.db.session.shares import move_shares
 from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, ChangedSession
 
@@ -263,7 +263,7 @@ async def end_search(connection: Connection, old: SessionToReplace, error: str, 
 async def destroy_quarantined(connection: Connection, session_id: str, reason: str) -> bool:
     """Delete a quarantined session; False = it is being deleted already."""
     only_if = "set_aside_for IS NOT NULL AND status = 'failed'"
-    return await begin_end(connection, session_id, reason, only_if=only_if) is not None
+    return await request_end(connection, session_id, reason, only_if=only_if) is not None
 
 
 async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[ChangedSession]:

@@ -90,14 +90,14 @@ async def read_credential(db: Database, session_id: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedControl:
-    """A user or guest whose control has ended: they were away, or may not control the session any more (`may` is
-    False)."""
+    """A user or guest whose control has ended: they were away, or may not control the session any more (`may_control`
+    is False)."""
 
     lease_id: str
     session_id: str
     term: int
     name: str
-    may: bool
+    may_control: bool
 
 
 async def read_ended(db: Database) -> list[EndedControl]:
@@ -105,10 +105,12 @@ async def read_ended(db: Database) -> list[EndedControl]:
     return await db.fetch_as(
         EndedControl,
         "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"
-        " (SELECT 1" + CONTROLLING + " AND h.session_id = l.session_id AND v.viewer_id::text = c.viewer)) AS may"
+        " (SELECT 1"
+        + CONTROLLING
+        + " AND h.session_id = l.session_id AND v.viewer_id::text = c.viewer)) AS may_control"
         " FROM lease_controls c JOIN leases l USING (lease_id) WHERE until IS NOT NULL)"
-        " SELECT lease_id::text, session_id::text, term, name, may FROM held"
-        " WHERE until <= clock_timestamp() OR NOT may ORDER BY until LIMIT 100",
+        " SELECT lease_id::text, session_id::text, term, name, may_control FROM held"
+        " WHERE until <= clock_timestamp() OR NOT may_control ORDER BY until LIMIT 100",
         {"user": USER},
     )
 

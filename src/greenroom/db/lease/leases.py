@@ -216,8 +216,8 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedSession:
-    """A session, usually of a lease, with its token's `auth_epoch`. `upstream_auth` is the
-    `host[:port]` of a gateway."""
+    """A session whose desktop the api calls for a program: the session of a lease, or one that an API key reaches by
+    its id. `auth_epoch` is that of its token; `upstream_auth` is the `host[:port]` of a gateway."""
 
     session_id: str
     status: SessionStatus
@@ -246,8 +246,8 @@ async def leased_session(db: Database, lease_id: str) -> LeasedSession:
     )
 
 
-async def session_to_reach(db: Database, session_id: str) -> LeasedSession:
-    """Return a session by its id. Raises NotFound: there is no such session."""
+async def reachable_session(db: Database, session_id: str) -> LeasedSession:
+    """Return the session with this id, with or without a lease. Raises NotFound: there is no such session."""
     row = await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE s.session_id = %s", (session_id,))
     return require_row(row, "session", session_id)
 
@@ -330,4 +330,6 @@ async def delete_reservation(db: Database, reservation_id: str) -> None:
     try:
         await db.write("DELETE FROM lease_reservations WHERE reservation_id = %s", (reservation_id,))
     except Unavailable as error:
-        log.warning("a lease that was not made counts for some minutes more", reason=error.message)
+        log.warning(
+            "the reservation of a failed lease could not be deleted; it counts until it expires", reason=error.message
+        )

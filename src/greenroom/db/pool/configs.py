@@ -82,7 +82,7 @@ class StagingConfig(ConfigFields):
 
 # Current is the number of claimable sessions: those on an Agent that is missing, disabled or moved do not count.
 # Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
-BY_PLACE: Final = SortOrder("place")
+BY_ZONE: Final = SortOrder("zone")
 _CONFIGS: Final = ListDefinition(
     kind=StagingConfig,
     select=f"""{selected(FIELDS, "c")},
@@ -101,8 +101,8 @@ _CONFIGS: Final = ListDefinition(
   FROM staging_configs c LEFT JOIN zones z USING (zone_id) LEFT JOIN images i USING (image_id)
 """,
     key="c.staging_config_id",
-    columns={"place": ListColumn("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")},
-    order=BY_PLACE,
+    columns={"zone": ListColumn("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")},
+    order=BY_ZONE,
 )
 
 
@@ -195,7 +195,7 @@ async def recycle_config(connection: Connection, staging_config_id: str) -> None
     )
 
 
-async def note_shortfall(db: Database, staging_config_id: str, code: str, reason: str) -> bool:
+async def record_shortfall(db: Database, staging_config_id: str, code: str, reason: str) -> bool:
     """Store the shortfall of a pool if its stored code differs; False = another process has stored it."""
     rows = await db.write(
         "UPDATE staging_configs SET shortfall_code = %(code)s, shortfall_reason = %(reason)s"
@@ -273,7 +273,7 @@ _IMAGES: Final[LiteralString] = (
 )
 
 
-async def list_pool_sizes(db: Database) -> list[PoolFill]:
+async def list_pool_fills(db: Database) -> list[PoolFill]:
     """Return the fill levels of all pools."""
     pools = await db.fetch(_POOLS)
     images = {image.image_id: image for image in rows_as(ImageFacts, [row["facts"] for row in await db.fetch(_IMAGES)])}

@@ -102,7 +102,7 @@ class History:
 # these permissions was considered. The steps of each launch are unpacked once, for any number of configs. The statement
 # starts with `wanted`, the configs with their images, and `spans`, the periods to read.
 _CONSIDERED: Final[LiteralString] = """
-looked AS (
+steps_by_config AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
        (l.steps->-1->>'used')::boolean AS is_served
   FROM spans JOIN launches l ON l.at >= spans.since AND l.at < spans.until, LATERAL (
@@ -117,9 +117,9 @@ SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_ser
             WHEN l.is_for_others AND l.is_for_user_somewhere THEN 'other_permissions'
             WHEN l.is_served AND l.last->>'step' LIKE 'staged%%' THEN 'served_elsewhere'
             ELSE 'miss' END AS result
-  FROM looked l JOIN wanted w USING (candidate)
+  FROM steps_by_config l JOIN wanted w USING (candidate)
 )"""
-_OF_EACH: Final[LiteralString] = (
+_RESULT_COUNTS: Final[LiteralString] = (
     "count(*) FILTER (WHERE result = 'hit') AS hits, count(*) FILTER (WHERE result = 'miss') AS misses,"
     " count(*) FILTER (WHERE result = 'served_elsewhere') AS served_elsewhere"
 )
@@ -132,16 +132,17 @@ _SINCE: Final[LiteralString] = "now() - make_interval(hours => %(hours)s)"
 
 # The period consists of a part of its first hour, the counted hours, and the launches after the counted hours.
 _TOTALS: Final[LiteralString] = (
-    f"{_WANTED}edge AS (SELECT date_trunc('hour', {_SINCE}) + interval '1 hour' AS whole,"
+    f"{_WANTED}first_hour AS (SELECT date_trunc('hour', {_SINCE}) + interval '1 hour' AS ends,"
     " (SELECT max(hour) + interval '1 hour' FROM staging_hours) AS counted), "
-    f"spans AS (SELECT {_SINCE} AS since, whole AS until FROM edge"
-    f" UNION ALL SELECT greatest(whole, counted), 'infinity' FROM edge), {_CONSIDERED}"
+    f"spans AS (SELECT {_SINCE} AS since, ends AS until FROM first_hour"
+    f" UNION ALL SELECT greatest(ends, counted), 'infinity' FROM first_hour), {_CONSIDERED}"
     " SELECT staging_config_id::text, coalesce(sum(hits), 0)::int AS hits, coalesce(sum(misses), 0)::int AS misses,"
     " coalesce(sum(served_elsewhere), 0)::int AS served_elsewhere FROM ("
-    f" SELECT staging_config_id, {_OF_EACH} FROM considered GROUP BY 1 UNION ALL"
-    " SELECT staging_config_id, hours.* FROM edge, wanted w, LATERAL (SELECT sum(hits) AS hits, sum(misses) AS misses,"
+    f" SELECT staging_config_id, {_RESULT_COUNTS} FROM considered GROUP BY 1 UNION ALL"
+    " SELECT staging_config_id, hours.* FROM first_hour, wanted w, LATERAL ("
+    "  SELECT sum(hits) AS hits, sum(misses) AS misses,"
     "  sum(served_elsewhere) AS served_elsewhere FROM staging_hours h"
-    "  WHERE h.staging_config_id = w.staging_config_id AND h.hour >= edge.whole) hours) parts GROUP BY 1"
+    "  WHERE h.staging_config_id = w.staging_config_id AND h.hour >= first_hour.ends) hours) parts GROUP BY 1"
 )
 
 _COUNT_AN_HOUR: Final[LiteralString] = (
@@ -150,7 +151,7 @@ _COUNT_AN_HOUR: Final[LiteralString] = (
     "spans AS (SELECT hour AS since, hour + interval '1 hour' AS until FROM next"
     f" WHERE hour + make_interval(hours => 1 + %(settled_hours)s) <= now()), {_CONSIDERED}"
     " INSERT INTO staging_hours (hour, staging_config_id, hits, misses, served_elsewhere)"
-    f" SELECT spans.since, staging_config_id, {_OF_EACH} FROM spans CROSS JOIN wanted"
+    f" SELECT spans.since, staging_config_id, {_RESULT_COUNTS} FROM spans CROSS JOIN wanted"
     " LEFT JOIN considered USING (staging_config_id) GROUP BY 1, 2 ORDER BY 2 ON CONFLICT DO NOTHING RETURNING 1"
 )
 
@@ -190,7 +191,7 @@ async def read_history(db: Database, staging_config_id: str, *, limit: int) -> H
 
 
 _WINDOWS: Final[LiteralString] = f"""
-SELECT w.hours, {_OF_EACH}
+SELECT w.hours, {_RESULT_COUNTS}
   FROM unnest(%(windows)s::int[]) AS w(hours)
   LEFT JOIN considered l ON l.at > now() - make_interval(hours => w.hours)
  GROUP BY w.hours ORDER BY w.hours

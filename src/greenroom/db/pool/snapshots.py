@@ -60,7 +60,7 @@ _CONFIG: Final[LiteralString] = (
 )
 
 # Configs in use, and deleted ones with sessions left.
-_IN_WORK: Final[LiteralString] = """
+_CONFIGS_TO_PLAN: Final[LiteralString] = """
  WHERE c.zone_id = %(zone_id)s AND (c.deleted IS NULL OR EXISTS (SELECT 1 FROM sessions s
     WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
       AND s.status NOT IN ('deleting', 'deleted')))
@@ -175,7 +175,7 @@ async def find_configs_to_plan(
     """Return the configs that may need a change, among these of a zone (None = all). No row is locked."""
     condition: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
     cursor = await connection.execute(
-        _CONFIG + _IN_WORK + condition + " ORDER BY c.staging_config_id",
+        _CONFIG + _CONFIGS_TO_PLAN + condition + " ORDER BY c.staging_config_id",
         {"zone_id": zone_id, "ids": list(config_ids or ())},
     )
     return rows_as(PlannedConfig, await cursor.fetchall())

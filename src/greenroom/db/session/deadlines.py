@@ -11,7 +11,7 @@ from greenroom.core.session.deadlines import DEADLINE_S, WaitingSession
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
-from greenroom.db.fleet.liveness import CHANGED_OFFERS, ENDABLE_OF_DEAD, LOSABLE, SUSPECTS
+from greenroom.db.fleet.liveness import AGENTS_TO_CHECK, CHANGED_OFFERS, ENDING_WITHOUT_AGENT, LOSABLE_PARAMETERS
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.lifecycle import EXPIRING, EXPIRING_PARAMETERS
 from greenroom.db.session.observations import DECIDABLE, STORED_OBSERVATIONS
@@ -170,14 +170,23 @@ async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -
     return cursor.rowcount
 
 
-READINGS: Final[tuple[LiteralString, ...]] = (
-    *(SUSPECTS, ENDABLE_OF_DEAD, STORED_OBSERVATIONS, WAITING, CHANGED_OFFERS, AWAITING_SUCCESSOR, EXPIRING, EXPIRED),
+WORK_QUERIES: Final[tuple[LiteralString, ...]] = (
+    *(
+        AGENTS_TO_CHECK,
+        ENDING_WITHOUT_AGENT,
+        STORED_OBSERVATIONS,
+        WAITING,
+        CHANGED_OFFERS,
+        AWAITING_SUCCESSOR,
+        EXPIRING,
+        EXPIRED,
+    ),
 )
-IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(READINGS) + ") AS is_due"
+IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(WORK_QUERIES) + ") AS is_due"
 
 
 async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
     """Return True if a round of the Primary may have work. Raises Unavailable: the database cannot be reached."""
     params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
-    row = await db.fetch_one(IS_DUE, {**params, **LOSABLE, **DECIDABLE, **WAITS, **EXPIRING_PARAMETERS})
+    row = await db.fetch_one(IS_DUE, {**params, **LOSABLE_PARAMETERS, **DECIDABLE, **WAITS, **EXPIRING_PARAMETERS})
     return row is not None and row["is_due"]

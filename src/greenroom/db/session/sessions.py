@@ -4,8 +4,8 @@ Claims are in `db.launch.claims`.
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
 from which it may start (`core.session.states`). A caller that writes here notifies after commit: agent, session and
 zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE, which conflicts with the foreign keys of
-observations and steps: a claim would skip a session that an Agent reports, and a batch would lock rows in another
-order.
+observations and steps. With FOR UPDATE, a claim (SKIP LOCKED) would skip a session while an Agent's report of it is
+written, and the foreign keys of a batch would lock session rows in another order than by id.
 """
 
 from __future__ import annotations
@@ -288,11 +288,11 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
     return await cursor.fetchone() is not None
 
 
-async def begin_end(
+async def request_end(
     connection: Connection, session_id: str, reason: str, *, only_if: LiteralString = "true"
 ) -> ChangedSession | None:
-    """End one session for which the condition `only_if` holds; its Agent confirms. Returns its row, or None if the
-    condition does not hold, or the session is ending already."""
+    """Request the end of one session for which the condition `only_if` holds; its Agent ends it and confirms. Returns
+    its row, or None if the condition does not hold, or the session is ending already."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
         " WHERE session_id = %(id)s AND status = ANY(%(deletable)s) AND " + only_if + CHANGED_SESSION,
@@ -304,7 +304,7 @@ async def begin_end(
 async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
     """End a session without a user that is not claimable; False = it is claimable, has a user, or is gone."""
     only_if = "user_id IS NULL AND NOT claimable AND set_aside_for IS NULL"
-    return await begin_end(connection, session_id, reason, only_if=only_if) is not None
+    return await request_end(connection, session_id, reason, only_if=only_if) is not None
 
 
 async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> list[str]:

@@ -131,8 +131,9 @@ async def insert_share(connection: Connection, new: NewShare) -> str:
             return row["share_id"]
 
 
-async def instruct_agent(connection: Connection, session_id: str) -> set[ChangeEvent]:
-    """Lock a session and make its Agent read the permitted viewers again; returns the events to notify after commit."""
+async def resend_permitted_viewers(connection: Connection, session_id: str) -> set[ChangeEvent]:
+    """Lock a session and have the permitted viewers sent to its Agent again; returns the events to notify after
+    commit."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s AND status <> 'deleted'"
         " RETURNING agent_id::text",
@@ -157,7 +158,7 @@ _ENDED: Final[LiteralString] = " RETURNING share_id, session_id::text, audience,
 
 
 async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[EndedShare]:
-    """End one share or all shares of a session, after `instruct_agent`; returns the shares that were open."""
+    """End one share or all shares of a session, after `resend_permitted_viewers`; returns the shares that were open."""
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND (%s::text IS NULL OR share_id = %s)" + _ENDED,
@@ -167,7 +168,7 @@ async def end_shares(connection: Connection, session_id: str, share_id: str | No
 
 
 async def end_assistance(connection: Connection, session_id: str, user_id: str) -> None:
-    """End the shares by which this administrator assists, after `instruct_agent`."""
+    """End the shares by which this administrator assists, after `resend_permitted_viewers`."""
     await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND audience = 'assistant' AND user_id = %s",
@@ -176,7 +177,7 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
 
 
 async def reduce_to_view(connection: Connection, session_id: str) -> list[EndedShare]:
-    """Reduce shares with control to `view`, after `instruct_agent`; returns the changed shares."""
+    """Reduce shares with control to `view`, after `resend_permitted_viewers`; returns the changed shares."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
         f" AND access = 'control'{_ENDED}",
@@ -206,7 +207,7 @@ async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedS
     session_ids = [row["session_id"] for row in await cursor.fetchall()]
     events = set[ChangeEvent]()
     for session_id in session_ids:
-        events |= await instruct_agent(connection, session_id)
+        events |= await resend_permitted_viewers(connection, session_id)
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = ANY(%s::uuid[]) AND ended IS NULL"
         " AND expires <= clock_timestamp()" + _ENDED,
@@ -232,7 +233,7 @@ async def end_for_user(connection: Connection, user_id: str) -> set[ChangeEvent]
     joined = [row["session_id"] for row in await cursor.fetchall()]
     events = set[ChangeEvent]()
     for session_id in joined:
-        events |= await instruct_agent(connection, session_id)
+        events |= await resend_permitted_viewers(connection, session_id)
     await connection.execute(
         "UPDATE session_viewers SET ended = clock_timestamp(), present = NULL"
         " WHERE user_id = %(user_id)s AND ended IS NULL",
@@ -281,15 +282,15 @@ _OPEN: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """A share that ended, with the reason."""
+class DisallowedShare:
+    """A share that was ended because the rights no longer allow it, with the reason."""
 
     share_id: str
     session_id: str
     reason: str
 
 
-async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[ChangeEvent]]:
+async def end_disallowed_shares(connection: Connection) -> tuple[list[DisallowedShare], set[ChangeEvent]]:
     """End the shares that groups, their members and the installation's settings do not allow in this transaction;
     returns them, and the events to notify after commit. Sessions are locked in the order of their ids."""
     open_shares = rows_as(_OpenShare, await (await connection.execute(_OPEN)).fetchall())
@@ -298,7 +299,7 @@ async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[Ch
         if open_shares
         else {}
     )
-    ended, events = list[Withdrawn](), set[ChangeEvent]()
+    ended, events = list[DisallowedShare](), set[ChangeEvent]()
     for share in open_shares:
         reason = reason_to_end(
             share.access,
@@ -310,18 +311,19 @@ async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[Ch
         )
         if reason is None:
             continue
-        events |= await instruct_agent(connection, share.session_id)
+        events |= await resend_permitted_viewers(connection, share.session_id)
         if await end_shares(connection, share.session_id, share.share_id):
-            ended.append(Withdrawn(share.share_id, share.session_id, reason))
+            ended.append(DisallowedShare(share.share_id, share.session_id, reason))
     return ended, events
 
 
 @asynccontextmanager
-async def change_of_rights(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
-    """Yield a transaction that changes groups, their members or the installation's settings."""
+async def rights_transaction(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
+    """Yield a transaction for changes of groups, their members or the installation's settings, and then end the shares
+    that are no longer allowed: in the same transaction, with a log row of each after the commit."""
     async with db.transaction() as connection:
         yield connection
-        ended, events = await end_withdrawn(connection)
+        ended, events = await end_disallowed_shares(connection)
     await db.notify(*events)
     for share in ended:
         message = f"the share {share.share_id} of session {share.session_id} is over: {share.reason}"

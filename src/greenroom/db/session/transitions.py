@@ -1,7 +1,7 @@
 """The columns that every status change of a session writes: one assignment list for `UPDATE sessions SET` per new
 status.
 
-Statements add only their own columns (a reason, a user, clocks) and their guard. Moves that Agents report are written
+Statements add only their own columns (a reason, a user, clocks) and their guard. Changes that Agents report are written
 in bulk, with the status as a value, in `db.session.observations.change_statuses`.
 """
 

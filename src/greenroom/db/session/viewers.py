@@ -41,7 +41,7 @@ _VIEWER: Final[LiteralString] = (
 
 
 async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
-    """Store a viewer after `instruct_agent`; a user who joins by the same share again keeps the viewer id.
+    """Store a viewer after `resend_permitted_viewers`; a user who joins by the same share again keeps the viewer id.
     Returns the id."""
     cursor = await connection.execute(
         "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
@@ -57,7 +57,7 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Remove a viewer, after `instruct_agent`. Raises NotFound: the session has no viewer with this id."""
+    """Remove a viewer, after `resend_permitted_viewers`. Raises NotFound: the session has no viewer with this id."""
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
         " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"

@@ -147,18 +147,18 @@ SESSIONS: Final = ListDefinition(
         "user": ListColumn("lower(COALESCE(u.username, ''))"),
         "workspace": ListColumn(
             "lower(i.friendly_name)",
-            has="s.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)"
+            search_sql="s.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)"
             " OR strpos(CASE WHEN s.staging_config_id IS NULL THEN 'on demand' ELSE 'staged' END, {word}) > 0",
         ),
-        "id": ListColumn("s.session_id", "uuid", has="strpos(s.session_id::text, {word}) > 0"),
+        "id": ListColumn("s.session_id", "uuid", search_sql="strpos(s.session_id::text, {word}) > 0"),
         "status": ListColumn(STATUS),
         "zone": ListColumn(
             "lower(z.zone_name)",
-            has="s.zone_id IN (SELECT zone_id FROM zones WHERE strpos(lower(zone_name), {word}) > 0)",
+            search_sql="s.zone_id IN (SELECT zone_id FROM zones WHERE strpos(lower(zone_name), {word}) > 0)",
         ),
         "agent": ListColumn(
             "lower(COALESCE(a.hostname, ''))",
-            has="strpos(lower(a.hostname), {word}) > 0 OR strpos(s.agent_id::text, {word}) > 0",
+            search_sql="strpos(lower(a.hostname), {word}) > 0 OR strpos(s.agent_id::text, {word}) > 0",
         ),
         "created": ListColumn("s.created", "timestamptz"),
         "expires": ListColumn("COALESCE(s.expires, 'infinity')", "timestamptz"),
@@ -235,14 +235,14 @@ class SessionFilter:
 
     def conditions(self) -> Conditions:
         values = {name: getattr(self, name) for name in SESSIONS.filters}
-        conditions = replace(SESSIONS.matching(self.words, **values), kinds=self._kinds())
+        conditions = replace(SESSIONS.matching(self.words, **values), kinds=self._conditions_by_kind())
         if self.status not in (None, "running", "deleted"):
             conditions.add(_UNSETTLED)
         if self.staged is not None:
             conditions.add("s.user_id IS NULL" if self.staged else "s.user_id IS NOT NULL")
         return conditions
 
-    def _kinds(self) -> Sequence[LiteralString]:
+    def _conditions_by_kind(self) -> Sequence[LiteralString]:
         if self.set_aside:
             return ("s.set_aside_for IS NOT NULL AND s.status = 'failed'",)
         if not self.ended:

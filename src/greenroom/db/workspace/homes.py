@@ -119,8 +119,9 @@ class ReportedHome:
 
 
 async def write_homes(connection: Connection, agent_id: str, homes: Sequence[ReportedHome]) -> None:
-    """Store the whole list of homes that an Agent reports. Rows of other homes are deleted, except those of sessions
-    that may not have begun when the Agent read its homes."""
+    """Store the whole list of homes that an Agent reports. Rows of other homes are deleted, except those that may have
+    been created after the Agent made its list: homes of live sessions, and those used in the last
+    `UNREPORTED_KEPT_S`."""
     values = {"agent_id": agent_id, "homes": Jsonb(list(homes))}
     await connection.execute("SELECT 1 FROM agents WHERE agent_id = %(agent_id)s FOR KEY SHARE", values)
     await connection.execute(
@@ -154,9 +155,10 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
         "   ELSE reported.removal IS NULL AND reported.user_id = h.user_id AND reported.image_id = h.image_id END)"
         " AND (h.removal_id IS NOT NULL OR h.last_used < clock_timestamp() - make_interval(secs => %(new_s)s)"
         "   AND cardinality(" + _SESSIONS + ") = 0)",
-        {**values, "new_s": NEW_S},
+        {**values, "new_s": UNREPORTED_KEPT_S},
     )
 
 
-NEW_S: Final = 900.0
-"""The time for which a row without a report is kept after a start, because a report may be older than the home."""
+UNREPORTED_KEPT_S: Final = 900.0
+"""A home that the Agent does not report is kept for this time after its last use, because the list may be older than
+the home."""

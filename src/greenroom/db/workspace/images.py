@@ -213,9 +213,9 @@ async def names_of_images(db: Database, user_id: str) -> list[str]:
     return [row["friendly_name"] for row in rows]
 
 
-async def users_of_image(db: Database, image_id: str) -> str:
-    """Return the users of an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty if nothing uses
-    it.
+async def uses_of_image(db: Database, image_id: str) -> str:
+    """Return the sessions and staging configs that use an image, as text, e.g. "2 sessions (ada, staged), 1 staging
+    config (zone eu)"; empty if nothing uses it.
     """
     row = await db.fetch_one(
         "SELECT ARRAY(SELECT coalesce(u.username, 'staged') FROM sessions s LEFT JOIN users u USING (user_id)"
@@ -224,9 +224,9 @@ async def users_of_image(db: Database, image_id: str) -> str:
         "   WHERE c.image_id = %(id)s AND c.deleted IS NULL ORDER BY 1) AS configs",
         {"id": image_id},
     )
-    users: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
+    uses: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
     return ", ".join(
-        f"{_count_with_noun(names, noun)} ({_first_names(names)})" for noun, names in users.items() if names
+        f"{_count_with_noun(names, noun)} ({_shortened_names(names)})" for noun, names in uses.items() if names
     )
 
 
@@ -234,7 +234,7 @@ def _count_with_noun(names: list[str], noun: str) -> str:
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
 
 
-def _first_names(names: list[str]) -> str:
+def _shortened_names(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
     omitted = len(different) - MAX_NAMED_USERS
     return ", ".join(different[:MAX_NAMED_USERS]) + (f" and {omitted} more" if omitted > 0 else "")

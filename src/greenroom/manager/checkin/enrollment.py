@@ -21,7 +21,7 @@ from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.agents import AgentEdge, AgentRegistration, find_edge, note_refusal, register
+from greenroom.db.fleet.agents import AgentEdge, AgentRegistration, find_edge, record_refusal, register
 from greenroom.db.fleet.enrollment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
@@ -145,7 +145,7 @@ class Enrollment:
             },
         )
         try:
-            await note_refusal(self._db, _agent_id(message.agent_id), reason, address)
+            await record_refusal(self._db, _agent_id(message.agent_id), reason, address)
         except Invalid:
             return  # its proposed id is invalid, so no Agent has it
 

@@ -210,7 +210,7 @@ async def _plan(
     async with guarded(ctx.db, ctx.fence) as connection:
         await machine_pools.lock_pools(connection, ctx.zone_id)
         for pool_id, listing in listings.items():
-            await machine_pools.note_listed(connection, pool_id, listing)
+            await machine_pools.record_listing(connection, pool_id, listing)
         rows = await machine_pools.pools_of_zone(connection, ctx.zone_id)
         snapshot = await read_snapshot(
             connection,

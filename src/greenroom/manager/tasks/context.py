@@ -18,7 +18,7 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.log_codes import CODE_OF_STATUS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
-from greenroom.db.database import AWAY, Connection, Database
+from greenroom.db.database import UNAVAILABLE_ERRORS, Connection, Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.db.session.transitions import ChangedSession
@@ -104,7 +104,7 @@ class Tasks:
         Raises:
             LeaseLost: the term is over; that ends the round.
             Unavailable: the database cannot be reached; that ends the round, too.
-            psycopg.Error: with `within`, one of `AWAY`, because the whole transaction has failed.
+            psycopg.Error: with `within`, one of `UNAVAILABLE_ERRORS`, because the whole transaction has failed.
         """
         try:
             if within is None:
@@ -114,7 +114,7 @@ class Tasks:
                     yield
         except Exception as error:
             ends_the_round = isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, StatementCanceled)
-            if ends_the_round or (within is not None and isinstance(error, AWAY)):
+            if ends_the_round or (within is not None and isinstance(error, UNAVAILABLE_ERRORS)):
                 raise
             self._record_failure(task, item, error)
         else:

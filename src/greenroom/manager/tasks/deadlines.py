@@ -21,7 +21,7 @@ from greenroom.db.session import lifecycle
 from greenroom.db.session.deadlines import SessionWithDeadline
 from greenroom.db.session.lifecycle import ExpiringSession, revoke_stop_or_pause
 from greenroom.db.session.observations import read_stored_observations
-from greenroom.db.session.sessions import begin_end
+from greenroom.db.session.sessions import request_end
 from greenroom.db.session.shares import end_expired, read_expired
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
@@ -154,7 +154,7 @@ def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) ->
 
 async def _apply(connection: Connection, expiry: Expiry) -> ChangedSession | None:
     if expiry.action == "delete":
-        return await begin_end(connection, expiry.session_id, expiry.reason)
+        return await request_end(connection, expiry.session_id, expiry.reason)
     return await lifecycle.stop_or_pause(connection, expiry.session_id, expiry.action, expiry.reason)
 
 

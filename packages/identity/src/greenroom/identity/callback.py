@@ -18,7 +18,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, users
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import LogFields
-from greenroom.db.session.shares import change_of_rights
+from greenroom.db.session.shares import rights_transaction
 from greenroom.identity import rules, statements
 from greenroom.identity.attempts import Attempt
 from greenroom.identity.context import SignOnContext
@@ -125,7 +125,7 @@ async def _stored(
         SignOnRefused: the error contains the cause.
     """
     token, created = new_secret(), False
-    async with change_of_rights(context.db, context.logs) as connection:
+    async with rights_transaction(context.db, context.logs) as connection:
         await _hold_provider(connection, confirmed.provider)
         identity = await statements.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
         if identity is None:
