@@ -47,9 +47,9 @@ def scraped(page: bytes) -> dict[str, Any]:
 async def api_page(db: Database) -> bytes:
     metrics = RequestMetrics()
     logs, snapshot = LogWriter(db, "api"), Snapshot(db)
-    metrics.show_log(logs)
-    metrics.show_recordings(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
-    metrics.show_webhooks(Courier(db, Secrets(bytes(32)), logs, snapshot))
+    metrics.add_log_metrics(logs)
+    metrics.add_recording_metrics(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
+    metrics.add_webhook_metrics(Courier(db, Secrets(bytes(32)), logs, snapshot))
     for enabled in (True, False):
         await db.write(
             "WITH w AS (INSERT INTO webhooks (name, url, events, enabled, secret_encrypted)"

@@ -224,7 +224,7 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     shown = await views.get_session(stage.db, first)
     assert (shown.status, shown.awaits_successor) == ("starting", True)
-    progress = progress_of(shown, causes=True)
+    progress = progress_of(shown, shows_causes=True)
     assert (progress.operational_status, "another session is starting" in progress.message) == ("starting", True)
     for status, number in (("starting", 1), ("failed", 0)):
         assert len((await list_sessions(stage.db, SessionFilter(status=status).conditions())).rows) == number, (

@@ -40,7 +40,7 @@ from greenroom.api.security import access_of, check_declared, public_route
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session import share_routes
 from greenroom.api.session.authorized import ActLog
-from greenroom.api.session.orders import Screenshots
+from greenroom.api.session.instructions import Screenshots
 from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
 from greenroom.api.workspace import routes as workspace_routes
@@ -64,13 +64,13 @@ TIMEOUT_S: Final = 2.0
 @health_router.get(HEALTH_PATH, dependencies=[public_route("probes have no credential")], include_in_schema=False)
 async def healthcheck(db: Db) -> Response:
     """Answer 200 if the api is operational, else 503 with the reason."""
-    reason = await degraded_because(db)
+    reason = await degradation_reason(db)
     if reason is None:
         return Response('{"ok": true}', media_type="application/json")  # the published 12 bytes
     return JSONResponse({"ok": False, "status": "degraded", "reason": reason}, 503)
 
 
-async def degraded_because(db: Database) -> str | None:
+async def degradation_reason(db: Database) -> str | None:
     """Return the reason why the api is not operational, as a sentence; None if it is."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -154,7 +154,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     """Return the application, with its parts in `app.state`.
 
     The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics, guesses,
-    launcher, notes, screenshots, desks, offers, keys, recorder, recordings_viewed and courier.
+    launcher, act_log, screenshots, desks, offers, keys, recorder, recordings_viewed and courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -176,19 +176,19 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()
     app.state.metrics = metrics = RequestMetrics()
-    metrics.show_log(logs)
+    metrics.add_log_metrics(logs)
     app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
-    app.state.notes = ActLog(logs)
-    app.state.screenshots = Screenshots(db, app.state.notes)
+    app.state.act_log = ActLog(logs)
+    app.state.screenshots = Screenshots(db, app.state.act_log)
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
     app.state.recordings_viewed = recording_routes.ViewLog(logs)
-    metrics.show_recordings(app.state.recorder)
+    metrics.add_recording_metrics(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
-    metrics.show_webhooks(app.state.courier)
+    metrics.add_webhook_metrics(app.state.courier)
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts), public_url=config.public_url)

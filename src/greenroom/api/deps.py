@@ -17,7 +17,7 @@ from greenroom.api.events import Hub
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.recording.recorder import Recorder
-from greenroom.api.session.orders import Screenshots
+from greenroom.api.session.instructions import Screenshots
 from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -96,7 +96,8 @@ class Hub:
             )
 
     @property
-    def is_followed(self) -> bool:
+    def has_subscribers(self) -> bool:
+        """True if a client waits for events."""
         return bool(self._subscribers)
 
     @contextmanager
@@ -140,7 +141,7 @@ async def recent_frames(
 ) -> AsyncGenerator[str]:
     """Yield the frames of earlier events that the caller may see."""
     for number, (event, at) in enumerate(recent, 1):
-        if await _sees(db, caller, event):
+        if await _may_see(db, caller, event):
             yield _frame(number, event, at)
 
 
@@ -169,7 +170,7 @@ async def live_frames(
         if not events:
             yield ": alive\n\n"
         for event in events:
-            if await _sees(db, caller, event):
+            if await _may_see(db, caller, event):
                 number += 1
                 yield _frame(number, event, datetime.now(UTC))
 
@@ -181,7 +182,7 @@ def _frame(number: int, event: ChangeEvent | Resync, at: datetime) -> str:
     return f"id: {number}\ndata: {json.dumps(data)}\n\n"
 
 
-async def _sees(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bool:
+async def _may_see(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bool:
     if event is RESYNC or caller.may(TOPICS[event.topic].permission):
         return True
     is_of = {Topic.SESSION: is_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)

@@ -128,7 +128,7 @@ def _public_status(error: GreenroomError) -> int:
 
 def invalid_request(error: RequestValidationError) -> Invalid:
     """Return an error with the name of every invalid field, without the value, which may be a password."""
-    problems = [(_place(e, error.body), error_text(e), str(e["type"])) for e in error.errors()]
+    problems = [(_field_path(e, error.body), error_text(e), str(e["type"])) for e in error.errors()]
     errors = [{"loc": path, "msg": text, "type": kind} for path, text, kind in problems]
     if errors and errors[0]["type"] == "json_invalid":
         character = errors[0]["loc"][-1]
@@ -137,7 +137,7 @@ def invalid_request(error: RequestValidationError) -> Invalid:
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
 
 
-def _place(error: PydanticError, body: object) -> list[str]:
+def _field_path(error: PydanticError, body: object) -> list[str]:
     source, *location = error["loc"]
     if source != "body" or error["type"] == "json_invalid":
         return [str(part) for part in error["loc"]]

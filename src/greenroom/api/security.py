@@ -127,7 +127,7 @@ class Requires(Declared):
         return caller
 
 
-class Open(Declared):
+class PublicRoute(Declared):
     """Marks a route that needs no credential, or checks another credential, for this `reason`."""
 
     credentials = ()
@@ -142,7 +142,7 @@ class Open(Declared):
 def requires(*codes: str, with_one_time_password: bool = False) -> Any:
     """Return the dependency of a route that needs a valid credential and all of `codes`; its value is the `Caller`.
 
-    `with_one_time_password`: also before a one-time password is changed.
+    `with_one_time_password`: a user who must change a one-time password first may call the route, too.
     """
     return Depends(Requires(*codes, with_one_time_password=with_one_time_password))
 
@@ -160,7 +160,7 @@ def requires_own_or(code: str) -> Any:
 
 def public_route(reason: str) -> Any:
     """Return the dependency of a route that checks no credential here, with the reason."""
-    return Depends(Open(reason))
+    return Depends(PublicRoute(reason))
 
 
 def client_address(request: Request) -> str:

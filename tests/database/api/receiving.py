@@ -80,7 +80,7 @@ class Hooks:
         """Let an api deliver due messages; returns the seconds until its next check."""
         one = courier or self.courier
         await one.serve_due()
-        await one.settled()
+        await one.wait_until_idle()
         return await one.serve_due()
 
     async def deliveries(self, made: dict[str, Any], **query: str) -> list[dict[str, Any]]:

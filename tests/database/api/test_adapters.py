@@ -47,7 +47,7 @@ async def created(stage: Stage, sdk: Client, path: str = BROWSERS, **body: Any) 
     """The answer to a new browser, whose session runs during the wait."""
     hub = stage.app.state.hub
     asking = asyncio.create_task(sdk.post(path, json=body))
-    await eventually(lambda: hub.is_followed or asking.done())
+    await eventually(lambda: hub.has_subscribers or asking.done())
     for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
         await stage.becomes(row["session_id"], "running")
         hub.publish(ChangeEvent.session(row["session_id"]))

@@ -95,7 +95,7 @@ async def ending(leased: Leased) -> AsyncIterator[None]:
     state = leased.stage.app.state
     parts = service.Controls(leased.stage.db, leased.stage.logs, state.secrets, state.hub, state.desks, 60)
     watching = asyncio.create_task(service.end_control(parts))
-    await eventually(lambda: state.hub.is_followed)
+    await eventually(lambda: state.hub.has_subscribers)
     yield
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
@@ -252,7 +252,7 @@ async def test_a_program_waits_for_its_turn(leased: Leased, anonymous: Client):
     await ordered(leased.ada, leased.path, holder="person")
     hub = leased.stage.app.state.hub
     waiting = asyncio.create_task(anonymous.get(leased.path, params={"wait_s": 30}, headers=leased.as_program))
-    await eventually(lambda: hub.is_followed)
+    await eventually(lambda: hub.has_subscribers)
     assert not waiting.done()
     await ordered(leased.ada, leased.path, holder="program")
     hub.resync()

@@ -87,7 +87,7 @@ async def test_a_lease_waits_for_another_one_to_end(
     await program.refused(409, f"POST {LEASES}", body | {"wait_s": 0.5})
     waiting = asyncio.create_task(program.make(LEASES, **body, wait_s=30))
     hub = stage.app.state.hub
-    await eventually(lambda: hub.is_followed)
+    await eventually(lambda: hub.has_subscribers)
     assert (await program.delete(f"{LEASES}/{first['lease_id']}")).status_code == 204
     hub.publish(ChangeEvent.lease(first["lease_id"]))
     assert (await granted(stage, waiting))["lease_id"] != first["lease_id"]
@@ -118,7 +118,7 @@ async def test_a_waiting_request_gets_the_lease_that_its_repetition_made(
     first = await ada.make(LEASES, **body)
     repeated = {"Idempotency-Key": "job-1"}
     waiting = asyncio.create_task(ada.post(LEASES, json=body | {"wait_s": 30}, headers=repeated))
-    await eventually(lambda: stage.app.state.hub.is_followed)
+    await eventually(lambda: stage.app.state.hub.has_subscribers)
     await stage.everybody(max_leases_per_user=2)
     other = await ada.post(LEASES, json=body, headers=repeated)
     stage.app.state.hub.publish(ChangeEvent(Topic.SETTINGS))
@@ -130,7 +130,7 @@ async def test_a_waiting_request_gets_the_lease_that_its_repetition_made(
 async def test_other_events_do_not_wake_a_waiting_lease():
     subscriber = Subscriber()
     loop = asyncio.get_running_loop()
-    woken = asyncio.create_task(service.until_freed(subscriber, loop.time() + 60))
+    woken = asyncio.create_task(service.wait_for_free_lease(subscriber, loop.time() + 60))
     for event in (ChangeEvent.session("s"), ChangeEvent.agent("a"), ChangeEvent(Topic.LOGS)):
         subscriber.put(event)
         await asyncio.sleep(0)

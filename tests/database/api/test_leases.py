@@ -13,7 +13,7 @@ from tests.database.api.staging import Stage
 from tests.support.packages import without
 from tests.support.waiting import eventually
 
-from greenroom.api.events import _sees  # pyright: ignore[reportPrivateUsage]
+from greenroom.api.events import _may_see  # pyright: ignore[reportPrivateUsage]
 from greenroom.api.security import Caller
 from greenroom.core.errors import LeaseLimit
 from greenroom.core.events import ChangeEvent
@@ -218,13 +218,13 @@ async def test_a_lease_may_be_answered_when_its_session_runs(stage: Stage, ada: 
     (session_id,) = await stage.staged(await stage.config(), 1)
     hub = stage.app.state.hub
     asking = asyncio.create_task(leased(ada, friendly_name, wait_s=60))
-    await eventually(lambda: hub.is_followed)
+    await eventually(lambda: hub.has_subscribers)
     assert not asking.done()
     await stage.becomes(session_id, "running")
     hub.publish(ChangeEvent.session(session_id))
     lease = await asking
     assert (lease["session_id"], lease["status"]) == (session_id, "running")
-    assert not hub.is_followed
+    assert not hub.has_subscribers
 
 
 @pytest.mark.parametrize("staged", [True, False])
@@ -241,7 +241,7 @@ async def test_a_lease_whose_session_does_not_run_in_time_is_granted_as_it_is(
 async def test_a_lease_is_not_waited_for_when_its_session_failed(stage: Stage, ada: Client, friendly_name: str):
     hub = stage.app.state.hub
     asking = asyncio.create_task(leased(ada, friendly_name, wait_s=60))
-    await eventually(lambda: hub.is_followed)
+    await eventually(lambda: hub.has_subscribers)
     await stage.db.write("UPDATE sessions SET status = 'failed', gave_up = true, error = 'The image has no shell.'")
     hub.resync()
     assert (await asking)["status"] == "failed"
@@ -250,7 +250,7 @@ async def test_a_lease_is_not_waited_for_when_its_session_failed(stage: Stage, a
 async def test_an_api_that_is_to_stop_waits_for_no_session(stage: Stage, ada: Client, friendly_name: str):
     hub = stage.app.state.hub
     asking = asyncio.create_task(leased(ada, friendly_name, wait_s=60))
-    await eventually(lambda: hub.is_followed)
+    await eventually(lambda: hub.has_subscribers)
     hub.close()
     async with asyncio.timeout(10):
         assert (await asking)["status"] == "requested"
@@ -342,8 +342,8 @@ async def test_a_lease_has_an_event_when_it_begins_changes_and_ends(
     await expect(event)
     running.cancel()
     own, other = (Caller("user", frozenset({"user"}), user_id) for user_id in (await ada.own_id(), str(uuid.uuid4())))
-    assert await _sees(db, own, event)
-    assert not await _sees(db, other, event)
+    assert await _may_see(db, own, event)
+    assert not await _may_see(db, other, event)
 
 
 async def test_a_key_with_the_permission_of_a_user_leases_and_launches_for_its_owner(

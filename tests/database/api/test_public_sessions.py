@@ -91,7 +91,7 @@ async def test_a_hand_over_under_way_is_waited_for(session: Session, monkeypatch
     assert unchanged["operational_status"] == "starting", "not waited for"
     asking = asyncio.create_task(session.published("get_kasm_status"))
     hub = session.stage.app.state.hub
-    await eventually(lambda: hub.is_followed)
+    await eventually(lambda: hub.has_subscribers)
     await session.becomes("running")
     hub.publish(ChangeEvent.session(session.session_id))
     answer = await asking
@@ -103,7 +103,7 @@ async def test_a_hand_over_that_takes_longer_is_answered_as_it_is(session: Sessi
     monkeypatch.setattr(published, "HAND_OVER_WAIT_S", 0.05)
     await session.becomes("assigning")
     assert (await session.published("get_kasm_status"))["operational_status"] == "starting"
-    assert not session.stage.app.state.hub.is_followed
+    assert not session.stage.app.state.hub.has_subscribers
 
 
 @pytest.mark.parametrize("mode", ["disabled", "None"])

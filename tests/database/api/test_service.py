@@ -18,7 +18,7 @@ from tests.database.api.client import Client
 from tests.database.api.staging import bare_session
 from tests.database.api_process import KEY, api_process
 
-from greenroom.api.events import MAX_WAITING, RESYNC, Hub, _sees
+from greenroom.api.events import MAX_WAITING, RESYNC, Hub, _may_see
 from greenroom.api.security import Caller
 from greenroom.core.events import MAX_RECENT, ChangeEvent, Topic
 from greenroom.db.database import Database
@@ -132,7 +132,7 @@ def test_the_last_events_are_remembered():
 async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: Client, topic: Topic, seen: bool):
     me = await user.read("/api/v1/me")
     caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
-    assert await _sees(app.state.db, caller, ChangeEvent(topic, "x")) is seen
+    assert await _may_see(app.state.db, caller, ChangeEvent(topic, "x")) is seen
 
 
 async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: Client, db: Database):
@@ -142,8 +142,8 @@ async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: Clie
         Caller("user", frozenset({"user"}), user_id)
         for user_id in (me["user_id"], "00000000-0000-0000-0000-000000000001")
     )
-    assert await _sees(db, own, ChangeEvent.session(session_id))
-    assert not await _sees(db, other, ChangeEvent.session(session_id))
+    assert await _may_see(db, own, ChangeEvent.session(session_id))
+    assert not await _may_see(db, other, ChangeEvent.session(session_id))
 
 
 async def test_users_who_may_see_the_log_get_an_event_for_a_new_row(tmp_path: Path, app: FastAPI, dsn: str):

@@ -16,7 +16,7 @@ from tests.database.api.watched_page import BOTTLENECK, VIEWER, WatchedPage
 from tests.support import rows
 from tests.support.waiting import eventually
 
-from greenroom.api.session.orders import MAX_SIZES
+from greenroom.api.session.instructions import MAX_SIZES
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.session.commands import MAX_OPEN
 

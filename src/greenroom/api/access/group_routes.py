@@ -136,7 +136,7 @@ async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) ->
     """Remove a user from a group. No user can be removed from All Users."""
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
-    await group_rules.require_leaving(change, group.group_id, user.user_id)
+    await group_rules.require_right_to_remove_member(change, group.group_id, user.user_id)
     async with rights_transaction(change.db, change.logs) as connection:
         await users.lock_user(connection, user.user_id)
         removed = await users.remove_from_group(connection, user.user_id, group.group_id)

@@ -90,9 +90,9 @@ async def require_change(
     _refuse(refusal_of_change(group, settings, members, priority=priority))
 
 
-async def require_leaving(change: CallerChange, group_id: str, user_id: str) -> None:
-    """Refuse to end a membership with a rule that would then not apply, without `groups_modify`. Raises Forbidden: the
-    error contains the rule."""
+async def require_right_to_remove_member(change: CallerChange, group_id: str, user_id: str) -> None:
+    """Require that the caller may end a membership: without `groups_modify`, only if no setting of the user becomes
+    less strict by it. Raises Forbidden: the error contains the setting."""
     if not change.caller.may("groups_modify"):
         _refuse(refusal_of_leaving(group_id, await groups.memberships_of(change.db, user_id)))
 
@@ -140,7 +140,7 @@ async def require_memberships(
         if group_id in added:
             change.caller.require_to_have(group.permissions)
         elif user is not None:
-            await require_leaving(change, group_id, user.user_id)
+            await require_right_to_remove_member(change, group_id, user.user_id)
     if added and user is not None:
         require_for_member(change.caller, user)
 

@@ -91,9 +91,9 @@ class LoginRequest:
         if attempt.device is None:
             self.guesses.admit(self.request, "password", attempt.claimed_name)
 
-    async def verify(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
-        """Return the verdict on the password, and count a wrong password. The duration does not depend on the existence
-        of the user.
+    async def check_password(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
+        """Return the verdict on the password of an attempt, and count a wrong one. The duration does not depend on the
+        existence of the user.
         """
         verdict = await self.passwords.verify(
             stored,
@@ -107,10 +107,10 @@ class LoginRequest:
             self.request.app.state.refusals.login_failed(self.request, one_line(attempt.username))
         return verdict
 
-    async def verified(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
+    async def authenticate(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
         """Return the user if the password is right, otherwise None. An outdated hash is replaced."""
         stored = user.password_hash if user else None
-        verdict = await self.verify(attempt, stored)
+        verdict = await self.check_password(attempt, stored)
         if not verdict.right or user is None or stored is None:
             return None
         if verdict.outdated:
@@ -122,7 +122,7 @@ class LoginRequest:
                     await users.update_user(connection, user)
         return user
 
-    async def logged_in(self, user: users.User) -> Me:
+    async def start_login(self, user: users.User) -> Me:
         """Start the log-in of an authenticated user; `user` is the row at the time of authentication.
 
         Raises:
@@ -186,11 +186,11 @@ async def login(body: LoginBody, login: LoginDep) -> Me:
         raise Unauthenticated(WRONG)
     user = await users.find_user(login.db, body.username)
     attempt = await login.begin_attempt(body.username, body.password.get_secret_value(), user)
-    user = await login.verified(attempt, user)
+    user = await login.authenticate(attempt, user)
     if user is None:
         raise Unauthenticated(WRONG)
     await credentials.clear_attempts(login.db, body.username, login.source(attempt))
-    return await login.logged_in(user)
+    return await login.start_login(user)
 
 
 @router.post("/login/link", dependencies=[public_route("the link is the credential")])
@@ -206,7 +206,7 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
         login.request.app.state.refusals.wrong_link(login.request)
         raise Unauthenticated("This link has expired or was used before. Ask for another link.")
     user_id, password_hash = link_user
-    return await login.logged_in(replace(await users.get_user(login.db, user_id), password_hash=password_hash))
+    return await login.start_login(replace(await users.get_user(login.db, user_id), password_hash=password_hash))
 
 
 @router.post("/logout", status_code=204)
@@ -261,7 +261,7 @@ async def change_own_password(
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
     attempt = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
-    if not (await login.verify(attempt, user.password_hash)).right:
+    if not (await login.check_password(attempt, user.password_hash)).right:
         raise Forbidden("The present password is wrong.")
     await credentials.clear_attempts(db, user.username, login.source(attempt))
     new = body.new_password.get_secret_value()

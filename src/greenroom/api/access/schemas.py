@@ -36,7 +36,7 @@ def _timezone(name: str) -> str:
     return name
 
 
-def _in_the_calendar(time: datetime) -> datetime:
+def _storable_time(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError as error:
@@ -52,7 +52,7 @@ Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
 Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
-Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
+Time = Annotated[AwareDatetime, AfterValidator(_storable_time)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
 Locked = Annotated[bool, Field(description="the same effects as disabled")]
 Disabled = Annotated[bool, Field(description="unable to log in")]

@@ -64,8 +64,8 @@ FILES_PATH: Final = "files"
 FILES_SILENT_S: Final = 60.0
 """The time limit for each wait for more data of a file."""
 PIECE_BYTES: Final = 1 << 18
-"""The size of the pieces in which files are streamed. TLS alone would create sixteen times as many pieces, each
-with a cost."""
+"""The size of the pieces in which files are streamed. A TLS record has at most a sixteenth of it; to forward each
+record as its own piece would take more processor time."""
 MAX_LISTING_BYTES: Final = 4 << 20
 UNCHANGED_STATUSES: Final = frozenset({304, 416})
 """Statuses that are returned to the client unchanged, in addition to 200 and 206."""
@@ -79,14 +79,14 @@ class PathRequest:
     """A request for a path."""
 
     path: str
-    listed: bool = False
+    as_listing: bool = False
     tar: bool = False
     watch: bool = False
 
     @property
     def params(self) -> dict[str, str]:
         """The query parameters. Raises Invalid: more than one kind of answer is requested."""
-        flags = {"list": self.listed, "tar": self.tar, "watch": self.watch}
+        flags = {"list": self.as_listing, "tar": self.tar, "watch": self.watch}
         kinds = [name for name, is_set in flags.items() if is_set]
         if len(kinds) > 1:
             raise Invalid(f"{' and '.join(kinds)} cannot be combined in one request.")
@@ -269,7 +269,7 @@ class CommandOutput:
 
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
-    left_out: int = 0
+    omitted_bytes: int = 0
     exit_code: int | None = None
     error: str | None = CONNECTION_CLOSED
 
@@ -282,7 +282,7 @@ class CommandOutput:
     def _append(self, output: bytearray, data: bytes) -> None:
         free_bytes = MAX_OUTPUT_BYTES - len(self.stdout) - len(self.stderr)
         output += data[:free_bytes]
-        self.left_out += len(data[free_bytes:])
+        self.omitted_bytes += len(data[free_bytes:])
 
     @property
     def done(self) -> ExecDone:
@@ -290,9 +290,9 @@ class CommandOutput:
             exit_code=self.exit_code,
             stdout=_text(self.stdout),
             stderr=_text(self.stderr),
-            stdout_base64=_unless_text(self.stdout, cut=bool(self.left_out)),
-            stderr_base64=_unless_text(self.stderr, cut=bool(self.left_out)),
-            left_out_bytes=self.left_out,
+            stdout_base64=_unless_text(self.stdout, cut=bool(self.omitted_bytes)),
+            stderr_base64=_unless_text(self.stderr, cut=bool(self.omitted_bytes)),
+            left_out_bytes=self.omitted_bytes,
             error=self.error,
         )
 

@@ -137,7 +137,7 @@ async def get_file(
     `overflow`: events were lost, so list again.
     """
     path_request = commands_and_files.PathRequest(
-        path, listed=listed is not None, tar=tar is not None, watch=watch is not None
+        path, as_listing=listed is not None, tar=tar is not None, watch=watch is not None
     )
     reading = request_recorder.read(
         authorized.lease, path, commands_and_files.read(desks, authorized.lease, path_request, request.headers)

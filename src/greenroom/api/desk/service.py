@@ -22,7 +22,7 @@ SLACK_S: Final = 20.0
 """The time that is added to the time of the steps, for other requests of the same lease and for the picture."""
 TYPED_PER_S: Final = 10_000
 """The minimum number of ASCII characters typed per second."""
-FOREIGN_PER_S: Final = 240
+NON_ASCII_PER_S: Final = 240
 """The minimum number of other characters typed per second, each of which may first have to be assigned to a key."""
 OPENED_S: Final = 10.0
 """The time for which the session waits for the program that opens an address."""
@@ -67,11 +67,11 @@ async def act(
         Invalid: an action cannot be done; none was done.
         WrongState, Unavailable, Interrupted: as for `Desks.of` and `LeaseDesk.request`.
     """
-    needed = dialects.refs_of(actions)
-    parsed = [] if needed else dialects.parse(actions)
+    refs = dialects.refs_of(actions)
+    parsed = [] if refs else dialects.parse(actions)
     desk = await desks.of(lease)
-    if needed:
-        parsed = dialects.parse(await _located(desks, desk, actions, needed, display))
+    if refs:
+        parsed = dialects.parse(await _located(desks, desk, actions, refs, display))
     page_answer = await _carried_out(desks, desk, parsed, screenshot=screenshot, display=display)
     error = f"not done, because actions[{len(page_answer.results) - 1}] failed."
     not_done = [ActionResultView(done=False, error=error) for _ in actions[len(page_answer.results) :]]
@@ -133,7 +133,7 @@ async def _carried_out(
             desks.screen_states.put(desk.session_id, page_answer.state)
             return page_answer
         state = decoded(answer.content, _Changed).state
-    raise AssertionError("the last attempt expects nothing")
+    raise AssertionError("the last attempt always returns an answer")
 
 
 def _read(content: bytes, actions: int) -> _Done:
@@ -164,8 +164,8 @@ def _seconds(step: action_plan.Step) -> float:
         case WaitStep(seconds):
             return seconds
         case action_plan.Type(text):
-            foreign = sum(not character.isascii() for character in text)
-            return len(text) / TYPED_PER_S + foreign / FOREIGN_PER_S
+            non_ascii = sum(not character.isascii() for character in text)
+            return len(text) / TYPED_PER_S + non_ascii / NON_ASCII_PER_S
         case OpenAddress():
             return OPENED_S
         case _:

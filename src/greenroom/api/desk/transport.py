@@ -1,7 +1,7 @@
 """Requests to the folder `desk/` of a leased session's page.
 
-They go through the gateway, with a token that only the api has. So the Agent admits or refuses each request, and the
-token ends with the lease.
+They go through the gateway, with a token that only the api has. The Agent admits or refuses each of them, like a
+request of a viewer, and the token becomes invalid with the end of the lease.
 """
 
 from __future__ import annotations
@@ -128,13 +128,13 @@ class Desks:
         """
         if self._http is None:
             limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
-            context = _trust(self._config.ca_file)
+            context = _tls_context(self._config.ca_file)
             plain = {"Accept-Encoding": "identity"}  # so that the counted bytes are the bytes that must be stored
             self._http = httpx.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
         return self._http
 
 
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Return a TLS context with the authorities of this machine and of the deployment. Raises SetupError: the file
     cannot be used."""
     context = ssl.create_default_context()

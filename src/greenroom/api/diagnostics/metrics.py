@@ -57,11 +57,11 @@ class RequestMetrics(RoleMetrics):
         )
         self.stream_decisions = self.counter("stream_decisions", "Requests of Agents to admit viewers", ["outcome"])
 
-    def show_log(self, logs: LogWriter) -> None:
+    def add_log_metrics(self, logs: LogWriter) -> None:
         self.add_labeled_counter("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
         self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
 
-    def show_recordings(self, recorder: Recorder) -> None:
+    def add_recording_metrics(self, recorder: Recorder) -> None:
         counts = recorder.counts
         self.add_counter("recording_rows", "Rows of recordings that were written", lambda: counts.rows)
         self.add_counter(
@@ -72,7 +72,7 @@ class RequestMetrics(RoleMetrics):
             "recording_pictures_left_out", "Pictures of recordings that were omitted", lambda: counts.pictures_left_out
         )
 
-    def show_webhooks(self, courier: Courier) -> None:
+    def add_webhook_metrics(self, courier: Courier) -> None:
         self.add_labeled_counter(
             "webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: courier.outcomes
         )

@@ -18,7 +18,7 @@ from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
-from greenroom.api.session.service import access_by_lease, opens, token_login
+from greenroom.api.session.service import access_by_lease, is_connect_token_of, token_login
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import refusal_of_viewer
@@ -60,7 +60,7 @@ async def may_view(
         reason = viewer.reason
     else:
         by_lease = access_by_lease(secrets, question.token, session)
-        opened = by_lease is not None or opens(secrets, question.token, session)
+        opened = by_lease is not None or is_connect_token_of(secrets, question.token, session)
         if not opened and (
             login := await token_login(db, secrets, question.token, snapshot.installation.session_idle_s)
         ):

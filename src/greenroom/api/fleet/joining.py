@@ -87,7 +87,9 @@ class JoinAttempt:
         self._limiter = limiter
         self._count_failure = count_failure
 
-    def refuse(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
+    def log_refusal(
+        self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None
+    ) -> GreenroomError:
         """Log the refusal of a host, and return the error."""
         if isinstance(error, Unauthenticated):
             self._count_failure("by join token")
@@ -220,7 +222,7 @@ async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttem
     token = await enrollment.read_token(db, hashed(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
     if problem := refusal_of_agents_token(token, agent_id):
-        raise attempt.refuse("agent", body.hostname, problem, token.zone_name if token else None)
+        raise attempt.log_refusal("agent", body.hostname, problem, token.zone_name if token else None)
     assert token is not None, "a missing token is refused"  # noqa: S101
     urls = await enrollment.manager_urls(db, token.zone_id)
     return JoinAddresses.of(token, manager_urls=urls, public_url=config.public_url)
@@ -233,7 +235,7 @@ async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinA
     try:
         zone = await enrollment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
     except (Unauthenticated, IdentityConflict) as error:
-        raise attempt.refuse("gateway", body.hostname, error) from error
+        raise attempt.log_refusal("gateway", body.hostname, error) from error
     return JoinedGateway.of(
         zone,
         gateway_id=body.gateway_id,

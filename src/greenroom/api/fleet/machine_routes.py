@@ -79,11 +79,11 @@ def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, a
     return before.approved_by if is_kept and "approved" not in sent else ""
 
 
-def _open_orders_refusal(pool: MachinePoolRow, *, is_moved: bool) -> str:
+def _open_orders_refusal(pool: MachinePoolRow, *, changes_place: bool) -> str:
     machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
     reason = (
         "which only this provider can end"
-        if is_moved
+        if changes_place
         else (
             f"and with other options the provider {pool.provider} may not list them any more, so that they "
             "would not be ended"
@@ -95,16 +95,16 @@ def _open_orders_refusal(pool: MachinePoolRow, *, is_moved: bool) -> str:
     )
 
 
-def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
-    """Return a transition as a planned action.
+def _planned_transition(transition: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
+    """Return a transition of a plan as a list with one planned action, or an empty list.
 
     Transitions without a decision are omitted, for example of a machine that has just joined.
     """
-    if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
+    if transition.to not in _VERBS or (transition.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []
     machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
-    reason = move.reason[:1].upper() + move.reason[1:] + "."
-    return [PlannedAction.model_validate({"action": _VERBS[move.to], "machine": machine, "reason": reason})]
+    reason = transition.reason[:1].upper() + transition.reason[1:] + "."
+    return [PlannedAction.model_validate({"action": _VERBS[transition.to], "machine": machine, "reason": reason})]
 
 
 def _fields(body: dict[str, Any], before: MachinePoolRow | None, change: CallerChange) -> PoolFields:
@@ -223,7 +223,7 @@ async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
             isinstance(action, OrderTransition)
             and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id
         ):
-            actions += _move(action, orders[action.machine_order_id])
+            actions += _planned_transition(action, orders[action.machine_order_id])
     sentence = next(r.sentence for r in zone_plan.reports if r.machine_pool_id == row.machine_pool_id)
     return MachinePreview(sentence=sentence, actions=actions)
 
@@ -245,10 +245,10 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
         after = _checked(_fields(sent, before, change), before, change.installation)
         after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
         rules_and_options = (find_provider(after.provider).rules, before.options, after.options)
-        is_moved = before.provider != after.provider or not is_same_place(*rules_and_options)
-        if before.open_orders and (is_moved or not lists_same_machines(*rules_and_options)):
-            raise Refused(_open_orders_refusal(before, is_moved=is_moved))
-        if is_moved and before.secrets and "secrets" not in sent:
+        changes_place = before.provider != after.provider or not is_same_place(*rules_and_options)
+        if before.open_orders and (changes_place or not lists_same_machines(*rules_and_options)):
+            raise Refused(_open_orders_refusal(before, changes_place=changes_place))
+        if changes_place and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
         await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
     row = await machine_pools.find_pool(change.db, before.machine_pool_id)

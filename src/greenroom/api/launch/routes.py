@@ -20,9 +20,9 @@ from greenroom.api.lease.schemas import ControlByToken, ControlView
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
-from greenroom.api.session.orders import keep_alive
+from greenroom.api.session.instructions import keep_alive
 from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, PlacementStep
-from greenroom.api.session.service import Streams, connection_of, opens
+from greenroom.api.session.service import Streams, connection_of, is_connect_token_of
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import USER
@@ -233,7 +233,7 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
     session_id, token = str(body.session_id), body.session_token.get_secret_value()
     stream = await find_stream_session(db, session_id)
     is_open = stream is not None and stream.user_enabled and stream.user_id == str(body.user_id)
-    if stream is None or not is_open or not opens(secrets, token, stream):
+    if stream is None or not is_open or not is_connect_token_of(secrets, token, stream):
         request.app.state.guesses.count_wrong_key(request, f"by the connect address of session {session_id}")
         request.app.state.refusals.wrong_address(request, session_id)
         raise NotFound("This address is not valid: the session has ended, or the access was withdrawn.")

@@ -69,7 +69,7 @@ class HoldsLease(Declared):
         session_caller = session_caller_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
         verdict = await authorized(db, act, session_caller, lease, held_by=lease.held_by)
         if verdict.noted and is_other_user(session_caller):
-            request.app.state.notes.note(caller, act, lease)
+            request.app.state.act_log.record(caller, act, lease)
         if verdict.shown:
             await mark_screenshot(db, lease.session_id)
         return AuthorizedLease(lease, caller)

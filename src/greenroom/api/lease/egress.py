@@ -71,11 +71,11 @@ async def _with_secrets(
     *,
     narrowing: Narrowing,
 ) -> SessionEgress:
-    granted = await secret_routes.of_lease(db, caller, options.secrets)
+    granted = await secret_routes.requested_secrets(db, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
     if not await named_secrets.is_supported(db, zone_id):
         raise Invalid("No Agent can add secrets to requests; Agents in Kubernetes cannot do so.")
-    policy_with_secrets = await secret_routes.own_policy(
+    policy_with_secrets = await secret_routes.store_policy_copy(
         db, policy, narrowing, granted, user_id=subject.user_id, idempotency_key=subject.idempotency_key
     )
     return SessionEgress(policy_with_secrets.filter_policy_id, tuple(secret.name for secret in granted))

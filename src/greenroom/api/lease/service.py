@@ -123,7 +123,9 @@ async def create(
     )
     limits.require(body.seconds, now)
     options = body.options or LeaseOptions()
-    reach = await egress.requested_egress(leasing.db, caller, LeaseSubject(user_id, image_id, idempotency_key), options)
+    session_egress = await egress.requested_egress(
+        leasing.db, caller, LeaseSubject(user_id, image_id, idempotency_key), options
+    )
     request = LaunchRequest(
         user_id=user_id,
         image_id=image_id,
@@ -134,11 +136,11 @@ async def create(
         kasm_url=options.kasm_url,
         persistent_profile_mode=options.persistent_profile_mode,
         idempotency_key=idempotency_key,
-        filter_policy=reach.filter_policy,
-        with_secrets=bool(reach.secrets),
+        filter_policy=session_egress.filter_policy,
+        with_secrets=bool(session_egress.secrets),
     )
     begun_s = time.monotonic()
-    lease, session = await _launch_in_time(leasing, caller, request, body, reach)
+    lease, session = await _launch_in_time(leasing, caller, request, body, session_egress)
     remaining_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
         await _require_valid_key(leasing, caller.key_id, session)
@@ -174,12 +176,12 @@ async def _user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID
 
 async def _no_workspace(db: Database, name: str, user_id: str) -> NotFound:
     names = await names_of_images(db, user_id)
-    there_are = (
+    available_text = (
         f"there are {', '.join(names[:MAX_NAMED])}{', …' if names[MAX_NAMED:] else ''}"
         if names
         else "the user has no workspace"
     )
-    return NotFound(f"There is no workspace {name}; {there_are}. `workspace` is a friendly name or an image_id.")
+    return NotFound(f"There is no workspace {name}; {available_text}. `workspace` is a friendly name or an image_id.")
 
 
 async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) -> None:
@@ -192,13 +194,13 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
 
 
 async def _launch_in_time(
-    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
+    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, session_egress: SessionEgress
 ) -> tuple[LeaseRow, Session]:
     """Launch as `_launch` does. While a limit of leases is reached, wait up to `wait_s` and try again. Raises
     LeaseLimit: the limit is still reached after `wait_s`."""
     end_s = time.monotonic() + body.wait_s
     try:
-        return await _launch(leasing, caller, request, body, reach)
+        return await _launch(leasing, caller, request, body, session_egress)
     except LeaseLimit:
         if body.wait_s <= 0:
             raise
@@ -207,13 +209,13 @@ async def _launch_in_time(
             refused = await _refusal(leasing.db, caller, request)
             if refused is None:
                 try:
-                    return await _launch(leasing, caller, request, body, reach)
+                    return await _launch(leasing, caller, request, body, session_egress)
                 except LeaseLimit as error:
                     refused = error
             if subscriber.closed or time.monotonic() >= end_s:
                 raise refused
             await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
-            await until_freed(subscriber, min(end_s, time.monotonic() + POLL_S))
+            await wait_for_free_lease(subscriber, min(end_s, time.monotonic() + POLL_S))
 
 
 async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
@@ -232,7 +234,7 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
     )
 
 
-async def until_freed(subscriber: Subscriber, end_s: float) -> None:
+async def wait_for_free_lease(subscriber: Subscriber, end_s: float) -> None:
     """Wait for an event after which a limit may allow a lease, until `end_s` (monotonic) or the stop of the process."""
     while not subscriber.closed and (remaining_s := end_s - time.monotonic()) > 0:
         if any(event is RESYNC or event.topic in LIMIT_TOPICS for event in await subscriber.take(remaining_s)):
@@ -240,7 +242,7 @@ async def until_freed(subscriber: Subscriber, end_s: float) -> None:
 
 
 async def _launch(
-    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
+    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, session_egress: SessionEgress
 ) -> tuple[LeaseRow, Session]:
     """Launch the session with its lease. For a repeated request, return the lease and session of the first request."""
     reservation_id = None
@@ -270,7 +272,7 @@ async def _launch(
         lease, session = await asyncio.gather(
             leases.get_lease(leasing.db, new.lease_id), views.get_session(leasing.db, launched.session_id)
         )
-        egress.log_granted_secrets(leasing.logs, caller, lease, reach)
+        egress.log_granted_secrets(leasing.logs, caller, lease, session_egress)
         return lease, session
     if reservation_id is not None:
         await leases.delete_reservation(leasing.db, reservation_id)
@@ -303,14 +305,14 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
     """Return a lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
     lease_token = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
-    by_token = f"{stream}lease/{lease_token}/" if stream else ""
+    token_address = f"{stream}lease/{lease_token}/" if stream else ""
     program, facts = (
         SessionCaller(kind=Kind.PROGRAM),
         SessionFacts(permitted=lease.permissions, must_record=lease.must_record),
     )
-    allowed_acts = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
+    allowed_acts = {act for act in BY_TOKEN if token_address and not decide(act, program, facts).refused}
     service_urls = {
-        service.name: by_token + service.folder for service in session.services if service.name in allowed_acts
+        service.name: token_address + service.folder for service in session.services if service.name in allowed_acts
     }
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
     page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
@@ -321,7 +323,7 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
         token=lease_token,
         urls=LeaseUrlsView(
             page=page,
-            websocket=f"wss{by_token.removeprefix('https')}websockify"
+            websocket=f"wss{token_address.removeprefix('https')}websockify"
             if Act.STREAM_AS_PROGRAM in allowed_acts
             else None,
             cdp=service_urls.get("cdp"),

@@ -151,7 +151,7 @@ async def explain_staging_config(
     first_zone = _find_zone(snapshot.zones, zone or config.zone_id)
     plan = plan_launch(snapshot.zones, first_zone.zone_id, image, snapshot.pools, launching)
     simulated = simulate_launch(plan, config.staging_config_id, config.zone_id)
-    misses = [*_about_user(snapshot, image, max_for_user(launching.settings, leased=False)), *simulated.misses]
+    misses = [*_user_misses(snapshot, image, max_for_user(launching.settings, leased=False)), *simulated.misses]
     miss_of = {
         a.order: await _pool_miss(db, user_id, a, image) for a in (*simulated.earlier, simulated.attempt) if a.pool
     }
@@ -199,11 +199,11 @@ async def get_staging_history(
 class Matches:
     """Users who may use the workspace of a config and have exactly its permissions.
 
-    `others` are the other settings that exclude all these users from its sessions; () if a user can get one.
+    `other_violations` are the other settings that exclude all these users from its sessions; () if a user can get one.
     """
 
     number: int
-    others: tuple[Violation, ...]
+    other_violations: tuple[Violation, ...]
 
 
 async def _matches(db: Database, config: StagingConfig) -> Matches:
@@ -224,20 +224,20 @@ async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
     matches = await _matches(db, config)
     obstacle = staging_obstacle(config.image, config.zone)
     (view,) = await config_views(db, [config])
-    warnings = [*([obstacle.reason] if obstacle else []), *_about_matches(matches, config.image), view.warning]
+    warnings = [*([obstacle.reason] if obstacle else []), *_match_warnings(matches, config.image), view.warning]
     warning = " ".join(filter(None, warnings)) or None
     return StagingSaved.model_validate(dict(view) | {"matching_users": matches.number, "warning": warning})
 
 
-def _about_matches(matches: Matches, image: ImageFacts) -> list[str]:
+def _match_warnings(matches: Matches, image: ImageFacts) -> list[str]:
     if matches.number == 0:
         sentence = (
             f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get "
             "these sessions. The permissions must match those of the users."
         )
         return [sentence]
-    if matches.others:
-        reasons = "; ".join(violation.reason for violation in matches.others)
+    if matches.other_violations:
+        reasons = "; ".join(violation.reason for violation in matches.other_violations)
         return [f"No user would get these sessions, because of other settings of the users who match: {reasons}."]
     return []
 
@@ -277,7 +277,7 @@ def _title(config: StagingConfig) -> str:
     return config_title(config.image_friendly_name, config.zone_name, config.staging_config_id)
 
 
-def _about_user(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) -> list[Miss]:
+def _user_misses(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) -> list[Miss]:
     """Return the reasons that exclude all launches of the user."""
     username, misses = snapshot.username, list[Miss]()
     if snapshot.disabled or snapshot.locked:
@@ -292,7 +292,7 @@ def _about_user(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) 
 async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: ImageFacts) -> Miss | None:
     """Return the reason why a claim on the pool of the attempt would fail now; None = it would succeed."""
     if attempt.pool is None:
-        raise AssertionError("only attempts with a pool are asked about")
+        raise AssertionError("the attempt must have a pool")
     contents = await read_contents(
         db,
         user_id=user_id,

@@ -23,7 +23,7 @@ from greenroom.api.deps import ChangeDep, Db, Logs
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, Declared, Requires, requires_one_of
-from greenroom.api.session.authorized import acts, kind_of, session_caller_of
+from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
 from greenroom.core.listing import SortOrder
@@ -294,7 +294,7 @@ async def export_recording(
     return StreamingResponse(export_zip(db, recording), media_type="application/zip", headers=headers)
 
 
-@router.delete("/leases/{lease_id}/recording", status_code=204, dependencies=[acts(Act.DELETE_RECORDING)])
+@router.delete("/leases/{lease_id}/recording", status_code=204, dependencies=[caller_for(Act.DELETE_RECORDING)])
 async def delete_recording(lease_id: UUID, change: ChangeDep) -> None:
     """Delete the recording of a lease that is over."""
     recording = await recordings.get_recording(change.db, str(lease_id))

@@ -170,7 +170,7 @@ async def _checked(db: Database, values: Json) -> SecretFields:
     return fields
 
 
-async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
+async def requested_secrets(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
     """Return the secrets that the lease of a caller requests. Raises Invalid: the caller may use no secret with one of
     the names, or several secrets of other owners; or two secrets would be in the same header."""
     unique_names = sorted(set(names))
@@ -201,7 +201,7 @@ async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[S
     return usable
 
 
-async def own_policy(
+async def store_policy_copy(
     db: Database,
     policy: FilterPolicy,
     narrowing: Narrowing,

@@ -61,7 +61,7 @@ class ActsOnSession(Requires):
         self.acts = acts
 
 
-def acts(*acts: Act) -> Any:
+def caller_for(*acts: Act) -> Any:
     """Return the dependency of a route about one session that does one of these acts; its value is the `Caller`."""
     return Depends(ActsOnSession(*acts))
 
@@ -123,7 +123,7 @@ class ActLog:
         self._logs = logs
         self._repeats = RepeatFilter(LOGGED_AGAIN_S)
 
-    def note(self, caller: Caller, act: Act, subject: Subject) -> None:
+    def record(self, caller: Caller, act: Act, subject: Subject) -> None:
         """Write a row, unless the last row is less than `LOGGED_AGAIN_S` old."""
         if not self._repeats.is_new(caller.name, subject.session_id, act):
             return

@@ -13,18 +13,18 @@ from greenroom.api.access.accounts import default_image_of
 from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
-from greenroom.api.session import orders, service
-from greenroom.api.session.authorized import acts, kind_of, session_caller_of
-from greenroom.api.session.orders import (
+from greenroom.api.session import instructions, service
+from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
+from greenroom.api.session.instructions import (
     CommandView,
     PermittedActions,
-    act_of,
+    act_of_command,
     end_by_force,
     expiry_of,
     keep_alive,
     order_command,
+    permitted_actions_of,
     result_of,
-    rights_of,
     sealed_command,
 )
 from greenroom.api.session.schemas import (
@@ -44,8 +44,8 @@ from greenroom.api.session.service import (
     SessionAct,
     Streams,
     StreamUrls,
-    acts_on,
     connection_of,
+    session_act_for,
     stream_url_of,
 )
 from greenroom.core.access.permissions import USER
@@ -118,7 +118,7 @@ async def list_sessions(
     if count:
         page.count(await SESSIONS.count(db, filters.conditions(), "created"))
     order = order_of(sort, filters.orders)
-    return await _listed(db, page, streams, await rights_of(db, caller), filters, order)
+    return await _listed(db, page, streams, await permitted_actions_of(db, caller), filters, order)
 
 
 @router.get("/me/sessions")
@@ -126,7 +126,9 @@ async def list_own_sessions(
     db: Db, page: Paging, streams: Streams, caller: Annotated[Caller, requires(USER)]
 ) -> list[SessionView]:
     """List the sessions of the caller, newest first."""
-    return await _listed(db, page, streams, await rights_of(db, caller), SessionFilter(user_id=caller.own_user_id()))
+    return await _listed(
+        db, page, streams, await permitted_actions_of(db, caller), SessionFilter(user_id=caller.own_user_id())
+    )
 
 
 async def _listed(
@@ -175,11 +177,11 @@ async def launch_session(
 
 @router.get("/sessions/{session_id}")
 async def get_session(
-    session_id: UUID, db: Db, streams: Streams, caller: Annotated[Caller, acts(Act.SEE)], follow: Follow = True
+    session_id: UUID, db: Db, streams: Streams, caller: Annotated[Caller, caller_for(Act.SEE)], follow: Follow = True
 ) -> SessionView:
     """Return one session, or its replacement."""
     session = await service.session_for(db, caller, str(session_id), Act.SEE, follow=follow)
-    return _view(session, streams, await rights_of(db, caller))
+    return _view(session, streams, await permitted_actions_of(db, caller))
 
 
 @router.delete("/sessions/{session_id}", status_code=202)
@@ -187,7 +189,7 @@ async def delete_session(
     session_id: UUID,
     db: Db,
     logs: Logs,
-    caller: Annotated[Caller, acts(Act.DELETE, Act.FORCE_DELETE)],
+    caller: Annotated[Caller, caller_for(Act.DELETE, Act.FORCE_DELETE)],
     force: Annotated[bool, Query(description="delete it immediately, even if its Agent does not respond")] = False,
     follow: Follow = True,
 ) -> SessionState:
@@ -211,7 +213,7 @@ async def delete_session(
 
 @router.get("/sessions/{session_id}/connection")
 async def get_connection(
-    db: Db, streams: Streams, secrets: SecretsDep, act: Annotated[SessionAct, acts_on(Act.SEE)]
+    db: Db, streams: Streams, secrets: SecretsDep, act: Annotated[SessionAct, session_act_for(Act.SEE)]
 ) -> ConnectionView:
     """Return the progress of the session.
 
@@ -222,11 +224,11 @@ async def get_connection(
     may_open = not decide(Act.OPEN, session_caller_of(act.caller, act.session.user_id, kind), SessionFacts()).refused
     shows_causes = service.may_know_causes(act.caller)
     queue = await service.queue_of(db, act.session)
-    return connection_of(act.session, streams, secrets, may_open=may_open, causes=shows_causes, queue=queue)
+    return connection_of(act.session, streams, secrets, may_open=may_open, shows_causes=shows_causes, queue=queue)
 
 
 @router.get("/sessions/{session_id}/placement")
-async def get_placement(db: Db, act: Annotated[SessionAct, acts_on(Act.SEE)]) -> PlacementView:
+async def get_placement(db: Db, act: Annotated[SessionAct, session_act_for(Act.SEE)]) -> PlacementView:
     """Return the placement of the session: every step of its launch, with the reasons against other candidates."""
     launch = await launch_of_session(db, act.session.session_id)
     if launch is None:
@@ -236,7 +238,7 @@ async def get_placement(db: Db, act: Annotated[SessionAct, acts_on(Act.SEE)]) ->
 
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
-async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP_ALIVE)]) -> KeepaliveView:
+async def keep_session_alive(db: Db, act: Annotated[SessionAct, session_act_for(Act.KEEP_ALIVE)]) -> KeepaliveView:
     """Extend an open session: it expires after `keepalive_expiration` from now on."""
     # Clients of the published API read `usage_reached`. Greenroom has no limit of usage.
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
@@ -244,7 +246,7 @@ async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP
 
 def _view(session: Session, streams: StreamUrls, rights: PermittedActions) -> SessionView:
     shows_causes = service.may_know_causes(rights.caller)
-    start_progress, expiry = service.progress_of(session, causes=shows_causes), expiry_of(session)
+    start_progress, expiry = service.progress_of(session, shows_causes=shows_causes), expiry_of(session)
     if session.error and not shows_causes:
         session = replace(session, error=start_progress.message, log_tail=None, exit_code=None)
     return SessionView.of(
@@ -266,7 +268,7 @@ async def order_lifecycle(
     body: LifecycleOrder,
     db: Db,
     logs: Logs,
-    caller: Annotated[Caller, acts(Act.STOP, Act.PAUSE, Act.RESUME)],
+    caller: Annotated[Caller, caller_for(Act.STOP, Act.PAUSE, Act.RESUME)],
 ) -> SessionState:
     """Stop, pause or resume a session; the Agent carries out the order. A repeated request succeeds.
 
@@ -274,7 +276,7 @@ async def order_lifecycle(
     always resume them. Sessions of others need `sessions_modify`.
     """
     session = await service.session_for(db, caller, str(session_id), Act(body.command))
-    status = await orders.order(db, logs, caller, session, body.command)
+    status = await instructions.request_lifecycle_command(db, logs, caller, session, body.command)
     return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])
 
 
@@ -292,14 +294,14 @@ async def run_command(
     db: Db,
     logs: Logs,
     secrets: SecretsDep,
-    caller: Annotated[Caller, acts(Act.COMMAND, Act.COMMAND_AS)],
+    caller: Annotated[Caller, caller_for(Act.COMMAND, Act.COMMAND_AS)],
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
 
     Of a long output, only the end is returned, after a line that reports this. A command that exceeds its deadline
     continues to run, and its `exit_code` is null.
     """
-    session = await service.session_for(db, caller, str(session_id), act_of(body))
+    session = await service.session_for(db, caller, str(session_id), act_of_command(body))
     command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
     return await result_of(db, command_id, body.deadline_s)
 
@@ -311,7 +313,7 @@ async def run_command(
 )
 async def get_screenshot(
     screenshots: ScreenshotsDep,
-    act: Annotated[SessionAct, acts_on(Act.SCREENSHOT)],
+    act: Annotated[SessionAct, session_act_for(Act.SCREENSHOT)],
     width: SideLength = 300,
     height: SideLength = 300,
 ) -> Response:
@@ -330,7 +332,7 @@ GO_TIMEOUT_S: Final = 10.0
 
 @command_router.post("/sessions/{session_id}/go")
 async def go(
-    body: AddressChange, db: Db, logs: Logs, act: Annotated[SessionAct, acts_on(Act.COMMAND_OF_WORKSPACE)]
+    body: AddressChange, db: Db, logs: Logs, act: Annotated[SessionAct, session_act_for(Act.COMMAND_OF_WORKSPACE)]
 ) -> CommandView:
     """Open an address in a running session, with the `go` command of its workspace.
 

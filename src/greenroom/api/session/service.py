@@ -85,7 +85,7 @@ class ActsOnOneSession(Declared):
         )
 
 
-def acts_on(act: Act) -> Any:
+def session_act_for(act: Act) -> Any:
     """Return the dependency of a route that does `act` on the session of the path; its value is a `SessionAct`."""
     return Depends(ActsOnOneSession(act))
 
@@ -140,13 +140,13 @@ async def queue_of(db: Database, session: Session) -> Queue | None:
     return await views.read_queue(db, session.session_id) if waits else None
 
 
-def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -> StartProgress:
+def progress_of(session: Session, *, shows_causes: bool, queue: Queue | None = None) -> StartProgress:
     """Return the progress of a session. An assigned session of a pool has the steps of its hand-over.
 
-    With `causes`, a failure contains the messages of the Agent and the container (`may_know_causes`).
+    With `shows_causes`, a failure contains the messages of the Agent and the container (`may_know_causes`).
     """
     staged = session.staging_config_id is not None and session.user_id is not None
-    error = (session.error or session.set_aside_reason or "no reason was given") if causes else ""
+    error = (session.error or session.set_aside_reason or "no reason was given") if shows_causes else ""
     start_progress = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
     if session.awaits_successor:
         return replace(start_progress, message="The session failed; another session is starting")
@@ -251,7 +251,7 @@ def token_of(session: Session, secrets: Secrets) -> str:
     return secrets.connect_token(session.session_id, str(session.user_id), session.auth_epoch)
 
 
-def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
+def is_connect_token_of(secrets: Secrets, token: str, session: StreamSession) -> bool:
     """Return True if this is the connect token of this session, or of a session that it replaced."""
     user_id = session.user_id
     return user_id is not None and any(
@@ -288,14 +288,14 @@ def connection_of(
     secrets: Secrets,
     *,
     may_open: bool,
-    causes: bool = False,
+    shows_causes: bool = False,
     queue: Queue | None = None,
 ) -> ConnectionView:
     """Return the state of a session. If `may_open`, it contains the address of the stream once the session runs.
 
-    For `causes` and `queue` see `service.progress_of`.
+    For `shows_causes` and `queue` see `service.progress_of`.
     """
-    start_progress = progress_of(session, causes=causes, queue=queue)
+    start_progress = progress_of(session, shows_causes=shows_causes, queue=queue)
     url = stream_url_of(session, streams)
     is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
     return ConnectionView.of(

@@ -17,7 +17,7 @@ from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
 from greenroom.api.session.authorized import kind_of, session_caller_of, settings_of
-from greenroom.api.session.service import SessionAct, acts_on
+from greenroom.api.session.service import SessionAct, session_act_for
 from greenroom.api.session.share_service import (
     AssistOrder,
     CandidateView,
@@ -65,10 +65,10 @@ ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters
 MAX_CANDIDATES: Final = 20
 ASSIST_S: Final = 8 * 3600
 """The time after which an administrator who assists must join again."""
-SeeAct = Annotated[SessionAct, acts_on(Act.SEE)]
-ShareAct = Annotated[SessionAct, acts_on(Act.SHARE)]
+SeeAct = Annotated[SessionAct, session_act_for(Act.SEE)]
+ShareAct = Annotated[SessionAct, session_act_for(Act.SHARE)]
 """For the user of the session, or a program that acts for users."""
-UnshareAct = Annotated[SessionAct, acts_on(Act.UNSHARE)]
+UnshareAct = Annotated[SessionAct, session_act_for(Act.UNSHARE)]
 
 
 def _sees_silent(caller: Caller) -> bool:
@@ -233,7 +233,10 @@ async def list_candidates(
 
 @router.post("/sessions/{session_id}/assist", status_code=201)
 async def assist(
-    body: AssistOrder, sharing: SharingDep, snapshot: SettingsSnapshot, act: Annotated[SessionAct, acts_on(Act.ASSIST)]
+    body: AssistOrder,
+    sharing: SharingDep,
+    snapshot: SettingsSnapshot,
+    act: Annotated[SessionAct, session_act_for(Act.ASSIST)],
 ) -> JoinedView:
     """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""
     caller, session, access, silent = act.caller, act.session, body.access, body.silent
@@ -273,10 +276,10 @@ async def list_shared_with_me(
     return [SharedWithMe.of(share, connect_url=share_service.link_of(share, secrets)) for share in rows]
 
 
-_BY_LINK = public_route("the secret of the share's link is checked here")
+_CHECKS_LINK_SECRET = public_route("the secret of the share's link is checked here")
 
 
-@router.post("/shares/{share_id}/invitation", dependencies=[_BY_LINK])
+@router.post("/shares/{share_id}/invitation", dependencies=[_CHECKS_LINK_SECRET])
 async def read_invitation(
     share_id: ShareId, body: ShareLinkBody, request: Request, sharing: SharingDep
 ) -> InvitationView:
@@ -291,7 +294,7 @@ async def read_invitation(
     )
 
 
-@router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_BY_LINK])
+@router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_CHECKS_LINK_SECRET])
 async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: SharingDep) -> JoinedView:
     """Join by a link: as the user who is logged in, or as a guest if the link is for guests."""
     share = await _by_link(request, sharing, share_id, body)

@@ -1,6 +1,6 @@
 """Sharing of sessions for both HTTP interfaces: create and end shares, join, take control back, assist.
 
-Each action is a log row.
+Each action writes a log row.
 """
 
 from __future__ import annotations

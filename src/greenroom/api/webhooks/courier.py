@@ -93,7 +93,7 @@ class Courier:
             self._tasks[webhook.webhook_id] = asyncio.create_task(self._serve(webhook.webhook_id))
         return max(wait_s, MIN_WAIT_S)
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until no webhook is being served."""
         await asyncio.gather(*self._tasks.values())
 

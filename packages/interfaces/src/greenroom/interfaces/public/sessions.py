@@ -14,9 +14,9 @@ from greenroom.api.access.accounts import default_image_of, forget_anonymous
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events import wait_while_in
-from greenroom.api.session import orders, service, share_service
+from greenroom.api.session import instructions, service, share_service
 from greenroom.api.session.authorized import authorized, session_caller_of
-from greenroom.api.session.orders import keep_alive
+from greenroom.api.session.instructions import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, launch_request, token_of
 from greenroom.api.session.share_service import JoinedView, JoiningPerson, Sharing, SharingDep
@@ -241,7 +241,7 @@ async def get_kasm_status(
             hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call, Act.OPEN), HAND_OVER_WAIT_S
         )
     token = token_of(session, secrets)
-    progress = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
+    progress = service.progress_of(session, shows_causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
         "current_time": now(),
         "kasm_url": connect_url(session.session_id, str(session.user_id), token),
@@ -369,5 +369,7 @@ async def resume_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) 
 
 
 async def _give_order(db: Database, logs: LogWriter, call: CallBody, command: LifecycleCommand) -> Answer:
-    await orders.order(db, logs, call.caller, await session_of(db, call, Act(command)), command)
+    await instructions.request_lifecycle_command(
+        db, logs, call.caller, await session_of(db, call, Act(command)), command
+    )
     return {}

@@ -87,12 +87,12 @@ class PermittedActions:
         return not decide(Act(action), session_caller, SessionFacts(settings=self.settings)).refused
 
 
-async def rights_of(db: Database, caller: Caller) -> PermittedActions:
-    """Return the rights of a caller."""
+async def permitted_actions_of(db: Database, caller: Caller) -> PermittedActions:
+    """Return the actions that a caller may take on sessions."""
     return PermittedActions(caller, await settings_of(db, caller.user_id))
 
 
-async def order(
+async def request_lifecycle_command(
     db: Database, logs: LogWriter, caller: Caller, session: Session, command: LifecycleCommand
 ) -> SessionStatus:
     """Record that the session must stop, pause or resume; return its status now. A repeated call succeeds.
@@ -196,7 +196,7 @@ SLACK_S: Final = 10.0
 POLL_S: Final = 0.1
 
 
-def act_of(command: CommandCreate) -> Act:
+def act_of_command(command: CommandCreate) -> Act:
     """Return the act that corresponds to a command."""
     return Act.COMMAND if command.user is None else Act.COMMAND_AS
 
@@ -283,9 +283,9 @@ class _Size(NamedTuple):
 class Screenshots:
     """Takes screenshots; one instance per process."""
 
-    def __init__(self, db: Database, notes: ActLog) -> None:
+    def __init__(self, db: Database, act_log: ActLog) -> None:
         self._db = db
-        self._notes = notes
+        self._act_log = act_log
         self._pending: dict[_Size, asyncio.Task[bytes]] = {}
 
     async def take(self, caller: Caller, session: Session, verdict: Verdict, width: int, height: int) -> bytes:
@@ -300,7 +300,7 @@ class Screenshots:
             TooManyRequests: screenshots of this session are pending in `MAX_SIZES` other sizes.
         """
         if verdict.noted:
-            self._notes.note(caller, Act.SCREENSHOT, session)
+            self._act_log.record(caller, Act.SCREENSHOT, session)
         size = _Size(session.session_id, width, height)
         if (pending := self._pending.get(size)) is None:
             if sum(other.session_id == size.session_id for other in self._pending) >= MAX_SIZES:
