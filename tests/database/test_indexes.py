@@ -17,7 +17,7 @@ from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
 from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting
-from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
+from greenroom.db.session.deadlines import FORGET, read_recovered, read_with_deadline
 from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 
@@ -70,7 +70,7 @@ class Recorder(Database):
 @pytest.mark.parametrize(
     ("read", "index"),
     [
-        (read_waiting, "sessions_live_by_zone"),
+        (read_with_deadline, "sessions_live_by_zone"),
         (read_stored_observations, "sessions_live_by_zone"),
         (read_recovered, "sessions_set_aside"),
         (read_starting_staged, "sessions_live_by_zone"),

@@ -21,7 +21,7 @@ from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.liveness import changed_offers, mark_dead
 from greenroom.db.fleet.views import AgentRow, list_agents
-from greenroom.db.session.deadlines import read_waiting
+from greenroom.db.session.deadlines import read_with_deadline
 from greenroom.wire.messages import Observed, ReportedCapacity
 
 QUICK: dict[str, Any] = {
@@ -141,9 +141,9 @@ async def test_what_an_agent_that_is_away_was_to_stop_or_delete_waits_for_it(db:
     for status in ("starting", "assigning", "stopping", "pausing", "deleting"):
         await session(db, agent, status=status)
     await db.write("UPDATE agents SET status = 'missing'")
-    assert {waiting.status for waiting in await read_waiting(db, zone["zone_id"])} == {"starting", "assigning"}
+    assert {waiting.status for waiting in await read_with_deadline(db, zone["zone_id"])} == {"starting", "assigning"}
     await db.write("UPDATE agents SET status = 'running'")
-    assert len(await read_waiting(db, zone["zone_id"])) == 5
+    assert len(await read_with_deadline(db, zone["zone_id"])) == 5
 
 
 async def test_silence_proves_nothing_right_after_an_election(db: Database, fleet: Fleet):

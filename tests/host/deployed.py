@@ -86,12 +86,12 @@ class Host:
             await asyncio.sleep(0.5)  # as a link that answers nothing
             raise NoManager("the cable is pulled")
 
-        link = self.agent.check_in.link
-        ask, link.ask = link.ask, unanswered
+        client = self.agent.check_in.manager_client
+        ask, client.ask = client.ask, unanswered
         try:
             yield
         finally:
-            link.ask = ask
+            client.ask = ask
 
     @property
     def failed_calls(self) -> float:

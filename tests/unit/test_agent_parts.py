@@ -246,8 +246,8 @@ class Reporting(CheckInLoop):
     ) -> None:
         given = cast("Any", host)
         super().__init__(
-            identity=cast("Any", identity), sessions=sessions, link=given, host=given, health=cast("Any", None),
-            metrics=AgentMetrics(), join_token_file=None,
+            identity=cast("Any", identity), sessions=sessions, manager_client=given, host=given,
+            health=cast("Any", None), metrics=AgentMetrics(), join_token_file=None,
         )  # fmt: skip
         self._registered = host is None
         self.sent = list[list[Observed]]()

@@ -54,10 +54,10 @@ BUSY_RETRY_S: Final = 15
 class ImageSender:
     """Sends images of this host to other Agents. `runtime` returns the runtime, or None while it is not open."""
 
-    def __init__(self, runtime: Callable[[], object], identity: AgentIdentity, link: ManagerClient) -> None:
+    def __init__(self, runtime: Callable[[], object], identity: AgentIdentity, manager_client: ManagerClient) -> None:
         self._runtime = runtime
         self._identity = identity
-        self._link = link
+        self._manager_client = manager_client
         self._is_busy = False
         self._used: dict[str, float] = {}
         """Used ticket → the time until which it is stored."""
@@ -115,7 +115,7 @@ class ImageSender:
         ticket_check = TicketCheck(
             agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket
         )
-        return await self._link.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer)
+        return await self._manager_client.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer)
 
     async def _all_chunks(
         self, first: bytes, chunks: AsyncIterator[bytes], confirmed: TicketResult
@@ -175,11 +175,16 @@ class ImageReceiver:
     """Copies images from other Agents into `folder`. `usage` returns the last reading of this host's usage."""
 
     def __init__(
-        self, archives: Archives, identity: AgentIdentity, link: ManagerClient, folder: Path, usage: Callable[[], Usage]
+        self,
+        archives: Archives,
+        identity: AgentIdentity,
+        manager_client: ManagerClient,
+        folder: Path,
+        usage: Callable[[], Usage],
     ) -> None:
         self._archives = archives
         self._identity = identity
-        self._link = link
+        self._manager_client = manager_client
         self._folder = folder
         self._usage = usage
         self._authority = ""
@@ -209,7 +214,7 @@ class ImageReceiver:
             agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, names=tuple(sorted(requested))
         )
         try:
-            answer = await self._link.ask(SOURCES_PATH, request, ImageSources, bearer=self._identity.bearer)
+            answer = await self._manager_client.ask(SOURCES_PATH, request, ImageSources, bearer=self._identity.bearer)
         except (NoManager, ManagerRefusedError) as error:
             log.info("the Agents that have an image cannot be read from a Manager", reason=error.message)
             answer = ImageSources()

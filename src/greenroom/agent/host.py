@@ -67,7 +67,7 @@ class HostWork:
 
     config: AgentConfig
     identity: AgentIdentity
-    link: ManagerClient
+    manager_client: ManagerClient
     sessions: Sessions
     journal: Journal
     health: AgentHealth
@@ -293,7 +293,7 @@ class HostWork:
     def _copies(self, runtime: Runtime) -> ImageReceiver | None:
         if not isinstance(runtime, ImageCopyHost):
             return None
-        return ImageReceiver(runtime.archives(), self.identity, self.link, self.config.agent_dir, self.usage)
+        return ImageReceiver(runtime.archives(), self.identity, self.manager_client, self.config.agent_dir, self.usage)
 
     def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(

@@ -53,12 +53,14 @@ class Agent:
         self.health = health = AgentHealth(last_fresh=self.session_cache.last_fresh)
         managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
         self.metrics = metrics = AgentMetrics()
-        self.link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
+        self.manager_client = ManagerClient(
+            managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc()
+        )
         metrics.add_dropped_log_rows(lambda: sessions.outbox.log_lines_dropped)
         self.host = host = HostWork(
             config=settings,
             identity=identity,
-            link=self.link,
+            manager_client=self.manager_client,
             sessions=sessions,
             journal=self.journal,
             health=health,
@@ -68,7 +70,7 @@ class Agent:
         self.check_in = CheckInLoop(
             identity=identity,
             sessions=sessions,
-            link=self.link,
+            manager_client=self.manager_client,
             host=host,
             health=health,
             metrics=metrics,
@@ -85,7 +87,7 @@ class Agent:
             sessions.desired.changed.subscribe(lambda change: group.on_list_known() if change.is_first else None)
         self.session_cache.authorised_changed.subscribe(self.streams.authorised_changed)
         sessions.handed_over.subscribe(self.streams.handed_over)
-        self.image_sender = ImageSender(lambda: host.runtime, identity, self.link)
+        self.image_sender = ImageSender(lambda: host.runtime, identity, self.manager_client)
         self.edge = self._edge(group) if settings.edge_url else None
 
     def _authorizer(self, group: ReplicaGroup | None) -> StreamAuthorizer:
@@ -116,7 +118,7 @@ class Agent:
         """Return the files for an edge gateway on this host."""
         folder = self._settings.edge_dir or self._settings.agent_dir / "edge"
         share = group.edge.write if group else None
-        return EdgeFiles(folder, self._settings.edge_url, self.identity, self.link, share=share)
+        return EdgeFiles(folder, self._settings.edge_url, self.identity, self.manager_client, share=share)
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
@@ -165,7 +167,7 @@ class Agent:
         )
 
     async def close(self) -> None:
-        await self.link.close()
+        await self.manager_client.close()
         await self._upstream_auth.close()
         await self._view_only_pages.close()
         self.journal.close()

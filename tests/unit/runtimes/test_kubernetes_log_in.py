@@ -202,7 +202,7 @@ async def test_the_agent_names_a_kubeconfig_that_cannot_be_used_until_it_can(
     work = HostWork(
         config=AgentConfig(agent_dir=tmp_path, runtime="kubernetes"),
         identity=cast("Any", SimpleNamespace(installation_id="an-installation", agent_id="an-agent")),
-        link=unused,
+        manager_client=unused,
         sessions=unused,
         journal=unused,
         health=health,

@@ -59,7 +59,7 @@ class CheckInLoop:
 
     identity: AgentIdentity
     sessions: Sessions
-    link: ManagerClient
+    manager_client: ManagerClient
     host: HostWork
     health: AgentHealth
     metrics: AgentMetrics
@@ -135,7 +135,7 @@ class CheckInLoop:
         """Send one message and apply its answer. Return True if the answer changed the instructions."""
         message = self._message(hold_s)
         try:
-            answer = await self.link.ask(CHECK_IN_PATH, message, Answer, bearer=self.identity.bearer)
+            answer = await self.manager_client.ask(CHECK_IN_PATH, message, Answer, bearer=self.identity.bearer)
         except BaseException as error:
             self.metrics.check_ins.labels(type(error).__name__).inc()
             self.sessions.outbox.return_log_lines(message.logs)
@@ -206,7 +206,7 @@ class CheckInLoop:
         return has_new_command or (self.sessions.desired.digest, self.sessions.desired.highest_term) != before
 
     def _update_managers(self, answer: Answer) -> None:
-        managers = self.link.managers
+        managers = self.manager_client.managers
         managers.set_listed(manager.url for manager in answer.managers)
         for manager in answer.managers:
             if manager.instance_id == answer.primary:
@@ -229,7 +229,7 @@ class CheckInLoop:
             place=self.identity.place,
         )
         try:
-            registered = await self.link.ask(REGISTER_PATH, message, Registered)
+            registered = await self.manager_client.ask(REGISTER_PATH, message, Registered)
         except BaseException as error:
             self.metrics.registrations.labels(type(error).__name__).inc()
             raise
@@ -240,7 +240,7 @@ class CheckInLoop:
             self.sessions.desired.new_database()
         self.identity.store(registered)
         await self.identity.store_shared()
-        self.link.managers.set_listed(manager.url for manager in registered.managers)
+        self.manager_client.managers.set_listed(manager.url for manager in registered.managers)
         self.sessions.outbox.resend_all()
         self._seq = 0
         self._credential_refused = False
@@ -266,7 +266,7 @@ class CheckInLoop:
 
     async def _without_manager(self, error: NoManager) -> None:
         self.health.manager_error = error.message
-        wait_s = self.link.managers.wait_s(time.monotonic())
+        wait_s = self.manager_client.managers.wait_s(time.monotonic())
         log.warning(
             "no Manager answers; the sessions continue to run", reason=error.message, next_try_s=round(wait_s, 2)
         )

@@ -64,7 +64,7 @@ class EdgeFiles:
     folder: Path
     edge_url: str
     identity: AgentIdentity
-    link: ManagerClient
+    manager_client: ManagerClient
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _: KW_ONLY
     share: Callable[[bytes], Awaitable[None]] | None = None
@@ -114,7 +114,7 @@ class EdgeFiles:
             incarnation=self.identity.incarnation,
             csr=request_for(key, name),
         )
-        answer = await self.link.ask(PATH, request, EdgeCertificate, bearer=self.identity.bearer)
+        answer = await self.manager_client.ask(PATH, request, EdgeCertificate, bearer=self.identity.bearer)
         self._write("authority.pem", answer.authority)
         self._write("edge.pem", answer.certificate)
         self._write("agent_id", f"{self.identity.agent_id}\n")

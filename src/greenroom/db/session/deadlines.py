@@ -14,15 +14,19 @@ from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.fleet.liveness import AGENTS_TO_CHECK, CHANGED_OFFERS, ENDING_WITHOUT_AGENT, LOSABLE_PARAMETERS
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.lifecycle import EXPIRING, EXPIRING_PARAMETERS
-from greenroom.db.session.observations import DECIDABLE, STORED_OBSERVATIONS
+from greenroom.db.session.observations import DECIDABLE_PARAMETERS, STORED_OBSERVATIONS
 from greenroom.db.session.shares import EXPIRED
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 _WAITING_FOR_AGENT: Final = sorted(WAITING_FOR_AGENT)
-WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _WAITING_FOR_AGENT, "steps": sorted(AGENT_STEPS)}
+WITH_DEADLINE_PARAMETERS: Final = {
+    "transitional": _TRANSITIONAL,
+    "returning": _WAITING_FOR_AGENT,
+    "steps": sorted(AGENT_STEPS),
+}
 
-WAITING: Final[LiteralString] = (
+WITH_DEADLINE: Final[LiteralString] = (
     "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"
     " coalesce(agent_name(a), '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
     " t.stepped, t.admitted,"
@@ -47,25 +51,28 @@ WAITING: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionWithDeadline(WaitingSession):
-    """A session in a waiting status, at the time `now` of the database."""
+    """A session in a status with a deadline, at the time `now` of the database."""
 
     now: datetime
 
 
-async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
+async def read_with_deadline(db: Database, zone_id: str) -> list[SessionWithDeadline]:
     """Return sessions in transitional statuses, and those with an Agent that has returned.
 
     If the Agent is absent, only first starts and hand-overs are included, because their users wait. Other sessions,
     also resumed ones, continue when the Agent returns or is dead.
     """
-    return await db.fetch_as(SessionWithDeadline, WAITING, {"zone_id": zone_id, **WAITS})
+    return await db.fetch_as(SessionWithDeadline, WITH_DEADLINE, {"zone_id": zone_id, **WITH_DEADLINE_PARAMETERS})
 
 
-async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[SessionWithDeadline]:
+async def lock_with_deadline(
+    connection: Connection, zone_id: str, session_ids: Sequence[str]
+) -> list[SessionWithDeadline]:
     """Lock the sessions with these ids that still wait, by id, and return them. Rows with another lock are omitted."""
     cursor = await connection.execute(
-        WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
-        {"zone_id": zone_id, "ids": list(session_ids), **WAITS},
+        WITH_DEADLINE
+        + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
+        {"zone_id": zone_id, "ids": list(session_ids), **WITH_DEADLINE_PARAMETERS},
     )
     return rows_as(SessionWithDeadline, await cursor.fetchall())
 
@@ -175,7 +182,7 @@ WORK_QUERIES: Final[tuple[LiteralString, ...]] = (
         AGENTS_TO_CHECK,
         ENDING_WITHOUT_AGENT,
         STORED_OBSERVATIONS,
-        WAITING,
+        WITH_DEADLINE,
         CHANGED_OFFERS,
         AWAITING_SUCCESSOR,
         EXPIRING,
@@ -188,5 +195,8 @@ IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(WORK_QUE
 async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
     """Return True if a round of the Primary may have work. Raises Unavailable: the database cannot be reached."""
     params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
-    row = await db.fetch_one(IS_DUE, {**params, **LOSABLE_PARAMETERS, **DECIDABLE, **WAITS, **EXPIRING_PARAMETERS})
+    row = await db.fetch_one(
+        IS_DUE,
+        {**params, **LOSABLE_PARAMETERS, **DECIDABLE_PARAMETERS, **WITH_DEADLINE_PARAMETERS, **EXPIRING_PARAMETERS},
+    )
     return row is not None and row["is_due"]

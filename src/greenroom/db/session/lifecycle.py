@@ -118,7 +118,7 @@ async def revoke_stop_or_pause(connection: Connection, session_id: str, status: 
 
 async def start_return_deadlines(connection: Connection, agent_ids: Sequence[str]) -> None:
     """Start the deadline `RETURN_S` of all sessions that waited for the return of these Agents: lost and unreachable
-    sessions, and sessions that must be stopped, paused or resumed (`db.session.deadlines.read_waiting`)."""
+    sessions, and sessions that must be stopped, paused or resumed (`db.session.deadlines.read_with_deadline`)."""
     await connection.execute(
         "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
         " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"

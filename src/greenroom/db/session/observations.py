@@ -123,14 +123,14 @@ STORED_OBSERVATIONS: Final[LiteralString] = (
     " WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(decidable)s) AND s.status NOT IN ('running', 'deleted')"
     " AND a.status = 'running' AND a.complete AND o.incarnation = a.incarnation"
 )
-DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(WAITING_FOR_AGENT)]}
+DECIDABLE_PARAMETERS: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(WAITING_FOR_AGENT)]}
 
 
 async def read_stored_observations(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
     """Return the sessions whose status an observation can change, with their stored observation. Only sessions of
     Agents that run and have reported all their sessions are included.
     """
-    rows = await db.fetch(STORED_OBSERVATIONS, {"zone_id": zone_id, **DECIDABLE})
+    rows = await db.fetch(STORED_OBSERVATIONS, {"zone_id": zone_id, **DECIDABLE_PARAMETERS})
     return [
         (session, observation)
         for row in rows

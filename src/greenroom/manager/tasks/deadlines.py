@@ -34,14 +34,14 @@ POOL_FAILED_KEEP_S: Final = 300.0
 
 async def run_deadlines(ctx: PrimaryContext) -> None:
     """Act on every session whose time in a transitional status is over."""
-    plan = _planned(await db_deadlines.read_waiting(ctx.db, ctx.zone_id), ctx)
+    plan = _planned(await db_deadlines.read_with_deadline(ctx.db, ctx.zone_id), ctx)
     if not plan:
         return
     await stop("primary.after_check")
     acted: list[tuple[OverdueAction, ChangedSession]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        locked = await db_deadlines.lock_waiting(connection, ctx.zone_id, [action.session_id for action in plan])
+        locked = await db_deadlines.lock_with_deadline(connection, ctx.zone_id, [action.session_id for action in plan])
         for action in _planned(locked, ctx):
             async with ctx.tasks.isolated("deadlines", action.session_id, within=connection):
                 if (changed := await _act(connection, action)) is not None:
