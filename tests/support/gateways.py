@@ -136,7 +136,7 @@ class World:
         self.api.questions.clear()
         self.api.reports.clear()
         for viewer in list(self.agent._viewers._viewers.values()):
-            self.agent._viewers.forget_revoked(viewer.shows, None)
+            self.agent._viewers.forget_revoked(viewer.shown_session_id, None)
         for session_id, name in ((ANN, "ann"), (BOB, "bob")):
             self.table.put(session_id, self.spec, self.served[name].address, f"user-{name}")
             self.api.tokens[session_id, f"token-{name}"] = f"user-{name}"

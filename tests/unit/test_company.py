@@ -157,5 +157,5 @@ async def test_a_session_that_is_over_is_reported_no_more(agent: Agent):
 
 
 def looking(company: GuestPresence, there: set[tuple[str, int]]) -> GuestPresence:
-    company._look = lambda wanted: {one for one in wanted if tuple(one) in there}
+    company._find_existing = lambda wanted: {one for one in wanted if tuple(one) in there}
     return company

@@ -12,7 +12,11 @@ from greenroom.agent.web_filter.squid import PAGES, SquidLocation, configuration
 from greenroom.core.web_filter import PORT, Denial, FilterPolicy, Level, levels, parse_denial
 
 PLACE = SquidLocation(
-    listens=(f"172.20.0.1:{PORT}",), subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log", log="/f/log/denials.log"
+    listen_addresses=(f"172.20.0.1:{PORT}",),
+    subnet="172.20.0.0/16",
+    pages="/f/pages",
+    folder="/f/log",
+    log="/f/log/denials.log",
 )
 
 
