@@ -55,7 +55,7 @@ async def test_packages_that_the_daemon_does_not_take_end_the_build(tmp_path: Pa
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    builder = Mock(tree=AsyncMock(side_effect=BuildError("The connection was closed.")))
+    builder = Mock(build_from_tree=AsyncMock(side_effect=BuildError("The connection was closed.")))
     async with asyncio.timeout(20):
         with pytest.raises(BuildError, match="The connection was closed"):
             [step async for step in build.make_root(builder, "base", tmp_path)]
