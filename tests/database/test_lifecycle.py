@@ -145,13 +145,13 @@ async def test_an_unused_session_is_stopped_or_paused_and_stays_so(
         clocks = Clocks(keepalive_s=60, action=action, keepalive_from="K", action_from="A")
         await over(db, session_id, clocks)
         found = await eventually(is_in(db, session_id, reached))
-        assert found["stopped_reason"] == "No user used it for 60 s: K; A."
+        assert found["stopped_reason"] == "Its time without an open window is limited to 1 minute: K; A."
         assert found["expires"] is None
         await asyncio.sleep(0.5)  # to see that nothing happens
         assert (await row(db, session_id))["status"] == reached
         assert (await list_agents(db)).rows[0].cores_allocated == 0.5
     (message,) = await logged(db, "session-expired")
-    assert message.endswith(f"is {reached}: No user used it for 60 s: K; A.")
+    assert message.endswith(f"is {reached}: Its time without an open window is limited to 1 minute: K; A.")
 
 
 async def test_a_time_limit_deletes_a_stopped_or_paused_session(agent: ToldAgent, db: Database, fleet: Fleet):
@@ -161,7 +161,7 @@ async def test_a_time_limit_deletes_a_stopped_or_paused_session(agent: ToldAgent
         await eventually(is_in(db, session_id, "deleting"))
         stubborn.states[session_id] = "absent"
         found = await eventually(is_in(db, session_id, "deleted"))
-    assert found["ended_reason"] == "Its time limit is over: L."
+    assert found["ended_reason"] == "It ends at its time limit: L."
     assert (await list_agents(db)).rows[0].cores_allocated == 0
 
 

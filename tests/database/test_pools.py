@@ -261,5 +261,5 @@ async def test_a_session_that_is_not_kept_alive_ends(stage: System):
     await run_expiry(stage.ctx)
     (row,) = await stage.db.fetch("SELECT want, ended_reason FROM sessions WHERE status = 'deleting'")
     assert row["want"] == "absent"
-    assert row["ended_reason"].startswith("No user used it for 3600 s")
+    assert row["ended_reason"].startswith("Its time without an open window is limited to 1 hour")
     assert len(await stage.log("session-expired")) == 1

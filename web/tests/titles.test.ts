@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { permissionTitle, settingTitle, withTitles } from '../src/components/titles';
+import {
+  permissionTitle,
+  settingTitle,
+  withoutSettings,
+  withSettingTitles,
+  withTitles,
+} from '../src/components/titles';
 
 test.each([
   ['allow_kasm_clipboard_down', 'Clipboard Down'],
@@ -16,6 +22,13 @@ test('the names of permissions in a sentence become titles', () => {
   expect(withTitles('allow_kasm_downloads is off for the user, allow_kasm_audio on in the staging config.')).toBe(
     'Downloads is off for the user, Audio on in the staging config.',
   );
+});
+
+test('a reason has the titles of its settings, and none of them for users', () => {
+  const reason = 'Its time is limited to 1 hour: `keepalive_expiration` = 3600 by default.';
+  expect(withSettingTitles(reason)).toBe('Its time is limited to 1 hour: Keepalive expiration = 3600 by default.');
+  expect(withoutSettings(reason)).toBe('Its time is limited to 1 hour.');
+  expect(withoutSettings('It ends with its lease.')).toBe('It ends with its lease.');
 });
 
 test.each([

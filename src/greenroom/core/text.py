@@ -217,6 +217,15 @@ def size(count: float, digits: int = 1) -> str:
     return f"{count / 1000**step:.{digits}f}".rstrip("0").rstrip(".") + f" {UNITS[step]}" if step else f"{count:.0f} B"
 
 
+def duration(seconds: float) -> str:
+    """Return seconds in the largest unit in which they are a whole number: `1 hour`, `90 s`."""
+    for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= unit_s and seconds % unit_s == 0:
+            count = seconds / unit_s
+            return f"{count:g} {unit}" if count == 1 else f"{count:g} {unit}s"
+    return f"{seconds:g} s"
+
+
 _CAUSES: Final = (
     (r"no space left on device|disk full", "The disk of the database is full; free space on it"),
     (

@@ -198,7 +198,7 @@ async def test_its_deadline_is_moved_from_now_and_viewers_do_not_move_it(ada: Cl
     (session,) = await db.fetch("SELECT expires, time_limit_ends FROM sessions")
     assert session["time_limit_ends"] - session["expires"] < timedelta(seconds=1)
     shown = await ada.read(f"/api/v1/sessions/{lease['session_id']}")
-    assert (shown["expires_action"], shown["expires_reason"]) == ("delete", "Its lease is over.")
+    assert (shown["expires_action"], shown["expires_reason"]) == ("delete", "It ends with its lease.")
 
 
 async def test_it_does_not_outlive_the_time_limit_of_its_user(

@@ -1,10 +1,10 @@
-"""Sizes as text."""
+"""Sizes and durations as text."""
 
 from __future__ import annotations
 
 import pytest
 
-from greenroom.core.text import EXACT, size
+from greenroom.core.text import EXACT, duration, size
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,19 @@ def test_a_size_has_the_units_of_the_console(count: int, shown: str):
 
 def test_sizes_that_are_compared_differ_in_text():
     assert (size(1_499_000_000, EXACT), size(1_500_000_000, EXACT)) == ("1.499 GB", "1.5 GB")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (1.5, "1.5 s"),
+        (90, "90 s"),
+        (60, "1 minute"),
+        (5400, "90 minutes"),
+        (3600, "1 hour"),
+        (172_800, "2 days"),
+    ],
+)
+def test_a_duration_has_the_largest_unit_in_which_it_is_whole(seconds: float, shown: str):
+    assert duration(seconds) == shown

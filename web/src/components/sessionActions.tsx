@@ -24,7 +24,8 @@ export const ACTIONS: Record<SessionAction, Look> = {
   stop: {
     label: 'Stop',
     icon: IconPlayerStop,
-    warning: 'The programs of the session end and unsaved work is lost. Its disk is kept until the session is resumed.',
+    warning:
+      'The programs of the session end and unsaved work is lost. Its disk is kept, and the session has it again after it is resumed.',
   },
   delete: {
     label: 'Delete',
@@ -54,7 +55,8 @@ export function ownLook(action: SessionAction, session: Home): Look {
   if (action === 'stop')
     return {
       ...look,
-      warning: 'All programs end. Save your work first. The files are kept until you resume the session.',
+      warning:
+        'All programs end. Save your work first. The files are kept, and you have them again when you resume the session.',
     };
   if (action === 'delete')
     return {

@@ -28,6 +28,16 @@ export function withTitles(sentence: string): string {
   });
 }
 
+/** A reason of the server with the titles of its settings: "…: Keepalive expiration = 3600 by default." */
+export function withSettingTitles(reason: string): string {
+  return reason.replace(/`(\w*_\w*)`/g, (_, name: string) => settingTitle(name));
+}
+
+/** A reason of the server for users: without the settings and groups after its colon. */
+export function withoutSettings(reason: string): string {
+  return reason.replace(/: `.*$/, '.');
+}
+
 /** "Change groups": the description of a permission up to its details. */
 export function permissionTitle(description: string): string {
   return description.split(/[,;:(]/)[0]?.trim() ?? description;

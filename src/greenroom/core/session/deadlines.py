@@ -28,6 +28,7 @@ from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, lateness_factor, lateness_reason
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, TRANSITIONAL, WAITING_FOR_AGENT, Want
+from greenroom.core.text import duration
 from greenroom.shared.states import SessionStatus
 
 _S = SessionStatus
@@ -277,7 +278,8 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
         return None
     source = session.clocks.keepalive_from or "`keepalive_expiration`"
     action_from = f"; {session.clocks.action_from}" if session.clocks.action_from else ""
-    reason = f"No user used it for {session.clocks.keepalive_s:g} s: {source}{action_from}."
+    limit_text = duration(session.clocks.keepalive_s)
+    reason = f"Its time without an open window is limited to {limit_text}: {source}{action_from}."
     if not session.pauses and session.clocks.action != "delete":
         reason += f" It is deleted, because its Agent cannot {session.clocks.action} sessions."
         return _expiry(session, "delete", expires, "keepalive_expiration", reason)
@@ -305,9 +307,9 @@ def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
 
 def _at_limit(session: SessionLifetime, limit: datetime) -> Expiry:
     if session.clocks.leased:
-        return _expiry(session, "delete", limit, "lease", "Its lease is over.")
+        return _expiry(session, "delete", limit, "lease", "It ends with its lease.")
     source = session.clocks.time_limit_from or "`session_time_limit`"
-    return _expiry(session, "delete", limit, "session_time_limit", f"Its time limit is over: {source}.")
+    return _expiry(session, "delete", limit, "session_time_limit", f"It ends at its time limit: {source}.")
 
 
 def _expiry(session: SessionLifetime, action: ExpiryAction, at: datetime, setting: str, reason: str) -> Expiry:

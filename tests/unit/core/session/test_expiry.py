@@ -72,7 +72,7 @@ def test_a_lease_has_one_clock_and_is_no_longer_than_the_time_limit():
 
 def test_at_its_deadline_a_leased_session_is_deleted():
     (expiry,) = plan_expiry([lived(limit=PAST, leased=True)], NOW, quiet=False)
-    assert (expiry.action, expiry.setting, expiry.reason) == ("delete", "lease", "Its lease is over.")
+    assert (expiry.action, expiry.setting, expiry.reason) == ("delete", "lease", "It ends with its lease.")
 
 
 @pytest.mark.parametrize("action", ["stop", "pause"])
@@ -90,18 +90,18 @@ def test_an_unused_session_meets_the_action_of_its_owner(action: Any):
         action=action,
         at=PAST,
         setting="keepalive_expiration",
-        reason="No user used it for 60 s: K; A.",
+        reason="Its time without an open window is limited to 1 minute: K; A.",
     )
 
 
 def test_where_no_source_is_stored_the_settings_are_named():
     unnamed = replace(lived(), clocks=Clocks(keepalive_s=60))
     assert [e.reason for e in plan_expiry([unnamed], NOW, quiet=False)] == [
-        "No user used it for 60 s: `keepalive_expiration`."
+        "Its time without an open window is limited to 1 minute: `keepalive_expiration`."
     ]
     ended = replace(unnamed, expires=None, time_limit_ends=NOW)
     assert [e.reason for e in plan_expiry([ended], NOW, quiet=False)] == [
-        "Its time limit is over: `session_time_limit`."
+        "It ends at its time limit: `session_time_limit`."
     ]
 
 
@@ -116,7 +116,7 @@ def test_the_time_limit_deletes_with_any_action():
     assert (expiry.action, expiry.setting, expiry.reason) == (
         "delete",
         "session_time_limit",
-        "Its time limit is over: L.",
+        "It ends at its time limit: L.",
     )
 
 

@@ -10,6 +10,7 @@ import { SessionMenu } from '../../components/SessionMenu';
 import { keptOf, ownLook, useSessionOrder } from '../../components/sessionActions';
 import { StatusBadge } from '../../components/StatusBadge';
 import { TimeAgo } from '../../components/TimeAgo';
+import { withoutSettings } from '../../components/titles';
 
 const THUMBNAIL_S = 60;
 
@@ -80,14 +81,14 @@ function Fate({ session }: { session: Session }) {
   if (why)
     return (
       <Text size="xs" c="dimmed">
-        {why}
+        {withoutSettings(why)}
       </Text>
     );
   if (!expires || !action) return null;
   return (
     <Text size="xs" c="dimmed" className="number">
       {VERBS[action]} in {left}
-      {expires === limit ? '' : ' unless used'}
+      {expires === limit ? '' : ' unless opened'}
       {action === 'delete' ? `. ${keptOf(session)}` : ''}
     </Text>
   );

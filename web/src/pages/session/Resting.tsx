@@ -2,6 +2,7 @@ import { Button, Stack, Text } from '@mantine/core';
 import { Link } from 'react-router';
 import type { Connection, Session } from '../../api/types';
 import { useSessionOrder } from '../../components/sessionActions';
+import { withoutSettings } from '../../components/titles';
 import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
 
@@ -13,12 +14,12 @@ export function Resting({ connection, session }: { connection: Connection; sessi
     <StageFrame>
       <StageCard
         title={paused ? 'The session is paused' : 'The session is stopped'}
-        reason={session?.stopped_reason ?? connection.operational_message}
+        reason={session?.stopped_reason ? withoutSettings(session.stopped_reason) : connection.operational_message}
       >
         <Text size="sm" c="dimmed">
           {paused
             ? 'The programs of the session are frozen. They continue when you resume the session.'
-            : 'The programs of the session have ended. Its files are kept until you resume the session.'}
+            : 'The programs of the session have ended. Its files are kept, and you have them again when you resume the session.'}
         </Text>
         <Stack gap="xs">
           <Button onClick={() => order.mutate('resume')} loading={order.isPending}>

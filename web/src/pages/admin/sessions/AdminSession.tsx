@@ -21,7 +21,7 @@ import { CommandForm } from './CommandForm';
 import { Expiry } from './Expiry';
 import { PlacementTable } from './PlacementTable';
 import { kindOf, nameOf } from './kinds';
-import { settingTitle } from '../../../components/titles';
+import { settingTitle, withSettingTitles } from '../../../components/titles';
 
 const LOG_CODES = { 'staging-violation': 'Incompatible settings' };
 
@@ -119,8 +119,8 @@ function Details({ session }: { session: Session }) {
           ['Permissions', granted.join(', ') || 'none'],
           ['Address opened at launch', session.kasm_url],
           ['Status', session.operational_message],
-          ['Reason of the stop', session.stopped_reason],
-          ['Reason of the end', session.ended_reason],
+          ['Reason of the stop', session.stopped_reason && withSettingTitles(session.stopped_reason)],
+          ['Reason of the end', session.ended_reason && withSettingTitles(session.ended_reason)],
           ['Reason of the quarantine', session.set_aside_reason],
           [
             'Replaced by',

@@ -1,5 +1,6 @@
 import type { Session } from '../../../api/types';
 import { TimeAgo } from '../../../components/TimeAgo';
+import { withSettingTitles } from '../../../components/titles';
 import { kindOf } from './kinds';
 
 const VERBS: Record<string, string> = { delete: 'deleted', stop: 'stopped', pause: 'paused' };
@@ -14,10 +15,10 @@ export function Expiry({ session }: { session: Session }) {
       {what && session.expires && (
         <div
           className="row-note nowrap mantine-focus-auto"
-          {...(session.expires_reason ? { tabIndex: 0, 'data-hint': session.expires_reason } : {})}
+          {...(session.expires_reason ? { tabIndex: 0, 'data-hint': withSettingTitles(session.expires_reason) } : {})}
         >
           {what}
-          {session.expires === session.time_limit_ends ? '' : ' unless used'}
+          {session.expires === session.time_limit_ends ? '' : ' unless opened'}
         </div>
       )}
     </>
