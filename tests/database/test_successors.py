@@ -295,7 +295,7 @@ async def test_a_start_is_given_up_when_the_profile_was_opened_elsewhere(stage: 
     await run_replacements(stage.ctx)
     old = await stage.row(first)
     assert (old["status"], old["superseded_by"]) == ("failed", None)
-    assert "The profile is in use by another session" in old["error"]
+    assert "The home folder is in use by another session" in old["error"]
 
 
 async def test_deleting_a_session_being_replaced_deletes_its_successor(stage: Failing):

@@ -56,7 +56,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     ),
     "sessions_one_profile": (
         ProfileInUse,
-        "The profile is in use by another session. Open or end that session, or launch with the profile Disabled.",
+        "The home folder is in use by another session. Open or end that session, or launch without the home folder.",
     ),
     "homes_one": (
         ProfileInUse,

@@ -82,6 +82,10 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
   return (
     <Fieldset legend="SSH keys">
       <Stack gap="sm">
+        <Text size="xs" c="dimmed">
+          Programs in sessions use these keys to log in to other hosts, e.g. for git, if the group setting Inject SSH
+          keys is on.
+        </Text>
         {present ? (
           <>
             <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>

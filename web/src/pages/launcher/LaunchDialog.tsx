@@ -15,12 +15,12 @@ interface Props {
 }
 
 const PROFILES = [
-  { value: 'Enabled', label: 'Enabled: open the kept files and keep my changes' },
-  { value: 'Disabled', label: 'Disabled: start empty and keep nothing; the kept files are not changed' },
+  { value: 'Enabled', label: 'Keep: open the kept files and keep my changes' },
+  { value: 'Disabled', label: 'Without: start empty and keep nothing; the kept files are not changed' },
   { value: 'Reset', label: 'Reset: delete the kept files and start empty' },
 ];
 
-/** Launches a workspace with a chosen zone and persistent profile. */
+/** Launches a workspace with a chosen zone and use of the home folder. */
 export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   const navigate = useNavigate();
   const form = useForm({ initialValues: { zone: '', profile: 'Enabled' } });
@@ -65,8 +65,8 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
       )}
       {hasProfile && (
         <Select
-          label="Persistent Profile"
-          description="Use of the home folder that is kept for you"
+          label="Home folder"
+          description="What to do with the files that are kept for you"
           allowDeselect={false}
           data={PROFILES}
           {...form.getInputProps('profile')}

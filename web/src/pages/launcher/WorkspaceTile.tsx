@@ -89,7 +89,7 @@ function Expected({ image }: { image: LauncherImage }) {
     );
   return (
     <Text size="xs" c="dimmed" className="number">
-      about {shortDuration(Math.max(1, Math.round(image.expected_s)))}
+      starts in about {shortDuration(Math.max(1, Math.round(image.expected_s)))}
     </Text>
   );
 }

@@ -41,7 +41,7 @@ export function Secrets() {
       render: (row) => <Code>{`${row.header}: ${row.template.replace('{secret}', '•••')}`}</Code>,
     },
     ...(allowed('secrets_view')
-      ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'the deployment' }]
+      ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'no user (managed by administrators)' }]
       : []),
     {
       key: 'leases',
@@ -66,7 +66,7 @@ export function Secrets() {
   ];
   return (
     <ResourcePage
-      note="Secrets for web requests from leased sessions. The web filter adds a secret to a request when the request leaves the session. Programs in the session never see the secret."
+      note="Secrets for web requests from leased sessions. Greenroom adds a secret to a request when the request leaves the session. The lease must permit the hosts of the secret with its option egress; a web filter policy is not needed. Programs in the session never see the secret."
       query={useQuery(secretsQuery)}
       columns={columns}
       rowKey={(secret) => secret.secret_id}

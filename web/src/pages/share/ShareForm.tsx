@@ -105,7 +105,8 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
           </Button>
         ) : (
           <Text size="sm">
-            The page of this workspace has no view-only mode. Share it by name with control, if your group allows it.
+            Sessions of this workspace have no view-only mode. Share the session by name with control, if your group
+            allows it.
           </Text>
         )}
       </Stack>
