@@ -37,8 +37,8 @@ export function Dashboard() {
               query={sessions}
               to="/admin/sessions"
               icon={IconDeviceDesktop}
-              title="Sessions in use"
-              of={sessionsInUse}
+              title="Sessions of users"
+              of={sessionsOfUsers}
             />
           )}
           {allowed('staging_view') && (
@@ -77,7 +77,7 @@ export function Dashboard() {
             </Panel>
           )}
           {allowed('agents_view') && (
-            <Panel title="Capacity" to="/admin/infrastructure/agents">
+            <Panel title="Reserved capacity" to="/admin/infrastructure/agents">
               {agents.data?.length === 0 && (
                 <Text size="sm" c="dimmed">
                   No Agents yet.
@@ -99,8 +99,8 @@ interface Count {
   note: string;
 }
 
-function sessionsInUse(number: string): Count {
-  return { number, note: number !== '0' ? 'of all users' : 'no user has a session' };
+function sessionsOfUsers(number: string): Count {
+  return { number, note: number !== '0' ? 'also stopped and paused sessions' : 'no user has a session' };
 }
 
 function staged(configs: StagingConfig[]): Count {

@@ -17,7 +17,6 @@ export function PermissionsField(props: MultiSelectProps) {
       searchable
       clearable
       clearButtonProps={{ 'aria-label': 'Remove all permissions' }}
-      hidePickedOptions
       data={codes}
       renderOption={({ option }) => (
         <Stack gap={0}>

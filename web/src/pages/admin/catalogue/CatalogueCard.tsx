@@ -127,7 +127,7 @@ function Actions({ entry, image, onAdd }: Props) {
         <span />
       )}
       {entry.update_available && allowed('images_modify') && (
-        <Tooltip label="Staged sessions are replaced one at a time. Sessions in use are not changed">
+        <Tooltip label="Staged sessions are replaced one at a time. Sessions with a user are not changed">
           <Button
             size="compact-sm"
             variant="light"

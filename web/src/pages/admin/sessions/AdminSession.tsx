@@ -116,7 +116,7 @@ function Details({ session }: { session: Session }) {
             kindOf(session) !== 'quarantined' && session.expires && <Expiry key="expires" session={session} />,
           ],
           ['Time limit', session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
-          ['Permissions', granted.join(', ') || 'none'],
+          ['Session permissions', granted.join(', ') || 'none'],
           ['Address opened at launch', session.kasm_url],
           ['Status', session.operational_message],
           ['Reason of the stop', session.stopped_reason && withSettingTitles(session.stopped_reason)],

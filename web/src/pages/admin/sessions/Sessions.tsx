@@ -7,13 +7,13 @@ import { SessionsTable } from './SessionsTable';
 
 /** Sessions → Sessions: the sessions of all users. */
 export function Sessions() {
-  const inUse = useQuery(sessionCountQuery(QUESTIONS['in use']));
+  const withUser = useQuery(sessionCountQuery(QUESTIONS['with a user']));
   const staged = useQuery(sessionCountQuery(QUESTIONS.staged));
   return (
     <>
       <PageHeader title="Sessions">
-        {inUse.data !== undefined && staged.data !== undefined
-          ? `${counted(inUse.data, 'session')} in use, ${staged.data} staged and waiting for a user`
+        {withUser.data !== undefined && staged.data !== undefined
+          ? `${counted(withUser.data, 'session')} with a user, ${staged.data} staged and waiting for a user`
           : 'Sessions of all users'}
       </PageHeader>
       <SessionsTable />

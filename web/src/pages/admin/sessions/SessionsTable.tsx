@@ -90,7 +90,7 @@ export function SessionsTable({ of = {} }: Props) {
         }
         bulk={(rows, clear) => <BulkActions sessions={rows} onDone={clear} />}
         empty={
-          <EmptyState icon={IconDeviceDesktop} title={kind ? `No session is ${kind}` : 'No sessions'}>
+          <EmptyState icon={IconDeviceDesktop} title={kind ? 'No matching sessions' : 'No sessions'}>
             A session appears here when a user launches a workspace, or when{' '}
             <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
               Staging

@@ -103,7 +103,7 @@ function warningOf(session: Session, action: SessionAction): string | undefined 
 /** The consequence of a deletion. */
 function consequence({ zone_name }: Session): Record<Kind, string> {
   return {
-    'in use': `The session in zone ${zone_name} ends. All its data that is not saved elsewhere is lost.`,
+    'with a user': `The session in zone ${zone_name} ends. All its data that is not saved elsewhere is lost.`,
     staged: 'The pool replaces it with a new session.',
     quarantined: 'Its container is removed and can no longer be inspected.',
   };

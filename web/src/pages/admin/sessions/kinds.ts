@@ -2,24 +2,24 @@ import type { SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 
 /** The kinds of sessions: with a user, staged, or quarantined for inspection. */
-export const KINDS = ['in use', 'staged', 'quarantined'] as const;
+export const KINDS = ['with a user', 'staged', 'quarantined'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export function kindOf({ user_id, staging_config_id, set_aside_reason }: Session): Kind {
-  if (user_id || !staging_config_id) return 'in use';
+  if (user_id || !staging_config_id) return 'with a user';
   return set_aside_reason ? 'quarantined' : 'staged';
 }
 
 /** The condition of the request for each kind. */
 export const QUESTIONS: Record<Kind, SessionQuestion> = {
-  'in use': { staged: false },
+  'with a user': { staged: false },
   staged: { staged: true },
   quarantined: { set_aside: true },
 };
 
 /** The username, or the kind of a session without a user. */
 export function ownerOf(session: Session): string {
-  const words: Record<Kind, string> = { 'in use': '–', staged: 'staged, no user yet', quarantined: 'quarantined' };
+  const words: Record<Kind, string> = { 'with a user': '–', staged: 'staged, no user yet', quarantined: 'quarantined' };
   return session.username ?? words[kindOf(session)];
 }
 

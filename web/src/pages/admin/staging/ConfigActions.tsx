@@ -111,7 +111,7 @@ function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
       touched={TOUCHED}
       trigger={trigger}
     >
-      {waitingOf(config)} waiting for a user will be replaced. Sessions in use continue to run.
+      {waitingOf(config)} waiting for a user will be replaced. Sessions with a user continue to run.
     </Confirm>
   );
 }
@@ -126,7 +126,7 @@ function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: 
       touched={TOUCHED}
       trigger={trigger}
     >
-      {waitingOf(config)} waiting for a user will be deleted. Sessions in use continue to run.
+      {waitingOf(config)} waiting for a user will be deleted. Sessions with a user continue to run.
     </Confirm>
   );
 }

@@ -50,7 +50,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
           label="Deployment Zone"
-          description="The zone of the sessions"
+          description="The zone in which the sessions run (Infrastructure, Zones)"
           placeholder="Choose a zone"
           required
           allowDeselect={false}
@@ -61,7 +61,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
         />
         <Select
           label="Image"
-          description="The workspace of the sessions"
+          description="The workspace whose sessions are kept ready"
           placeholder="Choose a workspace"
           required
           allowDeselect={false}
@@ -112,8 +112,9 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
   return (
     <Fieldset legend="Default permissions">
       <Text size="xs" c="dimmed" mb="sm">
-        The permissions are fixed when a container is created. A user gets a staged session only if the group settings
-        of the user for these permissions are exactly the same.
+        All sessions of the pool have these permissions, whose settings are in Groups, Settings. Users and groups cannot
+        change them, because they are fixed when a container is created. A user gets a staged session only if the group
+        settings of the user for these permissions are exactly the same.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
         {PERMISSION_FIELDS.map((field) => (

@@ -54,15 +54,15 @@ export function PoolSessions({ configId }: { configId: string }) {
   const sessions = useQuery(poolSessionsQuery(configId, false));
   const quarantined = useQuery(poolSessionsQuery(configId, true));
   const own = sessions.data && eachOnce(quarantined.data ?? [], sessions.data);
-  const inUse = useQuery(sessionCountQuery({ staging_config_id: configId, staged: false })).data ?? '0';
+  const withUser = useQuery(sessionCountQuery({ staging_config_id: configId, staged: false })).data ?? '0';
   return (
     <Stack gap="xs">
       <Title order={2} fz={18}>
         Staged sessions
       </Title>
-      {inUse !== '0' && (
+      {withUser !== '0' && (
         <Text size="sm" c="dimmed">
-          {counted(inUse, 'session')} of this pool {inUse === '1' ? 'is' : 'are'} in use.
+          {counted(withUser, 'session')} of this pool {withUser === '1' ? 'has' : 'have'} a user.
         </Text>
       )}
       <SharedRowMenu>

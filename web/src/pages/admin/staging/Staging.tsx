@@ -53,7 +53,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     align: 'right',
     render: (row) => <Amount>{hours(row.expiration)}</Amount>,
   },
-  { key: 'permissions', title: 'Permissions', render: (row) => <GrantedBadge config={row} /> },
+  { key: 'permissions', title: 'Session permissions', render: (row) => <GrantedBadge config={row} /> },
   actionsColumn((row) => <ConfigActions config={row} />),
 ];
 
