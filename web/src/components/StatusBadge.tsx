@@ -49,7 +49,7 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   missing: 'unsure',
   quarantined: 'unsure',
   open: 'good',
-  refused: 'unsure',
+  'copy refused': 'unsure',
   revoked: 'bad',
   lost: 'bad',
   failed: 'bad',
@@ -59,6 +59,14 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   dead: 'bad',
   locked: 'bad',
   deleted: 'gone',
+};
+
+/** The hints of statuses whose words do not state what happened. */
+const HINTS: Record<string, string> = {
+  unreachable: 'The host of this session does not answer at present. The session continues if the host returns soon.',
+  lost: 'The host of this session has not answered for a long time. The session may come back with the host.',
+  'copy refused':
+    'Another host used the identity of this Agent and was refused. This Agent itself continues. See its details.',
 };
 
 function styleOf(tone: Tone): CSSProperties {
@@ -89,8 +97,13 @@ export function StatusBadge({ status, intended = false }: Props) {
   const look = LOOKS[intended ? 'resting' : (LOOK_OF[status] ?? 'gone')];
   if (!look) return null;
   const Icon = look.icon;
+  const hint = HINTS[status];
   return (
-    <span className="status" style={STYLES[look.tone]}>
+    <span
+      className={hint ? 'status mantine-focus-auto' : 'status'}
+      style={STYLES[look.tone]}
+      {...(hint ? { tabIndex: 0, 'data-hint': hint } : {})}
+    >
       <Icon size={12} aria-hidden />
       {status}
     </span>

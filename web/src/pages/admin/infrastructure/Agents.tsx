@@ -101,7 +101,7 @@ export function Agents() {
   ];
   return (
     <ResourcePage
-      note="The machines on which sessions run. A disabled or draining Agent keeps the sessions of users and gets no new ones. A draining Agent also ends all its staged sessions, so that it becomes empty."
+      note="An Agent runs the sessions of one host with Docker, or of one Kubernetes namespace. A disabled or draining Agent keeps the sessions of users and gets no new ones. A draining Agent also ends all its staged sessions, so that it becomes empty."
       query={useQuery(agentsQuery)}
       columns={columns}
       rowKey={(agent) => agent.agent_id}
@@ -126,7 +126,7 @@ export function statesOf(agent: Agent): string[] {
     agent.status,
     ...(agent.draining ? ['draining'] : []),
     ...(agent.credential_revoked ? ['revoked'] : []),
-    ...(agent.refused ? ['refused'] : []),
+    ...(agent.refused ? ['copy refused'] : []),
   ];
 }
 
