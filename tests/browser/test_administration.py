@@ -63,7 +63,7 @@ def test_inherited_and_denied_settings_look_different(admin: Person, instance: I
         downloads = page.locator("[data-setting=allow_kasm_downloads]")
         expect(downloads).to_contain_text("Inherited: yes, from group All Users.")
         expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("Inherited: no, by default.")
-        expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("excludes staged sessions")
+        expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("if set: no staged sessions")
         assert violations(page) == []
 
         downloads.get_by_role("radio", name="Inherit (yes)").focus()

@@ -128,7 +128,7 @@ export function CatalogueForm({ onClose }: { onClose: () => void }) {
     >
       <TextInput
         label="Address"
-        description="The URL of a workspace registry, or of its list.json (schema 1.1)"
+        description="The URL of a catalogue in the format of Kasm workspace registries, or of its list.json (schema 1.1)"
         placeholder="https://registry.example.com/"
         required
         data-autofocus

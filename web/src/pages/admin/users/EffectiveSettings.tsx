@@ -14,7 +14,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
   {
     key: 'setting',
     title: 'Setting',
-    value: (row) => `${row.name} ${row.excludes_staging ? 'excludes staged sessions' : ''}`,
+    value: (row) => `${row.name} ${row.excludes_staging ? 'if set: no staged sessions' : ''}`,
     width: '45%',
     render: (row) => (
       <>
@@ -25,7 +25,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
           <Code>{row.name}</Code>
           {row.excludes_staging && (
             <Badge variant="default" size="sm" miw="max-content">
-              excludes staged sessions
+              if set: no staged sessions
             </Badge>
           )}
         </Group>

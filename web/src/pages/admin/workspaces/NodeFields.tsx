@@ -46,7 +46,7 @@ export function NodeFields({ form }: { form: WorkspaceFields }) {
     <>
       <TextInput
         label="Runtime Class"
-        description="A runtime that the Agents offer, e.g. runsc; empty = the default runtime"
+        description="The program that runs and isolates the container, e.g. runsc (gVisor) for stronger isolation. The Agents must offer it (GREENROOM_RUNTIME_CLASSES); empty = the default"
         value={typeof config.runtime === 'string' ? config.runtime : ''}
         onChange={(event) => set('runtime', event.currentTarget.value)}
         disabled={!isUsable}

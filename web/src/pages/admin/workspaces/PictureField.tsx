@@ -22,7 +22,7 @@ export function PictureField({ form }: { form: WorkspaceFields }) {
   return (
     <Select
       label="Picture of the Stream"
-      description="How a session first shows its screen, with images of Greenroom. Users can switch, and their browser stores the choice"
+      description="How a session shows its screen at first, only for workspaces with a container image of Greenroom. Users can switch, and their browser stores the choice"
       data={PICTURES}
       value={environment[VARIABLE] === 'video' ? 'video' : LIGHT}
       onChange={choose}

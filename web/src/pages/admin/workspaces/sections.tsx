@@ -158,7 +158,7 @@ export function ContainerFields({ form }: Props) {
         />
         <Select
           label="CPU Allocation Method"
-          description="Shares: a session may use more cores while the host is idle. Quotas: a session never uses more cores"
+          description="Shares: a session may use more cores while the host is idle. Quotas: a session never uses more cores. Inherit: as in the setting Default CPU allocation method"
           data={['Inherit', 'Shares', 'Quotas']}
           allowDeselect={false}
           {...form.getInputProps('cpu_allocation_method')}
@@ -198,7 +198,7 @@ export function PageFields({ form }: Props) {
         />
         <TextInput
           label="Folder of the page"
-          description="The path of the page in the container, e.g. / or /vnc/. Enter /{path}/ if the page needs the same path as in the browser"
+          description="The path of the page in the container, e.g. / or /vnc/. For a program that must know its address, such as Jupyter (base_url), enter /{path}/, which stands for the path of the session"
           required
           {...form.getInputProps('page_path')}
         />
@@ -235,7 +235,7 @@ export function AccessFields({ form }: Props) {
         />
         <Switch
           label="Hide on Dashboard"
-          description="The start page of users does not show the workspace; programs can still launch it"
+          description="The launcher, which is the start page of users, does not show the workspace; programs can still launch it"
           {...form.getInputProps('hidden', { type: 'checkbox' })}
         />
       </Columns>
@@ -295,7 +295,7 @@ export function SessionFields({ form }: Props) {
       <Columns>
         <NumberInput
           label="Session Time Limit (s)"
-          description="The maximum duration of a session; empty = the limit of the groups, 0 = no limit. The shorter limit applies."
+          description="The maximum duration of a session; empty or 0 = only the limit of the groups applies. If both have a limit, the shorter limit applies."
           min={0}
           allowDecimal={false}
           {...form.getInputProps('session_time_limit')}
@@ -342,7 +342,7 @@ export function ConfigFields({ form }: Props) {
       />
       <JsonField
         label="Docker Exec Config"
-        description="Commands that run in the container: first_launch once after its start, assign when a user gets a staged session, go when a running session gets an address. Each has cmd, and optionally user, environment and workdir"
+        description="Commands that run in the container: first_launch once after its start, assign when a user gets a staged session, go when a program opens a web address in a running session. Each has cmd, and optionally user, environment and workdir"
         placeholder={'{ "assign": { "cmd": "/opt/welcome.sh" } }'}
         {...form.getInputProps('exec_config')}
       />
