@@ -132,7 +132,7 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
     agent = agent_of(instance, primary)
     expect(page.get_by_role("main").get_by_role("link", name=agent["hostname"])).to_be_visible()
 
-    page.get_by_role("tab", name="Events").click()
+    page.get_by_role("tab", name="Logs").click()
     with unchanged(admin):
         instance.call("PATCH", f"/managers/{primary['manager_id']}", json={"enabled": False})
         became = f"{other['instance_id']} became Primary of zone eu with term"
@@ -143,7 +143,7 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
     assert violations(page) == []
 
     page.get_by_role("tab", name="Requests").click()
-    page.get_by_role("radiogroup", name="Answers").get_by_text("503", exact=True).click()
+    page.get_by_role("radiogroup", name="Answers").get_by_text("Not in service (503)").click()
     refused = page.get_by_role("row").filter(has_text="POST /manager_api/v1/check-in")
     expect(refused.first.get_by_role("cell", name="503", exact=True)).to_be_visible()
     expect(page.get_by_role("cell", name="200", exact=True)).to_have_count(0)
@@ -231,7 +231,7 @@ def test_requests_of_agents_are_filtered_by_answer_agent_and_manager(admin: Pers
     answers = page.get_by_role("radiogroup", name="Answers")
     answers.get_by_text("Served", exact=True).click()
     expect(page.get_by_role("cell", name="503", exact=True)).to_have_count(0)
-    answers.get_by_text("503", exact=True).click()
+    answers.get_by_text("Not in service (503)").click()
     expect(page).to_have_url(re.compile("answers=503"))
     page.get_by_role("combobox", name="Manager").click()
     page.get_by_role("option", name=primary["instance_id"]).click()

@@ -159,10 +159,10 @@ def test_a_change_of_another_user_is_seen_without_reload(admin: Person, instance
     expect(admin.page.get_by_test_id("live")).to_have_text("Live")
     zone = instance.found["zones"][0]
     with instance.http() as http:
-        for strategy in ("Most Kasms", "Least Load"):
+        for strategy, title in (("Most Kasms", "Most sessions"), ("Least Load", "Least Load")):
             changed = http.patch(f"/api/v1/zones/{zone['zone_id']}", json={"load_balancing_strategy": strategy})
             assert changed.status_code == 200, changed.text
-            expect(admin.row(zone["zone_name"])).to_contain_text(strategy, timeout=4500)  # it polls after 5 s
+            expect(admin.row(zone["zone_name"])).to_contain_text(title, timeout=4500)  # it polls after 5 s
 
 
 def test_a_zone_is_edited(admin: Person, instance: Instance):

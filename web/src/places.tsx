@@ -149,7 +149,13 @@ const MENUS = {
     { path: '/admin/infrastructure/managers/:managerId', page: ManagerPage },
     { path: '/admin/infrastructure/agents', title: 'Docker Agents', icon: IconCpu, needs: 'agents', page: Agents },
     { path: '/admin/infrastructure/agents/:agentId', page: AgentPage },
-    { path: '/admin/infrastructure/machines', title: 'Machines', icon: IconCloud, needs: 'machines', page: Machines },
+    {
+      path: '/admin/infrastructure/machines',
+      title: 'Machine Pools',
+      icon: IconCloud,
+      needs: 'machines',
+      page: Machines,
+    },
     {
       path: '/admin/infrastructure/gateways',
       title: 'Gateways',

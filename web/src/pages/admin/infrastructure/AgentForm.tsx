@@ -37,7 +37,7 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <NumberInput
           label="Cores Override"
-          description="Empty = the cores of the host times the overcommit"
+          description="Empty = the cores of the host times the overcommit factor (GREENROOM_CPU_OVERCOMMIT of the Managers, 16 by default)"
           min={0.1}
           decimalScale={2}
           {...form.getInputProps('cores')}

@@ -44,8 +44,8 @@ export function AgentPage() {
     ...(allowed('system_view')
       ? [
           {
-            key: 'events',
-            title: 'Events',
+            key: 'logs',
+            title: 'Logs',
             content: <LogsTable fixed={{ text: data.hostname, zone_name: data.zone_name }} />,
           },
           { key: 'requests', title: 'Requests', content: <RequestsTable fixed={{ agent_id: data.agent_id }} /> },

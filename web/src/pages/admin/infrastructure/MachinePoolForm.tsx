@@ -115,6 +115,12 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
   );
 }
 
+/** The label and the description of "Label: description". */
+function titled(text: string) {
+  const [label, description] = text.split(': ');
+  return { label, description };
+}
+
 /** The provider of the machines, with its options and secrets. */
 function ProviderFields({ form, stored }: { form: UseFormReturnType<Fields>; stored: string[] }) {
   const { provider } = form.getValues();
@@ -130,11 +136,11 @@ function ProviderFields({ form, stored }: { form: UseFormReturnType<Fields>; sto
         {...form.getInputProps('provider')}
       />
       <SimpleGrid cols={{ base: 1, xs: 2 }} mt="md">
-        {Object.entries(texts).map(([name, label]) => (
-          <TextInput key={name} label={label} required {...form.getInputProps(`texts.${name}`)} />
+        {Object.entries(texts).map(([name, text]) => (
+          <TextInput key={name} {...titled(text)} required {...form.getInputProps(`texts.${name}`)} />
         ))}
-        {Object.entries(secrets).map(([name, label]) => (
-          <PasswordInput key={name} label={label} autoComplete="off" {...form.getInputProps(`secrets.${name}`)} />
+        {Object.entries(secrets).map(([name, text]) => (
+          <PasswordInput key={name} {...titled(text)} autoComplete="off" {...form.getInputProps(`secrets.${name}`)} />
         ))}
       </SimpleGrid>
       {provider !== 'simulated' && (

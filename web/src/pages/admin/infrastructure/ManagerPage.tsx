@@ -27,7 +27,7 @@ export function ManagerPage() {
     { key: 'details', title: 'Details', content: <Details manager={data} /> },
     ...(allowed('system_view')
       ? [
-          { key: 'events', title: 'Events', content: <LogsTable fixed={{ text: data.instance_id }} /> },
+          { key: 'logs', title: 'Logs', content: <LogsTable fixed={{ text: data.instance_id }} /> },
           {
             key: 'requests',
             title: 'Requests',

@@ -10,8 +10,8 @@ type Fields = Required<Schemas['ZonePatch']>;
 const STRATEGIES: Record<Fields['load_balancing_strategy'], string> = {
   'Least Load': 'Least Load: the Agent with the most room',
   'Most Load': 'Most Load: the fullest Agent that still has room',
-  'Least Kasms': 'Least Kasms: the Agent with the fewest sessions',
-  'Most Kasms': 'Most Kasms: the Agent with the most sessions',
+  'Least Kasms': 'Least sessions: the Agent with the fewest sessions',
+  'Most Kasms': 'Most sessions: the Agent with the most sessions',
 };
 const REQUEST_HOST = '$request_host$';
 const NEW: Fields = {
@@ -83,13 +83,13 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
       <Fieldset legend="Streams">
         <Switch
           label="Proxy Connections"
-          description="On: browsers reach sessions through the web gateway of this deployment. Off: at Proxy Hostname and Proxy Port."
+          description="On: browsers reach sessions through the web gateway of this deployment. Off: browsers reach them through a gateway in the zone, at Proxy Hostname and Proxy Port."
           {...form.getInputProps('proxy_connections', { type: 'checkbox' })}
         />
         <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
           <TextInput
             label="Proxy Hostname"
-            description="The host of streams if Proxy Connections is off"
+            description="Only if Proxy Connections is off: the host of the gateway in the zone. With $request_host$, the edge gateway of the Agent, or the host that the user opened"
             required
             {...form.getInputProps('proxy_hostname')}
           />
@@ -101,7 +101,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
           />
           <NumberInput
             label="Proxy Port"
-            description="The port of streams if Proxy Connections is off"
+            description="Only if Proxy Connections is off: the port of the gateway in the zone"
             required
             min={1}
             max={65_535}

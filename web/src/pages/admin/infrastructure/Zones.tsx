@@ -28,7 +28,7 @@ const COLUMNS: Column<Zone>[] = [
   },
   { key: 'origin', title: 'Allow Origin Domain', value: (row) => row.allow_origin_domain },
   { key: 'upstream', title: 'Upstream Auth Address', value: (row) => row.upstream_auth_address },
-  { key: 'strategy', title: 'Load Balance Strategy', value: (row) => row.load_balancing_strategy },
+  { key: 'strategy', title: 'Load Balance Strategy', value: strategyOf },
   { key: 'alternate', title: 'Search Alternate Zones', value: (row) => (row.search_alternate_zones ? 'Yes' : 'No') },
   { key: 'proxy', title: 'Proxy Connections', value: proxyOf },
 ];
@@ -55,6 +55,11 @@ export function Zones() {
       )}
     />
   );
+}
+
+/** The strategy with the word of the console for sessions. */
+function strategyOf({ load_balancing_strategy: strategy }: Zone): string {
+  return strategy.replace('Kasms', 'sessions');
 }
 
 /** How browsers reach the streams of a zone. */

@@ -30,9 +30,9 @@ export interface Fields {
 
 interface ProviderText {
   label: string;
-  /** Text options: name → label. */
+  /** Text options: name → label, and after a colon its description. */
   texts: Texts;
-  /** Secrets of the provider: name → label. */
+  /** Secrets of the provider: name → label, and after a colon its description. */
   secrets: Texts;
 }
 
@@ -40,8 +40,12 @@ interface ProviderText {
 const PROVIDERS: Record<string, ProviderText> = {
   libcloud: {
     label: 'Libcloud: a cloud that Apache Libcloud supports',
-    texts: { driver: 'Driver', size: 'Size', image: 'Image' },
-    secrets: { key: 'Key', secret: 'Secret' },
+    texts: {
+      driver: 'Driver: the cloud, by its name in Libcloud, e.g. ec2',
+      size: 'Size: the machine type of the cloud, e.g. m6i.2xlarge',
+      image: 'Image: the machine image of the cloud, with the operating system and Greenroom',
+    },
+    secrets: { key: 'Key: the first part of the credentials', secret: 'Secret: the second part, if the cloud has one' },
   },
   command: {
     label: 'Command: a program on the Managers’ machines',
