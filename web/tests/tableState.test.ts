@@ -76,4 +76,5 @@ test('the hint of the filter names a column that the table has', () => {
   expect(filterHint([{ key: 'name', value }, { key: 'zone', value }, { key: 'status' }])).toBe('Filter, e.g. zone:…');
   expect(filterHint([{ key: 'address', value }])).toBe('Filter, e.g. address:…');
   expect(filterHint([])).toBe('Filter');
+  expect(filterHint([{ key: 'zone', value }], true)).toBe('Filter loaded rows, e.g. zone:…');
 });

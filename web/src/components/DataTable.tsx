@@ -51,6 +51,8 @@ export interface TableProps<Row> {
   rowKey: (row: Row) => string;
   /** Without it, all rows are loaded, and ordered and filtered here. */
   paged?: Paged;
+  /** Older rows exist on the server, which the filter does not search. */
+  isPart?: boolean;
   empty: ReactNode;
   /** Key of the column, with `-` in front for descending. */
   sort?: string;
@@ -73,6 +75,7 @@ export function DataTable<Row>({
   columns,
   rowKey,
   paged,
+  isPart = false,
   empty,
   sort,
   minWidth = 760,
@@ -123,7 +126,7 @@ export function DataTable<Row>({
               ml="auto"
               size="sm"
               aria-label={`Filter ${caption}`}
-              placeholder={filterHint(columns)}
+              placeholder={filterHint(columns, isPart)}
               leftSection={<IconSearch size={16} aria-hidden />}
               rightSection={
                 <Kbd size="xs" aria-hidden>
@@ -186,7 +189,7 @@ export function DataTable<Row>({
         {isEmpty && !filter && empty}
         {isEmpty && filter && (
           <Text ta="center" py="xl" c="dimmed" size="sm">
-            No row matches “{filter}”.
+            {isPart ? 'No loaded row' : 'No row'} matches “{filter}”.
           </Text>
         )}
         {paged?.onMore && (

@@ -92,11 +92,12 @@ export function selectedText(selected: number, total: string | undefined, isWhol
   return total === undefined ? `${selected} selected; more rows match` : `${selected} of ${total} selected`;
 }
 
-/** An example of a filter, with a column that the table has. */
-export function filterHint(columns: Pick<Column<never>, 'key' | 'value'>[]): string {
+/** An example of a filter, with a column that the table has. `isPart`: the filter searches the loaded rows only. */
+export function filterHint(columns: Pick<Column<never>, 'key' | 'value'>[], isPart = false): string {
+  const filter = isPart ? 'Filter loaded rows' : 'Filter';
   const keys = columns.filter((column) => column.value).map((column) => column.key);
   const key = ['status', 'zone', 'user', 'name'].find((each) => keys.includes(each)) ?? keys[0];
-  return key === undefined ? 'Filter' : `Filter, e.g. ${key}:…`;
+  return key === undefined ? filter : `${filter}, e.g. ${key}:…`;
 }
 
 export type Cell = string | number | boolean | null | undefined;

@@ -8,7 +8,7 @@ import { shortId } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
 import { LEVELS, type LogFilter, SPANS } from './logFilter';
 
-const COMPONENTS = ['api', 'manager', 'agent', 'up'];
+const COMPONENTS = ['api', 'manager', 'agent', { value: 'up', label: 'up (start of processes)' }];
 const TYPING_MS = 300;
 
 interface Props {
@@ -59,7 +59,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
         <>
           <Select
             size="xs"
-            w={135}
+            w={170}
             aria-label="Component"
             placeholder="All components"
             clearable

@@ -6,7 +6,7 @@ export function Logs() {
   return (
     <>
       <PageHeader title="Logs">
-        The log of the api, the Managers, the Agents and the gateways: decisions with their reasons, and changes by
+        The log of the api, the Managers, the Agents and greenroom up: decisions with their reasons, and changes by
         administrators.
       </PageHeader>
       <LogsTable />

@@ -126,6 +126,7 @@ export function LogsTable({ fixed, codes }: Props) {
         columns={columns}
         rowKey={(row) => String(row.log_id)}
         sort="-time"
+        isPart
         minWidth={960}
         tools={
           <LogTools

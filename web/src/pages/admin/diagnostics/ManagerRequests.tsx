@@ -6,7 +6,8 @@ export function ManagerRequests() {
   return (
     <>
       <PageHeader title="Manager Requests">
-        Requests of Agents that were not answered with 2xx. Other requests are counted per Agent and minute.
+        Requests of Agents that were refused (HTTP status other than 2xx). Other requests are counted per Agent and
+        minute.
       </PageHeader>
       <RequestsTable />
     </>

@@ -22,7 +22,7 @@ const ROWS = 250;
 const ANSWERS: { value: string; label: string; question: RequestQuestion }[] = [
   { value: 'all', label: 'All', question: {} },
   { value: 'refused', label: 'Refused', question: { refused: true } },
-  { value: '503', label: '503', question: { status: 503 } },
+  { value: '503', label: 'Not in service (503)', question: { status: 503 } },
   { value: 'served', label: 'Served', question: { refused: false } },
 ];
 
@@ -61,6 +61,7 @@ export function RequestsTable({ fixed = {} }: Props) {
         query={{ data: requests.data?.rows, error: requests.error }}
         columns={columnsOf(agents.data ?? [], managers.data ?? []).filter(({ key }) => !given.has(key))}
         sort="-time"
+        isPart
         minWidth={940}
         rowKey={(row) => String(row.request_id)}
         tools={
@@ -99,7 +100,7 @@ export function RequestsTable({ fixed = {} }: Props) {
         }
         empty={
           <EmptyState icon={IconListDetails} title="No matching requests">
-            Requests with an answer other than 2xx appear here. The others are counted at the end of each minute.
+            Refused requests (HTTP status other than 2xx) appear here. The others are counted at the end of each minute.
           </EmptyState>
         }
       />

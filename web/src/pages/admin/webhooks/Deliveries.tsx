@@ -59,6 +59,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
         columns={columns}
         rowKey={(row) => row.delivery_id}
         sort="-at"
+        isPart
         minWidth={900}
         tools={
           <Group gap="xs">
@@ -188,7 +189,7 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
             ['Attempts', delivery.attempts],
             ['Last attempt', delivery.attempted && absolute(delivery.attempted)],
             ['Next attempt', delivery.due && absolute(delivery.due)],
-            ['webhook-id', delivery.delivery_id],
+            ['Message ID (header webhook-id)', delivery.delivery_id],
           ]}
         />
         <Block title="Data" text={JSON.stringify(delivery.data, null, 2)} />
