@@ -242,9 +242,9 @@ _DEFINITIONS: Final = (
     ),
     _permission(
         "allow_persistent_profile",
-        "Keep the home folder between sessions in workspaces with a persistent profile; such a launch gets"
-        " no staged session. Workspaces with home folders kept for each user (profile path `{homes}`) keep them unless"
-        " a group sets `false`",
+        "Keep the home folder between sessions. Allow: in all workspaces with kept home folders. Deny: in none. Without"
+        " a value: only in workspaces with Home folders = Kept for each user. A launch with a kept home folder gets no"
+        " staged session",
     ),
     _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(
