@@ -35,13 +35,17 @@ class Installation:
         43_200,
         "s",
         60,
-        "Maximum duration of a log-in at the console, and of a session token; desktop sessions do not depend on it",
+        "Maximum duration of a log-in at the console, and of a token that a program got for a user; desktop sessions"
+        " do not depend on it",
     )
     session_idle_s: int = _number(
         3600, "s", 60, "Time without an open console after which a log-in ends; streams continue"
     )
     min_password_length: int = _number(12, "characters", 8, "Minimum length of a new password")
-    require_password_change: bool = _switch("Users with a one-time password must change it before any other request")
+    require_password_change: bool = _switch(
+        "The password that the first start generated must be changed at the first log-in, before the console can"
+        " be used"
+    )
     max_login_attempts: int = _number(
         5,
         "attempts",
