@@ -18,10 +18,10 @@ export function PermissionsField(props: MultiSelectProps) {
       clearable
       clearButtonProps={{ 'aria-label': 'Remove all permissions' }}
       data={codes}
-      renderOption={({ option }) => (
+      renderOption={({ option, checked }) => (
         <Stack gap={0}>
           <Text size="sm" fw={600}>
-            {option.value}
+            {checked ? `✓ ${option.value}` : option.value}
           </Text>
           <Text size="xs" c="dimmed">
             {meaning.get(option.value)}
