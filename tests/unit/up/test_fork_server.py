@@ -101,7 +101,8 @@ class Supervised:
 async def supervised(tmp_path: Path) -> AsyncIterator[Supervised]:
     found = Supervised(tmp_path)
     try:
-        await eventually(lambda: all(map(found.serves, SECRETS)))
+        # An Agent can serve before the supervisor has written its pid.
+        await eventually(lambda: all(map(found.serves, SECRETS)) and found.pids().keys() >= SECRETS.keys())
         yield found
     finally:
         found.process.kill()
