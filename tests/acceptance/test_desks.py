@@ -144,7 +144,8 @@ def test_pictures_are_of_any_part_and_size(desk: Desk):
     assert opened(zoomed).tobytes() == screen.crop((60, 60, 260, 160)).tobytes()
     small = opened(desk.screenshot(width=640))
     assert small.size == (640, screen.height * 640 // screen.width)
-    assert small.getpixel((TERMINAL[0] // 2, TERMINAL[1] // 2)) == (0x0F, 0x17, 0x2A)
+    pixel = small.getpixel((TERMINAL[0] // 2, TERMINAL[1] // 2))
+    assert pixel == (0x0F, 0x17, 0x2A), f"in the unscaled picture: {screen.getpixel(TERMINAL)}"
     without = opened(desk.screenshot(cursor=False))
     assert without.crop((0, 0, 30, 30)).tobytes() != screen.crop((0, 0, 30, 30)).tobytes()
 
