@@ -110,7 +110,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "config": _noun("The configuration as a document: export it, compare it, apply it.", "configuration.commands"),
     },
     "Diagnostics and programs": {
-        "logs": _noun("Log rows of the api, the Managers, the Agents and the gateways.", "logs"),
+        "logs": _noun("Log rows of the api, the Managers, the Agents and `greenroom up`.", "logs"),
         "events": _program(
             "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),
