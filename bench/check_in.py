@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import psutil
 from tests.support import history
@@ -101,7 +101,7 @@ class Rig:
         """Wait until almost `number` check-ins are held at the same time."""
 
         async def look() -> bool:
-            async with httpx.AsyncClient(timeout=20) as http:
+            async with httpx2.AsyncClient(timeout=20) as http:
                 text = (await http.get(f"{self.fleet.urls['one']}/metrics")).text
             (line,) = [line for line in text.splitlines() if line.startswith("greenroom_manager_held_check_ins ")]
             return float(line.split()[1]) >= 0.95 * number
@@ -229,7 +229,7 @@ async def _sessions(made: Rig) -> dict[str, str]:
     rows = await made.db.fetch(
         "SELECT agent_id::text FROM agents WHERE hostname LIKE 'staying-%%' ORDER BY random() LIMIT %s", (INSTRUCTIONS,)
     )
-    door = httpx.AsyncHTTPTransport()
+    door = httpx2.AsyncHTTPTransport()
     found: dict[str, str] = {}
     for row in rows:
         found[await session(made.db, ToldAgent(door, agent_id=row["agent_id"]))] = row["agent_id"]

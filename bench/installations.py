@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import psutil
 from tests.support.crowd import Crowd, fill
 from tests.support.plans import NotingDatabase
@@ -42,7 +42,7 @@ class Installation:
     """A filled database, and the api on it."""
 
     db: NotingDatabase
-    api: httpx.AsyncClient
+    api: httpx2.AsyncClient
     postmaster: psutil.Process
 
     def used_s(self) -> float:
@@ -94,8 +94,8 @@ async def installation(cluster: PostgresCluster, crowd: Crowd | None) -> AsyncIt
     config = ApiConfig(database_url=cluster.dsn, secret_key_file=Path("unused"))
     app = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
     postmaster = psutil.Process(int((cluster.data / "postmaster.pid").read_text().split()[0]))
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="https://127.0.0.1:8443", auth=httpx.BasicAuth(*KEY)
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="https://127.0.0.1:8443", auth=httpx2.BasicAuth(*KEY)
     ) as api:
         collect_rarely()
         yield Installation(db, api, postmaster)

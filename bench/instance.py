@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import psycopg
 
 _MAKE_USERS: Final = """
@@ -37,7 +37,7 @@ class Instance:
 
     facts: dict[str, Any]
     data: Path
-    http: httpx.Client
+    http: httpx2.Client
 
     def context(self) -> ssl.SSLContext:
         """A TLS context that trusts the instance's certificate."""
@@ -153,7 +153,7 @@ def instance(
     context = ssl.create_default_context(cafile=facts["ca_file"])
     auth = (facts["api_key"], facts["api_key_secret"])
     try:
-        with httpx.Client(base_url=facts["url"], verify=context, auth=auth, timeout=30) as http:
+        with httpx2.Client(base_url=facts["url"], verify=context, auth=auth, timeout=30) as http:
             yield Instance(facts, data / "data", http)
     finally:
         down = [GREENROOM, "down", "--data", str(data / "data")]

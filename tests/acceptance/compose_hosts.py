@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine
 from tests.support.scratch import passing_folder
@@ -154,13 +154,13 @@ class ComposeHost:
         return ssl.create_default_context(cafile=self.current / "ca.pem")
 
     @contextmanager
-    def http(self) -> Iterator[httpx.Client]:
+    def http(self) -> Iterator[httpx2.Client]:
         """A client of its gateway, with the first key of the installation if this host has it."""
         file = self.current / "installation/credentials.json"
         stored = json.loads(file.read_text()) if file.exists() else {}
         auth = (stored["api_key"], stored["api_key_secret"]) if stored else None
         options = {"base_url": self.url, "auth": auth, "timeout": 15, "trust_env": False}
-        with self.machine.entered(), httpx.Client(verify=self.ca(), **options) as client:
+        with self.machine.entered(), httpx2.Client(verify=self.ca(), **options) as client:
             yield client
 
     def call(self, method: str, path: str, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -185,10 +185,10 @@ class Instance:
         return self.found["url"]
 
     @contextmanager
-    def http(self) -> Iterator[httpx.Client]:
+    def http(self) -> Iterator[httpx2.Client]:
         """A client of /api/v1 with the instance's key, through the gateway."""
         auth = (self.found["api_key"], self.found["api_key_secret"])
-        with httpx.Client(base_url=self.url, verify=self.ca(), auth=auth, timeout=15, trust_env=False) as client:
+        with httpx2.Client(base_url=self.url, verify=self.ca(), auth=auth, timeout=15, trust_env=False) as client:
             yield client
 
     def ca(self) -> Any:
@@ -227,7 +227,7 @@ class Instance:
         with self.http() as client:
             try:
                 answer = client.request(method, f"/api/v1{path}", **options)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 raise AssertionError(f"{method} {path}: {error!r}{self.logs()}") from error
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from tests.acceptance.instance import wait_for
 from websockets import ConnectionClosed, WebSocketException
 from websockets.asyncio.client import ClientConnection, connect
@@ -101,7 +101,7 @@ def entered(instance: Deployment, session_id: str) -> tuple[str, str]:
     """Enter the session like a browser, by the address with the token; returns that address, and its cookie."""
     path = f"/sessions/{session_id}/connection"
     address: str = wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
-    answer = httpx.get(address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False)
+    answer = httpx2.get(address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False)
     if "set-cookie" not in answer.headers:
         raise KeyError(f"no cookie came with {answer.status_code}: {answer.text}")
     return address, answer.headers["set-cookie"].split(";")[0]
@@ -120,7 +120,7 @@ def is_streamed(instance: Deployment, session_id: str) -> bool:
     try:
         with open_desktop(instance, session_id) as desktop:
             return desktop.goes_on()
-    except (KeyError, OSError, httpx.TransportError, WebSocketException):
+    except (KeyError, OSError, httpx2.TransportError, WebSocketException):
         return False
 
 

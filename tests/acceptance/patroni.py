@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import psycopg
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine, Network, setpriv
@@ -179,8 +179,8 @@ class Patroni:
         for server in self.servers:
             try:
                 url = f"http://{server.machine.address}:8008/cluster"
-                members = httpx.get(url, timeout=1, trust_env=False).json()["members"]
-            except httpx.TransportError:
+                members = httpx2.get(url, timeout=1, trust_env=False).json()["members"]
+            except httpx2.TransportError:
                 continue
             return {member["name"]: member["role"] for member in members if member["state"] in ("running", "streaming")}
         return {}

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 from tests.acceptance.instance import CRASH_LOOPS, Instance, wait_for
 from tests.support.processes import free_port
 
@@ -87,8 +87,8 @@ class SecondApi:
     def answers(self) -> bool:
         """True if it serves."""
         try:
-            return httpx.get(f"{self.url}/api/__healthcheck", timeout=2, trust_env=False).is_success
-        except httpx.TransportError:
+            return httpx2.get(f"{self.url}/api/__healthcheck", timeout=2, trust_env=False).is_success
+        except httpx2.TransportError:
             return False
 
     def kill(self) -> None:
@@ -127,7 +127,7 @@ class Race:
         auth = (self._instance.found["api_key"], self._instance.found["api_key_secret"])
         async with (
             asyncio.timeout(within_s),
-            httpx.AsyncClient(verify=self._instance.ca(), auth=auth, timeout=10, trust_env=False) as client,
+            httpx2.AsyncClient(verify=self._instance.ca(), auth=auth, timeout=10, trust_env=False) as client,
             asyncio.TaskGroup() as group,
         ):
             for number, user_id in enumerate(self.users):
@@ -135,14 +135,14 @@ class Race:
             for number, kill in enumerate(kills, 1):
                 group.create_task(self._killing(number * len(self.users) // (len(kills) + 1), kill))
 
-    async def _launch(self, client: httpx.AsyncClient, gate: asyncio.Semaphore, number: int, user_id: str) -> None:
+    async def _launch(self, client: httpx2.AsyncClient, gate: asyncio.Semaphore, number: int, user_id: str) -> None:
         async with gate:
             session_id = await self._ask(client, number, user_id)
         async with self._answered:
             self.answers[user_id] = session_id
             self._answered.notify_all()
 
-    async def _ask(self, client: httpx.AsyncClient, number: int, user_id: str) -> str:
+    async def _ask(self, client: httpx2.AsyncClient, number: int, user_id: str) -> str:
         while True:
             base = self._bases[number % len(self._bases)]
             self.asked, number = self.asked + 1, number + 1
@@ -152,7 +152,7 @@ class Race:
                     json={"image_id": self._image_id, "user_id": user_id},
                     headers={"Idempotency-Key": self.keys[user_id]},
                 )
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 answer = None
             if answer is not None and answer.status_code not in TRANSIENT:
                 assert answer.status_code == 202, f"{answer.status_code} {answer.text}"

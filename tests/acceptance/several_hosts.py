@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 from psycopg.rows import dict_row
 from tests.acceptance.instance import CRASH_LOOPS, wait_for
@@ -39,7 +39,7 @@ MISSING_S = 8.0
 LOST_S = 20.0
 
 _GATEWAY = """
-import os, sys, tomllib, greenroom.gateway.main, greenroom.kit.program, httpx, encodings.idna
+import os, sys, tomllib, greenroom.gateway.main, greenroom.kit.program, httpx2, encodings.idna
 uid, gid = int(sys.argv[1]), int(sys.argv[2])
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
 greenroom.kit.program.run("gateway")
@@ -67,9 +67,9 @@ class Web:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send a request to /api/v1."""
-        with httpx.Client(verify=self.ca(), auth=self.deployment.key, timeout=15, trust_env=False) as client:
+        with httpx2.Client(verify=self.ca(), auth=self.deployment.key, timeout=15, trust_env=False) as client:
             return client.request(method, f"{self.url}/api/v1{path}", **options)
 
     def ca(self) -> ssl.SSLContext:
@@ -279,7 +279,7 @@ class Deployment:
     def _answers(self, web: Web) -> bool:
         try:
             return web.ask("GET", "/zones").is_success and [m["status"] for m in self.managers()].count("running") > 0
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     # Looking --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-import httpx
+import httpx2
 import psycopg
 from tests.acceptance.instance import Instance
 
@@ -82,8 +82,8 @@ class Launches:
     async def _run(self, ending: threading.Event) -> None:
         auth = (self._instance.found["api_key"], self._instance.found["api_key_secret"])
         base, tls = f"{self._instance.url}/api/v1", self._instance.ca()
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(
             base_url=base, verify=tls, auth=auth, timeout=15, limits=limits, trust_env=False
         ) as client:
             begun: list[asyncio.Task[None]] = []
@@ -95,12 +95,12 @@ class Launches:
             async with asyncio.timeout(ALL_SERVED_S):
                 await asyncio.gather(*begun)
 
-    async def _launch(self, client: httpx.AsyncClient, user_id: str) -> None:
+    async def _launch(self, client: httpx2.AsyncClient, user_id: str) -> None:
         body, headers = {"image_id": self._image_id, "user_id": user_id}, {"Idempotency-Key": uuid.uuid4().hex}
         while True:
             try:
                 answer = await client.post("/sessions", json=body, headers=headers)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 self.without[type(error).__name__] += 1
             else:
                 if answer.status_code == 202:
@@ -141,8 +141,8 @@ class Primaries:
         for manager in self.instance.found["managers"]:
             from_s = time.monotonic()
             try:
-                text = httpx.get(f"http://127.0.0.1:{manager['port']}/metrics", timeout=5, trust_env=False).text
-            except httpx.TransportError:
+                text = httpx2.get(f"http://127.0.0.1:{manager['port']}/metrics", timeout=5, trust_env=False).text
+            except httpx2.TransportError:
                 continue
             found = _TERM.search(text)
             assert found is not None, f"{manager['instance_id']} says its term: {text}"

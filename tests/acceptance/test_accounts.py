@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.members import Member, Running, member_of
@@ -91,7 +91,7 @@ def test_a_link_logs_in_once_through_the_gateway(instance: Instance, member: Mem
         url: str = program.post("/api/public/get_login", json=target).json()["url"]
     assert url.startswith(f"{instance.url}/#/connect/login/")
     body = {"token": url.rpartition("/")[2]}
-    with httpx.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as browser:
+    with httpx2.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as browser:
         browser.headers.update(SAME_ORIGIN)
         assert browser.post("/api/v1/login/link", json=body).status_code == 200
         assert browser.get("/api/v1/me").json()["user"]["username"] == member.username

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.compose_hosts import ComposeHost, saved
 from tests.acceptance.instance import wait_for
@@ -180,7 +180,7 @@ def test_clients_are_known_by_their_own_address(deployments: Deployments):
     first = deployments.first
     with first.http() as client:
         body = {"username": "unknown@example.org", "password": "a wrong one"}
-        assert client.post("/api/v1/login", json=body, auth=httpx.Auth()).status_code == 401
+        assert client.post("/api/v1/login", json=body, auth=httpx2.Auth()).status_code == 401
 
     def rows() -> list[str]:
         return [row["message"] for row in deployments.call("GET", "/logs?code=login-failed")]

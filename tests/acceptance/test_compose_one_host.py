@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.compose_hosts import ComposeHost, saved
 from tests.acceptance.instance import wait_for
@@ -79,7 +79,7 @@ def manager(host: ComposeHost, name: str) -> dict[str, Any]:
 
 def gateway(host: ComposeHost, name: str, path: str) -> int:
     """The answer of kasm_proxy for this Manager."""
-    with host.machine.entered(), httpx.Client(verify=host.ca(), timeout=15, trust_env=False) as client:
+    with host.machine.entered(), httpx2.Client(verify=host.ca(), timeout=15, trust_env=False) as client:
         return client.get(f"https://{host.machine.address}:{GATEWAYS[name]}{path}").status_code
 
 

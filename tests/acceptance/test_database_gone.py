@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, containers, wait_for
 from tests.acceptance.open_desktop import OpenDesktop, entered, open_desktop, open_stream
@@ -62,7 +62,7 @@ def pool(instance: Instance) -> str:
 def health(instance: Instance) -> list[int]:
     """The health status of each Manager."""
     urls = [f"http://127.0.0.1:{manager['port']}/__healthcheck" for manager in instance.found["managers"]]
-    return [httpx.get(url, timeout=HTTP_S).status_code for url in urls]
+    return [httpx2.get(url, timeout=HTTP_S).status_code for url in urls]
 
 
 def term(instance: Instance) -> int:
@@ -101,7 +101,7 @@ def test_a_minute_without_postgresql_ends_no_session_stream_or_process(
         time.sleep(5)
     plain = address.partition("?")[0]
     unknown_viewer = {"Cookie": "greenroom_viewer=x"}
-    stranger = httpx.get(plain, headers=unknown_viewer, verify=instance.ca(), timeout=HTTP_S, trust_env=False)
+    stranger = httpx2.get(plain, headers=unknown_viewer, verify=instance.ca(), timeout=HTTP_S, trust_env=False)
     assert stranger.status_code == 503, "no viewer gets in, and the answer is not final: the api could not be asked"
     assert set(containers(label)) == there
     assert {role: instance.pids(role) for role in ROLES} == pids, "no process is restarted for it"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from tests.acceptance.instance import Instance, wait_for
@@ -51,11 +51,11 @@ def desk(instance: Instance) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
+def http(instance: Instance, desk: Desk) -> Iterator[httpx2.Client]:
     """A client with the lease's token, below the lease."""
     base = f"{instance.url}/api/v1/leases/{desk.lease.lease_id}/"
     bearer = {"Authorization": f"Bearer {desk.lease.token}"}
-    with httpx.Client(base_url=base, headers=bearer, verify=instance.ca(), timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=base, headers=bearer, verify=instance.ca(), timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -187,11 +187,11 @@ def test_ten_megabytes_of_text_are_refused(desk: Desk):
 
 @pytest.mark.parametrize("held", [{"action": "left_mouse_down"}, {"action": "hold_key", "text": "a", "duration": 20}])
 def test_a_client_that_goes_away_holds_nothing(
-    desk: Desk, http: httpx.Client, state_url: str, api_bearer: dict[str, str], held: dict[str, Any]
+    desk: Desk, http: httpx2.Client, state_url: str, api_bearer: dict[str, str], held: dict[str, Any]
 ):
     shell(desk, "clear; cat > ~/held")
     actions = [{"action": "mouse_move", "coordinate": [1000, 700]}, held, {"action": "wait", "duration": 20}]
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         http.post("actions", json={"actions": actions}, timeout=1.0)
     begun = time.monotonic()
     # another request of this lease waits until the abandoned one has ended
@@ -204,7 +204,7 @@ def test_a_client_that_goes_away_holds_nothing(
 
 
 def test_a_button_stays_held_between_requests(
-    desk: Desk, http: httpx.Client, state_url: str, api_bearer: dict[str, str]
+    desk: Desk, http: httpx2.Client, state_url: str, api_bearer: dict[str, str]
 ):
     desk.act({"action": "left_mouse_down", "coordinate": [1000, 700]})
     desk.move(1010, 710)
@@ -218,7 +218,7 @@ def test_a_button_stays_held_between_requests(
     assert http.get(state_url, headers=api_bearer).json()["held"] == 0
 
 
-def test_the_folder_of_the_desk_is_for_the_api_alone(http: httpx.Client, state_url: str):
+def test_the_folder_of_the_desk_is_for_the_api_alone(http: httpx2.Client, state_url: str):
     assert http.get(state_url).status_code == 403
 
 
@@ -227,7 +227,7 @@ def test_the_desk_is_for_its_lease_alone(instance: Instance, desk: Desk, state_u
         other = greenroom.lease("Desktop", 600, user_id=member.user_id)
         bearer = {"Authorization": f"Bearer {other.lease.token}"}
         path = f"{instance.url}/api/v1/leases/{desk.lease.lease_id}/actions"
-        with httpx.Client(headers=bearer, verify=instance.ca(), trust_env=False) as foreign:
+        with httpx2.Client(headers=bearer, verify=instance.ca(), trust_env=False) as foreign:
             assert foreign.post(path, json={"actions": []}).status_code == 401
             assert foreign.get(state_url).status_code == 401
         other.release()

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.acceptance.instance import Instance, wait_for
@@ -74,7 +74,7 @@ def test_a_session_that_does_not_start(instance: Instance):
 
 def scrape(address: str, **options: Any) -> dict[str, Any]:
     """The families of a page, counters with their `_total`."""
-    answer = httpx.get(address, timeout=10, trust_env=False, **options)
+    answer = httpx2.get(address, timeout=10, trust_env=False, **options)
     assert answer.status_code == 200, answer.text
     families = text_string_to_metric_families(answer.text)
     return {f"{f.name}_total" if f.type == "counter" else f.name: f for f in families}
@@ -116,7 +116,7 @@ def test_from_outside_metrics_need_a_key_that_may_look(instance: Instance):
     key = instance.call("POST", "/api-keys", json={"name": "prometheus", "permissions": ["system_view"]})
     page = scrape(f"{instance.url}/api/v1/metrics", verify=instance.ca(), auth=(key["api_key"], key["api_key_secret"]))
     assert value(page["greenroom_api_database_up"]) == 1
-    with httpx.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as client:
+    with httpx2.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as client:
         assert client.get("/api/v1/metrics").status_code == 401
         for path in ("/metrics", "/manager_api/metrics", "/gateway_metrics"):
             assert "greenroom_" not in client.get(path).text

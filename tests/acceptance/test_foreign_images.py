@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.members import Member, Running, member_of, workspace
@@ -38,16 +38,16 @@ class Viewer:
         connection = self.instance.call("GET", f"/sessions/{self.session_id}/connection")
         self.frame_url: str = connection["frame_url"]
         self.base = self.frame_url.partition(self.session_id)[0] + self.session_id + "/"
-        self.path = httpx.URL(self.base).path
-        self.http = httpx.Client(verify=self.instance.ca(), headers=FRAME, timeout=15, trust_env=False)
+        self.path = httpx2.URL(self.base).path
+        self.http = httpx2.Client(verify=self.instance.ca(), headers=FRAME, timeout=15, trust_env=False)
         entered = self.http.get(self.frame_url)
         assert entered.status_code == 303, entered.text
         self.cookie = entered.headers["Set-Cookie"].partition(";")[0]
         self.page = self.ask(entered.headers["Location"])
 
-    def ask(self, address: str, method: str = "GET", **options: Any) -> httpx.Response:
+    def ask(self, address: str, method: str = "GET", **options: Any) -> httpx2.Response:
         """Send a request of the page; `address` may be relative to the session."""
-        return self.http.request(method, httpx.URL(self.base).join(address), headers={"Cookie": self.cookie}, **options)
+        return self.http.request(method, httpx2.URL(self.base).join(address), headers={"Cookie": self.cookie}, **options)
 
     def echo(self, address: str) -> dict[str, Any]:
         """The address at which the websocket ended, if it carries messages both ways; otherwise its status."""

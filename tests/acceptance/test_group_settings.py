@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from tests.acceptance.instance import Instance, wait_for
@@ -254,10 +254,10 @@ def assert_nowhere(instance: Instance, secret: str) -> None:
         assert instance.sql(f"SELECT 1 FROM {table} t WHERE to_jsonb(t)::text LIKE %s", f"%{secret}%") == []
 
 
-def page_of(session: Running) -> httpx.Client:
+def page_of(session: Running) -> httpx2.Client:
     """A client of the session's page, like a browser that entered it."""
     address, cookie = entered(session.instance, session.session_id)
-    return httpx.Client(
+    return httpx2.Client(
         base_url=re.sub(r"\?.*", "", address),
         verify=session.instance.ca(),
         headers={"Cookie": cookie},

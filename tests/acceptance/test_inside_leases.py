@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.members import member_of
@@ -52,11 +52,11 @@ def desk(instance: Instance) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
+def http(instance: Instance, desk: Desk) -> Iterator[httpx2.Client]:
     """A client with the lease's token, below the lease."""
     base = f"{instance.url}/api/v1/leases/{desk.lease.lease_id}/"
     bearer = {"Authorization": f"Bearer {desk.lease.token}"}
-    with httpx.Client(base_url=base, headers=bearer, verify=instance.ca(), timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=base, headers=bearer, verify=instance.ca(), timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -83,7 +83,7 @@ def test_output_is_streamed_while_a_command_runs_and_may_be_binary(desk: Desk):
     assert (rest[-1].has_ended, rest[-1].exit_code) == (True, 0)
 
 
-def test_a_command_ends_with_its_time_and_with_its_client(desk: Desk, http: httpx.Client):
+def test_a_command_ends_with_its_time_and_with_its_client(desk: Desk, http: httpx2.Client):
     late = desk.exec(LONG, timeout_s=0.5)
     assert (late.stdout, late.exit_code) == ("begun\n", None)
     assert late.error == "The command was ended because it took longer than 0.5 s (timeout_s)."
@@ -91,7 +91,7 @@ def test_a_command_ends_with_its_time_and_with_its_client(desk: Desk, http: http
     with closing(desk.exec_stream(LONG)) as output:
         assert next(output).stdout == b"begun\n"
     wait_for(lambda: is_gone(desk), "the command has ended with the one who reads its output")
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         http.post("exec", json={"command": LONG}, timeout=1.0)
     wait_for(lambda: is_gone(desk), "the command has ended with the one who waits for it")
 
@@ -137,7 +137,7 @@ def test_an_input_that_is_too_long_is_refused(desk: Desk):
         desk.exec(["cat"], input="x" * 10_000_000)
 
 
-def test_files_go_up_and_down_whole_or_in_part(desk: Desk, http: httpx.Client):
+def test_files_go_up_and_down_whole_or_in_part(desk: Desk, http: httpx2.Client):
     content = bytes(range(256)) * 20_000
     assert desk.files.write("work/deep/a b.bin", content) == "work/deep/a b.bin"
     assert desk.files.read("work/deep/a b.bin") == content
@@ -175,7 +175,7 @@ def test_a_folder_goes_up_and_down_as_tar(desk: Desk):
     desk.files.delete("packed", recursive=True)
 
 
-def test_paths_that_cannot_be_are_refused(desk: Desk, http: httpx.Client):
+def test_paths_that_cannot_be_are_refused(desk: Desk, http: httpx2.Client):
     for path in ("../outside", "a/../../b", "/etc/passwd", ".."):
         with pytest.raises(Invalid, match="home folder"):
             desk.files.read(path)
@@ -189,7 +189,7 @@ def test_paths_that_cannot_be_are_refused(desk: Desk, http: httpx.Client):
     desk.files.delete("by-its-whole-name")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(desk: Desk, http: httpx.Client):
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(desk: Desk, http: httpx2.Client):
     desk.exec(["bash", "-c", NEARLY_FULL])
     refused = http.put("files/small/huge", content=(b"x" * 1_000_000 for _ in range(8)))
     assert (refused.status_code, refused.json()["code"]) == (409, "refused")
@@ -213,7 +213,7 @@ def elements(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from elements(element.get("children", []))
 
 
-def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx.Client):
+def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx2.Client):
     desk.exec(["sh", "-c", EDITOR])
 
     def text() -> dict[str, Any] | None:
@@ -289,7 +289,7 @@ def test_a_session_without_uploads_or_downloads_keeps_that(instance: Instance, c
                 desk.files.read("a")
 
 
-def test_the_token_of_another_lease_opens_nothing(instance: Instance, desk: Desk, http: httpx.Client):
+def test_the_token_of_another_lease_opens_nothing(instance: Instance, desk: Desk, http: httpx2.Client):
     foreign = {"Authorization": f"Bearer {desk.lease.session_id}.{'x' * 43}"}
     for path in ("files", "files/a", "tree"):
         assert http.get(path, headers=foreign).status_code == 401, path

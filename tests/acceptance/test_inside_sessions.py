@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from tests.acceptance.instance import Instance, run, wait_for
@@ -64,7 +64,7 @@ def test_a_screenshot_shows_what_is_on_the_screen(instance: Instance, desktop: R
 
 def test_the_published_calls_show_and_do_the_same(instance: Instance, desktop: Running):
     keys = {"api_key": instance.found["api_key"], "api_key_secret": instance.found["api_key_secret"]}
-    with httpx.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as client:
+    with httpx2.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as client:
         asked = {**keys, "kasm_id": desktop.session_id, "width": 100, "height": 100}
         answer = client.post("/api/public/get_kasm_screenshot", json=asked)
         assert answer.headers["content-type"] == "image/jpeg"

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import OpenDesktop, open_desktop
@@ -158,7 +158,7 @@ class Doing:
     def _run(self) -> None:
         try:
             self._act()
-        except (AssertionError, httpx.HTTPError) as error:
+        except (AssertionError, httpx2.HTTPError) as error:
             self.error = error
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.commands import answered, greenroom
 from tests.acceptance.instance import Instance, running_instance, wait_for
@@ -49,11 +49,11 @@ def pid_of(instance: Instance, name: str) -> int:
     return next(m["pid"] for m in state["managers"] if m["instance_id"] == described(instance, name)["instance_id"])
 
 
-def get(instance: Instance, url: str) -> httpx.Response:
-    return httpx.get(url, verify=instance.ca(), timeout=10, trust_env=False)
+def get(instance: Instance, url: str) -> httpx2.Response:
+    return httpx2.get(url, verify=instance.ca(), timeout=10, trust_env=False)
 
 
-def answer_is(instance: Instance, url: str, status: int) -> Callable[[], httpx.Response | None]:
+def answer_is(instance: Instance, url: str, status: int) -> Callable[[], httpx2.Response | None]:
     return lambda: answer if (answer := get(instance, url)).status_code == status else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 
-import httpx
+import httpx2
 from tests.acceptance.instance import Instance, run, wait_for
 from tests.acceptance.open_desktop import open_desktop
 
@@ -22,4 +22,4 @@ def test_an_instance_serves_a_desktop_and_ends(new_instance: Instance):
     assert f"greenroom down --data {shlex.quote(str(new_instance.data))}" in again.stderr
     assert new_instance.down().returncode == 0
     new_instance.up()
-    assert httpx.get(new_instance.url, verify=new_instance.ca(), trust_env=False).status_code == httpx.codes.OK
+    assert httpx2.get(new_instance.url, verify=new_instance.ca(), trust_env=False).status_code == httpx2.codes.OK

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
@@ -33,12 +33,12 @@ class Proxied:
         self.ca = instance.ca
         self._auth = (instance.found["api_key"], instance.found["api_key_secret"])
 
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", verify=self.ca(), auth=self._auth, timeout=15, trust_env=False)
+    def get(self, path: str) -> httpx2.Response:
+        return httpx2.get(f"{self.url}{path}", verify=self.ca(), auth=self._auth, timeout=15, trust_env=False)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         url = f"{self.url}/api/v1{path}"
-        answer = httpx.request(method, url, verify=self.ca(), auth=self._auth, timeout=15, trust_env=False, **options)
+        answer = httpx2.request(method, url, verify=self.ca(), auth=self._auth, timeout=15, trust_env=False, **options)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -118,8 +118,8 @@ def proxy(instance: Instance, port: int, command: Callable[[Instance, int, int],
 
 def _answers(proxied: Proxied) -> bool:
     try:
-        return proxied.get("/api/__healthcheck").status_code == httpx.codes.OK
-    except httpx.TransportError:
+        return proxied.get("/api/__healthcheck").status_code == httpx2.codes.OK
+    except httpx2.TransportError:
         return False
 
 
@@ -145,7 +145,7 @@ def test_console_and_desktop_open_through_a_proxy(
     assert published.url == f"https://127.0.0.1:{published.port}"
     with proxy(published, port, command) as proxied:
         console = proxied.get("/")
-        assert console.status_code == httpx.codes.OK
+        assert console.status_code == httpx2.codes.OK
         stream = f"https://{PUBLIC}:{urlsplit(published.found['stream_url']).port}"
         assert stream in console.headers["content-security-policy"]
         assert PUBLIC in proxied.call("GET", "/zones")[0]["allow_origin_domain"].split(",")

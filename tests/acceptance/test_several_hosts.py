@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine
@@ -182,7 +182,7 @@ def test_without_proxy_connections_browsers_go_to_the_host_itself(deployed: Depl
             assert refused.value.response.status_code == 403
 
         def console_frames() -> bool:
-            page = httpx.get(web.url, verify=web.ca(), timeout=15, trust_env=False)
+            page = httpx2.get(web.url, verify=web.ca(), timeout=15, trust_env=False)
             frames = page.headers["Content-Security-Policy"]
             return all(f"https://{host.address}:{EDGE}" in frames for host in deployed.hosts)
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -71,7 +71,7 @@ def test_the_object_of_json_has_what_the_contract_names(instance: Instance):
 
 def test_every_health_address_answers_as_in_the_contract(instance: Instance):
     (manager,), (agent,) = instance.found["managers"], instance.found["agents"]
-    with httpx.Client(verify=instance.ca(), timeout=15, trust_env=False) as http:
+    with httpx2.Client(verify=instance.ca(), timeout=15, trust_env=False) as http:
         assert http.get(f"http://127.0.0.1:{manager['port']}/__healthcheck").status_code == 200
         assert http.get(f"http://127.0.0.1:{manager['port']}/health").status_code == 200
         assert http.get(f"{manager['gateway_url']}/health").status_code == 200
@@ -161,9 +161,9 @@ def test_it_listens_on_the_loopback_alone_with_ipv6_where_people_and_agents_conn
 
 @pytest.mark.parametrize("host", ["[::1]", "localhost"])
 def test_the_console_and_the_api_are_served_by_ipv6(instance: Instance, host: str):
-    with httpx.Client(verify=instance.ca(), trust_env=False) as client:
+    with httpx2.Client(verify=instance.ca(), trust_env=False) as client:
         for path in ("/", "/api/__healthcheck", "/health"):
-            assert client.get(f"https://{host}:{instance.port}{path}").status_code == httpx.codes.OK
+            assert client.get(f"https://{host}:{instance.port}{path}").status_code == httpx2.codes.OK
 
 
 def test_zones_of_up_can_be_staged_at_once(instance: Instance):
@@ -256,7 +256,7 @@ def test_the_password_is_null_once_it_was_changed(second: Instance):
     done = run("users", "reset-password", "--data", str(second.data))
     assert done.returncode == 0, done.stderr
     assert second.status()["admin"]["password"] is None
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{second.url}/api/v1/login",
         json={"username": "admin@greenroom.local", "password": done.stdout.strip()},
         headers={"Origin": second.url, "Sec-Fetch-Site": "same-origin"},

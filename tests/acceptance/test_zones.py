@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
@@ -48,7 +48,7 @@ def launched(instance: Instance, *, gateway_of: str | None = None, **body: Any) 
     address = next((z["gateway_url"] for z in instance.found["zones"] if z["zone_name"] == gateway_of), instance.url)
     auth = (instance.found["api_key"], instance.found["api_key_secret"])
     body = {"image_id": instance.desktop(), "user_id": instance.new_user(), **body}
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{address}/api/v1/sessions", json=body, auth=auth, verify=instance.ca(), timeout=15, trust_env=False
     )
     assert answer.status_code == 202, answer.text
@@ -66,8 +66,8 @@ def frame_of(instance: Instance, session_id: str) -> str:
     return wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
 
 
-def opened(instance: Instance, url: str) -> httpx.Response:
-    return httpx.get(url, verify=instance.ca(), headers=AS_A_FRAME, timeout=15, trust_env=False)
+def opened(instance: Instance, url: str) -> httpx2.Response:
+    return httpx2.get(url, verify=instance.ca(), headers=AS_A_FRAME, timeout=15, trust_env=False)
 
 
 def test_each_agent_has_the_zone_of_its_manager(zones: Instance):
@@ -106,7 +106,7 @@ def test_a_launch_begins_in_the_zone_nearest_to_the_browser_where_the_groups_say
         changed(zones, f"/zones/{us['zone_id']}", proxy_connections=False),
         changed(zones, f"/groups/{group['group_id']}", settings={"nearest_zone": "on"}),
     ):
-        answer = httpx.get(f"{zones.found['stream_url']}/round_trip", verify=zones.ca(), trust_env=False)
+        answer = httpx2.get(f"{zones.found['stream_url']}/round_trip", verify=zones.ca(), trust_env=False)
         assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (204, "*")
         session_id = launched(zones, round_trips_ms=round_trips)["session_id"]
         assert zones.session(session_id)["zone_name"] == "us"
@@ -187,7 +187,7 @@ def test_without_proxying_streams_are_at_proxy_hostname_and_port(zones: Instance
         assert zones.session(session_id)["stream_url"].startswith(f"https://streams.localhost:{stream_port}/screens/")
 
         def may_be_framed() -> bool:
-            console = httpx.get(zones.url, verify=zones.ca(), timeout=15, trust_env=False)
+            console = httpx2.get(zones.url, verify=zones.ca(), timeout=15, trust_env=False)
             return f"https://streams.localhost:{stream_port}" in console.headers["Content-Security-Policy"]
 
         assert wait_for(may_be_framed, "the gateway knows where the streams are")
@@ -195,7 +195,7 @@ def test_without_proxying_streams_are_at_proxy_hostname_and_port(zones: Instance
         def is_served_there() -> bool:
             there = {"Host": f"streams.localhost:{stream_port}"}
             other = frame.replace(session_id, session_id[::-1])
-            return httpx.get(other, verify=zones.ca(), headers=there, timeout=15, trust_env=False).status_code != 421
+            return httpx2.get(other, verify=zones.ca(), headers=there, timeout=15, trust_env=False).status_code != 421
 
         assert wait_for(is_served_there, "also where the nginx of before has no signal to end yet")
         zones.call("PATCH", address, json={"proxy_hostname": "$request_host$"})

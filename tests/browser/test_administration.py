@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
@@ -114,7 +114,7 @@ def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, inst
     form.get_by_role("button", name="Done").click()
 
     def status(path: str) -> int:
-        return httpx.get(f"{instance.url}{path}", auth=(key, secret), verify=instance.ca(), trust_env=False).status_code
+        return httpx2.get(f"{instance.url}{path}", auth=(key, secret), verify=instance.ca(), trust_env=False).status_code
 
     assert status("/api/v1/zones") == 200
     assert status("/api/v1/users") == 403

@@ -6,7 +6,7 @@ import re
 import zipfile
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Locator, expect
 from tests.acceptance.instance import Instance, wait_for
@@ -28,10 +28,10 @@ class Program:
         self.session_id = self.lease["session_id"]
         self._instance = instance
 
-    def act(self, *actions: dict[str, Any]) -> httpx.Response:
+    def act(self, *actions: dict[str, Any]) -> httpx2.Response:
         address = f"{self._instance.url}/api/v1/leases/{self.lease['lease_id']}/actions"
         token = {"Authorization": f"Bearer {self.lease['token']}"}
-        with httpx.Client(verify=self._instance.ca(), headers=token, timeout=30, trust_env=False) as http:
+        with httpx2.Client(verify=self._instance.ca(), headers=token, timeout=30, trust_env=False) as http:
             return http.post(address, json={"actions": list(actions)})
 
     def has(self, name: str) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Route, expect
 from tests.acceptance.instance import Instance, wait_for
@@ -25,7 +25,7 @@ def direct(instance: Instance) -> Iterator[str]:
     path, address = f"/zones/{zone['zone_id']}", instance.found["stream_url"]
 
     def may_be_measured() -> bool:
-        console = httpx.get(instance.url, verify=instance.ca(), trust_env=False)
+        console = httpx2.get(instance.url, verify=instance.ca(), trust_env=False)
         return address in console.headers["Content-Security-Policy"].partition("connect-src")[2].partition(";")[0]
 
     instance.call("PATCH", path, json={"proxy_connections": False})

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from tests.support.processes import free_port
 
 KEY = ("abcdefghijkl", "the secret half")
@@ -19,7 +19,7 @@ KEY = ("abcdefghijkl", "the secret half")
 @asynccontextmanager
 async def api_process(
     key_file: Path, dsn: str, timeout_s: float = 20, **settings: str
-) -> AsyncGenerator[httpx.AsyncClient]:
+) -> AsyncGenerator[httpx2.AsyncClient]:
     """An api that answers each request within `timeout_s`; at the end SIGTERM ends it, with exit code 0. `settings`
     are GREENROOM_* in lower case."""
     port = free_port()
@@ -30,11 +30,11 @@ async def api_process(
         **{f"GREENROOM_{key.upper()}": value for key, value in settings.items()},
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "greenroom", "api", env=environment)
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",
-        auth=httpx.BasicAuth(*KEY),
+        auth=httpx2.BasicAuth(*KEY),
         timeout=timeout_s,
-        limits=httpx.Limits(max_connections=50),
+        limits=httpx2.Limits(max_connections=50),
         trust_env=False,
     ) as client:
         try:
@@ -47,13 +47,13 @@ async def api_process(
                 assert await process.wait() == 0
 
 
-async def _answers(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+async def _answers(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> None:
     """Return when it listens."""
     while True:
         assert process.returncode is None
         try:
             await client.get("/api/v1/openapi.json")
-        except httpx.ConnectError:
+        except httpx2.ConnectError:
             await asyncio.sleep(0.05)  # it sends no notification
         else:
             return

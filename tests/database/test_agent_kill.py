@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from tests.support.processes import answers, arm_before_start
 from tests.support.real_agents import AgentProcess, behave, containers, session_id
@@ -215,7 +215,7 @@ async def test_health_and_metrics(world: World, agent: AgentProcess):
     await world.until(lambda: world.check_ins)
     response = await answers(f"{agent.url}/__healthcheck", 200)
     assert response.json()["ok"] is True
-    async with httpx.AsyncClient() as client:
+    async with httpx2.AsyncClient() as client:
         metrics = await client.get(f"{agent.url}/metrics")
     assert "greenroom_agent_sessions" in metrics.text
 

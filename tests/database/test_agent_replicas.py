@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from tests.support.processes import RoleProcess, free_port
@@ -50,9 +50,9 @@ class Replica(RoleProcess):
 
     async def is_standby(self) -> bool:
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx2.AsyncClient() as client:
                 answer = await client.get(f"{self.url}/__healthcheck", timeout=5)
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
         return answer.status_code == 200 and answer.json().get("role") == "standby"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
-import httpx
+import httpx2
 import pytest
 from tests.support.agents import ToldAgent, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
@@ -26,7 +26,7 @@ class Two:
     """Two Agents of a zone; `victim` has a session that is handed over, with a waiting command."""
 
     db: Database
-    door: httpx.AsyncBaseTransport
+    door: httpx2.AsyncBaseTransport
     victim: ToldAgent
     intruder: ToldAgent
     user_id: str

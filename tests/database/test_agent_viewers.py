@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from starlette.applications import Starlette
@@ -63,7 +63,7 @@ async def test_known_viewers_return_after_a_restart_unless_revoked(
 
     async def status(token: str) -> int:
         headers = {"X-Original-URI": f"/desktop/{route}/{session}/", "Cookie": f"greenroom_viewer={token}"}
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx2.AsyncClient(timeout=20) as client:
             return (await client.get(f"{agent.url}/authorise", headers=headers)).status_code
 
     assert [await status("good"), await status("bad")] == [200, 401]

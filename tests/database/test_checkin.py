@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Awaitable
 
-import httpx
+import httpx2
 import pytest
 from tests.support.agents import HttpDoor, ToldAgent, joined, row, seen, session, term_above, user
 from tests.support.managers import Fleet
@@ -131,7 +131,7 @@ async def test_a_message_of_another_database_changes_nothing(agent: ToldAgent, d
     assert answer.db_epoch == agent.registered.db_epoch, "so the Agent registers again"
 
 
-async def test_an_agent_cannot_change_the_session_of_another(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+async def test_an_agent_cannot_change_the_session_of_another(door: httpx2.ASGITransport, db: Database, fleet: Fleet):
     owner, other = await joined(db, door), await joined(db, door)
     session_id = await session(db, owner)
     await other.check_in(seen(session_id, "failed", error="mine"))
@@ -218,7 +218,7 @@ async def test_a_heartbeat_is_committed_soon(agent: ToldAgent, db: Database):
 
 
 async def test_check_ins_of_many_agents_at_once_are_committed_in_groups(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
+    door: httpx2.ASGITransport, db: Database, fleet: Fleet
 ):
     agents = [await joined(db, door) for _ in range(12)]
     ids = [await session(db, agent) for agent in agents]
@@ -233,7 +233,7 @@ async def test_check_ins_of_many_agents_at_once_are_committed_in_groups(
     assert changed["number"] < 12
 
 
-async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx2.ASGITransport, db: Database, fleet: Fleet):
     agents = [await joined(db, door) for _ in range(6)]
     ids = [await session(db, agent) for agent in agents]
     bad = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
@@ -271,7 +271,7 @@ async def test_an_agent_gets_the_enabled_images(agent: ToldAgent, db: Database):
     assert (await agent.check_in()).images is None
 
 
-async def test_an_agent_gets_only_the_images_that_may_run_on_it(door: httpx.ASGITransport, db: Database):
+async def test_an_agent_gets_only_the_images_that_may_run_on_it(door: httpx2.ASGITransport, db: Database):
     here, there = await joined(db, door), await joined(db, door)
     await db.write("INSERT INTO zones (zone_name) VALUES ('elsewhere')")
     await db.write(
@@ -312,7 +312,7 @@ async def test_a_report_to_a_manager_that_died_is_repeated_and_counts_once(fleet
     task = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
     await manager.stops.reached(place)
     manager.kill()
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await task
     committed = place == "checkin.after_commit"
     assert (await row(db, session_id))["status"] == ("deleted" if committed else "deleting")

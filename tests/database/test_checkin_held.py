@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-import httpx
+import httpx2
 import pytest
 from tests.support.agents import ToldAgent, joined, row, seen, session, term_above
 from tests.support.managers import Fleet, manager_here
@@ -26,7 +26,7 @@ END_OF_HOLD_S = 8.0
 
 
 @pytest.fixture
-async def long_holding(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+async def long_holding(fleet: Fleet) -> AsyncIterator[httpx2.ASGITransport]:
     """The transport for Agents to a Manager that holds check-ins for long, so that no stall resembles the end of a
     hold."""
     async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
@@ -50,7 +50,7 @@ async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> async
 
 
 async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
-    long_holding: httpx.ASGITransport, db: Database, fleet: Fleet
+    long_holding: httpx2.ASGITransport, db: Database, fleet: Fleet
 ):
     agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
@@ -62,7 +62,7 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
 
 
 async def test_without_a_notification_news_come_at_the_end_of_the_hold(
-    long_holding: httpx.ASGITransport, db: Database, fleet: Fleet
+    long_holding: httpx2.ASGITransport, db: Database, fleet: Fleet
 ):
     agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
@@ -100,7 +100,7 @@ async def _at_rest(db: Database, *agents: ToldAgent) -> None:
 
 
 async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_that(
-    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "RECENT_S", HOLD_S)  # it arrives at once, even if the machine is busy
     agent = await joined(db, long_holding)
@@ -114,7 +114,7 @@ async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_t
 
 
 async def test_a_report_is_taken_with_the_last_read_and_answered_with_one_after_commit(
-    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "RECENT_S", HOLD_S)
     agent = await joined(db, long_holding)
@@ -128,7 +128,7 @@ async def test_a_report_is_taken_with_the_last_read_and_answered_with_one_after_
 
 
 async def test_an_agent_that_registered_since_its_last_check_in_is_known(
-    long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+    long_holding: httpx2.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "RECENT_S", HOLD_S)
     agent = await joined(db, long_holding)
@@ -139,7 +139,7 @@ async def test_an_agent_that_registered_since_its_last_check_in_is_known(
 
 
 async def test_a_list_that_did_not_change_is_digested_no_more(
-    long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+    long_holding: httpx2.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     agent = await joined(db, long_holding)
     await session(db, agent)
@@ -151,7 +151,7 @@ async def test_a_list_that_did_not_change_is_digested_no_more(
 
 
 async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one_comes(
-    long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+    long_holding: httpx2.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "RECENT_S", HOLD_S)
     agent, other = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(2)]
@@ -168,7 +168,7 @@ async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one
 
 
 async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(
-    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]]
+    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]]
 ):
     agents = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(5)]
     await _at_rest(db, *agents)
@@ -185,7 +185,7 @@ async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(
 
 
 async def test_what_many_get_alike_is_read_once(
-    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]]
+    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]]
 ):
     agents = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(5)]
     await _at_rest(db, *agents)
@@ -211,7 +211,7 @@ async def test_while_a_poll_is_held_the_agent_can_report(agent: ToldAgent, db: D
 
 
 async def test_a_new_primary_is_announced_at_once_and_recorded(
-    fleet: Fleet, db: Database, long_holding: httpx.ASGITransport
+    fleet: Fleet, db: Database, long_holding: httpx2.ASGITransport
 ):
     agent = await joined(db, long_holding)
     task = await _held(db, agent)
@@ -230,7 +230,7 @@ async def test_a_new_primary_is_announced_at_once_and_recorded(
 
 @dataclass(frozen=True)
 class Crowded:
-    door: httpx.ASGITransport
+    door: httpx2.ASGITransport
     agents_db: Database
     own_db: Database
 
@@ -295,7 +295,7 @@ async def test_while_agents_have_all_their_connections_the_manager_has_its_own(d
 
         await eventually(goes_on)
         assert not task.done()
-        async with httpx.AsyncClient(transport=crowded.door, base_url="http://manager") as client:
+        async with httpx2.AsyncClient(transport=crowded.door, base_url="http://manager") as client:
             assert (await client.get("/health")).status_code == 200
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

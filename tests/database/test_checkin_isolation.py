@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, LiteralString
 
-import httpx
+import httpx2
 import pytest
 from psycopg.types.json import Jsonb
 from structlog.testing import capture_logs
@@ -19,7 +19,7 @@ from greenroom.manager.checkin import commit
 
 
 async def test_a_message_no_manager_can_process_stops_no_other(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    door: httpx2.ASGITransport, db: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ):
     """The Agent would send it to the next Manager, and the next."""
     agents = [await joined(db, door) for _ in range(3)]
@@ -40,7 +40,7 @@ async def test_a_message_no_manager_can_process_stops_no_other(
 
 
 async def test_an_agent_whose_row_is_locked_keeps_no_other_waiting(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
+    door: httpx2.ASGITransport, db: Database, fleet: Fleet
 ):
     agents = [await joined(db, door) for _ in range(3)]
     ids = [await session(db, agent) for agent in agents]

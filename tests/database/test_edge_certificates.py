@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from cryptography import x509
@@ -21,7 +21,7 @@ from greenroom.db.fleet.views import read_routes
 from greenroom.kit.certificates import general_name, names_in, new_key, request_for
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 
-Door = httpx.AsyncBaseTransport
+Door = httpx2.AsyncBaseTransport
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Door]:
     fleet.close()
 
 
-async def ask_for_certificate(agent: ToldAgent, csr: str, **changes: Any) -> httpx.Response:
+async def ask_for_certificate(agent: ToldAgent, csr: str, **changes: Any) -> httpx2.Response:
     assert agent.registered is not None
     values: dict[str, Any] = {"agent_id": agent.agent_id, "incarnation": agent.registered.incarnation, "csr": csr}
     return await agent.post("/v1/edge-certificate", EdgeRequest(**(values | changes)))

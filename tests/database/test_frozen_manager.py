@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-import httpx
+import httpx2
 from tests.support.managers import STARTED_S, Fleet
 from tests.support.processes import answers
 from tests.support.waiting import eventually
@@ -19,7 +19,7 @@ async def test_a_frozen_manager_answers_500_to_all_and_200_once_it_goes_on(fleet
     manager = await fleet.start("one")
     url = fleet.urls["one"]
     manager.freeze()
-    async with httpx.AsyncClient(timeout=STARTED_S) as client:
+    async with httpx2.AsyncClient(timeout=STARTED_S) as client:
         asked = [await client.get(f"{url}{path}") for path in ("/__healthcheck", "/health")]
         asked.append(await client.post(f"{url}/v1/check-in", content=b"{}" * 50_000))
     assert [(answer.status_code, answer.json()) for answer in asked] == 3 * [(500, FROZEN)]

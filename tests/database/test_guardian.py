@@ -7,7 +7,7 @@ import socket
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from tests.support.agents import joined
@@ -33,9 +33,9 @@ async def enable(db: Database, name: str, enabled: bool) -> None:
     await set_enabled(db, (await manager(db, name)).manager_id, enabled)
 
 
-async def asked(fleet: Fleet) -> httpx.Response:
+async def asked(fleet: Fleet) -> httpx2.Response:
     """The answer of Manager `one` to an Agent."""
-    async with httpx.AsyncClient() as client:
+    async with httpx2.AsyncClient() as client:
         return await client.post(fleet.urls["one"] + "/v1/check-in", content=b"{}")
 
 

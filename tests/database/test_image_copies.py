@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from tests.support import rows
@@ -24,7 +24,7 @@ DIGEST = f"sha256:{'a' * 64}"
 
 
 @pytest.fixture
-async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[httpx2.AsyncBaseTransport]:
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
     fleet = Fleet(dsn, tmp_path)
     async with manager_here(fleet, agent_missing_s=60) as transport:
@@ -41,7 +41,7 @@ class Two:
 
 
 @pytest.fixture
-async def two(door: httpx.AsyncBaseTransport, db: Database) -> Two:
+async def two(door: httpx2.AsyncBaseTransport, db: Database) -> Two:
     having = await joined(db, door, edge_url="https://edge-1.example.org:9443")
     await db.write("UPDATE agents SET status = 'running'")
     await db.write(
@@ -69,7 +69,7 @@ async def sources(agent: ToldAgent) -> list[ImageSource]:
     return list(answer.sources.get(IMAGE, ()))
 
 
-async def show(agent: ToldAgent, ticket: str) -> httpx.Response:
+async def show(agent: ToldAgent, ticket: str) -> httpx2.Response:
     assert agent.registered is not None
     shown = TicketCheck(agent_id=agent.agent_id, incarnation=agent.registered.incarnation, ticket=ticket)
     return await agent.post("/v1/image-ticket", shown)

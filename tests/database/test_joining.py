@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, LiteralString
 
-import httpx
+import httpx2
 import pytest
 from psycopg.types.json import Jsonb
 from tests.support import rows
@@ -25,7 +25,7 @@ from greenroom.kit.secrets import Secrets, hashed
 from greenroom.up.installation import WAITS_FOR_ADMINISTRATOR, agent_states, allow_join
 from greenroom.wire.messages import ImageReport, Usage
 
-Door = httpx.AsyncBaseTransport
+Door = httpx2.AsyncBaseTransport
 HOLD_S = 25.0
 """Long enough to distinguish an early end of a held check-in from the end of its hold."""
 

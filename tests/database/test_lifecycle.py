@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from psycopg.types.json import Jsonb
 from tests.support.agents import ToldAgent, joined, row, seen, session, user
@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = {
 
 
 @pytest.fixture
-async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+async def door(fleet: Fleet) -> AsyncIterator[httpx2.ASGITransport]:
     async with manager_here(fleet, **QUICK) as transport:
         yield transport
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from tests.support import rows
 from tests.support.agents import joined, row, seen, session
@@ -88,7 +88,7 @@ async def test_a_report_killed_around_its_group_commit_counts_once(
     await one.stops.arm(name)
     check_in = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
     await kill_at(one, name)
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await check_in
     assert await _session(db, session_id) == (("deleted", 0) if is_committed else ("deleting", 0.5))
 
@@ -106,13 +106,13 @@ async def _session(db: Database, session_id: str) -> tuple[str, float]:
     return (await row(db, session_id))["status"], capacity["cores_allocated"]
 
 
-class _Door(httpx.AsyncBaseTransport):
+class _Door(httpx2.AsyncBaseTransport):
     """The transport to a Manager that runs as a process."""
 
     def __init__(self, url: str) -> None:
-        self._url = httpx.URL(url)
-        self._transport = httpx.AsyncHTTPTransport()
+        self._url = httpx2.URL(url)
+        self._transport = httpx2.AsyncHTTPTransport()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.url = request.url.copy_with(host=self._url.host, port=self._url.port)
         return await self._transport.handle_async_request(request)

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.support import rows
 
@@ -45,7 +45,7 @@ class Stage:
 
     async def check(self, *times_s: float) -> None:
         """Check its health."""
-        async with httpx.AsyncClient() as http:
+        async with httpx2.AsyncClient() as http:
             for now_s in times_s:
                 await self._watch.check(http, now_s)
 
@@ -112,7 +112,7 @@ async def test_while_the_database_is_away_no_part_is_restarted(stage: Stage):
 
 async def test_an_api_silent_for_two_minutes_is_restarted(stage: Stage):
     watch = PartWatch(stage.part, "http://127.0.0.1:9", lambda _, reason: stage.restarted.append(reason), stage.db)
-    async with httpx.AsyncClient() as http:
+    async with httpx2.AsyncClient() as http:
         for now_s, status in ((0, None), (SILENT_S - 1, 503), (SILENT_S, None), (2 * SILENT_S - 1, None)):
             stage.status = status
             await watch.check(http, now_s)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, LiteralString, cast
 
-import httpx
+import httpx2
 import pytest
 from tests.support.agents import ToldAgent, checking_in, join_token, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
@@ -51,7 +51,7 @@ def timings() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def door(fleet: Fleet, timings: dict[str, Any]) -> AsyncIterator[httpx.ASGITransport]:
+async def door(fleet: Fleet, timings: dict[str, Any]) -> AsyncIterator[httpx2.ASGITransport]:
     async with manager_here(fleet, **timings) as transport:
         yield transport
 
@@ -72,7 +72,7 @@ def agent_is(db: Database, wanted: str) -> Callable[[], Awaitable[AgentRow | Non
     return look
 
 
-async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: httpx.ASGITransport, db: Database):
+async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: httpx2.ASGITransport, db: Database):
     agent = ToldAgent(door, await join_token(db))
     await agent.register()
     await agent.check_in(inventory_complete=False)
@@ -201,7 +201,7 @@ async def test_drift_of_the_counts_is_corrected_and_logged(agent: ToldAgent, db:
     assert await eventually(logged)
 
 
-async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door: httpx.ASGITransport, db: Database):
+async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door: httpx2.ASGITransport, db: Database):
     async def overcommit() -> float:
         (capacity,) = await db.fetch("SELECT overcommit FROM agent_capacity")
         return capacity["overcommit"]
@@ -255,14 +255,14 @@ async def refuse_changes_of(db: Database, session_id: str) -> None:
     await db.write(cast("LiteralString", statement))  # DO takes no parameters
 
 
-async def health(door: httpx.ASGITransport) -> tuple[int, Any]:
-    async with httpx.AsyncClient(transport=door, base_url="http://manager") as client:
+async def health(door: httpx2.ASGITransport) -> tuple[int, Any]:
+    async with httpx2.AsyncClient(transport=door, base_url="http://manager") as client:
         response = await client.get("/health")
     return response.status_code, response.json().get("failing_tasks")
 
 
 async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
-    door: httpx.ASGITransport, agent: ToldAgent, db: Database
+    door: httpx2.ASGITransport, agent: ToldAgent, db: Database
 ):
     """Otherwise each Manager of the zone would meet it in turn, and end."""
     poison, other = [await session(db, agent, status="requested") for _ in range(2)]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from tests.support import rows
@@ -45,7 +45,7 @@ async def fleet(dsn: str, tmp_path: Path, zone_id: str) -> Fleet:
 
 
 @pytest.fixture
-async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+async def door(fleet: Fleet) -> AsyncIterator[httpx2.ASGITransport]:
     """A Manager that is enabled, healthy and not Primary."""
     async with manager_here(fleet, **QUICK) as transport:
         yield transport
@@ -83,7 +83,7 @@ async def rounds(db: Database, number: int = 8) -> None:
 
 
 async def test_all_of_it_waits_for_the_primary_and_is_done_by_it(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet, zone_id: str
+    door: httpx2.ASGITransport, db: Database, fleet: Fleet, zone_id: str
 ):
     image_id = await rows.image(db)
     host = await rows.agent(db, zone_id, hostname="of the pool")
@@ -186,7 +186,7 @@ async def test_what_agents_saw_moves_sessions_while_the_zone_has_no_primary(agen
     assert await eventually(said)
 
 
-async def test_any_manager_condemns_an_unknown_container_after_its_grace(door: httpx.ASGITransport, db: Database):
+async def test_any_manager_condemns_an_unknown_container_after_its_grace(door: httpx2.ASGITransport, db: Database):
     agent, stranger = await joined(db, door), str(uuid.uuid4())
     assert (await agent.check_in(unknown=[stranger])).verdicts == {}
 
@@ -196,7 +196,7 @@ async def test_any_manager_condemns_an_unknown_container_after_its_grace(door: h
     await eventually(condemned)
 
 
-async def test_a_new_primary_announces_itself_to_agents_of_other_managers(door: httpx.ASGITransport, db: Database):
+async def test_a_new_primary_announces_itself_to_agents_of_other_managers(door: httpx2.ASGITransport, db: Database):
     del door
     async with await psycopg.AsyncConnection.connect(db.dsn, autocommit=True) as listening:
         await listening.execute("LISTEN greenroom")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 from tests.support.agents import ToldAgent, join_token, joined
 from tests.support.waiting import eventually
 
@@ -10,7 +10,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.views import list_agents
 
 
-async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx.ASGITransport, db: Database):
+async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx2.ASGITransport, db: Database):
     agent = ToldAgent(door, await join_token(db))
     response = await agent.register()
     assert response.status_code == 200
@@ -23,7 +23,7 @@ async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx.
     assert agent.credential.encode() not in bytes(rows[0]["credential_hash"])
 
 
-async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: httpx.ASGITransport, db: Database):
+async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: httpx2.ASGITransport, db: Database):
     response = await ToldAgent(door, "wrong").register()
     assert response.status_code == 401
     assert "join token is unknown" in response.json()["message"]
@@ -34,8 +34,8 @@ async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: http
     assert await eventually(logged)
 
 
-async def test_a_refused_stranger_is_in_diagnostics_under_any_name(door: httpx.ASGITransport, db: Database):
-    async with httpx.AsyncClient(transport=door, base_url="http://manager") as client:
+async def test_a_refused_stranger_is_in_diagnostics_under_any_name(door: httpx2.ASGITransport, db: Database):
+    async with httpx2.AsyncClient(transport=door, base_url="http://manager") as client:
         body = {"agent_id": "x" * 36, "join_token": "t", "machine_id": "m\0", "hostname": "h\0"}
         assert (await client.post("/v1/register", json=body)).status_code == 422
 
@@ -47,18 +47,18 @@ async def test_a_refused_stranger_is_in_diagnostics_under_any_name(door: httpx.A
     assert await eventually(noted)
 
 
-async def test_a_token_is_used_up(door: httpx.ASGITransport, db: Database):
+async def test_a_token_is_used_up(door: httpx2.ASGITransport, db: Database):
     token = await join_token(db, uses=1)
     first, second = ToldAgent(door, token), ToldAgent(door, token)
     assert (await first.register()).status_code == 200
     assert (await second.register()).status_code == 401
 
 
-async def test_an_expired_token_is_refused(door: httpx.ASGITransport, db: Database):
+async def test_an_expired_token_is_refused(door: httpx2.ASGITransport, db: Database):
     assert (await ToldAgent(door, await join_token(db, valid_s=-1)).register()).status_code == 401
 
 
-async def test_an_agent_whose_first_answer_was_lost_may_use_its_token_again(door: httpx.ASGITransport, db: Database):
+async def test_an_agent_whose_first_answer_was_lost_may_use_its_token_again(door: httpx2.ASGITransport, db: Database):
     agent = ToldAgent(door, await join_token(db, uses=1))
     assert (await agent.register()).status_code == 200
     agent.credential = ""
@@ -77,7 +77,7 @@ async def test_a_restarted_agent_gets_a_new_incarnation_and_voids_the_old(agent:
     await agent.check_in()
 
 
-async def test_a_copied_identity_on_another_machine_is_refused(door: httpx.ASGITransport, agent: ToldAgent):
+async def test_a_copied_identity_on_another_machine_is_refused(door: httpx2.ASGITransport, agent: ToldAgent):
     copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, machine_id="machine-2")
     response = await copy.register()
     assert response.status_code == 409
@@ -85,7 +85,7 @@ async def test_a_copied_identity_on_another_machine_is_refused(door: httpx.ASGIT
     await agent.check_in()
 
 
-async def test_a_credential_opens_only_its_own_agent(door: httpx.ASGITransport, db: Database):
+async def test_a_credential_opens_only_its_own_agent(door: httpx2.ASGITransport, db: Database):
     one = await joined(db, door)
     other = await joined(db, door)
     message = other.message()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -50,7 +50,7 @@ class Gateway:
     def __init__(self, fleet: Fleet) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._fleet = fleet
-        self._door: httpx.ASGITransport | None = None
+        self._door: httpx2.ASGITransport | None = None
 
     async def run(self) -> None:
         await serve_until_cancelled(self._answer, "127.0.0.1", int(self.url.rpartition(":")[2]))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import pytest
 from tests.database.api.client import KEY, Client
 from tests.support.crowd import Crowd, fill, id_of
@@ -50,7 +50,7 @@ async def test_a_page_reads_little(filled: NotingDatabase, dsn: str, monkeypatch
     app = create_app(config, filled, Secrets(bytes(32)), LogWriter(filled, "api"))
     read: dict[str, int] = {}
     async with Client(
-        transport=httpx.ASGITransport(app), base_url="https://127.0.0.1:8443", auth=httpx.BasicAuth(*KEY)
+        transport=httpx2.ASGITransport(app), base_url="https://127.0.0.1:8443", auth=httpx2.BasicAuth(*KEY)
     ) as client:
         for path in offered(of_many=10, of_few=10):
             filled.noted = []

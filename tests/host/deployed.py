@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.agents import join_token
@@ -110,7 +110,7 @@ class Zone:
     db: Database
     fleet: Fleet
     world: World
-    api: httpx.AsyncClient
+    api: httpx2.AsyncClient
     stack: AsyncExitStack
     hosts: list[Host] = field(default_factory=list[Host])
     image_id: str = ""
@@ -166,7 +166,7 @@ class Zone:
     async def counted(self, name: str, **labels: str) -> float:
         """A metric, summed over all running Managers."""
         total = 0.0
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx2.AsyncClient(timeout=20) as client:
             for url in self.fleet.urls.values():
                 page = (await client.get(f"{url}/metrics")).text
                 for family in text_string_to_metric_families(page):
@@ -341,7 +341,7 @@ async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGene
         world.plan["managers"] = [_listener(fleet, name) for name in names]
         await world.start()
         api = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=world.main, verify=world.tls(), auth=KEY, timeout=15, trust_env=False)
+            httpx2.AsyncClient(base_url=world.main, verify=world.tls(), auth=KEY, timeout=15, trust_env=False)
         )
         zone = Zone(db, fleet, world, api, stack)
         await asyncio.gather(*(zone.start_manager(name) for name in names))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.host.test_session_page import Desk, desk
 from tests.host.test_watching_page import Viewer
@@ -47,7 +47,7 @@ async def connected(desk: Desk, headers: dict[str, str]) -> AsyncIterator[Viewer
         yield viewer
 
 
-async def ordered(desk: Desk, term: int, viewer: str = "", *, signed_with: str = "") -> httpx.Response:
+async def ordered(desk: Desk, term: int, viewer: str = "", *, signed_with: str = "") -> httpx2.Response:
     """Send an order like the api's when control changes."""
     content = json.dumps({"term": term, "viewer": viewer, "name": "Ada" if viewer else "", "lasts_s": 30}).encode()
     password = (signed_with or desk.spec.credential).encode()
@@ -56,7 +56,7 @@ async def ordered(desk: Desk, term: int, viewer: str = "", *, signed_with: str =
         return await page.put("desk/control", content=content, headers=headers | PROGRAM)
 
 
-async def steps(desk: Desk, *actions: list[dict[str, Any]]) -> httpx.Response:
+async def steps(desk: Desk, *actions: list[dict[str, Any]]) -> httpx2.Response:
     async with desk.page() as page:
         return await page.post("desk/steps", json={"actions": actions}, headers=PROGRAM, timeout=30)
 

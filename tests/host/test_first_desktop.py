@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 from tests.support.runtime_hosts import Host, shell, usable
 from tests.support.waiting import eventually
@@ -38,7 +38,7 @@ async def test_the_first_desktop_opens_links_and_has_the_time_zone_of_the_browse
 
     said = {"timezone": "Asia/Tokyo", "language": "en_GB"}
     password = (wanted.auth_user, wanted.credential)
-    async with httpx.AsyncClient(verify=False, trust_env=False, auth=password) as client:  # noqa: S501 -- its own
+    async with httpx2.AsyncClient(verify=False, trust_env=False, auth=password) as client:  # noqa: S501 -- its own
         answer = await client.put(f"https://{container.address}/region", json=said, timeout=30)
     assert answer.status_code == 200
     assert await output("date +%Z") == "JST"

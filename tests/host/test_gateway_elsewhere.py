@@ -9,7 +9,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 from tests.support.gateway_elsewhere import SECRET, Elsewhere, elsewhere
@@ -54,7 +54,7 @@ async def opened(remote: Elsewhere) -> ClientConnection:
 async def test_only_a_gateway_with_the_secret_is_answered(remote: Elsewhere):
     served = remote.processes[0].served
     assert served is not None
-    async with httpx.AsyncClient(base_url=f"http://{served.address}", trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=f"http://{served.address}", trust_env=False) as client:
         uri = {"X-Original-URI": remote.world.path(), "Cookie": "greenroom_viewer=token-ann"}
         for path in ("/authorise", "/enter", "/listen", "/check"):
             for shown in ({}, {"X-Greenroom-Stream-Secret": "x"}):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 from tests.support.gateways import World, give
 from tests.support.world_fixtures import own_world, shared_world, world
@@ -15,7 +15,7 @@ OWN_HEADERS = {"content-length", "date", "etag", "last-modified"}
 """The headers that differ between two files."""
 
 
-def shared_headers(reply: httpx.Response) -> dict[str, str]:
+def shared_headers(reply: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in reply.headers.items() if name not in OWN_HEADERS}
 
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 from tests.support import gateways
 from tests.support.gateways import World, answers, make_world, said
@@ -123,7 +123,7 @@ async def test_a_changed_plan_is_served_without_cutting_a_desktop(world: World):
             try:
                 async with world.client() as client:
                     return (await client.get(f"https://{moved}/health")).status_code == 200
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError):
+            except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.RemoteProtocolError):
                 return False
 
         await world.until(is_served)
@@ -161,7 +161,7 @@ async def test_a_plan_that_could_not_be_served_is_served_once_it_can_be(
         assert await ok(world)
 
     async def is_served() -> bool:
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(httpx2.TransportError):
             async with world.client() as client:
                 return (await client.get(f"https://{moved}/health")).status_code == 200
         return False

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
@@ -220,7 +220,7 @@ async def test_what_nginx_answers_itself_has_the_headers_of_every_answer(world: 
 
 
 async def test_three_hundred_who_log_in_at_once_from_one_address_get_through(world: World):
-    transport = httpx.AsyncHTTPTransport(verify=world.tls(), local_address="127.0.0.5")
+    transport = httpx2.AsyncHTTPTransport(verify=world.tls(), local_address="127.0.0.5")
     hall = world.client(transport=transport, timeout=60)  # the last ones wait for a connection of the pool
     replies = await asyncio.gather(*(hall.post(f"{world.main}/api/v1/login", json={}) for _ in range(300)))
     assert {reply.status_code for reply in replies} == {200}

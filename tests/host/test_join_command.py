@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 from tests.host.deployed import Zone, deployed_zone, own_database
@@ -85,7 +85,7 @@ async def test_sessions_of_an_agent_whose_credential_is_revoked_run_on(zone: Zon
     agent_id = host.agent.identity.agent_id
     bearer = {"Authorization": host.agent.identity.bearer}
     assert (await zone.api.delete(f"/api/v1/agents/{agent_id}/credential")).status_code == 204
-    async with httpx.AsyncClient(verify=zone.world.tls(), trust_env=False) as client:
+    async with httpx2.AsyncClient(verify=zone.world.tls(), trust_env=False) as client:
         question = {"session_id": session_id, "token": "t"}
         answer = await client.post(f"{zone.world.main}/api/internal/stream", json=question, headers=bearer)
     assert answer.status_code == 401, "nor does it learn who may view"
@@ -214,7 +214,7 @@ async def _check_revocation(zone: Zone, agent_id: str, agent: RoleProcess, port:
     await eventually(is_refused)
 
     async def says_so() -> bool:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False) as client:
             health = (await client.get(f"http://127.0.0.1:{port}/__healthcheck")).json()
         return "was revoked" in agent.log and "was revoked" in health.get("manager_error", "")
 
@@ -302,7 +302,7 @@ async def test_a_web_gateway_joins(zone: Zone, tmp_path: Path):
     credential = (home / "credential").read_text()
     assert (home / "credential").stat().st_mode & 0o077 == 0
     assert len(_owners(home)) == 1, "its account reads them"
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         address = f"http://{zone.world.plan['api']}/api/internal/gateway"
         assert (await client.get(address, headers={"Authorization": f"Bearer {credential}"})).status_code == 200
     (row,) = (await zone.api.get("/api/v1/gateways")).json()

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from tests.support import rows
 from tests.support.played import make_certificate, serve
@@ -68,7 +68,7 @@ async def api(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     served = await serve(app, tls=tmp_path)
     url = f"https://127.0.0.1:{served.port}"
     try:
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=url, verify=ssl.create_default_context(cafile=tmp_path / "cert.pem"), trust_env=False
         ) as client:
             for name, path in DOCUMENTS.items():

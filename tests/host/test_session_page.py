@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from tests.support.runtime_hosts import Host
 from tests.support.waiting import eventually
@@ -26,9 +26,9 @@ class Desk:
     spec: SessionSpec
     address: str
 
-    def page(self) -> httpx.AsyncClient:
+    def page(self) -> httpx2.AsyncClient:
         auth = (self.spec.auth_user, self.spec.credential)
-        return httpx.AsyncClient(base_url=f"https://{self.address}/", verify=False, auth=auth, trust_env=False)  # noqa: S501 -- self-signed
+        return httpx2.AsyncClient(base_url=f"https://{self.address}/", verify=False, auth=auth, trust_env=False)  # noqa: S501 -- self-signed
 
     async def shell(self, script: str) -> str:
         result = await self.runtime.exec(self.session_id, Exec(argv=("bash", "-c", script)))
@@ -73,8 +73,8 @@ async def test_an_upload_that_is_broken_off_leaves_nothing(desk: Desk):
     host, _, port = desk.address.partition(":")
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-    request = httpx.Request("PUT", f"https://{desk.address}/files/broken.bin", content=b"x" * 100)
-    signed = next(httpx.BasicAuth(desk.spec.auth_user, desk.spec.credential).auth_flow(request))
+    request = httpx2.Request("PUT", f"https://{desk.address}/files/broken.bin", content=b"x" * 100)
+    signed = next(httpx2.BasicAuth(desk.spec.auth_user, desk.spec.credential).auth_flow(request))
     head = "".join(f"{name}: {value}\r\n" for name, value in signed.headers.items())
     _, writer = await asyncio.open_connection(host, int(port), ssl=trust)
     writer.write(f"PUT /files/broken.bin HTTP/1.1\r\n{head}\r\n".encode() + b"half")
@@ -201,6 +201,6 @@ async def test_files_in_downloads_alone_go_out(desk: Desk):
 
 
 async def test_without_the_password_there_is_nothing(desk: Desk):
-    async with httpx.AsyncClient(base_url=f"https://{desk.address}/", verify=False, trust_env=False) as stranger:  # noqa: S501 -- self-signed
+    async with httpx2.AsyncClient(base_url=f"https://{desk.address}/", verify=False, trust_env=False) as stranger:  # noqa: S501 -- self-signed
         assert (await stranger.get("files/")).status_code == 401
         assert (await stranger.put("files/a", content="x")).status_code == 401

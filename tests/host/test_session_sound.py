@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.support.runtime_hosts import Host, shell, usable
 from tests.support.sound import DECODER, ENCODER, Recorded, recorded, tone
@@ -55,7 +55,7 @@ class Desk:
 
     async def says(self, headers: dict[str, str] | None = None) -> dict[str, Any]:
         auth = (self.spec.auth_user, self.spec.credential)
-        async with httpx.AsyncClient(verify=False, auth=auth, trust_env=False) as client:  # noqa: S501 -- self-signed
+        async with httpx2.AsyncClient(verify=False, auth=auth, trust_env=False) as client:  # noqa: S501 -- self-signed
             return (await client.get(f"https://{self.address}/sound", headers=headers)).json()
 
     async def runs(self, program: str) -> bool:

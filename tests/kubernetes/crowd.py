@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
-import httpx
+import httpx2
 from tests.acceptance.instance import wait_for
 from tests.acceptance.open_desktop import open_desktop
 from tests.support.kubernetes.installation import Installation
@@ -36,7 +36,7 @@ def new_session(installation: Installation) -> str:
     return session_id
 
 
-def asked(client: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def asked(client: httpx2.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """The answer. While a part is unavailable a client repeats the request with the same key, so that there is only
     one result."""
     headers = {"Idempotency-Key": uuid.uuid4().hex}
@@ -47,7 +47,7 @@ def asked(client: httpx.Client, method: str, path: str, body: dict[str, Any] | N
             if answer.status_code not in TRANSIENT or time.monotonic() > end:
                 assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
                 return answer.json() if answer.content else None
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             if time.monotonic() > end:
                 raise AssertionError(f"{method} {path}: {error!r}") from error
         time.sleep(ASKED_AGAIN_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.support.kubernetes.cluster import Cluster, Node
 from tests.support.kubernetes.tools import TOOL, loaded
@@ -76,7 +76,7 @@ async def test_pods_reach_each_other_on_both_nodes_by_address_and_by_the_name_of
 
     assert await eventually(lambda: asked(f"http://{address}:8080/"))
     assert await eventually(lambda: asked("http://pages/"))
-    async with httpx.AsyncClient(trust_env=False) as from_the_machine:
+    async with httpx2.AsyncClient(trust_env=False) as from_the_machine:
         assert (await from_the_machine.get(f"http://{address}:8080/")).text == "painted\n"
 
 

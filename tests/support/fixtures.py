@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from tests.support.agents import ToldAgent, joined
 from tests.support.managers import Fleet, manager_here
@@ -28,14 +28,14 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 @pytest.fixture
-async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+async def door(fleet: Fleet) -> AsyncIterator[httpx2.ASGITransport]:
     """The transport for Agents to a Manager in this process."""
     async with manager_here(fleet, verdict_grace_s=1) as transport:
         yield transport
 
 
 @pytest.fixture
-async def agent(db: Database, door: httpx.ASGITransport) -> ToldAgent:
+async def agent(db: Database, door: httpx2.ASGITransport) -> ToldAgent:
     """An Agent of zone `default` that has made its first complete check-in at `door`."""
     return await joined(db, door)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import httpx
+import httpx2
 from tests.support.gateways import World, give, make_world
 from tests.support.played import ROUTE, Served, Who, serve
 
@@ -111,7 +111,7 @@ class Elsewhere:
         url, cookie = f"{self.world.stream}{self.world.path()}", {"Cookie": "greenroom_viewer=token-ann"}
         try:
             return (await self.world.client().get(url, headers=cookie)).status_code
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return 0
 
     async def serves(self) -> bool:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -42,7 +42,7 @@ from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator
 
 RUN_AS_ACCOUNT = """
-import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.program, httpx, encodings.idna
+import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.program, httpx2, encodings.idna
 import concurrent.futures.thread
 if sys.argv[1:]:
     uid, gid = map(int, sys.argv[1:])
@@ -69,7 +69,7 @@ class World:
     closings: list[str]
     account: tuple[int, int] | None
     process: subprocess.Popen[bytes] | None = None
-    clients: list[httpx.AsyncClient] = field(default_factory=list[httpx.AsyncClient])
+    clients: list[httpx2.AsyncClient] = field(default_factory=list[httpx2.AsyncClient])
 
     @property
     def main(self) -> str:
@@ -96,8 +96,8 @@ class World:
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.folder / "cert.pem")
 
-    def client(self, **options: Any) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(**{"verify": self.tls(), "timeout": 10, "trust_env": False, **options})
+    def client(self, **options: Any) -> httpx2.AsyncClient:
+        client = httpx2.AsyncClient(**{"verify": self.tls(), "timeout": 10, "trust_env": False, **options})
         self.clients.append(client)
         return client
 
@@ -171,8 +171,8 @@ class World:
     async def is_serving(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
             raise AssertionError(f"the gateway ended: {self.log()}")
-        with contextlib.suppress(httpx.HTTPError):
-            async with httpx.AsyncClient(verify=self.tls(), trust_env=False) as client:
+        with contextlib.suppress(httpx2.HTTPError):
+            async with httpx2.AsyncClient(verify=self.tls(), trust_env=False) as client:
                 return (await client.get(f"{self.main}/gateway_status")).status_code == 200
         return False
 

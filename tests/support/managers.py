@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 from tests.support.processes import RoleProcess, answers, free_port
 from tests.support.waiting import eventually
@@ -119,7 +119,7 @@ async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> di
 
 
 @asynccontextmanager
-async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> AsyncGenerator[httpx.ASGITransport]:
+async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> AsyncGenerator[httpx2.ASGITransport]:
     """Run a Manager in the process of the test, for tests that need no separate process; it is ready for Agents.
 
     Its lease is too long to end when the machine stalls for a moment.
@@ -147,7 +147,7 @@ async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> Asyn
 
     try:
         await eventually(is_registered)
-        yield httpx.ASGITransport(create_app(manager))
+        yield httpx2.ASGITransport(create_app(manager))
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 from joserfc import jws
 from joserfc.jwk import RSAKey
 
@@ -43,16 +43,16 @@ class Provider:
 
     issuer: str
 
-    cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+    cookies: httpx2.Cookies = field(default_factory=httpx2.Cookies)
     """The cookies of the last log-in."""
 
     def control(self, **change: Any) -> dict[str, Any]:
         """Change the provider: accounts, tokenStatus, rotate, revoke. Returns the log-out tokens that it has sent."""
-        return httpx.post(f"{self.issuer}/control", json=change, timeout=10).raise_for_status().json()
+        return httpx2.post(f"{self.issuer}/control", json=change, timeout=10).raise_for_status().json()
 
     async def log_in(self, url: str, login: str) -> str:
         """Log in at the address of an authorization request; returns the address to which the provider sends back."""
-        async with httpx.AsyncClient(timeout=20) as http:
+        async with httpx2.AsyncClient(timeout=20) as http:
             answer = await http.get(url)
             while True:
                 location = answer.headers.get("location", "")
@@ -60,14 +60,14 @@ class Provider:
                     self.cookies = http.cookies
                     return location
                 if answer.is_redirect:
-                    answer = await http.get(httpx.URL(self.issuer).join(location))
+                    answer = await http.get(httpx2.URL(self.issuer).join(location))
                 else:
                     assert answer.status_code == 200, answer.text
                     answer = await http.post(answer.url, data={"deny": "1"} if login == "deny" else {"login": login})
 
     async def log_out(self, url: str) -> str:
         """Confirm the log-out of the last log-in at this address; returns where the provider sends the browser."""
-        async with httpx.AsyncClient(timeout=20, cookies=self.cookies) as http:
+        async with httpx2.AsyncClient(timeout=20, cookies=self.cookies) as http:
             form = await http.get(url)
             xsrf = re.search(r'name="xsrf" value="([^"]+)"', form.text)
             assert xsrf, form.text

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 
 
 def arm_before_start(folder: Path, process_name: str, *names: str) -> None:
@@ -165,17 +165,17 @@ class RoleProcess:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
 
-async def answers(url: str, status: int, timeout_s: float = 60.0) -> httpx.Response:
+async def answers(url: str, status: int, timeout_s: float = 60.0) -> httpx2.Response:
     """Wait until a GET of `url` has this status.
 
     Raises:
         TimeoutError: it did not get this status in time.
     """
-    async with httpx.AsyncClient() as client, asyncio.timeout(timeout_s):
+    async with httpx2.AsyncClient() as client, asyncio.timeout(timeout_s):
         while True:
             try:
                 response = await client.get(url, timeout=2)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 response = None
             if response is not None and response.status_code == status:
                 return response

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from tests.support.gateways import World, give, make_world
 from tests.support.played import AGENT_ID, ROUTE
 from tests.support.processes import free_port
@@ -99,8 +99,8 @@ class Hosts:
         """The TLS context of a browser that trusts the fleet's authority."""
         return ssl.create_default_context(cadata=self.authority.certificate)
 
-    def direct(self) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(verify=self.direct_tls(), timeout=10, trust_env=False)
+    def direct(self) -> httpx2.AsyncClient:
+        client = httpx2.AsyncClient(verify=self.direct_tls(), timeout=10, trust_env=False)
         self.world.clients.append(client)
         return client
 
@@ -109,7 +109,7 @@ class Hosts:
         assert self.edge.poll() is None, self.world.log()
         try:
             return (await self.direct().get(f"{self.edge_url}/health")).status_code == 200
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     async def status(self) -> int:
@@ -117,7 +117,7 @@ class Hosts:
         url, cookie = f"{self.world.stream}{self.world.path()}", {"Cookie": "greenroom_viewer=token-ann"}
         try:
             return (await self.world.client().get(url, headers=cookie)).status_code
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return 0
 
     async def is_passed_on(self) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 
@@ -15,7 +15,7 @@ Answer = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[N
 
 
 @contextlib.asynccontextmanager
-async def served(answer: Answer) -> AsyncIterator[httpx.AsyncClient]:
+async def served(answer: Answer) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a page that answers each request with this handler."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,5 +30,5 @@ async def served(answer: Answer) -> AsyncIterator[httpx.AsyncClient]:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("protocol.DISCARD_S", 0.05)
-        async with server, httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+        async with server, httpx2.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
             yield client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from starlette.applications import Starlette
@@ -55,13 +55,13 @@ def gateways() -> Gateways:
 
 
 @pytest.fixture
-async def gateway(gateways: Gateways) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(Starlette(routes=gateways.routes))
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
+async def gateway(gateways: Gateways) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(Starlette(routes=gateways.routes))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://agent") as client:
         yield client
 
 
-async def listen(gateway: httpx.AsyncClient, known: News | None = None, hold_s: float = 0.0) -> News:
+async def listen(gateway: httpx2.AsyncClient, known: News | None = None, hold_s: float = 0.0) -> News:
     said = Listen(
         gateway_id="the gateway",
         process=known.process if known else "",
@@ -72,7 +72,7 @@ async def listen(gateway: httpx.AsyncClient, known: News | None = None, hold_s: 
     return msgspec.json.decode(answer.content, type=News)
 
 
-async def test_a_viewer_waits_for_a_gateway_that_did_not_ask_yet(gateways: Gateways, gateway: httpx.AsyncClient):
+async def test_a_viewer_waits_for_a_gateway_that_did_not_ask_yet(gateways: Gateways, gateway: httpx2.AsyncClient):
     admitted = asyncio.create_task(gateways.admit(VIEWER, SESSION, CLIENT, websocket=True))
     await asyncio.sleep(0)
     news = await listen(gateway)
@@ -91,7 +91,7 @@ async def test_through_a_gateway_that_does_not_ask_no_viewer_is_let_in(
 
 
 async def test_where_another_process_answers_from_now_on_nothing_is_held(
-    gateways: Gateways, gateway: httpx.AsyncClient
+    gateways: Gateways, gateway: httpx2.AsyncClient
 ):
     known = await listen(gateway)
     held = asyncio.create_task(listen(gateway, known, hold_s=10.0))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from fastapi import FastAPI, Request
@@ -65,10 +65,10 @@ class Leased(Page):
     """A page whose command writes this amount, and is interrupted by the end of the lease."""
 
     def __init__(self, written: bytes, *, neatly: bool = False) -> None:
-        super().__init__(lambda _: httpx.Response(200, stream=Ends(self, written, neatly=neatly)))
+        super().__init__(lambda _: httpx2.Response(200, stream=Ends(self, written, neatly=neatly)))
 
 
-class Ends(httpx.AsyncByteStream):
+class Ends(httpx2.AsyncByteStream):
     """The data of a connection that ends with the lease."""
 
     def __init__(self, page: Page, written: bytes, *, neatly: bool) -> None:
@@ -80,7 +80,7 @@ class Ends(httpx.AsyncByteStream):
         yield self._written
         self._page.status = SessionStatus.DELETING
         if not self._neatly:
-            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+            raise httpx2.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 class Session(Page):
@@ -93,14 +93,14 @@ class Session(Page):
         self._status = status
         self._headers = [("content-type", "text/html"), *headers.items()]
 
-    def _anything(self, request: httpx.Request) -> httpx.Response:
+    def _anything(self, request: httpx2.Request) -> httpx2.Response:
         if not request.url.path.endswith(self._path):
             answer = self._as_page(request)
-            return httpx.Response(answer.status_code, stream=Pieces(answer.content))
-        return httpx.Response(self._status, headers=self._headers, stream=Pieces(self._garbage))
+            return httpx2.Response(answer.status_code, stream=Pieces(answer.content))
+        return httpx2.Response(self._status, headers=self._headers, stream=Pieces(self._garbage))
 
 
-class Pieces(httpx.AsyncByteStream):
+class Pieces(httpx2.AsyncByteStream):
     """The data of a connection."""
 
     def __init__(self, content: bytes) -> None:
@@ -122,12 +122,12 @@ def _app() -> FastAPI:
     return app
 
 
-async def asked(page: Page, request: tuple[str, str, Any]) -> httpx.Response:
+async def asked(page: Page, request: tuple[str, str, Any]) -> httpx2.Response:
     """The answer to a client; a foreign error is raised."""
     app = _app()
     app.state.desks = page
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as client:
         return await client.request(request[0], LEASE + request[1], json=request[2])
 
 
@@ -223,9 +223,9 @@ async def test_elements_and_files_are_handed_on_as_the_page_says_them():
         {"ref": "1.2-3", "role": "button", "name": "Öffnen", "children": [{"ref": "1", "role": "r", "name": ""}]}
     ]
     said: dict[str, Any] = {"elements": elements, "left_out": 0}
-    assert (await asked(Session("/tree", httpx.Response(200, json=said).content), TREE)).json() == said
+    assert (await asked(Session("/tree", httpx2.Response(200, json=said).content), TREE)).json() == said
     listing = {"path": "", "files": [{"name": "a", "size_bytes": 1, "modified": 1.5}], "folders": [], "left_out": 0}
-    page = Session("/files", httpx.Response(200, json=listing).content)
+    page = Session("/files", httpx2.Response(200, json=listing).content)
     assert (await asked(page, ASKED["listing"][2])).json() == listing
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from starlette.requests import ClientDisconnect, Request
@@ -30,7 +30,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.lease.leases import LeasedSession, LeaseRow
 from greenroom.kit.config import ApiConfig
 
-Answer = Callable[[httpx.Request], httpx.Response]
+Answer = Callable[[httpx2.Request], httpx2.Response]
 LEASE = cast("LeaseRow", None)
 SCREEN = {"width": 1280, "height": 800, "pointer": [5, 6], "held": 0}
 CLICK = {"action": "left_click", "coordinate": [640, 400]}
@@ -41,7 +41,7 @@ class Page:
 
     def __init__(self, answer: Answer | None = None) -> None:
         self.screen: dict[str, Any] = dict(SCREEN)
-        self.asked: list[httpx.Request] = []
+        self.asked: list[httpx2.Request] = []
         self.results: list[dict[str, Any]] | None = None
         self.screen_states = ScreenStateCache()
         self.status = SessionStatus.RUNNING
@@ -49,7 +49,7 @@ class Page:
 
     async def of(self, lease: LeaseRow) -> LeaseDesk:
         del lease
-        http = httpx.AsyncClient(transport=httpx.MockTransport(self._noted))
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(self._noted))
         return LeaseDesk(
             http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", read_session=self._session
         )
@@ -73,21 +73,21 @@ class Page:
     def steps(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(one.content) for one in self.asked if one.url.path.endswith("/steps")]
 
-    def _noted(self, request: httpx.Request) -> httpx.Response:
+    def _noted(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append(request)
         answer = self._answer(request)
-        return httpx.Response(
+        return httpx2.Response(
             answer.status_code, headers=answer.headers, stream=answer.stream
         )  # not read yet, as on a socket
 
-    def _as_page(self, request: httpx.Request) -> httpx.Response:
+    def _as_page(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/state"):
-            return httpx.Response(200, json=self.screen)
+            return httpx2.Response(200, json=self.screen)
         body = msgspec.json.decode(request.content)
         if body["expected"] not in (None, self.screen):
-            return httpx.Response(409, json={"code": "changed", "state": self.screen})
+            return httpx2.Response(409, json={"code": "changed", "state": self.screen})
         results = self.results or [{"done": True, "ms": 1.5} for _ in body["actions"]]
-        return httpx.Response(200, json={"results": results, "state": self.screen})
+        return httpx2.Response(200, json={"results": results, "state": self.screen})
 
 
 async def test_steps_are_planned_without_asking_for_the_screen_again():
@@ -120,7 +120,7 @@ async def test_a_place_is_outside_only_if_it_is_on_the_screen_as_it_is_now():
 async def test_a_pointer_that_is_moved_all_the_time_does_not_prevent_actions():
     page = Page()
 
-    def moved(request: httpx.Request) -> httpx.Response:
+    def moved(request: httpx2.Request) -> httpx2.Response:
         page.screen["pointer"] = [page.screen["pointer"][0] + 1, 6]
         return page._as_page(request)
 
@@ -190,28 +190,28 @@ REFUSED = [
 async def test_a_refusal_on_the_way_is_one_here(
     status: int, body: dict[str, str], kind: type[GreenroomError], words: str
 ):
-    page = Page(lambda _: httpx.Response(status, json=body))
+    page = Page(lambda _: httpx2.Response(status, json=body))
     with pytest.raises(kind, match=words):
         await service.screenshot(page.desks, LEASE)
 
 
 async def test_what_the_agent_says_of_a_session_is_its_state():
     reason = {"X-Greenroom-Reason": "The desktop is not running."}
-    page = Page(lambda _: httpx.Response(403, json={"error_message": "The desktop is not running."}, headers=reason))
+    page = Page(lambda _: httpx2.Response(403, json={"error_message": "The desktop is not running."}, headers=reason))
     with pytest.raises(WrongState, match="not running"):
         await service.screenshot(page.desks, LEASE)
 
 
 async def test_a_page_without_a_desk_is_of_an_older_image():
-    page = Page(lambda _: httpx.Response(404))
+    page = Page(lambda _: httpx2.Response(404))
     with pytest.raises(WrongState, match="its image is older"):
         await service.screenshot(page.desks, LEASE)
 
 
-def failing(error: type[httpx.TransportError]) -> Answer:
-    def answer(request: httpx.Request) -> httpx.Response:
+def failing(error: type[httpx2.TransportError]) -> Answer:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
-            return httpx.Response(200, json=SCREEN)
+            return httpx2.Response(200, json=SCREEN)
         raise error("broken", request=request)
 
     return answer
@@ -219,29 +219,29 @@ def failing(error: type[httpx.TransportError]) -> Answer:
 
 async def test_what_was_not_begun_can_be_repeated_and_what_was_broken_off_cannot():
     with pytest.raises(Unavailable, match=r"gateway of this session, gateway\.example:8443, cannot be reached.*broken"):
-        await service.act(Page(failing(httpx.ConnectError)).desks, LEASE, [CLICK])
-    for error in (httpx.ReadError, httpx.ReadTimeout):
+        await service.act(Page(failing(httpx2.ConnectError)).desks, LEASE, [CLICK])
+    for error in (httpx2.ReadError, httpx2.ReadTimeout):
         with pytest.raises(Interrupted, match="number of completed actions is unknown"):
             await service.act(Page(failing(error)).desks, LEASE, [CLICK])
-    page = Page(lambda request: httpx.Response(200, json=SCREEN) if request.method == "GET" else httpx.Response(502))
+    page = Page(lambda request: httpx2.Response(200, json=SCREEN) if request.method == "GET" else httpx2.Response(502))
     with pytest.raises(Interrupted):
         await service.act(page.desks, LEASE, [CLICK])
 
 
 @pytest.mark.parametrize("status", [SessionStatus.DELETING, SessionStatus.DELETED])
 async def test_what_is_broken_off_by_the_end_of_the_lease_says_so(status: SessionStatus):
-    def ends(way: httpx.Response | type[httpx.TransportError]) -> Answer:
-        def answer(request: httpx.Request) -> httpx.Response:
+    def ends(way: httpx2.Response | type[httpx2.TransportError]) -> Answer:
+        def answer(request: httpx2.Request) -> httpx2.Response:
             if request.url.path.endswith("/state"):
-                return httpx.Response(200, json=SCREEN)
+                return httpx2.Response(200, json=SCREEN)
             page.status = status
-            if isinstance(way, httpx.Response):
+            if isinstance(way, httpx2.Response):
                 return way
             raise way("broken", request=request)
 
         return answer
 
-    for way in (httpx.ReadError, httpx.RemoteProtocolError, httpx.ConnectError, httpx.Response(502)):
+    for way in (httpx2.ReadError, httpx2.RemoteProtocolError, httpx2.ConnectError, httpx2.Response(502)):
         page = Page(ends(way))
         with pytest.raises(WrongState, match=f"^The lease is over: its session is {status}"):
             await service.act(page.desks, LEASE, [CLICK])
@@ -262,13 +262,13 @@ async def test_an_answer_without_end_is_not_kept(status: int, monkeypatch: pytes
             sent += 1 << 14
             yield bytes(1 << 14)
 
-    page = Page(lambda _: httpx.Response(status, content=endless()))
+    page = Page(lambda _: httpx2.Response(status, content=endless()))
     with pytest.raises(Unavailable, match="more than 65536 bytes"):
         await service.screenshot(page.desks, LEASE)
     assert sent < 1 << 18
     page = Page(
         lambda request: (
-            httpx.Response(200, json=SCREEN) if request.method == "GET" else httpx.Response(status, content=endless())
+            httpx2.Response(200, json=SCREEN) if request.method == "GET" else httpx2.Response(status, content=endless())
         )
     )
     sent = 0

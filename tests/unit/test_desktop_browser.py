@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.unit.desktop_pages import served
 
@@ -27,7 +27,7 @@ async def said(request: Any, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 
 @pytest.fixture
-async def page(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+async def page(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
     control: Any = SimpleNamespace(viewer="")
     driven = browser.Browser(control)
     driven.driver = SimpleNamespace(returncode=None)
@@ -37,13 +37,13 @@ async def page(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClie
 
 
 @pytest.mark.parametrize("path", ["se/file", "file"])
-async def test_an_upload_goes_to_the_address_that_chromedriver_knows(page: httpx.AsyncClient, path: str):
+async def test_an_upload_goes_to_the_address_that_chromedriver_knows(page: httpx2.AsyncClient, path: str):
     answer = await page.post(f"webdriver/session/1f/{path}", content="{}", headers=PROGRAM)
     assert answer.text == "/session/1f/file {}"
 
 
 async def test_no_file_is_uploaded_into_a_session_without_uploads(
-    page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(browser, "UPLOADS", False)
     for path in ("se/file", "file"):
@@ -52,7 +52,7 @@ async def test_no_file_is_uploaded_into_a_session_without_uploads(
         assert answer.json()["value"]["message"] == "Uploads into this session are not allowed."
 
 
-async def test_a_file_above_the_limit_of_the_session_is_refused(page: httpx.AsyncClient):
+async def test_a_file_above_the_limit_of_the_session_is_refused(page: httpx2.AsyncClient):
     limited = PROGRAM | {"X-Greenroom-Max-Upload-MB": "1"}
     answer = await page.post("webdriver/session/1f/se/file", content=b"x" * 1_400_000, headers=limited)
     assert answer.status_code == 413

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import desk_exec  # type: ignore[import-not-found]  -- of the image
-import httpx
+import httpx2
 import pytest
 from tests.support.waiting import eventually
 from tests.unit.desktop_pages import served
@@ -21,14 +21,14 @@ LONG = ["sh", "-c", "echo begun; setsid sleep 600 & sleep 600"]
 
 
 @pytest.fixture
-async def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+async def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
     monkeypatch.setenv("HOME", str(tmp_path))
     async with served(desk_exec.answer) as client:
         yield client
     assert not desk_exec.running
 
 
-async def lines(page: httpx.AsyncClient, command: list[str], **fields: Any) -> list[dict[str, Any]]:
+async def lines(page: httpx2.AsyncClient, command: list[str], **fields: Any) -> list[dict[str, Any]]:
     answer = await page.post("desk/exec", json={"command": command, **fields})
     assert answer.status_code == 200, answer.text
     return [said for line in answer.text.splitlines() if (said := json.loads(line))]
@@ -52,7 +52,7 @@ def is_ours(folder: Path) -> bool:
         return False
 
 
-async def test_both_outputs_come_in_order_and_the_end_says_how_it_ended(page: httpx.AsyncClient, tmp_path: Path):
+async def test_both_outputs_come_in_order_and_the_end_says_how_it_ended(page: httpx2.AsyncClient, tmp_path: Path):
     script = "echo one; sleep 0.05; echo two >&2; sleep 0.05; echo three; pwd; cat; exit 7"
     said = await lines(page, ["sh", "-c", script], input="given", env={"A": "b"}, workdir=str(tmp_path))
     assert said[0] == {"stdout": "one\n"}
@@ -61,7 +61,7 @@ async def test_both_outputs_come_in_order_and_the_end_says_how_it_ended(page: ht
     assert said[-1] == {"exit_code": 7}
 
 
-async def test_output_comes_while_the_command_runs(page: httpx.AsyncClient, tmp_path: Path):
+async def test_output_comes_while_the_command_runs(page: httpx2.AsyncClient, tmp_path: Path):
     wait = f"echo begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo done"
     async with page.stream("POST", "desk/exec", json={"command": ["sh", "-c", wait]}) as answer:
         said = answer.aiter_lines()
@@ -70,14 +70,14 @@ async def test_output_comes_while_the_command_runs(page: httpx.AsyncClient, tmp_
         assert [json.loads(line) async for line in said] == [{"stdout": "done\n"}, {"exit_code": 0}]
 
 
-async def test_a_character_is_not_cut_and_bytes_stay_what_they_are(page: httpx.AsyncClient):
+async def test_a_character_is_not_cut_and_bytes_stay_what_they_are(page: httpx2.AsyncClient):
     cut = "printf '\\303'; sleep 0.1; printf '\\244'; printf '\\377\\376' >&2"
     said = await lines(page, ["sh", "-c", cut])
     assert text_of(said, "stdout") == "ä"
     assert base64.b64decode(text_of(said, "stderr_base64")) == b"\xff\xfe"
 
 
-async def test_much_output_and_input_are_carried_whole(page: httpx.AsyncClient):
+async def test_much_output_and_input_are_carried_whole(page: httpx2.AsyncClient):
     text = "line of text\n" * 80_000
     said = await lines(page, ["sh", "-c", "cat; head -c 3000000 /dev/zero"], input=text)
     zeros = b"".join(base64.b64decode(line["stdout_base64"]) for line in said if "stdout_base64" in line)
@@ -85,7 +85,7 @@ async def test_much_output_and_input_are_carried_whole(page: httpx.AsyncClient):
     assert len(text_of(said, "stdout")) + len(zeros) == len(text) + 3_000_000
 
 
-async def test_a_command_is_ended_with_all_that_it_started_when_its_time_is_over(page: httpx.AsyncClient):
+async def test_a_command_is_ended_with_all_that_it_started_when_its_time_is_over(page: httpx2.AsyncClient):
     said = await lines(page, LONG, timeout_s=0.3)
     assert text_of(said, "stdout") == "begun\n"
     assert said[-1]["exit_code"] is None
@@ -93,14 +93,14 @@ async def test_a_command_is_ended_with_all_that_it_started_when_its_time_is_over
     assert not sleeping()
 
 
-async def test_a_command_that_ignores_its_end_is_killed(page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
+async def test_a_command_that_ignores_its_end_is_killed(page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(desk_exec, "END_S", 0.1)
     said = await lines(page, ["sh", "-c", "trap '' TERM; while :; do sleep 600; done"], timeout_s=0.3)
     assert said[-1]["exit_code"] is None
     assert not sleeping()
 
 
-async def test_a_command_ends_with_its_client(page: httpx.AsyncClient):
+async def test_a_command_ends_with_its_client(page: httpx2.AsyncClient):
     async with page.stream("POST", "desk/exec", json={"command": LONG}) as answer:
         said = answer.aiter_lines()
         assert json.loads(await anext(said)) == {"stdout": "begun\n"}
@@ -116,14 +116,14 @@ async def test_a_command_ends_with_its_client(page: httpx.AsyncClient):
     await eventually(gone)
 
 
-async def test_what_a_command_leaves_running_does_not_hold_its_end_and_goes_on(page: httpx.AsyncClient):
+async def test_what_a_command_leaves_running_does_not_hold_its_end_and_goes_on(page: httpx2.AsyncClient):
     said = await asyncio.wait_for(lines(page, ["sh", "-c", "sleep 600 & echo started"]), 5)
     assert said == [{"stdout": "started\n"}, {"exit_code": 0}]
     (left,) = sleeping()
     os.kill(left, signal.SIGKILL)
 
 
-async def test_a_killed_command_has_128_and_the_number_of_the_signal(page: httpx.AsyncClient):
+async def test_a_killed_command_has_128_and_the_number_of_the_signal(page: httpx2.AsyncClient):
     assert (await lines(page, ["sh", "-c", "kill -9 $$"]))[-1] == {"exit_code": 137}
 
 
@@ -148,14 +148,14 @@ async def test_a_killed_command_has_128_and_the_number_of_the_signal(page: httpx
         ({"command": ["true"], "user": "root"}, "user: unknown field"),
     ],
 )
-async def test_what_cannot_be_run_is_one_sentence(page: httpx.AsyncClient, body: Any, sentence: str):
+async def test_what_cannot_be_run_is_one_sentence(page: httpx2.AsyncClient, body: Any, sentence: str):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = await page.post("desk/exec", content=data)
     assert answer.status_code == 400
     assert sentence in answer.json()["error_message"]
 
 
-async def test_commands_beyond_the_limit_are_refused(page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
+async def test_commands_beyond_the_limit_are_refused(page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(desk_exec, "MAX_RUNNING", 1)
     async with page.stream("POST", "desk/exec", json={"command": LONG}) as answer:
         said = answer.aiter_lines()
@@ -171,7 +171,7 @@ async def test_commands_beyond_the_limit_are_refused(page: httpx.AsyncClient, mo
 
 @pytest.mark.parametrize("closed", ["UPLOADS", "DOWNLOADS"])
 async def test_a_session_without_uploads_or_downloads_has_no_commands(
-    page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, closed: str
+    page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, closed: str
 ):
     monkeypatch.setattr(desk_exec, closed, False)
     refused = await page.post("desk/exec", json={"command": ["true"]})

@@ -13,7 +13,7 @@ from typing import Any
 
 import desk_files  # type: ignore[import-not-found]  -- of the image
 import files  # type: ignore[import-not-found]
-import httpx
+import httpx2
 import pytest
 from tests.support.waiting import eventually
 from tests.unit.desktop_pages import served
@@ -30,17 +30,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def page(home: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def page(home: Path) -> AsyncIterator[httpx2.AsyncClient]:
     async with served(desk_files.answer) as client:
         yield client
     assert not unfinished(home)
 
 
-async def put(page: httpx.AsyncClient, path: str, content: bytes, **params: str) -> httpx.Response:
+async def put(page: httpx2.AsyncClient, path: str, content: bytes, **params: str) -> httpx2.Response:
     return await page.put(FILES, params={"path": path, **params}, content=content)
 
 
-async def get(page: httpx.AsyncClient, path: str, **params: str) -> httpx.Response:
+async def get(page: httpx2.AsyncClient, path: str, **params: str) -> httpx2.Response:
     return await page.get(FILES, params={"path": path, **params})
 
 
@@ -66,7 +66,7 @@ def below(home: Path) -> dict[str, str]:
     return {str(each.relative_to(home)): each.read_text() for each in home.rglob("*") if each.is_file()}
 
 
-async def test_a_file_is_put_below_new_folders_replaced_read_and_deleted(page: httpx.AsyncClient, home: Path):
+async def test_a_file_is_put_below_new_folders_replaced_read_and_deleted(page: httpx2.AsyncClient, home: Path):
     for text in (b"first", b"second"):
         assert (await put(page, "a/b/c d.txt", text)).json() == {"path": "a/b/c d.txt"}
     (home / "a/b/c d.txt").chmod(0o755)
@@ -78,7 +78,7 @@ async def test_a_file_is_put_below_new_folders_replaced_read_and_deleted(page: h
     assert below(home) == {}
 
 
-async def test_a_link_keeps_leading_to_the_file_that_is_written(page: httpx.AsyncClient, home: Path):
+async def test_a_link_keeps_leading_to_the_file_that_is_written(page: httpx2.AsyncClient, home: Path):
     (home / "real").write_text("old")
     (home / "link").symlink_to("real")
     await put(page, "link", b"new")
@@ -103,13 +103,13 @@ async def test_a_link_keeps_leading_to_the_file_that_is_written(page: httpx.Asyn
         ("lines=1-2", 200, ("0123456789", None)),
     ],
 )
-async def test_a_part_of_a_file(page: httpx.AsyncClient, home: Path, part: str, status: int, wanted: tuple[str, str]):
+async def test_a_part_of_a_file(page: httpx2.AsyncClient, home: Path, part: str, status: int, wanted: tuple[str, str]):
     (home / "digits").write_text("0123456789")
     answer = await page.get(FILES, params={"path": "digits"}, headers={"Range": part})
     assert (answer.status_code, (answer.text, answer.headers.get("Content-Range"))) == (status, wanted)
 
 
-async def test_a_folder_is_listed_with_what_is_hidden(page: httpx.AsyncClient, home: Path):
+async def test_a_folder_is_listed_with_what_is_hidden(page: httpx2.AsyncClient, home: Path):
     (home / "work").mkdir()
     (home / "work" / ".hidden").write_text("x")
     (home / "work" / "folder").mkdir()
@@ -122,7 +122,7 @@ async def test_a_folder_is_listed_with_what_is_hidden(page: httpx.AsyncClient, h
     assert (await get(page, "")).json()["folders"][0]["name"] == "work"
 
 
-async def test_a_folder_is_made_and_deleted_only_with_all_in_it_if_that_is_asked(page: httpx.AsyncClient, home: Path):
+async def test_a_folder_is_made_and_deleted_only_with_all_in_it_if_that_is_asked(page: httpx2.AsyncClient, home: Path):
     assert (await put(page, "new/one/", b"")).status_code == 201
     assert (home / "new/one").is_dir()
     refused = await page.delete(FILES, params={"path": "new"})
@@ -131,7 +131,7 @@ async def test_a_folder_is_made_and_deleted_only_with_all_in_it_if_that_is_asked
     assert not (home / "new").exists()
 
 
-async def test_a_folder_goes_as_tar_there_and_back(page: httpx.AsyncClient, home: Path):
+async def test_a_folder_goes_as_tar_there_and_back(page: httpx2.AsyncClient, home: Path):
     sent = tar(**{"one.txt": "1", "deep/two.txt": "2"})
     assert (await put(page, "there", sent, tar="")).status_code == 201
     (home / "there/kept.txt").write_text("kept")
@@ -153,7 +153,7 @@ async def test_a_folder_goes_as_tar_there_and_back(page: httpx.AsyncClient, home
     ],
 )
 async def test_a_tar_that_cannot_be_unpacked_changes_nothing(
-    page: httpx.AsyncClient, home: Path, content: bytes, status: int, sentence: str
+    page: httpx2.AsyncClient, home: Path, content: bytes, status: int, sentence: str
 ):
     (home / "there/file").mkdir(parents=True)
     (home / "there/kept").write_text("old")
@@ -184,7 +184,7 @@ async def test_a_tar_that_cannot_be_unpacked_changes_nothing(
     ],
 )
 async def test_what_cannot_be_is_one_sentence(
-    page: httpx.AsyncClient, home: Path, method: str, path: str, refusal: tuple[int, str]
+    page: httpx2.AsyncClient, home: Path, method: str, path: str, refusal: tuple[int, str]
 ):
     (home / "folder").mkdir()
     (home / "file").write_text("kept")
@@ -196,7 +196,7 @@ async def test_what_cannot_be_is_one_sentence(
     assert names(home) == ["file", "folder", "pipe"]
 
 
-async def test_an_upload_that_is_broken_off_leaves_nothing(page: httpx.AsyncClient, home: Path):
+async def test_an_upload_that_is_broken_off_leaves_nothing(page: httpx2.AsyncClient, home: Path):
     (home / "kept").write_text("old")
     for path, option in (("kept", ""), ("new/folders/file", ""), ("there", "&tar")):
         address = page.base_url
@@ -218,7 +218,7 @@ async def test_an_upload_that_is_broken_off_leaves_nothing(page: httpx.AsyncClie
 
 
 async def test_a_full_disk_and_a_limit_of_the_user_leave_nothing(
-    page: httpx.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
+    page: httpx2.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     limit = {"X-Greenroom-Max-Upload-Mb": "0.001"}
     too_large = await page.put(FILES, params={"path": "a/big"}, content=b"x" * 2000, headers=limit)
@@ -236,7 +236,7 @@ async def test_a_full_disk_and_a_limit_of_the_user_leave_nothing(
 
 
 async def test_uploads_and_downloads_are_allowed_or_not_as_for_viewers(
-    page: httpx.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
+    page: httpx2.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (home / "file").write_text("kept")
     monkeypatch.setattr(desk_files, "DOWNLOADS", False)
@@ -258,7 +258,7 @@ async def test_uploads_and_downloads_are_allowed_or_not_as_for_viewers(
 class Watcher:
     """The events that a watcher receives."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx2.Response) -> None:
         self._lines = answer.aiter_lines()
 
     async def next(self) -> tuple[str, Any]:
@@ -274,7 +274,7 @@ class Watcher:
         return "end", None
 
 
-async def test_what_changes_below_a_folder_is_said(page: httpx.AsyncClient, home: Path):
+async def test_what_changes_below_a_folder_is_said(page: httpx2.AsyncClient, home: Path):
     (home / "work/deep").mkdir(parents=True)
     async with page.stream("GET", FILES, params={"path": "work", "watch": ""}) as answer:
         watcher = Watcher(answer)
@@ -298,7 +298,7 @@ async def test_what_changes_below_a_folder_is_said(page: httpx.AsyncClient, home
 
 
 async def test_watchers_are_limited_and_a_client_that_vanishes_frees_its_place(
-    page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(desk_files, "MAX_WATCHES", 1)
     async with page.stream("GET", FILES, params={"path": "", "watch": ""}) as answer:
@@ -313,7 +313,7 @@ async def test_watchers_are_limited_and_a_client_that_vanishes_frees_its_place(
 
 
 async def test_a_folder_with_too_many_folders_below_it_is_not_watched(
-    page: httpx.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
+    page: httpx2.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(desk_files, "MAX_FOLDERS", 3)
     for name in ("a", "b", "c"):

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
-import httpx
+import httpx2
 import pytest
 
 from greenroom.api.desk import commands_and_files
@@ -21,11 +21,11 @@ class Desk:
         self.refusals = refusals
 
     @asynccontextmanager
-    async def stream(self, *_: object, **__: object) -> AsyncGenerator[httpx.Response]:
+    async def stream(self, *_: object, **__: object) -> AsyncGenerator[httpx2.Response]:
         if self.refusals:
             self.refusals -= 1
             raise TooManyRequests("32 commands already run in this session; wait until one ends.")
-        yield httpx.Response(200)
+        yield httpx2.Response(200)
 
 
 async def test_a_command_waits_for_others_to_end(monkeypatch: pytest.MonkeyPatch):

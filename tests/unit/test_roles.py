@@ -25,9 +25,9 @@ EVERYWHERE = {
     ),  # by libraries, where they are installed
 }
 DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
-CLIENT = {"httpx", "jinja2", "markupsafe", "psutil"}
+CLIENT = {"httpx2", "jinja2", "markupsafe", "psutil"}
 LIBRARIES = {
-    "api": EVERYWHERE | DATABASE | {"annotated_doc", "authlib", "fastapi", "httpx", "httpx2", "joserfc"},
+    "api": EVERYWHERE | DATABASE | {"annotated_doc", "authlib", "fastapi", "httpx2", "httpx2", "joserfc"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from msgspec.structs import replace as replace_fields
 from starlette.applications import Starlette
@@ -140,7 +140,7 @@ class Agent:
         self.table.authorised_changed.subscribe(authorizer.authorised_changed)
         self.guest_presence, self.handed_over = authorizer.guest_presence, authorizer.handed_over
         app = Starlette(routes=authorizer.routes)
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
+        self._client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://agent")
 
     async def ask(
         self,
@@ -155,7 +155,7 @@ class Agent:
         method: str = "GET",
         length: str = "",
         bearer: str = "",
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         headers = {"X-Original-URI": uri, "X-Original-Upgrade": "websocket" if websocket else "", "Cookie": cookie}
         headers |= dict(zip(("X-Original-Client", "X-Original-Forwarded-For"), client, strict=True))
         headers |= {"X-Original-Client-Port": port} if port else {}

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-import httpx
+import httpx2
 import msgspec
 import structlog
 from starlette.requests import Request
@@ -153,7 +153,7 @@ def _refusal(status: int, sentence: str) -> Response:
 SOURCES_PATH: Final = "/manager_api/v1/image-sources"
 SOURCES_VALID_S: Final = 20.0
 """The time for which an answer about sources is used. A ticket is valid much longer."""
-TIMEOUT: Final = httpx.Timeout(300.0, connect=5.0)
+TIMEOUT: Final = httpx2.Timeout(300.0, connect=5.0)
 """The long read timeout allows for a daemon that writes the image to its disk before it sends the first byte."""
 POLL_S: Final = 0.5
 MAX_SIZE_FACTOR: Final = 3
@@ -261,7 +261,7 @@ class ImageReceiver:
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                     raise PullError(f"The image {image.name} could not be copied: the disk is full.") from error
                 transfer.refusals.append(f"{source.hostname}: {error}")
-            except (PullError, httpx.HTTPError) as error:
+            except (PullError, httpx2.HTTPError) as error:
                 transfer.refusals.append(f"{source.hostname}: {str(error) or type(error).__name__}")
             else:
                 log.info("copied an image", image=image.name, hostname=source.hostname, bytes=transfer.received_bytes)
@@ -275,7 +275,7 @@ class ImageReceiver:
         name = edge_name(source.route)
         headers = {"Authorization": f"Bearer {source.ticket}", "Host": name}
         async with (
-            httpx.AsyncClient(verify=verify, timeout=TIMEOUT, trust_env=False) as client,
+            httpx2.AsyncClient(verify=verify, timeout=TIMEOUT, trust_env=False) as client,
             client.stream(
                 "GET",
                 f"{source.url.rstrip('/')}/agent_image/{source.route}",
@@ -292,7 +292,7 @@ class ImageReceiver:
                 await asyncio.to_thread(file.write, chunk)
 
 
-async def _refusal_text(response: httpx.Response) -> str:
+async def _refusal_text(response: httpx2.Response) -> str:
     """Return the reason of a refusal, of at most `MAX_REFUSAL_BYTES`, as a sentence."""
     content = b""
     async for chunk in response.aiter_raw():

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-import httpx
+import httpx2
 import msgspec
 import structlog
 
@@ -226,7 +226,7 @@ class AgentLinks:
                     if link.task is not None:
                         link.task.cancel()
 
-    async def _follow(self, client: httpx.AsyncClient) -> None:
+    async def _follow(self, client: httpx2.AsyncClient) -> None:
         """Connect to each listed address, and disconnect from addresses that are no longer listed."""
         now_s = time.monotonic()
         reported = {address for link in self._links.values() if link.news for address in link.news.replicas}
@@ -244,18 +244,18 @@ class AgentLinks:
         found = await asyncio.gather(*(_addresses_of(seed) for seed in self._seeds))
         return {address for addresses in found for address in addresses}
 
-    async def _follow_address(self, client: httpx.AsyncClient, link: _Link) -> None:
+    async def _follow_address(self, client: httpx2.AsyncClient, link: _Link) -> None:
         while True:
             try:
                 await self._read_news(client, link)
                 await self._check(client, link)
-            except (httpx.HTTPError, msgspec.MsgspecError, OSError) as error:
+            except (httpx2.HTTPError, msgspec.MsgspecError, OSError) as error:
                 if not link.failed:
                     log.warning("an Agent does not answer", address=link.address, reason=str(error) or repr(error))
                 link.failed = True
                 await asyncio.sleep(POLL_S)
 
-    async def _read_news(self, client: httpx.AsyncClient, link: _Link) -> None:
+    async def _read_news(self, client: httpx2.AsyncClient, link: _Link) -> None:
         previous = link.news
         message = Listen(
             gateway_id=self.admissions.gateway_id,
@@ -272,7 +272,7 @@ class AgentLinks:
         if previous is not None and news.acting and not previous.acting:
             link.checked_s = float("-inf")
 
-    async def _check(self, client: httpx.AsyncClient, link: _Link) -> None:
+    async def _check(self, client: httpx2.AsyncClient, link: _Link) -> None:
         """Compare the changed sessions, or all sessions if that is due."""
         news = link.news
         if news is None or not news.acting:
@@ -297,13 +297,13 @@ class AgentLinks:
             await self.admissions.remove_closed(news.agent_id)
 
     async def _post(
-        self, client: httpx.AsyncClient, address: str, path: str, message: Message, answer: type[Answer]
+        self, client: httpx2.AsyncClient, address: str, path: str, message: Message, answer: type[Answer]
     ) -> Answer:
         reply = await client.post(
             f"http://{address}{path}",
             content=msgspec.json.encode(message),
             headers=self._headers,
-            timeout=httpx.Timeout(HOLD_S + ANSWER_S, connect=2.0),
+            timeout=httpx2.Timeout(HOLD_S + ANSWER_S, connect=2.0),
         )
         reply.raise_for_status()
         return msgspec.json.decode(reply.content, type=answer)

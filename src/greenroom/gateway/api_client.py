@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import msgspec
 import structlog
 
@@ -27,9 +27,9 @@ TIMEOUT_S: Final = 5.0
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no certificates: the api is reached over plain HTTP
 
 
-def api_client() -> httpx.AsyncClient:
+def api_client() -> httpx2.AsyncClient:
     """Return a client for the api; the caller closes it."""
-    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
+    return httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
 
 
 def bearer(credential_file: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ class RequestReporter:
                 if request := parse_line(await loop.sock_recv(receiver, 65536)):
                     self.add(request)
 
-    async def _flush(self, client: httpx.AsyncClient) -> None:
+    async def _flush(self, client: httpx2.AsyncClient) -> None:
         if not self._queue or not self._credential_file:
             return
         batch = self._queue[:MAX_BATCH]
@@ -133,7 +133,7 @@ class RequestReporter:
                 log.error("the api refused a report; it is dropped", requests=len(batch), answer=reply.text[:200])
             else:
                 reply.raise_for_status()
-        except (httpx.HTTPError, SetupError) as error:
+        except (httpx2.HTTPError, SetupError) as error:
             log.warning(
                 "refused requests could not be reported to the api", waiting=len(self._queue), reason=str(error)
             )

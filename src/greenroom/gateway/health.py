@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.applications import Starlette
@@ -39,13 +39,13 @@ def _unverified() -> ssl.SSLContext:
     return tls
 
 
-async def _get(plan: GatewayPlan, path: str) -> httpx.Response:
+async def _get(plan: GatewayPlan, path: str) -> httpx2.Response:
     """Send nginx a request over TLS on its first listener. The certificate is not verified: the process and its
     loopback address belong to this gateway.
     """
     host, _, port = plan.listeners[0].rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    async with httpx.AsyncClient(verify=_unverified(), timeout=TIMEOUT_S, trust_env=False) as client:
+    async with httpx2.AsyncClient(verify=_unverified(), timeout=TIMEOUT_S, trust_env=False) as client:
         return await client.get(f"https://{host}:{port}{path}", headers={"Host": plan.served_hosts[0]})
 
 
@@ -54,7 +54,7 @@ async def failure(plan: GatewayPlan) -> str | None:
     path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
         status = (await _get(plan, path)).status_code
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         return f"nginx does not answer on {plan.listeners[0]}: {str(error) or type(error).__name__}"
     return None if status == 200 else f"nginx returned {status} on {plan.listeners[0]}{path}"
 
@@ -63,7 +63,7 @@ async def status_page(plan: GatewayPlan) -> str:
     """Return the status page of nginx (profile `web`); empty if nginx does not respond."""
     try:
         page = await _get(plan, STATUS_PATH)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         log.info("the status page of nginx cannot be read", reason=str(error) or type(error).__name__)
         return ""
     return page.text if page.is_success else ""

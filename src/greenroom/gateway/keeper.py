@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import msgspec
 import structlog
 
@@ -102,7 +102,7 @@ class PlanKeeper:
         files = [folder / name for name in EDGE_FILES] if folder is not None else []
         return next((str(file) for file in files if not os.access(file, os.R_OK)), None)
 
-    async def _read_fleet(self, client: httpx.AsyncClient) -> None:
+    async def _read_fleet(self, client: httpx2.AsyncClient) -> None:
         """Request the fleet from the api. While the api does not respond, its last response is used."""
         try:
             reply = await client.get(
@@ -111,7 +111,7 @@ class PlanKeeper:
             )
             reply.raise_for_status()
             fleet = msgspec.json.decode(reply.content, type=Fleet)
-        except (httpx.HTTPError, msgspec.DecodeError) as error:
+        except (httpx2.HTTPError, msgspec.DecodeError) as error:
             self._warn("fleet", f"the fleet cannot be read from the api at {self._config.api_upstream}: {error!r}")
             return
         if fleet != self._fleet:

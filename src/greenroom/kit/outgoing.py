@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-import httpx
+import httpx2
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
@@ -22,7 +22,7 @@ class TooLongError(Exception):
     """A response has more bytes than the limit."""
 
 
-async def checked_address(url: httpx.URL, problem: Callable[[Address], str | None]) -> Address:
+async def checked_address(url: httpx2.URL, problem: Callable[[Address], str | None]) -> Address:
     """Return an address of the URL's host. `problem` returns the reason why an address must not be used, as the end of
     a sentence, or None. Raises Invalid: there is no address, or one of them may not be used."""
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -42,7 +42,7 @@ async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
     Raises Invalid: the request is not allowed."""
     if problem := url_problem(url, trusted):
         raise Invalid(problem)
-    return await checked_address(httpx.URL(url), _any_address if is_trusted(url, trusted) else address_problem)
+    return await checked_address(httpx2.URL(url), _any_address if is_trusted(url, trusted) else address_problem)
 
 
 def _any_address(_: Address) -> None:
@@ -50,14 +50,14 @@ def _any_address(_: Address) -> None:
 
 
 def pinned_request(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
     method: str,
-    url: httpx.URL,
+    url: httpx2.URL,
     address: Address,
     *,
     headers: Mapping[str, str],
     content: bytes | None = None,
-) -> httpx.Request:
+) -> httpx2.Request:
     """Return a request that connects to `address`. Its Host header and the expected certificate name are those of the
     URL.
     """
@@ -70,7 +70,7 @@ def pinned_request(
     )
 
 
-async def read_beginning(response: httpx.Response, max_bytes: int) -> bytes:
+async def read_beginning(response: httpx2.Response, max_bytes: int) -> bytes:
     """Return the first bytes of the body of a response; the rest is not read."""
     body = bytearray()
     async for part in response.aiter_raw():
@@ -80,7 +80,7 @@ async def read_beginning(response: httpx.Response, max_bytes: int) -> bytes:
     return bytes(body[:max_bytes])
 
 
-async def read_content(response: httpx.Response, max_bytes: int) -> bytes:
+async def read_content(response: httpx2.Response, max_bytes: int) -> bytes:
     """Return the body of a response. Raises TooLongError: it has more bytes."""
     body = await read_beginning(response, max_bytes + 1)
     if len(body) > max_bytes:

@@ -46,11 +46,8 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return `greenroom.<role>.main.main`. Block the imports of rich, which structlog would load without need, of the
-    command line of httpx (together 10 MiB), and of sniffio, which is not installed and for which httpcore would search
-    at every request.
-    """
-    block_imports("rich", "httpx._main", "sniffio")
+    """Return `greenroom.<role>.main.main`. Block the import of rich, which structlog would load without need."""
+    block_imports("rich")
     return importlib.import_module(f"greenroom.{role}.main").main
 
 

@@ -28,7 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import httpx
+import httpx2
 import msgspec
 
 from greenroom.core.errors import Invalid
@@ -145,7 +145,7 @@ class WebhookProvider:
         self._options = options
         self._all_secrets = secrets
         self._secrets = {name: secret for name, secret in secrets.items() if name != TOKEN}
-        self._timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
+        self._timeout = httpx2.Timeout(timeout_s, connect=CONNECT_S)
         self._trusted = trusted
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
@@ -169,10 +169,10 @@ class WebhookProvider:
             headers["Authorization"] = f"Bearer {token}"
         try:
             address = await webhook_address(self._url, self._trusted)
-            async with httpx.AsyncClient(trust_env=False, timeout=self._timeout, verify=_tls()) as client:
+            async with httpx2.AsyncClient(trust_env=False, timeout=self._timeout, verify=_tls()) as client:
                 body = msgspec.json.encode(request)
                 answer = await client.send(
-                    pinned_request(client, "POST", httpx.URL(self._url), address, headers=headers, content=body),
+                    pinned_request(client, "POST", httpx2.URL(self._url), address, headers=headers, content=body),
                     stream=True,
                 )
                 try:
@@ -183,10 +183,10 @@ class WebhookProvider:
             raise ProviderError(error.message, refused=True) from error
         except TooLongError as error:
             raise ProviderError(f"{self._url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.") from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
             reason = provider_text(str(error), hidden) or type(error).__name__
             raise ProviderError(f"{self._url} cannot be reached: {reason}.", refused=True) from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             reason = provider_text(str(error), hidden) or type(error).__name__
             raise ProviderError(f"{self._url} did not send a valid answer: {reason}.") from error
         if answer.is_success:

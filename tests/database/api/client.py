@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 
 from greenroom.kit.passwords import hash_password
 
@@ -18,8 +18,8 @@ KEYS = {"api_key": KEY[0], "api_key_secret": KEY[1]}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
-class Client(httpx.AsyncClient):
-    """A client whose methods, except `httpx`'s own, assert the status of the answer."""
+class Client(httpx2.AsyncClient):
+    """A client whose methods, except `httpx2`'s own, assert the status of the answer."""
 
     async def read(self, path: str, **params: Any) -> Any:
         """The content of a list or an object."""
@@ -80,6 +80,6 @@ class Client(httpx.AsyncClient):
 MakeClient = Callable[..., Awaitable[Client]]
 
 
-def _content(answer: httpx.Response, status: int) -> Any:
+def _content(answer: httpx2.Response, status: int) -> Any:
     assert answer.status_code == status, answer.text
     return answer.json()

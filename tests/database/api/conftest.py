@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import (
@@ -62,8 +62,8 @@ async def connect(app: FastAPI) -> AsyncIterator[MakeClient]:
     async with AsyncExitStack() as stack:
 
         async def make(auth: tuple[str, str] | None = None, address: str = "192.0.2.1") -> Client:
-            transport = httpx.ASGITransport(app, client=(address, 50000), raise_app_exceptions=False)
-            basic = httpx.BasicAuth(*auth) if auth else None
+            transport = httpx2.ASGITransport(app, client=(address, 50000), raise_app_exceptions=False)
+            basic = httpx2.BasicAuth(*auth) if auth else None
             client = Client(transport=transport, base_url="https://127.0.0.1:8443", auth=basic)
             return await stack.enter_async_context(client)
 

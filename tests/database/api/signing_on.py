@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 from tests.database.api.client import SAME_ORIGIN, Client
 from tests.support.oidc import ORIGIN, SECRET, Forger, Provider
 
@@ -27,7 +27,7 @@ async def begin(browser: Client, name: str = "campus", path: str = "/") -> str:
     return answer.json()["url"]
 
 
-async def come_back(browser: Client, location: str) -> httpx.Response:
+async def come_back(browser: Client, location: str) -> httpx2.Response:
     """Follow the redirect of the provider to Greenroom."""
     assert location.startswith(ORIGIN)
     return await browser.get(location.removeprefix(ORIGIN))

@@ -6,7 +6,7 @@ import asyncio
 import base64
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
@@ -43,7 +43,7 @@ async def with_key_of(person: Client, program: Client) -> Client:
     return program
 
 
-async def created(stage: Stage, sdk: Client, path: str = BROWSERS, **body: Any) -> httpx.Response:
+async def created(stage: Stage, sdk: Client, path: str = BROWSERS, **body: Any) -> httpx2.Response:
     """The answer to a new browser, whose session runs during the wait."""
     hub = stage.app.state.hub
     asking = asyncio.create_task(sdk.post(path, json=body))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
@@ -141,7 +141,7 @@ class Scene:
             held_by="ada" if held else "",
         )
 
-    async def ask(self, entry: Entry, asker: Asker) -> httpx.Response:
+    async def ask(self, entry: Entry, asker: Asker) -> httpx2.Response:
         ids = {"lease_id": self.lease["lease_id"], "session_id": self.lease["session_id"], "path:path": "a"}
         ids |= {"path": "a", "share_id": "0123abcd", "viewer_id": self.lease["lease_id"], "number": "1"}
         path = entry.path
@@ -152,7 +152,7 @@ class Scene:
         )
 
 
-def is_refused(answer: httpx.Response) -> bool:
+def is_refused(answer: httpx2.Response) -> bool:
     """True if an answer is a refusal of the table, and not of later checks."""
     if answer.status_code in (401, 403):
         return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, SAME_ORIGIN, USER, Client, MakeClient
@@ -65,7 +65,7 @@ SHOWN: Final = {
 class Follower(Client):
     """Reads the first frame of an endless stream."""
 
-    async def request(self, method: str, url: Any, **options: Any) -> httpx.Response:
+    async def request(self, method: str, url: Any, **options: Any) -> httpx2.Response:
         options.pop("headers", None)
         async with self.stream(method, url, **options) as answer:
             if answer.is_error:
@@ -76,7 +76,7 @@ class Follower(Client):
                 lines.append(line)
                 if not line and any(each.startswith("data:") for each in lines):
                     break
-            return httpx.Response(200, headers=answer.headers, text="\n".join(lines))
+            return httpx2.Response(200, headers=answer.headers, text="\n".join(lines))
 
 
 @pytest.fixture

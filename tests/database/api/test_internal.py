@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
@@ -42,7 +42,7 @@ class Stage:
             (new, old),
         )
 
-    async def ask(self, session_id: str, token: str, *, agent_id: str = "", **more: Any) -> httpx.Response:
+    async def ask(self, session_id: str, token: str, *, agent_id: str = "", **more: Any) -> httpx2.Response:
         agent_id = agent_id or self.agent_id
         return await self.client.post(
             "/api/internal/stream",

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.database.api.client import Client
 from tests.database.test_indexes import Recorder, plan
@@ -222,7 +222,7 @@ async def test_what_is_kept_of_the_past_is_ordered_by_time_alone(admin: Client):
 async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin: Client, shown: list[dict[str, Any]]):
     del shown
     first = await admin.get(PATH, params={"limit": 2, "sort": "zone"})
-    cursor = httpx.URL(first.links["next"]["url"]).params["cursor"]
+    cursor = httpx2.URL(first.links["next"]["url"]).params["cursor"]
     for question in ({"cursor": cursor}, {"cursor": cursor, "sort": "-zone"}, {"sort": "memory"}, {"q": "a " * 9}):
         answer = await admin.get(PATH, params=question)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text

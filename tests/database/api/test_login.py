@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, LiteralString
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, MakeClient
@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.kit.passwords import MEMORY_KIB, PASSES, Passwords, PasswordVerdict
 
 
-async def log_in(client: Client, username: str = ADMIN, password: str = PASSWORD) -> httpx.Response:
+async def log_in(client: Client, username: str = ADMIN, password: str = PASSWORD) -> httpx2.Response:
     return await client.post("/api/v1/login", json={"username": username, "password": password}, headers=SAME_ORIGIN)
 
 
@@ -308,11 +308,11 @@ async def test_log_ins_of_others_are_shown_only_with_the_permission(user: Client
 # Links that log in once -------------------------------------------------------------------------------------------
 
 
-async def link_for(admin: Client, username: str) -> httpx.Response:
+async def link_for(admin: Client, username: str) -> httpx2.Response:
     return await admin.post("/api/public/get_login", json={"target_user": {"username": username}})
 
 
-async def use(client: Client, url: str) -> httpx.Response:
+async def use(client: Client, url: str) -> httpx2.Response:
     token = url.rpartition("/")[2]
     return await client.post("/api/v1/login/link", json={"token": token}, headers=SAME_ORIGIN)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import httpx
+import httpx2
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
@@ -199,7 +199,7 @@ async def test_a_client_that_goes_away_is_one_to_the_route_too(app: FastAPI, mon
     monkeypatch.setattr(tools, "TOOLS", (tool,))
     served = await serve(app)
     call = LIST | {"method": "tools/call", "params": {"name": "slow", "arguments": {}}}
-    async with httpx.AsyncClient(auth=KEY, headers=ACCEPTED) as client:
+    async with httpx2.AsyncClient(auth=KEY, headers=ACCEPTED) as client:
         answer = asyncio.create_task(client.post(f"http://{served.address}{MCP_PATH}", json=call))
         await asyncio.wait_for(begun.wait(), 20)
         answer.cancel()

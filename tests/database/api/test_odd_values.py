@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import KEY, Client
@@ -50,7 +50,7 @@ def bodies(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-async def sent(client: Client, method: str, path: str, body: object) -> httpx.Response:
+async def sent(client: Client, method: str, path: str, body: object) -> httpx2.Response:
     content = json.dumps(body)
     return await client.request(method, path, content=content, headers={"Content-Type": "application/json"})
 

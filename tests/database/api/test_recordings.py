@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from tests.database.api.client import ADA, KEY, Client, MakeClient
 from tests.database.api.staging import Stage
@@ -49,19 +50,19 @@ class Page:
     async def of(self, _lease: object) -> Page:
         return self
 
-    async def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
+    async def request(self, method: str, path: str, **sent: Any) -> httpx2.Response:
         if self.refusal is not None and path != "screenshot":
             raise self.refusal
         if path == "state":
-            return httpx.Response(200, json={"width": 1280, "height": 800, "pointer": [0, 0], "held": 0})
+            return httpx2.Response(200, json={"width": 1280, "height": 800, "pointer": [0, 0], "held": 0})
         if path == "screenshot":
             self.looked += 1
             self.asked.set()
             if self.shown is not None:
                 await self.shown.wait()
-            return httpx.Response(200, content=png(self.looked))
+            return httpx2.Response(200, content=png(self.looked))
         if path == "files":
-            return httpx.Response(200, json={"path": "a.txt"})
+            return httpx2.Response(200, json={"path": "a.txt"})
         results = [{"done": True, "ms": 2.0} for _ in sent["json"]["actions"]]
         done: dict[str, Any] = {
             "results": results,
@@ -69,13 +70,13 @@ class Page:
         }
         if sent["json"]["screenshot"] is not None:
             done["screenshot"] = base64.b64encode(png(200)).decode()
-        return httpx.Response(200, json=done)
+        return httpx2.Response(200, json=done)
 
     @asynccontextmanager
-    async def stream(self, _method: str, path: str, **_: Any) -> AsyncIterator[httpx.Response]:
+    async def stream(self, _method: str, path: str, **_: Any) -> AsyncIterator[httpx2.Response]:
         assert path == "exec"
         lines = b'{"stdout": "hi"}\n{"exit_code": 3}\n'
-        yield httpx.Response(200, content=lines)
+        yield httpx2.Response(200, content=lines)
 
 
 @dataclass(frozen=True)

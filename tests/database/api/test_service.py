@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client
@@ -26,7 +26,7 @@ from greenroom.kit.secrets import Secrets
 
 
 @asynccontextmanager
-async def running(folder: Path, dsn: str) -> AsyncIterator[httpx.AsyncClient]:
+async def running(folder: Path, dsn: str) -> AsyncIterator[httpx2.AsyncClient]:
     """The process, with a separate key of the installation."""
     Secrets.create_file(folder / "key")
     async with api_process(folder / "key", dsn) as client:
@@ -97,10 +97,10 @@ async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI
 
 
 async def test_an_open_stream_does_not_keep_it_from_stopping(tmp_path: Path, app: FastAPI, dsn: str):
-    async with httpx.AsyncClient(timeout=20) as other:
+    async with httpx2.AsyncClient(timeout=20) as other:
         async with running(tmp_path, dsn) as client:
             request = other.build_request("GET", f"{client.base_url}/api/v1/events")
-            answer = await other.send(request, stream=True, auth=httpx.BasicAuth(*KEY))
+            answer = await other.send(request, stream=True, auth=httpx2.BasicAuth(*KEY))
             lines = answer.aiter_lines()
             assert await anext(lines) == ": connected"
         assert [line async for line in lines if line] == []

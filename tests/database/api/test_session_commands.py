@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from psycopg.types.json import Jsonb
 from tests.database.api.client import KEYS, MakeClient
@@ -70,7 +70,7 @@ async def watched(session: Session) -> Any:
     return of_session
 
 
-async def public(session: Session, name: str, **body: Any) -> httpx.Response:
+async def public(session: Session, name: str, **body: Any) -> httpx2.Response:
     asked = {**KEYS, "user_id": session.ada_id, "kasm_id": session.session_id, **body}
     return await session.admin.post(f"/api/public/{name}", json=asked)
 

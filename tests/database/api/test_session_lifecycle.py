@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Session
@@ -113,7 +113,7 @@ async def test_an_automatic_end_is_announced_with_setting_value_and_group(sessio
     assert "`session_time_limit` = 300 of workspace Desktop" in shown["expires_reason"]
 
 
-async def order(session: Session, client: Client, command: str) -> httpx.Response:
+async def order(session: Session, client: Client, command: str) -> httpx2.Response:
     return await client.post(f"{session.path}/lifecycle-commands", json={"command": command})
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from greenroom.api.desk.transport import LeaseDesk
 
@@ -27,21 +27,21 @@ class WatchedPage:
     """Replaces `app.state.desks`. Without `content` it returns `MEASURED`; `asked` are the received requests."""
 
     def __init__(self, status: int = 200, content: bytes | None = None) -> None:
-        self.asked: list[httpx.Request] = []
+        self.asked: list[httpx2.Request] = []
         self._status = status
         self._content = content
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
         """As in `Desks`."""
-        http = httpx.AsyncClient(transport=httpx.MockTransport(self._answered))
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(self._answered))
         return LeaseDesk(http, session_id, f"https://gateway.example/desktop/1/{session_id}/", token, by_cookie=True)
 
     async def close(self) -> None:
         """As in `Desks`."""
 
-    def _answered(self, request: httpx.Request) -> httpx.Response:
+    def _answered(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append(request)
         content = self._content
         if content is None:
             content = json.dumps(MEASURED[request.url.path.rpartition("/")[2]]).encode()
-        return httpx.Response(self._status, stream=httpx.ByteStream(content))
+        return httpx2.Response(self._status, stream=httpx2.ByteStream(content))

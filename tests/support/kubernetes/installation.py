@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 from tests.support.kubernetes.cluster import ROOT, Cluster, Node
 
 NAMESPACE: Final = "greenroom"
@@ -215,9 +215,9 @@ class Installation:
         return ssl.create_default_context(cafile=self.folder / "greenroom-keys/ca.pem")
 
     @contextmanager
-    def http(self) -> Iterator[httpx.Client]:
+    def http(self) -> Iterator[httpx2.Client]:
         """A client of its gateway with the first key."""
-        with httpx.Client(base_url=self.url, verify=self.ca(), auth=self.key, timeout=30, trust_env=False) as client:
+        with httpx2.Client(base_url=self.url, verify=self.ca(), auth=self.key, timeout=30, trust_env=False) as client:
             yield client
 
     def answers(self) -> bool:
@@ -225,7 +225,7 @@ class Installation:
         try:
             with self.http() as client:
                 return client.get("/api/v1/zones").is_success
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     def call(self, method: str, path: str, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 KINDS: Final = {
     "pods": "/api/v1/pods",
@@ -146,7 +146,7 @@ def _ports(ports: list[dict[str, Any]] | None) -> Iterator[str]:
 class Followed:
     """The current objects of a kind."""
 
-    def __init__(self, client: httpx.Client, path: str, changed: threading.Event) -> None:
+    def __init__(self, client: httpx2.Client, path: str, changed: threading.Event) -> None:
         self._client = client
         self._path = path
         self._changed = changed
@@ -161,7 +161,7 @@ class Followed:
         while True:
             try:
                 self._once()
-            except (httpx.HTTPError, KeyError, ValueError):
+            except (httpx2.HTTPError, KeyError, ValueError):
                 time.sleep(0.3)  # the server is unavailable, or no longer has the version
 
     def _once(self) -> None:
@@ -186,7 +186,7 @@ def main() -> None:
     cluster = config["clusters"][0]["cluster"]
     context = ssl.create_default_context(cafile=str(Path(sys.argv[1]).with_name("ca.pem")))
     headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
-    client = httpx.Client(base_url=cluster["server"], verify=context, headers=headers, trust_env=False, timeout=10)
+    client = httpx2.Client(base_url=cluster["server"], verify=context, headers=headers, trust_env=False, timeout=10)
     changed = threading.Event()
     followed = {kind: Followed(client, path, changed) for kind, path in KINDS.items()}
     subprocess.run(["iptables", "-w", "-t", "mangle", "-N", CHAIN], check=False, capture_output=True)

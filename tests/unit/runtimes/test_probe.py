@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
-import httpx
+import httpx2
 import pytest
 from websockets.protocol import State
 
@@ -132,9 +132,9 @@ class Desktop(Prober):
     closed = 0
     state = State.OPEN
 
-    async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
+    async def _page(self, address: str, spec: SessionSpec) -> httpx2.Response:
         self.asked += 1
-        return httpx.Response(200, headers={"server": OWN_PAGE})
+        return httpx2.Response(200, headers={"server": OWN_PAGE})
 
     async def _open(self, address: str, spec: SessionSpec) -> Any:
         self.opened += 1

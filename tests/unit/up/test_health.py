@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 
 from greenroom.core.fleet.disk import FreeDisk
@@ -27,8 +27,8 @@ from greenroom.up.installation import ListedAgent
     ],
 )
 async def test_the_health_of_a_part_is_a_sentence(status: int, body: str, said: str):
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, text=body))
-    async with httpx.AsyncClient(transport=transport) as http:
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(status, text=body))
+    async with httpx2.AsyncClient(transport=transport) as http:
         found = await health.probe(http, "m", "manager", "http://m/")
     assert (found.detail, found.ok) == (said, status in (200, 503))
 

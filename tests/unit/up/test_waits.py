@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import httpx
+import httpx2
 import pytest
 from tests.support.waiting import eventually
 
@@ -67,7 +67,7 @@ async def test_an_agent_that_its_manager_does_not_know(starting: Instance, monke
     monkeypatch.setattr(health, "check_all", states)
     starting.db = cast("Database", None)
     starting.site.layout.log("agent-default").write_text("certificate verify failed\n")
-    async with httpx.AsyncClient() as http:
+    async with httpx2.AsyncClient() as http:
         with pytest.raises(
             SetupError, match=r"not registered Its log .*agent-default\.log ends with: certificate verify"
         ):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-import httpx
+import httpx2
 import msgspec
 import structlog
 
@@ -228,14 +228,14 @@ class ManagerClient:
     ) -> None:
         self.managers = managers
         self._on_failover = on_failover
-        transport = httpx.AsyncHTTPTransport(
+        transport = httpx2.AsyncHTTPTransport(
             verify=tls_context(ca_file),
-            limits=httpx.Limits(max_connections=8, keepalive_expiry=4.0),
+            limits=httpx2.Limits(max_connections=8, keepalive_expiry=4.0),
             socket_options=KEEPALIVE_OPTIONS,
             trust_env=False,
         )
-        self._client = httpx.AsyncClient(transport=transport, timeout=ANSWER_S, trust_env=False)
-        self._in_flight: dict[str, set[asyncio.Task[httpx.Response]]] = {}
+        self._client = httpx2.AsyncClient(transport=transport, timeout=ANSWER_S, trust_env=False)
+        self._in_flight: dict[str, set[asyncio.Task[httpx2.Response]]] = {}
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -266,8 +266,8 @@ class ManagerClient:
         failures = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
         raise NoManager(f"No Manager can be reached: {failures or 'requests to all of them are in backoff'}")
 
-    async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx.Response:
-        timeout = httpx.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
+    async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx2.Response:
+        timeout = httpx2.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
         request = self._client.post(url + path, content=body, headers=headers, timeout=timeout)
         task = asyncio.ensure_future(request)
         in_flight = self._in_flight.setdefault(url, set())
@@ -310,7 +310,7 @@ def _limit_hold(message: Message, seconds: float) -> Message:
     return msgspec.structs.replace(message, hold_s=max(MIN_HOLD_S, seconds))
 
 
-def _decoded(response: httpx.Response, answer: type[AnswerType]) -> AnswerType:
+def _decoded(response: httpx2.Response, answer: type[AnswerType]) -> AnswerType:
     if response.status_code in {401, 403, 409, 422}:
         raise ManagerRefusedError(response.status_code, _refusal(response))
     if response.status_code != 200:
@@ -323,23 +323,23 @@ def _decoded(response: httpx.Response, answer: type[AnswerType]) -> AnswerType:
 
 
 def _kind(error: Exception) -> Kind:
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+    if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
         return "unreachable"
-    return "silent" if isinstance(error, httpx.TimeoutException) else "error"
+    return "silent" if isinstance(error, httpx2.TimeoutException) else "error"
 
 
 class _Refusal(msgspec.Struct):
     message: str
 
 
-def _refusal(response: httpx.Response) -> str:
+def _refusal(response: httpx2.Response) -> str:
     try:
         return msgspec.json.decode(response.content, type=_Refusal).message
     except msgspec.MsgspecError:
         return f"HTTP {response.status_code} without a reason"
 
 
-def _retry_after_s(response: httpx.Response) -> float | None:
+def _retry_after_s(response: httpx2.Response) -> float | None:
     """Return the seconds in the header `Retry-After`; None = no such header. A disabled Manager sends a larger
     number.
     """

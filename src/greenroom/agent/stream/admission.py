@@ -10,7 +10,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import msgspec
 
 from greenroom.core.errors import SetupError, Unavailable
@@ -37,7 +37,7 @@ class UpstreamAuth:
         except (OSError, ssl.SSLError) as error:
             raise SetupError(f"The file {ca_file} of the certificate authority cannot be used: {error}.") from error
         self._gateway = gateway
-        self._client = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
+        self._client = httpx2.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -57,14 +57,14 @@ class UpstreamAuth:
         """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         await self._post(self._gateway or address, VIEWERS_PATH, bearer, watched)
 
-    async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx.Response:
+    async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx2.Response:
         try:
             reply = await self._client.post(
                 f"https://{address}{path}",
                 content=msgspec.json.encode(message),
                 headers={"Authorization": bearer, "Content-Type": "application/json"},
             )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise Unavailable(f"The request to the Upstream Auth Address {address} failed: {reason}") from error
         if not reply.is_success:
@@ -72,7 +72,7 @@ class UpstreamAuth:
         return reply
 
 
-def _reason_of(reply: httpx.Response) -> str:
+def _reason_of(reply: httpx2.Response) -> str:
     try:
         return str(msgspec.json.decode(reply.content, type=dict[str, object]).get("detail", reply.reason_phrase))
     except msgspec.DecodeError:
@@ -89,7 +89,7 @@ class ViewOnlyPages:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False  # each container creates its certificate itself, and is on the loopback address
         context.verify_mode = ssl.CERT_NONE
-        self._http = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx2.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
         self._confirmed: set[tuple[str, str]] = set()
 
     async def close(self) -> None:
@@ -103,7 +103,7 @@ class ViewOnlyPages:
             return True
         try:
             answer = await self._http.head(f"{url}/", headers={"Authorization": authorization, HEADER: "1"})
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unavailable(f"The desktop does not answer: {str(error) or type(error).__name__}") from error
         if answer.status_code != 200 or answer.headers.get(HEADER) != "1":
             return False

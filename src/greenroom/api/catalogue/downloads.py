@@ -11,7 +11,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
+import httpx2
 
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
@@ -37,17 +37,17 @@ async def download(
     contains the reason, and nothing that the server sent."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _download(httpx.URL(url), max_bytes, etag, networks=networks)
+            return await _download(httpx2.URL(url), max_bytes, etag, networks=networks)
     except TimeoutError as error:
         raise Invalid(f"{url} did not answer within {TIMEOUT_S:.0f} s.") from error
-    except httpx.InvalidURL as error:
+    except httpx2.InvalidURL as error:
         raise Invalid(f"{url} is not an address: {error}.") from error
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
-async def _download(url: httpx.URL, max_bytes: int, etag: str, *, networks: AllowedNetworks) -> DownloadedContent:
-    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
+async def _download(url: httpx2.URL, max_bytes: int, etag: str, *, networks: AllowedNetworks) -> DownloadedContent:
+    async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
             address = await _permitted_address(url, networks=networks)
             request = pinned_request(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
@@ -66,14 +66,14 @@ async def _download(url: httpx.URL, max_bytes: int, etag: str, *, networks: Allo
     raise Invalid(f"{url} redirects more than {MAX_REDIRECTS} times.")
 
 
-async def _body(answer: httpx.Response, url: httpx.URL, max_bytes: int) -> bytes:
+async def _body(answer: httpx2.Response, url: httpx2.URL, max_bytes: int) -> bytes:
     try:
         return await read_content(answer, max_bytes)
     except TooLongError as error:
         raise Invalid(f"{url} is larger than {max_bytes / (1 << 20):.3g} MiB.") from error
 
 
-async def _permitted_address(url: httpx.URL, *, networks: AllowedNetworks) -> Address:
+async def _permitted_address(url: httpx2.URL, *, networks: AllowedNetworks) -> Address:
     """Return the IP address for the connection. Raises Invalid: the URL or the address is not permitted."""
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(

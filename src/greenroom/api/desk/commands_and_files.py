@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-import httpx
+import httpx2
 import msgspec
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import ClientDisconnect, Request
@@ -96,7 +96,7 @@ class PathRequest:
 @asynccontextmanager
 async def read(
     desks: Desks, lease: LeaseRow, path_request: PathRequest, headers: Mapping[str, str]
-) -> AsyncGenerator[httpx.Response]:
+) -> AsyncGenerator[httpx2.Response]:
     """Yield the answer of the page, to be read while it arrives.
 
     Raises:
@@ -120,7 +120,7 @@ async def read(
         yield answer
 
 
-async def file_answer(answer: httpx.Response, source: AsyncExitStack, *, is_watch: bool) -> Response:
+async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_watch: bool) -> Response:
     """Return the answer for the client.
 
     The media type from the container is not returned, so that no browser runs the file in the origin of the api.
@@ -201,7 +201,7 @@ class RunningCommand:
     """A command while it runs."""
 
     desk: LeaseDesk
-    answer: httpx.Response
+    answer: httpx2.Response
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield its output while it arrives: lines of JSON (`OutputLine`).
@@ -213,7 +213,7 @@ class RunningCommand:
         try:
             async for piece in self.answer.aiter_bytes():
                 yield piece
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             await self.desk.require_lease()
             raise Interrupted(CONNECTION_CLOSED) from error
 
@@ -248,7 +248,7 @@ async def running(
         yield RunningCommand(desk, answer)
 
 
-async def start_command(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
+async def start_command(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx2.Response:
     """Start a command within `wait_s`, as soon as fewer commands run in the session, and return its answer. Raises
     TooManyRequests: too many commands ran during this time."""
     end_s = time.monotonic() + wait_s

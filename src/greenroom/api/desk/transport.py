@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
@@ -77,7 +77,7 @@ MAX_ANSWER_BYTES: Final = 128 << 20
 MAX_REFUSAL_BYTES: Final = 1 << 16
 _SAFE_METHODS: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 """Errors of requests that were not sent."""
 _PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 
@@ -90,7 +90,7 @@ class Desks:
         self._hub = hub
         self._secrets = secrets
         self._config = config
-        self._http: httpx.AsyncClient | None = None
+        self._http: httpx2.AsyncClient | None = None
         self.screen_states = ScreenStateCache()
 
     async def close(self) -> None:
@@ -121,16 +121,16 @@ class Desks:
         address, host = _page_address(session, self._config), host_header(session, self._config)
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> httpx2.AsyncClient:
         """Return the HTTP client.
 
         It is created on first use, because loading the authorities takes some milliseconds.
         """
         if self._http is None:
-            limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
+            limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
             context = _tls_context(self._config.ca_file)
             plain = {"Accept-Encoding": "identity"}  # so that the counted bytes are the bytes that must be stored
-            self._http = httpx.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
+            self._http = httpx2.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
         return self._http
 
 
@@ -199,7 +199,7 @@ class LeaseDesk:
     `read_session` reads the present row of its session; None = the request does not belong to a lease.
     """
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     session_id: str
     address: str
     token: str
@@ -221,7 +221,7 @@ class LeaseDesk:
 
     async def request(
         self, method: str, path: str, *, json: object = None, **options: Unpack[RequestOptions]
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Return the whole answer to a request for `path` below `desk/`. `json` replaces the `content` of the options.
 
         Raises:
@@ -236,10 +236,10 @@ class LeaseDesk:
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         async with self.stream(method, path, **options) as answer:
             content = await self._read_whole(method, answer, MAX_ANSWER_BYTES)
-            return httpx.Response(answer.status_code, content=content)
+            return httpx2.Response(answer.status_code, content=content)
 
     @asynccontextmanager
-    async def stream(self, method: str, path: str, **options: Unpack[RequestOptions]) -> AsyncGenerator[httpx.Response]:
+    async def stream(self, method: str, path: str, **options: Unpack[RequestOptions]) -> AsyncGenerator[httpx2.Response]:
         """Yield the answer to a request, to be read while it arrives (`aiter_raw`)."""
         request = self.http.build_request(
             method,
@@ -247,7 +247,7 @@ class LeaseDesk:
             content=options.get("content"),
             params=options.get("params"),
             headers={**options.get("headers", {}), **self._credential, **self._host_headers},
-            timeout=httpx.Timeout(options.get("timeout_s", TIMEOUT_S), connect=CONNECT_S, pool=CONNECT_S),
+            timeout=httpx2.Timeout(options.get("timeout_s", TIMEOUT_S), connect=CONNECT_S, pool=CONNECT_S),
         )
         try:
             answer = await self.http.send(request, stream=True)
@@ -260,7 +260,7 @@ class LeaseDesk:
         except (Interrupted, Unavailable):
             await self.require_lease()
             raise
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             await self.require_lease()
             raise self._error_of(method, error) from error
 
@@ -270,13 +270,13 @@ class LeaseDesk:
             with suppress(NotFound, Unavailable):
                 _require_not_over(await self.read_session())
 
-    async def _read_whole(self, method: str, answer: httpx.Response, max_bytes: int) -> bytes:
+    async def _read_whole(self, method: str, answer: httpx2.Response, max_bytes: int) -> bytes:
         try:
             return await read_content(answer, max_bytes)
         except Unavailable as error:
             raise (error if method in _SAFE_METHODS else Interrupted(f"{error.message} {UNKNOWN_RESULT}")) from error
 
-    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
+    def _unreachable(self, error: httpx2.HTTPError) -> Unavailable:
         gateway = urlsplit(self.address).netloc
         reason = str(error) or type(error).__name__
         return Unavailable(
@@ -285,16 +285,16 @@ class LeaseDesk:
             "api, to an address that the api can reach."
         )
 
-    def _error_of(self, method: str, error: httpx.HTTPError) -> GreenroomError:
+    def _error_of(self, method: str, error: httpx2.HTTPError) -> GreenroomError:
         if isinstance(error, _NOT_SENT):
             return self._unreachable(error)
         if method not in _SAFE_METHODS:
             return Interrupted(UNKNOWN_RESULT)
-        adverb = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
+        adverb = "in time" if isinstance(error, httpx2.TimeoutException) else "to the end"
         return Unavailable(f"The session did not answer {adverb}; try again.")
 
 
-async def read_content(answer: httpx.Response, max_bytes: int) -> bytes:
+async def read_content(answer: httpx2.Response, max_bytes: int) -> bytes:
     """Return the whole answer, up to a limit, because a container may send an answer without an end. Raises
     Unavailable: it is longer than `max_bytes`."""
     try:
@@ -303,7 +303,7 @@ async def read_content(answer: httpx.Response, max_bytes: int) -> bytes:
         raise Unavailable(f"The answer of the session has more than {max_bytes} bytes.") from error
 
 
-def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
+def _refusal(answer: httpx2.Response, content: bytes) -> GreenroomError:
     """Return the error for a refusal of the gateway, the Agent or the session's page."""
     status = answer.status_code
     fields = answers.plain_fields(content)

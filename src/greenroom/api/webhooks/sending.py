@@ -10,7 +10,7 @@ from functools import cache
 from types import TracebackType
 from typing import Final, Self
 
-import httpx
+import httpx2
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
@@ -37,7 +37,7 @@ class Sender:
 
     def __init__(self, trusted: Sequence[AllowedHost]) -> None:
         self._trusted = trusted
-        self._http = httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S, verify=_tls(), follow_redirects=False)
+        self._http = httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT_S, verify=_tls(), follow_redirects=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,12 +60,12 @@ class Sender:
             return failed(f"there was no answer within {TIMEOUT_S:.0f} s")
         except Invalid as error:
             return failed(error.message.rstrip("."))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return failed(str(error) or type(error).__name__)
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, begin_s: float) -> DeliveryAttempt:
         address = await webhook_address(url, self._trusted)
-        request = pinned_request(self._http, "POST", httpx.URL(url), address, headers=headers, content=body)
+        request = pinned_request(self._http, "POST", httpx2.URL(url), address, headers=headers, content=body)
         answer = await self._http.send(request, stream=True)
         try:
             text = (await read_beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")

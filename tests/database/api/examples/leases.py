@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import httpx
+import httpx2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -47,7 +47,7 @@ class Page:
         self.screen_states = ScreenStateCache()
         self.app = Starlette(routes=[Route("/desk/{name}", answered, methods=["GET", "PUT", "DELETE", "POST"])])
         self.address = ""
-        self._http = httpx.AsyncClient(trust_env=False)
+        self._http = httpx2.AsyncClient(trust_env=False)
 
     async def of(self, lease: LeaseRow) -> LeaseDesk:
         return LeaseDesk(self._http, lease.session_id, f"http://{self.address}/desk/", "TOKEN")

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-import httpx
+import httpx2
 from tests.database.api.examples.stable import Stable
 from tests.database.api.examples.step import Json, Scene, Step, Wrong
 
@@ -93,16 +93,16 @@ class Play:
         unknown = {name: str(uuid.UUID(int=1)) for name in names[-1:] if name.endswith("_id") and name != "share_id"}
         return Wrong(ids=unknown) if unknown else Wrong(by="anonymous")
 
-    def _save(self, step: Step, answer: httpx.Response) -> None:
+    def _save(self, step: Step, answer: httpx2.Response) -> None:
         for name in step.saves:
             self.scene.ids[name] = answer.json()[name]
 
-    async def _refused(self, step: Step, operation: Operation, wrong: Wrong) -> httpx.Response:
+    async def _refused(self, step: Step, operation: Operation, wrong: Wrong) -> httpx2.Response:
         answer = await self._call(step, operation, wrong)
         assert answer.is_client_error, f"{step.operation} is to be refused, but: {answer.status_code} {answer.text}"
         return answer
 
-    async def _call(self, step: Step, operation: Operation, wrong: Wrong) -> httpx.Response:
+    async def _call(self, step: Step, operation: Operation, wrong: Wrong) -> httpx2.Response:
         ids = self.scene.ids | wrong.ids
         path = re.sub(r"\{(\w+)\}", lambda found: str(ids[found[1]]), operation.path)
         body = filled(step.body, ids)
@@ -113,7 +113,7 @@ class Play:
         query = filled(step.query, ids) | wrong.query
         return await client.request(operation.method, path, params=query, headers=step.headers, **content)
 
-    def _shown(self, answer: httpx.Response) -> Json:
+    def _shown(self, answer: httpx2.Response) -> Json:
         """The recorded part of an answer: the whole JSON, the first entries of a list, the first lines of a text."""
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         shown: Json = {"status": answer.status_code}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import msgspec
 import psycopg
 import structlog
@@ -40,23 +40,23 @@ class Health:
 
 
 @asynccontextmanager
-async def client(ca_file: Path) -> AsyncGenerator[httpx.AsyncClient]:
+async def client(ca_file: Path) -> AsyncGenerator[httpx2.AsyncClient]:
     """Yield a client for the instance's own addresses. It trusts only the instance's authority and uses no proxy."""
     context = ssl.create_default_context(cafile=str(ca_file))
-    async with httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False) as http:
+    async with httpx2.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False) as http:
         yield http
 
 
 MAX_TEXT: Final = 300
 
 
-async def status_of(http: httpx.AsyncClient, url: str, length: int | None = MAX_TEXT) -> tuple[int | None, str]:
+async def status_of(http: httpx2.AsyncClient, url: str, length: int | None = MAX_TEXT) -> tuple[int | None, str]:
     """Return (HTTP status, the first `length` characters of the body), or (None, the reason why there was no
     response).
     """
     try:
         response = await http.get(url)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         return None, f"no response: {type(error).__name__} {error}".strip()
     return response.status_code, response.text[:length]
 
@@ -77,7 +77,7 @@ def database(problem: str | None) -> Health:
     return Health(name="postgres", role="postgres", ok=problem is None, detail=cause(problem) if problem else "answers")
 
 
-async def check_all(http: httpx.AsyncClient, db: Database, site: Site) -> list[Health]:
+async def check_all(http: httpx2.AsyncClient, db: Database, site: Site) -> list[Health]:
     """Return the health of every part, in start order. A disabled Manager is healthy."""
     problem = await database_problem(db.dsn)
     found = [database(problem)]
@@ -102,7 +102,7 @@ async def _primary_states(db: Database) -> dict[str, str]:
     return {m.instance_id: f"Primary of zone {m.zone_name} with term {m.term}" for m in managers if m.is_primary}
 
 
-async def _gateway(http: httpx.AsyncClient, site: Site) -> Health:
+async def _gateway(http: httpx2.AsyncClient, site: Site) -> Health:
     """Return the health of the gateway: it must serve the listener of every Manager. The detail is that of the first
     failure.
     """
@@ -112,7 +112,7 @@ async def _gateway(http: httpx.AsyncClient, site: Site) -> Health:
     return Health(name="gateway", role="gateway", ok=not failed, detail=failed[0] if failed else "answers")
 
 
-async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
+async def probe(http: httpx2.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
     """Return the health of the part at `url`. `primary_state` is added to its detail if it works."""
     status, text = await status_of(http, url)
     if status == 200:

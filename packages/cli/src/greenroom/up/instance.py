@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import httpx
+import httpx2
 import structlog
 
 from greenroom.agent.web_filter.secret_files import forget_secrets
@@ -223,7 +223,7 @@ class Instance:
 
         await self._wait_while(failing)
 
-    async def _wait_until_healthy(self, http: httpx.AsyncClient, ignored_roles: frozenset[str] = frozenset()) -> None:
+    async def _wait_until_healthy(self, http: httpx2.AsyncClient, ignored_roles: frozenset[str] = frozenset()) -> None:
         async def failing() -> list[health.Health]:
             states = await health.check_all(http, self.db, self.site)
             return [state for state in states if not state.ok and state.role not in ignored_roles]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import psycopg
 import structlog
 
@@ -53,12 +53,12 @@ class PartWatch:
         self._pid: int | None = None
         self._suspicion = NO_SUSPICION
 
-    async def run(self, http: httpx.AsyncClient) -> None:
+    async def run(self, http: httpx2.AsyncClient) -> None:
         while True:
             await asyncio.sleep(self.every_s)
             await self.check(http, asyncio.get_running_loop().time())
 
-    async def check(self, http: httpx.AsyncClient, now_s: float) -> None:
+    async def check(self, http: httpx2.AsyncClient, now_s: float) -> None:
         """Check the health once, and restart the part if it has not worked for long enough."""
         status = await self._status(http)
         verdict = judge_silence(self._part.name, self._suspicion, status, now_s)
@@ -66,7 +66,7 @@ class PartWatch:
         if verdict.restart is not None:
             await self._end(LogCode.PART_RESTARTED, verdict.restart, None)
 
-    async def _status(self, http: httpx.AsyncClient) -> int | None:
+    async def _status(self, http: httpx2.AsyncClient) -> int | None:
         if self._part.pid != self._pid:  # a new process, not responsible for the previous one
             self._pid, self._suspicion = self._part.pid, NO_SUSPICION
         status, text = await health.status_of(http, self._url)
@@ -97,7 +97,7 @@ class ManagerWatch(PartWatch):
         self._manager = manager
         self._db = db
 
-    async def check(self, http: httpx.AsyncClient, now_s: float) -> None:
+    async def check(self, http: httpx2.AsyncClient, now_s: float) -> None:
         status = await self._status(http)
         record = await self._record() if status in (500, None) else None
         name, enabled = self._manager.instance_id, record.enabled if record else None

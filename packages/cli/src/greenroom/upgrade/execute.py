@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 import structlog
 
 from greenroom.backup.create import BackupPlan, create_backup
@@ -83,7 +83,7 @@ class Upgrade:
 
     layout: Layout
     site: Site
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     db: Database
     progress: Progress
     plan: UpgradePlan

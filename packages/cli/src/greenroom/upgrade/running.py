@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-import httpx
+import httpx2
 
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
@@ -21,7 +21,7 @@ from greenroom.upgrade.plan import RunningRole
 _LABEL: Final = r'\{version="([^"]*)"\} 1'
 
 
-async def read_roles(http: httpx.AsyncClient, db: Database, site: Site) -> list[RunningRole]:
+async def read_roles(http: httpx2.AsyncClient, db: Database, site: Site) -> list[RunningRole]:
     """Return the roles of the instance. Raises SetupError: its database does not answer."""
     checks = await health.check_all(http, db, site)
     if problems := [check.detail for check in checks if check.role == "postgres" and not check.ok]:
@@ -33,7 +33,7 @@ async def read_roles(http: httpx.AsyncClient, db: Database, site: Site) -> list[
 
 
 async def _roles(
-    http: httpx.AsyncClient, checks: list[Health], ports: Mapping[str, int], primaries: Collection[str]
+    http: httpx2.AsyncClient, checks: list[Health], ports: Mapping[str, int], primaries: Collection[str]
 ) -> list[RunningRole]:
     found: dict[str, RunningRole] = {}
     for check in checks:
@@ -48,7 +48,7 @@ async def _roles(
     return list(found.values())
 
 
-async def _version(http: httpx.AsyncClient, port: int, role: str) -> str | None:
+async def _version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
     """Return the version in the metrics of a role; None if it does not answer."""
     status, text = await health.status_of(http, f"http://127.0.0.1:{port}{PATH}", None)
     match = re.search(build_metric(role) + _LABEL, text)

@@ -20,7 +20,7 @@ import ssl
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-import httpx
+import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
@@ -53,8 +53,8 @@ class Prober:
         # Cookies of one page would be sent to all others: they differ only in their ports, and cookies ignore ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         # The time of a whole probe is limited, not that of its parts.
-        self._http = httpx.AsyncClient(
-            verify=self._tls, trust_env=False, timeout=httpx.Timeout(None), cookies=no_cookies
+        self._http = httpx2.AsyncClient(
+            verify=self._tls, trust_env=False, timeout=httpx2.Timeout(None), cookies=no_cookies
         )
         self._usable_pages: dict[str, str] = {}
         """Address → credential, of pages of Greenroom's images that were usable at the last probe."""
@@ -82,7 +82,7 @@ class Prober:
         except TimeoutError:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
             return ProbeResult(usable=False, silent=True, error=sentence)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return ProbeResult(usable=False, error=_silence(error, spec))
         except Exception as error:  # noqa: BLE001 -- forged data fails in any way, and must not end the Agent
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
@@ -154,13 +154,13 @@ class Prober:
                 self._close_in_background(opened.connection)
         return painted
 
-    async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
+    async def _page(self, address: str, spec: SessionSpec) -> httpx2.Response:
         answer = await self._head("HEAD", address, spec)
         # KasmVNC answers 404 to HEAD, others 400, 405 or 501.
         is_refused = answer.status_code >= 400 and answer.status_code != 401
         return await self._head("GET", address, spec) if is_refused else answer
 
-    async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx.Response:
+    async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx2.Response:
         """The answer without its body, which may be endless."""
         url = f"{spec.protocol}://{address}{spec.page_path}{spec.ready_path}"
         async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
@@ -220,7 +220,7 @@ WANTS_WEBSOCKET = 426
 """Status of a websocket URL for a request without an upgrade."""
 
 
-def _refusal(answer: httpx.Response) -> str | None:
+def _refusal(answer: httpx2.Response) -> str | None:
     """The reason why the page cannot be used, as a sentence; None if it can."""
     if answer.status_code == 401:
         return "The session's page refused the session's credential."
