@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.configuration.document import Document, referenced
-from greenroom.cli.configuration.kinds import KINDS, REFERENCES, SECTION_OF_SETTING, ObjectKind, document_field
+from greenroom.cli.configuration.kinds import KINDS, NAME_FIELDS, SECTION_OF, ObjectKind
 from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObject, DeployedObjects, Plan
 from greenroom.cli.nouns import NOUNS
 from greenroom.core.masking import MASK
@@ -19,8 +19,9 @@ POLL_S: Final = 0.5
 UPLOADED: Final = "/api/v1/images/"
 """Beginning of the address of an uploaded picture, which is not part of a document."""
 
-Names = dict[str, dict[str, str]]
-"""Section → id → name."""
+_ID_FIELDS: Final = {name: field for field, name in NAME_FIELDS.items()}
+Tables = Mapping[str, Mapping[str, str]]
+"""Section → id → name, or section → name → id."""
 
 
 def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
@@ -28,7 +29,7 @@ def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
     may not see one of the lists."""
     rows = {kind.section: [row for row in client.rows(kind.path) if not row.get("deleted")] for kind in KINDS}
     agents = {row["agent_id"]: row["hostname"] for row in client.rows(NOUNS["agents"].path)}
-    names: Names = {"agents": agents}
+    names = {"agents": agents}
     for kind in KINDS:
         if len(kind.identity) == 1:
             names[kind.section] = {row[kind.key]: row[kind.identity[0]] for row in rows[kind.section]}
@@ -36,7 +37,8 @@ def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
         kind.section: [DeployedObject(row[kind.key], _values(kind, row, names), row) for row in rows[kind.section]]
         for kind in KINDS
     }
-    return DeployedObjects(objects, frozenset(agents.values()), client.rows("/sessions") if with_sessions else ())
+    agent_ids = {hostname: agent_id for agent_id, hostname in agents.items()}
+    return DeployedObjects(objects, agent_ids, client.rows("/sessions") if with_sessions else ())
 
 
 def exported(snapshot: DeployedObjects) -> Document:
@@ -59,31 +61,30 @@ def _portable(kind: ObjectKind, values: Row) -> Row:
     return {name: value for name, value in values.items() if name not in left_out}
 
 
-def _values(kind: ObjectKind, row: Row, names: Names) -> Row:
+def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
     """Return a row of the api as in a document, with `MASK` in place of the secrets that exist."""
     required = (name for name, one in kind.fields.items() if one.is_required)
     values: Row = dict.fromkeys((*kind.identity, *required))
-    for one in kind.fields.values():
-        if one.name in row:
-            values[document_field(one.name)] = _with_names(one.name, row[one.name], names)
+    values |= _replaced({name: row[one.name] for name, one in kind.fields.items() if one.name in row}, names)
     secrets: Row = {"docker_token": MASK if row.get("docker_user") else None}
     secrets["secrets"] = dict.fromkeys(row.get("secret_names", ()), MASK)
     return values | {name: secrets[name] for name in kind.secrets}
 
 
-def _with_names(field: str, value: Any, names: Names) -> Any:
-    if field == "settings":
-        settings = cast("Row", value)
-        sections = SECTION_OF_SETTING
-        return {key: names[sections[key]].get(one, one) if key in sections else one for key, one in settings.items()}
-    if field not in REFERENCES or value is None:
-        return value
-    known = names[REFERENCES[field].section]
-    return (
-        [known.get(one, one) for one in cast("list[str]", value)]
-        if isinstance(value, list)
-        else known.get(value, value)
-    )
+def _replaced(values: Row, tables: Tables) -> Row:
+    """Return the values of a document with the ids or names of other objects replaced, also in settings. A value that
+    its table does not have is not changed."""
+
+    def replaced(name: str, value: Any) -> Any:
+        if name == "settings" and value:
+            return _replaced(value, tables)
+        if name not in SECTION_OF or not value:
+            return value
+        table = tables[SECTION_OF[name]]
+        many = isinstance(value, list)
+        return [table.get(one, one) for one in cast("list[str]", value)] if many else table.get(value, value)
+
+    return {name: replaced(name, value) for name, value in values.items()}
 
 
 class PlanApplication:
@@ -95,7 +96,7 @@ class PlanApplication:
         self._ids = {
             kind.section: {kind.name_of(found.values): found.object_id for found in snapshot.objects[kind.section]}
             for kind in KINDS
-        }
+        } | {"agents": dict(snapshot.agents)}
 
     def apply(self, plan: Plan) -> None:
         """Apply all actions. Raises ApiError: the plan has problems, and nothing was changed; or the server refused an
@@ -131,24 +132,7 @@ class PlanApplication:
 
     def _body(self, values: Row) -> Row:
         """Return the request of the api for values of a document."""
-        body = dict(values)
-        for name, reference in REFERENCES.items():
-            if reference.field in body:
-                found: Any = body.pop(reference.field)
-                ids = self._ids_of(reference.section)
-                many = isinstance(found, list)
-                body[name] = [ids[one] for one in cast("list[str]", found)] if many else found and ids[found]
-        if settings := body.get("settings"):
-            body["settings"] = {
-                name: self._ids_of(SECTION_OF_SETTING[name])[value] if value and name in SECTION_OF_SETTING else value
-                for name, value in settings.items()
-            }
-        return body
-
-    def _ids_of(self, section: str) -> Mapping[str, str]:
-        if section not in self._ids:
-            self._ids[section] = {row["hostname"]: row["agent_id"] for row in self._client.rows("/agents")}
-        return self._ids[section]
+        return {_ID_FIELDS.get(name, name): value for name, value in _replaced(values, self._ids).items()}
 
     def _delete(self, action: ConfigurationAction) -> None:
         kind = action.kind

@@ -14,27 +14,24 @@ from greenroom.core.fleet.machines.model import format_schedule_entry, parse_sch
 from greenroom.core.web_filter import domains
 from greenroom.core.workspace.definition import with_defaults
 
-
-@dataclass(frozen=True, slots=True)
-class NameReference:
-    """A field of the document with the name, in place of the id, of an object of a section."""
-
-    field: str
-    section: str
-
-
-REFERENCES: Final = {
-    "zone_id": NameReference("zone", "zones"),
-    "image_id": NameReference("workspace", "workspaces"),
-    "filter_policy_id": NameReference("filter_policy", "filter_policies"),
-    "server_id": NameReference("agent", "agents"),
-    "groups": NameReference("groups", "groups"),
+NAME_FIELDS: Final = {
+    "zone_id": "zone",
+    "image_id": "workspace",
+    "filter_policy_id": "filter_policy",
+    "server_id": "agent",
+    "groups": "groups",
 }
-"""Field of the api with ids → the field of the document."""
-SECTION_OF: Final = {reference.field: reference.section for reference in REFERENCES.values()}
-"""Field of the document with names → their section."""
-SECTION_OF_SETTING: Final = {"default_image": "workspaces", "web_filter_policy": "filter_policies"}
-"""Group setting with the name of an object → its section."""
+"""Field of the api with ids → the field of the document with names."""
+SECTION_OF: Final = {
+    "zone": "zones",
+    "workspace": "workspaces",
+    "filter_policy": "filter_policies",
+    "agent": "agents",
+    "groups": "groups",
+    "default_image": "workspaces",
+    "web_filter_policy": "filter_policies",
+}
+"""Field of the document, or group setting, with names of objects → their section."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +67,13 @@ class ObjectKind:
     @property
     def fields(self) -> Mapping[str, Field]:
         """Field of the document → its definition in the api."""
-        return {document_field(one.name): one for one in API[f"POST {self.path}"].fields}
+        return {NAME_FIELDS.get(one.name, one.name): one for one in API[f"POST {self.path}"].fields}
 
     @property
     def fixed(self) -> frozenset[str]:
         """The fields of the document that cannot change after the creation."""
-        changeable = {document_field(one.name) for one in API[f"PATCH {self.path}/{{{self.key}}}"].fields}
-        return frozenset(self.fields) - changeable
+        changeable = {one.name for one in API[f"PATCH {self.path}/{{{self.key}}}"].fields}
+        return frozenset(name for name, one in self.fields.items() if one.name not in changeable)
 
     def name_of(self, row: Row) -> str:
         """Return the name of an object for people: `Chromium`, or `Chromium in zone eu`."""
@@ -105,11 +102,6 @@ KINDS: Final = (
     ),
     ObjectKind(section="webhooks", noun="webhooks", identity=("name",)),
 )
-
-
-def document_field(name: str) -> str:
-    """Return the field of the document for a field of the api."""
-    return REFERENCES[name].field if name in REFERENCES else name
 
 
 def stored_form(kind: ObjectKind, row: Row) -> Row:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
 from greenroom.cli.configuration.document import Document
-from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, SECTION_OF_SETTING, ObjectKind, comparable, stored_form
+from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
 from greenroom.core.masking import ENVIRONMENT, MASK, difference, with_variables
 
@@ -30,10 +30,10 @@ class DeployedObject:
 
 @dataclass(frozen=True, slots=True)
 class DeployedObjects:
-    """The objects of a deployment by section, the hostnames of its Agents, and the api's rows of its live sessions."""
+    """The objects of a deployment by section, hostname → id of its Agents, and the api's rows of its live sessions."""
 
     objects: Mapping[str, Sequence[DeployedObject]]
-    agents: frozenset[str] = frozenset()
+    agents: Mapping[str, str] = field(default_factory=dict[str, str])
     sessions: Sequence[Row] = ()
 
 
@@ -263,11 +263,11 @@ def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], option
 
 
 def _references(values: Row) -> Iterator[tuple[str, str]]:
-    for fields, sections in ((values, SECTION_OF), (values.get("settings", {}), SECTION_OF_SETTING)):
-        for name, section in sections.items():
-            references: Any = fields.get(name) or []
-            names = [references] if isinstance(references, str) else cast("list[str]", references)
-            yield from ((section, reference) for reference in names)
+    fields: Row = {**values, **(values.get("settings") or {})}
+    for name, section in SECTION_OF.items():
+        references: Any = fields.get(name) or []
+        names = [references] if isinstance(references, str) else cast("list[str]", references)
+        yield from ((section, reference) for reference in names)
 
 
 def _without_value(value: Any, path: str, field_name: str = "") -> Iterator[str]:

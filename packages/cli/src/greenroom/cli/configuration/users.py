@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.client import ApiError, Row
+from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.noun import API
 from greenroom.cli.output import Column, columns, printable, styled
 from greenroom.cli.values import text_of
@@ -59,7 +59,7 @@ class LineError:
 
 @dataclass(frozen=True, slots=True)
 class UsersImport:
-    """The changes of a file, in its order, and the errors of its lines. With an error, nothing is changed."""
+    """The changes of a file, in its order, and the errors of its lines."""
 
     changes: list[UserChange] = field(default_factory=list[UserChange])
     errors: list[LineError] = field(default_factory=list[LineError])
@@ -154,37 +154,35 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     """Create and update users and their memberships from a CSV file. With an invalid line, nothing is changed."""
     groups = call.client.rows("/groups")
     found = plan_import(text_of(file), call.client.rows("/users"), groups)
-    errors, done = list(found.errors), list[UserChange]()
-    if not errors and not dry_run:
-        ids = {group["name"]: group["group_id"] for group in groups}
-        for outcome in _applied(call, found.changes, ids):
-            if isinstance(outcome, LineError):
-                errors.append(outcome)
-            else:
-                done.append(outcome)
-    shown = [change.shown for change in (found.changes if dry_run else done)]
-    report = {"changes": shown, "errors": [{"line": one.line, "message": one.message} for one in errors]}
-    if not call.output.print_if_json(report | {"applied": not dry_run and not found.errors}):
-        call.output.rows(shown, _COLUMNS, "No user changes." if not errors else "No user was changed.")
-    if errors:
-        for one in errors:
-            call.output.err.print(styled(printable(f"{file}:{one.line}: {one.message}"), "red"), soft_wrap=True)
+    is_applied = not dry_run and not found.errors
+    done = found if dry_run else UsersImport(errors=found.errors)
+    if is_applied:
+        done = _apply(call.client, found.changes, {group["name"]: group["group_id"] for group in groups})
+    shown = [change.shown for change in done.changes]
+    report = {"changes": shown, "errors": [asdict(error) for error in done.errors], "applied": is_applied}
+    if not call.output.print_if_json(report):
+        call.output.rows(shown, _COLUMNS, "No user was changed." if done.errors else "No user changes.")
+    for one in done.errors:
+        call.output.err.print(styled(printable(f"{file}:{one.line}: {one.message}"), "red"), soft_wrap=True)
+    if done.errors:
         raise typer.Exit(1)
 
 
-def _applied(call: Call, changes: Sequence[UserChange], ids: Mapping[str, str]) -> Iterator[UserChange | LineError]:
-    """Send the request of each change, and yield the change or the refusal. A lost server ends the import."""
+def _apply(client: Client, changes: Sequence[UserChange], ids: Mapping[str, str]) -> UsersImport:
+    """Send the request of each change. Return the applied changes and the refusals. A lost server ends the import."""
+    done = UsersImport()
     for change in changes:
         body = dict(change.values)
         if "groups" in body:
             body["groups"] = [ids[name] for name in body["groups"]]
         try:
             if change.user_id is None:
-                call.client.post("/users", body)
+                client.post("/users", body)
             else:
-                call.client.patch(f"/users/{change.user_id}", body)
-            yield change
+                client.patch(f"/users/{change.user_id}", body)
+            done.changes.append(change)
         except ApiError as error:
-            yield LineError(change.line, error.message)
+            done.errors.append(LineError(change.line, error.message))
             if isinstance(error.__cause__, Unreachable):
-                return
+                break
+    return done
