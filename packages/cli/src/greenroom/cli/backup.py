@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File with the passphrase in its first line.")
 ]
+Recipients = Annotated[
+    list[str] | None,
+    typer.Option("--recipient", help="Public key of age or ssh, instead of a passphrase; repeat it for several."),
+]
 
 
 def backup(
@@ -29,10 +33,7 @@ def backup(
     *,
     data: Data,
     passphrase_file: PassphraseFile = None,
-    recipient: Annotated[
-        list[str] | None,
-        typer.Option(help="Public key of age or ssh, instead of a passphrase; repeat it for several."),
-    ] = None,
+    recipient: Recipients = None,
     homes: Annotated[
         bool, typer.Option("--homes", help="Include persistent profiles and home folders in DATA.")
     ] = False,
@@ -53,19 +54,9 @@ def backup(
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
 
     log.for_commands("backup")
-    created = asyncio.run(
-        create_backup(
-            Layout(data),
-            folder,
-            BackupPlan(
-                key=backup_key(passphrase_file, recipient),
-                homes=homes,
-                recordings=recordings,
-                keep=keep,
-            ),
-            on_stderr(),
-        )
-    )
+    key = backup_key(passphrase_file, recipient)
+    plan = BackupPlan(key=key, homes=homes, recordings=recordings, keep=keep)
+    created = asyncio.run(create_backup(Layout(data), folder, plan, on_stderr()))
     if as_json:
         typer.echo(json.dumps({"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted}))
         return

@@ -62,6 +62,7 @@ def up(
 ) -> None:
     """Run a complete deployment on this machine."""
     from greenroom.db.database import has_password  # noqa: PLC0415
+    from greenroom.kit.config import comma_parts  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
 
     if database_url is not None and has_password(database_url):
@@ -69,11 +70,11 @@ def up(
     options = Options(
         port=port,
         managers=managers,
-        zones=tuple(name.strip() for name in zones.split(",")) if zones is not None else None,
+        zones=None if zones is None else tuple(name.strip() for name in zones.split(",")),
         database_url=database_url or os.environ.get(URL_VARIABLE) or None,
         hostname=hostname,
         public_url=public_url,
-        served_hosts=_names(served_hosts),
+        served_hosts=None if served_hosts is None else tuple(comma_parts(served_hosts)),
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
@@ -163,7 +164,3 @@ def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, *, data: 
 
 
 plain_verb("users", "reset-password", reset_password)
-
-
-def _names(names: str | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(name.strip() for name in names.split(",") if name.strip())

@@ -29,16 +29,22 @@ Hosts = Annotated[
 ]
 DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help="URL of the database.")]
 Zone = Annotated[str, typer.Option(help="Name of the zone.")]
+Port = Annotated[int, typer.Option(help="Port of the console.")]
+StreamPort = Annotated[int, typer.Option(help="Port of the streams.")]
 
 FOLDER = Path("/opt/kasm/current")
 
 setup = application("Set up a deployment in containers or on several machines.")
 
 
+@setup.callback()
+def _log() -> None:  # pyright: ignore[reportUnusedFunction] -- typer calls it before each command
+    log.configure("WARNING", "setup")
+
+
 @setup.command(cls=TitledCommand)
 def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     """Create the missing keys, certificates and folders of this host for its roles."""
-    log.configure("WARNING", "setup")
     host_files = Deployment(folder)
     host_files.lay_out(comma_parts(hosts), datetime.now(UTC))
     typer.echo(f"Files of this host are in {folder}; back up {host_files.installation}.")
@@ -51,11 +57,10 @@ def database(
     folder: Folder = FOLDER,
     hosts: Hosts = "",
     zone: Zone = "default",
-    port: Annotated[int, typer.Option(help="Port of the console.")] = 8443,
-    stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
+    port: Port = 8443,
+    stream_port: StreamPort = 8445,
 ) -> None:
     """Migrate the database. In a new one, create the first data, the zone and a token for the Agent of this host."""
-    log.configure("WARNING", "setup")
     host_files = Deployment(folder)
     first = FirstHost(
         zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
@@ -75,11 +80,10 @@ def installation(
         str, typer.Option(help="Names of the console, separated by commas; Agents use the first name.")
     ] = "",
     zone: Zone = "default",
-    port: Annotated[int, typer.Option(help="Port of the console.")] = 443,
-    stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
+    port: Port = 443,
+    stream_port: StreamPort = 8445,
 ) -> None:
     """Create what several machines share: the key, the gateways' credential, the tables and the first data."""
-    log.configure("WARNING", "setup")
     first = FirstHost(
         zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
@@ -99,7 +103,6 @@ def host(
     zone: Zone = "default",
 ) -> None:
     """Create the folder `installation` for another host, whose roles use the database of this host."""
-    log.configure("WARNING", "setup")
     folder_of_host = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
     typer.echo(
         f"Copy {folder_of_host} to {name} as {FOLDER}/installation; within one hour if the host must run an Agent."
@@ -114,7 +117,6 @@ def kubernetes(
     namespace: Annotated[str, typer.Option(help="Namespace of the roles.")] = "greenroom",
 ) -> None:
     """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; create missing files in the folder."""
-    log.configure("WARNING", "setup")
     secrets = secrets_of(deployment_in(folder), namespace, comma_parts(hosts), datetime.now(UTC))
     typer.echo(json.dumps(secrets))
 
@@ -153,7 +155,6 @@ def remove() -> None:
 
     Pass the settings of the Agent. The Agent must be stopped.
     """
-    log.configure("WARNING", "setup")
     settings = load(AgentConfig)
     installation_id = AgentIdentity.load(settings.agent_dir).installation_id
     runtime = find_runtime(settings.runtime)

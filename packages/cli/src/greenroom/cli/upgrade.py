@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.backup import PassphraseFile, backup_key
+from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Data, Json
 from greenroom.up.layout import Layout, running_layout
 
@@ -31,10 +31,7 @@ def upgrade(
         ),
     ] = None,
     passphrase_file: PassphraseFile = None,
-    recipient: Annotated[
-        list[str] | None,
-        typer.Option(help="Public key of age or ssh for the backup, instead of a passphrase; repeat it for several."),
-    ] = None,
+    recipient: Recipients = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
