@@ -7,17 +7,7 @@ from typing import Any, Final, cast
 import httpx
 
 from greenroom.shared import errors as shared
-from greenroom.shared.errors import (
-    Forbidden,
-    GreenroomError,
-    Invalid,
-    NotFound,
-    Refused,
-    TooLarge,
-    TooManyRequests,
-    Unauthenticated,
-    Unavailable,
-)
+from greenroom.shared.errors import GreenroomError, Invalid, Refused, Unavailable
 
 
 class Unreachable(Unavailable):
@@ -34,12 +24,13 @@ BY_CODE: Final = {
     if isinstance(kind, type) and issubclass(kind, GreenroomError) and "code" in vars(kind)
 }
 """The error of each code of a problem document."""
-_KINDS: Final[tuple[type[GreenroomError], ...]] = (Unauthenticated, Forbidden, NotFound, Refused, TooLarge, Invalid)
-_BY_STATUS: Final = {kind.http_status: kind for kind in (*_KINDS, TooManyRequests, Unavailable)} | {
+_BY_STATUS: Final = {kind.http_status: kind for kind in BY_CODE.values() if kind.__base__ is GreenroomError} | {
     400: Invalid,
     502: Unavailable,
+    503: Unavailable,
     504: Unavailable,
 }
+"""The error of each status of an answer that is no problem document."""
 _NEEDS_TLS: Final = "plain HTTP request was sent to HTTPS port"
 """A part of the message of nginx with status 400."""
 _HINTS: Final = {
