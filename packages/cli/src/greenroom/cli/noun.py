@@ -67,10 +67,10 @@ class Noun:
     """A noun.
 
     `singular` is its name in sentences, `several` its plural if that is irregular. `list_path` is the path of its list,
-    if that has another name. `name` is the field with the name, `called` the word of users for it; `found_by_server`:
-    the server accepts that name itself; `search`: the query parameter that narrows a long list to a name. `without` has
-    the verbs that other modules define or that no command needs, and the fields without an option. `actions` are
-    further verbs. `parts` are displayed as tables by `get`.
+    if that has another name. `name` is the field with the name; `found_by_server`: the server accepts that name itself;
+    `search`: the query parameter that narrows a long list to a name. `without` has the verbs that other modules define
+    or that no command needs, and the fields without an option. `actions` are further verbs. `parts` are displayed as
+    tables by `get`.
     """
 
     noun: str
@@ -80,7 +80,6 @@ class Noun:
     several: str | None = None
     list_path: str | None = None
     name: str | None = None
-    called: str = "name"
     found_by_server: bool = False
     search: str | None = None
     without: frozenset[str] = frozenset()
@@ -103,7 +102,7 @@ class Noun:
 
     @property
     def by(self) -> str:
-        return f"by {self.called} or id" if self.name else "by id"
+        return f"by {self.name.replace('_', ' ')} or id" if self.name else "by id"
 
     def operation(self, method: str, path: str = "") -> str:
         """Return the operation of the api on one object, or on the `path` below it."""

@@ -55,7 +55,6 @@ _ALL: Final = (
         "managers",
         "Manager",
         name="instance_id",
-        called="instance id",
         found_by_server=True,
         without=frozenset({"update"}),
         actions=(
@@ -68,7 +67,6 @@ _ALL: Final = (
         "agents",
         "Agent",
         name="hostname",
-        called="hostname",
         found_by_server=True,
         actions=(
             RequestVerb("enable", "Allow new sessions on an Agent.", {"enabled": True, "draining": False}),
@@ -103,7 +101,6 @@ _ALL: Final = (
         "gateways",
         "gateway",
         name="hostname",
-        called="hostname",
         columns=columns("hostname gateway_id zone_name registered last_reported"),
     ),
     Noun(
@@ -134,7 +131,6 @@ _ALL: Final = (
         "images",
         "workspace",
         name="friendly_name",
-        called="friendly name",
         actions=(RequestVerb("refresh", method="POST", path="/refresh"),),
         columns=columns(
             "friendly_name enabled",

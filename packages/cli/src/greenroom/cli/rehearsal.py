@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from random import Random
@@ -185,8 +185,7 @@ def result_of(
             *_pool(plan, supply, needed, refill_s, not_staged),
             *_capacity(plan, supply, needed),
             *(f"{_launches(reason.launches)} refused: {reason.sentence}" for reason in refusals),
-            *_late(plan, outcomes["late"]),
-            *_reply(reply_p99_s),
+            *_waits(plan, outcomes["late"], reply_p99_s),
         ],
     )
 
@@ -202,56 +201,42 @@ def count_reasons(visits: Sequence[RehearsedVisit]) -> list[Reason]:
 
 def _pool(
     plan: Rehearsal, supply: SupplyAtStart, needed: int | None, refill_s: float | None, not_staged: list[Reason]
-) -> list[str]:
-    short: list[str] = []
+) -> Iterator[str]:
     for reason in not_staged:
+        launches = _launches(reason.launches, be=False)
+        was_empty = f"The pool of {plan.workspace} was empty for {launches}"
         if reason.code != "pool_empty":
-            short.append(f"{_launches(reason.launches, be=False)} got no staged session: {reason.sentence}")
+            yield f"{launches} got no staged session: {reason.sentence}"
         elif needed is not None and refill_s is not None and needed > supply.desired:
-            short.append(
-                f"The pool of {plan.workspace} was empty for {_launches(reason.launches, be=False)}. "
-                f"It has {supply.desired} places; with {needed} every launch would have been staged, "
-                f"because a place is filled again within {refill_s:.1f} s."
+            yield (
+                f"{was_empty}. It has {supply.desired} places; with {needed} every launch would have been staged,"
+                f" because a place is filled again within {refill_s:.1f} s."
             )
         else:
-            short.append(
-                f"The pool of {plan.workspace} was empty for {_launches(reason.launches, be=False)}, although "
-                f"{supply.desired} staged sessions are enough; run greenroom staging list for the reason."
-            )
-    return short
+            enough = f"although {supply.desired} staged sessions are enough"
+            yield f"{was_empty}, {enough}; run greenroom staging list for the reason."
 
 
-def _capacity(plan: Rehearsal, supply: SupplyAtStart, needed: int | None) -> list[str]:
-    """Return the shortages for all users at once, in addition to the pool that serves them."""
+def _capacity(plan: Rehearsal, supply: SupplyAtStart, needed: int | None) -> Iterator[str]:
+    """Yield the shortages for all users at once, in addition to the pool that serves them."""
     pool = max(needed or 0, supply.desired)
     sessions = plan.users + pool - supply.staged
     load = f"{plan.users} users and {pool} staged sessions"
     cores, memory = sessions * supply.session_cores, sessions * supply.session_memory
-    short: list[str] = []
     if cores > supply.cores_free:
-        short.append(
-            f"Cores: {load} need {cores:g} more than is reserved now; "
-            f"{supply.cores_free:g} of {supply.cores:g} are free."
-        )
+        free = f"{supply.cores_free:g} of {supply.cores:g} are free"
+        yield f"Cores: {load} need {cores:g} more than is reserved now; {free}."
     if memory > supply.memory_free:
-        short.append(
-            f"Memory: {load} need {size(memory)} more than is reserved now; "
-            f"{size(supply.memory_free)} of {size(supply.memory)} are free."
-        )
-    return short
+        free = f"{size(supply.memory_free)} of {size(supply.memory)} are free"
+        yield f"Memory: {load} need {size(memory)} more than is reserved now; {free}."
 
 
-def _late(plan: Rehearsal, late: int) -> list[str]:
-    limit = f"within {plan.usable_within_s:g} s"
-    return [f"{late} of {plan.users} users had no usable session {limit}."] if late else []
-
-
-def _reply(p99_s: float | None) -> list[str]:
-    if p99_s is None or p99_s <= REPLY_WITHIN_S:
-        return []
-    return [
-        f"The api: 1 of 100 launches waited {p99_s:.1f} s or longer for the reply; the limit is {REPLY_WITHIN_S:g} s."
-    ]
+def _waits(plan: Rehearsal, late: int, reply_p99_s: float | None) -> Iterator[str]:
+    if late:
+        yield f"{late} of {plan.users} users had no usable session within {plan.usable_within_s:g} s."
+    if reply_p99_s is not None and reply_p99_s > REPLY_WITHIN_S:
+        waited = f"1 of 100 launches waited {reply_p99_s:.1f} s or longer for the reply"
+        yield f"The api: {waited}; the limit is {REPLY_WITHIN_S:g} s."
 
 
 def _launches(count: int, *, be: bool = True) -> str:
