@@ -18,7 +18,8 @@ from tests.support.real_agents import AgentProcess, session_id
 from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
-from greenroom.wire.messages import Authorised, Stream, StreamVerdict
+from greenroom.wire.messages import Authorised
+from greenroom.wire.viewers import Stream, StreamVerdict
 
 USER = "0f6e8a52-0000-4000-8000-0000000000aa"
 

@@ -20,7 +20,8 @@ from greenroom.agent.stream.admission import UpstreamAuth
 from greenroom.cli.join import DeploymentToJoin, find_deployment
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.kit.certificates import Authority, fingerprint, key_text, new_authority, new_key
-from greenroom.wire.messages import Register, Registered, Stream, StreamVerdict
+from greenroom.wire.messages import Register, Registered
+from greenroom.wire.viewers import Stream, StreamVerdict
 
 OURS = new_authority("ours", datetime.now(UTC))
 OTHERS = new_authority("another's", datetime.now(UTC))

@@ -17,7 +17,7 @@ from tests.support.played import Served, make_certificate, serve
 
 from greenroom.agent.stream.admission import TIMEOUT_S, UpstreamAuth
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.wire.messages import Stream
+from greenroom.wire.viewers import Stream
 
 ANSWERS = {
     "good": JSONResponse({"allow": True, "user_id": "u", "epoch": 3}),

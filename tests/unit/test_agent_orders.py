@@ -10,7 +10,7 @@ import pytest
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.outbox import MAX_WAITING_BYTES, NO_ROOM, RESULT_MARGIN_S, Orders
 from greenroom.runtimes.contract import CUT, MAX_OUTPUT, cut_output
-from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
+from greenroom.wire.messages import JPEG, CommandReport, ScreenshotSize, SessionCommand
 
 SESSION = "s"
 
@@ -32,7 +32,7 @@ def screenshot(command_id: str, session_id: str = SESSION) -> SessionCommand:
     )
 
 
-def taken(command_id: str, picture: bytes = b"jpeg") -> CommandReport:
+def taken(command_id: str, picture: bytes = JPEG) -> CommandReport:
     return CommandReport(command_id=command_id, state="done", picture=picture)
 
 

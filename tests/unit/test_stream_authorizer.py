@@ -25,8 +25,8 @@ from greenroom.core.session.streams import AnyAccess
 from greenroom.core.session.viewing import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.wire.messages import Authorised, Stream, StreamVerdict
-from greenroom.wire.viewers import Watched
+from greenroom.wire.messages import Authorised
+from greenroom.wire.viewers import Stream, StreamVerdict, Watched
 
 A = "0f6e8a52-0000-4000-8000-00000000000a"
 B = "0f6e8a52-0000-4000-8000-00000000000b"

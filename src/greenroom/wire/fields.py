@@ -1,15 +1,29 @@
-"""Types of fields that several messages contain: times, and home folders (core.workspace.homes)."""
+"""Types of fields that several messages contain: ids, times, texts, and home folders (core.workspace.homes)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import msgspec
+
+UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+Uuid = Annotated[str, msgspec.Meta(pattern=rf"\A{UUID.pattern}\Z")]
+MAX_TEXT: Final = 64_000
+MAX_HOME_BYTES: Final = 2**62
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
 """Seconds since the epoch, before the year 10000. A message with another time is refused, because Python dates cannot
 represent it.
 """
+
+
+def clean_texts(message: msgspec.Struct, *fields: str) -> None:
+    """Clean texts from inside a container or of a runtime, in a message that is being created: remove NUL, which
+    PostgreSQL cannot store, and all but the last `MAX_TEXT` characters."""
+    for field in fields:
+        text: str = getattr(message, field)
+        msgspec.structs.force_setattr(message, field, text.replace("\0", "")[-MAX_TEXT:])
 
 
 class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -18,13 +32,18 @@ class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `size_bytes` None = not measured. `problem` is the reason why it is not measured or not removed yet.
     """
 
-    user_id: str
-    image_id: str
-    removal_id: str = ""
+    user_id: Uuid
+    image_id: Uuid
+    removal_id: Annotated[str, msgspec.Meta(pattern=rf"\A({UUID.pattern})?\Z")] = ""
     size_bytes: int | None = None
     measured: Moment | None = None
     last_used: Moment | None = None
     problem: str = ""
+
+    def __post_init__(self) -> None:
+        clean_texts(self, "problem")
+        if self.size_bytes is not None:
+            msgspec.structs.force_setattr(self, "size_bytes", min(max(self.size_bytes, 0), MAX_HOME_BYTES))
 
 
 class HomeRemoval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,31 +1,38 @@
-"""Version 1 of the messages of the check-in and of the request about a viewer (docs/explanation/protocols.md §2).
+"""Version 1 of the messages of the check-in (docs/explanation/protocols.md §2).
 
 All messages are JSON. Times are in seconds unless the name has another unit; ids are UUIDs as text with dashes.
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
-`/manager_api/v1/edge-certificate` (EdgeRequest → EdgeCertificate), served by a Manager without the prefix as `/v1/…`;
-`/api/internal/stream` (Stream → StreamVerdict) at the api. All but the first have the credential of the Agent as
-`Authorization: Bearer <agent_id>.<credential>`. Refusals of a Manager are `{"code", "message"}`: 401 unknown or
-revoked credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 try
-another Manager.
+`/manager_api/v1/edge-certificate` (EdgeRequest → EdgeCertificate), served by a Manager without the prefix as `/v1/…`.
+All but the first have the credential of the Agent as `Authorization: Bearer <agent_id>.<credential>`. Refusals are
+`{"code", "message"}`: 401 unknown or revoked credential or join token, 409 the identity is used by another process,
+422 a malformed message, 503 try another Manager.
+
+Types check ids and limits at decoding. Texts from inside containers are cleaned when a message is created or decoded.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.named_secrets import FilterSecret
-from greenroom.core.session.streams import Access, AnyAccess
+from greenroom.core.session.streams import Access
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
-from greenroom.wire.fields import HomeRemoval, HomeReport, Moment
+from greenroom.wire.fields import UUID, HomeRemoval, HomeReport, Moment, Uuid, clean_texts
 
 VERSION: Final = 1
+MAX_SESSIONS: Final = 2_000
+MAX_HOMES: Final = 20_000
+MAX_DETAILS: Final = 4_000
+"""Maximum bytes of JSON."""
+MAX_PICTURE_BYTES: Final = 256 << 10
+JPEG: Final = b"\xff\xd8\xff"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,24 +147,32 @@ class AssignmentReport(Message, frozen=True, kw_only=True):
     """The state of a hand-over: `received` after the probe, then `assigned` or `failed`. `slow` is True if it failed
     only because of its time limit; the session may be usable."""
 
-    assignment_id: str
+    assignment_id: Uuid
     state: Literal["received", "assigned", "failed"]
     exit_code: int | None = None
     error: str = ""
     slow: bool = False
 
+    def __post_init__(self) -> None:
+        clean_texts(self, "error")
+
 
 class CommandReport(Message, frozen=True, kw_only=True):
     """The result of a command; `unknown` if the Agent ended before the result. For a screenshot, `picture` is the JPEG,
-    or `output` is the reason for the failure."""
+    or `output` is the reason for the failure. Another picture, or one larger than `MAX_PICTURE_BYTES`, is removed."""
 
-    command_id: str
+    command_id: Uuid
     state: Literal["started", "done", "unknown"]
     exit_code: int | None = None
     output: str = ""
     output_complete: bool = True
     """False if there may be more output after the time limit."""
     picture: bytes = b""
+
+    def __post_init__(self) -> None:
+        clean_texts(self, "output")
+        if len(self.picture) > MAX_PICTURE_BYTES or not self.picture.startswith(JPEG):
+            msgspec.structs.force_setattr(self, "picture", b"")
 
 
 class Step(Message, frozen=True, kw_only=True):
@@ -170,7 +185,7 @@ class Step(Message, frozen=True, kw_only=True):
 class Observed(Message, frozen=True, kw_only=True):
     """The state of a session, as the Agent observes it."""
 
-    session_id: str
+    session_id: Uuid
     generation: int
     state: Literal["creating", "running", "stopped", "paused", "failed", "absent"]
     container_id: str | None = None
@@ -189,9 +204,13 @@ class Observed(Message, frozen=True, kw_only=True):
     commands: list[CommandReport] = []
     steps: list[Step] = []
 
+    def __post_init__(self) -> None:
+        clean_texts(self, "probe_error", "log_tail", "error")
+
 
 class LogLine(Message, frozen=True, kw_only=True):
-    """A log row of the Agent, for Diagnostics."""
+    """A log row of the Agent, for Diagnostics. A session id that is no UUID, and `details` larger than `MAX_DETAILS`,
+    are removed."""
 
     at: Moment
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -200,6 +219,13 @@ class LogLine(Message, frozen=True, kw_only=True):
     session_id: str | None = None
     user_id: str | None = None
     details: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        clean_texts(self, "message")
+        if self.session_id is not None and not UUID.fullmatch(self.session_id):
+            msgspec.structs.force_setattr(self, "session_id", None)
+        if len(msgspec.json.encode(self.details)) > MAX_DETAILS:
+            msgspec.structs.force_setattr(self, "details", {})
 
 
 class CheckIn(Message, frozen=True, kw_only=True):
@@ -213,11 +239,11 @@ class CheckIn(Message, frozen=True, kw_only=True):
     v: int = VERSION
     installation_id: str
     db_epoch: str
-    agent_id: str
+    agent_id: Uuid
     incarnation: int
     seq: int
     hold_s: float
-    term_seen: int
+    term_seen: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
     have_digest: str
     have_filter_policies: str | None = None
     """The last `Answer.filter_policies_digest`, empty before the first; None = an Agent without a web filter."""
@@ -234,11 +260,14 @@ class CheckIn(Message, frozen=True, kw_only=True):
     crash_loop: str = ""
     """The reason why the Agent counts as crash-looping, as a sentence; empty if it does not."""
     images: list[ImageReport] | None = None
-    homes: list[HomeReport] | None = None
+    homes: Annotated[list[HomeReport], msgspec.Meta(max_length=MAX_HOMES)] | None = None
     """All homes of the Agent; None = unchanged since the last report, or the Agent keeps no homes."""
-    sessions: list[Observed] = []
-    unknown: list[str] = []
+    sessions: Annotated[list[Observed], msgspec.Meta(max_length=MAX_SESSIONS)] = []
+    unknown: Annotated[list[Uuid], msgspec.Meta(max_length=MAX_SESSIONS)] = []
     logs: list[LogLine] = []
+
+    def __post_init__(self) -> None:
+        clean_texts(self, "crash_loop")
 
 
 class Assignment(Message, frozen=True, kw_only=True):
@@ -363,35 +392,6 @@ class Answer(Message, frozen=True, kw_only=True):
     hold_s: float = 5.0
     jitter_s: float = 0.0
     """The maximum random pause before the next check-in."""
-
-
-class Stream(Message, frozen=True, kw_only=True):
-    """A request for the permission of a viewer to open the stream of a session."""
-
-    session_id: str
-    token: str
-    username: str = ""
-    origin: str = ""
-
-
-class StreamVerdict(Message, frozen=True, kw_only=True):
-    """The answer of the api. `reason` is the reason of a refusal, a sentence for the log and the viewer."""
-
-    allow: bool
-    user_id: str = ""
-    epoch: int = 0
-    viewer_ttl_s: float = 600.0
-    reason: str = ""
-    session_id: str = ""
-    """The id of the replacement of the session (docs/explanation/a-launch.md), if it was replaced."""
-    path: str = ""
-    """The path of its stream, ending with a slash, if another Agent behind the same gateway runs it; else empty."""
-    viewer_id: str = ""
-    """The id of a viewer with a share (core.session.sharing); empty for the user of the session."""
-    access: AnyAccess = "view"
-    """`program` or `api` for a token of the lease; otherwise the access of `viewer_id` (the user has control)."""
-    leased: bool = False
-    """True if the session is leased, so that only one party has control at a time (core.lease)."""
 
 
 def digest(generations: Mapping[str, int]) -> str:

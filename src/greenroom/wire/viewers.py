@@ -1,7 +1,8 @@
 """Messages of an Agent about viewers: to gateways on other hosts, and to the api for shared sessions.
 
 Gateways request them with POST `/listen` and `/check` at the stream address of the Agent, with the stream secret. The
-Agent sends them to the api with its credential, as in `wire.messages`.
+Agent sends them to the api with its credential, as in `wire.messages`: POST `/api/internal/stream` (Stream →
+StreamVerdict) and `/api/internal/viewers` (Watched).
 
 An admission is sent to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent reports
 that the session is gone. Any process of the Agent can therefore find a revocation later, by comparing the admissions of
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from greenroom.core.session.streams import Access
+from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.session.viewing import Connection
 from greenroom.wire.messages import VERSION, Message
 
@@ -22,6 +23,35 @@ GATEWAY_HEADER: Final = "X-Greenroom-Gateway"
 LISTEN_PATH: Final = "/listen"
 CHECK_PATH: Final = "/check"
 READY_PATH: Final = "/__ready"
+
+
+class Stream(Message, frozen=True, kw_only=True):
+    """A request for the permission of a viewer to open the stream of a session."""
+
+    session_id: str
+    token: str
+    username: str = ""
+    origin: str = ""
+
+
+class StreamVerdict(Message, frozen=True, kw_only=True):
+    """The answer of the api. `reason` is the reason of a refusal, a sentence for the log and the viewer."""
+
+    allow: bool
+    user_id: str = ""
+    epoch: int = 0
+    viewer_ttl_s: float = 600.0
+    reason: str = ""
+    session_id: str = ""
+    """The id of the replacement of the session (docs/explanation/a-launch.md), if it was replaced."""
+    path: str = ""
+    """The path of its stream, ending with a slash, if another Agent behind the same gateway runs it; else empty."""
+    viewer_id: str = ""
+    """The id of a viewer with a share (core.session.sharing); empty for the user of the session."""
+    access: AnyAccess = "view"
+    """`program` or `api` for a token of the lease; otherwise the access of `viewer_id` (the user has control)."""
+    leased: bool = False
+    """True if the session is leased, so that only one party has control at a time (core.lease)."""
 
 
 class Admission(Message, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ import httpx2
 import msgspec
 
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.wire.messages import Message, Stream, StreamVerdict
-from greenroom.wire.viewers import Watched
+from greenroom.wire.messages import Message
+from greenroom.wire.viewers import Stream, StreamVerdict, Watched
 
 TIMEOUT_S: Final = 5.0
 """The time limit of a request. It allows for an api that is slow for some seconds, so that viewers need not retry."""

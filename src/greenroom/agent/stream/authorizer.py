@@ -71,8 +71,7 @@ from greenroom.core.session.streams import (
 )
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.wire.messages import Stream, StreamVerdict
-from greenroom.wire.viewers import Watched
+from greenroom.wire.viewers import Stream, StreamVerdict, Watched
 
 MAX_TOKENS: Final = 3
 

@@ -30,8 +30,7 @@ from greenroom.core.session.streams import (
     refusal_of_upload,
 )
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.wire.messages import Stream, StreamVerdict
-from greenroom.wire.viewers import GATEWAY_HEADER
+from greenroom.wire.viewers import GATEWAY_HEADER, Stream, StreamVerdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ from greenroom.db.session.shares import find_share
 from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed, is_same
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
-from greenroom.wire.messages import Message, Stream, StreamVerdict
-from greenroom.wire.viewers import Watched
+from greenroom.wire.messages import Message
+from greenroom.wire.viewers import Stream, StreamVerdict, Watched
 
 router = APIRouter(include_in_schema=False)
 

@@ -30,10 +30,9 @@ from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
-from greenroom.manager.checkin.messages import checked
 from greenroom.manager.checkin.readings import BatchedReader, DesiredListCache
 from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
-from greenroom.wire.messages import Answer, CheckIn
+from greenroom.wire.messages import VERSION, Answer, CheckIn
 
 log = structlog.get_logger(__name__)
 
@@ -133,8 +132,10 @@ class CheckIns:
             IdentityConflict: another process has this identity; register again.
             ManagerLeftError: this Manager was disabled in the meantime.
             Unavailable: the database is away and this Manager has no reading of this Agent.
+            Invalid: the message has another version.
         """
-        message = checked(message)
+        if message.v != VERSION:
+            raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
         early_fraction = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early_fraction)
         with self._notifier.hold_check_in(message.agent_id) as notified:
