@@ -26,7 +26,7 @@ import msgspec
 import psutil
 from tests.support import history
 from tests.support.agents import ToldAgent, session
-from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
+from tests.support.managers import LONG_LEADERSHIP, Fleet, eventually, primary_is
 from tests.support.postgres import PostgresServer
 from tests.support.processes import answers
 
@@ -41,8 +41,8 @@ from greenroom.kit.secrets import hashed, new_secret
 from greenroom.wire.messages import Registered
 
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
-TIMINGS = {**DEFAULTS, **LONG_LEASE}
-"""The timings of a deployment, except the lease: leadership of a killed Manager ends at once."""
+TIMINGS = {**DEFAULTS, **LONG_LEADERSHIP}
+"""The timings of a deployment, except those of the leadership: that of a killed Manager ends at once."""
 SETTLED_S = 2 * CHECK_IN_S
 WINDOW_S = 20.0
 INSTRUCTIONS = 100

@@ -1,8 +1,8 @@
 """From a fault of the Primary to the first guarded write of the next one, and until all Agents are with it.
 
-Each figure is compared with the same lease without the death-watch, as a plain lease works. For that the function TAKE
-is replaced in the figure's database: no Manager holds the zone's lock, so followers check every 50 ms whether the
-lease has ended, and wait for a dead holder as long as for a frozen one.
+Each figure is compared with the same leadership without the detection of dead processes. For that the function TAKE is
+replaced in the figure's database: no Manager holds the zone's lock, so followers check every 50 ms whether the
+leadership has ended, and wait for a dead holder as long as for a frozen one.
 
 The measured event is the commit of the first guarded write under a later term (`pg_xact_commit_timestamp`); a trigger
 ensures that a Primary has something to write in each round (tests.support.history). Everything runs on one machine with
@@ -99,9 +99,9 @@ async def _run() -> list[Figure]:
 
 
 async def _drop_locks(made: Zone) -> None:
-    """Close every lease connection, so that no earlier lock remains."""
+    """Close every leadership connection, so that no earlier lock remains."""
     await made.db.write(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom lease %'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom leadership %'"
     )
 
 
@@ -134,10 +134,10 @@ def _figures(name: str, product: Measured, plain: Measured) -> list[Figure]:
             percentile(product.write_ms, 99),
             percentile(plain.write_ms, 99),
             "ms",
-            "our lease without death-watch",
+            "our leadership without the death-watch",
             len(product.write_ms),
-            f"{spread(product.write_ms)}, lease taken {spread(product.take_ms)}; without {spread(plain.write_ms)}; "
-            f"stale writes {product.stale}",
+            f"{spread(product.write_ms)}, leadership taken {spread(product.take_ms)}; "
+            f"without {spread(plain.write_ms)}; stale writes {product.stale}",
             samples_of_product=product.write_ms,
             samples_of_yardstick=plain.write_ms,
         ),

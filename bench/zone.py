@@ -44,7 +44,7 @@ SELECT m.instance_id, l.term FROM zone_leases l JOIN managers m USING (manager_i
  WHERE l.expires_at > clock_timestamp()
    AND (SELECT count(*) FROM managers WHERE enabled AND last_reported > clock_timestamp() - interval '2 seconds') = %s
    AND (SELECT count(*) FROM agents a WHERE a.manager_id = l.manager_id AND a.manager_term = l.term) >= %s
-   AND (SELECT count(DISTINCT pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom lease %%') = %s
+   AND (SELECT count(DISTINCT pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom leadership %%') = %s
 """
 
 

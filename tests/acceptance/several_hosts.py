@@ -294,7 +294,7 @@ class Deployment:
         return next((one for one in self.webs if one.instance_id in primaries), None)
 
     def term(self) -> int:
-        """The term of the zone's lease row."""
+        """The term of the zone's leadership row."""
         return self.sql("SELECT term FROM zone_leases")[0]["term"]
 
     def broken(self) -> list[str]:

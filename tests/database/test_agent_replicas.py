@@ -15,7 +15,7 @@ from tests.support.real_agents import session_id, token_file
 from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.waiting import eventually
 
-from greenroom.core.fleet.lease import LeaseRecord
+from greenroom.core.fleet.election import ElectionRecord
 from greenroom.runtimes.simulated import stored_containers
 
 
@@ -64,9 +64,9 @@ class Pair:
     second: Replica
 
     @property
-    def lease(self) -> LeaseRecord:
-        content = (self.folder / "shared-desks/lease").read_bytes().partition(b"\n")[2]
-        return msgspec.json.decode(content, type=LeaseRecord)
+    def election_record(self) -> ElectionRecord:
+        content = (self.folder / "shared-desks/election").read_bytes().partition(b"\n")[2]
+        return msgspec.json.decode(content, type=ElectionRecord)
 
     def freeze_first(self) -> None:
         """Freeze the first process while it has no lock of the simulated host: the second would wait for it forever."""
@@ -120,13 +120,13 @@ async def _any_standby(pair: Pair) -> bool:
 
 async def test_a_successor_adopts_the_sessions_of_one_that_was_killed(world: World, pair: Pair):
     session = await begun(world, pair)
-    before, term = pair.containers(), pair.lease.term
+    before, term = pair.containers(), pair.election_record.term
     pair.first.kill()
     await taken_over(world, session)
     one, other = world.registrations
     assert (other.agent_id, other.place, other.join_token) == (one.agent_id, one.place, None)
     assert pair.containers() == before
-    assert pair.lease.term == term + 1
+    assert pair.election_record.term == term + 1
     assert "did not renew it in time" in pair.second.log
 
 

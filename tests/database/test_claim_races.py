@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.errors import SessionLimit
 from greenroom.db.database import Database
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leadership import guarded
 from greenroom.db.fleet.liveness import mark_missing
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.on_demand import insert_for_user

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from tests.support import history
 from tests.support.agents import joined, row, session, user
-from tests.support.managers import LONG_LEASE, Fleet, lease, manager_here, primary_is
+from tests.support.managers import LONG_LEADERSHIP, Fleet, leadership, manager_here, primary_is
 from tests.support.processes import answers
 from tests.support.servers import Server, own_server
 from tests.support.waiting import eventually
@@ -41,9 +41,9 @@ async def own(server: Server) -> AsyncIterator[Database]:
 async def test_over_a_crash_of_postgresql_the_primary_keeps_its_term(server: Server, own: Database, tmp_path: Path):
     fleet = Fleet(server.cluster.dsn, tmp_path)
     try:
-        await fleet.start("one", **LONG_LEASE)
+        await fleet.start("one", **LONG_LEADERSHIP)
         before = await primary_is(own, "one")
-        await fleet.start("two", **LONG_LEASE)
+        await fleet.start("two", **LONG_LEADERSHIP)
         for _ in range(3):
             server.stop()
             await server.start()
@@ -84,7 +84,7 @@ async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: S
             assert [a["status"] for a in await own.fetch("SELECT status FROM agents")] != ["dead"]
 
             async def has_primary() -> bool:
-                return (await lease(own))["primary"] is not None
+                return (await leadership(own))["primary"] is not None
 
             await eventually(has_primary)
         process = fleet.managers["two"].process

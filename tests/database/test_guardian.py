@@ -11,7 +11,7 @@ import httpx2
 import psycopg
 import pytest
 from tests.support.agents import joined
-from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, manager_here, primary_is
+from tests.support.managers import LONG_LEADERSHIP, STARTED_S, Fleet, leadership, manager_here, primary_is
 from tests.support.processes import RoleProcess, answers
 from tests.support.waiting import eventually
 
@@ -115,7 +115,7 @@ async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: F
     )
 
     async def expired() -> bool:
-        return (await lease(db))["primary"] is None
+        return (await leadership(db))["primary"] is None
 
     await eventually(expired)
     await record_writers(db)
@@ -127,9 +127,9 @@ async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: F
     await eventually(beats)
     rows = await db.fetch("SELECT DISTINCT what, who FROM writers WHERE who LIKE 'greenroom%'")
     assert rows == [{"what": "UPDATE managers", "who": "greenroom manager one"}]
-    assert (await lease(db))["primary"] is None
+    assert (await leadership(db))["primary"] is None
     assert await db.fetch("SELECT status FROM agents") == [{"status": "pending"}]
-    assert await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom lease one'") == []
+    assert await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom leadership one'") == []
     await enable(db, "one", enabled=True)
     await primary_is(db, "one")
 
@@ -141,9 +141,9 @@ async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: F
 
 
 async def test_an_enabled_manager_leaves_the_role_to_its_present_holder(fleet: Fleet, db: Database):
-    await fleet.start("one", **LONG_LEASE)
+    await fleet.start("one", **LONG_LEADERSHIP)
     await primary_is(db, "one")
-    await fleet.start("two", **LONG_LEASE)
+    await fleet.start("two", **LONG_LEADERSHIP)
     await enable(db, "one", enabled=False)
     term = (await primary_is(db, "two"))["term"]
     await until_sentinel(fleet, there=True)
@@ -156,7 +156,7 @@ async def test_an_enabled_manager_leaves_the_role_to_its_present_holder(fleet: F
         )
 
     await eventually(waits)
-    assert (await lease(db))["term"] == term
+    assert (await leadership(db))["term"] == term
     fleet.managers["two"].kill()
     assert (await primary_is(db, "one"))["term"] == term + 1
 
@@ -262,10 +262,10 @@ async def test_a_guardian_that_misses_its_rounds_is_unhealthy(fleet: Fleet, db: 
 
 
 async def test_a_primary_that_hangs_loses_the_role_and_may_not_write(fleet: Fleet, db: Database):
-    """Its lease connection still works: neither a closed connection nor an expired lease indicates that it hangs."""
-    process = await fleet.start("one", unhealthy_after_s="4", **LONG_LEASE)
+    """Its leadership connection still works: neither its end nor an expired leadership shows that it hangs."""
+    process = await fleet.start("one", unhealthy_after_s="4", **LONG_LEADERSHIP)
     term = (await primary_is(db, "one"))["term"]
-    await fleet.start("two", **LONG_LEASE)
+    await fleet.start("two", **LONG_LEADERSHIP)
     await process.stops.arm("primary.after_check")
     await db.write(
         "INSERT INTO agents (agent_id, zone_id, credential_hash, last_reported, complete)"
@@ -289,7 +289,7 @@ async def test_a_primary_that_hangs_loses_the_role_and_may_not_write(fleet: Flee
     await process.stops.release("primary.after_check")
     await answers(fleet.urls["one"] + "/__healthcheck", 200)
     assert "the round ended early" in process.log
-    assert (await lease(db))["primary"] == "two"
+    assert (await leadership(db))["primary"] == "two"
     fleet.managers["two"].kill()
     await primary_is(db, "one")
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from tests.support import rows
 from tests.support.agents import joined, row, seen, session
-from tests.support.managers import LONG_LEASE, Fleet, primary_is
+from tests.support.managers import LONG_LEADERSHIP, Fleet, primary_is
 from tests.support.processes import RoleProcess, answers, arm_before_start
 from tests.support.waiting import eventually
 
@@ -40,7 +40,7 @@ async def kill_at(manager: RoleProcess, name: str) -> None:
 @pytest.mark.parametrize("name", ["leadership.after_take", "leadership.before_renew"])
 async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(fleet: Fleet, db: Database, name: str):
     arm_before_start(fleet.folder, "one", name)
-    one = fleet.make("one", **LONG_LEASE)
+    one = fleet.make("one", **LONG_LEADERSHIP)
     one.start()
     await one.stops.reached(name)
     await fleet.start("two")
@@ -54,9 +54,9 @@ async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(flee
 async def test_a_killed_primarys_successor_does_its_pending_work_once(
     fleet: Fleet, db: Database, zone_id: str, name: str
 ):
-    one = await fleet.start("one", **LONG_LEASE)
+    one = await fleet.start("one", **LONG_LEADERSHIP)
     await primary_is(db, "one")
-    await fleet.start("two", **LONG_LEASE)
+    await fleet.start("two", **LONG_LEADERSHIP)
     await one.stops.arm(name)
     # An empty pool, and wrong counts of reservations
     agent_id = await rows.agent(db, zone_id)

@@ -12,13 +12,13 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import pytest
-from tests.support.managers import LONG_LEASE, Fleet, primary_is
+from tests.support.managers import LONG_LEADERSHIP, Fleet, primary_is
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost, ManagerRuns
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.leases import Fence, LeaseConnection, lease_connection
+from greenroom.db.fleet.leadership import Fence, LeadershipConnection, leadership_connection
 from greenroom.db.fleet.managers import (
     ManagerRow,
     delete_manager,
@@ -179,8 +179,8 @@ async def test_the_last_enabled_manager_is_neither_disabled_nor_deleted_concurre
 async def test_a_frozen_primary_taken_out_by_plain_sql_is_replaced_at_once(
     fleet: Fleet, db: Database, statement: LiteralString
 ):
-    """It does not wait for the end of the lease, which is longer than the test's time limit."""
-    long = {**LONG_LEASE, "lease_renew_s": "5"}
+    """It does not wait for the end of the leadership, which is longer than the test's time limit."""
+    long = {**LONG_LEADERSHIP, "lease_renew_s": "5"}
     one = await fleet.start("one", **long)
     await primary_is(db, "one")
     await fleet.start("two", **long)
@@ -190,7 +190,7 @@ async def test_a_frozen_primary_taken_out_by_plain_sql_is_replaced_at_once(
     one.thaw()
 
     async def lets_go() -> bool:
-        return not await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom lease one'")
+        return not await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom leadership one'")
 
     await eventually(lets_go)
 
@@ -295,11 +295,13 @@ async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn:
 
 
 @asynccontextmanager
-async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[tuple[PrimaryContext, LeaseConnection]]:
-    """A round of a Primary in this process, and the connection of its lease."""
+async def primary_of(
+    db: Database, dsn: str, me: ManagerRow
+) -> AsyncGenerator[tuple[PrimaryContext, LeadershipConnection]]:
+    """A round of a Primary in this process, and the connection of its leadership."""
     holder = str(uuid.uuid4())
     config: dict[str, Any] = {"database_url": dsn, "secret_key_file": Path("none"), "manager_dir": Path("none")}
-    async with lease_connection(dsn, "lease", me.zone_key, holder) as connection:
+    async with leadership_connection(dsn, "leadership", me.zone_key, holder) as connection:
         term = await connection.take(me.manager_id, 0, 30)
         assert term is not None
         logs = LogWriter(db, "manager", me.zone_name)

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import keep_running
 from greenroom.manager import guardian
-from greenroom.manager.lease import LeaseWatch
+from greenroom.manager.leadership import LeadershipWatch
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.tasks import rounds
 
@@ -22,8 +22,8 @@ LOOPS = {
     "listener": "one connection, opened again",
     "guardian": "a round, raises here; its tasks and their items are isolated (`manager.tasks.context`)",
     "refill": "named pools, raises here",
-    "lease": "one connection, opened again",
-    "lease watch": "a look, raises here",
+    "leadership": "one connection, opened again",
+    "leadership watch": "a look, raises here",
     "commits": "messages, isolated one by one (test_checkin_isolation)",
     "beats": "messages, isolated one by one (test_beats)",
     "retention": "a clean-up, raises here",
@@ -67,7 +67,7 @@ async def test_an_error_in_one_loop_ends_no_loop(
         monkeypatch.setattr(owner, work, failing)
 
     fail_twice(guardian, "heartbeat")
-    fail_twice(LeaseWatch, "_check")
+    fail_twice(LeadershipWatch, "_check")
     fail_twice(MachineWork, "round")
     fail_twice(rounds.Retention, "round")
     fail_twice(rounds, "is_anything_due")

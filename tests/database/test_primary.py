@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import update_agent
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leadership import guarded
 from greenroom.db.fleet.liveness import changed_offers, mark_dead
 from greenroom.db.fleet.views import AgentRow, list_agents
 from greenroom.db.session.deadlines import read_with_deadline

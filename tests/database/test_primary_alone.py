@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from tests.support import rows
 from tests.support.agents import ToldAgent, checking_in, join_token, joined, row, seen, session, user
-from tests.support.managers import Fleet, lease, manager_here
+from tests.support.managers import Fleet, leadership, manager_here
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = {"agent_missing_s": 4, "checkin_hold_s": 1, "guardian_in
 
 @pytest.fixture
 async def zone_id(db: Database) -> str:
-    """A zone whose lease belongs to another Manager, which is not part of this test."""
+    """A zone whose leadership belongs to another Manager, which is not part of this test."""
     zone_id = await rows.zone(db, "default")
     await db.write(
         "UPDATE zone_leases SET holder = gen_random_uuid(), manager_id = gen_random_uuid(), term = 41,"
@@ -52,7 +52,7 @@ async def door(fleet: Fleet) -> AsyncIterator[httpx2.ASGITransport]:
 
 
 async def end_the_other(db: Database) -> None:
-    """The holder's lease ends."""
+    """The holder's leadership ends."""
     await db.write("UPDATE zone_leases SET expires_at = '-infinity', previous_manager_id = NULL")
 
 
@@ -67,7 +67,7 @@ async def state(db: Database) -> dict[str, list[dict[str, Any]]]:
         "sessions": await db.fetch(
             "SELECT session_id, status, want, generation, expires, deadline FROM sessions ORDER BY session_id"
         ),
-        "lease": await db.fetch("SELECT holder, term FROM zone_leases"),
+        "leadership": await db.fetch("SELECT holder, term FROM zone_leases"),
     }
 
 
@@ -142,7 +142,7 @@ async def test_all_of_it_waits_for_the_primary_and_is_done_by_it(
             return found["cores"] == 32 and found["cores_allocated"] == found["summed"] == 1.5
 
         await eventually(corrected, BUSY_S)
-    assert (await lease(db))["term"] > 41
+    assert (await leadership(db))["term"] > 41
     assert {r["term"] for r in await db.fetch("SELECT term FROM sessions WHERE staging_config_id = %s", (pool,))} == {
         42
     }
@@ -206,4 +206,4 @@ async def test_a_new_primary_announces_itself_to_agents_of_other_managers(door: 
             async for event in listening.notifies():
                 if event.payload == f"primary:{zone['zone_key']}":
                     break
-    assert (await lease(db))["primary"] == "one"
+    assert (await leadership(db))["primary"] == "one"

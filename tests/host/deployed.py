@@ -19,7 +19,7 @@ import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.agents import join_token
 from tests.support.gateways import STARTED_S, World, make_world
-from tests.support.managers import Fleet, lease, primary_is
+from tests.support.managers import Fleet, leadership, primary_is
 from tests.support.played import serve
 from tests.support.processes import RoleProcess, answers, free_port
 from tests.support.real_agents import agent_inside, simulated
@@ -214,10 +214,10 @@ class Zone:
         return {(names.get(row["manager_id"]), row["manager_term"]) for row in rows}
 
     async def all_report_to_primary(self, *names: str, timeout_s: float = 40.0) -> dict[str, Any]:
-        """Wait until one of these is Primary and all Agents report to it with its term; returns the lease row."""
+        """Wait until one of these is Primary and all Agents report to it with its term; returns the leadership row."""
 
         async def all_there() -> dict[str, Any] | None:
-            now = await lease(self.db)
+            now = await leadership(self.db)
             is_one = now["primary"] in (names or self.fleet.managers)
             return now if is_one and await self.reported() == {(now["primary"], now["term"])} else None
 

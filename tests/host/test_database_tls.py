@@ -21,7 +21,7 @@ from tests.support.postgres import PostgresServer
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
-from greenroom.db.fleet.leases import read_lease
+from greenroom.db.fleet.leadership import read_leadership
 from greenroom.db.migrate import migrate
 from greenroom.kit.certificates import key_text, new_authority, new_key
 from greenroom.up.account import Account, service_account
@@ -126,9 +126,9 @@ async def test_a_lease_that_was_taken_away_is_seen_there(server: Server):
     await db.open()
     try:
         (row,) = await db.write("INSERT INTO zones (zone_name) VALUES ('new') RETURNING zone_key")
-        assert (await read_lease(db, row["zone_key"])).remaining_s == float("-inf")
+        assert (await read_leadership(db, row["zone_key"])).remaining_s == float("-inf")
         await db.write("UPDATE zone_leases SET expires_at = clock_timestamp() + interval '9 s'")
-        assert 0 < (await read_lease(db, row["zone_key"])).remaining_s <= 9
+        assert 0 < (await read_leadership(db, row["zone_key"])).remaining_s <= 9
     finally:
         await db.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support import history
 from tests.support.islands import MAINLAND, Islands
-from tests.support.managers import Fleet, lease, primary_is
+from tests.support.managers import Fleet, leadership, primary_is
 from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
@@ -99,7 +99,7 @@ async def test_a_primary_that_is_cut_off_is_replaced_and_writes_nothing_more(
         await own.notify(ChangeEvent(Topic.ZONE))
         await asyncio.sleep(0.05)  # rounds of a Manager
     assert len([entry for entry in await history.read(own) if entry.writer == "one"]) == before
-    assert (await lease(own))["term"] == 2
+    assert (await leadership(own))["term"] == 2
     fleet.managers["two"].kill()
     assert (await primary_is(own, "one"))["term"] == 3
 
@@ -114,4 +114,4 @@ async def test_a_primary_cut_off_briefly_goes_on_or_hands_over_once(fleet: Fleet
         return len(await history.read(own)) > before
 
     await eventually(writes_again)
-    assert (await lease(own))["term"] in (1, 2)
+    assert (await leadership(own))["term"] in (1, 2)

@@ -28,7 +28,7 @@ def reload() -> ModuleType:
     ("changed", "roles"),
     [
         (["api/app.py"], {"api"}),
-        (["manager/lease.py", "agent/main.py"], {"manager", "agent"}),
+        (["manager/leadership.py", "agent/main.py"], {"manager", "agent"}),
         (["runtimes/docker/runtime.py"], {"agent"}),
         (["core/pool/plan.py"], {"api", "manager", "agent", "gateway"}),
         (["shared/errors.py"], {"api", "manager", "agent", "gateway"}),

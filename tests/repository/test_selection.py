@@ -153,7 +153,7 @@ def test_nine_of_ten_test_files_are_recorded():
         ("tests/database/test_agent_replicas.py", "agent"),
         ("tests/host/test_gateway_kill.py", "gateway"),
         ("tests/host/test_partition.py", "manager"),
-        ("tests/host/test_lease_faults.py", "manager"),
+        ("tests/host/test_leadership_faults.py", "manager"),
         ("tests/acceptance/test_up.py", "api"),
     ],
 )

@@ -1,7 +1,7 @@
 """A faulty line between processes and their PostgreSQL: it can hold requests, hold answers, or be cut.
 
-Connections are distinguished by their application name, so that a test can delay the lease connection of one Manager
-while its other connections work, or cut its LISTEN permanently.
+Connections are distinguished by their application name, so that a test can delay the leadership connection of one
+Manager while its other connections work, or cut its LISTEN permanently.
 """
 
 from __future__ import annotations

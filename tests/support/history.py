@@ -1,8 +1,8 @@
 """The writes of the Primaries of a zone, and a check that they were allowed (docs/explanation/protocols.md §1).
 
 `record` gives the zone an Agent with an offer that is never right: every Primary corrects it in each of its rounds, and
-a trigger reverts the correction and records its author and lease. The table `history` thus contains guarded writes
-and every TAKE, ordered by the lock on the lease row. `problems` checks it afterwards.
+a trigger reverts the correction and records its author and leadership. The table `history` thus contains guarded writes
+and every TAKE, ordered by the lock on the leadership row. `problems` checks it afterwards.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CREATE TRIGGER history_written BEFORE UPDATE ON agent_capacity FOR EACH ROW EXEC
 CREATE FUNCTION history_taken() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO history (kind, writer, term, holder, manager)
-    SELECT 'take', replace(current_setting('application_name'), 'greenroom lease ', ''), NEW.term, NEW.holder,
+    SELECT 'take', replace(current_setting('application_name'), 'greenroom leadership ', ''), NEW.term, NEW.holder,
            m.instance_id FROM managers m WHERE m.manager_id = NEW.manager_id;
     RETURN NULL;
 END $$;
@@ -58,7 +58,7 @@ INSERT INTO agent_capacity (agent_id, cores_reported) SELECT agent_id, 1 FROM a"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A guarded write or a TAKE. `writer` is the Manager whose connection executed it; `term`, `holder` (uuid of a
-    process) and `manager` are those of the lease at the same instant."""
+    process) and `manager` are those of the leadership at the same instant."""
 
     kind: Literal["write", "take"]
     writer: str

@@ -1,4 +1,4 @@
-"""Managers as processes on an empty database, for the tests of lease, guardian and check-in."""
+"""Managers as processes on an empty database, for the tests of leadership, guardian and check-in."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SECRETS = Secrets(KEY)
 STARTED_S = 60.0
 """The time within which a process on a busy machine has started or refused to start."""
 SOON_S = 15.0
-"""The time within which an immediate action is done on a busy machine: half of `LONG_LEASE`."""
-LONG_LEASE = {"lease_ttl_s": "30"}
-"""The settings of Managers whose lease does not end during a test, so that an early event cannot be due to its end."""
+"""The time within which an immediate action is done on a busy machine: half of `LONG_LEADERSHIP`."""
+LONG_LEADERSHIP = {"lease_ttl_s": "30"}
+"""The settings of Managers whose leadership does not end during a test, so that its end causes no early event."""
 FAST = {"GREENROOM_LEASE_TTL_S": "3", "GREENROOM_LEASE_RENEW_S": "0.5", "GREENROOM_LEASE_MARGIN_S": "0.5"}
 
 
@@ -81,8 +81,8 @@ class Fleet:
             manager.close()
 
 
-async def lease(db: Database) -> dict[str, Any]:
-    """The lease row of zone `default`, with the instance id of the current holder (None if there is none)."""
+async def leadership(db: Database) -> dict[str, Any]:
+    """The leadership row of zone `default`, with the instance id of the current holder (None if there is none)."""
     (row,) = await db.fetch(
         "SELECT l.term, l.holder::text, l.manager_id::text, l.backend_pid,"
         " CASE WHEN l.expires_at > clock_timestamp() THEN m.instance_id END AS primary"
@@ -108,10 +108,10 @@ async def notifications(db: Database, act: Awaitable[object]) -> set[str]:
 
 
 async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> dict[str, Any]:
-    """Wait until one of these Managers is Primary; returns the lease row."""
+    """Wait until one of these Managers is Primary; returns the leadership row."""
 
     async def look() -> dict[str, Any] | None:
-        row = await lease(db)
+        row = await leadership(db)
         return row if row["primary"] in names else None
 
     found: dict[str, Any] = await eventually(look, timeout_s)
@@ -122,7 +122,7 @@ async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> di
 async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> AsyncGenerator[httpx2.ASGITransport]:
     """Run a Manager in the process of the test, for tests that need no separate process; it is ready for Agents.
 
-    Its lease is too long to end when the machine stalls for a moment.
+    Its leadership is too long to end when the machine stalls for a moment.
     """
     home = fleet.folder / name
     home.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.leases import Fence
+from greenroom.db.fleet.leadership import Fence
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session.sessions import end_sessions, request_delete

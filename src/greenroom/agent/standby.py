@@ -25,19 +25,16 @@ from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import CachedSession
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.errors import Unavailable
-from greenroom.core.fleet.lease import (
+from greenroom.core.fleet.election import (
     POLL_S,
-    ActingWindow,
-    LeaseRecord,
+    ElectionRecord,
     ObservedRecord,
-    Timings,
     after_read,
     claim,
-    may_act,
     released,
     renewal,
-    renewed,
 )
+from greenroom.core.fleet.leadership import ActingWindow, Timings, may_act, renewed
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.tcp import StreamTerminator
@@ -62,7 +59,7 @@ class Election:
     clock: Callable[[], float] = boottime_s
 
     def __post_init__(self) -> None:
-        self._held: LeaseRecord | None = None
+        self._held: ElectionRecord | None = None
         self._version: str | None = None
         self._window: ActingWindow | None = None
         self.observed: ObservedRecord | None = None
@@ -81,7 +78,7 @@ class Election:
         if not self.may_act:
             raise RuntimeUnavailable("Another process of this Agent may act now, so this process changes nothing.")
 
-    async def acquire(self) -> LeaseRecord:
+    async def acquire(self) -> ElectionRecord:
         """Wait until this process is the active one. Return the record of the election."""
         while True:
             try:
@@ -93,8 +90,8 @@ class Election:
                 log.warning("the acting process of this Agent is unknown", reason=error.message, next_try_s=POLL_S)
             await asyncio.sleep(POLL_S)
 
-    async def _try(self) -> LeaseRecord | None:
-        record, version = await self.shared.read_lease()
+    async def _try(self) -> ElectionRecord | None:
+        record, version = await self.shared.read_election_record()
         self.last_access_s = self.clock()
         self.observed = after_read(self.observed, record, version, self.last_access_s)
         attempt = claim(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
@@ -117,7 +114,7 @@ class Election:
             await asyncio.sleep(min(pause_s, self._remaining_s()))
         return "the lease was released"
 
-    async def _renew(self, held_record: LeaseRecord, sent_at_s: float) -> str | None:
+    async def _renew(self, held_record: ElectionRecord, sent_at_s: float) -> str | None:
         """Renew the record once. Return None, or the reason why it was not renewed."""
         try:
             async with asyncio.timeout(self._remaining_s()):
@@ -128,10 +125,10 @@ class Election:
             return str(error) or "the renewal took too long"
         return None
 
-    async def _read_after_conflict(self, held_record: LeaseRecord) -> str:
+    async def _read_after_conflict(self, held_record: ElectionRecord) -> str:
         """Read the record after a conflict: an earlier renewal may have arrived although its answer did not."""
         try:
-            record, version = await self.shared.read_lease()
+            record, version = await self.shared.read_election_record()
         except RuntimeUnavailable as error:
             return error.message
         if record is not None and (record.holder, record.term) == (self.own_name, held_record.term):
@@ -140,8 +137,8 @@ class Election:
         self._window = None
         return f"{record.holder if record and record.holder else 'another process'} took over"
 
-    async def _write(self, record: LeaseRecord, version: str | None, sent_at_s: float) -> None:
-        self._version = await self.shared.write_lease(record, version)
+    async def _write(self, record: ElectionRecord, version: str | None, sent_at_s: float) -> None:
+        self._version = await self.shared.write_election_record(record, version)
         self._held, self.last_access_s = record, self.clock()
         self._window = renewed(record.term, sent_at_s, self.timings)
 
@@ -155,7 +152,7 @@ class Election:
         if held_record is None or not may_act(self._window, self.clock()):
             return
         try:
-            self._version = await self.shared.write_lease(released(held_record), self._version)
+            self._version = await self.shared.write_election_record(released(held_record), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
             log.warning(
                 "the lease could not be released; another process must wait until it ends", reason=error.message

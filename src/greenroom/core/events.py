@@ -53,7 +53,7 @@ class ManagerPart(Enum):
     """The plans of all pools, in the next round."""
     ROUND = auto()
     """The next round of the tasks of the Primary."""
-    LEASE = auto()
+    LEADERSHIP = auto()
     """The loop that reads and renews the leadership of the zone."""
     MACHINES = auto()
     """The plan of the zone's ordered machines."""
@@ -76,9 +76,13 @@ TOPICS: Final = {
     Topic.AGENT: TopicRule("agents_view", frozenset({ManagerPart.AGENT})),
     Topic.STAGING: TopicRule("staging_view", frozenset({ManagerPart.POOL})),
     Topic.ZONE: TopicRule("managers_view", frozenset({ManagerPart.ROUND})),
-    Topic.PRIMARY: TopicRule("managers_view", frozenset({ManagerPart.AGENTS, ManagerPart.ROUND, ManagerPart.LEASE})),
+    Topic.PRIMARY: TopicRule(
+        "managers_view", frozenset({ManagerPart.AGENTS, ManagerPart.ROUND, ManagerPart.LEADERSHIP})
+    ),
     Topic.LEASE: TopicRule("sessions_view"),
-    Topic.MANAGERS: TopicRule("managers_view", frozenset({ManagerPart.AGENTS, ManagerPart.ROUND, ManagerPart.LEASE})),
+    Topic.MANAGERS: TopicRule(
+        "managers_view", frozenset({ManagerPart.AGENTS, ManagerPart.ROUND, ManagerPart.LEADERSHIP})
+    ),
     Topic.AGENTS: TopicRule("agents_view", frozenset({ManagerPart.POOLS})),
     Topic.ZONES: TopicRule("zones_view", frozenset({ManagerPart.POOLS, ManagerPart.ROUND})),
     Topic.SETTINGS: TopicRule(USER, frozenset({ManagerPart.POOLS, ManagerPart.ROUND})),

@@ -14,14 +14,14 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError, LeaseLost, StartAgain
-from greenroom.core.fleet import lease
+from greenroom.core.fleet.leadership import is_quiet
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.fleet.managers import Heartbeat, heartbeat
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.manager import files
-from greenroom.manager.lease import LeaseKeeper, LeaseWatch
+from greenroom.manager.leadership import LeadershipKeeper, LeadershipWatch
 from greenroom.manager.status import GuardianStatus, ManagerContext
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 
@@ -38,8 +38,8 @@ class Guardian:
         self,
         shared: ManagerContext,
         *,
-        lease: LeaseKeeper,
-        watch: LeaseWatch,
+        leadership: LeadershipKeeper,
+        watch: LeadershipWatch,
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
         lateness: LatenessMeter,
         agenda: Agenda,
@@ -49,7 +49,7 @@ class Guardian:
         self._me = shared.me
         self._config = shared.config
         self._logs = shared.logs
-        self._lease = lease
+        self._leadership = leadership
         self._watch = watch
         self._primary_round = primary_round
         self._lateness = lateness
@@ -77,7 +77,7 @@ class Guardian:
 
     def context(self) -> PrimaryContext | None:
         """Return the context of the Primary's tasks, for work between two rounds; None while not Primary."""
-        fence = self._lease.fence()
+        fence = self._leadership.fence()
         return None if fence is None or self._context is None else replace(self._context, fence=fence)
 
     async def run(self) -> None:
@@ -106,8 +106,8 @@ class Guardian:
             raise StartAgain(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
         self._apply_flag(heartbeat_row)
         if heartbeat_row.enabled:
-            self._lease.note_term(heartbeat_row.seen_term)
-        fence = self._lease.fence() if heartbeat_row.enabled else None
+            self._leadership.note_term(heartbeat_row.seen_term)
+        fence = self._leadership.fence() if heartbeat_row.enabled else None
         if fence is None:
             self._failures.clear()
             self._context = None
@@ -147,7 +147,7 @@ class Guardian:
             self._apply(heartbeat_row)
 
     def _apply(self, heartbeat_row: Heartbeat) -> None:
-        self._lease.set_enabled(heartbeat_row.enabled)
+        self._leadership.set_enabled(heartbeat_row.enabled)
         self._watch.set_enabled(heartbeat_row.enabled)
         self._watch.schedule(heartbeat_row.remaining_s)
         if heartbeat_row.enabled != self._enabled:
@@ -158,8 +158,8 @@ class Guardian:
             self._logs.write(code, f"{self._me.instance_id} was {word}")
 
     def _is_quiet(self, heartbeat_row: Heartbeat) -> bool:
-        return lease.is_quiet(
-            since_take_s=self._lease.since_take_s,
+        return is_quiet(
+            since_take_s=self._leadership.since_take_s,
             since_reconnect_s=_age_s(self._reachable_since_s) or 0.0,
             since_server_start_s=heartbeat_row.server_age_s,
             missing_s=self._config.agent_missing_s,

@@ -12,7 +12,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.events import TOPICS, ChangeEvent, ManagerPart
-from greenroom.core.fleet.lease import timings_problem
+from greenroom.core.fleet.leadership import timings_problem
 from greenroom.core.fleet.liveness import allowed_s, silence_problem
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
@@ -38,7 +38,7 @@ from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
-from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
+from greenroom.manager.leadership import LeadershipKeeper, LeadershipWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.stand_in_process import StandInProcess
@@ -153,7 +153,7 @@ class Manager:
         self.stand_in.stop()
         self.notifier.wake_all()
         if self._running is not None:
-            self._running.lease.request_stop()
+            self._running.leadership.request_stop()
 
 
 async def register(process: Manager) -> RunningManager:
@@ -210,7 +210,7 @@ class RunningManager:
             on_connect=self._read_all_again,
             prepare=lambda connection: hold_instance(connection, me.manager_key, me.instance_id),
         )
-        self.lease = LeaseKeeper(
+        self.leadership = LeadershipKeeper(
             config.database_url,
             me,
             timings=timings_of(config),
@@ -219,10 +219,10 @@ class RunningManager:
             on_elected=self._elected,
             hangs=lambda: process.status().hangs,
         )
-        self._watch = LeaseWatch(db, me)
+        self._watch = LeadershipWatch(db, me)
         self.guardian = Guardian(
             shared,
-            lease=self.lease,
+            leadership=self.leadership,
             watch=self._watch,
             primary_round=PrimaryRounds().run,
             lateness=process.lateness,
@@ -235,14 +235,14 @@ class RunningManager:
         check_ins = CheckIns(shared, status=process.status, committer=committer, beats=beats, metrics=self._metrics)
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
-        retention = Retention(db, lambda: self.lease.fence() is not None)
+        retention = Retention(db, lambda: self.leadership.fence() is not None)
         self._machines = MachineWork(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {
             "listener": self.listener.run,
             "guardian": self.guardian.run,
             "refill": self._refill.run,
-            "lease": self.lease.run,
-            "lease watch": self._watch.run,
+            "leadership": self.leadership.run,
+            "leadership watch": self._watch.run,
             "commits": committer.run,
             "beats": beats.run,
             "retention": retention.run,
@@ -253,7 +253,7 @@ class RunningManager:
         }
 
     async def run(self) -> None:
-        self._metrics.add_registered_metrics(self.lease.fence, self._logs, self.agent_services.requests)
+        self._metrics.add_registered_metrics(self.leadership.fence, self._logs, self.agent_services.requests)
         write_log = partial(self._logs.write, LogCode.LOOP_FAILED)
         async with asyncio.TaskGroup() as group:
             for name, loop in self.loops.items():
@@ -287,7 +287,7 @@ class RunningManager:
             self._notifier.wake_all()
         if ManagerPart.ROUND in wakes:
             self.guardian.wake()
-        if ManagerPart.LEASE in wakes:
+        if ManagerPart.LEADERSHIP in wakes:
             self._watch.wake()
         if ManagerPart.MACHINES in wakes:
             self._machines.wake()

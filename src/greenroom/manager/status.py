@@ -13,7 +13,7 @@ from typing import Final
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
-from greenroom.db.fleet.leases import Fence
+from greenroom.db.fleet.leadership import Fence
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.metrics import RoleMetrics

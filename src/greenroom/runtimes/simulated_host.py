@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from greenroom.core.fleet.lease import LeaseRecord
+from greenroom.core.fleet.election import ElectionRecord
 from greenroom.runtimes.contract import BuildError, ContainerConflict, Image, StoredRecord
 
 
@@ -104,12 +104,12 @@ class SharedFolder:
     async def close(self) -> None:
         """Do nothing: no resource is open."""
 
-    async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
-        content = await self.read("lease")
-        return (msgspec.json.decode(content.content, type=LeaseRecord), content.version) if content else (None, None)
+    async def read_election_record(self) -> tuple[ElectionRecord | None, str | None]:
+        content = await self.read("election")
+        return (msgspec.json.decode(content.content, type=ElectionRecord), content.version) if content else (None, None)
 
-    async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
-        return await self.write("lease", msgspec.json.encode(record), version)
+    async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
+        return await self.write("election", msgspec.json.encode(record), version)
 
     async def read(self, name: str) -> StoredRecord | None:
         with self._locked():

@@ -39,7 +39,7 @@ from greenroom.core.workspace.spec_builder import (
     spec_for_zone,
 )
 from greenroom.db.database import Connection, Database
-from greenroom.db.fleet.leases import Fence, guarded
+from greenroom.db.fleet.leadership import Fence, guarded
 from greenroom.db.launch import replacement
 from greenroom.db.launch.claims import ClaimedSession, PoolClaim, claim_replacement, read_contents
 from greenroom.db.launch.on_demand import insert_in_room

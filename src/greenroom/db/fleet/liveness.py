@@ -1,6 +1,6 @@
 """The Primary's reads and writes of Agents and of sessions that wait for them.
 
-Callers write only inside `db.fleet.leases.guarded`, so that nothing is written if this Manager is not Primary any more.
+Callers write only inside `db.fleet.leadership.guarded`, so that a Manager that is not Primary any more writes nothing.
 """
 
 from __future__ import annotations

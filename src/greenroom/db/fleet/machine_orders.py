@@ -1,4 +1,4 @@
-"""Machine orders in SQL. Only the Primary writes them, in transactions of `db.fleet.leases.guarded`."""
+"""Machine orders in SQL. Only the Primary writes them, in transactions of `db.fleet.leadership.guarded`."""
 
 from __future__ import annotations
 

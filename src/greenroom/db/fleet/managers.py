@@ -15,7 +15,7 @@ import psycopg
 from greenroom.core.errors import LastEnabledManager, ManagerRuns, NotFound, SetupError
 from greenroom.core.fleet.liveness import DAY_S, ManagerRecord
 from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.fleet.leases import REMAINING, evict
+from greenroom.db.fleet.leadership import REMAINING, evict
 from greenroom.db.notifications import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
@@ -110,7 +110,7 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The result of a heartbeat. `remaining_s` is the remaining time of the leadership (`db.fleet.leases.ZoneLease`);
+    """The result of a heartbeat. `remaining_s` is the remaining time of the leadership (`db.fleet.leadership`);
     `seen_term` the highest term that an Agent of the zone has seen; `server_age_s` the time since the start of
     PostgreSQL."""
 

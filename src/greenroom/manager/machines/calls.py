@@ -28,7 +28,7 @@ from greenroom.core.fleet.machines.provider import (
     user_data,
 )
 from greenroom.db.fleet import machine_orders
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leadership import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.kit.environment import load
 from greenroom.kit.secrets import Secrets

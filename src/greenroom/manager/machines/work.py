@@ -36,7 +36,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
 from greenroom.db.database import Connection
 from greenroom.db.fleet import machine_orders, machine_pools
-from greenroom.db.fleet.leases import Fence, guarded
+from greenroom.db.fleet.leadership import Fence, guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id, stored_settings

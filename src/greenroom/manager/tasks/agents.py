@@ -13,7 +13,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.fleet import liveness as db_liveness
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leadership import guarded
 from greenroom.db.session.lifecycle import start_return_deadlines
 from greenroom.db.session.sessions import end_sessions
 from greenroom.db.session.transitions import ChangedSession

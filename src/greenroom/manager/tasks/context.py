@@ -20,7 +20,7 @@ from greenroom.core.log_codes import CODE_OF_STATUS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import UNAVAILABLE_ERRORS, Connection, Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
-from greenroom.db.fleet.leases import Fence
+from greenroom.db.fleet.leadership import Fence
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
@@ -170,7 +170,7 @@ class RoundEvents:
 class PrimaryContext:
     """One round of the Primary of one zone.
 
-    `fence` is passed to every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
+    `fence` is passed to every write (`db.fleet.leadership.guarded`). While `quiet` is true nothing destructive may be
     concluded from silence: not missing, not lost, no deadline passed (QUIET of docs/explanation/protocols.md §1).
     `tasks` isolates failures. `events` is sent at the end of each task, and earlier if a user waits. `agenda` outlives
     the round.

@@ -14,7 +14,7 @@ from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.session import deadlines as core_deadlines
 from greenroom.core.session.deadlines import ActionKind, Expiry, ExpiryAction, ManagerTiming, OverdueAction, plan_expiry
 from greenroom.db.database import Connection
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leadership import guarded
 from greenroom.db.installation import stored_settings
 from greenroom.db.session import deadlines as db_deadlines
 from greenroom.db.session import lifecycle

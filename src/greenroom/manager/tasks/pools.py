@@ -32,7 +32,7 @@ from greenroom.core.pool.model import (
 from greenroom.core.pool.plan import MAX_CREATES, plan
 from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.database import Connection
-from greenroom.db.fleet.leases import lock_lease
+from greenroom.db.fleet.leadership import lock_leadership
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import AgentsByImage, PlannedConfig, PoolRows, StoredPlanState
 from greenroom.db.rows import values_of
@@ -187,7 +187,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     term is over; nothing was written."""
     version, events = ctx.agenda.version, set[ChangeEvent]()
     async with ctx.db.pipelined(events) as connection:
-        await lock_lease(connection, ctx.fence)
+        await lock_leadership(connection, ctx.fence)
         config = await snapshots.lock_pool(connection, ctx.zone_id, staging_config_id)
         if config is None:
             ctx.agenda.remove(staging_config_id)

@@ -14,7 +14,7 @@ from greenroom.core.launch.plan import TraceStep
 from greenroom.core.launch.wanted import FailedSession, backoff_s, failure, final_error, plan_successor, with_known_host
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leadership import guarded
 from greenroom.db.launch import replacement
 from greenroom.db.launch.replacement import SessionToReplace
 from greenroom.manager.tasks.context import PrimaryContext

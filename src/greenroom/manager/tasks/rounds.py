@@ -26,7 +26,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.fleet import managers
-from greenroom.db.fleet.leases import lock_lease
+from greenroom.db.fleet.leadership import lock_leadership
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import count_hours
 from greenroom.db.session.deadlines import is_anything_due
@@ -103,8 +103,8 @@ async def run_records(ctx: PrimaryContext) -> None:
 
 async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float) -> None:
     async with ctx.db.transaction() as connection:
-        await managers.lock_zones(connection)  # it precedes the lease in the lock order, so not `guarded`
-        await lock_lease(connection, ctx.fence)
+        await managers.lock_zones(connection)  # it precedes the leadership in the lock order, so not `guarded`
+        await lock_leadership(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:
         ctx.events.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")

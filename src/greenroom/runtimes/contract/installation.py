@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from greenroom.core.fleet.lease import LeaseRecord
+from greenroom.core.fleet.election import ElectionRecord
 from greenroom.core.session.leftovers import RuntimeObject
 
 
@@ -34,11 +34,11 @@ class Shared(Protocol):
 
     async def close(self) -> None: ...
 
-    async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
+    async def read_election_record(self) -> tuple[ElectionRecord | None, str | None]:
         """Return the record of the election and its version, or None for both."""
         ...
 
-    async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
+    async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
         """Replace the record that has `version` (None = create it); returns the new version. Raises ContainerConflict:
         another process replaced it first."""
         ...
@@ -46,7 +46,7 @@ class Shared(Protocol):
     async def read(self, name: str) -> StoredRecord | None: ...
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
-        """Replace the record `name`, like `write_lease`."""
+        """Replace the record `name`, like `write_election_record`."""
         ...
 
 

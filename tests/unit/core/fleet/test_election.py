@@ -8,34 +8,25 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.lease import (
-    LeaseRecord,
-    ObservedRecord,
-    Timings,
-    after_read,
-    claim,
-    may_act,
-    released,
-    renewal,
-    renewed,
-)
+from greenroom.core.fleet.election import ElectionRecord, ObservedRecord, after_read, claim, released, renewal
+from greenroom.core.fleet.leadership import Timings, may_act, renewed
 
 TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
-HELD = LeaseRecord(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
+HELD = ElectionRecord(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
 MOST_DRIFT = TIMINGS.margin_s / (2 * TIMINGS.ttl_s - TIMINGS.margin_s)
 seconds = st.floats(0, 100)
 drifts = st.floats(-0.999, 0.999).map(lambda part: part * MOST_DRIFT)
 
 
-def seen(record: LeaseRecord | None, version: str | None = "v", since_s: float = 0.0) -> ObservedRecord:
+def seen(record: ElectionRecord | None, version: str | None = "v", since_s: float = 0.0) -> ObservedRecord:
     return ObservedRecord(record=record, version=version, since_s=since_s)
 
 
 @for_all(
     sent_s=seconds,
-    reached_s=st.floats(0, 10),
-    looked_s=st.floats(0, 10),
-    waited_s=st.floats(0, 20),
+    reached_s=st.floats(0, 2),
+    looked_s=st.floats(0, 2),
+    waited_s=st.floats(0, 8),
     drift=drifts,
     other_drift=drifts,
     offset_s=seconds,

@@ -17,7 +17,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.lease import LeaseRecord
+from greenroom.core.fleet.election import ElectionRecord
 from greenroom.runtimes.contract import (
     ContainerConflict,
     ContainerMissing,
@@ -69,13 +69,13 @@ class NamespaceShared:
     async def close(self) -> None:
         await self._cluster.close()
 
-    async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
+    async def read_election_record(self) -> tuple[ElectionRecord | None, str | None]:
         lease = await self._cluster.get(Lease, f"{PREFIX}-{self._group}")
         if lease is None or lease.metadata is None:
             return None, None
         self._place = (lease.metadata.uid or "").replace("-", "")
         spec, annotations = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
-        record = LeaseRecord(
+        record = ElectionRecord(
             holder=spec.holderIdentity or "",
             address=annotations.get(ADDRESS, ""),
             term=(spec.leaseTransitions or 0) + 1,
@@ -85,7 +85,7 @@ class NamespaceShared:
         )
         return record, lease.metadata.resourceVersion
 
-    async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
+    async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
         now = datetime.now(UTC)
         annotations = {
             ADDRESS: record.address,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support import history
 from tests.support.faults import BadLine, bad_line
-from tests.support.managers import LONG_LEASE, Fleet, lease, primary_is
+from tests.support.managers import LONG_LEADERSHIP, Fleet, leadership, primary_is
 from tests.support.processes import answers, arm_before_start
 from tests.support.waiting import eventually
 
@@ -44,13 +44,13 @@ async def line(fleet: Fleet, dsn: str, tmp_path: Path) -> AsyncIterator[BadLine]
 
 
 async def one_of_two(fleet: Fleet, db: Database, line: BadLine | None = None, /, **settings: str) -> None:
-    """Managers `one`, the Primary, optionally on a separate line, and `two`, its follower, whose lease is long. The
-    lease of `one` is too long to end because of a stalled machine. On a line it is as short as the time limit of an
-    answer, so that a late answer arrives after it."""
+    """Managers `one`, the Primary, optionally on a separate line, and `two`, its follower, whose leadership is long.
+    The leadership of `one` is too long to end because of a stalled machine. On a line it is as short as the time limit
+    of an answer, so that a late answer arrives after it."""
     own = {"database_url": line.dsn, "lease_ttl_s": "3"} if line else {"lease_ttl_s": "6"}
     await fleet.start("one", **(own | settings))
     await primary_is(db, "one")
-    await fleet.start("two", **(LONG_LEASE | settings))
+    await fleet.start("two", **(LONG_LEADERSHIP | settings))
 
 
 async def writes(db: Database, name: str) -> int:
@@ -95,12 +95,12 @@ async def disable(db: Database, name: str, enabled: bool = False) -> None:
 async def test_of_four_managers_one_becomes_primary_with_term_1(fleet: Fleet, db: Database):
     names = ("one", "two", "three", "four")
     for name in names:
-        fleet.make(name, **LONG_LEASE).start()
+        fleet.make(name, **LONG_LEADERSHIP).start()
     for name in names:
         await answers(f"{fleet.urls[name]}/health", 200)
     first = await primary_is(db, *names)
     await provoke(db)
-    assert (await lease(db))["term"] == 1
+    assert (await leadership(db))["term"] == 1
     assert (await eventually(lambda: log_rows(db, "primary-elected"))) == [
         f"{first['primary']} became Primary of zone default with term 1 because the zone had no Primary before"
     ]
@@ -115,14 +115,14 @@ async def test_a_manager_frozen_before_its_first_renewal_never_acts(fleet: Fleet
     one.start()
     await one.stops.reached("leadership.after_take")
     one.freeze()
-    await fleet.start("two", **LONG_LEASE)
+    await fleet.start("two", **LONG_LEADERSHIP)
     assert (await primary_is(db, "two"))["term"] == 2
     one.thaw()
     await one.stops.release("leadership.after_take")
-    await eventually(lambda: says(fleet, "one", "the lease connection failed"))
+    await eventually(lambda: says(fleet, "one", "the leadership connection failed"))
     await provoke(db)
     assert await writes(db, "one") == 0
-    assert (await lease(db))["term"] == 2
+    assert (await leadership(db))["term"] == 2
 
 
 async def says(fleet: Fleet, name: str, words: str) -> bool:
@@ -153,7 +153,7 @@ async def test_a_primary_frozen_past_its_lease_writes_nothing_and_follows(fleet:
 
 
 async def test_after_repeated_kills_every_term_has_one_holder(fleet: Fleet, db: Database):
-    await one_of_two(fleet, db, **LONG_LEASE)
+    await one_of_two(fleet, db, **LONG_LEADERSHIP)
     for term in (2, 3, 4):
         now, following = ("one", "two") if term % 2 == 0 else ("two", "one")
         fleet.managers[now].kill()
@@ -169,24 +169,24 @@ async def test_after_repeated_kills_every_term_has_one_holder(fleet: Fleet, db: 
 async def test_a_renewal_answered_after_the_lease_does_not_extend_belief(fleet: Fleet, db: Database, line: BadLine):
     """The database executes the renewal, and its answer arrives when another term has begun."""
     await one_of_two(fleet, db, line)
-    assert line.hold("greenroom lease one", "answers") == 1
+    assert line.hold("greenroom leadership one", "answers") == 1
     assert (await primary_is(db, "two"))["term"] == 2
     assert not await believes(fleet, "one")
     before = await writes(db, "one")
-    line.release("greenroom lease one")
+    line.release("greenroom leadership one")
     await provoke(db)
     assert not await believes(fleet, "one")
     assert await writes(db, "one") == before
-    assert (await lease(db))["term"] == 2
+    assert (await leadership(db))["term"] == 2
 
 
 async def test_a_lease_connection_that_answers_nothing_is_replaced(fleet: Fleet, db: Database, line: BadLine):
     await fleet.start("one", database_url=line.dsn)
     first = await primary_is(db, "one")
-    assert line.hold("greenroom lease one", "questions") == line.hold("greenroom lease one", "answers") == 1
+    assert line.hold("greenroom leadership one", "questions") == line.hold("greenroom leadership one", "answers") == 1
 
     async def on_another() -> bool:
-        now = await lease(db)
+        now = await leadership(db)
         return now["primary"] == "one" and now["backend_pid"] != first["backend_pid"]
 
     await eventually(on_another)
@@ -207,11 +207,11 @@ async def test_a_primary_with_a_dead_line_is_replaced_after_its_lease(fleet: Fle
         line.release(name)
     await provoke(db)
     assert await writes(db, "one") == before
-    assert (await lease(db))["term"] == 2
+    assert (await leadership(db))["term"] == 2
 
 
 async def test_without_listen_everything_happens_at_the_next_tick(fleet: Fleet, db: Database, line: BadLine):
-    await one_of_two(fleet, db, line, **LONG_LEASE)
+    await one_of_two(fleet, db, line, **LONG_LEADERSHIP)
     assert line.cut("greenroom listen one") == 1
     before = await writes(db, "one")
     await eventually(writes_more(db, "one", before + 2))  # rounds continue
@@ -235,9 +235,9 @@ async def test_a_manager_whose_clock_is_an_hour_off_is_like_any_other(fleet: Fle
     first = await primary_is(db, "one")
     await fleet.start("two")
     before = await writes(db, "one")
-    await eventually(writes_more(db, "one", before + 11))  # longer than the lease
+    await eventually(writes_more(db, "one", before + 11))  # longer than the leadership
     assert await believes(fleet, "one")
-    assert (await lease(db))["term"] == first["term"]
+    assert (await leadership(db))["term"] == first["term"]
     (seen,) = await db.fetch(
         "SELECT abs(extract(epoch FROM clock_timestamp() - last_reported)) < 60 AS reported,"
         " abs(extract(epoch FROM clock_timestamp() - last_round)) < 60 AS did_a_round"
@@ -246,7 +246,7 @@ async def test_a_manager_whose_clock_is_an_hour_off_is_like_any_other(fleet: Fle
     assert seen == {"reported": True, "did_a_round": True}
     await answers(f"{fleet.urls['one']}/__healthcheck", 200)
     fleet.managers["one"].kill()
-    assert (await primary_is(db, "two", timeout_s=9))["term"] == 2  # before the lease would end
+    assert (await primary_is(db, "two", timeout_s=9))["term"] == 2  # before the leadership would end
     await fleet_with_wrong_clock(fleet, offset)
     fleet.managers["two"].freeze()
     assert (await primary_is(db, "one"))["term"] == 3

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.lease import (
+from greenroom.core.fleet.leadership import (
     EXPIRY_JITTER_S,
     RECHECK_S,
     ActingWindow,
@@ -166,7 +166,7 @@ looks = st.tuples(st.floats(-1e6, 1e6) | st.just(float("-inf")) | st.just(float(
 
 
 def looks_in_time(look: Callable[[float, float], float], case: tuple[float, float]) -> None:
-    """Never before the end of a valid lease unless there is another check anyway, never more than the jitter after
+    """Never before the end of a valid leadership unless there is another check anyway, never more than the jitter after
     it."""
     remaining_s, jitter = case
     wait_s = look(remaining_s, jitter)

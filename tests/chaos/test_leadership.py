@@ -57,7 +57,7 @@ class Chaos:
         ]
 
     async def _pause(self) -> None:
-        """Shorter and longer than the lease, which is 3 s."""
+        """Shorter and longer than the leadership, which is 3 s."""
         await asyncio.sleep(self.random.choice((0.1, 1.0, 2.5, 4.5)))
 
     async def _kill(self, name: str) -> None:
@@ -86,16 +86,16 @@ class Chaos:
     async def _terminate(self, name: str) -> None:
         await self._db.write(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
-            (f"greenroom {self.random.choice(('lease', 'listen', 'manager'))} {name}",),
+            (f"greenroom {self.random.choice(('leadership', 'listen', 'manager'))} {name}",),
         )
 
     async def _late_answers(self, name: str) -> None:
-        self._line.hold(f"greenroom lease {name}", "answers")
+        self._line.hold(f"greenroom leadership {name}", "answers")
         await self._pause()
-        self._line.release(f"greenroom lease {name}")
+        self._line.release(f"greenroom leadership {name}")
 
     async def _swallow(self, name: str) -> None:
-        names = [f"greenroom {part} {name}" for part in ("lease", "listen", "manager")]
+        names = [f"greenroom {part} {name}" for part in ("leadership", "listen", "manager")]
         for each in names:
             self._line.hold(each, "questions")
         await self._pause()
@@ -146,7 +146,7 @@ async def test_in_any_case_no_write_is_stale_and_no_term_has_two_holders(
     while time.monotonic() < end:
         what, fault = faults.random.choice(faults.faults)
         # The Primary is hit more often than the others
-        primary = (await _lease_holder(db)) or NAMES[0]
+        primary = (await _leadership_holder(db)) or NAMES[0]
         name = primary if faults.random.random() < 0.7 else faults.random.choice(NAMES)
         done.append(f"{what} {name}")
         await fault(name)
@@ -169,7 +169,7 @@ async def test_in_any_case_no_write_is_stale_and_no_term_has_two_holders(
     assert all(manager.process is not None and manager.process.poll() is None for manager in fleet.managers.values())
 
 
-async def _lease_holder(db: Database) -> str | None:
+async def _leadership_holder(db: Database) -> str | None:
     try:
         row = await db.fetch_one("SELECT instance_id FROM zone_leases JOIN managers USING (manager_id)")
     except GreenroomError:

@@ -1,8 +1,7 @@
 """The leadership of a zone in SQL (docs/explanation/protocols.md §1).
 
-`LeaseConnection` is the leadership connection. It holds the advisory lock (71, zone_key) of the zone, which PostgreSQL
-releases when this process dies, so that a waiting Manager gets it immediately. All other readers of a leadership use
-the connection pool.
+`LeadershipConnection` holds the advisory lock (71, zone_key) of the zone, which PostgreSQL releases when this process
+dies, so that a waiting Manager gets it immediately. All other readers of a leadership use the connection pool.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from psycopg.rows import dict_row
 
 from greenroom.core.errors import LeaseLost
 from greenroom.core.events import ChangeEvent
-from greenroom.core.fleet.lease import Predecessor
+from greenroom.core.fleet.leadership import Predecessor
 from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, PatientConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 
@@ -43,7 +42,7 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ZoneLease:
+class Leadership:
     """A zone's leadership in the database. `remaining_s` may be negative or infinite."""
 
     term: int
@@ -56,18 +55,19 @@ class ZoneLease:
 async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
     """Yield a transaction that only the holder of the term can commit.
 
-    The lease row is locked FOR SHARE until commit, so no other term can begin in the meantime; keep it short, and call
-    nothing outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that counts must lock in one
-    statement and count in a later one. Raises LeaseLost: the term is over; nothing was written.
+    The zone's row of `zone_leases` is locked FOR SHARE until commit, so no other term can begin in the meantime; keep
+    it short, and call nothing outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that
+    counts must lock in one statement and count in a later one. Raises LeaseLost: the term is over; nothing was
+    written.
     """
     async with db.transaction() as connection:
-        await lock_lease(connection, fence)
+        await lock_leadership(connection, fence)
         yield connection
 
 
-async def lock_lease(connection: Connection, fence: Fence) -> None:
-    """Bind the transaction of `connection` to the term. For transactions that lock other rows before the lease row, or
-    use a pipeline; for all others use `guarded`. Raises LeaseLost: the term is over."""
+async def lock_leadership(connection: Connection, fence: Fence) -> None:
+    """Bind the transaction of `connection` to the term. For transactions that lock other rows before the row of the
+    leadership, or use a pipeline; for all others use `guarded`. Raises LeaseLost: the term is over."""
     cursor = await connection.execute(
         "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
         " AND expires_at > clock_timestamp() FOR SHARE",
@@ -77,7 +77,7 @@ async def lock_lease(connection: Connection, fence: Fence) -> None:
         raise LeaseLost(f"Term {fence.term} is over; another Manager is Primary of this zone now.")
 
 
-class LeaseConnection:
+class LeadershipConnection:
     """A direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
     connection must be closed (docs/explanation/protocols.md §1): a session lock survives the error that rolled its
     statement back."""
@@ -150,7 +150,9 @@ class LeaseConnection:
 
 
 @asynccontextmanager
-async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> AsyncGenerator[LeaseConnection]:
+async def leadership_connection(
+    dsn: str, name: str, zone_key: int, holder: str
+) -> AsyncGenerator[LeadershipConnection]:
     """Open the connection; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
     transaction pooler; `name` the application name; `holder` the uuid of this process.
     """
@@ -165,7 +167,7 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
     )
     connection.answer_s = ANSWER_S  # longer than the server's own limits
     try:
-        yield LeaseConnection(connection, zone_key, holder)
+        yield LeadershipConnection(connection, zone_key, holder)
     finally:
         # A clean shutdown would wait on a cut line. PostgreSQL detects the closed socket too.
         connection.pgconn.finish()
@@ -178,15 +180,15 @@ REMAINING: Final[LiteralString] = (
 """Seconds until the end of the leadership in `zone_leases l`."""
 
 
-async def read_lease(db: Database, zone_key: int) -> ZoneLease:
+async def read_leadership(db: Database, zone_key: int) -> Leadership:
     """Return the zone's leadership by the database's clock."""
-    lease = await db.fetch_one_as(
-        ZoneLease,
+    leadership = await db.fetch_one_as(
+        Leadership,
         "SELECT term, holder::text, manager_id::text, " + REMAINING + " AS remaining_s"
         " FROM zone_leases l WHERE zone_key = %s",
         (zone_key,),
     )
-    return lease or ZoneLease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
+    return leadership or Leadership(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
 
 
 async def evict(db: Database, zone_key: int) -> int:

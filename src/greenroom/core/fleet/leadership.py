@@ -1,22 +1,16 @@
-"""The leadership of a zone (docs/explanation/protocols.md §1), and the election among the processes of an Agent.
+"""The leadership of a zone (docs/explanation/protocols.md §1).
 
-Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. Each take-over raises the term.
+Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. Each takeover raises the term.
 
-For a zone, the clock of the database decides which Manager is Primary. A Manager acts as Primary in the window after
-each renewal (`ActingWindow`). A wrong window wastes work, but does no harm, because every privileged write is fenced.
-Invariant: a window ends before the leadership in the database, because it begins when the renewal was *sent*, and ends
-one margin early.
-
-For an Agent, no clocks are compared. A standby process takes over the record after it has read it without a change for
-the whole ttl, measured with its own clock. The acting process stops one margin before the end of the ttl, counted from
-the time at which its last renewal was *sent*. Two processes never act at the same time, as long as the drift of each
-clock is less than margin / (2 * ttl - margin): the acting process acts for at most (ttl - margin) * (1 + drift), and
-the standby process waits for ttl * (1 - drift).
+The clock of the database decides which Manager is Primary. A Manager acts as Primary in the window after each renewal
+(`ActingWindow`). A wrong window wastes work, but does no harm, because every privileged write is fenced. Invariant: a
+window ends before the leadership in the database, because it begins when the renewal was *sent*, and ends one margin
+early.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 EXPIRY_JITTER_S: Final = 0.05
@@ -145,80 +139,3 @@ def loss_reason(window: ActingWindow, now_s: float, failure: str) -> str:
     if may_act(window, now_s):
         return failure
     return "it did not renew its leadership in time"
-
-
-POLL_S: Final = 0.5
-"""The interval at which standby processes read the record."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRecord:
-    """The record of the process that acts for an Agent. `holder` is empty after the process released it. `address` is
-    the address at which the holder answers gateways. `copy` is the number of the last copy of the shared data
-    that the holder wrote for the other processes.
-    """
-
-    holder: str
-    address: str
-    term: int
-    ttl_s: float
-    beat: int = 0
-    """A number that each renewal changes."""
-    copy: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservedRecord:
-    """The record that a process last read, and the time since which it is unchanged. `version` None = there is no
-    record.
-    """
-
-    record: LeaseRecord | None
-    version: str | None
-    since_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordClaim:
-    """Replace the record with this `version` (None = create it) by `record`, for this `reason`."""
-
-    record: LeaseRecord
-    version: str | None
-    reason: str
-
-
-def after_read(
-    before: ObservedRecord | None, record: LeaseRecord | None, version: str | None, read_at_s: float
-) -> ObservedRecord:
-    """Return the observed record after a read that ended at `read_at_s`."""
-    if before is not None and before.version == version:
-        return before
-    return ObservedRecord(record=record, version=version, since_s=read_at_s)
-
-
-def claim(observed: ObservedRecord, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
-    """Return the claim that a standby process may make now; None = wait."""
-    record = observed.record
-    if record is None:
-        return RecordClaim(
-            record=LeaseRecord(holder=own, address=address, term=1, ttl_s=ttl_s), version=None, reason="it is the first"
-        )
-    claimed = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
-    if not record.holder:
-        return RecordClaim(record=claimed, version=observed.version, reason="the process before released it")
-    if record.holder == own:
-        return RecordClaim(record=claimed, version=observed.version, reason="this process held it before")
-    # this process also waits for its own ttl, because the acting process may have other settings
-    if now_s - observed.since_s >= max(record.ttl_s, ttl_s):
-        return RecordClaim(record=claimed, version=observed.version, reason=f"{record.holder} did not renew it in time")
-    return None
-
-
-def renewal(held: LeaseRecord, copy: int) -> LeaseRecord:
-    """Return the renewed record of the acting process. `copy` is the new value of `LeaseRecord.copy`."""
-    return replace(held, beat=held.beat + 1, copy=copy)
-
-
-def released(held: LeaseRecord) -> LeaseRecord:
-    """Return the record of a process that stops acting. Another process then takes it over immediately."""
-    return replace(held, holder="", beat=held.beat + 1)

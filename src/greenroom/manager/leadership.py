@@ -1,9 +1,9 @@
 """Takes and keeps the leadership of the zone, and stops immediately when it is over (docs/explanation/protocols.md §1).
 
-`LeaseKeeper` owns the leadership connection. The rest of the Manager acts as Primary while `fence()`
-returns a proof: from the first renewal after the leadership was taken (TAKE) until an error of this connection, or at
-the latest until `trusted_until_s`. `LeaseWatch` reads the leadership from outside and ends the connection of a holder
-whose leadership is over.
+`LeadershipKeeper` owns the leadership connection. The rest of the Manager acts as Primary while `fence()` returns a
+proof: from the first renewal after the leadership was taken (TAKE) until an error of this connection, or at the latest
+until `trusted_until_s`. `LeadershipWatch` reads the leadership over another connection and ends the connection of a
+holder whose leadership is over.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import GreenroomError, LeaseLost
-from greenroom.core.fleet import lease as core_lease
-from greenroom.core.fleet.lease import ActingWindow, Timings
+from greenroom.core.fleet import leadership as core_leadership
+from greenroom.core.fleet.leadership import ActingWindow, Timings
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
-from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
+from greenroom.db.fleet.leadership import (
+    STATEMENT_TIMEOUT_S,
+    Fence,
+    LeadershipConnection,
+    evict,
+    leadership_connection,
+    read_leadership,
+)
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import one_item, wait_for
@@ -62,7 +69,7 @@ class _Loss:
 
 
 @dataclass(eq=False)
-class LeaseKeeper:
+class LeadershipKeeper:
     """Takes, renews and resigns the leadership of one zone; one per process.
 
     `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (after the first renewal,
@@ -98,12 +105,12 @@ class LeaseKeeper:
     def fence(self) -> Fence | None:
         """Return proof of leadership for the writes of one round, or None."""
         window = self._window
-        if window is None or not core_lease.may_act(window, boottime_s()):
+        if window is None or not core_leadership.may_act(window, boottime_s()):
             return None
         return Fence(self.me.zone_key, self._holder, window.term)
 
     def set_enabled(self, enabled: bool) -> None:
-        """Enable or disable the Manager; a disabled Manager has no lease connection."""
+        """Enable or disable the Manager; a disabled Manager has no leadership connection."""
         if enabled != self._enabled:
             self._enabled = enabled
             self._changed.set()
@@ -129,8 +136,8 @@ class LeaseKeeper:
                 await self._wait_for_change(POLL_S)
             pause_s = REOPEN_S
             try:
-                async with lease_connection(
-                    self.dsn, f"greenroom lease {self.me.instance_id}", self.me.zone_key, self._holder
+                async with leadership_connection(
+                    self.dsn, f"greenroom leadership {self.me.instance_id}", self.me.zone_key, self._holder
                 ) as connection:
                     await self._hold(connection)
             except LeaseLost as error:
@@ -140,7 +147,7 @@ class LeaseKeeper:
                 # While PostgreSQL is away, attempts fail repeatedly; after the end of a term, the next one may succeed.
                 pause_s = REOPEN_AFTER_ERROR_S if self._window is None else REOPEN_S
                 reason = str(error).strip().partition("\n")[0]
-                log.warning("the lease connection failed", reason=reason, was_primary=self._window is not None)
+                log.warning("the leadership connection failed", reason=reason, was_primary=self._window is not None)
                 self._store_loss(f"its connection to the database ended: {reason}")
             finally:
                 self._window = None
@@ -154,7 +161,7 @@ class LeaseKeeper:
         if await wait_for(self._changed, timeout_s):
             self._changed.clear()
 
-    async def _hold(self, connection: LeaseConnection) -> None:
+    async def _hold(self, connection: LeadershipConnection) -> None:
         while self._may_hold():
             term = await self._take(connection)
             if term is None:
@@ -165,13 +172,13 @@ class LeaseKeeper:
             await stop("leadership.after_take")
             await self._renew_until_lost(connection, term)
 
-    async def _take(self, connection: LeaseConnection) -> int | None:
+    async def _take(self, connection: LeadershipConnection) -> int | None:
         term = await connection.take(self.me.manager_id, self._last_term, self.timings.ttl_s)
         if term is None:
             await self._wait_for_change(TAKE_PAUSE_S)
         return term or None  # 0: another Manager is alive; the caller checks whether this Manager is still enabled
 
-    async def _renew_until_lost(self, connection: LeaseConnection, term: int) -> None:
+    async def _renew_until_lost(self, connection: LeadershipConnection, term: int) -> None:
         """Renew until the leadership is over. The time in which this Manager may act begins with the first renewal."""
         reason: str | None = None
         while True:
@@ -180,27 +187,29 @@ class LeaseKeeper:
             if not await connection.renew(term, self.timings.ttl_s):
                 raise LeaseLost(f"term {term} has ended")
             elected = self._window is None
-            self._window = core_lease.renewed(term, sent_at_s, self.timings)
+            self._window = core_leadership.renewed(term, sent_at_s, self.timings)
             if elected:
                 self.on_elected()
-                reason = reason or core_lease.election_reason(await connection.complete_takeover(self.me.manager_id))
+                reason = reason or core_leadership.election_reason(
+                    await connection.complete_takeover(self.me.manager_id)
+                )
                 became = f"became Primary of zone {self.logs.zone_name} with term {term} because {reason}"
                 self._write(LogCode.PRIMARY_ELECTED, became)
-            await self._wait_for_change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))
+            await self._wait_for_change(core_leadership.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))
             if not self._may_hold():
                 await self._resign(connection, term)
-            if (raised := core_lease.raised_term(term, self._seen_term)) is not None:
+            if (raised := core_leadership.raised_term(term, self._seen_term)) is not None:
                 reason = f"an Agent had seen term {self._seen_term}, which is higher than its own term {term}"
                 term = await self._raise_term(connection, term, raised)
 
-    async def _resign(self, connection: LeaseConnection, term: int) -> None:
+    async def _resign(self, connection: LeadershipConnection, term: int) -> None:
         self._window = None
         reason = "it is being stopped" if self._stopping else "it was disabled" if not self._enabled else "it hangs"
         self._write_resigned(reason)
         await connection.resign(term)
         raise LeaseLost(f"term {term} was resigned")
 
-    async def _raise_term(self, connection: LeaseConnection, term: int, new_term: int) -> int:
+    async def _raise_term(self, connection: LeadershipConnection, term: int, new_term: int) -> int:
         """Continue with a higher term than an Agent has seen (the database was restored from a backup)."""
         self._window = None
         if not await connection.raise_term(term, new_term):
@@ -212,14 +221,14 @@ class LeaseKeeper:
         """Store a loss without a resignation. It is logged after the next heartbeat, which shows whether this Manager
         was disabled."""
         if self._window is not None:
-            reason = core_lease.loss_reason(self._window, boottime_s(), failure)
+            reason = core_leadership.loss_reason(self._window, boottime_s(), failure)
             self._loss = _Loss(term=self._window.term, reason=reason, time=datetime.now(UTC))
 
     def _log_loss(self) -> None:
         loss, self._loss = self._loss, None
         if loss is None:
             return
-        if not self._enabled:  # disabling a Manager also ends its lease connection
+        if not self._enabled:  # disabling a Manager also ends its leadership connection
             self._write_resigned("it was disabled", time=loss.time)
         else:
             term = f"of zone {self.logs.zone_name} with term {loss.term}"
@@ -233,7 +242,7 @@ class LeaseKeeper:
         self.logs.write(code, f"{self.me.instance_id} {sentence}", **fields)
 
 
-class LeaseWatch:
+class LeadershipWatch:
     """Reads the leadership when it expires by the database's clock, and after `wake`. Ends the connection of a holder
     whose leadership has expired. It does not read while heartbeats report renewals."""
 
@@ -267,24 +276,24 @@ class LeaseWatch:
                 await wait_for(self._woken, left_s)
                 continue
             try:
-                with one_item("lease"):
+                with one_item("leadership"):
                     pause_s = await self._check()
             except GreenroomError as error:
                 log.warning("the leadership could not be read", reason=error.message)
-                pause_s = core_lease.RECHECK_S
+                pause_s = core_leadership.RECHECK_S
             if not self._woken.is_set():
                 self._due_s = boottime_s() + pause_s
 
     async def _check(self) -> float:
         if not self._enabled:
-            return core_lease.RECHECK_S
-        lease = await read_lease(self._db, self._me.zone_key)
-        if lease.remaining_s > 0:
-            return _next_read_in_s(lease.remaining_s)
+            return core_leadership.RECHECK_S
+        leadership = await read_leadership(self._db, self._me.zone_key)
+        if leadership.remaining_s > 0:
+            return _next_read_in_s(leadership.remaining_s)
         if await evict(self._db, self._me.zone_key):
             log.info("the connection of an expired leadership was ended")
-        return core_lease.RECHECK_S if lease.holder is None else core_lease.EXPIRY_JITTER_S
+        return core_leadership.RECHECK_S if leadership.holder is None else core_leadership.EXPIRY_JITTER_S
 
 
 def _next_read_in_s(remaining_s: float) -> float:
-    return core_lease.next_read_in_s(remaining_s, random.random())  # noqa: S311 -- spreads load
+    return core_leadership.next_read_in_s(remaining_s, random.random())  # noqa: S311 -- spreads load

@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, primary_is
+from tests.support.managers import LONG_LEADERSHIP, STARTED_S, Fleet, leadership, primary_is
 from tests.support.processes import answers, arm_before_start
 from tests.support.waiting import eventually
 
@@ -20,10 +20,10 @@ from greenroom.db.fleet.managers import find_or_insert_manager, set_enabled
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:
-    """Managers `one`, the Primary, with these settings, and `two`, its follower; no other lease ends soon."""
-    await fleet.start("one", **(LONG_LEASE | settings))
+    """Managers `one`, the Primary, with these settings, and `two`, its follower; no other leadership ends soon."""
+    await fleet.start("one", **(LONG_LEADERSHIP | settings))
     await primary_is(db, "one")
-    await fleet.start("two", **LONG_LEASE)
+    await fleet.start("two", **LONG_LEADERSHIP)
 
 
 SHORT_LEASE = {"lease_ttl_s": "6"}
@@ -54,7 +54,7 @@ async def drift_is_gone(db: Database) -> bool:
 
 async def test_two_managers_on_an_empty_lease_give_one_primary(fleet: Fleet, db: Database):
     for name in ("one", "two"):
-        fleet.make(name, **LONG_LEASE).start()
+        fleet.make(name, **LONG_LEADERSHIP).start()
     assert (await primary_is(db, "one", "two"))["term"] == 1
 
 
@@ -66,21 +66,21 @@ async def test_belief_begins_with_the_first_renewal(fleet: Fleet, db: Database):
     await drift(db)
     await asyncio.sleep(1.5)  # to see that nothing happens
     assert not await drift_is_gone(db)
-    assert (await lease(db))["term"] == 1
+    assert (await leadership(db))["term"] == 1
     await one.stops.release("leadership.after_take")
     await eventually(lambda: drift_is_gone(db))
 
 
 async def test_after_a_kill_before_the_first_renewal_the_next_term_begins(fleet: Fleet, db: Database):
-    await fleet.start("two", **LONG_LEASE)
+    await fleet.start("two", **LONG_LEADERSHIP)
     await primary_is(db, "two")
     arm_before_start(fleet.folder, "one", "leadership.after_take")
-    one = fleet.make("one", **LONG_LEASE)
+    one = fleet.make("one", **LONG_LEADERSHIP)
     one.start()
     await answers(f"{fleet.urls['one']}/health", 200)
     fleet.managers["two"].kill()
     await one.stops.reached("leadership.after_take")
-    await fleet.start("three", **LONG_LEASE)
+    await fleet.start("three", **LONG_LEADERSHIP)
     one.kill()
     assert (await primary_is(db, "three"))["term"] == 3
 
@@ -145,7 +145,7 @@ async def test_a_primary_frozen_in_a_transaction_does_not_delay_the_next(fleet: 
     await eventually(lambda: drift_is_gone(db))
     one.thaw()
     await one.stops.release("primary.in_guard")
-    assert (await lease(db))["primary"] == "two"
+    assert (await leadership(db))["primary"] == "two"
 
 
 async def test_a_frozen_primary_that_is_disabled_is_replaced_at_once(fleet: Fleet, db: Database):
@@ -170,7 +170,7 @@ async def test_a_bare_update_in_sql_disables_without_waiting_for_the_lease(fleet
     assert pid.poll() is None
 
     async def has_no_lease_connection() -> bool:
-        return not await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom lease one'")
+        return not await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom leadership one'")
 
     await eventually(has_no_lease_connection)
 
@@ -184,8 +184,8 @@ async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fle
     assert (await primary_is(db, "two"))["term"] == 2
     await one.stops.release("leadership.before_renew")
     await asyncio.sleep(0.7)  # to see that nothing happens
-    assert (await lease(db))["primary"] == "two"
-    assert (await lease(db))["term"] == 2
+    assert (await leadership(db))["primary"] == "two"
+    assert (await leadership(db))["term"] == 2
 
 
 async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: Fleet, db: Database):
@@ -194,7 +194,7 @@ async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: 
     await primary_is(db, "one")
     await one.stops.arm("leadership.before_renew")
     await one.stops.reached("leadership.before_renew")
-    await asyncio.sleep(2.7)  # the trust window is over, the lease is not
+    await asyncio.sleep(2.7)  # the trust window is over, the leadership is not
     await drift(db)
     await asyncio.sleep(1.5)  # to see that nothing happens
     assert not await drift_is_gone(db)
@@ -214,7 +214,7 @@ async def test_alone_after_a_cut_connection_it_goes_on_with_its_term(fleet: Flee
     await db.write("SELECT pg_terminate_backend(backend_pid) FROM zone_leases")
 
     async def back() -> dict[str, Any] | None:
-        now = await lease(db)
+        now = await leadership(db)
         return now if now["primary"] == "one" and now["backend_pid"] != first["backend_pid"] else None
 
     assert (await eventually(back))["term"] == first["term"]
