@@ -24,7 +24,7 @@ async def test_with_the_database_away_nothing_changes_and_answers_are_held(
         await eventually(lambda: manager.requests + second.requests >= requests + 6)
         assert time.monotonic() - begun > 4 * world.hold_s
         assert [container.state for container in await simulated(agent).list()] == ["running"]
-        assert agent.sessions.unknown() == []
+        assert agent.sessions.undesired() == []
 
 
 async def test_an_agent_whose_manager_lost_the_database_follows_one_that_has_it(

@@ -121,7 +121,7 @@ async def test_a_screenshot_is_taken_reported_and_forgotten(world: World, manage
         (report,) = world.observed[session].commands
         assert (report.command_id, Image.open(BytesIO(report.picture)).size) == (command_id, (32, 24))
         world.commands.clear()
-        await world.until(lambda: agent.sessions.orders.get(command_id) is None)
+        await world.until(lambda: agent.sessions.commands.get(command_id) is None)
         agent.sessions.outbox.resend_all()
         assert [observed.commands for observed in agent.sessions.outbox.unacknowledged(1)] == [[]]
         assert command_id.encode() not in (tmp_path / "agent" / "journal.jsonl").read_bytes()

@@ -210,8 +210,8 @@ class Scene:
 async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
     name: str, world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(capacity, "POLL_S", 0.1)
-    monkeypatch.setattr(capacity, "GUARD_POLL_S", 0.1)
+    monkeypatch.setattr(capacity, "MEASURE_EVERY_S", 0.1)
+    monkeypatch.setattr(capacity, "DISK_POLL_S", 0.1)
     behave(tmp_path, missing_images=IMAGES)
     reason, poison, scene = reason_of(ERRORS[name]()), Poison(monkeypatch, ERRORS[name]), Scene(world)
     HostHomes(tmp_path / "agent/homes").make(scene.homes.values())

@@ -13,7 +13,7 @@ from tests.host.deployed import Zone, deployed_zone, own_database
 from tests.support.real_agents import simulated
 from tests.support.waiting import eventually
 
-from greenroom.agent.fleet.checkin import MAX_QUICK
+from greenroom.agent.fleet.checkin import MAX_QUICK_ANSWERS
 from greenroom.runtimes.simulated import SimulationSettings
 from greenroom.up.postgres import PostgresCluster
 
@@ -109,12 +109,12 @@ async def test_commands_in_a_row_make_no_agent_pause(zone: Zone):
     await zone.all_report_to_primary()
     (host,) = [host for host in zone.hosts if host.creations[session_id]]
     before = await zone.counted("instruction_seconds_count", kind="command")
-    for number in range(3 * MAX_QUICK):
+    for number in range(3 * MAX_QUICK_ANSWERS):
         assert (await zone.command(session_id, "echo", str(number)))["exit_code"] == 0
-        assert host.agent.check_in._quick <= 1
-    assert await zone.counted("instruction_seconds_count", kind="command") == before + 3 * MAX_QUICK
+        assert host.agent.check_in._quick_answers <= 1
+    assert await zone.counted("instruction_seconds_count", kind="command") == before + 3 * MAX_QUICK_ANSWERS
     assert await zone.counted("instruction_seconds_count", kind="session") > 0
-    assert await zone.counted("check_ins_total", result="news") > 3 * MAX_QUICK
+    assert await zone.counted("check_ins_total", result="news") > 3 * MAX_QUICK_ANSWERS
     assert await zone.counted("agents_taken_over_total") > 0
     await zone.end(session_id)
 

@@ -14,7 +14,6 @@ OTHERS = {
     "agent/homes.py: _measure_all": "the loop homes is kept, and waits for it",
     "agent/homes.py: _remove_all": "the loop homes is kept, and waits for it",
     "agent/images.py: _work": "the loop images is kept, and waits for it",
-    "agent/replica.py: _work": "the loop act is kept, and waits for it",
     "agent/web_filter/policy_squid.py: _follow": "its errors end the filter, which is started again",
     "api/session/instructions.py: _wait": "those who wait for the screenshot get its errors",
     "runtimes/docker/events.py: run": "the loop events is kept, and waits for it",

@@ -90,7 +90,7 @@ def test_a_whole_inventory_is_followed_by_a_whole_round(sessions: Sessions):
 def test_a_promoted_standby_cuts_no_viewer_that_its_list_permits(sessions: Sessions):
     found: list[ListChange] = []
     sessions.desired.changed.subscribe(found.append)
-    sessions.desired.new_database()
+    sessions.desired.invalidate()
     assert found == [], "until the next list nothing is concluded"
     assert sessions.desired.digest == Sessions(Journal(Path("none"))).desired.digest, "so that a whole list comes"
     sessions.accept(answer(desired=[desired("a"), desired("b", 0)]))

@@ -1,4 +1,4 @@
-"""Orders of the Manager that are executed once, and results that wait for the Manager."""
+"""PendingCommands of the Manager that are executed once, and results that wait for the Manager."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from greenroom.agent.session.journal import CommandRecord, Journal
-from greenroom.agent.session.outbox import MAX_WAITING_BYTES, NO_ROOM, RESULT_MARGIN_S, Orders
+from greenroom.agent.session.outbox import MAX_WAITING_BYTES, NO_ROOM, RESULT_MARGIN_S, PendingCommands
 from greenroom.runtimes.contract import CUT, MAX_OUTPUT, cut_output
 from greenroom.wire.messages import JPEG, CommandReport, ScreenshotSize, SessionCommand
 
@@ -37,7 +37,7 @@ def taken(command_id: str, picture: bytes = JPEG) -> CommandReport:
 
 
 def test_a_picture_stays_in_memory_until_sent_and_leaves_no_trace(journal: Journal, tmp_path: Path):
-    orders = Orders(journal)
+    orders = PendingCommands(journal)
     orders.accept([screenshot("c")], {SESSION})
     orders.store_screenshot(taken("c"))
     assert orders.reports(SESSION) == [taken("c")]
@@ -48,7 +48,7 @@ def test_a_picture_stays_in_memory_until_sent_and_leaves_no_trace(journal: Journ
 
 
 def test_orders_of_other_sessions_and_pictures_of_past_ones_drop_out(journal: Journal):
-    orders = Orders(journal)
+    orders = PendingCommands(journal)
     orders.accept([screenshot("c"), screenshot("d", "elsewhere")], {SESSION})
     assert [order.command_id for order in orders.all()] == ["c"]
     orders.store_screenshot(taken("c"))
@@ -58,7 +58,7 @@ def test_orders_of_other_sessions_and_pictures_of_past_ones_drop_out(journal: Jo
 
 
 def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
-    orders = Orders(journal)
+    orders = PendingCommands(journal)
     late = SessionCommand(
         command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-RESULT_MARGIN_S
     )
@@ -68,7 +68,7 @@ def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
 
 
 def test_results_that_wait_never_outgrow_a_message(journal: Journal):
-    orders = Orders(journal)
+    orders = PendingCommands(journal)
     worst = "\x01" * MAX_OUTPUT  # six bytes each in JSON
     for number in range(100):
         output = orders.shortened(worst)

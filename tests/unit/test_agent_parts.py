@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.support.waiting import eventually
 
 from greenroom.agent.app import ROUND_MISSED_S, AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
+from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, capacity_without_reserve
 from greenroom.agent.fleet import checkin
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.identity import AgentIdentity
@@ -106,7 +106,7 @@ def test_certificates_are_verified():
 
 @given(st.floats(0.1, 512), st.integers(1 << 28, 1 << 44))
 def test_the_host_keeps_a_tenth_at_most_a_gigabyte(cores: float, memory_bytes: int):
-    capacity = offered(cores, memory_bytes)
+    capacity = capacity_without_reserve(cores, memory_bytes)
     kept = memory_bytes - capacity.memory_bytes
     assert kept == min(memory_bytes // 10, 1 << 30) or abs(kept - memory_bytes / 10) < 2
     assert capacity.cores == pytest.approx(cores, abs=0.001)
@@ -186,7 +186,7 @@ def test_nothing_is_lost_however_messages_fail(events: list[Any]):
             outbox.set_observation(observed, has_user=rest[1])
             continue
         seq += 1
-        message = outbox.unacknowledged(seq, steps=rest[0])
+        message = outbox.unacknowledged(seq, with_steps=rest[0])
         if event == "commit":
             received.update({observed.session_id: observed for observed in message})
             acked = seq
@@ -292,10 +292,10 @@ class RegisteringHost:
     async def ask(self, *_: object) -> Registered:
         return _registered("secret")
 
-    def registered(self, installation_id: str) -> None:
+    def set_installation(self, installation_id: str) -> None:
         self.is_registered.set()
 
-    async def ready(self) -> None:
+    async def wait_until_inspected(self) -> None:
         await self.is_read.wait()
 
 

@@ -19,5 +19,5 @@ def test_a_list_shows_what_changed_who_left_and_whose_viewers_did():
     now = {one.session_id: one for one in (same, claimed, ending, handed, entry("new"))}
     change = ListChange(before=before, now=now)
     assert [one.session_id for one in change.changed] == ["staged", "ending", "handed", "new"]
-    assert change.left == ["gone"]
+    assert change.removed == ["gone"]
     assert change.reauthorised == ["staged", "ending", "handed", "gone"]

@@ -57,7 +57,7 @@ class Host:
     def spec(self, session_id: str) -> SessionSpec:
         return SessionSpec(image="i", image_id=session_id, credential="c", disk_limit_bytes=self.limit_bytes)
 
-    def remember(self, session_id: str, *, failure: str) -> None:
+    def update_record(self, session_id: str, *, failure: str) -> None:
         self.failures[session_id] = failure
 
     def log_line(self, code: LogCode, message: str, session_id: str | None = None) -> None:

@@ -104,9 +104,11 @@ async def host(
     async with asyncio.TaskGroup() as group:
         workers = Workers(group, ended.put_nowait)
         filters = WebFilters(runtime, sessions, folder / "filters") if has_filters else None
-        explained = HostLimits("vm", sessions.outbox.log_line, lambda: 0).explained
+        explain_failure = HostLimits("vm", sessions.outbox.log_line, lambda: 0).explain_failure
         executor = Executor(
-            changes=ContainerChanges(runtime, sessions, inventory, ImageKeeper(runtime), filters, explained=explained),
+            changes=ContainerChanges(
+                runtime, sessions, inventory, ImageKeeper(runtime), filters, explain_failure=explain_failure
+            ),
             sessions=sessions,
             inventory=inventory,
             commands=Commands(runtime, sessions, journal),

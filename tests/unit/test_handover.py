@@ -126,7 +126,7 @@ async def test_what_is_about_to_be_handed_over_is_reported_with_how_that_goes(tm
 
 async def test_what_cannot_be_handed_over_is_reported_at_once(tmp_path: Path):
     async with host(tmp_path, []) as agent:
-        agent.sessions.observed.remember(SESSION, failure="It ran out of memory.")
+        agent.sessions.observed.update_record(SESSION, failure="It ran out of memory.")
         (reported,) = agent.sessions.outbox.unacknowledged(1)
         assert (reported.state, reported.assignment) == ("failed", None)
 

@@ -92,13 +92,13 @@ def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
 def test_one_that_became_primary_after_a_back_off_is_asked_at_once():
     managers = ManagerFailover([A, B])
     managers.set_listed([A, B])
-    managers.is_primary(A, 7)
+    managers.set_primary(A, 7)
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
-    managers.is_primary(A, 7)
+    managers.set_primary(A, 7)
     assert managers.best(1.0) == B, "an answer on its way since before it was disabled"
-    managers.is_primary(B, 8)
+    managers.set_primary(B, 8)
     assert managers.best(1.0) == B
-    managers.is_primary(A, 9)
+    managers.set_primary(A, 9)
     assert managers.best(1.0) == A
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.agent.session import observed
-from greenroom.agent.session.observed import NOT_PROBED, Probes
+from greenroom.agent.session.observed import NEVER_PROBED, LastProbes
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_what_a_probe_found_counts_until_it_is_too_old(clock: list[float]):
-    table = Probes(valid_s=45)
+    table = LastProbes(valid_s=45)
     table.store("s", usable=True, error="", broken=False)
     clock[0] += 45
     assert table.last("s").usable
@@ -27,7 +27,7 @@ def test_what_a_probe_found_counts_until_it_is_too_old(clock: list[float]):
 
 
 def test_that_it_is_broken_stays_said_however_old_it_is(clock: list[float]):
-    table = Probes(valid_s=45)
+    table = LastProbes(valid_s=45)
     table.store("s", usable=False, error="No answer.", broken=True)
     clock[0] += 100
     found = table.last("s")
@@ -35,8 +35,8 @@ def test_that_it_is_broken_stays_said_however_old_it_is(clock: list[float]):
 
 
 def test_nothing_is_known_before_a_probe_and_of_what_was_forgotten():
-    table = Probes(valid_s=45)
-    assert table.last("s") == NOT_PROBED
+    table = LastProbes(valid_s=45)
+    assert table.last("s") == NEVER_PROBED
     table.store("s", usable=True, error="", broken=False)
     table.forget("s")
-    assert table.last("s") == NOT_PROBED
+    assert table.last("s") == NEVER_PROBED

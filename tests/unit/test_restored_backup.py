@@ -34,7 +34,7 @@ class Listed(Agent):
     def lists(self, epoch: int, database: str, generation: int = 1) -> None:
         """A complete list arrives, with the session's epoch in this database."""
         if database != self.sessions.desired.database:
-            self.sessions.desired.new_database()
+            self.sessions.desired.invalidate()
         authorised = Authorised(user_id="u", epoch=epoch)
         one = Desired(session_id=A, generation=generation, want="running", spec=asdict(SPEC), authorised=authorised)
         self.sessions.accept(

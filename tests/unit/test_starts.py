@@ -100,7 +100,7 @@ ENDS: dict[str, Callable[[Host], None]] = {
         "a", container("a", ContainerState.EXITED)
     ),
     "its container is gone": lambda host: host.sessions.observed.store_container("a", None),
-    "it failed": lambda host: host.sessions.observed.remember("a", failure="no page"),
+    "it failed": lambda host: host.sessions.observed.update_record("a", failure="no page"),
 }
 
 
@@ -199,7 +199,7 @@ async def test_hand_overs_hold_nothing_back_that_starts_elsewhere(host: Host):
 async def test_a_workspace_that_does_not_start_lets_the_others_go_first(host: Host):
     await host.start("a", "b", "c", "d")
     await host.start("other", workspace="another")
-    host.sessions.observed.remember("a", failure="no page")
+    host.sessions.observed.update_record("a", failure="no page")
     await others_go_on()
     assert host.begun == ["a", "b", "other"]
 

@@ -41,8 +41,8 @@ is half of the time within which an Agent must accept a session.
 """
 NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
-GUARD_POLL_S: Final = 2.0
-POLL_S: Final = 60.0
+DISK_POLL_S: Final = 2.0
+MEASURE_EVERY_S: Final = 60.0
 """The maximum time between two measurements of all sessions."""
 DECREASE_BYTES: Final = 1 << 30
 DECREASE_INODES: Final = 0.01
@@ -52,7 +52,7 @@ PAUSE_FACTOR: Final = 4.0
 """The pause after a measurement, as a multiple of its duration."""
 
 
-def offered(cores: float, memory_bytes: int) -> ReportedCapacity:
+def capacity_without_reserve(cores: float, memory_bytes: int) -> ReportedCapacity:
     """Return the capacity for sessions: all cores, and the memory without the reserve for the host."""
     reserve = min(int(memory_bytes * RESERVE_FRACTION), MAX_RESERVE_BYTES)
     return ReportedCapacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
@@ -88,7 +88,7 @@ class CapacityMeter:
     async def read(self) -> None:
         """Read the capacity and the usage. Raises RuntimeUnavailable: the runtime does not answer."""
         share = await self.runtime.capacity()
-        self.capacity = offered(share.cores, share.memory_bytes)
+        self.capacity = capacity_without_reserve(share.cores, share.memory_bytes)
         self.on_other_machines = share.on_other_machines
         used = await self.runtime.host_usage()
         self.usage = Usage(
@@ -100,6 +100,7 @@ class CapacityMeter:
             runtime_classes=share.runtime_classes,
             simulated=share.simulated,
             pauses=share.pauses,
+            # a runtime that runs the web filters itself cannot add credentials to their requests
             brokers=not isinstance(self.runtime, FilterRunner),
             keeps_log_ins=isinstance(self.runtime, LogInKeeper),
         )
@@ -144,10 +145,11 @@ class CapacityMeter:
 
 LIMITS_POLL_S: Final = 60.0
 
-Explained = Callable[[str, str], str]
+ExplainFailure = Callable[[str, str], str]
+"""Adds a sentence about the cause to a failure, which is the first argument. The second one is the last output."""
 
 
-def unchanged_failure(failure: str, log_tail: str = "") -> str:
+def without_explanation(failure: str, log_tail: str = "") -> str:
     """Return the failure unchanged, for a host whose limits are unknown."""
     del log_tail
     return failure
@@ -187,7 +189,7 @@ class HostLimits:
             self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)
         self._reported = frozenset(entry.limit.name for entry in too_low)
 
-    def explained(self, failure: str, log_tail: str = "") -> str:
+    def explain_failure(self, failure: str, log_tail: str = "") -> str:
         """Return the failure and, if a limit of the host may be its cause, a sentence about the limit. `log_tail` is
         the last output of the container.
         """
@@ -217,16 +219,16 @@ class DiskGuard:
         self._was_short = False
 
     async def run(self) -> None:
-        next_look = 0.0
+        next_check_s = 0.0
         while True:
             self._log_shortage()
             started = time.monotonic()
-            if started >= next_look or self._is_filling_fast():
+            if started >= next_check_s or self._is_filling_fast():
                 await self.check()
                 duration_s = time.monotonic() - started
-                next_look = started + POLL_S
+                next_check_s = started + MEASURE_EVERY_S
                 await asyncio.sleep(PAUSE_FACTOR * duration_s)
-            await asyncio.sleep(GUARD_POLL_S)
+            await asyncio.sleep(DISK_POLL_S)
 
     async def check(self) -> None:
         """Measure every running session once, and stop the sessions that use too much."""
@@ -270,7 +272,7 @@ class DiskGuard:
 
     async def _stop(self, stop: SessionToStop) -> None:
         """Stop a session; its container stays for inspection until the session is deleted."""
-        self._sessions.observed.remember(stop.session_id, failure=stop.reason)
+        self._sessions.observed.update_record(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         session_id = stop.session_id
         with warned(log, "a session could not be stopped", "session", session_id, session_id=session_id):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
-from greenroom.agent.capacity import Explained, unchanged_failure
+from greenroom.agent.capacity import ExplainFailure, without_explanation
 from greenroom.agent.images import ImageKeeper
 from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.sessions import Sessions
@@ -36,7 +36,7 @@ class ContainerChanges:
     images: ImageKeeper
     filters: WebFilters | None
     _: KW_ONLY
-    explained: Explained = unchanged_failure
+    explain_failure: ExplainFailure = without_explanation
 
     def __post_init__(self) -> None:
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
@@ -85,7 +85,7 @@ class ContainerChanges:
         await self.inventory.try_inspect(session_id)
 
     def _store_container(self, container: Container) -> None:
-        self.inventory.touch(container.session_id)
+        self.inventory.mark_changed(container.session_id)
         self.sessions.observed.store_container(container.session_id, container)
 
     async def _create(self, session_id: str) -> None:
@@ -96,7 +96,7 @@ class ContainerChanges:
             await self._require_filter(spec.filter_policy)  # the filter may have changed while the action waited
             await stop("agent.before_create")
             gives_way = not self.sessions.desired.has_user(session_id)
-            self.sessions.observed.remember(session_id, gives_way=gives_way)
+            self.sessions.observed.update_record(session_id, gives_way=gives_way)
             self._store_container(await self.runtime.create(session_id, spec, gives_way=gives_way))
         self.sessions.observed.record_step(session_id, "created")
         await stop("agent.after_create")
@@ -113,7 +113,7 @@ class ContainerChanges:
             await self._require_filter(spec.filter_policy)
         container = await self.runtime.start(session_id)
         await stop("agent.after_start")
-        self.sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
+        self.sessions.observed.update_record(session_id, stopped=False, exit_code=None, log_tail="")
         self._store_container(container)
         self.sessions.observed.record_step(session_id, "started")
 
@@ -127,12 +127,13 @@ class ContainerChanges:
             await self.runtime.put_files(session_id, files)
 
     async def _give_full_share(self, session_id: str) -> None:
+        """Give the container the share of the CPU that its specification has, instead of the smaller one of a start."""
         if (spec := self.sessions.desired.spec(session_id)) is not None:
             await self.runtime.give_full_share(session_id, spec)
-            self.sessions.observed.remember(session_id, gives_way=False)
+            self.sessions.observed.update_record(session_id, gives_way=False)
 
     async def _stop(self, session_id: str) -> None:
-        await self.sessions.observed.remember_durably(session_id, stopped=True)
+        await self.sessions.observed.update_record_durably(session_id, stopped=True)
         await self.runtime.stop(session_id)
         await self.inventory.inspect(session_id)
 
@@ -149,11 +150,11 @@ class ContainerChanges:
         await self.runtime.remove(session_id)
         await stop("agent.after_remove")
         if self.sessions.desired.get(session_id) is None:
-            self._log_stranger_removed(session_id)
+            self._log_undesired_removed(session_id)
         self.inventory.forget(session_id)
         self.sessions.observed.store_container(session_id, None)
 
-    def _log_stranger_removed(self, session_id: str) -> None:
+    def _log_undesired_removed(self, session_id: str) -> None:
         container = self.sessions.observed.container(session_id)
         message = (
             f"A container of session {session_id}, which this Agent must not run, was removed on the instruction of the"
@@ -170,8 +171,8 @@ class ContainerChanges:
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         log_tail = await self._last_lines(session_id)
-        failure = self.explained(sentence, log_tail)
-        self.sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=log_tail)
+        failure = self.explain_failure(sentence, log_tail)
+        self.sessions.observed.update_record(session_id, failure=failure, exit_code=exit_code, log_tail=log_tail)
 
     async def _last_lines(self, session_id: str) -> str:
         """Return the last output of the container. It is read several times, because Docker may report the end of a

@@ -42,7 +42,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
-"""The pause before the key of work that failed unexpectedly is free again."""
+"""The pause after work that failed unexpectedly. No other work with its key starts during the pause."""
 
 
 class Workers:

@@ -223,7 +223,7 @@ class ImageReceiver:
 
     async def copy(self, name: str) -> AsyncIterator[int]:
         """Copy the image from the first source that serves it; yields the progress in percent. Raises PullError: no
-        source served it, it is not that image, or there is not enough room."""
+        source served it, the received data is another image, or there is not enough room."""
         sources, self._valid_until_s = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:
             raise PullError(f"The image {name} could not be copied: no other Agent has it.")

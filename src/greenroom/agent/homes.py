@@ -70,12 +70,12 @@ class HomesKeeper:
         self._moved_away: set[StoredHome] = set()
         self._in_use: frozenset[HomeId] = frozenset()
         self._measured: dict[HomeId, HomeMeasurement] = {}
-        self._ordered: dict[str, HomeId] = {}
-        self._done: dict[str, None] = {}
+        self._removal_orders: dict[str, HomeId] = {}
+        self._completed: dict[str, None] = {}
         """Completed removals, oldest first. A Manager repeats an order until it receives the report."""
         self._attempts: dict[str, _Attempts] = {}
-        self._wake = asyncio.Event()
-        self._reading = asyncio.Lock()
+        self._work_added = asyncio.Event()
+        self._listing_lock = asyncio.Lock()
         """Prevents two listings at the same time, of which the older one could be stored last."""
         self._last_report: list[HomeReport] | None = None
         self._last_report_s = float("-inf")
@@ -83,12 +83,14 @@ class HomesKeeper:
     # For the check-in -------------------------------------------------------------------------------------------------
 
     def report(self) -> list[HomeReport] | None:
-        """Return all homes, or None if they were not listed yet or no report is due."""
-        begun = self._attempts.keys() | {entry.removal_id for entry in self._moved_away}
-        if self._stored is None or self._removals().keys() - begun:
-            return None  # an incomplete report would mean that the missing homes are removed
+        """Return all homes, or None if they were not listed yet, a removal has not begun or no report is due."""
+        attempted = self._attempts.keys() | {entry.removal_id for entry in self._moved_away}
+        if self._stored is None or self._pending_removals().keys() - attempted:
+            return None  # the Manager takes a home that a report does not contain as removed
         problems = {
-            entry: self._attempts[name].problem for name, entry in self._ordered.items() if name in self._attempts
+            entry: self._attempts[name].problem
+            for name, entry in self._removal_orders.items()
+            if name in self._attempts
         }
         stored = sorted(self._stored.items(), key=lambda item: item[0])[:MAX_HOMES]
         reports = [_report(home, facts, problems.get(home, facts.problem)) for home, facts in stored]
@@ -122,9 +124,9 @@ class HomesKeeper:
     def set_removal_orders(self, removals: list[HomeRemoval]) -> None:
         """Replace the orders to remove homes. Each answer of a Manager contains all of them."""
         ordered = {entry.removal_id: HomeId(entry.user_id, entry.image_id) for entry in removals}
-        if ordered.keys() - self._ordered.keys() - self._done.keys():
-            self._wake.set()
-        self._ordered = ordered
+        if ordered.keys() - self._removal_orders.keys() - self._completed.keys():
+            self._work_added.set()
+        self._removal_orders = ordered
 
     # The work ---------------------------------------------------------------------------------------------------------
 
@@ -138,16 +140,16 @@ class HomesKeeper:
             begun = time.monotonic()
             with warned(log, "the home folders cannot be listed", "homes", next_try_s=POLL_S):
                 await self._read_homes()
-                while (home := self._next()) is not None:
+                while (home := self._next_to_measure()) is not None:
                     await self._measure(home)
             await asyncio.sleep(max(1.0, POLL_S - (time.monotonic() - begun)))
 
-    def _next(self) -> HomeId | None:
+    def _next_to_measure(self) -> HomeId | None:
         return next_to_measure(self._stored or {}, self._in_use, self._measured, time.monotonic())
 
     async def _read_homes(self) -> None:
         """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
-        async with self._reading:
+        async with self._listing_lock:
             self._store_listing(frozenset(await self.homes.in_use()), await self.homes.list())
 
     def _store_listing(self, in_use: frozenset[HomeId], stored_homes: list[StoredHome]) -> None:
@@ -167,7 +169,7 @@ class HomesKeeper:
         moved_away = {entry for entry in stored_homes if entry.removal_id}
         if moved_away != self._moved_away:
             self._moved_away = moved_away
-            self._wake.set()
+            self._work_added.set()
             changed = True
         if changed:
             self.on_change()
@@ -194,24 +196,26 @@ class HomesKeeper:
 
     # Removals ---------------------------------------------------------------------------------------------------------
 
-    def _removals(self) -> Mapping[str, HomeId]:
+    def _pending_removals(self) -> Mapping[str, HomeId]:
         """Return the pending removals: the ordered ones, and those of homes that an earlier removal moved away."""
         moved_away = {entry.removal_id: entry.home for entry in self._moved_away}
-        return {name: home for name, home in {**moved_away, **self._ordered}.items() if name not in self._done}
+        return {
+            name: home for name, home in {**moved_away, **self._removal_orders}.items() if name not in self._completed
+        }
 
     async def _remove_all(self) -> None:
         while True:
-            await wait_for(self._wake, self._pause_s())
-            self._wake.clear()
-            for removal_id, home in self._removals().items():
+            await wait_for(self._work_added, self._pause_s())
+            self._work_added.clear()
+            for removal_id, home in self._pending_removals().items():
                 if self._attempts.get(removal_id, _Attempts()).next_s <= time.monotonic():
                     await self._remove(removal_id, home)
-            pending = self._removals()
+            pending = self._pending_removals()
             self._attempts = {name: attempts for name, attempts in self._attempts.items() if name in pending}
 
     def _pause_s(self) -> float:
         now = time.monotonic()
-        due = [self._attempts[name].next_s - now for name in self._removals() if name in self._attempts]
+        due = [self._attempts[name].next_s - now for name in self._pending_removals() if name in self._attempts]
         return max(0.1, min([POLL_S, *due]))
 
     async def _remove(self, removal_id: str, home: HomeId) -> None:
@@ -230,7 +234,7 @@ class HomesKeeper:
             if attempts.number == 1 and not isinstance(error, HomeInUseError):
                 self.log_line(LogCode.HOME_NOT_REMOVED, error.message)
         else:
-            self._done = dict.fromkeys([*self._done, removal_id][-MAX_HOMES:])
+            self._completed = dict.fromkeys([*self._completed, removal_id][-MAX_HOMES:])
             self._last_report = None  # a report without this home confirms the removal to the Manager
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
         with warned(log, "the home folders cannot be listed", "homes"):

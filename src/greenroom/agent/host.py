@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, unchanged_failure
+from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, without_explanation
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import ImageReceiver
@@ -60,7 +60,7 @@ READY_WITHIN_S = 5.0
 
 
 @dataclass(eq=False, kw_only=True)
-class HostWork:
+class HostServices:
     """Opens the runtime, runs the loops that use it, and provides the check-in's data about the host. `fence` is passed
     to the runtime (`plugin.Context`): it raises RuntimeUnavailable while another replica of this Agent is active.
     """
@@ -83,9 +83,9 @@ class HostWork:
         self._images: ImageKeeper | None = None
         self._homes: HomesKeeper | None = None
         self._removals: list[HomeRemoval] = []
-        self._wanted_images: list[DesiredImage] = []
+        self._desired_images: list[DesiredImage] = []
         self._filters: WebFilters | None = None
-        self._wanted_policies: list[FilterPolicy] | None = None
+        self._policies: list[FilterPolicy] | None = None
         self._meter: CapacityMeter | None = None
         self.loops: dict[str, Loop] = {}
         """The loops of the opened runtime, by name."""
@@ -94,12 +94,12 @@ class HostWork:
 
     # For the check-in ---------------------------------------------------------------------------------------------
 
-    async def ready(self) -> None:
+    async def wait_until_inspected(self) -> None:
         """Wait for the first inspection of the host, at most `READY_WITHIN_S`."""
         if not await wait_for(self._inspected, READY_WITHIN_S):
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
-    def registered(self, installation_id: str) -> None:
+    def set_installation(self, installation_id: str) -> None:
         """Set the installation of this Agent after a registration, and report all images and homes again, because the
         Manager has no reports yet. Raises StartAgain: the Agent belonged to another installation before.
         """
@@ -135,12 +135,12 @@ class HostWork:
             self._images.reported(images)
 
     def set_desired_images(self, images: list[DesiredImage]) -> None:
-        self._wanted_images = images
+        self._desired_images = images
         if self._images:
             self._images.set_desired(images)
 
     def set_filter_policies(self, policies: list[FilterPolicy]) -> None:
-        self._wanted_policies = policies
+        self._policies = policies
         if self._filters:
             self._filters.set_policies(policies)
 
@@ -161,13 +161,13 @@ class HostWork:
     # The work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Open the runtime as soon as the installation is known, and work forever."""
+        """Open the runtime as soon as the installation is known, and run its loops forever."""
         await self._installation_known.wait()
         runtime = await self._create_runtime()
         await self._open(runtime)
         self.runtime = runtime
         try:
-            await self._work(runtime)
+            await self._run_loops(runtime)
         finally:
             await runtime.close()
 
@@ -215,11 +215,11 @@ class HostWork:
         log.warning("the runtime cannot be opened", reason=error.message, next_try_s=RETRY_S)
         await asyncio.sleep(RETRY_S)
 
-    async def _work(self, runtime: Runtime) -> None:
+    async def _run_loops(self, runtime: Runtime) -> None:
         sessions, journal = self.sessions, self.journal
         inventory = Inventory(runtime, sessions, self.identity.agent_id, self.health)
-        images = self._images = ImageKeeper(runtime, sessions.outbox.request_report, self._copies(runtime))
-        images.set_desired(self._wanted_images)
+        images = self._images = ImageKeeper(runtime, sessions.outbox.request_report, self._image_receiver(runtime))
+        images.set_desired(self._desired_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
             runtime,
@@ -231,7 +231,7 @@ class HostWork:
         limits = None
         if isinstance(runtime, SharedKernel):
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.containers_here)
-        explain = limits.explained if limits else unchanged_failure
+        explain = limits.explain_failure if limits else without_explanation
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
         starts = Starts(
@@ -246,7 +246,7 @@ class HostWork:
             handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
-                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explained=explain),
+                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explain_failure=explain),
                 sessions=sessions,
                 inventory=inventory,
                 commands=Commands(runtime, sessions, journal),
@@ -262,7 +262,7 @@ class HostWork:
                 self.metrics,
                 time_limits,
                 interval_s=self.config.probe_interval_s,
-                explained=explain,
+                explain_failure=explain,
             )
             self.loops = {
                 "events": inventory.watch,
@@ -290,7 +290,7 @@ class HostWork:
             for name, loop in self.loops.items():
                 group.create_task(keep_running(name, loop, log_failure), name=name)
 
-    def _copies(self, runtime: Runtime) -> ImageReceiver | None:
+    def _image_receiver(self, runtime: Runtime) -> ImageReceiver | None:
         if not isinstance(runtime, ImageCopyHost):
             return None
         return ImageReceiver(runtime.archives(), self.identity, self.manager_client, self.config.agent_dir, self.usage)
@@ -303,8 +303,8 @@ class HostWork:
             self.config.filter_resolvers(),
         )
         filters.load()
-        if self._wanted_policies is not None:
-            filters.set_policies(self._wanted_policies)
+        if self._policies is not None:
+            filters.set_policies(self._policies)
         return filters
 
     async def _inspect_host(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:

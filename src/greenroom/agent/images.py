@@ -53,8 +53,8 @@ class Fetcher:
         return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0
 
     def fetch(self, image: DesiredImage, way: Way) -> AsyncIterator[int]:
-        """Fetch the image in this way; yields the progress in percent. The image may still be missing at the end: look
-        again.
+        """Fetch the image in this way; yields the progress in percent. The image may still be missing at the end, so
+        the caller must check it.
 
         Raises:
             PullError: the reason why a registry, or another Agent, did not serve it.

@@ -13,7 +13,7 @@ from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
-from greenroom.agent.host import HostWork
+from greenroom.agent.host import HostServices
 from greenroom.agent.replica import ReplicaGroup
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID
@@ -49,7 +49,9 @@ class Agent:
         self.journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
         self.journal.open()
         self.sessions = sessions = Sessions(self.journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
-        self.session_cache = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
+        self.session_cache = SessionCache(
+            sessions, settings.agent_dir, share=group.store_gateway_data if group else None
+        )
         self.health = health = AgentHealth(last_fresh=self.session_cache.last_fresh)
         managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
         self.metrics = metrics = AgentMetrics()
@@ -57,7 +59,7 @@ class Agent:
             managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc()
         )
         metrics.add_dropped_log_rows(lambda: sessions.outbox.log_lines_dropped)
-        self.host = host = HostWork(
+        self.host = host = HostServices(
             config=settings,
             identity=identity,
             manager_client=self.manager_client,

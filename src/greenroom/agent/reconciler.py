@@ -45,7 +45,7 @@ SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_c
 """The number of containers that are changed in parallel, without starts. Twice the cores is fastest with Docker."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
 """The time limit of a change, so that it does not hold its slot forever, for example if a network folder never answers.
-The Primary does not wait longer either.
+After this time the Primary also regards the session as failed.
 """
 WITHOUT_SLOT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
 """Actions that need no slot. They are fast and urgent: a failure is reported only after the examination."""
@@ -77,6 +77,7 @@ class Executor:
 
     @property
     def giving_way(self) -> frozenset[str]:
+        """The sessions whose containers have a smaller share of the CPU (`Starts.giving_way`)."""
         return self.starts.giving_way
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
@@ -185,12 +186,13 @@ class Reconciler:
         self._sessions = sessions
         self._inventory = inventory
         self._health = health
-        self._missed: set[str] = set()
+        self._with_missed_event: set[str] = set()
+        """The sessions that had an event while their worker ran."""
 
     def worker_done(self, key: str) -> None:
         """Plan the session again, and inspect it if it had an event while the worker ran."""
-        if key in self._missed:
-            self._missed.discard(key)
+        if key in self._with_missed_event:
+            self._with_missed_event.discard(key)
             self._inventory.to_inspect.put_nowait(key)
         self._sessions.due.add(key)
 
@@ -203,7 +205,7 @@ class Reconciler:
             await wait_for(self._sessions.due.event, left_s)
             if (only := self._sessions.due.take()) is None:
                 last_whole = time.monotonic()
-                self._sessions.forget_strangers()
+                self._sessions.forget_removed_sessions()
             executor.apply(plan(self._sessions.snapshot(only, executor.giving_way)), only)
             prober.start_workers(self._sessions.running(only))
             self._health.last_round = time.monotonic()
@@ -213,7 +215,7 @@ class Reconciler:
         while True:
             session_id = await self._inventory.to_inspect.get()
             if not workers.start(session_id, partial(self._inventory.try_inspect, session_id)):
-                self._missed.add(session_id)
+                self._with_missed_event.add(session_id)
 
     async def take_inventory(self, workers: Workers) -> None:
         """Take the whole inventory after events were lost, and at intervals, forever."""

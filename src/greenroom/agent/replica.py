@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.agent.app import HEALTH_PATH, WithSecret
-from greenroom.agent.standby import Election, SharedRecord, Standby
+from greenroom.agent.standby import GATEWAY_DATA_RECORD, Election, SharedRecord, Standby
 from greenroom.core.errors import SetupError
 from greenroom.kit import serving
 from greenroom.kit.concurrency import Loop, keep_running
@@ -52,15 +52,15 @@ class ReplicaGroup:
     """The data that other processes need to answer gateways."""
     edge: SharedRecord
     address: str
-    on_copied: Callable[[], None]
+    on_stored: Callable[[], None]
     """Called after the data for the other processes was written."""
     on_list_known: Callable[[], None]
     """Called when the desired list is known. From then on this process answers gateways as the active one."""
 
-    async def copy(self, content: bytes) -> None:
-        """Store the data that other processes need."""
+    async def store_gateway_data(self, content: bytes) -> None:
+        """Store the data that other processes need to answer gateways."""
         await self.gateway_data.write(content)
-        self.on_copied()
+        self.on_stored()
 
 
 class ActingAgent(Protocol):
@@ -103,22 +103,22 @@ class Replica:
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
-        at = self._settings.stream_address()
+        listener = self._settings.stream_address()
         listening: list[tuple[str, Loop]] = []
-        if at is not None:
-            app = WithSecret(self._for_gateways, at.secret)
-            listening = [("gateways", lambda: serving.serve_until_cancelled(app, at.host, at.port))]
+        if listener is not None:
+            app = WithSecret(self._for_gateways, listener.secret)
+            listening = [("gateways", lambda: serving.serve_until_cancelled(app, listener.host, listener.port))]
         return [("act", self._run), ("stand by", self._standby.run), *listening]
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            if await self._until_stopped(self.election.acquire()):
+            if await self._is_stopped_during(self.election.acquire()):
                 break
-            await self._act()
+            await self._run_while_active()
         self._stopped.set()
         await asyncio.Event().wait()  # until the process ends
 
-    async def _until_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
+    async def _is_stopped_during(self, work: Coroutine[Any, Any, object]) -> bool:
         """Run the work. Return True if the process must stop before the work is done; the work is then cancelled."""
         task, stop = asyncio.ensure_future(work), asyncio.create_task(self._stopping.wait())
         try:
@@ -132,10 +132,10 @@ class Replica:
         await asyncio.gather(task, return_exceptions=True)
         return True
 
-    async def _act(self) -> None:
+    async def _run_while_active(self) -> None:
         """Run the Agent until another process is active or this process stops."""
-        renewal = asyncio.create_task(self.election.keep(), name="lease")
-        work = asyncio.create_task(self._work(), name="agent")
+        renewal = asyncio.create_task(self.election.renew_until_lost(), name="lease")
+        work = asyncio.create_task(self._run_agent(), name="agent")
         stop = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([renewal, work, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -149,9 +149,9 @@ class Replica:
         if not work.cancelled():
             work.result()
 
-    async def _work(self) -> None:
+    async def _run_agent(self) -> None:
         try:
-            agent = self._build(self._settings, await self._group())
+            agent = self._build(self._settings, await self._take_over_records())
         except RuntimeUnavailable as error:
             log.warning("the shared data of the processes cannot be taken over", reason=error.message)
             return
@@ -165,8 +165,9 @@ class Replica:
             self._acting = None
             await agent.close()
 
-    async def _group(self) -> ReplicaGroup:
-        """Read the shared records into the Agent's folder. Raises RuntimeUnavailable: they cannot be read."""
+    async def _take_over_records(self) -> ReplicaGroup:
+        """Take over the shared records, and copy the identity and the journal into the Agent's folder. Raises
+        RuntimeUnavailable: the records cannot be read."""
         records = {name: SharedRecord(self._shared, name, self.election.fence) for name in RECORDS}
         folder = self._settings.agent_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -185,11 +186,11 @@ class Replica:
             name=self._shared.name,
             fence=self.election.fence,
             address=self._address,
-            on_copied=self._count_copy,
+            on_stored=self._count_copy,
             on_list_known=self._standby.release_requests,
             identity=records["identity"],
             journal=records["journal"],
-            gateway_data=records["shown"],
+            gateway_data=records[GATEWAY_DATA_RECORD],
             edge=records["edge"],
         )
 
@@ -222,7 +223,7 @@ class Replica:
         return Starlette(routes=[Route(HEALTH_PATH, health)])
 
 
-RECORDS: Final = ("identity", "journal", "shown", "edge")
+RECORDS: Final = ("identity", "journal", GATEWAY_DATA_RECORD, "edge")
 
 
 class _IdentityRecord(msgspec.Struct):

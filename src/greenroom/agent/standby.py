@@ -82,7 +82,7 @@ class Election:
         """Wait until this process is the active one. Return the record of the election."""
         while True:
             try:
-                if (record := await self._try()) is not None:
+                if (record := await self._try_to_acquire()) is not None:
                     return record
             except ContainerConflict:
                 log.info("another process of this Agent changed the record first", next_try_s=POLL_S)
@@ -90,19 +90,19 @@ class Election:
                 log.warning("the acting process of this Agent is unknown", reason=error.message, next_try_s=POLL_S)
             await asyncio.sleep(POLL_S)
 
-    async def _try(self) -> ElectionRecord | None:
+    async def _try_to_acquire(self) -> ElectionRecord | None:
         record, version = await self.shared.read_election_record()
         self.last_access_s = self.clock()
         self.observed = after_read(self.observed, record, version, self.last_access_s)
-        attempt = claim(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
-        if attempt is None:
+        takeover = claim(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
+        if takeover is None:
             return None
         sent_at_s = self.clock()
-        await self._write(attempt.record, attempt.version, sent_at_s)
-        log.info("this process acts for the Agent", term=attempt.record.term, because=attempt.reason)
-        return attempt.record
+        await self._write(takeover.record, takeover.version, sent_at_s)
+        log.info("this process acts for the Agent", term=takeover.record.term, because=takeover.reason)
+        return takeover.record
 
-    async def keep(self) -> str:
+    async def renew_until_lost(self) -> str:
         """Renew the record until this fails for too long or another process becomes active. Return the reason."""
         while self._held is not None:
             sent_at_s = self.clock()
@@ -112,7 +112,7 @@ class Election:
                 return reason
             pause_s = self.timings.renew_s if reason is None else RENEWAL_RETRY_S
             await asyncio.sleep(min(pause_s, self._remaining_s()))
-        return "the lease was released"
+        return "the record of the election was released"
 
     async def _renew(self, held_record: ElectionRecord, sent_at_s: float) -> str | None:
         """Renew the record once. Return None, or the reason why it was not renewed."""
@@ -147,7 +147,7 @@ class Election:
         return max(0.0, self._window.trusted_until_s - self.clock()) if self._window else 0.0
 
     async def release(self) -> None:
-        """Release the record, so that another process becomes active immediately."""
+        """Release the record of the election, so that another process becomes active immediately."""
         held_record, self._held = self._held, None
         if held_record is None or not may_act(self._window, self.clock()):
             return
@@ -155,7 +155,8 @@ class Election:
             self._version = await self.shared.write_election_record(released(held_record), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
             log.warning(
-                "the lease could not be released; another process must wait until it ends", reason=error.message
+                "the record of the election could not be released; another process must wait until it expires",
+                reason=error.message,
             )
 
 
@@ -206,7 +207,9 @@ class SharedRecord:
         self._attempted = None
 
 
-COPY_POLL_S: Final = 0.5
+GATEWAY_DATA_RECORD: Final = "shown"
+"""The name of the shared record with the data that other processes need to answer gateways."""
+POLL_COPY_EVERY_S: Final = 0.5
 READ_INTERVAL_S: Final = 20.0
 """The interval at which a standby reads the copy although its number did not change."""
 ACTING_PROCESS_SILENT: Final = "The acting process of the Agent does not answer at the moment; try again."
@@ -274,11 +277,11 @@ class Standby:
                     self._read_number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
-            await asyncio.sleep(COPY_POLL_S)
-            waited_s += COPY_POLL_S
+            await asyncio.sleep(POLL_COPY_EVERY_S)
+            waited_s += POLL_COPY_EVERY_S
 
     async def _read_shared(self) -> None:
-        identity, copy = await self._shared.read("identity"), await self._shared.read("shown")
+        identity, copy = await self._shared.read("identity"), await self._shared.read(GATEWAY_DATA_RECORD)
         edge = await self._shared.read("edge")
         if copy is not None:
             self._copy.replace(copy.content)

@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent import host
 from greenroom.agent.app import AgentHealth
-from greenroom.agent.host import HostWork
+from greenroom.agent.host import HostServices
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import RuntimeUnavailable
@@ -199,7 +199,7 @@ async def test_the_agent_names_a_kubeconfig_that_cannot_be_used_until_it_can(
     file = kubeconfig(tmp_path, {"auth-provider": {"name": "gcp"}})
     monkeypatch.setenv("GREENROOM_KUBE_CONFIG", str(file))
     health, unused = AgentHealth(), cast("Any", None)
-    work = HostWork(
+    work = HostServices(
         config=AgentConfig(agent_dir=tmp_path, runtime="kubernetes"),
         identity=cast("Any", SimpleNamespace(installation_id="an-installation", agent_id="an-agent")),
         manager_client=unused,
@@ -211,7 +211,7 @@ async def test_the_agent_names_a_kubeconfig_that_cannot_be_used_until_it_can(
     running = asyncio.create_task(work.run())
     try:
         async with asyncio.timeout(10):
-            await work.ready()
+            await work.wait_until_inspected()
             assert health.runtime_error.startswith(f"{file} logs in with auth-provider")
             kubeconfig(tmp_path, program("exit 3"))
             await eventually(lambda: health.runtime_error.endswith("failed: exit code 3."))

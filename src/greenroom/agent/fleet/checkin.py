@@ -20,7 +20,7 @@ import structlog
 from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
-from greenroom.agent.host import HostWork
+from greenroom.agent.host import HostServices
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import Unavailable
 from greenroom.core.log_codes import LogCode
@@ -38,17 +38,20 @@ log = structlog.get_logger(__name__)
 REGISTER_PATH: Final = "/manager_api/v1/register"
 CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 
-UNSHARED_PAUSE_S: Final = 0.5
+SHARING_RETRY_S: Final = 0.5
+"""The pause after the identity could not be written for the other replicas of this Agent."""
 FIRST_HOLD_S: Final = 5.0
-REPORT_AGAIN_S: Final = 0.5
+REPORT_RETRY_S: Final = 0.5
 STEPS_WAIT_S: Final = 0.5
-"""The delay of reports about the start of a staged session. No user waits for them, and a report costs as much as a
-claim.
+"""The delay of reports about the start of a staged session. No user waits for them, and a report costs the
+Manager as much as a claim, one transaction.
 """
-MAX_QUICK: Final = 3
+MAX_QUICK_ANSWERS: Final = 3
 QUIET_PAUSE_S: Final = 1.0
-"""The pause after more than `MAX_QUICK` consecutive answers that came sooner than this time and changed nothing."""
-FORGIVEN_AFTER_S: Final = 60.0
+"""The pause after more than `MAX_QUICK_ANSWERS` consecutive answers that changed nothing
+and took less than this time.
+"""
+REFUSALS_COUNT_FOR_S: Final = 60.0
 """The time after which earlier refusals no longer lengthen the pause."""
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
@@ -60,7 +63,7 @@ class CheckInLoop:
     identity: AgentIdentity
     sessions: Sessions
     manager_client: ManagerClient
-    host: HostWork
+    host: HostServices
     health: AgentHealth
     metrics: AgentMetrics
     join_token_file: Path | None
@@ -75,7 +78,7 @@ class CheckInLoop:
         self._credential_refused = False
         self._refusals = 0
         self._last_refusal = 0.0
-        self._quick = 0
+        self._quick_answers = 0
         self._filter_policies_digest = ""
 
     # The loops ----------------------------------------------------------------------------------------------------
@@ -93,7 +96,7 @@ class CheckInLoop:
                 await self._refused(error)
             except Unavailable as error:
                 log.warning("the identity cannot be shared", reason=error.message)
-                await asyncio.sleep(UNSHARED_PAUSE_S)
+                await asyncio.sleep(SHARING_RETRY_S)
 
     async def report(self) -> None:
         """Send new observations immediately, and the steps of a staged session's start within `STEPS_WAIT_S`, forever.
@@ -110,7 +113,7 @@ class CheckInLoop:
             try:
                 await self._check_in(hold_s=0.0)
                 if outbox.is_waiting():  # the Manager could not commit them, because the database did not answer
-                    asyncio.get_running_loop().call_later(REPORT_AGAIN_S, outbox.request_report)
+                    asyncio.get_running_loop().call_later(REPORT_RETRY_S, outbox.request_report)
             except NoManager as error:
                 log.info("an observation waits for the next check-in", reason=error.message)
             except ManagerRefusedError as error:
@@ -120,13 +123,13 @@ class CheckInLoop:
     async def _poll_once(self) -> None:
         begun = time.monotonic()
         has_list = self.sessions.desired.is_known
-        news, answer = await self._check_in(hold_s=self._hold_s if has_list else 0.0)
+        is_changed, answer = await self._check_in(hold_s=self._hold_s if has_list else 0.0)
         self._hold_s = answer.hold_s
-        is_quick = not news and time.monotonic() - begun < QUIET_PAUSE_S
-        self._quick = self._quick + 1 if is_quick else 0
-        if self._quick > MAX_QUICK:
+        is_quick = not is_changed and time.monotonic() - begun < QUIET_PAUSE_S
+        self._quick_answers = self._quick_answers + 1 if is_quick else 0
+        if self._quick_answers > MAX_QUICK_ANSWERS:
             await asyncio.sleep(QUIET_PAUSE_S)
-        elif not news:
+        elif not is_changed:
             await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311 -- spreads load, protects nothing
 
     # One message --------------------------------------------------------------------------------------------------
@@ -166,8 +169,8 @@ class CheckInLoop:
             crash_loop=self.health.crash_loop(),
             images=self.host.images(),
             homes=self.host.homes(),
-            sessions=sessions.outbox.unacknowledged(self._seq, steps=hold_s == 0),
-            unknown=sessions.unknown(),
+            sessions=sessions.outbox.unacknowledged(self._seq, with_steps=hold_s == 0),
+            unknown=sessions.undesired(),
             logs=sessions.outbox.take_log_lines(),
         )
 
@@ -188,8 +191,8 @@ class CheckInLoop:
         if message.homes is not None and answer.acked_seq >= message.seq:
             self.host.homes_reported(message.homes)
         before = (self.sessions.desired.digest, self.sessions.desired.highest_term)
-        orders = self.sessions.orders
-        has_new_command = any(orders.get(command.command_id) is None for command in answer.commands)
+        pending = self.sessions.commands
+        has_new_command = any(pending.get(command.command_id) is None for command in answer.commands)
         if not self.sessions.accept(answer):
             if answer.fresh:
                 log.warning("an answer of an older term is ignored", term=answer.term, known_term=before[1])
@@ -210,7 +213,7 @@ class CheckInLoop:
         managers.set_listed(manager.url for manager in answer.managers)
         for manager in answer.managers:
             if manager.instance_id == answer.primary:
-                managers.is_primary(manager.url, answer.term)
+                managers.set_primary(manager.url, answer.term)
 
     # Registration -------------------------------------------------------------------------------------------------
 
@@ -235,18 +238,18 @@ class CheckInLoop:
             raise
         self.metrics.registrations.labels("registered").inc()
         if registered.installation_id != self.identity.installation_id:
-            self.sessions.desired.new_installation(registered.db_epoch)
+            self.sessions.desired.join_installation(registered.db_epoch)
         elif registered.db_epoch != self.identity.db_epoch:
-            self.sessions.desired.new_database()
+            self.sessions.desired.invalidate()
         self.identity.store(registered)
         await self.identity.store_shared()
         self.manager_client.managers.set_listed(manager.url for manager in registered.managers)
         self.sessions.outbox.resend_all()
         self._seq = 0
         self._credential_refused = False
-        self.host.registered(registered.installation_id)
+        self.host.set_installation(registered.installation_id)
         # `report` sends no message before the first reading, because the message would have no capacity.
-        await self.host.ready()
+        await self.host.wait_until_inspected()
         self._registered = True
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
@@ -284,11 +287,11 @@ class CheckInLoop:
     async def _refused(self, error: ManagerRefusedError) -> None:
         """Handle a refusal: wait, longer after each one, and then register again."""
         self._registered = False
-        is_first = error.status == 401 and not self._credential_refused
-        self._credential_refused = is_first and not await self._is_credential_changed()
+        is_new_refusal = error.status == 401 and not self._credential_refused
+        self._credential_refused = is_new_refusal and not await self._is_credential_changed()
         self.health.manager_error = error.message
         now = time.monotonic()
-        if now - self._last_refusal > FORGIVEN_AFTER_S:
+        if now - self._last_refusal > REFUSALS_COUNT_FOR_S:
             self._refusals = 0
         self._last_refusal = now
         pause_s = REFUSED_BACKOFF.delay_s(self._refusals)

@@ -82,7 +82,7 @@ class ManagerFailover:
             self._listed = listed
             self._states = {url: state for url, state in self._states.items() if url in self.urls}
 
-    def is_primary(self, url: str, term: int) -> None:
+    def set_primary(self, url: str, term: int) -> None:
         """Record that a Manager reported the Manager at `url` as Primary with this term."""
         self._term = max(self._term, term)
         state = self._states.get(url.rstrip("/"))
@@ -136,9 +136,9 @@ class ManagerFailover:
     ) -> float:
         """Record a failure of `url`. Return the pause in seconds.
 
-        Requests that were open at an earlier failure do not count again; `asked_at`, the time at which the request was
-        sent, identifies them. `spread` is a random number in 0..1, so that many Agents do not return at the same time.
-        `silent`: the Manager accepted the request and did not answer in time.
+        `asked_at` is the time at which the request was sent. A request that was sent before the previous failure does
+        not count as another attempt. `spread` is a random number in 0..1, so that many Agents do not return at the same
+        time. `silent`: the Manager accepted the request and did not answer in time.
         """
         previous = self._states.get(url)
         if previous is not None and previous.is_answering:

@@ -37,8 +37,8 @@ class Commands:
         self._screenshot_slots = asyncio.Semaphore(SCREENSHOTS_AT_ONCE)
 
     async def run(self, command_id: str) -> None:
-        command = self._sessions.orders.get(command_id)
-        if command is None or command_id in self._sessions.orders.begun_ids():
+        command = self._sessions.commands.get(command_id)
+        if command is None or command_id in self._sessions.commands.begun_ids():
             return
         if command.screenshot is not None:
             await self._take_screenshot(command, command.screenshot)
@@ -46,8 +46,8 @@ class Commands:
             await self._run_once(command)
 
     async def refuse(self, command_id: str, reason: str) -> None:
-        command = self._sessions.orders.get(command_id)
-        if command is None or command_id in self._sessions.orders.begun_ids():
+        command = self._sessions.commands.get(command_id)
+        if command is None or command_id in self._sessions.commands.begun_ids():
             return
         if command.screenshot is not None:
             self._report_done(command, reason=f"No screenshot was taken: {reason}.")
@@ -84,7 +84,7 @@ class Commands:
             return _record(command, "unknown", output=error.message)
         except GreenroomError as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
-        output = self._sessions.orders.shortened(result.output)
+        output = self._sessions.commands.shortened(result.output)
         record = _record(command, "done", output=output)
         return replace(record, exit_code=result.exit_code, output_complete=result.output_complete)
 
@@ -104,13 +104,13 @@ class Commands:
         spec, container = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
         if spec is None or container is None or container.address is None:
             raise WrongState("The session's container is not running; resume the session, or launch another one.")
-        if not self._sessions.orders.has_room():
+        if not self._sessions.commands.has_room():
             raise WrongState("Too many screenshots wait for a Manager; try again in a moment.")
         return await self._runtime.screenshot(container.address, spec, size.width, size.height)
 
     def _report_done(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:
         report = CommandReport(command_id=command.command_id, state="done", output=reason, picture=picture)
-        self._sessions.orders.store_screenshot(report)
+        self._sessions.commands.store_screenshot(report)
         self._sessions.refresh(command.session_id)
 
 

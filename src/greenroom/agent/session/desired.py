@@ -38,7 +38,7 @@ class ListChange:
         return [desired for session_id, desired in self.now.items() if self.before.get(session_id) is not desired]
 
     @cached_property
-    def left(self) -> list[str]:
+    def removed(self) -> list[str]:
         """The sessions that are not in the list any more."""
         return [session_id for session_id in self.before if session_id not in self.now]
 
@@ -46,7 +46,7 @@ class ListChange:
     def reauthorised(self) -> list[str]:
         """The sessions whose permitted viewers changed."""
         changed = [d.session_id for d in self.changed if d.want == "absent" or d.authorised != self._authorised(d)]
-        return changed + self.left
+        return changed + self.removed
 
     @property
     def assigned(self) -> list[str]:
@@ -129,16 +129,16 @@ class DesiredSessions:
         is_first, self.is_known = not self.is_known, True
         self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
-    def new_database(self) -> None:
+    def invalidate(self) -> None:
         """Invalidate the list: the database was restored from a backup, or a standby was promoted. The highest term
         stays valid. Until the next list arrives, viewers are admitted by the old one. Then all viewers that the new
-        list does not permit are disconnected, also those with a grant that the new database does not contain.
+        list does not permit are disconnected, for example those whose share exists only in the old database.
         """
         self._known_generations, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
 
-    def new_installation(self, db_epoch: str) -> None:
+    def join_installation(self, db_epoch: str) -> None:
         """Join a new installation, whose terms start again at zero."""
-        self.new_database()
+        self.invalidate()
         before, self.entries = self.entries, dict[str, Desired]()
         self._publish(ListChange(before=before, now=self.entries))
         self._journal.append(Term(term=0, db_epoch=db_epoch))
@@ -148,7 +148,7 @@ class DesiredSessions:
         for desired in change.changed:
             if desired.spec is not None:
                 self._decode(desired.session_id, desired.spec)
-        for session_id in change.left:
+        for session_id in change.removed:
             self._specs.pop(session_id, None)
             self._hashes.pop(session_id, None)
         self.changed.emit(change)

@@ -61,17 +61,17 @@ class Handovers:
         record = _record(desired, desired.assignment)
         if failure := await self._probe(session_id):
             self._sessions.observed.store_probe(session_id, usable=False, error=failure.error)
-            self._note(changed(record, state="failed", error=failure.error, slow=failure.silent))
+            self._append_and_report(changed(record, state="failed", error=failure.error, slow=failure.silent))
         elif not desired.assignment.argv:
-            self._note(changed(record, state="assigned"))
+            self._append_and_report(changed(record, state="assigned"))
         else:
             commit = self._commit_event(record)
-            self._note(record)
+            self._append_and_report(record)
             if not (await self._is_committed(commit) and self._is_still_assigned(record)):
                 return
             await stop("agent.handover_received")
             await self._journal.append_durably(changed(record, state="started"))
-            self._note(await self._assign(record, desired.assignment))
+            self._append_and_report(await self._assign(record, desired.assignment))
 
     def _is_begun(self, assignment: Assignment) -> bool:
         record = self._journal.state.handovers.get(assignment.assignment_id)
@@ -113,7 +113,7 @@ class Handovers:
             container, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
             if container is None or spec is None or container.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
-            left_s = PROBE_FOR_S - self._time_limits.quiet_s(time.monotonic() - begun)
+            left_s = PROBE_FOR_S - self._time_limits.idle_host_s(time.monotonic() - begun)
             limit_s = max(LAST_ATTEMPT_S, min(ATTEMPT_S, left_s))
             result = await self._time_limits.probe(self._runtime, container.address, spec, limit_s)
             attempts += 1
@@ -152,7 +152,7 @@ class Handovers:
         error = f"`assign` ended with exit code {result.exit_code}: {result.output_end}"
         return changed(record, state="failed", exit_code=result.exit_code, error=error)
 
-    def _note(self, record: HandoverRecord) -> None:
+    def _append_and_report(self, record: HandoverRecord) -> None:
         self._journal.append(record)
         self._sessions.refresh(record.session_id)
         if record.state == "assigned":

@@ -32,26 +32,26 @@ class Inventory:
         self._sessions = sessions
         self._agent_id = agent_id
         self._health = health
-        self._touched: set[str] = set()
+        self._changed_ids: set[str] = set()
         self.out_of_memory: set[str] = set()
-        """The sessions in which a process was killed because the container ran out of state."""
+        """The sessions in which a process was killed because the container ran out of memory."""
         self.to_inspect: asyncio.Queue[str] = asyncio.Queue()
         """The sessions with an event, which the reconciler inspects."""
         self.outdated = asyncio.Event()
         """Set after events were lost, so that a complete inventory is taken."""
 
-    def touch(self, session_id: str) -> None:
+    def mark_changed(self, session_id: str) -> None:
         """Record that this session has newer facts than an inventory in progress."""
-        self._touched.add(session_id)
+        self._changed_ids.add(session_id)
 
     def forget(self, session_id: str) -> None:
-        self.touch(session_id)
+        self.mark_changed(session_id)
         self.out_of_memory.discard(session_id)
 
     async def inspect(self, session_id: str) -> None:
         """Inspect a session's container. Raises RuntimeUnavailable: the runtime does not answer."""
         container = await self._runtime.inspect(session_id)
-        self.touch(session_id)
+        self.mark_changed(session_id)
         if container is not None and container.agent_id != self._agent_id:
             container = None
         self._sessions.observed.store_container(session_id, container)
@@ -62,13 +62,13 @@ class Inventory:
             await self.inspect(session_id)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
-        """Take the whole inventory; sessions in `busy`, or touched in the meantime, keep their state. The first
-        inventory skips only the touched ones: the others have no known state yet. Raises RuntimeUnavailable: the
+        """Take the whole inventory; sessions in `busy`, or changed in the meantime, keep their state. The first
+        inventory skips only the changed ones: the others have no known state yet. Raises RuntimeUnavailable: the
         runtime does not answer."""
-        self._touched.clear()
+        self._changed_ids.clear()
         containers = await self._runtime.list()
         own_containers = [container for container in containers if container.agent_id == self._agent_id]
-        skipped = self._touched | (busy if self._sessions.observed.is_complete else frozenset[str]())
+        skipped = self._changed_ids | (busy if self._sessions.observed.is_complete else frozenset[str]())
         self._sessions.observed.store_inventory(own_containers, skipped)
         self._health.runtime_error = ""
 

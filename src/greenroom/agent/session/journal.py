@@ -28,7 +28,7 @@ COMPACT_ABOVE_BYTES: Final = 1 << 20
 """The size above which the file is rewritten if most of its records are replaced by later ones."""
 
 COMPACT_EVERY_S: Final = 60.0
-SHARED_AGAIN_S: Final = 0.5
+SHARE_RETRY_S: Final = 0.5
 
 
 class JournalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -81,7 +81,9 @@ class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
 
 
 class Forget(JournalRecord, frozen=True, kw_only=True, tag="forget"):
-    """The session does not exist any more, and the Manager has received this report."""
+    """Removes all facts of a session that does not exist any more. It is written after the Manager has received the
+    report of its end.
+    """
 
     session_id: str
 
@@ -248,7 +250,7 @@ class Journal:
             except Unavailable as error:
                 log.warning("other processes of this Agent do not have the latest records", reason=error.message)
                 self._news.set()
-                await asyncio.sleep(SHARED_AGAIN_S)
+                await asyncio.sleep(SHARE_RETRY_S)
 
     def _content(self) -> bytes:
         """Return the current records, encoded."""

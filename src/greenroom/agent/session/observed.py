@@ -22,8 +22,10 @@ from greenroom.wire.messages import Authorised, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
-    """The result of a probe. `broken`: consecutive probes found the session unusable; `error` is the reason."""
+class ProbeStatus:
+    """The state of a session after a probe. `broken`: consecutive probes found the session unusable; `error` is the
+    reason.
+    """
 
     usable: bool = False
     broken: bool = False
@@ -32,30 +34,30 @@ class Probed:
     """CLOCK_BOOTTIME, which includes suspend."""
 
 
-NOT_PROBED: Final = Probed()
+NEVER_PROBED: Final = ProbeStatus()
 ALWAYS_S: Final = math.inf
 """The validity of a probe that is valid until the next one."""
 
 
-class Probes:
+class LastProbes:
     """The last probe of each session. It is valid for `valid_s`, so that sessions of an Agent that was suspended need a
     new probe before they count as usable.
     """
 
     def __init__(self, valid_s: float = ALWAYS_S) -> None:
         self._valid_s = valid_s
-        self._probes: dict[str, Probed] = {}
+        self._probes: dict[str, ProbeStatus] = {}
 
     def store(self, session_id: str, *, usable: bool, error: str, broken: bool) -> None:
-        self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=boottime_s())
+        self._probes[session_id] = ProbeStatus(usable=usable, broken=broken, error=error, at_s=boottime_s())
 
     def forget(self, session_id: str) -> None:
         """Remove the result, because the container was replaced, stopped or removed."""
         self._probes.pop(session_id, None)
 
-    def last(self, session_id: str) -> Probed:
-        probed = self._probes.get(session_id, NOT_PROBED)
-        return probed if boottime_s() - probed.at_s <= self._valid_s else replace(probed, usable=False)
+    def last(self, session_id: str) -> ProbeStatus:
+        status = self._probes.get(session_id, NEVER_PROBED)
+        return status if boottime_s() - status.at_s <= self._valid_s else replace(status, usable=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class SessionSnapshot:
 
     `address` is host:port of the page, None without a running container; `services` are the addresses of its other
     services. `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream
-    opens (docs/explanation/protocols.md §3). `database` is the source of that fact.
+    opens (docs/explanation/protocols.md §3). `database` identifies the database (`db_epoch`) of the desired list.
     """
 
     session_id: str
@@ -90,7 +92,7 @@ class ObservedSessions:
     def __init__(self, journal: Journal, probe_valid_s: float) -> None:
         self._journal = journal
         self._containers: dict[str, ObservedContainer] = {}
-        self._probes = Probes(probe_valid_s)
+        self._probes = LastProbes(probe_valid_s)
         self._steps: dict[str, dict[str, float]] = {}
         self._committed_steps: dict[str, set[str]] = {}
         self._being_created: set[str] = set()
@@ -127,7 +129,7 @@ class ObservedSessions:
             if container.state is not ContainerState.RUNNING or (before and before.address != container.address):
                 self._forget_page(session_id)
             if container.state is not ContainerState.CREATED:
-                self.remember(session_id, ran=True)
+                self.update_record(session_id, ran=True)
         self.changed.emit(session_id)
         self.container_changed.emit(session_id)
 
@@ -197,7 +199,7 @@ class ObservedSessions:
         self._painted.discard(session_id)
         self._pages.pop(session_id, None)
 
-    def last_probe(self, session_id: str) -> Probed:
+    def last_probe(self, session_id: str) -> ProbeStatus:
         return self._probes.last(session_id)
 
     def record_step(self, session_id: str, name: str) -> None:
@@ -237,7 +239,7 @@ class ObservedSessions:
     def journal_facts(self, session_id: str) -> JournalFacts:
         return facts(self.journal_record(session_id))
 
-    def remember(self, session_id: str, **changes: object) -> None:
+    def update_record(self, session_id: str, **changes: object) -> None:
         """Change the fields of `journal.SessionRecord`."""
         before = self.journal_record(session_id)
         after = msgspec.structs.replace(before, **changes)
@@ -249,8 +251,8 @@ class ObservedSessions:
         """Wait until the other processes of this Agent have the whole journal, like `Journal.wait_until_shared`."""
         await self._journal.wait_until_shared()
 
-    async def remember_durably(self, session_id: str, **changes: object) -> None:
-        """Like `remember`, but wait until the change is on disk."""
+    async def update_record_durably(self, session_id: str, **changes: object) -> None:
+        """Like `update_record`, but wait until the change is on disk."""
         await self._journal.append_durably(msgspec.structs.replace(self.journal_record(session_id), **changes))
         self.changed.emit(session_id)
 

@@ -1,10 +1,10 @@
 """Reports that the Manager has not received yet: the newest observation of each session, log rows, and results of
-orders.
+commands.
 
 Every message carries all unacknowledged observations, so the next one that is committed covers a lost one
 (docs/explanation/protocols.md §2). Log rows are sent in one message and return to the queue if it failed. A command
 runs at most once: its result is in the journal until the Manager has it. A screenshot can be taken twice: it stays in
-state only, and after a restart of the Agent it is ordered and taken again.
+memory only, and after a restart of the Agent the Manager requests it again.
 """
 
 from __future__ import annotations
@@ -71,17 +71,16 @@ class Outbox:
             if not entry.may_wait:
                 self.urgent.set()
 
-    def drop(self, session_id: str) -> None:
+    def drop_session(self, session_id: str) -> None:
         self._entries.pop(session_id, None)
         self._waiting.pop(session_id, None)
 
-    def unacknowledged(self, seq: int, *, steps: bool = True) -> list[Observed]:
-        """Return all uncommitted observations, for message `seq`. Without `steps`, observations that may wait and that
-        no message carried yet are left out; an observation that one message carried is in all later ones, which may be
-        acknowledged in its place.
+    def unacknowledged(self, seq: int, *, with_steps: bool = True) -> list[Observed]:
+        """Return all uncommitted observations, for message `seq`. An observation stays in all later messages until one
+        of them is acknowledged. `with_steps=False` leaves out new observations that only contain a step of a start.
         """
         self._is_requested = False
-        entries = [e for e in self._waiting.values() if steps or not e.may_wait or e.first_seq is not None]
+        entries = [e for e in self._waiting.values() if with_steps or not e.may_wait or e.first_seq is not None]
         for entry in entries:
             entry.first_seq = seq if entry.first_seq is None else entry.first_seq
         return [entry.observed for entry in entries]
@@ -176,8 +175,9 @@ def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
 
 
 RESULT_MARGIN_S: Final = 10.0
-"""The api waits this long beyond a result's deadline, then gives up. An order that has not begun by then never
-begins."""
+"""The time for which the api still waits for a result after the deadline of the command. The Agent does not begin a
+command after this time.
+"""
 MAX_WAITING_BYTES: Final = 2 << 20
 """The maximum encoded size of all results that wait for a Manager, because one message contains all reports."""
 SHORT_OUTPUT: Final = 2000
@@ -185,8 +185,8 @@ SHORT_OUTPUT: Final = 2000
 NO_ROOM: Final = "[most of the output was dropped: the Agent has too many results to report]\n"
 
 
-class Orders:
-    """The orders in progress and their results. `journal` must be open."""
+class PendingCommands:
+    """The commands that a Manager requested, and their results until they are reported. `journal` must be open."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -196,31 +196,31 @@ class Orders:
         self._screenshots: dict[str, CommandReport] = {}
 
     def accept(self, commands: Iterable[SessionCommand], sessions: Container[str]) -> None:
-        """Store the new orders of an answer, for sessions in the desired list."""
+        """Store the new commands of an answer, for sessions in the desired list."""
         for command in commands:
             if command.session_id in sessions and command.command_id not in self._commands:
                 self._commands[command.command_id] = command
                 self._awaited_until_s[command.command_id] = time.monotonic() + command.deadline_s + RESULT_MARGIN_S
 
     def get(self, command_id: str) -> SessionCommand | None:
-        """Return an order whose result is not reported yet, or None."""
+        """Return a command whose result is not reported yet, or None."""
         return self._commands.get(command_id)
 
     def all(self) -> tuple[CommandOrder, ...]:
-        """Return all orders for the plan. Overdue orders are removed."""
+        """Return all commands for the plan. Overdue commands are removed."""
         now_s = time.monotonic()
-        self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
+        self._keep_only(k for k in self._commands if self._awaited_until_s[k] > now_s)
         return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
 
     def begun_ids(self) -> frozenset[str]:
-        """Return the ids of the orders that have begun and must not begin again."""
+        """Return the ids of the commands that have begun and must not begin again."""
         return frozenset(self._journal.state.commands) | self._screenshots.keys()
 
     def drop_session(self, session_id: str) -> None:
-        """Drop the orders of a session that left the desired list."""
-        self._keep(k for k, command in self._commands.items() if command.session_id != session_id)
+        """Drop the commands of a session that left the desired list."""
+        self._keep_only(k for k, command in self._commands.items() if command.session_id != session_id)
 
-    def _keep(self, command_ids: Iterable[str]) -> None:
+    def _keep_only(self, command_ids: Iterable[str]) -> None:
         ids = frozenset(command_ids)
         self._commands = {k: v for k, v in self._commands.items() if k in ids}
         self._awaited_until_s = {k: v for k, v in self._awaited_until_s.items() if k in ids}
@@ -261,6 +261,6 @@ class Orders:
         """Drop the result of a report that the Manager has committed."""
         if report.state == "started":
             return
-        self._keep(self._commands.keys() - {report.command_id})
+        self._keep_only(self._commands.keys() - {report.command_id})
         if report.command_id in self._journal.state.commands:
             self._journal.append(CommandRecord(command_id=report.command_id, session_id=session_id, state="reported"))

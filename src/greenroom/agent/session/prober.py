@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from greenroom.agent.app import AgentMetrics
-from greenroom.agent.capacity import Explained, unchanged_failure
+from greenroom.agent.capacity import ExplainFailure, without_explanation
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
@@ -47,7 +47,7 @@ class ProbeTimeLimits:
         """Return the time limit at the current lateness."""
         return allowed_s(limit_s, self._lateness(), most_s)
 
-    def quiet_s(self, elapsed_s: float) -> float:
+    def idle_host_s(self, elapsed_s: float) -> float:
         """Return the part of a limit for an idle host that corresponds to this wait."""
         return elapsed_s / lateness_factor(self._lateness())
 
@@ -112,7 +112,7 @@ STOP_GRACE_S: Final = 1.0
 
 def pause_s(age_s: float, duration_s: float) -> float:
     """Return the seconds until the next probe of a session that is not usable. Its container has run for `age_s`, and
-    the last probe took `duration_s`, including the wait for its turn.
+    the last probe took `duration_s`, including the wait for a slot.
     """
     return min(SLOW_S, max(FAST_S, PAUSE_FACTOR * duration_s)) if age_s < FAST_FOR_S else SLOW_S
 
@@ -128,7 +128,7 @@ class SessionProber:
     time_limits: ProbeTimeLimits
     _: KW_ONLY
     interval_s: float
-    explained: Explained = unchanged_failure
+    explain_failure: ExplainFailure = without_explanation
 
     def __post_init__(self) -> None:
         self._slots = Slots(PARALLEL)
@@ -164,7 +164,7 @@ class SessionProber:
                 if not await self._first_launch(session_id, spec):
                     return
                 was_usable = True
-                self.sessions.observed.remember(session_id, log_tail="")
+                self.sessions.observed.update_record(session_id, log_tail="")
                 self._record_start_duration(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
@@ -182,13 +182,13 @@ class SessionProber:
         """Return the reason why the session is not usable. For a long start it includes the host's limits."""
         if not error or age_s < FAST_FOR_S:
             return error
-        return self.explained(error, self.sessions.observed.journal_record(session_id).log_tail)
+        return self.explain_failure(error, self.sessions.observed.journal_record(session_id).log_tail)
 
     async def _store_log(self, session_id: str) -> None:
         """Store the last output of a container that is not usable, to explain a missed deadline."""
         with warned(log, "the log of a container cannot be read", "session", session_id, session_id=session_id):
             tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
-            self.sessions.observed.remember(session_id, log_tail=tail)
+            self.sessions.observed.update_record(session_id, log_tail=tail)
 
     def _record_start_duration(self, session_id: str) -> None:
         since_s = self.sessions.observed.age_s(session_id)
@@ -211,7 +211,7 @@ class SessionProber:
             return await self.time_limits.probe(self.runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
 
     def _record_steps(self, session_id: str, result: ProbeResult) -> None:
-        if result.usable or result.painted is False:
+        if result.usable or result.painted is False:  # None: the probe did not read the screen
             self.sessions.observed.record_step(session_id, "answering")
         if result.usable and result.painted:
             self.sessions.observed.record_step(session_id, "painted")
@@ -228,7 +228,7 @@ class SessionProber:
         if done == "started":
             await self._fail(session_id, "The Agent was restarted while `first_launch` ran; its result is unknown.")
             return False
-        await self.sessions.observed.remember_durably(session_id, first_launch="started")
+        await self.sessions.observed.update_record_durably(session_id, first_launch="started")
         try:
             with one_item("session", session_id):
                 await self.sessions.observed.wait_until_shared()
@@ -237,7 +237,7 @@ class SessionProber:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
             return False
         if result.exit_code == 0:
-            self.sessions.observed.remember(session_id, first_launch="ended")
+            self.sessions.observed.update_record(session_id, first_launch="ended")
             return True
         result_text = (
             f"was still running after {spec.first_launch.deadline_s:g} s"
@@ -254,11 +254,13 @@ class SessionProber:
         try:
             with one_item("session", session_id):
                 tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
-                sentence = self.explained(sentence, tail)
+                sentence = self.explain_failure(sentence, tail)
                 changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
-                await self.sessions.observed.remember_durably(session_id, **changes)
+                await self.sessions.observed.update_record_durably(session_id, **changes)
                 await self.runtime.stop(session_id, STOP_GRACE_S)
         except GreenroomError as error:
-            self.sessions.observed.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
+            self.sessions.observed.update_record(
+                session_id, failure=sentence, exit_code=exit_code, first_launch="ended"
+            )
             log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)
         self.sessions.outbox.log_line(LogCode.AGENT_FIRST_LAUNCH, f"Session {session_id}: {sentence}", session_id)

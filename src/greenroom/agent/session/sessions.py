@@ -15,7 +15,7 @@ from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.desired import DesiredSessions, ListChange
 from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, assignment_report
 from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, facts
-from greenroom.agent.session.outbox import Orders, Outbox
+from greenroom.agent.session.outbox import Outbox, PendingCommands
 from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, needs_examination, observe
 from greenroom.core.session.states import ObservedState
 from greenroom.wire.messages import Answer, Desired, Observed
@@ -53,7 +53,7 @@ class Sessions:
 
     def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
-        self.orders = Orders(journal)
+        self.commands = PendingCommands(journal)
         self.outbox = Outbox()
         self.desired = DesiredSessions(journal, self.outbox)
         self.observed = ObservedSessions(journal, probe_valid_s)
@@ -74,7 +74,7 @@ class Sessions:
         """Apply an answer. Return False if it is ignored because it is not fresh or has an earlier term."""
         if not self.desired.accept(answer):
             return False
-        self.orders.accept(answer.commands, self.desired.entries)
+        self.commands.accept(answer.commands, self.desired.entries)
         self.due.add(*(command.session_id for command in answer.commands), *self.desired.condemned)
         return True
 
@@ -84,22 +84,23 @@ class Sessions:
             if is_new and desired.want == "running" and self.observed.container(session_id) is None:
                 self.observed.record_step(session_id, "received")
             self.refresh(session_id)
-        for session_id in change.left:
+        for session_id in change.removed:
             self.observed.forget(session_id)
-            self.outbox.drop(session_id)
-            self.orders.drop_session(session_id)
+            self.outbox.drop_session(session_id)
+            self.commands.drop_session(session_id)
         if change.is_first:
             self.due.add_all()
-        self.due.add(*(desired.session_id for desired in change.changed), *change.left)
+        self.due.add(*(desired.session_id for desired in change.changed), *change.removed)
 
     def acknowledge(self, acked_seq: int) -> None:
-        """Commit message `acked_seq` and those before it: results of commands and steps of starts need no more
-        reports."""
+        """Record that a Manager committed the messages up to `acked_seq`. Their results of commands and steps of starts
+        are not reported again.
+        """
         for observed in self.outbox.acknowledge(acked_seq):
             self.acknowledged.emit(observed)
             self.observed.steps_committed(observed.session_id, observed.steps)
             for report in observed.commands:
-                self.orders.reported(observed.session_id, report)
+                self.commands.reported(observed.session_id, report)
 
     # Desired and observed state -----------------------------------------------------------------------------------
 
@@ -122,17 +123,17 @@ class Sessions:
             desired=desired,
             observed=_select(self.observed.containers, only),
             known={session_id: facts(record) for session_id, record in _select(state.sessions, only).items()},
-            orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
-            begun=self.orders.begun_ids() | handed_over,
+            orders=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
+            begun=self.commands.begun_ids() | handed_over,
             condemned=self.desired.condemned,
             giving_way=giving_way,
         )
 
-    def forget_strangers(self) -> None:
-        """Remove sessions that are neither desired nor present, if both lists are known."""
+    def forget_removed_sessions(self) -> None:
+        """Remove the journal records of sessions that are neither desired nor have a container, if both are known."""
         if self.is_known:
-            remembered = self._journal.state.sessions.keys()
-            for session_id in remembered - self.desired.entries.keys() - self.observed.containers.keys():
+            recorded = self._journal.state.sessions.keys()
+            for session_id in recorded - self.desired.entries.keys() - self.observed.containers.keys():
                 self._journal.append(Forget(session_id=session_id))
 
     def get(self, session_id: str) -> SessionSnapshot | None:
@@ -161,17 +162,17 @@ class Sessions:
             if container.state == "running" and container.address and self.desired.get(k) is not None
         ]
 
-    def unknown(self) -> list[str]:
+    def undesired(self) -> list[str]:
         """Return the session ids of containers that are not in the desired list; empty before the first list."""
-        strangers = self.observed.containers.keys() - self.desired.entries.keys()
-        return sorted(strangers) if self.desired.is_known else []
+        not_desired = self.observed.containers.keys() - self.desired.entries.keys()
+        return sorted(not_desired) if self.desired.is_known else []
 
     # Reports to the Manager ---------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
-        """Put the present observation into the outbox. Nothing is observed before the first inventory: a container not
-        seen yet is not absent. A session that ended is reported with its last lines, and one that is about to be handed
-        over with the result of the hand-over: a report before it would be in transit while a user waits for the result.
+        """Put the present observation of a session into the outbox. Some sessions are not reported yet: all sessions
+        before the first inventory, because their containers are unknown; a session that ended, until its last lines are
+        read; and a session before its hand-over, because this report would delay the result for the waiting user.
         """
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:
@@ -215,7 +216,7 @@ class Sessions:
             log_tail=record.log_tail,
             error=error,
             assignment=assignment_report(handover) if (handover := self._handover(desired)) else None,
-            commands=self.orders.reports(session_id),
+            commands=self.commands.reports(session_id),
             steps=self.observed.steps(session_id),
         )
 

@@ -1,4 +1,4 @@
-"""The slots of starts. A start holds a slot from its turn until the first frame of its page (`core.session.starts`).
+"""The slots of starts. A start holds a slot until its page shows the first frame (`core.session.starts`).
 
 A slot is also released if the container does not run, is not desired any more or has failed, or `HELD_S` after its
 start, so that an image that never shows a frame does not delay other starts.
@@ -73,13 +73,13 @@ class Starts:
         self._numbers = count()
         self._waiting: dict[str, _Start] = {}
         self._begun: dict[str, _Start] = {}
-        self._handover_s = -math.inf
+        self._last_handover_s = -math.inf
         """The time at which a staged session of this host was last handed over to its user."""
         self._timer: asyncio.TimerHandle | None = None
         self.slot_count = default_width(self.cores())
         self.sessions.observed.changed.subscribe(self._release_if_done)
         self.sessions.desired.changed.subscribe(self._list_changed)
-        self.sessions.handed_over.subscribe(lambda _: self._handover())
+        self.sessions.handed_over.subscribe(lambda _: self._record_handover())
 
     @property
     def giving_way(self) -> frozenset[str]:
@@ -130,13 +130,13 @@ class Starts:
         self.slot_count = next_width(self.slot_count, self.cores(), load, is_short=bool(self._waiting))
         self._admit_next()
 
-    def _handover(self) -> None:
-        self._handover_s = time.monotonic()
+    def _record_handover(self) -> None:
+        self._last_handover_s = time.monotonic()
 
     def _list_changed(self, change: ListChange) -> None:
         if change.assigned:
-            self._handover()
-        for session_id in (*(desired.session_id for desired in change.changed), *change.left):
+            self._record_handover()
+        for session_id in (*(desired.session_id for desired in change.changed), *change.removed):
             if session_id in self._waiting and not self._is_desired(session_id):
                 self._waiting.pop(session_id).decide(is_wanted=False)
             self._release_if_done(session_id)
@@ -160,14 +160,14 @@ class Starts:
         """Return the waiting starts, except those of staged sessions that must wait after a recent hand-over."""
         if self._timer is not None:
             self._timer.cancel()
-        now_s, later_s = time.monotonic(), dict[str, float]()
+        now_s, waits_s = time.monotonic(), dict[str, float]()
         for session_id, start in self._waiting.items():
             if not (self.on_other_machines() or self.sessions.desired.has_user(session_id)):
-                later_s[session_id] = begins_after_s(start.waits_since_s, self._handover_s) - now_s
-        later_s = {k: in_s for k, in_s in later_s.items() if in_s > 0}
-        if later_s:
-            self._timer = asyncio.get_running_loop().call_later(min(later_s.values()), self._admit_next)
-        return {k: start for k, start in self._waiting.items() if k not in later_s}
+                waits_s[session_id] = begins_after_s(start.waits_since_s, self._last_handover_s) - now_s
+        waits_s = {k: in_s for k, in_s in waits_s.items() if in_s > 0}
+        if waits_s:
+            self._timer = asyncio.get_running_loop().call_later(min(waits_s.values()), self._admit_next)
+        return {k: start for k, start in self._waiting.items() if k not in waits_s}
 
     def _as_start(self, session_id: str, start: _Start, running_by_workspace: Mapping[str, int]) -> Start:
         if self.sessions.desired.has_user(session_id):

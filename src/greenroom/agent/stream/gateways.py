@@ -55,8 +55,11 @@ class _Gateway:
 
     last_request_s: float
     number: int = 0
+    """The number of the last change."""
     admitted: dict[int, Admission] = field(default_factory=dict[int, Admission])
+    """Number → an admission that the gateway must store."""
     changed: dict[str, int] = field(default_factory=dict[str, int])
+    """session_id → the number of the last change of its permitted viewers."""
     stored: set[Admission] = field(default_factory=set[Admission])
     """Admissions without a connection: the gateway stores each until its session is gone."""
     present: dict[Connection, float] = field(default_factory=dict[Connection, float])

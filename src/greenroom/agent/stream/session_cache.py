@@ -143,25 +143,25 @@ class SessionCache:
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """Return the session; None if it is unknown. Before the first list, its state is that of an earlier process."""
-        earlier = None if self._sessions.desired.is_known else self._stored_sessions.get(session_id)
-        if earlier is None:
+        stored = None if self._sessions.desired.is_known else self._stored_sessions.get(session_id)
+        if stored is None:
             return self._sessions.get(session_id)
         container = self._sessions.observed.container(session_id)
         return SessionSnapshot(
             session_id=session_id,
-            spec=earlier.spec,
+            spec=stored.spec,
             address=container.address if container else None,
             services=container.services if container else {},
-            authorised=earlier.authorised,
-            handed_over=earlier.handed_over,
-            database=earlier.database,
+            authorised=stored.authorised,
+            handed_over=stored.handed_over,
+            database=stored.database,
         )
 
     def list_changed(self, change: ListChange) -> None:
         """Process a new list. The first list replaces the stored data and revokes viewers that it does not confirm."""
-        self._outdated.update(*((desired.session_id for desired in change.changed), change.left))
+        self._outdated.update(*((desired.session_id for desired in change.changed), change.removed))
         revoked = list(change.reauthorised)
-        if change.is_first:  # a grant may have another meaning, although the list is equal
+        if change.is_first:  # an equal grant may belong to another user in another database
             revoked = list({*revoked, *self._stored_sessions, *change.now})
             self._stored_sessions = {}
         for session_id in revoked:

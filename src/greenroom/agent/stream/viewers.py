@@ -202,7 +202,7 @@ class Viewers:
 
 
 REPEAT_S: Final = 600.0
-"""The time within which repeated visit_log of a session by a viewer are logged once, because pages reconnect."""
+"""The time within which repeated openings of a session by a viewer are logged once, because pages reconnect."""
 POLL_S: Final = 5.0
 
 Write = Callable[[str, str, str], None]

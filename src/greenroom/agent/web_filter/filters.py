@@ -99,8 +99,8 @@ class WebFilters:
         self._policies: dict[str, FilterPolicy] = {}
         self._filters: dict[str, _Filter] = {}
         self._policies_received = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._servers = servers_of(runtime, folder, resolvers, self._wake.set)
+        self._round_requested = asyncio.Event()
+        self._servers = servers_of(runtime, folder, resolvers, self._round_requested.set)
 
     # From the Manager -----------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class WebFilters:
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
         self._store()
         self._policies_received.set()
-        self._wake.set()
+        self._round_requested.set()
 
     def _store(self) -> None:
         part = self._folder / ".policies.json.part"
@@ -209,8 +209,8 @@ class WebFilters:
         try:
             await self._adopt()
             while True:
-                await wait_for(self._wake, ROUND_EVERY_S)
-                self._wake.clear()
+                await wait_for(self._round_requested, ROUND_EVERY_S)
+                self._round_requested.clear()
                 await self._round()
         finally:
             for web_filter in self._filters.values():
@@ -256,7 +256,7 @@ class WebFilters:
         return {spec.filter_policy for spec in specs if spec is not None and spec.filter_policy is not None}
 
     async def _correct(self, policy_id: str, web_filter: _Filter) -> None:
-        if web_filter.has_ended() and not web_filter.failures:
+        if web_filter.has_ended() and not web_filter.failures:  # a failure to start has its own log row
             self._log_end(policy_id)
         try:
             with one_item("web filter policy", policy_id):
@@ -308,9 +308,9 @@ class WebFilters:
         if web_filter.squid is not None and web_filter.applied_policy is not None:
             denials = web_filter.squid.new_denials()
             for row in web_filter.denials.rows(web_filter.applied_policy, denials, session_at.get, time.monotonic()):
-                self._add(row)
+                self._report_denial(row)
 
-    def _add(self, row: DenialRow) -> None:
+    def _report_denial(self, row: DenialRow) -> None:
         desired = self._sessions.desired.get(row.session_id) if row.session_id else None
         line = LogLine(
             at=time.time(),

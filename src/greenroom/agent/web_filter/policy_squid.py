@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 RECONNECT_S: Final = 2.0
 NO_SECRETS: Final = "The session has secrets, but Agents in Kubernetes cannot add them to requests."
-MAX_REFUSED: Final = 5_000
+MAX_UNREAD_DENIALS: Final = 5_000
 """The maximum number of denials between two readings; older ones are dropped."""
 
 
@@ -78,7 +78,7 @@ def servers_of(
     return HostPolicySquids(folder, owner, resolvers, on_end)
 
 
-def usual_name_servers() -> tuple[str, ...]:
+def host_name_servers() -> tuple[str, ...]:
     """Return the name servers of this host."""
     return tuple(name_servers([RESOLV_CONF.read_text(errors="replace")]))
 
@@ -115,7 +115,7 @@ class HostPolicySquids:
         self._on_end = on_end
 
     def account(self) -> FilterAccount:
-        return FilterAccount(uid=self._owner().uid, name_servers=self._resolvers or usual_name_servers())
+        return FilterAccount(uid=self._owner().uid, name_servers=self._resolvers or host_name_servers())
 
     def of(self, policy_id: str) -> HostPolicySquid:
         owner = self._owner()
@@ -123,7 +123,7 @@ class HostPolicySquids:
         os.chown(self._folder, 0, owner.gid)
         self._folder.chmod(0o750)
         squid = Squid(self._folder / policy_id, owner, self._on_end)
-        return HostPolicySquid(squid, self._resolvers or usual_name_servers())
+        return HostPolicySquid(squid, self._resolvers or host_name_servers())
 
     def stored_policy_ids(self) -> list[str]:
         return [folder.name for folder in self._folder.glob("*/")]
@@ -173,7 +173,7 @@ class RuntimePolicySquids:
         self._on_end = on_end
 
     def account(self) -> FilterAccount:
-        return FilterAccount(uid=os.geteuid(), name_servers=self._resolvers or usual_name_servers())
+        return FilterAccount(uid=os.geteuid(), name_servers=self._resolvers or host_name_servers())
 
     def of(self, policy_id: str) -> RuntimePolicySquid:
         return RuntimePolicySquid(self._runner, policy_id, self._resolvers, self._on_end)
@@ -194,7 +194,7 @@ class RuntimePolicySquid:
         self._on_end = on_end
         self._numbers = itertools.count(1)
         self._run: int | None = None
-        self._refused: deque[Denial] = deque(maxlen=MAX_REFUSED)
+        self._unread_denials: deque[Denial] = deque(maxlen=MAX_UNREAD_DENIALS)
         self._reader: asyncio.Task[None] | None = None
 
     @property
@@ -229,8 +229,8 @@ class RuntimePolicySquid:
             self._reader = asyncio.create_task(self._follow(), name="output of a web filter")
 
     def new_denials(self) -> list[Denial]:
-        denials = list(self._refused)
-        self._refused.clear()
+        denials = list(self._unread_denials)
+        self._unread_denials.clear()
         return denials
 
     async def stop(self) -> None:
@@ -252,7 +252,7 @@ class RuntimePolicySquid:
                 with one_item("output of a web filter", self._policy_id):
                     async for line in self._runner.filter_output(self._policy_id):
                         if (denial := parse_denial(line)) is not None:
-                            self._refused.append(denial)
+                            self._unread_denials.append(denial)
                 break
             except RuntimeUnavailable as error:
                 log.info("the output of a web filter cannot be read at the moment", reason=error.message)
