@@ -7,7 +7,7 @@ import sys
 import clipboard  # type: ignore[import-not-found]  -- of the image
 import pytest
 from rfb import Input  # type: ignore[import-not-found]
-from steps import Hands  # type: ignore[import-not-found]
+from steps import StepExecutor  # type: ignore[import-not-found]
 
 
 def owned_by(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -29,7 +29,7 @@ async def test_a_text_that_arrives_in_parts_is_read_to_its_end(monkeypatch: pyte
 async def test_a_text_above_the_limit_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(clipboard, "MAX_BYTES", 1 << 20)
     owned_by(monkeypatch, "sys.stdout.write('x' * (1 << 21))")
-    result = await Hands(None, Input("")).act([{"step": "read_clipboard"}])
+    result = await StepExecutor(None, Input("")).act([{"step": "read_clipboard"}])
     assert not result["done"]
     assert result["error"] == "the clipboard has more than 1 MiB, the maximum that can be read."
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import viewers  # type: ignore[import-not-found]
-from control import HELD, Control, Fenced, Gate, refusal  # type: ignore[import-not-found]
+from control import PERSON_HAS_CONTROL, Control, FilteredWebsocket, InputGate, refusal  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
 from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
@@ -51,7 +51,7 @@ def leased(clock: Any = lambda: 0.0) -> Control:
 class Viewer:
     def __init__(self, control: Control, who: str) -> None:
         self.display: Any = Display()
-        self._idle = InputMonitor(gate=Gate(control, who, self.display))
+        self._idle = InputMonitor(gate=InputGate(control, who, self.display))
 
     def send(self, data: bytes) -> bytes:
         return self._idle.process(data)
@@ -75,12 +75,12 @@ def test_before_anyone_is_asked_a_leased_session_is_the_programs():
 
 async def test_an_order_of_an_earlier_term_is_not_obeyed_and_one_is_of_one_person():
     control = leased()
-    assert control.order(2, "user", "Ada", 30)
-    assert not control.order(1, "v1", "Ines", 30)
-    assert not control.order(2, "v1", "Ines", 30)
+    assert control.apply_order(2, "user", "Ada", 30)
+    assert not control.apply_order(1, "v1", "Ines", 30)
+    assert not control.apply_order(2, "v1", "Ines", 30)
     assert [control.may_send(who) for who in ("user", "v1", "program")] == [True, False, False]
-    assert control.order(2, "user", "Ada", 30), "they renew it"
-    assert control.order(3, "", "", 0)
+    assert control.apply_order(2, "user", "Ada", 30), "they renew it"
+    assert control.apply_order(3, "", "", 0)
     assert [control.may_send(who) for who in ("user", "v1", "program")] == [False, False, True]
 
 
@@ -89,7 +89,7 @@ async def test_a_persons_term_ends_by_itself():
     control = leased(lambda: now[0])
     changes: list[bool] = []
     control.on_change(lambda: changes.append(control.may_send("program")))
-    control.order(1, "user", "Ada", 0.01)
+    control.apply_order(1, "user", "Ada", 0.01)
     now[0] = 0.02
     assert control.may_send("program")
     await until(lambda: len(changes) == 2)
@@ -113,7 +113,7 @@ def test_of_the_program_all_passes_and_of_a_person_all_but_the_size(said: list[b
     assert b"".join(program.send(piece) for piece in pieces(GREETING + b"".join(said), at)) == GREETING + b"".join(said)
 
     async def by_person() -> bytes:
-        control.order(1, "user", "Ada", 30)
+        control.apply_order(1, "user", "Ada", 30)
         viewer = Viewer(control, "user")
         return b"".join(viewer.send(piece) for piece in pieces(GREETING + b"".join(said), at))
 
@@ -122,25 +122,25 @@ def test_of_the_program_all_passes_and_of_a_person_all_but_the_size(said: list[b
 
 async def test_what_is_held_is_let_go_when_control_goes():
     control = leased()
-    control.order(1, "user", "Ada", 30)
+    control.apply_order(1, "user", "Ada", 30)
     viewer = Viewer(control, "user")
     scan = struct.pack(">BBHII", 255, 0, 1, 0xFFE3, 29)
     viewer.send(GREETING + key(0xFFE1) + key(0x41) + key(0x41, 0) + scan + pointer(1, 300, 200))
-    control.order(2, "", "", 0)
+    control.apply_order(2, "", "", 0)
     assert viewer.display.got == key(0xFFE1, 0) + struct.pack(">BBHII", 255, 0, 0, 0xFFE3, 29) + pointer(0, 300, 200)
     assert viewer.send(key(0x42) + pointer(1)) == b""
-    control.order(3, "user", "Ada", 30)
+    control.apply_order(3, "user", "Ada", 30)
     assert viewer.send(key(0x42)) == key(0x42)
     assert len(viewer.display.got) == 26, "once"
 
 
 async def test_a_message_under_way_passes_whole_and_what_is_held_after_it():
     control = leased()
-    control.order(1, "user", "Ada", 30)
+    control.apply_order(1, "user", "Ada", 30)
     viewer = Viewer(control, "user")
     text = struct.pack(">Bxxxi", 6, 6) + b"secret"
     assert viewer.send(GREETING + key(0xFFE1) + text[:10]) == GREETING + key(0xFFE1) + text[:10]
-    control.order(2, "", "", 0)
+    control.apply_order(2, "", "", 0)
     assert viewer.display.got == b"", "in the middle of a message the X server would take it for text"
     assert viewer.send(text[10:] + key(0x42)) == text[10:] + key(0xFFE1, 0)
 
@@ -149,13 +149,13 @@ async def test_a_message_under_way_passes_whole_and_what_is_held_after_it():
 async def test_what_cannot_be_read_ends_the_connection_of_who_has_no_control(who: str):
     control = leased()
     if who == "program":
-        control.order(1, "user", "Ada", 30)
+        control.apply_order(1, "user", "Ada", 30)
     with pytest.raises(BadRequestError):
         Viewer(control, who).send(GREETING + b"\x63")
 
 
 def test_the_image_and_the_api_say_the_same_to_a_program():
-    assert HELD.format("Ines") == person_has_control_text("Ines")
+    assert PERSON_HAS_CONTROL.format("Ines") == person_has_control_text("Ines")
 
 
 class Followed(Display):
@@ -175,7 +175,7 @@ async def test_who_may_only_watch_learns_who_has_control_and_nothing_else():
     following = [asyncio.create_task(viewers.follow(request, writer, b"first")) for writer, request in both.items()]
     await until(lambda: user.got.endswith(b"first") and watcher.got.endswith(b"first"))
     viewers.publish("printed", name="a.pdf")
-    leased().order(1, "user", "Ada", 30)
+    leased().apply_order(1, "user", "Ada", 30)
     await until(lambda: b"Ada" in user.got and b"Ada" in watcher.got)
     assert (b"a.pdf" in user.got, b"a.pdf" in watcher.got) == (True, False)
     for task in following:
@@ -296,7 +296,7 @@ async def test_a_websocket_passes_whole_until_a_takeover_with_answers_between_me
     program: Any = Browser()
     browser: Any = Browser()
     program.reader = asyncio.StreamReader()
-    fenced = Fenced(control, program.reader, program, is_bidi=False)
+    fenced = FilteredWebsocket(control, program.reader, program, is_bidi=False)
     lines = ["GET /devtools/browser/1 HTTP/1.1", "Sec-WebSocket-Extensions: permessage-deflate", "Upgrade: websocket"]
     carried = asyncio.create_task(fenced.upgrade(lines, (browser.reader, browser)))
     click = json.dumps({"id": 1, "method": "Input.dispatchMouseEvent"}).encode()
@@ -307,7 +307,7 @@ async def test_a_websocket_passes_whole_until_a_takeover_with_answers_between_me
     sent = len(browser.got)
     browser.reader.feed_data(plain(b"half", first=0x01))
     await until(lambda: program.got.endswith(b"half"))
-    control.order(1, "user", "Ada", 30)
+    control.apply_order(1, "user", "Ada", 30)
     program.reader.feed_data(masked(click[:9], first=0x01) + masked(b"?", first=0x89) + masked(click[9:], first=0x80))
     program.reader.feed_data(masked(look))
     await until(lambda: masked(b"?", first=0x89) in browser.got[sent:])
@@ -317,7 +317,7 @@ async def test_a_websocket_passes_whole_until_a_takeover_with_answers_between_me
     assert browser.got[sent:] == masked(b"?", first=0x89) + masked(look)
     begin, whole = program.got.index(plain(b"half", first=0x01)), program.got.index(plain(b" whole", first=0x80))
     assert begin < whole < program.got.index(b"held: Ada has control")
-    control.order(2, "", "", 0)
+    control.apply_order(2, "", "", 0)
     program.reader.feed_data(masked(click))
     await until(lambda: browser.got.endswith(masked(click)))
     program.reader.feed_eof()

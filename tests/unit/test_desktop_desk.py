@@ -15,28 +15,28 @@ from protocol import BadRequestError, Request, body  # type: ignore[import-not-f
 from screen import (  # type: ignore[import-not-found]
     ROWS,
     Cursor,
+    PictureRequest,
     View,
-    Wish,
     combined,
     cursor_of,
     wished,
 )
 from steps import (  # type: ignore[import-not-found]
-    MOST_AT_ONCE,
+    MAX_ASSIGNED_KEYS,
     StepError,
-    changes,
+    assignment_requests,
     checked,
     is_special,
     is_unused,
     keysym_of,
-    parts,
+    split_by_keys,
 )
 
 from greenroom.core.actions import actions, plan
 from greenroom.core.actions.keys import keysym_of_character
 
 WIDTH, HEIGHT = 40, 100
-WHOLE = Wish((0, 0, WIDTH, HEIGHT), WIDTH, HEIGHT)
+WHOLE = PictureRequest((0, 0, WIDTH, HEIGHT), WIDTH, HEIGHT)
 
 
 def filled(colour: bytes, rows: int) -> bytes:
@@ -76,7 +76,7 @@ def test_only_rows_that_were_drawn_in_are_read_again():
     shown=st.integers(1, 500),
 )
 def test_each_row_that_shows_something_drawn_is_read_again(top: int, rows: int, height: int, first: int, shown: int):
-    view = View(Wish((0, first, 10, first + shown), 10, height))
+    view = View(PictureRequest((0, first, 10, first + shown), 10, height))
     view.stale.clear()
     view.damaged(top, top + rows)
     for y in range(height):
@@ -180,11 +180,11 @@ def test_of_control_characters_those_with_a_key_are_typed(character: str, key: i
 
 @given(st.lists(st.one_of(st.sampled_from([0x61, 0xFF0D]), st.integers(0x4E00, 0x4E80)), max_size=400))
 def test_a_text_is_cut_where_it_has_more_characters_than_keys(keysyms: list[int]):
-    cut = list(parts(keysyms))
+    cut = list(split_by_keys(keysyms))
     assert [keysym for part in cut for keysym in part] == keysyms
-    assert all(len({keysym for keysym in part if is_special(keysym)}) <= MOST_AT_ONCE for part in cut)
+    assert all(len({keysym for keysym in part if is_special(keysym)}) <= MAX_ASSIGNED_KEYS for part in cut)
     needed = len({keysym for keysym in keysyms if is_special(keysym)})
-    assert len(cut) == 1 or needed > MOST_AT_ONCE
+    assert len(cut) == 1 or needed > MAX_ASSIGNED_KEYS
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_only_keys_that_a_session_can_do_without_are_given_to_characters(symbols
 
 def test_neighboring_keys_are_given_to_characters_in_one_request():
     euro, arrow, check = 0x010020AC, 0x01002192, 0x01002713
-    assert list(changes({201: arrow, 210: check, 200: euro})) == [
+    assert list(assignment_requests({201: arrow, 210: check, 200: euro})) == [
         struct.pack("<BBHBBxxIIII", 100, 2, 6, 200, 2, euro, euro, arrow, arrow),
         struct.pack("<BBHBBxxII", 100, 1, 4, 210, 2, check, check),
     ]

@@ -166,13 +166,13 @@ BOTH = [
 def test_bytes_that_both_dialects_allow_are_read_once(monkeypatch: pytest.MonkeyPatch):
     rfb = sys.modules["rfb"]
     read_bytes: list[int] = []
-    reading = rfb.reading
+    parsed_as = rfb.parsed_as
 
     def counted(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
         read_bytes.append(len(data))
-        return reading(data, is_kasm=is_kasm)
+        return parsed_as(data, is_kasm=is_kasm)
 
-    monkeypatch.setattr(rfb, "reading", counted)
+    monkeypatch.setattr(rfb, "parsed_as", counted)
     viewer = InputMonitor()
     viewer.process(GREETING)
     assert not any(viewer.process(event) for event in BOTH * 100)

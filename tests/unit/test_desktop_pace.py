@@ -19,22 +19,22 @@ def stripe(frame: int, row: int, *, whole: bool = False) -> bytes:
 def sent_whole(at: float = 0.0) -> Any:
     """A viewer who was sent one whole picture, number 0."""
     viewer = video.Pace()
-    assert all(viewer.takes(stripe(0, row, whole=True), at) for row in ROWS)
+    assert all(viewer.should_send(stripe(0, row, whole=True), at) for row in ROWS)
     return viewer
 
 
 def test_a_viewer_who_comes_late_waits_for_a_whole_picture() -> None:
     viewer = video.Pace()
-    assert not viewer.takes(stripe(7, 0), 0.0)
+    assert not viewer.should_send(stripe(7, 0), 0.0)
     assert viewer.wants_key
-    assert viewer.takes(stripe(8, 0, whole=True), 0.0)
-    assert viewer.takes(stripe(9, 0), 0.0)
-    assert not viewer.takes(stripe(9, 400), 0.0), "its row had no whole stripe"
+    assert viewer.should_send(stripe(8, 0, whole=True), 0.0)
+    assert viewer.should_send(stripe(9, 0), 0.0)
+    assert not viewer.should_send(stripe(9, 400), 0.0), "its row had no whole stripe"
 
 
 def test_a_viewer_who_paints_nothing_is_sent_a_window_of_frames_and_is_then_stuck() -> None:
     viewer = sent_whole()
-    assert [viewer.takes(stripe(frame, 0), 0.0) for frame in range(1, 9)] == [True] * 5 + [False] * 3
+    assert [viewer.should_send(stripe(frame, 0), 0.0) for frame in range(1, 9)] == [True] * 5 + [False] * 3
     assert not viewer.is_ready
     assert not viewer.is_stuck(video.STUCK_S)
     assert viewer.is_stuck(video.STUCK_S + 0.1)
@@ -43,14 +43,14 @@ def test_a_viewer_who_paints_nothing_is_sent_a_window_of_frames_and_is_then_stuc
 def test_after_a_frame_left_out_each_row_begins_with_a_whole_stripe() -> None:
     viewer = sent_whole()
     for frame in range(1, 8):
-        viewer.takes(stripe(frame, 0), 0.0)
+        viewer.should_send(stripe(frame, 0), 0.0)
     viewer.painted(5, 0.1)
     assert viewer.is_ready
     assert viewer.wants_key
-    assert not viewer.takes(stripe(8, 0), 0.2)
-    assert viewer.takes(stripe(9, 0, whole=True), 0.2)
+    assert not viewer.should_send(stripe(8, 0), 0.2)
+    assert viewer.should_send(stripe(9, 0, whole=True), 0.2)
     assert not viewer.wants_key
-    assert viewer.takes(stripe(10, 0), 0.2)
+    assert viewer.should_send(stripe(10, 0), 0.2)
 
 
 def test_frames_that_wait_on_their_way_are_sent_in_smaller_numbers() -> None:
@@ -58,11 +58,11 @@ def test_frames_that_wait_on_their_way_are_sent_in_smaller_numbers() -> None:
     viewer.painted(0, 0.01)
     now = 1.0
     for frame in range(1, 20):
-        assert viewer.takes(stripe(frame, 0), now)
+        assert viewer.should_send(stripe(frame, 0), now)
         viewer.painted(frame, now + 1.0)
         now += 1.0
-    assert viewer.takes(stripe(20, 0), now)
-    assert viewer.takes(stripe(21, 0), now)
+    assert viewer.should_send(stripe(20, 0), now)
+    assert viewer.should_send(stripe(21, 0), now)
     assert not viewer.is_ready
 
 
@@ -72,7 +72,7 @@ def test_no_stripe_is_sent_whose_row_has_a_gap_before_it(steps: list[tuple[int, 
     complete: dict[int, bool] = dict.fromkeys(ROWS, False)
     for number, (ahead, row, whole, painted) in enumerate(steps):
         frame = number * 31 + ahead
-        if viewer.takes(stripe(frame, row, whole=whole), float(number)):
+        if viewer.should_send(stripe(frame, row, whole=whole), float(number)):
             assert whole or complete[row]
             complete[row] = True
         else:

@@ -20,7 +20,7 @@ from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.builder import DockerBuilder
 
-SAY_EVERY_S: Final = 20.0
+PRINT_EVERY_S: Final = 20.0
 """The time between two lines if the output is no terminal."""
 
 
@@ -40,7 +40,7 @@ async def _run(words: list[str]) -> None:
         builder = DockerBuilder(docker)
         base = os.environ.get("BASE", "")
         if words[:1] == ["--base"]:
-            print(base or await _base(builder, words[1], Path(words[2])))  # noqa: T201
+            print(base or await _base_image(builder, words[1], Path(words[2])))  # noqa: T201
             return
         for image in _images(words or list(shelf.FLAVORS)):
             await _show(image.reference, build.make(builder, image, base))
@@ -60,14 +60,14 @@ def _images(names: list[str]) -> list[shelf.RecipeImage]:
     return made
 
 
-async def _base(builder: DockerBuilder, repository: str, folder: Path) -> str:
+async def _base_image(builder: DockerBuilder, repository: str, folder: Path) -> str:
     name = build.name_of(repository, folder)
     if await builder.labels(name) is None:
-        await _show(name, _counted(build.make_root(builder, name, folder)))
+        await _show(name, _as_progress(build.make_root(builder, name, folder)))
     return name
 
 
-async def _counted(steps: AsyncIterator[str]) -> AsyncIterator[build.BuildProgress]:
+async def _as_progress(steps: AsyncIterator[str]) -> AsyncIterator[build.BuildProgress]:
     async for step in steps:
         yield build.BuildProgress(0, step)
 
@@ -75,19 +75,19 @@ async def _counted(steps: AsyncIterator[str]) -> AsyncIterator[build.BuildProgre
 async def _show(title: str, steps: AsyncIterator[build.BuildProgress]) -> None:
     """Show the progress and the duration: a line that changes on a terminal, otherwise an occasional line. Nothing
     is shown if there was nothing to do."""
-    began = said = time.monotonic()
+    began = printed = time.monotonic()
     is_terminal = sys.stderr.isatty()
     worked = False
     async for progress in steps:
         now = time.monotonic()
-        if not worked or is_terminal or now - said > SAY_EVERY_S:
-            said = now
-            _say(f"{title} … {now - began:.0f} s · {progress.percent} % · {progress.step[:60]}", is_terminal)
+        if not worked or is_terminal or now - printed > PRINT_EVERY_S:
+            printed = now
+            _print_line(f"{title} … {now - began:.0f} s · {progress.percent} % · {progress.step[:60]}", is_terminal)
         worked = True
     if worked:
-        _say(f"{title}: {time.monotonic() - began:.0f} s\n", is_terminal)
+        _print_line(f"{title}: {time.monotonic() - began:.0f} s\n", is_terminal)
 
 
-def _say(line: str, is_terminal: bool) -> None:
+def _print_line(line: str, is_terminal: bool) -> None:
     sys.stderr.write(f"\r\033[K    {line}" if is_terminal else f"    {line.rstrip()}\n")
     sys.stderr.flush()

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from files import UNFINISHED_PUT, make_folder
-from protocol import CHUNK_BYTES, SECURITY, Chunks, RefusedError, while_read
+from protocol import CHUNK_BYTES, COMMON_HEADERS, Chunks, RefusedError, run_while_connected
 
 OLDEST, NEWEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 """The range of times in the zip format."""
@@ -41,7 +41,7 @@ class Sink:
 async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> None:
     """Answer with the folder at `path` as zip. A file that cannot be read closes the connection, so that an
     incomplete archive is not mistaken for a complete one."""
-    lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: application/zip", *SECURITY, *extra, "", ""]
+    lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: application/zip", *COMMON_HEADERS, *extra, "", ""]
     writer.write("\r\n".join(lines).encode())
     sink = Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type] -- all that zipfile needs of a file
@@ -89,7 +89,7 @@ async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.Str
             chunks.end()
 
     try:
-        await while_read(reader, asyncio.create_task(carry()))
+        await run_while_connected(reader, asyncio.create_task(carry()))
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

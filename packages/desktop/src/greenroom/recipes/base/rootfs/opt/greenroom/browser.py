@@ -10,7 +10,7 @@ it uses a port that browsers do not connect to for any page. While a person has 
 are refused; in WebDriver these are all requests except GET and the end of a session.
 
 A program that leases a session does not wait for the start of the browser: its websocket was opened while the session
-was staged, and has answered a command (`Ready`). It is not the first websocket of this browser: Chromium sometimes
+was staged, and has answered a command (`OpenWebsocket`). It is not the first websocket of this browser: Chromium sometimes
 closes the first one at once.
 """
 
@@ -23,9 +23,9 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from control import Control, Fenced
+from control import Control, FilteredWebsocket
 from files import UPLOADS, max_bytes
-from protocol import TEXT, BadRequestError, Request, accept, carry_both, discard_input, masked, read_head, reply
+from protocol import TEXT, BadRequestError, Request, accept, discard_input, forward_request, masked, read_head, reply
 
 HOST = "127.0.0.1"
 DEVTOOLS = Path("/tmp/.greenroom/devtools")
@@ -35,10 +35,10 @@ SETUP = Path("/etc/chromium.d/programs")
 MAX_HEAD_BYTES = 1 << 16
 MAX_ANSWER_BYTES = 1 << 24
 """The size limit of answers of DevTools and chromedriver about themselves."""
-OPENS_S = 10.0
-AGAIN_S = 1.0
+OPEN_TIMEOUT_S = 10.0
+REOPEN_PAUSE_S = 1.0
 """The time between two attempts to open it: the browser is starting, or was closed by the user."""
-QUESTION = b'{"id": 1, "method": "Browser.getVersion"}'
+TEST_COMMAND = b'{"id": 1, "method": "Browser.getVersion"}'
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -53,8 +53,8 @@ MAX_SESSION_BYTES = 1 << 20
 UPLOAD = re.compile(r"session/([^/?]+)/(?:se/)?file/?")
 """The path to which Selenium uploads a file for a field of a page; chromedriver supports only the path without
 `se/`."""
-DROPPED = ("authorization", "connection", "host", "origin", "cookie")
-OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=-._~"
+REMOVED_HEADERS = ("authorization", "connection", "host", "origin", "cookie")
+URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=-._~"
 REFUSED = "This address is for programs: it needs the token of the session's lease."
 NOT_HERE = "This workspace has no browser that programs can control."
 NO_BROWSER = "The browser of this session is not running at the moment; try again."
@@ -65,7 +65,7 @@ class Browser:
 
     def __init__(self, control: Control) -> None:
         self.control = control
-        self.ready = Ready()
+        self.open_websocket = OpenWebsocket()
         self.starting = asyncio.Lock()
         self.driver: asyncio.subprocess.Process | None = None
 
@@ -76,10 +76,10 @@ class Browser:
         try:
             if request.headers.get("x-greenroom-program") != "1":
                 refuse(writer, "403 Forbidden", REFUSED)
-            elif self.control.viewer and not is_upgrade and changes(request):
+            elif self.control.viewer and not is_upgrade and changes_state(request):
                 refuse(writer, "409 Conflict", f"held: {self.control.refusal()}")
             elif request.parts[0] == "webdriver":
-                await self.drive(request, below, reader, writer)
+                await self.forward_to_driver(request, below, reader, writer)
             elif is_upgrade:
                 await self.connect_devtools(request, below, reader, writer)
             else:
@@ -89,7 +89,7 @@ class Browser:
         except (OSError, EOFError, ValueError, KeyError):
             refuse(writer, "503 Service Unavailable", NO_BROWSER, "Retry-After: 1")
 
-    async def drive(
+    async def forward_to_driver(
         self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Forward a request to chromedriver."""
@@ -102,24 +102,24 @@ class Browser:
             if refusal := refusal_to_upload(request):
                 await discard_input(reader)
                 return refuse(writer, *refusal)
-            await hand_on(request, DRIVER_PORT, f"session/{upload[1]}/file", reader, writer)
+            await forward_to_port(request, DRIVER_PORT, f"session/{upload[1]}/file", reader, writer)
         elif "upgrade" in request.headers:
-            fenced = Fenced(self.control, reader, writer, is_bidi=True)
-            await fenced.upgrade(head_for(request, DRIVER_PORT, below), await asyncio.open_connection(HOST, DRIVER_PORT))
+            websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=True)
+            await websocket.upgrade(head_for(request, DRIVER_PORT, below), await asyncio.open_connection(HOST, DRIVER_PORT))
         else:
-            await hand_on(request, DRIVER_PORT, below, reader, writer)
+            await forward_to_port(request, DRIVER_PORT, below, reader, writer)
 
     async def connect_devtools(
         self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Carry the websocket of a page or of the browser, which may already be open."""
-        fenced = Fenced(self.control, reader, writer, is_bidi=False)
-        if (upstream := await self.ready.take(below)) is not None:
+        websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=False)
+        if (upstream := await self.open_websocket.take(below)) is not None:
             accept(request, writer)
-            return await fenced.carry(*upstream)
+            return await websocket.carry(*upstream)
         port = port_of_devtools()
         lines = head_for(request, port, below or await own_websocket())
-        return await fenced.upgrade(lines, await asyncio.open_connection(HOST, port))
+        return await websocket.upgrade(lines, await asyncio.open_connection(HOST, port))
 
     async def start_driver(self) -> None:
         """Start chromedriver.
@@ -153,7 +153,7 @@ class Browser:
         if not 0 < length <= MAX_SESSION_BYTES:
             return refuse(writer, "413 Content Too Large", "The request requires a Content-Length of at most 1 MiB.")
         try:
-            wanted = attached(json.loads(await reader.readexactly(length)), f"{HOST}:{port_of_devtools()}")
+            wanted = for_running_browser(json.loads(await reader.readexactly(length)), f"{HOST}:{port_of_devtools()}")
         except (ValueError, TypeError, AttributeError, KeyError):
             return refuse(writer, "400 Bad Request", "The request is not a valid JSON request for a new session.")
         status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
@@ -170,7 +170,7 @@ def refusal_to_upload(request: Request) -> tuple[str, str] | None:
     return None
 
 
-def changes(request: Request) -> bool:
+def changes_state(request: Request) -> bool:
     """True if a request does more than read. (GET json/activate and json/close change tabs.)"""
     if request.parts[0] == "webdriver":
         ends_session = request.method == "DELETE" and len(request.parts) == len(("webdriver", "session", "ID"))
@@ -178,7 +178,7 @@ def changes(request: Request) -> bool:
     return request.method != "GET" or request.parts[2:3] in (["new"], ["activate"], ["close"])
 
 
-def attached(wanted: dict[str, dict[str, object]], address: str) -> dict[str, object]:
+def for_running_browser(wanted: dict[str, dict[str, object]], address: str) -> dict[str, object]:
     """A request for a new session, for the browser whose DevTools are at `address`."""
     capabilities = wanted.setdefault("capabilities", {})
     always: dict[str, object] = capabilities.setdefault("alwaysMatch", {})
@@ -203,7 +203,7 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
         return refuse(writer, "404 Not Found", "DevTools serve json/version, json/list, json/new and devtools/….")
     method = "PUT" if request.method == "POST" else request.method
     # the address of a new page must not end the request line
-    target = f"/{path.rstrip('/')}{question}{quote(query, safe=OF_ADDRESSES)}"
+    target = f"/{path.rstrip('/')}{question}{quote(query, safe=URL_CHARACTERS)}"
     status, body = await ask(port_of_devtools(), method, target)
     here = own_address(request, "cdp").encode()
     try:
@@ -218,17 +218,17 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
     return reply(writer, status, re.sub(rb"ws://(?:127\.0\.0\.1|localhost):\d+(?=/devtools/)", here, body))
 
 
-async def hand_on(
+async def forward_to_port(
     request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Forward a request to a port, and carry its connection until one side ends."""
     upstream = await asyncio.open_connection(HOST, port)
-    await carry_both(head_for(request, port, below), request, reader, writer, upstream)
+    await forward_request(head_for(request, port, below), request, reader, writer, upstream)
 
 
 def head_for(request: Request, port: int, below: str) -> list[str]:
     """The lines of a forwarded request."""
-    kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in DROPPED]
+    kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in REMOVED_HEADERS]
     return [f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept]
 
 
@@ -271,7 +271,7 @@ async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[s
         writer.close()
 
 
-class Ready:
+class OpenWebsocket:
     """A websocket of the browser that no program uses yet."""
 
     def __init__(self) -> None:
@@ -279,13 +279,13 @@ class Ready:
         self._streams: Streams | None = None
         self._ended: asyncio.Task[bytes] | None = None
 
-    async def keep(self) -> None:
+    async def keep_open(self) -> None:
         """Open a websocket, and another one after it was taken or has ended, as long as the session runs."""
         while SETUP.exists():
             try:
-                async with asyncio.timeout(OPENS_S):
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
                     self._path = await own_websocket()
-                    self._streams = await opened(self._path)
+                    self._streams = await connect_websocket(self._path)
             except Exception:  # noqa: BLE001 -- it does not run, or the user has put anything in its place
                 pass
             else:
@@ -294,7 +294,7 @@ class Ready:
                 if self._streams is not None:
                     self._streams[1].close()
                     self._streams = None
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(REOPEN_PAUSE_S)
 
     async def take(self, path: str) -> Streams | None:
         """Take the open websocket if it is the one of `path` (empty: the browser's); None if there is none."""
@@ -307,7 +307,7 @@ class Ready:
         return streams
 
 
-async def opened(path: str) -> Streams:
+async def connect_websocket(path: str) -> Streams:
     """Open a websocket and wait for its answer to a command.
 
     Raises:
@@ -323,7 +323,7 @@ async def opened(path: str) -> Streams:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.split(b" ", 2)[1:2] != [b"101"]:
             raise BadRequestError("no websocket")
-        writer.write(masked(TEXT, QUESTION))
+        writer.write(masked(TEXT, TEST_COMMAND))
         _, _, _, length = await read_head(reader)
         if length > MAX_ANSWER_BYTES:
             raise BadRequestError("the answer is too long")

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 
 import protocol
 import x11
-from protocol import CHUNK_BYTES, LAST, BadRequestError, Request, discard_input, reply
+from protocol import CHUNK_BYTES, CONNECTION_CLOSE, BadRequestError, Request, discard_input, reply
 from viewers import is_view_only, publish
 
 MAX_BYTES = 16 << 20
@@ -98,7 +98,7 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
     if not image.startswith(SIGNATURE):
         return await refuse(reader, writer, "415 Unsupported Media Type", "The data is not a PNG picture.")
     await own(PNG, bytes(image))
-    return reply(writer, "200 OK", b"{}", "application/json", LAST)
+    return reply(writer, "200 OK", b"{}", "application/json", CONNECTION_CLOSE)
 
 
 async def own(target: str, data: bytes) -> None:

@@ -8,9 +8,9 @@ In a leased session the header X-Greenroom-Viewer identifies the sender of a req
 The gateway sets it; clients cannot. Terms only grow, and an order with an earlier term is refused. A person's term ends
 `lasts_s` after the last order. In a session that no program has leased, every user with input permission has control.
 
-`Gate` filters the RFB input of a viewer. `Fenced` filters the commands that programs send to the browser by websocket
-(DevTools, WebDriver BiDi): commands that only read, or that belong to a connection, pass; commands that act are
-answered here with an error, which clients raise from that one call and survive. Without the filter a delayed command
+`InputGate` filters the RFB input of a viewer. `FilteredWebsocket` filters the commands that programs send to the browser
+by websocket (DevTools, WebDriver BiDi): commands that only read, or that belong to a connection, pass; commands that act
+are answered here with an error, which clients raise from this call only. Without the filter a delayed command
 would act after the person has handed back control, long after the program's timeout for it. A message that began before
 the change of control passes completely.
 """
@@ -24,9 +24,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from protocol import (
+    CONNECTION_CLOSE,
     CONTINUATION,
-    FIRST_OF_CONTROL,
-    LAST,
+    FIRST_CONTROL_OPCODE,
     MASKED,
     MESSAGE_MAX,
     PIECE_BYTES,
@@ -34,8 +34,8 @@ from protocol import (
     BadRequestError,
     Request,
     body,
+    copy_bytes,
     frame,
-    pass_on,
     read_head,
     refuse,
     reply,
@@ -47,9 +47,9 @@ from viewers import publish
 PROGRAM = "program"
 HELD_STATUS = "423 Locked"
 MAX_ORDER_BYTES = 4096
-HELD = "{} has control of this desktop: wait until they hand it back, and look at the screen again then."
-NOT_YOURS = "A program is using this desktop; take over first."
-LOOKS = frozenset(
+PERSON_HAS_CONTROL = "{} has control of this desktop: wait until they hand it back, and look at the screen again then."
+PROGRAM_HAS_CONTROL = "A program is using this desktop; take over first."
+READ_METHODS = frozenset(
     {
         "Target.setDiscoverTargets", "Target.setAutoAttach", "Target.attachToTarget", "Target.attachToBrowserTarget",
         "Target.detachFromTarget", "Target.getTargets", "Target.getTargetInfo", "Target.getBrowserContexts",
@@ -62,20 +62,23 @@ LOOKS = frozenset(
     }
 )  # fmt: skip
 """Methods that pass. Pages that the person opens wait for some of them if a program requested that."""
-LIBRARY = re.compile(
+LIBRARY_SCRIPT = re.compile(
     r"\s*\(\(\) => \{\s*const module = \{\};.*"
     r"return (?:new \(module\.exports\.(?:InjectedScript|UtilityScript)\(\)\)\(|module\.exports\.default;)",
     re.DOTALL,
 )
-DOCUMENT = re.compile(r"\(\) => \{\s*return document;\s*\}\s*(//[^\n]*)?\s*\Z")
-PREPARES = {"Runtime.evaluate": ("expression", LIBRARY), "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT)}
+DOCUMENT_SCRIPT = re.compile(r"\(\) => \{\s*return document;\s*\}\s*(//[^\n]*)?\s*\Z")
+PREPARATION_SCRIPTS = {
+    "Runtime.evaluate": ("expression", LIBRARY_SCRIPT),
+    "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT_SCRIPT),
+}
 """The preparation of each page by Playwright and Puppeteer: they define functions, which do nothing until they are
-called, and request the document. A client that is refused this remembers the refusal and fails in this page forever.
+called, and request the document. After a refusal of these commands a client fails in this page forever.
 A script that only resembles these passes as well; its author could have left it in the page earlier."""
 SERVER_ERROR = -32000
 SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
-"""Methods that are answered as if the script had raised the error. Playwright takes another error of theirs for a
-page that is being left: it would retry until its timeout and report that."""
+"""Methods that are answered as if the script had raised the error. After any other error Playwright assumes that the
+page is being left: it would retry until its timeout and report the timeout."""
 
 
 class Control:
@@ -85,7 +88,7 @@ class Control:
         self._password = password.encode()
         self._clock = clock
         self._leased = False
-        self._ordered = (0, "")
+        self._last_order = (0, "")
         self._ends_s = float("inf")
         self._ending: asyncio.TimerHandle | None = None
         self._changed: set[Callable[[], None]] = set()
@@ -94,7 +97,7 @@ class Control:
     @property
     def term(self) -> int:
         """The term of the last order."""
-        return self._ordered[0]
+        return self._last_order[0]
 
     @property
     def leased(self) -> bool:
@@ -104,7 +107,7 @@ class Control:
     @property
     def viewer(self) -> str:
         """The person whose input passes; empty if it is the program's."""
-        return self._ordered[1] if self._clock() < self._ends_s else ""
+        return self._last_order[1] if self._clock() < self._ends_s else ""
 
     def sender_of(self, request: Request) -> str:
         """The sender of a request; empty if the session is not leased, according to the gateway."""
@@ -118,14 +121,14 @@ class Control:
 
     def refusal(self) -> str:
         """The message for senders whose input does not pass."""
-        return HELD.format(self.name) if self.viewer else NOT_YOURS
+        return PERSON_HAS_CONTROL.format(self.name) if self.viewer else PROGRAM_HAS_CONTROL
 
-    def order(self, term: int, viewer: str, name: str, lasts_s: float) -> bool:
+    def apply_order(self, term: int, viewer: str, name: str, lasts_s: float) -> bool:
         """Apply an order; False if it has an earlier term, or is a different order of the current term."""
-        if term < self.term or (term == self.term and viewer != self._ordered[1]):
+        if term < self.term or (term == self.term and viewer != self._last_order[1]):
             return False
         self._leased = True
-        self._ordered, self.name = (term, viewer), name
+        self._last_order, self.name = (term, viewer), name
         self._ends_s = self._clock() + lasts_s if viewer else float("inf")
         if self._ending:
             self._ending.cancel()
@@ -134,7 +137,7 @@ class Control:
         return True
 
     def _check_end(self) -> None:
-        if self._ordered[1] and self.viewer:  # a timer may be early
+        if self._last_order[1] and self.viewer:  # a timer may be early
             self._ending = asyncio.get_running_loop().call_later(max(0.0, self._ends_s - self._clock()), self._check_end)
         else:
             self._notify()
@@ -157,21 +160,21 @@ class Control:
         """Answer a request for desk/control."""
         if request.method == "GET":
             shown = {"term": self.term, "holder": "person" if self.viewer else "program", "name": self.state()["name"]}
-            return reply(writer, "200 OK", json.dumps(shown).encode(), "application/json", LAST)
+            return reply(writer, "200 OK", json.dumps(shown).encode(), "application/json", CONNECTION_CLOSE)
         if request.method != "PUT":
-            return reply(writer, "405 Method Not Allowed", b"{}", "application/json", LAST)
+            return reply(writer, "405 Method Not Allowed", b"{}", "application/json", CONNECTION_CLOSE)
         order = await body(request, reader, MAX_ORDER_BYTES)
         signature = hmac.digest(self._password, order, hashlib.sha256).hex()
         if not hmac.compare_digest(signature.encode(), request.headers.get("x-greenroom-signature", "").encode()):
             return refuse(writer, "403 Forbidden", "Only the api can change the control of this desktop.")
         wanted = json.loads(order)
-        if self.order(int(wanted["term"]), str(wanted["viewer"]), str(wanted["name"]), float(wanted["lasts_s"])):
-            return reply(writer, "200 OK", b'{"ok": true}', "application/json", LAST)
+        if self.apply_order(int(wanted["term"]), str(wanted["viewer"]), str(wanted["name"]), float(wanted["lasts_s"])):
+            return reply(writer, "200 OK", b'{"ok": true}', "application/json", CONNECTION_CLOSE)
         said = b'{"error_message": "The control of this desktop has changed in the meantime.", "code": "held"}'
-        return reply(writer, HELD_STATUS, said, "application/json", LAST)
+        return reply(writer, HELD_STATUS, said, "application/json", CONNECTION_CLOSE)
 
 
-class Gate:
+class InputGate:
     """The RFB input of one viewer, which passes only while the viewer has control.
 
     When the viewer loses control, its pressed keys and buttons are released: a key that stays pressed would affect the
@@ -182,14 +185,14 @@ class Gate:
         self._control = control
         self._sender = sender
         self._display = display
-        self._opens = True
-        self._is_whole = True
+        self._passes = True
+        self._is_message_complete = True
         self._down: dict[bytes, bytes] = {}
         self._pointer = b""
         self.close = control.on_change(self._changed)
 
     @property
-    def watches(self) -> bool:
+    def lacks_control(self) -> bool:
         """True if the viewer has no control now."""
         return not self._control.may_send(self._sender)
 
@@ -204,20 +207,20 @@ class Gate:
             # the desktop is always shared: otherwise the X server would disconnect the program
             return piece.data[:-1] + b"\x01" if piece.ends else piece.data
         if piece.begins:
-            self._opens = piece.kind in PASSED or self._may(piece.kind)
+            self._passes = piece.kind in PASSED or self._may(piece.kind)
         if piece.kind == UNKNOWN and not self._may(UNKNOWN):
             raise BadRequestError("an unreadable message is not forwarded while someone else has control")
-        if not self._opens:
+        if not self._passes:
             return b""
-        self._is_whole = piece.ends
-        self._note(piece)
-        return piece.data + (self._release_all() if piece.ends and self.watches else b"")
+        self._is_message_complete = piece.ends
+        self._record_pressed(piece)
+        return piece.data + (self._release_all() if piece.ends and self.lacks_control else b"")
 
     def _may(self, kind: int) -> bool:
         """True if this kind passes. Only the program changes the size of the screen: its coordinates depend on it."""
-        return not self.watches and (kind != SIZE or self._sender == PROGRAM)
+        return not self.lacks_control and (kind != SIZE or self._sender == PROGRAM)
 
-    def _note(self, piece: Piece) -> None:
+    def _record_pressed(self, piece: Piece) -> None:
         data = piece.data
         if piece.kind == POINTER:
             self._pointer = data[-6:]
@@ -229,7 +232,7 @@ class Gate:
                 self._down.pop(data[4:], None)
 
     def _changed(self) -> None:
-        if self._is_whole and self.watches and (released := self._release_all()):
+        if self._is_message_complete and self.lacks_control and (released := self._release_all()):
             self._display.write(released)
 
     def _release_all(self) -> bytes:
@@ -242,15 +245,15 @@ class Gate:
         return released
 
 
-def acts(command: dict[str, object]) -> bool:
+def is_acting(command: dict[str, object]) -> bool:
     """True if a command does more than read."""
     method, params = str(command.get("method", "")), command.get("params")
     if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty script only creates a world of the client
         return not isinstance(params, dict) or bool(params.get("source"))
-    if method in PREPARES and isinstance(params, dict):
-        (name, script) = PREPARES[method]
+    if method in PREPARATION_SCRIPTS and isinstance(params, dict):
+        (name, script) = PREPARATION_SCRIPTS[method]
         return not script.match(str(params.get(name, "")))
-    return method not in LOOKS and method.rpartition(".")[2] not in {"enable", "disable"}
+    return method not in READ_METHODS and method.rpartition(".")[2] not in {"enable", "disable"}
 
 
 def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
@@ -261,32 +264,32 @@ def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
         command = None
     if not isinstance(command, dict):
         command = {}
-    elif not acts(command):
+    elif not is_acting(command):
         return None
     about = {name: command[name] for name in ("id", "sessionId") if name in command}
     if is_bidi:
         return json.dumps({"type": "error", "id": command.get("id"), "error": "unknown error", "message": sentence}).encode()
     if command.get("method") in SCRIPTS:
-        return json.dumps({**about, "result": raised(sentence)}).encode()
+        return json.dumps({**about, "result": script_error(sentence)}).encode()
     return json.dumps({**about, "error": {"code": SERVER_ERROR, "message": sentence}}).encode()
 
 
-def raised(sentence: str) -> dict[str, object]:
-    """The result of a script that raised an error."""
+def script_error(sentence: str) -> dict[str, object]:
+    """The result of a script that raised an error with this message."""
     error = {"type": "object", "subtype": "error", "className": "Error", "description": f"Error: {sentence}"}
     details = {"exceptionId": 1, "text": "Uncaught", "lineNumber": 0, "columnNumber": 0, "exception": error}
     return {"result": error, "exceptionDetails": details}
 
 
-class Fenced:
-    """A websocket between a program and the browser."""
+class FilteredWebsocket:
+    """A websocket between a program and the browser. Commands that act are refused while a person has control."""
 
     def __init__(self, control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_bidi: bool) -> None:
         self._control = control
         self._reader = reader
         self._writer = writer
         self._is_bidi = is_bidi
-        self._whole = asyncio.Lock()
+        self._message_lock = asyncio.Lock()
         """Locked while a message to the program is in transit: an answer from here is sent before or after it."""
 
     async def upgrade(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
@@ -308,42 +311,42 @@ class Fenced:
 
     async def carry(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
         """Carry the messages of both sides on an open websocket until one side ends."""
-        ways = {asyncio.create_task(self._to_browser(to_browser)), asyncio.create_task(self._to_program(browser))}
+        directions = {asyncio.create_task(self._to_browser(to_browser)), asyncio.create_task(self._to_program(browser))}
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
             to_browser.close()
 
     async def _to_browser(self, browser: asyncio.StreamWriter) -> None:
-        held = bytearray()
+        frames = bytearray()
         """The frames of a message that is inspected, as received; `message` is their unmasked content."""
         message = bytearray()
-        looks = False
+        is_inspected = False
         while True:
             head, is_last, opcode, length = await read_head(self._reader)
             if not head[1] & MASKED:
                 raise BadRequestError("a frame has no mask")
-            if CONTINUATION < opcode < FIRST_OF_CONTROL:
-                looks = bool(self._control.viewer)
-            if opcode >= FIRST_OF_CONTROL or not looks:
+            if CONTINUATION < opcode < FIRST_CONTROL_OPCODE:
+                is_inspected = bool(self._control.viewer)
+            if opcode >= FIRST_CONTROL_OPCODE or not is_inspected:
                 browser.write(head)
-                await pass_on(self._reader, browser, length)
+                await copy_bytes(self._reader, browser, length)
                 continue
             if len(message) + length > MESSAGE_MAX:
                 raise BadRequestError("a command is too long to be inspected")
             data = await self._reader.readexactly(length)
-            held += head + data
+            frames += head + data
             message += unmasked(data, head[-4:])
             if is_last:
                 if (answer := self._refusal(bytes(message))) is None:
-                    browser.write(held)
+                    browser.write(frames)
                 else:
-                    async with self._whole:
+                    async with self._message_lock:
                         self._writer.write(frame(TEXT, answer))
-                held.clear()
+                frames.clear()
                 message.clear()
                 await asyncio.gather(browser.drain(), self._writer.drain())
 
@@ -355,11 +358,11 @@ class Fenced:
     async def _to_program(self, browser: asyncio.StreamReader) -> None:
         while True:
             head, is_last, opcode, length = await read_head(browser)
-            async with self._whole:
+            async with self._message_lock:
                 self._writer.write(head)
-                await pass_on(browser, self._writer, length)
-                while opcode < FIRST_OF_CONTROL and not is_last:
+                await copy_bytes(browser, self._writer, length)
+                while opcode < FIRST_CONTROL_OPCODE and not is_last:
                     head, ends, opcode_inside, length = await read_head(browser)
                     is_last = ends and opcode_inside == CONTINUATION
                     self._writer.write(head)
-                    await pass_on(browser, self._writer, length)
+                    await copy_bytes(browser, self._writer, length)

@@ -21,10 +21,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from control import HELD_STATUS, Control
-from protocol import LAST, BadRequestError, Request, body, refuse, reply
+from protocol import CONNECTION_CLOSE, BadRequestError, Request, body, refuse, reply
 from rfb import Input
 from screen import Screen
-from steps import Hands, Result, Step, StepError, checked
+from steps import Result, Step, StepError, StepExecutor, checked
 
 FOLDER = "desk"
 MAX_BODY_BYTES = 8 << 20
@@ -32,13 +32,13 @@ MAX_WAITING = 16
 REFUSED = "This address is for programs: it needs the token of the session's lease."
 NO_SCREEN = "The X server of this session does not answer; the session may be ending."
 
-LATER = ("exec", "files", "tree")
+RARELY_NEEDED = ("exec", "files", "tree")
 """Modules desk_… that are imported when they are first needed: most sessions never need them."""
 
 Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def later(module: str) -> Answer:
+def imported_when_needed(module: str) -> Answer:
     """Return an `answer` that imports the module on its first use."""
 
     async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,12 +54,12 @@ class Desk:
         self.control = control
         self.screen = Screen()
         self.input = Input(rfb_socket)
-        self.hands = Hands(self.screen, self.input)
-        self._turn = asyncio.Lock()
+        self.executor = StepExecutor(self.screen, self.input)
+        self._steps_lock = asyncio.Lock()
         self._waiting = 0
         self._work: set[asyncio.Task[Any]] = set()
         self.folders: dict[str, Answer] = {"state": self._state, "steps": self._steps, "screenshot": self._screenshot}
-        self.folders |= {name: later(f"desk_{name}") for name in LATER}
+        self.folders |= {name: imported_when_needed(f"desk_{name}") for name in RARELY_NEEDED}
         self.folders["control"] = control.answer
         control.on_change(self._controlled)
 
@@ -84,19 +84,19 @@ class Desk:
         return {"width": width, "height": height, "pointer": [x, y], "held": held}
 
     async def _state(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        say(writer, "200 OK", await self.state())
+        reply_json(writer, "200 OK", await self.state())
 
     async def _screenshot(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         region = request.query.get("region")
         sides = {name: _number(request.query[name]) for name in ("width", "height") if name in request.query}
         step = checked({"step": "screenshot", **sides})
-        picture = await self.hands.screenshot(
+        picture = await self.executor.screenshot(
             [_number(part) for part in region.split(",")] if region else None,
             step.get("width"),
             step.get("height"),
             cursor=request.query.get("cursor") not in ("0", "false"),
         )
-        reply(writer, "200 OK", picture, "image/png", LAST)
+        reply(writer, "200 OK", picture, "image/png", CONNECTION_CLOSE)
 
     async def _steps(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -125,7 +125,7 @@ class Desk:
         if work.cancelled():
             raise BadRequestError("the program closed the connection")
         status, said = work.result()
-        return say(writer, status, said)
+        return reply_json(writer, status, said)
 
     def _controlled(self) -> None:
         if not self.control.viewer:
@@ -137,9 +137,9 @@ class Desk:
         releasing.add_done_callback(self._work.discard)
 
     async def _release_all(self) -> None:
-        async with self._turn:
+        async with self._steps_lock:
             with contextlib.suppress(OSError):
-                await self.hands.release(0, set())
+                await self.executor.release(0, set())
 
     async def _do(
         self, actions: list[list[Step]], look: Step | None, expected: dict[str, Any] | None
@@ -147,7 +147,7 @@ class Desk:
         """Execute a request; returns the status and body of the answer."""
         self._waiting += 1
         try:
-            async with self._turn:
+            async with self._steps_lock:
                 await self.input.open()
                 if expected is not None and (state := await self.state()) != expected:
                     return "409 Conflict", {"code": "changed", "state": state}
@@ -161,17 +161,17 @@ class Desk:
         results: list[Result] = []
         try:
             for steps in actions:
-                results.append(await self.hands.act(steps))
+                results.append(await self.executor.act(steps))
                 if not results[-1]["done"]:
                     break
             await self.input.done()
             if look is None:
                 return {"results": results}
-            picture = await self.hands.screenshot(None, look.get("width"), look.get("height"), cursor=look.get("cursor") is not False)
+            picture = await self.executor.screenshot(None, look.get("width"), look.get("height"), cursor=look.get("cursor") is not False)
             return {"results": results, "screenshot": base64.b64encode(picture).decode()}
         except BaseException:
             with contextlib.suppress(OSError):
-                await self.hands.release(buttons, keys)
+                await self.executor.release(buttons, keys)
             raise
 
 
@@ -179,7 +179,7 @@ def _number(text: str) -> int:
     """Parse a number of pixels.
 
     Raises:
-        StepError: it is none.
+        StepError: the text is not a number.
     """
     try:
         return int(text)
@@ -187,6 +187,6 @@ def _number(text: str) -> int:
         raise StepError(f"{text[:20]!r} is not a number of pixels") from error
 
 
-def say(writer: asyncio.StreamWriter, status: str, said: dict[str, Any]) -> None:
+def reply_json(writer: asyncio.StreamWriter, status: str, said: dict[str, Any]) -> None:
     """Answer with JSON."""
-    reply(writer, status, json.dumps(said).encode(), "application/json", LAST)
+    reply(writer, status, json.dumps(said).encode(), "application/json", CONNECTION_CLOSE)

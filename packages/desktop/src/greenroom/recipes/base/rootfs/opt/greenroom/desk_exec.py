@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from files import DOWNLOADS, UPLOADS
-from protocol import Chunks, RefusedError, Request, body, refuse_error, while_read
+from protocol import Chunks, RefusedError, Request, body, refuse_error, run_while_connected
 
 NAMES = ("command", "env", "workdir", "input", "timeout_s")
 MAX_BODY_BYTES = 2 << 20
@@ -36,10 +36,10 @@ LINGER_S = 0.1
 """The time to wait for output after a command has ended: processes that it left running may keep its pipes open."""
 END_S = 2.0
 """The time between SIGTERM and SIGKILL."""
-KILLS, KILL_AGAIN_S = 100, 0.02
+KILL_ATTEMPTS, KILL_RETRY_S = 100, 0.02
 MARK = "GREENROOM_EXEC"
 """The variable that identifies all processes of a command, including those that left its process group."""
-BAD = "400 Bad Request"
+BAD_REQUEST = "400 Bad Request"
 
 running: set[str] = set()
 
@@ -64,25 +64,25 @@ def parse(data: bytes) -> Command:
     try:
         content = json.loads(data)
     except ValueError as error:
-        raise RefusedError(BAD, "The request is not JSON.") from error
+        raise RefusedError(BAD_REQUEST, "The request is not JSON.") from error
     if not isinstance(content, dict):
-        raise RefusedError(BAD, "The request is not a JSON object.")
+        raise RefusedError(BAD_REQUEST, "The request is not a JSON object.")
     for name in content:
         if name not in NAMES:
-            raise RefusedError(BAD, f"{name}: unknown field; the fields are {', '.join(NAMES)}.")
+            raise RefusedError(BAD_REQUEST, f"{name}: unknown field; the fields are {', '.join(NAMES)}.")
     fields = {name: value for name, value in content.items() if value is not None}
     argv, env, workdir = fields.get("command"), fields.get("env", {}), fields.get("workdir", "")
     text, timeout_s = fields.get("input", ""), fields.get("timeout_s", TIMEOUT_S)
     if not isinstance(argv, list) or not argv or not all(is_text(part) for part in argv) or not argv[0]:
-        raise RefusedError(BAD, "command: must be a list of strings, the program and its arguments, without NUL characters.")
+        raise RefusedError(BAD_REQUEST, "command: must be a list of strings, the program and its arguments, without NUL characters.")
     if not isinstance(env, dict) or not all(is_text(value) and is_variable(name) for name, value in env.items()):
-        raise RefusedError(BAD, "env: must be an object with a string for each variable.")
+        raise RefusedError(BAD_REQUEST, "env: must be an object with a string for each variable.")
     if not is_text(workdir):
-        raise RefusedError(BAD, "workdir: must be a folder, absolute or below the home folder.")
+        raise RefusedError(BAD_REQUEST, "workdir: must be a folder, absolute or below the home folder.")
     if not isinstance(text, str):
-        raise RefusedError(BAD, "input: must be a string.")
+        raise RefusedError(BAD_REQUEST, "input: must be a string.")
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= MAX_TIMEOUT_S:
-        raise RefusedError(BAD, f"timeout_s: must be more than 0 and at most {MAX_TIMEOUT_S:g} seconds.")
+        raise RefusedError(BAD_REQUEST, f"timeout_s: must be more than 0 and at most {MAX_TIMEOUT_S:g} seconds.")
     return Command(argv, env, workdir, text.encode(errors="surrogatepass"), float(timeout_s))
 
 
@@ -115,9 +115,9 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         return await refuse_error(error, writer)
     try:
         output = OutputStream(writer)
-        await while_read(reader, asyncio.create_task(output.run(process, command, mark)))
+        await run_while_connected(reader, asyncio.create_task(output.run(process, command, mark)))
     finally:
-        await end(process, mark)
+        await end_command(process, mark)
         running.discard(mark)
     return None
 
@@ -157,7 +157,7 @@ async def start(command: Command, mark: str) -> Process:
     """
     workdir = Path(os.environ.get("HOME", "/"), command.workdir)
     if not workdir.is_dir():
-        raise RefusedError(BAD, f"workdir: there is no folder {command.workdir or workdir}.")
+        raise RefusedError(BAD_REQUEST, f"workdir: there is no folder {command.workdir or workdir}.")
     pipe = asyncio.subprocess.PIPE
     try:
         transport, process = await asyncio.get_running_loop().subprocess_exec(
@@ -172,7 +172,7 @@ async def start(command: Command, mark: str) -> Process:
             start_new_session=True,
         )
     except OSError as error:
-        raise RefusedError(BAD, f"command: {command.argv[0]} cannot be run: {error.strerror or error}.") from error
+        raise RefusedError(BAD_REQUEST, f"command: {command.argv[0]} cannot be run: {error.strerror or error}.") from error
     process.transport = transport
     return process
 
@@ -195,7 +195,7 @@ class OutputStream:
             code = process.transport.get_returncode() or 0
             last: dict[str, object] = {"exit_code": 128 - code if code < 0 else code}
         except TimeoutError:
-            await end(process, mark)
+            await end_command(process, mark)
             sentence = f"The command was ended because it took longer than {command.timeout_s:g} s (timeout_s)."
             last = {"exit_code": None, "error_message": sentence}
         finally:
@@ -266,7 +266,7 @@ async def feed(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
         pipe.close()
 
 
-async def end(process: Process, mark: str) -> None:
+async def end_command(process: Process, mark: str) -> None:
     """End a command that has not ended by itself, with all processes that it started."""
     pid = process.transport.get_pid()
     if not process.has_ended.is_set():
@@ -274,10 +274,10 @@ async def end(process: Process, mark: str) -> None:
             send(each, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.has_ended.wait(), END_S)
-        for _ in range(KILLS):  # processes that it starts meanwhile are found in the next round
+        for _ in range(KILL_ATTEMPTS):  # processes that it starts meanwhile are found in the next round
             if not [each for each in processes_of(pid, mark) if send(each, signal.SIGKILL)]:
                 break
-            await asyncio.sleep(KILL_AGAIN_S)
+            await asyncio.sleep(KILL_RETRY_S)
     process.transport.close()
 
 

@@ -33,8 +33,18 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from files import DOWNLOADS, UNFINISHED_PUT, UPLOADS, folder, listing, make_folder, max_bytes, storing
-from protocol import LAST, SECURITY, RefusedError, Request, refuse_error, reply, send_file, sent, while_read
+from files import DOWNLOADS, UNFINISHED_PUT, UPLOADS, folder, listing, make_folder, max_bytes, refusing_disk_errors
+from protocol import (
+    COMMON_HEADERS,
+    CONNECTION_CLOSE,
+    RefusedError,
+    Request,
+    body_parts,
+    refuse_error,
+    reply,
+    run_while_connected,
+    send_file,
+)
 
 BAD, MISSING, CONFLICT = "400 Bad Request", "404 Not Found", "409 Conflict"
 OPTIONS = ("list", "tar", "watch")
@@ -58,10 +68,10 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         path = place(text)
         if request.method == "PUT":
             await put(text, path, request, reader)
-            reply(writer, "201 Created", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", LAST)
+            reply(writer, "201 Created", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", CONNECTION_CLOSE)
         elif request.method == "DELETE":
             delete(path, recursive="recursive" in request.query)
-            reply(writer, "200 OK", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", LAST)
+            reply(writer, "200 OK", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", CONNECTION_CLOSE)
         else:
             await give(path, request, reader, writer)
     except Exception as error:
@@ -137,7 +147,7 @@ async def give(path: Path, request: Request, reader: asyncio.StreamReader, write
         await send_tar(path, reader, writer)
     else:
         said = {"path": relative_to_home(path), **listing(path, is_listed)}
-        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", LAST)
+        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", CONNECTION_CLOSE)
     return None
 
 
@@ -170,7 +180,7 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
         disk = os.statvfs(path.parent)
         if announced > disk.f_bavail * disk.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        parts = limited(sent(request, reader), limit)
+        parts = limited(body_parts(request, reader), limit)
         if into_folder:
             from archives import unpack  # noqa: PLC0415
 
@@ -218,7 +228,7 @@ async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
     try:
         os.fchmod(descriptor, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
         async for data in parts:
-            with storing(None):
+            with refusing_disk_errors(None):
                 while data:
                     data = data[os.write(descriptor, data) :]
         os.replace(name, path)
@@ -352,7 +362,7 @@ async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asy
     changes = Changes(path)
     watches.add(changes)
     try:
-        await while_read(reader, asyncio.create_task(send(changes, name, writer)))
+        await run_while_connected(reader, asyncio.create_task(send(changes, name, writer)))
     finally:
         asyncio.get_running_loop().remove_reader(changes.descriptor)
         changes.close()
@@ -361,16 +371,16 @@ async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asy
 
 async def send(changes: Changes, root: str, writer: asyncio.StreamWriter) -> None:
     """Send events until the folder itself is removed or has too many subfolders."""
-    writer.write("\r\n".join(["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *SECURITY, "", ": ready\n\n"]).encode())
-    some = asyncio.Event()
-    asyncio.get_running_loop().add_reader(changes.descriptor, some.set)
+    writer.write("\r\n".join(["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *COMMON_HEADERS, "", ": ready\n\n"]).encode())
+    has_changes = asyncio.Event()
+    asyncio.get_running_loop().add_reader(changes.descriptor, has_changes.set)
     while True:
         await writer.drain()
         try:
-            await asyncio.wait_for(some.wait(), SIGN_OF_LIFE_S)
+            await asyncio.wait_for(has_changes.wait(), SIGN_OF_LIFE_S)
         except TimeoutError:
             writer.write(b":\n\n")
-        some.clear()
+        has_changes.clear()
         try:
             for kind, name, is_folder in changes.read():
                 if not any(part.startswith(UNFINISHED_PUT) for part in name.split("/")):

@@ -15,11 +15,11 @@ from typing import Any
 
 import bus
 from bus import Bus, BusError
-from protocol import LAST, RefusedError, Request, body, refuse_error, reply
+from protocol import CONNECTION_CLOSE, RefusedError, Request, body, refuse_error, reply
 
 MAX_BODY_BYTES = 1 << 16
-MOST, MAX_DEPTH, MAX_CHILDREN, MAX_REFS = 1000, 60, 250, 100
-LIMIT_S = 10.0
+MAX_ELEMENTS, MAX_DEPTH, MAX_CHILDREN, MAX_REFS = 1000, 60, 250, 100
+READ_TIMEOUT_S = 10.0
 ATSPI = "org.a11y.atspi."
 ACCESSIBLE, COMPONENT, TEXT = (ATSPI + name for name in ("Accessible", "Component", "Text"))
 PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -70,17 +70,17 @@ def element_of(ref: str) -> Element:
 
 @dataclass
 class Tree:
-    """The elements of programs that are read, up to `most`."""
+    """The elements of programs that are read, up to `remaining`."""
 
     bus: Bus
-    most: int = MOST
+    remaining: int = MAX_ELEMENTS
     everything: bool = False
     left_out: int = 0
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
+    call_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
 
     async def ask(self, element: Element, interface: str, member: str, signature: str = "", *values: Any) -> Any:
         """Call a method of an element and return its single result."""
-        async with self.turns:
+        async with self.call_limit:
             return (await self.bus.call(element.connection, element.path, interface, member, signature, *values))[0]
 
     async def programs(self) -> list[Element]:
@@ -116,10 +116,10 @@ class Tree:
             states = await self.states_of(element)
             if element.name != ROOT and SHOWING not in states and not self.everything:
                 return None
-            if self.most <= 0:
+            if self.remaining <= 0:
                 self.left_out += 1
                 return None
-            self.most -= 1
+            self.remaining -= 1
             said = await self.facts(element, states)
             if depth > 0:
                 children = await self.children_of(element)
@@ -162,12 +162,12 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         wanted = await body(request, reader, MAX_BODY_BYTES)
         connection = await bus.connect()
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(READ_TIMEOUT_S):
                 tree = Tree(connection)
                 said = await (places(tree, refs_of(wanted)) if request.method == "POST" else elements(tree, request))
         finally:
             await connection.close()
-        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", LAST)
+        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", CONNECTION_CLOSE)
     except TimeoutError:
         await refuse_error(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
     except BusError as error:
@@ -179,7 +179,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 async def elements(tree: Tree, request: Request) -> dict[str, Any]:
     """The elements that a request selects."""
     ref = request.query.get("ref", "")
-    tree.most = number(request, "max", MOST)
+    tree.remaining = number(request, "max", MAX_ELEMENTS)
     tree.everything = "all" in request.query
     begins = [element_of(ref)] if ref else await tree.programs()
     read = [await tree.read(begin, number(request, "depth", MAX_DEPTH)) for begin in begins]
@@ -228,7 +228,7 @@ async def place(tree: Tree, element: Element) -> list[int] | str:
         return NOT_HERE.format(ref=element.ref)
 
 
-async def focused(ref: str) -> str:
+async def grab_focus(ref: str) -> str:
     """Give an element the keyboard focus. Returns an empty string, or the reason why that failed."""
     try:
         element, connection = element_of(ref), await bus.connect()

@@ -38,10 +38,10 @@ class Encoder:
 
     def __init__(self, frames_s: float) -> None:
         self.most_frames_s = self.frames_s = frames_s
-        self.turns = threading.Semaphore(0)
+        self.frame_permits = threading.Semaphore(0)
         self.frame_id = -1
         self.waited_s = 0.0
-        self.looked = time.monotonic()
+        self.rate_checked_s = time.monotonic()
         self.capture = pixelflux.ScreenCapture()
         self.settings = settings(frames_s)
         self.capture.start_capture(self.stripe, self.settings)
@@ -52,28 +52,28 @@ class Encoder:
             return
         if stripe.frame_id != self.frame_id:
             began = time.monotonic()
-            self.turns.acquire()
+            self.frame_permits.acquire()
             self.waited_s += time.monotonic() - began
             self.frame_id = stripe.frame_id
-            self.keep_pace()
+            self.adjust_rate()
         os.write(STRIPES, struct.pack(">I", len(stripe)) + bytes(stripe))
 
-    def keep_pace(self) -> None:
+    def adjust_rate(self) -> None:
         """Adjust the rate to the time that frames have waited."""
         now = time.monotonic()
-        if now - self.looked < POLL_S:
+        if now - self.rate_checked_s < POLL_S:
             return
         waits = self.waited_s > WAITED_MAX_S
         wanted = max(SLOWEST_FRAMES_S, self.frames_s * 0.7) if waits else min(self.most_frames_s, self.frames_s * 1.2)
         if wanted != self.frames_s:
             self.frames_s = wanted
             self.capture.update_framerate(wanted)
-        self.waited_s, self.looked = 0.0, now
+        self.waited_s, self.rate_checked_s = 0.0, now
 
     def execute(self, request: bytes) -> None:
         """Execute the request of one byte of standard input."""
         if request == b"n":
-            self.turns.release()
+            self.frame_permits.release()
         elif request == b"k":
             self.capture.request_idr_frame()
         elif request.isdigit():

@@ -27,7 +27,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from protocol import CHUNK_BYTES, LAST, BadRequestError, RefusedError, Request, discard_input, refuse, reply, send_file
+from protocol import (
+    CHUNK_BYTES,
+    CONNECTION_CLOSE,
+    BadRequestError,
+    RefusedError,
+    Request,
+    discard_input,
+    refuse,
+    reply,
+    send_file,
+)
 from viewers import allowed, is_view_only
 
 ROOTS = ("Downloads", "Uploads")
@@ -44,7 +54,7 @@ EXPIRE_EVERY_S = 3600
 
 finished: dict[str, str] = {}
 """Id → name of complete uploads in pieces: the answer to a last piece may be lost, and the piece sent again."""
-owners: dict[str, object] = {}
+writers: dict[str, object] = {}
 """Id → the connection that writes the upload: the newer one of two, because the page knows that the older one is
 broken."""
 
@@ -62,22 +72,22 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
             await discard_input(reader)
             refuse(writer, "403 Forbidden", "Uploads into this session are not allowed.")
         elif request.method == "PUT":
-            await take(names, request, reader, writer)
+            await receive_upload(names, request, reader, writer)
         else:
-            progress(request, writer)
+            answer_progress(request, writer)
     elif request.method in ("GET", "HEAD"):
-        await give(names, request, writer)
+        await send_entry(names, request, writer)
     else:
         refuse(writer, "405 Method Not Allowed", "Use GET, PUT or DELETE.")
 
 
-async def give(names: list[str], request: Request, writer: asyncio.StreamWriter) -> None:
+async def send_entry(names: list[str], request: Request, writer: asyncio.StreamWriter) -> None:
     """Answer with a folder or a file."""
     *folders, name = names
     root = request.query.get("in", ROOTS[0])
     if not any(names) and (not DOWNLOADS or is_view_only(request)):
         return reply(writer, "200 OK", json.dumps(allowances(request) | {"files": [], "folders": []}).encode())
-    path = place(root, names if name else folders) if root in ROOTS else None
+    path = path_in(root, names if name else folders) if root in ROOTS else None
     attachment = "Content-Disposition: attachment; filename*=UTF-8''"
     if not DOWNLOADS:
         refuse(writer, "403 Forbidden", "Downloads from this session are not allowed.")
@@ -115,7 +125,7 @@ def is_name(name: str) -> bool:
     return not name.startswith(".") and "/" not in name and name.isprintable() and 0 < len(name.encode()) <= 240
 
 
-def place(root: str, names: list[str]) -> Path | None:
+def path_in(root: str, names: list[str]) -> Path | None:
     """The path of these names in ~/`root`; None if one of them is not valid."""
     return folder(root).joinpath(*names) if all(is_name(name) for name in names) else None
 
@@ -178,12 +188,12 @@ def max_bytes(request: Request) -> int:
     return min(limit or UPLOAD_MAX_BYTES, UPLOAD_MAX_BYTES)
 
 
-async def take(
+async def receive_upload(
     names: list[str], request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Store an upload or a piece of it; the answer to a piece that is not the last is the size received so far."""
     try:
-        target = place("Uploads", names)
+        target = path_in("Uploads", names)
         if target is None or not names:
             raise RefusedError("400 Bad Request", "The name of the file is not valid.")
         piece = Piece(request)
@@ -196,16 +206,16 @@ async def take(
     else:
         received = {"received_bytes": piece.begin + piece.length}
         status, body = ("202 Accepted", received) if name is None else ("201 Created", {"name": name})
-    reply(writer, status, json.dumps(body).encode(), "application/json", LAST)
+    reply(writer, status, json.dumps(body).encode(), "application/json", CONNECTION_CLOSE)
 
 
-def progress(request: Request, writer: asyncio.StreamWriter) -> None:
+def answer_progress(request: Request, writer: asyncio.StreamWriter) -> None:
     """Answer with the received size of an upload in pieces; with DELETE, remove it, since its user cancelled it."""
     upload, received = request.query.get("upload", ""), 0
     if is_id(upload):
         path = unfinished(upload)
         if request.method == "DELETE":
-            owners.pop(upload, None)
+            writers.pop(upload, None)
             path.unlink(missing_ok=True)
         elif path.exists():
             received = path.stat().st_size
@@ -227,7 +237,7 @@ def check_room(piece: Piece, limit: int) -> None:
         at_most = f"{limit / 1_000_000:g} MB" if limit < UPLOAD_MAX_BYTES else f"{limit >> 30} GiB"
         sentence = f"The file is too large: up to {at_most} may be uploaded into this session at a time."
         raise RefusedError("413 Content Too Large", sentence)
-    with storing(unfinished(piece.id) if piece.id else None):
+    with refusing_disk_errors(unfinished(piece.id) if piece.id else None):
         folder("Uploads").mkdir(exist_ok=True)
         disk = os.statvfs(folder("Uploads"))
         if piece.total - piece.begin > disk.f_bavail * disk.f_frsize:
@@ -235,7 +245,7 @@ def check_room(piece: Piece, limit: int) -> None:
 
 
 @contextlib.contextmanager
-def storing(path: Path | None) -> Iterator[None]:
+def refusing_disk_errors(path: Path | None) -> Iterator[None]:
     """Convert an error of the disk into a refusal and remove the incomplete upload at `path`."""
     try:
         yield
@@ -250,12 +260,12 @@ async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str
     """Read the piece and return the name of the file below ~/Uploads; None if the upload is not complete."""
     if piece.id:
         return await store_piece(target, piece, reader)
-    with storing(None):
+    with refusing_disk_errors(None):
         file = tempfile.NamedTemporaryFile(dir=folder("Uploads"), prefix=UNFINISHED)  # noqa: SIM115 -- closed below
     with file:
         await receive(file.fileno(), piece, reader)
-        with storing(None):
-            return linked(Path(file.name), target)
+        with refusing_disk_errors(None):
+            return link_under_free_name(Path(file.name), target)
 
 
 async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
@@ -265,21 +275,21 @@ async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) 
         return finished[piece.id]
     path, me = unfinished(piece.id), object()
     received = path.stat().st_size if path.exists() else 0
-    owners[piece.id] = me
+    writers[piece.id] = me
     try:
         if received != piece.begin:
             raise RefusedError("409 Conflict", "Another piece is expected.", {"received_bytes": received})
-        with storing(path):
+        with refusing_disk_errors(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             await receive(file.fileno(), piece, reader, path)
     finally:
-        if owners.get(piece.id) is me:
-            del owners[piece.id]
+        if writers.get(piece.id) is me:
+            del writers[piece.id]
     if piece.begin + piece.length < piece.total:
         return None
-    with storing(path):
-        name = linked(path, target)
+    with refusing_disk_errors(path):
+        name = link_under_free_name(path, target)
         path.unlink()
     finished[piece.id] = name
     if len(finished) > FINISHED_KEPT:
@@ -289,18 +299,18 @@ async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) 
 
 async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, path: Path | None = None) -> None:
     """Append the bytes of the piece."""
-    left, owner = piece.length, owners.get(piece.id)
+    left, owner = piece.length, writers.get(piece.id)
     while left > 0:
         data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), CHUNK_TIMEOUT_S)
-        if not data or owners.get(piece.id) is not owner:
+        if not data or writers.get(piece.id) is not owner:
             raise BadRequestError("the upload was interrupted")
         left -= len(data)
-        with storing(path):
+        with refusing_disk_errors(path):
             while data:
                 data = data[os.write(descriptor, data) :]
 
 
-def linked(file: Path, target: Path, root: Path | None = None) -> str:
+def link_under_free_name(file: Path, target: Path, root: Path | None = None) -> str:
     """Link the file under its name, or the next unused one; returns the name relative to `root` (default:
     ~/Uploads)."""
     file.chmod(0o644)

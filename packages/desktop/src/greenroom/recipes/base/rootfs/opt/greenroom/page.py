@@ -19,8 +19,8 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
                      X-Greenroom-Idle-Disconnect-S: close with code 4408 after this time without input; 0 = never
 Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py). The header is also in answers with files
 of web/.
-In a workspace of kind page all requests except /health go to the program (`Program`). It serves HTTP on a socket that
-only it and the page use, without password and certificate: the page checks the password and has the certificate. Only
+In a workspace of kind page all requests except /health go to the program (`WorkspaceProgram`). It serves HTTP on a socket
+that only it and the page use, without password and certificate: the page checks the password and has the certificate. Only
 the standard library is used. A failure of a connection ends only that connection.
 """
 
@@ -43,7 +43,7 @@ import files
 import sound
 import stats
 from bus import keep_registry
-from control import Control, Gate
+from control import Control, InputGate
 from printing import printer
 from protocol import (
     BINARY,
@@ -54,7 +54,7 @@ from protocol import (
     BadRequestError,
     Request,
     accept,
-    carry_both,
+    forward_request,
     frame,
     read_frame,
     reply,
@@ -69,8 +69,8 @@ FOLDER = Path(sys.argv[1])
 RFB_SOCKET = str(FOLDER / "rfb.sock")
 PROGRAM_SOCKET = str(FOLDER / "program.sock")
 WEB = Path("/opt/greenroom/web")
-REQUEST_TIMEOUT_S = 10
-IDLE_TIMEOUT_S = 65
+FIRST_REQUEST_TIMEOUT_S = 10
+NEXT_REQUEST_TIMEOUT_S = 65
 PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
 """The first parts of the paths for programs that control the desktop or the browser."""
 IDLE_CLOSED = 4408
@@ -82,7 +82,7 @@ REMOVED_HEADERS = ("authorization", "connection")
 PR_SET_DUMPABLE = 4
 
 
-class Program:
+class WorkspaceProgram:
     """The program of a workspace of kind page. It listens on `socket`."""
 
     def __init__(self, socket: str) -> None:
@@ -104,14 +104,14 @@ class Program:
         except OSError:
             return reply(writer, "503 Service Unavailable", b"", "text/html", "Retry-After: 1")
         headers = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in REMOVED_HEADERS]
-        await carry_both([request.lines[0], *headers], request, reader, writer, upstream)
+        await forward_request([request.lines[0], *headers], request, reader, writer, upstream)
         return None
 
 
 class Page:
     """The page of a session, with all its connections."""
 
-    def __init__(self, user: str, password: str, program: Program | None) -> None:
+    def __init__(self, user: str, password: str, program: WorkspaceProgram | None) -> None:
         self.program = program
         self.stats = stats.Stats(RFB_SOCKET, user)
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
@@ -123,13 +123,13 @@ class Page:
     async def answer_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
         try:
-            timeout_s = REQUEST_TIMEOUT_S
+            timeout_s = FIRST_REQUEST_TIMEOUT_S
             while True:
                 request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout_s))
                 if not await self.answer(request, reader, writer) or not request.keeps_alive:
                     break
                 await writer.drain()
-                timeout_s = IDLE_TIMEOUT_S
+                timeout_s = NEXT_REQUEST_TIMEOUT_S
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, BadRequestError):
             pass  # this connection has ended; the others continue
         finally:
@@ -225,8 +225,8 @@ async def relay(
     except OSError:
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     accept(request, writer)
-    gate = Gate(control, control.sender_of(request), rfb_writer)
-    monitor = InputMonitor(video.woken, gate)
+    gate = InputGate(control, control.sender_of(request), rfb_writer)
+    monitor = InputMonitor(video.record_activity, gate)
     view_filter = ViewOnlyFilter() if is_view_only(request) else None
     input_task = asyncio.create_task(copy_input(reader, writer, rfb_writer, monitor, view_filter))
     output_task = asyncio.create_task((view_filter.copy_output if view_filter else copy_output)(rfb_reader, writer))
@@ -318,7 +318,7 @@ async def main() -> None:
     with os.fdopen(3) as password_pipe:
         password = password_pipe.readline().rstrip("\n")
     mimetypes.add_type("text/javascript", ".js")
-    program = Program(PROGRAM_SOCKET) if os.environ.get("GREENROOM_DESKTOP") == "page" else None
+    program = WorkspaceProgram(PROGRAM_SOCKET) if os.environ.get("GREENROOM_DESKTOP") == "page" else None
     page = Page(os.environ.get("VNC_USER", "kasm_user"), password, program)
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
     tls = create_tls_context()
@@ -328,7 +328,7 @@ async def main() -> None:
         if not program:
             group.create_task(clipboard.watch())
             group.create_task(keep_registry())
-            group.create_task(page.browser.ready.keep())
+            group.create_task(page.browser.open_websocket.keep_open())
         await server.serve_forever()
 
 

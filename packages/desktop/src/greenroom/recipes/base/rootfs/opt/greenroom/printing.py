@@ -13,8 +13,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from files import folder, is_name, linked
-from protocol import BadRequestError, Request, sent
+from files import folder, is_name, link_under_free_name
+from protocol import BadRequestError, Request, body_parts
 from viewers import publish
 
 OPERATION, JOB, END, PRINTER = 1, 2, 3, 4
@@ -28,9 +28,9 @@ Value = int | bool | str | tuple[int, int]
 Attribute = tuple[int, str, Value | list[str] | list[int]]
 
 PRINTED_MAX_BYTES = 1 << 30
-REQUEST_S = 60
+REQUEST_TIMEOUT_S = 60
 HEAD_MAX_BYTES = 1 << 18
-URI_OF = "ipp://localhost/printers/PDF"
+PRINTER_URI = "ipp://localhost/printers/PDF"
 PRINT_JOB, VALIDATE_JOB, CREATE_JOB, SEND_DOCUMENT, CANCEL_JOB, JOB_ATTRIBUTES, JOBS, ATTRIBUTES = (
     0x02, 0x04, 0x05, 0x06, 0x08, 0x09, 0x0A, 0x0B,
 )  # fmt: skip
@@ -82,7 +82,7 @@ class Operation:
         return self.attributes.get(name, b"").decode("utf-8", "replace")
 
 
-def answered(operation: Operation, status: int, groups: list[tuple[int, list[Attribute]]]) -> bytes:
+def encoded_answer(operation: Operation, status: int, groups: list[tuple[int, list[Attribute]]]) -> bytes:
     """The answer to an operation."""
     first: list[Attribute] = [(CHARSET, "attributes-charset", "utf-8"), (LANGUAGE, "attributes-natural-language", "en")]
     data = bytearray(operation.version + struct.pack(">HI", status, operation.number))
@@ -116,18 +116,18 @@ class Printer:
         self._jobs: dict[int, str] = {}
         self._begun = time.monotonic()
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a program."""
         try:
             while True:
-                request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_S))
+                request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_S))
                 if request.method == "POST":
                     if "100-continue" in request.headers.get("expect", "").lower():
                         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    body = await self._answer(sent(request, reader))
+                    body = await self._answer(body_parts(request, reader))
                     mime, status = "application/ipp", "200 OK"
                 elif request.path == "/printers/PDF.ppd":
-                    body, mime, status = description(), "application/vnd.cups-ppd", "200 OK"
+                    body, mime, status = ppd_description(), "application/vnd.cups-ppd", "200 OK"
                 else:
                     body, mime, status = b"", "text/plain", "404 Not Found"
                 head = f"HTTP/1.1 {status}\r\nServer: CUPS/2.4 IPP/2.1\r\nContent-Type: {mime}\r\nContent-Length: {len(body)}"
@@ -150,12 +150,12 @@ class Printer:
                 raise BadRequestError("the head of the request is too long")
         if operation is None:
             raise BadRequestError("the request is not complete")
-        status, groups = await self._done(operation, bytes(data[operation.length :]), body)
+        status, groups = await self._execute(operation, bytes(data[operation.length :]), body)
         async for _ in body:
             pass  # the rest of a refused request
-        return answered(operation, status, groups)
+        return encoded_answer(operation, status, groups)
 
-    async def _done(
+    async def _execute(
         self, operation: Operation, begin: bytes, rest: AsyncIterator[bytes]
     ) -> tuple[int, list[tuple[int, list[Attribute]]]]:
         if operation.code in (GET_DEFAULT, GET_PRINTERS, ATTRIBUTES):
@@ -179,7 +179,7 @@ class Printer:
     def _attributes(self) -> list[Attribute]:
         return [
             (NAME, "printer-name", "PDF"),
-            (URI, "printer-uri-supported", URI_OF),
+            (URI, "printer-uri-supported", PRINTER_URI),
             (KEYWORD, "uri-security-supported", "none"),
             (KEYWORD, "uri-authentication-supported", "none"),
             (URI, "device-uri", "file:///dev/null"),
@@ -245,7 +245,7 @@ async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:
             file.seek(0)
             if not file.read(5).startswith(b"%PDF-"):
                 return NOT_A_PDF
-            stored = linked(Path(file.name), folder("Downloads") / file_name(name), folder("Downloads"))
+            stored = link_under_free_name(Path(file.name), folder("Downloads") / file_name(name), folder("Downloads"))
     except OSError:
         return FAILED  # the program reports that printing failed
     publish("printed", name=stored, size_bytes=(folder("Downloads") / stored).stat().st_size)
@@ -259,7 +259,7 @@ def file_name(job_name: str) -> str:
     return f"{name}.pdf" if is_name(f"{name}.pdf") else "printed.pdf"
 
 
-def description() -> bytes:
+def ppd_description() -> bytes:
     """The description of the printer for programs older than IPP (PPD)."""
     lines = [
         '*PPD-Adobe: "4.3"', '*FormatVersion: "4.3"', '*FileVersion: "1.0"', "*LanguageVersion: English",
@@ -280,7 +280,7 @@ def description() -> bytes:
 @contextlib.asynccontextmanager
 async def printer(path: Path) -> AsyncIterator[None]:
     """Accept print jobs at this socket."""
-    server = await asyncio.start_unix_server(Printer().connected, path, limit=HEAD_MAX_BYTES)
+    server = await asyncio.start_unix_server(Printer().answer_connection, path, limit=HEAD_MAX_BYTES)
     os.chmod(path, 0o600)
     async with server:
         yield

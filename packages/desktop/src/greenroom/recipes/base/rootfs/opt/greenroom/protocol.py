@@ -15,12 +15,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 CHUNK_BYTES = 1 << 18
-READ_S = 60
+READ_TIMEOUT_S = 60
 DISCARD_S = 0.5
 PIECE_BYTES = 1 << 16
-LAST = "Connection: close"
-"""The header of answers to requests with a body, which are the last of their connection."""
-SECURITY = (
+CONNECTION_CLOSE = "Connection: close"
+"""The header of an answer after which the connection ends, for example the answer to a request with a body."""
+COMMON_HEADERS = (
     "Server: greenroom-desktop",
     "Cache-Control: no-cache",
     "X-Content-Type-Options: nosniff",
@@ -77,14 +77,14 @@ async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> 
         BadRequestError: it is longer than `at_most`, or violates HTTP.
     """
     whole = bytearray()
-    async for part in sent(request, reader):
+    async for part in body_parts(request, reader):
         whole += part
         if len(whole) > at_most:
             raise BadRequestError("the body is too long")
     return bytes(whole)
 
 
-async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def body_parts(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     """Yield the body of a request in parts.
 
     Raises:
@@ -93,13 +93,13 @@ async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[
     if request.headers.get("transfer-encoding", "").lower() != "chunked":
         left = int(request.number("content-length"))
         while left > 0:
-            left -= len(data := await some(reader, left))
+            left -= len(data := await read_some(reader, left))
             yield data
         return
     while size := chunk_size(await reader.readuntil(b"\r\n")):
         left = size
         while left > 0:
-            left -= len(data := await some(reader, left))
+            left -= len(data := await read_some(reader, left))
             yield data
         await reader.readexactly(2)
     while await reader.readuntil(b"\r\n") != b"\r\n":
@@ -114,9 +114,9 @@ def chunk_size(line: bytes) -> int:
         raise BadRequestError("a chunk has no valid length") from error
 
 
-async def some(reader: asyncio.StreamReader, left: int) -> bytes:
+async def read_some(reader: asyncio.StreamReader, left: int) -> bytes:
     """The next bytes of a body."""
-    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_S)
+    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_TIMEOUT_S)
     if not data:
         raise BadRequestError("the body is incomplete")
     return data
@@ -124,7 +124,7 @@ async def some(reader: asyncio.StreamReader, left: int) -> bytes:
 
 def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", *extra: str) -> None:
     """Write a complete answer."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *SECURITY]
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *COMMON_HEADERS]
     writer.write("\r\n".join([*lines, *extra, "", ""]).encode() + body)
 
 
@@ -135,7 +135,7 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
         facts = os.fstat(file.fileno())
         etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         if request.headers.get("if-none-match") == etag:
-            writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *SECURITY, "", ""]).encode())
+            writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *COMMON_HEADERS, "", ""]).encode())
             return None
         part = part_of(request, etag, facts.st_size)
         if part and part[0] >= facts.st_size:
@@ -148,7 +148,7 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
         lines += [f"Content-Type: {mime}", f"ETag: {etag}", "Accept-Ranges: bytes"]
         if part:
             lines += [f"Content-Range: bytes {begin}-{end - 1}/{facts.st_size}"]
-        writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
+        writer.write("\r\n".join([*lines, *COMMON_HEADERS, *extra, "", ""]).encode())
         file.seek(begin)
         left = 0 if request.method == "HEAD" else left
         while left > 0:
@@ -180,12 +180,12 @@ class Chunks:
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
-        self._turn = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
 
     def begin(self, mime: str, *extra: str) -> None:
         """Write the head."""
         lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", f"Content-Type: {mime}", "Connection: close"]
-        self._writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
+        self._writer.write("\r\n".join([*lines, *COMMON_HEADERS, *extra, "", ""]).encode())
 
     async def send(self, data: bytes) -> None:
         """Write a chunk once earlier chunks are on their way.
@@ -193,7 +193,7 @@ class Chunks:
         Raises:
             OSError: the reader is gone.
         """
-        async with self._turn:
+        async with self._write_lock:
             self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
             await self._writer.drain()
 
@@ -202,9 +202,10 @@ class Chunks:
         self._writer.write(b"0\r\n\r\n")
 
 
-async def while_read(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -> bool:
-    """Run `work` until it is done or the other end disconnects; the other end sends nothing more. True if it was
-    done."""
+async def run_while_connected(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -> bool:
+    """Run `work` until it is done, or cancel it when the other end disconnects. The other end sends nothing more. Return
+    True if the work was done.
+    """
     gone = asyncio.create_task(_until_closed(reader))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -245,7 +246,7 @@ REFUSED_BY_SYSTEM = {
 """Errors of the system that refuse a request; all others are internal errors."""
 
 
-def refused(error: Exception) -> tuple[str, str]:
+def status_and_message(error: Exception) -> tuple[str, str]:
     """The status and the message for an error."""
     if isinstance(error, RefusedError):
         return error.args[0], error.args[1]
@@ -257,7 +258,7 @@ def refused(error: Exception) -> tuple[str, str]:
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
     """Refuse a request with this status and message."""
-    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST, *extra)
+    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", CONNECTION_CLOSE, *extra)
 
 
 async def discard_input(reader: asyncio.StreamReader) -> None:
@@ -278,12 +279,12 @@ async def refuse_error(
         raise error
     if sender:
         await discard_input(sender)
-    refuse(writer, *refused(error))
+    refuse(writer, *status_and_message(error))
 
 
 MESSAGE_MAX = 16 << 20
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-CONTINUATION, FIRST_OF_CONTROL, MASKED = 0, 8, 128
+CONTINUATION, FIRST_CONTROL_OPCODE, MASKED = 0, 8, 128
 
 
 def accept(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -349,7 +350,7 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, bool, int, int
     return head, head[0] >= 128, head[0] & 15, length
 
 
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int) -> None:
+async def copy_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int) -> None:
     """Copy `length` bytes."""
     while length > 0:
         data = await reader.readexactly(min(length, PIECE_BYTES))
@@ -358,30 +359,30 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, le
         await writer.drain()
 
 
-async def carry_both(
+async def forward_request(
     lines: list[str],
     request: Request,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
 ) -> None:
-    """Send a request with these lines, and carry its connection until one side ends."""
+    """Send a request with these lines to `upstream`, and copy the data of both sides until one side ends."""
     is_upgrade = "upgrade" in request.headers
     program_reader, program_writer = upstream
     head = [*lines, f"Connection: {'Upgrade' if is_upgrade else 'close'}", "", ""]
     program_writer.write("\r\n".join(head).encode("latin-1"))
-    there = asyncio.create_task(_carry(reader, program_writer))
-    back = asyncio.create_task(_carry(program_reader, writer))
+    forward = asyncio.create_task(_copy(reader, program_writer))
+    back = asyncio.create_task(_copy(program_reader, writer))
     try:
-        await asyncio.wait({there, back} if is_upgrade else {back}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({forward, back} if is_upgrade else {back}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        there.cancel()
+        forward.cancel()
         back.cancel()
-        await asyncio.gather(there, back, return_exceptions=True)
+        await asyncio.gather(forward, back, return_exceptions=True)
         program_writer.close()
 
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while piece := await reader.read(PIECE_BYTES):
         writer.write(piece)
         await writer.drain()

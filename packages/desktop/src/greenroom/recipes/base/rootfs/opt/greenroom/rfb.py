@@ -31,7 +31,7 @@ PIXEL_FORMAT, PICTURE, CONTINUOUS, FENCE = 0, 3, 150, 248
 ENCODINGS, KEY, POINTER, TEXT, KASM_CLIPBOARD, KASM_MOTION, SIZE, SCAN_CODE = 2, 4, 5, 6, 180, 188, 251, 255
 PASSED = (PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE)
 """The messages of viewers who may only watch: they request pictures."""
-WHOLE = (ENCODINGS, KEY, POINTER, SCAN_CODE)
+UNSPLIT = (ENCODINGS, KEY, POINTER, SCAN_CODE)
 """Messages that are yielded in one piece; the longest is 256 KiB."""
 
 KASM_VIDEO_QUALITY = frozenset(range(-1023, -1013))
@@ -79,7 +79,7 @@ class Piece(NamedTuple):
     ends: bool
 
 
-class ClientHalf:
+class ClientMessages:
     """The messages of one viewer, with security type None, from the start of the connection; data may arrive in any
     pieces."""
 
@@ -131,7 +131,7 @@ class ClientHalf:
         if kind == POINTER and self._is_kasm is None and not self._compare():
             return False
         length = KASM_POINTER_BYTES if kind == POINTER and self._is_kasm else message_bytes(self._head)
-        if length == 0 or (length and kind in WHOLE and len(self._head) < length):
+        if length == 0 or (length and kind in UNSPLIT and len(self._head) < length):
             return False
         if kind == KASM_CLIPBOARD:
             if len(self._head) < KASM_BYTES[kind]:
@@ -160,12 +160,12 @@ class ClientHalf:
 
     def _reading(self, *, is_kasm: bool) -> int:
         new = bytes(self._head[self._read_bytes[is_kasm] : COMPARED_BYTES])
-        found, rest_bytes = reading(memoryview(new), is_kasm=is_kasm)
+        found, rest_bytes = parsed_as(memoryview(new), is_kasm=is_kasm)
         self._read_bytes[is_kasm] += len(new) - rest_bytes
         return found
 
 
-def reading(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
+def parsed_as(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
     """Parse messages in this dialect; returns the result and the number of bytes of an incomplete message at the
     end."""
     while data:
@@ -260,14 +260,14 @@ class Input:
         """Connect if there is no connection.
 
         Raises:
-            OSError: the X server takes none.
+            OSError: the X server accepts no connection.
         """
         if self._reading is not None and not self._reading.done():
             return
         reader, self._writer = await asyncio.open_unix_connection(self._socket)
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
-                await greet(reader, self._writer)
+                await shake_hands(reader, self._writer)
         except (EOFError, TimeoutError) as error:
             self._writer.close()
             raise InputError("the X server accepts no input") from error
@@ -339,7 +339,7 @@ class Input:
             passed.set_result(None)
 
 
-async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     """Perform the handshake; returns the size of the screen and the format of its pixels, as the X server sent them."""
     await reader.readexactly(len(VERSION))
     writer.write(VERSION)

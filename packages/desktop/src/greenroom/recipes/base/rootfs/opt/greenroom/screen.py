@@ -21,14 +21,14 @@ CREATE_DAMAGE, SUBTRACT = 1, 3
 NON_EMPTY = 3
 CREATE_REGION, FETCH_REGION, GET_CURSOR_IMAGE = 5, 19, 4
 """Requests of DAMAGE and XFIXES."""
-FIRST_S = 0.03
+FIRST_DRAWING_S = 0.03
 """The maximum time after input to wait for the first drawing."""
-MOVED_S = 0.02
+POINTER_DRAWING_S = 0.02
 """The same if the pointer was moved and there was no other input: programs draw the effect with the next frame, or
 never."""
 QUIET_S = 0.01
 """A picture is taken when nothing was drawn for this time."""
-MOST_S = 0.15
+MAX_DRAWING_S = 0.15
 """The maximum time after input to wait for drawing to stop: some programs draw continuously."""
 
 HEAD_BYTES = 32
@@ -42,7 +42,7 @@ Region = tuple[int, int, int, int]
 """x1, y1, x2, y2. The second corner is exclusive."""
 
 
-class Wish(NamedTuple):
+class PictureRequest(NamedTuple):
     """The requested part of the screen and the size of its picture."""
 
     region: Region
@@ -153,7 +153,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 class View:
     """A picture of the screen as bands, with the set of outdated bands."""
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: PictureRequest) -> None:
         self.wish = wish
         count = -(-wish.height // ROWS)
         self._raw = [b""] * count
@@ -220,7 +220,7 @@ class Screen:
     def __init__(self) -> None:
         self._display: x11.Display | None = None
         self._opening = asyncio.Lock()
-        self._turn = asyncio.Lock()
+        self._picture_lock = asyncio.Lock()
         self._drawn = asyncio.Event()
         self._view: View | None = None
 
@@ -248,7 +248,7 @@ class Screen:
         Raises:
             ValueError: the region is not on the screen; the sentence says so.
         """
-        async with self._turn:
+        async with self._picture_lock:
             display = await self.display()
             wish = wished(region, width, height, await self.size())
             view = self._view if self._view and self._view.wish == wish else View(wish)
@@ -260,14 +260,14 @@ class Screen:
 
     async def watch(self) -> None:
         """Start to count drawing as the reaction to the next input."""
-        async with self._turn:
+        async with self._picture_lock:
             await self._take_damage()
 
     async def _update(self, display: x11.Display, view: View, input_s: tuple[float, float] | None) -> None:
         """Update a picture until nothing more is drawn; rows are compressed during the wait."""
         loop = asyncio.get_running_loop()
         begun_s, first_s = input_s or (0.0, 0.0)
-        end_s = begun_s + MOST_S if input_s else 0.0
+        end_s = begun_s + MAX_DRAWING_S if input_s else 0.0
         quiet_s = begun_s + first_s
         while True:
             if await self._take_damage():
@@ -332,12 +332,12 @@ class Screen:
                     pixels = await x11.image(display, display.root, left, first + top, wish.width, bottom - top)
                 view.read(top, pixels)
 
-    async def _cursor(self, display: x11.Display, wish: Wish) -> Cursor | None:
+    async def _cursor(self, display: x11.Display, wish: PictureRequest) -> Cursor | None:
         answer = await display.ask(struct.pack("<BBH", self._fixes, GET_CURSOR_IMAGE, 1))
         return cursor_of(answer, wish.region, wish.width, wish.height)
 
 
-def wished(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> Wish:
+def wished(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> PictureRequest:
     """The part of the screen and the size of its picture. If one side is missing, it follows from the other side.
 
     Raises:
@@ -351,6 +351,6 @@ def wished(region: Region | None, width: int | None, height: int | None, screen:
         height = max(1, round(down * width / across))
     elif height and not width:
         width = max(1, round(across * height / down))
-    return Wish((left, top, right, bottom), width or across, height or down)
+    return PictureRequest((left, top, right, bottom), width or across, height or down)
 
 

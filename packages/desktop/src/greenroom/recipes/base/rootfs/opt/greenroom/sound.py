@@ -96,9 +96,9 @@ async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             yield data
 
 
-def helper(way: str, **pipes: int):
+def helper(direction: str, **pipes: int):
     """Start a process that loads libpulse and libopus, which would use memory in this process."""
-    return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / "sound_codec.py"), way, **pipes)
+    return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / "sound_codec.py"), direction, **pipes)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

@@ -187,7 +187,7 @@ async def whole_picture(rfb_socket: str) -> Picture:
     reader, writer = await asyncio.open_unix_connection(rfb_socket)
     try:
         async with asyncio.timeout(PICTURE_WITHIN_S):
-            begin = await rfb.greet(reader, writer)
+            begin = await rfb.shake_hands(reader, writer)
             width, height = struct.unpack(">HH", begin[:4])
             encodings = (TIGHT, LAST_RECTANGLE, QUALITY_8)
             writer.write(struct.pack(f">BxH{len(encodings)}i", rfb.ENCODINGS, len(encodings), *encodings))

@@ -17,7 +17,7 @@ from typing import Any
 import clipboard
 import x11
 from rfb import Input
-from screen import FIRST_S, MOST_S, MOVED_S, Screen
+from screen import FIRST_DRAWING_S, MAX_DRAWING_S, POINTER_DRAWING_S, Screen
 
 Step = dict[str, Any]
 Result = dict[str, Any]
@@ -36,7 +36,7 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "cursor_position": {},
     "read_clipboard": {},
 }
-MOST = {"buttons": 0x7F, "x": 0xFFFF, "y": 0xFFFF, "keysym": 0xFFFFFFFF, "seconds": 60, "width": 8192, "height": 8192}
+MAX_VALUES = {"buttons": 0x7F, "x": 0xFFFF, "y": 0xFFFF, "keysym": 0xFFFFFFFF, "seconds": 60, "width": 8192, "height": 8192}
 INPUT = ("pointer", "key", "type", "focus", "open")
 """Steps after which programs may draw."""
 
@@ -53,9 +53,9 @@ FIRST_KEY, KEYS = 8, 248
 ASCII = range(0x20, 0x7F)
 FUNCTION_KEYS = range(0xFD00, 0x10000)
 MULTIMEDIA = range(0x1008FE00, 0x10090000)
-KEPT = frozenset(0x1008FF00 + number for number in (0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x26, 0x27, 0x29))
+NAMED_KEYS = frozenset(0x1008FF00 + number for number in (0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x26, 0x27, 0x29))
 """The multimedia keys that actions name: sound, and back, forward, refresh."""
-MOST_AT_ONCE = 60
+MAX_ASSIGNED_KEYS = 60
 """The maximum number of characters that have a key at the same time; there are about eighty of these keys."""
 READ_WITHIN_S = 0.25
 """The time for which a key keeps its meaning after it was typed."""
@@ -69,7 +69,7 @@ def checked(step: Any) -> Step:
     """Validate a step and return it.
 
     Raises:
-        StepError: it is none.
+        StepError: it is not a valid step.
     """
     fields = FIELDS.get(step.get("step")) if isinstance(step, dict) else None
     if fields is None:
@@ -77,8 +77,8 @@ def checked(step: Any) -> Step:
     for name, value in step.items():
         if name != "step" and (name not in fields or not isinstance(value, fields[name])):
             raise StepError(f"{step['step']}: the field {name[:40]} is not allowed here, or its value is not valid")
-        if name in MOST and value is not None and not 0 <= value <= MOST[name]:
-            raise StepError(f"{step['step']}: {name} must be from 0 to {MOST[name]}")
+        if name in MAX_VALUES and value is not None and not 0 <= value <= MAX_VALUES[name]:
+            raise StepError(f"{step['step']}: {name} must be from 0 to {MAX_VALUES[name]}")
     missing = [name for name, kinds in fields.items() if name not in step and type(None) not in kinds]
     if missing:
         raise StepError(f"{step['step']}: {', '.join(missing)} is missing")
@@ -89,7 +89,7 @@ def keysym_of(character: str) -> int:
     """The keysym that writes a character: Latin-1 characters are their own keysym, other Unicode has a range.
 
     Raises:
-        StepError: there is none.
+        StepError: no key can type the character.
     """
     code = ord(character)
     if character in KEYSYMS:
@@ -104,62 +104,63 @@ class Keymap:
 
     def __init__(self) -> None:
         self._free: list[int] | None = None
-        self._given: dict[int, int] = {}
+        self._assigned: dict[int, int] = {}
         self._typed_s = 0.0
 
     async def provide(self, display: x11.Display, keysyms: Iterable[int]) -> None:
-        """Ensure that all of these keysyms, one of the `parts` of a text, can be typed. They count as read
-        `READ_WITHIN_S` after this call."""
+        """Assign keys so that all of these keysyms, a part from `split_by_keys`, can be typed. Their keys are not
+        reassigned within `READ_WITHIN_S` after this call.
+        """
         wanted = {keysym for keysym in keysyms if is_special(keysym)}
         if wanted:
             keys = await _read_keys(display)
             missing = sorted(wanted.difference(*(key[:2] for key in keys.values())))
             if missing:
-                await self._give(display, keys, missing, wanted)
+                await self._assign(display, keys, missing, wanted)
         self._typed_s = time.monotonic()
 
-    async def _give(
+    async def _assign(
         self, display: x11.Display, keys: dict[int, tuple[int, ...]], missing: list[int], wanted: set[int]
     ) -> None:
         if self._free is None:
             self._free = [code for code, symbols in keys.items() if is_unused(symbols)]
-        again = [code for code, keysym in self._given.items() if keysym not in wanted]
-        chosen = [*self._free, *again][: len(missing)]
+        reusable = [code for code, keysym in self._assigned.items() if keysym not in wanted]
+        chosen = [*self._free, *reusable][: len(missing)]
         if len(missing) > len(self._free):
             await asyncio.sleep(max(0.0, self._typed_s + READ_WITHIN_S - time.monotonic()))
         del self._free[: len(missing)]
-        given = dict(zip(chosen, missing, strict=False))  # characters without a key are left to the X server
-        for code, keysym in given.items():
-            self._given.pop(code, None)
-            self._given[code] = keysym
-        for request in changes(given):
+        assigned = dict(zip(chosen, missing, strict=False))  # characters without a key are left to the X server
+        for code, keysym in assigned.items():
+            self._assigned.pop(code, None)
+            self._assigned[code] = keysym
+        for request in assignment_requests(assigned):
             display.send(request)
         await _read_keys(display)  # its answer comes after the changes
 
 
-def parts(keysyms: list[int]) -> Iterator[list[int]]:
-    """Split a text so that no part has more than `MOST_AT_ONCE` characters that need a key."""
+def split_by_keys(keysyms: list[int]) -> Iterator[list[int]]:
+    """Split a text so that no part has more than `MAX_ASSIGNED_KEYS` characters that need a key."""
     begin, special = 0, set[int]()
     for at, keysym in enumerate(keysyms):
         if is_special(keysym) and keysym not in special:
-            if len(special) == MOST_AT_ONCE:
+            if len(special) == MAX_ASSIGNED_KEYS:
                 yield keysyms[begin:at]
                 begin, special = at, set()
             special.add(keysym)
     yield keysyms[begin:]
 
 
-def changes(given: dict[int, int]) -> Iterator[bytes]:
+def assignment_requests(assigned: dict[int, int]) -> Iterator[bytes]:
     """The requests that assign these characters (key → character), one request for each row of neighboring keys: a
     window manager reads the whole keyboard again after each request, and the pointer stalls meanwhile."""
     rows: list[list[int]] = []
-    for code in sorted(given):
+    for code in sorted(assigned):
         if rows and rows[-1][-1] == code - 1:
             rows[-1].append(code)
         else:
             rows.append([code])
     for row in rows:
-        symbols = [given[code] for code in row for _ in range(2)]  # without and with Shift
+        symbols = [assigned[code] for code in row for _ in range(2)]  # without and with Shift
         yield struct.pack(f"<BBHBBxx{len(symbols)}I", CHANGE_KEYS, len(row), 2 + len(symbols), row[0], 2, *symbols)
 
 
@@ -171,7 +172,7 @@ def is_special(keysym: int) -> bool:
 def is_unused(symbols: tuple[int, ...]) -> bool:
     """True if a key with these meanings may be reassigned."""
     meanings = {symbol for symbol in symbols if symbol}
-    return bool(meanings) and all(symbol in MULTIMEDIA and symbol not in KEPT for symbol in meanings)
+    return bool(meanings) and all(symbol in MULTIMEDIA and symbol not in NAMED_KEYS for symbol in meanings)
 
 
 async def _read_keys(display: x11.Display) -> dict[int, tuple[int, ...]]:
@@ -182,8 +183,8 @@ async def _read_keys(display: x11.Display) -> dict[int, tuple[int, ...]]:
     return {FIRST_KEY + number: symbols[number * width : (number + 1) * width] for number in range(KEYS)}
 
 
-class Hands:
-    """The executor of steps, one after the other."""
+class StepExecutor:
+    """Executes steps, one after the other."""
 
     def __init__(self, screen: Screen, keyboard: Input) -> None:
         self._screen = screen
@@ -230,8 +231,8 @@ class Hands:
         where = (region[0], region[1], region[2], region[3]) if region else None
         try:
             input_s = None
-            if moved_at is not None and time.monotonic() - moved_at < MOST_S:
-                input_s = (moved_at, MOVED_S if self._only_moved else FIRST_S)
+            if moved_at is not None and time.monotonic() - moved_at < MAX_DRAWING_S:
+                input_s = (moved_at, POINTER_DRAWING_S if self._only_moved else FIRST_DRAWING_S)
             return await self._screen.picture(where, width, height, cursor=cursor, input_s=input_s)
         except ValueError as error:
             raise StepError(str(error)) from error
@@ -279,7 +280,7 @@ class Hands:
 
     async def _type(self, text: str) -> None:
         display = await self._screen.display()
-        for part in parts([keysym_of(character) for character in text.replace("\r\n", "\n").replace("\r", "\n")]):
+        for part in split_by_keys([keysym_of(character) for character in text.replace("\r\n", "\n").replace("\r", "\n")]):
             await self._keymap.provide(display, part)
             for at in range(0, len(part), TYPED_AT_ONCE):
                 for keysym in part[at : at + TYPED_AT_ONCE]:
@@ -289,9 +290,9 @@ class Hands:
             self._moved_at = time.monotonic()
 
     async def _focus(self, ref: str) -> None:
-        from desk_tree import focused  # noqa: PLC0415 -- most sessions never need it
+        from desk_tree import grab_focus  # noqa: PLC0415 -- most sessions never need it
 
-        if problem := await focused(ref):
+        if problem := await grab_focus(ref):
             raise StepError(problem)
 
     async def _copy(self, text: str) -> None:

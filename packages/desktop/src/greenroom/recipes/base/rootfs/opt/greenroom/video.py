@@ -62,7 +62,7 @@ class Pace:
         self.wants_key = True
         self._window = WINDOW_FIRST
         self._fastest_s = float("inf")
-        self._on_the_way: deque[tuple[int, float]] = deque()
+        self._in_flight: deque[tuple[int, float]] = deque()
         self._rows: set[int] = set()
         self._frame = -1
         self._takes_frame = False
@@ -70,9 +70,9 @@ class Pace:
     @property
     def is_ready(self) -> bool:
         """True if another frame should be sent."""
-        return len(self._on_the_way) < self._window
+        return len(self._in_flight) < self._window
 
-    def takes(self, stripe: bytes, now: float) -> bool:
+    def should_send(self, stripe: bytes, now: float) -> bool:
         """True if this stripe is sent to the viewer."""
         _, kind, frame, row = HEAD.unpack_from(stripe)
         if frame != self._frame:
@@ -85,24 +85,24 @@ class Pace:
         if row not in self._rows:
             self.wants_key = True
             return False
-        if not self._on_the_way or self._on_the_way[-1][0] != frame:
-            self._on_the_way.append((frame, now))
+        if not self._in_flight or self._in_flight[-1][0] != frame:
+            self._in_flight.append((frame, now))
         return True
 
     def painted(self, frame: int, now: float) -> None:
-        """Note that the viewer painted a frame, and so all frames before it. A number that was not sent is ignored."""
-        if all(sent != frame for sent, _ in self._on_the_way):
+        """Record that the viewer painted a frame, and so all frames before it. A number that was not sent is ignored."""
+        if all(sent != frame for sent, _ in self._in_flight):
             return
-        sent, at = self._on_the_way.popleft()
+        sent, at = self._in_flight.popleft()
         while sent != frame:
-            sent, at = self._on_the_way.popleft()
+            sent, at = self._in_flight.popleft()
         self._fastest_s = min(self._fastest_s, now - at)
         step = -1 if now - at > self._fastest_s + LATE_S else 1
         self._window = max(WINDOW_LEAST, min(WINDOW_MOST, self._window + step))
 
     def is_stuck(self, now: float) -> bool:
         """True if frames that were sent no longer arrive."""
-        return bool(self._on_the_way) and now - self._on_the_way[0][1] > STUCK_S
+        return bool(self._in_flight) and now - self._in_flight[0][1] > STUCK_S
 
 
 class Viewer:
@@ -112,12 +112,12 @@ class Viewer:
         self.writer = writer
         self.may_choose = may_choose  # the quality, which is the same for all
         self.pace = Pace()
-        self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def end_stream(self, code: int) -> None:
         """End the stream with this code."""
-        if not self.gone.done():
-            self.gone.set_result(code)
+        if not self.close_code.done():
+            self.close_code.set_result(code)
 
 
 class Video:
@@ -130,7 +130,7 @@ class Video:
         self._running: asyncio.Task[None] | None = None
         self._started: deque[float] = deque(maxlen=STARTS_MAX)
         self._requests: asyncio.StreamWriter | None = None
-        self._has_turn = False
+        self._is_frame_requested = False
         self._active = 0.0
         self._is_at_rest = False
 
@@ -150,17 +150,17 @@ class Video:
         return False
 
     def display_opened(self) -> None:
-        """Note that a viewer has connected to the X server."""
+        """Record that a viewer has connected to the X server."""
         self.displays += 1
 
     def display_closed(self) -> None:
-        """Note that a viewer has disconnected from the X server."""
+        """Record that a viewer has disconnected from the X server."""
         self.displays -= 1
         if self.displays == 0:
             self._end_all(GOING_AWAY)
 
-    def woken(self) -> None:
-        """Note that there was input, or that the screen has changed."""
+    def record_activity(self) -> None:
+        """Record that there was input, or that the screen has changed."""
         self._active = time.monotonic()
         if self._is_at_rest and self._requests:
             self._is_at_rest = False
@@ -172,9 +172,9 @@ class Video:
         self._changed.set()
         listening = asyncio.create_task(self._listen(viewer, reader))
         try:
-            await asyncio.wait({listening, viewer.gone}, return_when=asyncio.FIRST_COMPLETED)
-            if viewer.gone.done():
-                writer.write(frame(CLOSE, struct.pack(">H", viewer.gone.result())))
+            await asyncio.wait({listening, viewer.close_code}, return_when=asyncio.FIRST_COMPLETED)
+            if viewer.close_code.done():
+                writer.write(frame(CLOSE, struct.pack(">H", viewer.close_code.result())))
             elif not listening.exception():
                 writer.write(frame(CLOSE, listening.result()))
         finally:
@@ -226,32 +226,32 @@ class Video:
         assert encoder.stdin
         assert encoder.stdout
         self._requests = encoder.stdin
-        asking = asyncio.create_task(self._ask(encoder.stdin))
-        handing_on = asyncio.create_task(self._hand_on(encoder.stdout))
+        requesting = asyncio.create_task(self._request_frames(encoder.stdin))
+        forwarding = asyncio.create_task(self._forward_stripes(encoder.stdout))
         try:
-            done, _ = await asyncio.wait({asking, handing_on}, return_when=asyncio.FIRST_COMPLETED)
-            if handing_on in done:
+            done, _ = await asyncio.wait({requesting, forwarding}, return_when=asyncio.FIRST_COMPLETED)
+            if forwarding in done:
                 code = await encoder.wait()
                 rest = "; it is not started again for a minute" if self._died_too_often() else ""
                 print(f"the video encoder has ended with {code}; viewers get the light picture{rest}", file=sys.stderr)
         finally:
             self._requests = None
-            for task in (asking, handing_on):
+            for task in (requesting, forwarding):
                 task.cancel()
-            await asyncio.gather(asking, handing_on, return_exceptions=True)
+            await asyncio.gather(requesting, forwarding, return_exceptions=True)
             encoder.stdin.close()
             self._end_all(INTERNAL_ERROR)
             await encoder.wait()
 
-    async def _ask(self, requests: asyncio.StreamWriter) -> None:
+    async def _request_frames(self, requests: asyncio.StreamWriter) -> None:
         """Request the next frame whenever a viewer is ready for one, until there has been no viewer for a while.
 
         The fastest viewer sets the pace; the others miss frames and continue with a whole picture.
         """
-        self._has_turn = False
-        keyed = time.monotonic()  # the encoder begins with a whole picture
+        self._is_frame_requested = False
+        key_requested_s = time.monotonic()  # the encoder begins with a whole picture
         shows_pointer = self._is_at_rest = False
-        self.woken()
+        self.record_activity()
         while True:
             now = time.monotonic()
             if not self._is_at_rest and now - self._active > REST_S:
@@ -264,11 +264,11 @@ class Video:
                 if viewer.pace.is_stuck(now):
                     viewer.end_stream(GOING_AWAY)
             ready = [viewer for viewer in self.viewers if viewer.pace.is_ready]
-            if any(viewer.pace.wants_key for viewer in ready) and now - keyed > KEYS_EVERY_S:
+            if any(viewer.pace.wants_key for viewer in ready) and now - key_requested_s > KEYS_EVERY_S:
                 requests.write(b"k")
-                keyed = now
-            if ready and not self._has_turn:
-                self._has_turn = True
+                key_requested_s = now
+            if ready and not self._is_frame_requested:
+                self._is_frame_requested = True
                 requests.write(b"n")
             self._changed.clear()
             try:
@@ -277,7 +277,7 @@ class Video:
                 if not self.viewers:
                     return
 
-    async def _hand_on(self, stripes: asyncio.StreamReader) -> None:
+    async def _forward_stripes(self, stripes: asyncio.StreamReader) -> None:
         """Forward the stripes of the encoder to the viewers until the encoder ends."""
         frame_id = -1
         while True:
@@ -288,12 +288,12 @@ class Video:
                 return
             now = time.monotonic()
             for viewer in self.viewers:
-                if viewer.pace.takes(stripe, now):
+                if viewer.pace.should_send(stripe, now):
                     viewer.writer.write(frame(BINARY, stripe))
             if (its := frame_of(stripe)) != frame_id:
-                frame_id, self._has_turn = its, False
+                frame_id, self._is_frame_requested = its, False
                 self._changed.set()
-                self.woken()
+                self.record_activity()
 
     def _end_all(self, code: int) -> None:
         for viewer in self.viewers:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from protocol import SECURITY, BadRequestError, Request, body, reply
+from protocol import COMMON_HEADERS, BadRequestError, Request, body, reply
 
 HEARTBEAT_S = 20
 """The interval of empty events; a lost connection is detected by a write."""
@@ -65,7 +65,7 @@ def publish(name: str, /, **fields: object) -> None:
 
 async def follow(request: Request, writer: asyncio.StreamWriter, first: bytes = b"") -> None:
     """Send `first` and all further events to a viewer, until it disconnects."""
-    head = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *SECURITY, "", ": ready\n\n"]
+    head = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *COMMON_HEADERS, "", ": ready\n\n"]
     writer.write("\r\n".join(head).encode() + first)
     queue: asyncio.Queue[bytes] = asyncio.Queue()
     _queues[queue] = is_view_only(request)

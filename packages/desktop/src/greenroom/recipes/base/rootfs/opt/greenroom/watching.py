@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from control import Gate
+from control import InputGate
 from protocol import BINARY, BadRequestError, frame
 from rfb import (
     CONTINUOUS,
@@ -39,7 +39,7 @@ from rfb import (
     UNKNOWN,
     VERSION,
     VERSION_BYTES,
-    ClientHalf,
+    ClientMessages,
 )
 
 RAW, COPY, TIGHT = 0, 1, 7
@@ -68,7 +68,7 @@ class ViewOnlyFilter:
     their pixels."""
 
     def __init__(self, pixel_format: bytes | None = None) -> None:
-        self._sent = ClientHalf()
+        self._sent = ClientMessages()
         self._encodings = bytearray()
         self._format = pixel_format
         self._pictures_requested = False
@@ -246,16 +246,16 @@ class OutputRelay:
 class InputMonitor:
     """The input of one viewer, from the start of the connection."""
 
-    def __init__(self, on_input: Callable[[], None] = lambda: None, gate: Gate | None = None) -> None:
+    def __init__(self, on_input: Callable[[], None] = lambda: None, gate: InputGate | None = None) -> None:
         self._on_input = on_input
         self._gate = gate
-        self._sent = ClientHalf()
+        self._sent = ClientMessages()
         self._last_input = time.monotonic()
 
     @property
     def idle_s(self) -> float:
         """The time since the last input, in seconds; 0 while the viewer has no control."""
-        if self._gate and self._gate.watches:
+        if self._gate and self._gate.lacks_control:
             self._last_input = time.monotonic()
         return time.monotonic() - self._last_input
 

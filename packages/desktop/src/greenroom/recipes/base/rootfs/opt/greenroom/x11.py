@@ -135,7 +135,7 @@ async def connect() -> Display:
     """Connect to the session's X server.
 
     Raises:
-        OSError: there is none, or it takes no connection.
+        OSError: there is no X server, or it accepts no connection.
     """
     reader, writer = await asyncio.open_unix_connection(SOCKET, limit=BUFFER_BYTES)
     with contextlib.ExitStack() as stack:
@@ -170,12 +170,12 @@ DEPTH = 24
 SUBWINDOWS, INCLUDE_INFERIORS = 1 << 8, 1
 REPEAT, PAD = 1 << 0, 2
 SOURCE = 1
-WHOLE = 1 << 16
+FIXED_POINT_ONE = 1 << 16
 """The value 1 as a fixed-point number."""
 SMOOTH = b"bilinear"
 
 
-class Wished(Protocol):
+class PictureRequest(Protocol):
     """The requested part of the screen and the size of its picture."""
 
     region: tuple[int, int, int, int]
@@ -186,11 +186,11 @@ class Wished(Protocol):
 class Scaled:
     """A scaled picture in progress. Call `close` at the end."""
 
-    def __init__(self, display: Display, wish: Wished, render: int) -> None:
+    def __init__(self, display: Display, wish: PictureRequest, render: int) -> None:
         self._display = display
         self._wish = wish
         self._render = render
-        self._made: list[bytes] = []
+        self._free_requests: list[bytes] = []
         self._pixmap = 0
 
     async def rows(self, top: int, bottom: int) -> bytes:
@@ -209,7 +209,7 @@ class Scaled:
 
     def close(self) -> None:
         """Release the resources on the server."""
-        for request in self._made:
+        for request in self._free_requests:
             self._display.send(request)
 
     async def _begin(self) -> None:
@@ -222,12 +222,12 @@ class Scaled:
         display.send(struct.pack("<BBHIIII", render, CREATE, 5, self._picture, self._pixmap, pixel_format, 0))
         of_screen = (self._screen, display.root, pixel_format, REPEAT | SUBWINDOWS, PAD, INCLUDE_INFERIORS)
         display.send(struct.pack("<BBHIIIIII", render, CREATE, 7, *of_screen))
-        across, down = WHOLE * (right - left) // width, WHOLE * (bottom - top) // height
-        matrix = (across, 0, left * WHOLE, 0, down, top * WHOLE, 0, 0, WHOLE)
+        across, down = FIXED_POINT_ONE * (right - left) // width, FIXED_POINT_ONE * (bottom - top) // height
+        matrix = (across, 0, left * FIXED_POINT_ONE, 0, down, top * FIXED_POINT_ONE, 0, 0, FIXED_POINT_ONE)
         display.send(struct.pack("<BBHI9i", render, TRANSFORM, 11, self._screen, *matrix))
         name = padded(SMOOTH)
         display.send(struct.pack("<BBHIHxx", render, FILTER, 3 + len(name) // 4, self._screen, len(SMOOTH)) + name)
-        self._made = [
+        self._free_requests = [
             struct.pack("<BBHI", render, FREE, 2, self._screen),
             struct.pack("<BBHI", render, FREE, 2, self._picture),
             struct.pack("<BBHI", FREE_PIXMAP, 0, 2, self._pixmap),
