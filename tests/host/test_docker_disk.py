@@ -92,5 +92,5 @@ async def test_a_quota_that_the_storage_refuses_is_asked_for_once():
 
     disk = DockerDisk()
     for name in ("a", "b"):
-        assert await disk.create(Docker(), {"HostConfig": {}}, name, 10 * MB) == name
+        assert await disk.create_container(Docker(), {"HostConfig": {}}, name, 10 * MB) == name
     assert asked == [True, False, False]

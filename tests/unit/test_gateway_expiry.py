@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.gateway.health import warning
+from greenroom.gateway.health import certificate_warning
 from greenroom.kit.certificates import new_authority, new_key
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -31,9 +31,9 @@ def certificate() -> str:
     ],
 )
 def test_it_is_warned_of_for_its_last_29_days(certificate: str, days_left: int, said: str | None):
-    found = warning(FILE, certificate, NOW + timedelta(days=60 - days_left))
+    found = certificate_warning(FILE, certificate, NOW + timedelta(days=60 - days_left))
     assert (found is None) if said is None else (found is not None and f"The certificate {FILE} {said}" in found)
 
 
 def test_what_is_none_is_named():
-    assert "cannot be read" in (warning(FILE, "x", NOW) or "")
+    assert "cannot be read" in (certificate_warning(FILE, "x", NOW) or "")

@@ -60,7 +60,7 @@ async def api_of(subject: PlanKeeper) -> str:
 async def test_a_host_with_another_address_is_followed(
     names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(keeper, "NAMES_S", 0)
+    monkeypatch.setattr(keeper, "RESOLVE_EVERY_S", 0)
     known, _ = names
     subject = made(tmp_path)
     assert await api_of(subject) == "10.0.0.4:8080"
@@ -84,7 +84,7 @@ async def test_names_are_not_asked_for_at_every_look(names: tuple[Names, list[st
 async def test_frequent_changes_are_followed_in_time_up_to_the_newest(
     names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(keeper, "NAMES_S", 0)
+    monkeypatch.setattr(keeper, "RESOLVE_EVERY_S", 0)
     monkeypatch.setattr(keeper, "CHANGE_EVERY_S", 3600.0)
     known, _ = names
     subject = made(tmp_path)

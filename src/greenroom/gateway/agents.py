@@ -37,7 +37,7 @@ FILE: Final = "admissions.json"
 OPENING_S: Final = 10.0
 """A connection that was admitted within this time may not be open yet."""
 CUT_S: Final = 3.0
-"""The time after which a cut is complete."""
+"""The time within which the connections of a revoked viewer are ended."""
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,18 +50,18 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 class Admissions:
     """The admissions of Agents on other hosts. Raises OSError: the folder cannot be used."""
 
-    def __init__(self, folder: Path, cutter: StreamTerminator) -> None:
+    def __init__(self, folder: Path, terminator: StreamTerminator) -> None:
         self._file = folder / FILE
-        self._cutter = cutter
-        stored = self._stored()
+        self._terminator = terminator
+        stored = self._read_file()
         self.gateway_id = stored.gateway_id
         now_s = time.monotonic()
         self._agents = {agent_id: dict.fromkeys(admissions, now_s) for agent_id, admissions in stored.agents.items()}
-        self._cut: dict[Admission, float] = {}
-        """Admissions whose connections were cut, with the time."""
+        self._cut_times_s: dict[Admission, float] = {}
+        """Admission → the time at which its connections were ended."""
         self._save()
 
-    def _stored(self) -> _Stored:
+    def _read_file(self) -> _Stored:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=_Stored)
         except FileNotFoundError:
@@ -78,8 +78,7 @@ class Admissions:
         return list(self._agents)
 
     def add(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """Store these admissions on disk. Raises OSError: they could not be
-        stored."""
+        """Store these admissions on disk. Raises OSError: they could not be stored."""
         known, now_s = self._agents.setdefault(agent_id, {}), time.monotonic()
         if new := [admission for admission in admissions if admission not in known]:
             known.update(dict.fromkeys(new, now_s))
@@ -103,7 +102,7 @@ class Admissions:
         """
         now_s, repeated = time.monotonic(), list[Admission]()
         for admission in admissions:
-            first_cut_s = self._cut.setdefault(admission, now_s)
+            first_cut_s = self._cut_times_s.setdefault(admission, now_s)
             if now_s - first_cut_s >= CUT_S:
                 repeated.append(admission)
             elif first_cut_s == now_s:
@@ -113,15 +112,15 @@ class Admissions:
     def _end(self, admission: Admission) -> None:
         if not admission.viewer_id:
             for address in admission.addresses:
-                self._cutter.cut_soon(admission.session_id, address)
+                self._terminator.cut_soon(admission.session_id, address)
         elif admission.client is not None:
-            self._cutter.cut_clients_soon(admission.session_id, [_without_gateway(admission.client)])
+            self._terminator.cut_clients_soon(admission.session_id, [_without_gateway(admission.client)])
 
     def remove(self, agent_id: str, admissions: Iterable[Admission]) -> None:
         known, removed = self._agents.get(agent_id, {}), list(admissions)
         for admission in removed:
             known.pop(admission, None)
-            self._cut.pop(admission, None)
+            self._cut_times_s.pop(admission, None)
         if removed:
             self._save()
 
@@ -198,7 +197,7 @@ class AgentLinks:
         self._headers = {SECRET_HEADER: secret, "Content-Type": "application/json"}
         self.admissions = admissions
         self._links: dict[str, _Link] = {}
-        self._last: dict[str, ServingAgent] = {}
+        self._last_serving: dict[str, ServingAgent] = {}
 
     def serving(self) -> list[ServingAgent]:
         """Return every Agent that has responded, ordered by id, each with the addresses that currently respond, or else
@@ -209,11 +208,11 @@ class AgentLinks:
         for link in self._links.values():
             if link.news is not None and now_s - link.answered_s < ANSWERED_S:
                 found.setdefault(link.news.agent_id, []).append((not link.news.acting, link.address))
-        self._last |= {
+        self._last_serving |= {
             agent_id: ServingAgent(agent_id, tuple(address for _, address in sorted(addresses)))
             for agent_id, addresses in found.items()
         }
-        return [self._last[agent_id] for agent_id in sorted(self._last)]
+        return [self._last_serving[agent_id] for agent_id in sorted(self._last_serving)]
 
     async def run(self) -> None:
         async with api_client() as client:

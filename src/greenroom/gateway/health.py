@@ -39,7 +39,7 @@ def _unverified() -> ssl.SSLContext:
     return tls
 
 
-async def _get(plan: GatewayPlan, path: str) -> httpx2.Response:
+async def _request_nginx(plan: GatewayPlan, path: str) -> httpx2.Response:
     """Send nginx a request over TLS on its first listener. The certificate is not verified: the process and its
     loopback address belong to this gateway.
     """
@@ -49,11 +49,11 @@ async def _get(plan: GatewayPlan, path: str) -> httpx2.Response:
         return await client.get(f"https://{host}:{port}{path}", headers={"Host": plan.served_hosts[0]})
 
 
-async def failure(plan: GatewayPlan) -> str | None:
+async def nginx_failure(plan: GatewayPlan) -> str | None:
     """Return None if nginx answers a request with the status 200, else the error."""
     path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
-        status = (await _get(plan, path)).status_code
+        status = (await _request_nginx(plan, path)).status_code
     except httpx2.HTTPError as error:
         return f"nginx does not answer on {plan.listeners[0]}: {str(error) or type(error).__name__}"
     return None if status == 200 else f"nginx returned {status} on {plan.listeners[0]}{path}"
@@ -62,35 +62,35 @@ async def failure(plan: GatewayPlan) -> str | None:
 async def status_page(plan: GatewayPlan) -> str:
     """Return the status page of nginx (profile `web`); empty if nginx does not respond."""
     try:
-        page = await _get(plan, STATUS_PATH)
+        page = await _request_nginx(plan, STATUS_PATH)
     except httpx2.HTTPError as error:
         log.info("the status page of nginx cannot be read", reason=str(error) or type(error).__name__)
         return ""
     return page.text if page.is_success else ""
 
 
-DAYS_LEFT: Final = 29
+WARN_BEFORE_DAYS: Final = 29
 """The number of days before the end at which a warning begins. Greenroom renews its own certificates one day earlier,
 so a warning means that no process renews the certificate.
 """
-POLL_S: Final = 6 * 3600.0
-FIRST_POLL_S: Final = 1.0
+CERTIFICATE_POLL_S: Final = 6 * 3600.0
+FIRST_PLAN_POLL_S: Final = 1.0
 
 
-def warning(file: Path, text: str, now: datetime) -> str | None:
-    """Return the warning about this certificate (PEM); None = it is valid for more than `DAYS_LEFT` days."""
+def certificate_warning(file: Path, text: str, now: datetime) -> str | None:
+    """Return the warning about this certificate (PEM); None = it is valid for more than `WARN_BEFORE_DAYS` days."""
     try:
         until = validity(text)[1]
     except ValueError as error:
         return f"The certificate {file} cannot be read: {error}."
     days_left = (until - now).days
-    if days_left > DAYS_LEFT:
+    if days_left > WARN_BEFORE_DAYS:
         return None
     ends = f"ended on {until:%Y-%m-%d}" if until <= now else f"ends in {days_left} days, on {until:%Y-%m-%d}"
     return f"The certificate {file} {ends}; renew it, because browsers and Agents refuse an expired certificate."
 
 
-async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
+async def watch_certificates(plan: Callable[[], GatewayPlan | None]) -> None:
     """Log warnings about served certificates that expire, at the start and every six hours. Certificates of edge
     gateways are skipped, because Agents renew them.
     """
@@ -102,21 +102,21 @@ async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
                 for certificate in served.named_certificates
                 if not certificate.host.endswith(EDGE_DOMAIN)
             ]
-            _check([Path(file) for file in (served.tls_certificate, *named)])
-        await asyncio.sleep(POLL_S if served is not None else FIRST_POLL_S)
+            _check_certificates([Path(file) for file in (served.tls_certificate, *named)])
+        await asyncio.sleep(CERTIFICATE_POLL_S if served is not None else FIRST_PLAN_POLL_S)
 
 
-def _check(files: list[Path]) -> None:
+def _check_certificates(files: list[Path]) -> None:
     for file in files:
         try:
-            sentence = warning(file, file.read_text(), datetime.now(UTC))
+            sentence = certificate_warning(file, file.read_text(), datetime.now(UTC))
         except OSError as error:
             sentence = f"The certificate {file} cannot be read: {error.strerror}."
         if sentence is not None:
             log.warning(sentence)
 
 
-_STUB: Final = re.compile(
+_STATUS_PATTERN: Final = re.compile(
     r"Active connections: (?P<active>\d+)\s+server accepts handled requests\s+(?P<accepted>\d+) \d+ (?P<requests>\d+)"
     r"\s+Reading: (?P<reading>\d+) Writing: (?P<writing>\d+) Waiting: (?P<waiting>\d+)"
 )
@@ -149,7 +149,7 @@ class GatewayMetrics(RoleMetrics):
     async def _nginx_metrics(self) -> bytes:
         """Return the metrics of nginx; empty if nginx does not respond or has no status page (profile `edge`)."""
         plan = self._plan()
-        match = _STUB.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
+        match = _STATUS_PATTERN.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
         if match is None:
             return b""
         registry = CollectorRegistry()

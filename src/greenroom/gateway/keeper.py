@@ -42,7 +42,7 @@ from greenroom.wire.fleet import Fleet
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 1.0
-NAMES_S: Final = 5.0
+RESOLVE_EVERY_S: Final = 5.0
 NAME_TIMEOUT_S: Final = 2.0
 CHANGES_AT_ONCE: Final = 10
 CHANGE_EVERY_S: Final = 5.0
@@ -69,7 +69,7 @@ class PlanKeeper:
         """The facts from which the plan in `_text` was built."""
         self._text = b""
         self._addresses: dict[str, str | None] = {}
-        self._names_at = 0.0
+        self._resolved_at_s = 0.0
         self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
         self._repeats = RepeatFilter(WARN_AGAIN_S)
 
@@ -140,7 +140,7 @@ class PlanKeeper:
         await self._resolve_names()
         facts = SiteFacts(
             fleet=self._fleet,
-            texts=_texts(id_files(self._config)),
+            texts=_read_texts(id_files(self._config)),
             addresses={host: address for host, address in self._addresses.items() if address is not None},
             has_edge=self._config.edge_dir is not None and self._missing_file() is None,
             serving=tuple(self._links.serving()) if self._links else (),
@@ -154,7 +154,7 @@ class PlanKeeper:
             _replace(self._folder / SECRETS_FILE, secret_lines(facts, self._links.secret).encode())
         if self._fleet.authority:
             _replace(self._folder / AUTHORITY_FILE, self._fleet.authority.encode())
-        if _has(self.path, self._text):
+        if _has_content(self.path, self._text):
             return
         if self._pace.allows(time.monotonic()):
             _replace(self.path, self._text)
@@ -162,14 +162,14 @@ class PlanKeeper:
             self._warn("pace", "the gateway's plan changes very often; the latest change is served in some seconds")
 
     async def _resolve_names(self) -> None:
-        """Resolve the host names: new names immediately, and all names every `NAMES_S`. A name that cannot be resolved
-        any more keeps its address.
+        """Resolve the host names: new names immediately, and all names every `RESOLVE_EVERY_S`. A name that cannot be
+        resolved any more keeps its address.
         """
         hosts = host_names(self._config, self._fleet)
-        is_due = time.monotonic() - self._names_at >= NAMES_S
+        is_due = time.monotonic() - self._resolved_at_s >= RESOLVE_EVERY_S
         due = [host for host in hosts if is_due or host not in self._addresses]
         if is_due:
-            self._names_at = time.monotonic()
+            self._resolved_at_s = time.monotonic()
         found = dict(zip(due, await asyncio.gather(*map(self._address, due)), strict=True))
         self._addresses = {host: found[host] if host in found else self._addresses[host] for host in hosts}
 
@@ -194,7 +194,7 @@ class PlanKeeper:
             log.warning(sentence)
 
 
-def _texts(files: list[Path]) -> dict[Path, str]:
+def _read_texts(files: list[Path]) -> dict[Path, str]:
     texts: dict[Path, str] = {}
     for file in files:
         try:
@@ -207,7 +207,7 @@ def _texts(files: list[Path]) -> dict[Path, str]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    if _has(path, content):
+    if _has_content(path, content):
         return
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
@@ -215,7 +215,7 @@ def _replace(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-def _has(path: Path, content: bytes) -> bool:
+def _has_content(path: Path, content: bytes) -> bool:
     return path.exists() and path.read_bytes() == content
 
 

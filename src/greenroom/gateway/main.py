@@ -197,7 +197,7 @@ class Gateway:
         """Probe nginx, forever. After `MAX_FAILED_PROBES` consecutive failures nginx is replaced."""
         while True:
             await asyncio.sleep(PROBE_S)
-            problem = await health.failure(self._plan) if self._plan and self._nginx else None
+            problem = await health.nginx_failure(self._plan) if self._plan and self._nginx else None
             self._failed_probes = self._failed_probes + 1 if problem else 0
             self.metrics.probes.labels("failed" if problem else "answered").inc()
             if problem:
@@ -265,16 +265,16 @@ def _folder(path: Path) -> Path:
     return path.resolve()
 
 
-async def _links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
+async def _create_links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
     """Return the connections to Agents on other hosts; None if there are none. Raises SetupError: their addresses or
     the secret cannot be used."""
     seeds = config.stream_seeds()
     if not seeds or config.stream_secret_file is None:
         return None
-    cutter = StreamTerminator()
-    await cutter.probe()
+    terminator = StreamTerminator()
+    await terminator.probe()
     secret = kit_config.read_stream_secret(config.stream_secret_file)
-    return AgentLinks(seeds, secret, Admissions(folder, cutter))
+    return AgentLinks(seeds, secret, Admissions(folder, terminator))
 
 
 async def main() -> None:
@@ -286,13 +286,13 @@ async def main() -> None:
     folder = _folder(config.gateway_dir)
     plan_file, extra_loops = config.gateway_file, []
     if plan_file is None:
-        links = await _links(config, folder)
+        links = await _create_links(config, folder)
         keeper = PlanKeeper(config, folder, links)
         await keeper.write_first_plan()
         plan_file, extra_loops = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
-    loops = [gateway.probe(), gateway.reporter.run(), health.watch(lambda: gateway.plan), *extra_loops]
+    loops = [gateway.probe(), gateway.reporter.run(), health.watch_certificates(lambda: gateway.plan), *extra_loops]
     if config.gateway_metrics_port is not None:
         loops.append(serve_until_cancelled(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
     tasks = [asyncio.create_task(loop) for loop in loops]

@@ -25,8 +25,8 @@ MEASURED_WITHIN_S: Final = 60.0
 ANSWERED_WITHIN_S: Final = 20.0
 """Time limit of an access to the folder of the homes."""
 MAX_ERROR_CHARACTERS: Final = 300
-_LOW: Final = ("nice", "-n", "19")
-_AWAY: Final = ".removed"
+_LOW_PRIORITY: Final = ("nice", "-n", "19")
+_REMOVED_FOLDER: Final = ".removed"
 """Folder next to the homes, for those that removals moved away."""
 
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ class HostHomes:
 
     def __init__(self, folder: Path | str = DEFAULT) -> None:
         self.folder = str(folder)
-        self._away = f"{self.folder}/{_AWAY}"
+        self._removed_folder = f"{self.folder}/{_REMOVED_FOLDER}"
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="homes")
         self._hanging: asyncio.subprocess.Process | None = None
 
@@ -69,7 +69,9 @@ class HostHomes:
         kept_homes = [
             StoredHome(home=home) for name in _folders(self.folder) if (home := home_with_name(name)) is not None
         ]
-        removals = [removal for name in _folders(self._away) if (removal := parse_removal_name(name)) is not None]
+        removals = [
+            removal for name in _folders(self._removed_folder) if (removal := parse_removal_name(name)) is not None
+        ]
         return [*kept_homes, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in removals)]
 
     async def measure(self, home: HomeId) -> HomeSize | None:
@@ -84,7 +86,7 @@ class HostHomes:
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
-        output, error_output = await self._run_program((*_LOW, *how, self.path_of(home)), MEASURED_WITHIN_S)
+        output, error_output = await self._run_program((*_LOW_PRIORITY, *how, self.path_of(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
             raise HomeError(f"The home folder could not be measured: {error_output or 'du returned no size'}.")
@@ -92,16 +94,16 @@ class HostHomes:
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         """Implements `contract.Homes.remove`, for a home without a container."""
-        away = f"{self._away}/{removal_name(home, removal_id)}"
+        away = f"{self._removed_folder}/{removal_name(home, removal_id)}"
         await self._run_in_thread(partial(self._move_away, home, away), "The home folder cannot be moved away")
-        _, error_output = await self._run_program((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
+        _, error_output = await self._run_program((*_LOW_PRIORITY, "rm", "-rf", "--one-file-system", "--", away))
         if await self._run_in_thread(partial(os.path.lexists, away), "The home folder cannot be inspected"):
             raise HomeError(f"A part of the home folder cannot be removed: {error_output or 'it still exists'}.")
 
     def _move_away(self, home: HomeId, away: str) -> None:
         if os.path.lexists(away):  # by this removal, before a restart: the present folder is a newer home
             return
-        Path(self._away).mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(self._removed_folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path_of(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
 

@@ -95,7 +95,7 @@ class SimulatedRuntime:
         self._agent_id = agent_id
         self._agent_folder = folder
         self._folder = folder / "simulated"
-        self.homes = HomesOnHost(HostHomes(folder / "homes"), self._with_homes)
+        self.homes = HomesOnHost(HostHomes(folder / "homes"), self._homes_in_use)
         self._share = share
         self._runtime_classes = runtime_classes
         self._containers: dict[str, StoredContainer] = {}
@@ -161,18 +161,23 @@ class SimulatedRuntime:
         if not self._has_image(spec.image):
             raise ImageMissing(f"The image {spec.image} is not on this host.")
         self._require_open(spec.filter_policy)
-        own = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id, SPEC_HASH: spec.hash()}
+        own_labels = {
+            INSTALLATION: self._installation_id,
+            SESSION: session_id,
+            AGENT: self._agent_id,
+            SPEC_HASH: spec.hash(),
+        }
         self._containers[session_id] = StoredContainer(
             container_id=hashlib.sha256(f"{session_id}{time.time_ns()}".encode()).hexdigest(),
             image=spec.image,
-            labels={**(labels or {}), **own},
+            labels={**(labels or {}), **own_labels},
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
             gives_way=gives_way,
             homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
         self.homes.folder.make(_homes_of(self._containers[session_id]))
-        self._session_by_spec[own[SPEC_HASH]] = session_id
+        self._session_by_spec[own_labels[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
         return self._container(session_id)
 
@@ -369,7 +374,7 @@ class SimulatedRuntime:
     async def host_usage(self) -> HostUsage:
         return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))
 
-    async def _with_homes(self) -> dict[HomeId, str]:
+    async def _homes_in_use(self) -> dict[HomeId, str]:
         return {home: name for name, stored in self._containers.items() for home in _homes_of(stored)}
 
     async def open_filter_network(

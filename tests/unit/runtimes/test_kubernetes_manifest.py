@@ -43,7 +43,7 @@ from greenroom.runtimes.kubernetes.manifest import (
 )
 from greenroom.runtimes.kubernetes.names import RAN, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.pod_state import GONE, SILENT_FOR, SLACK, container_of, deletion_due_at
+from greenroom.runtimes.kubernetes.pod_state import END_REPORTED_WITHIN, GONE, SILENT_FOR, container_of, deletion_due_at
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
@@ -203,8 +203,10 @@ def test_what_the_cluster_puts_beside_a_session_says_nothing_about_it():
 def test_a_lost_pod_has_ended_once_its_time_to_end_is_over():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
     metadata(pod).deletionTimestamp = NOW
-    assert container_of(secret, pod, NOW + SLACK - timedelta(milliseconds=1)).state is ContainerState.RUNNING
-    seen = container_of(secret, pod, NOW + SLACK)
+    assert (
+        container_of(secret, pod, NOW + END_REPORTED_WITHIN - timedelta(milliseconds=1)).state is ContainerState.RUNNING
+    )
+    seen = container_of(secret, pod, NOW + END_REPORTED_WITHIN)
     assert seen.state is ContainerState.EXITED
     assert "does not answer any more" in seen.ended
 

@@ -67,10 +67,10 @@ def counting_chain(identity: ContainerOwner) -> str:
 def counting_rule(identity: ContainerOwner, connections_max: int) -> list[str]:
     """Return the rule of `counting_chain`. It counts by source address, which is different for each session."""
     count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
-    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTION]
+    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _ICMP_REJECTION]
 
 
-_REJECTION: Final = "icmp-admin-prohibited"
+_ICMP_REJECTION: Final = "icmp-admin-prohibited"
 
 
 def private_chain(identity: ContainerOwner) -> str:
@@ -105,9 +105,9 @@ def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
             for protocol in ("udp", "tcp")
         ]
     for chain in (forward, private):
-        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_REJECTION}" for network in PRIVATE]
+        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_ICMP_REJECTION}" for network in PRIVATE]
         lines.append(f"-A {chain} -j RETURN")
-    lines += [f"-A {host} -j REJECT --reject-with {_REJECTION}", "COMMIT"]
+    lines += [f"-A {host} -j REJECT --reject-with {_ICMP_REJECTION}", "COMMIT"]
     return "\n".join(lines) + "\n"
 
 
@@ -229,7 +229,7 @@ async def _run(command: list[str], text: str = "") -> str:
     return output.decode(errors="replace")
 
 
-REJECT = ("-j", "REJECT")
+REJECT_TARGET = ("-j", "REJECT")
 
 
 def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int) -> list[Rules]:
@@ -248,18 +248,20 @@ def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int
         chains=(chain,),
         text="\n".join(lines) + "\n",
         jumps=(
-            ("DOCKER-USER", "-i", bridge, *REJECT),
-            ("FORWARD", "-i", bridge, *REJECT),
+            ("DOCKER-USER", "-i", bridge, *REJECT_TARGET),
+            ("FORWARD", "-i", bridge, *REJECT_TARGET),
             ("INPUT", "-i", bridge, "-j", chain),
         ),
     )
-    ipv6 = Rules(program="ip6tables", jumps=(("FORWARD", "-i", bridge, *REJECT), ("INPUT", "-i", bridge, *REJECT)))
+    ipv6 = Rules(
+        program="ip6tables", jumps=(("FORWARD", "-i", bridge, *REJECT_TARGET), ("INPUT", "-i", bridge, *REJECT_TARGET))
+    )
     return [ipv4, *_if_ipv6(ipv6)]
 
 
 def account_rules(identity: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
-    """Return the rules for packets from processes of the filter's account. Rules without an account can only be
-    removed.
+    """Return the rules for packets from processes of the filter's account. Without an account the rules
+    have no jump, so they are only for `remove_rules`.
     """
     chain = f"GREENROOM-{identity.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()

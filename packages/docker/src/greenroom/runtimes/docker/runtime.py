@@ -167,7 +167,7 @@ class DockerRuntime:
         async with translated(image=spec.image):
             try:
                 name, limit_bytes = container_name(session_id), spec.disk_limit_bytes
-                created = await self._disk.create(self._docker, config, name, limit_bytes)
+                created = await self._disk.create_container(self._docker, config, name, limit_bytes)
             except aiodocker.DockerError as error:
                 if error.status != 409:
                     raise

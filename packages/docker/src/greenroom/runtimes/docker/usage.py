@@ -46,8 +46,8 @@ UNLINKED_WITHIN_S: Final = 10.0
 
 
 class DockerDisk:
-    """The disks of Docker and of this Agent, and the support of quotas, which is known after the first request with a
-    quota.
+    """The disks of Docker and of this Agent, the disk use of containers, and their quotas. The first request with a
+    quota shows whether the storage of Docker supports quotas.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -70,7 +70,7 @@ class DockerDisk:
         free_bytes = min((disk.f_bavail * disk.f_frsize for disk in disks), default=None)
         return free_bytes, min((disk.f_favail / disk.f_files for disk in disks if disk.f_files), default=None)
 
-    async def create(self, docker: Any, config: DockerJson, name: str, limit_bytes: int) -> Any:
+    async def create_container(self, docker: Any, config: DockerJson, name: str, limit_bytes: int) -> Any:
         """Create a container with a quota of `limit_bytes`, if the storage supports quotas; 0 = no quota.
 
         Raises:
@@ -115,7 +115,7 @@ class DockerDisk:
         """Count deleted files in a separate thread, because a network file system may never answer."""
         try:
             async with asyncio.timeout(UNLINKED_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, deleted_open_bytes, pid)
+                return await asyncio.get_running_loop().run_in_executor(self._executor, deleted_open_files, pid)
         except TimeoutError:
             log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
             return DiskAmount()
@@ -156,13 +156,15 @@ _DELETED: Final = " (deleted)"
 _BLOCK_BYTES: Final = 512
 
 
-def deleted_open_bytes(pid: int) -> DiskAmount:
-    """Return the space of deleted open files in the container whose first process is `pid`; zero after its end."""
+def deleted_open_files(pid: int) -> DiskAmount:
+    """Return the space and the number of deleted open files in the container whose first process is `pid`; zero
+    after its end.
+    """
     bytes_by_inode: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         disk = (PROC / str(pid) / "root").stat().st_dev
         for process in _processes(pid):
-            for file in _deleted(process):
+            for file in _deleted_files(process):
                 if file.st_dev == disk and file.st_nlink == 0:
                     bytes_by_inode[file.st_ino] = file.st_blocks * _BLOCK_BYTES
     return DiskAmount(sum(bytes_by_inode.values()), len(bytes_by_inode))
@@ -178,7 +180,7 @@ def _processes(pid: int) -> list[int]:
     return [pid]
 
 
-def _deleted(pid: int) -> Iterator[os.stat_result]:
+def _deleted_files(pid: int) -> Iterator[os.stat_result]:
     """Yield the deleted open files of a process. They are found by their links in /proc, because a network file system
     may never answer.
     """

@@ -63,11 +63,15 @@ class PulledImages:
 
     async def all(self) -> list[Image]:
         secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
-        return [image for secret in secrets if self._has_current_name(secret) and (image := _image(secret)) is not None]
+        return [
+            image
+            for secret in secrets
+            if self._has_current_name(secret) and (image := _pulled_image(secret)) is not None
+        ]
 
     async def find(self, name: str) -> Image | None:
         secret = await self._cluster.get(Secret, image_name(self._identity, name))
-        return _image(secret) if secret is not None else None
+        return _pulled_image(secret) if secret is not None else None
 
     def _has_current_name(self, secret: Secret) -> bool:
         """Return True if the Secret has the name that the Pods of sessions refer to."""
@@ -169,7 +173,7 @@ class PulledImages:
             await self._cluster.delete(Secret, metadata(secret).name or "", metadata(secret).uid)
 
 
-def _image(secret: Secret) -> Image | None:
+def _pulled_image(secret: Secret) -> Image | None:
     annotations = annotations_of(secret)
     return (
         Image(name=annotations[IMAGE], digest=annotations[DIGEST])

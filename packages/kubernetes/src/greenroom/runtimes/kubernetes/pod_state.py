@@ -29,7 +29,7 @@ from greenroom.runtimes.kubernetes.names import (
 )
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 
-SLACK: Final = timedelta(seconds=5)
+END_REPORTED_WITHIN: Final = timedelta(seconds=5)
 """The time a node has, after the grace period of a deleted Pod, to report the end of the Pod."""
 SILENT_FOR: Final = timedelta(seconds=60)
 """The time after which this Agent deletes a Pod whose node does not answer. Kubernetes deletes it earlier
@@ -115,7 +115,7 @@ def lost_at(pod: Pod) -> datetime | None:
     deletion timestamp of Kubernetes includes the grace period.
     """
     deleted = metadata(pod).deletionTimestamp
-    return deleted + SLACK if deleted is not None else None
+    return deleted + END_REPORTED_WITHIN if deleted is not None else None
 
 
 def deletion_due_at(pod: Pod) -> datetime | None:

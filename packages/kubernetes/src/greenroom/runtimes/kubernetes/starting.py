@@ -49,9 +49,9 @@ class TimeLimits:
     def problem(self, pod: Pod, now: float) -> StartError | ImageMissing | None:
         """Return the error of a state that exceeded its time limit; None = the Pod may still run."""
         reason, message, image = waiting_of(pod)
-        node = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
+        no_node_message = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
         checks: list[tuple[str, bool, float, StartError | ImageMissing]] = [
-            ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(_no_node_sentence(node))),
+            ("node", bool(no_node_message), UNSCHEDULABLE_FOR_S, StartError(_no_node_sentence(no_node_message))),
             (
                 "image",
                 reason in IMAGE_REASONS,
@@ -70,7 +70,7 @@ class TimeLimits:
 
     def is_late(self, pod: Pod, now: float) -> bool:
         """Return True if the node exceeds the time limit for the creation of the container."""
-        return self._lasts("made", CREATED_WITHIN_S, now, applies=is_being_created(pod))
+        return self._lasts("creation", CREATED_WITHIN_S, now, applies=is_being_created(pod))
 
     def _lasts(self, kind: str, for_s: float, now: float, *, applies: bool) -> bool:
         if not applies:
@@ -82,7 +82,7 @@ class TimeLimits:
 def _no_node_sentence(message: str) -> str:
     sentence = f"No node can run the session at present: {message}."
     if UNBOUND in message:
-        sentence += "The volume of its home does not exist yet: check the claim and its storage class."
+        sentence += " The volume of its home does not exist yet: check the claim and its storage class."
     return sentence
 
 
