@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from greenroom.core.actions.dialects import VERBS, parse
+from greenroom.core.actions.dialects import ACTION_NAMES, parse
 from greenroom.core.actions.keys import chord_of
 from greenroom.core.actions.plan import Size, plan
 
@@ -20,8 +20,8 @@ def test_every_example_can_be_done_on_a_screen():
 
 
 def test_every_action_has_one_example():
-    shown = [(field, example[field]) for example in EXAMPLES for field in VERBS if field in example]
-    assert sorted(shown) == sorted((field, verb) for field, verbs in VERBS.items() for verb in verbs)
+    shown = [(field, example[field]) for example in EXAMPLES for field in ACTION_NAMES if field in example]
+    assert sorted(shown) == sorted((field, verb) for field, verbs in ACTION_NAMES.items() for verb in verbs)
 
 
 def test_the_names_of_keys_are_names_of_keys():

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from greenroom.core.actions.dialects import VERBS
+from greenroom.core.actions.dialects import ACTION_NAMES
 from greenroom.core.errors import Invalid
 from greenroom.interfaces.mcp.tool import ToolRequest
 from greenroom.interfaces.mcp.tools import tools_for
@@ -38,7 +38,7 @@ def test_every_tool_but_those_of_all_leases_names_one():
 def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():
     schema = tools_for(None)["act"].schema(by_token=False)
     action = schema["properties"]["actions"]["items"]["properties"]
-    assert action["action"]["enum"] == list(VERBS["action"])
+    assert action["action"]["enum"] == list(ACTION_NAMES["action"])
     assert "left_click(coordinate?, text?)" in action["action"]["description"]
     assert "prefixItems" not in json.dumps(schema)
 

@@ -96,7 +96,7 @@ async def _located(
         ref: position if isinstance(position, str) else to_display_point(*_middle(position), state.size, display_size)
         for ref, position in places.items()
     }
-    return dialects.located(actions, middles)
+    return dialects.replace_references(actions, middles)
 
 
 def _middle(rectangle: tuple[int, int, int, int]) -> tuple[int, int]:

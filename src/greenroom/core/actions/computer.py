@@ -37,18 +37,18 @@ def _modifier_keys(text: str | None) -> tuple[int, ...]:
     return chord_of(text) if text else ()
 
 
-class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action"):
+class _ClientAction(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action"):
     pass
 
 
-class _Key(_Verb, frozen=True, tag="key"):
+class _Key(_ClientAction, frozen=True, tag="key"):
     text: str
 
     def to_action(self) -> Action:
         return actions.Press(chords_of(self.text))
 
 
-class _HoldKey(_Verb, frozen=True, tag="hold_key"):
+class _HoldKey(_ClientAction, frozen=True, tag="hold_key"):
     text: str
     duration: Seconds
 
@@ -56,7 +56,7 @@ class _HoldKey(_Verb, frozen=True, tag="hold_key"):
         return actions.Press((chord_of(self.text),), self.duration)
 
 
-class _Type(_Verb, frozen=True, tag="type"):
+class _Type(_ClientAction, frozen=True, tag="type"):
     """`coordinate`, a click before typing, is an extension of Greenroom."""
 
     text: str
@@ -66,21 +66,21 @@ class _Type(_Verb, frozen=True, tag="type"):
         return actions.Write(checked_text(self.text), point(self.coordinate) if self.coordinate else None)
 
 
-class _Focus(_Verb, frozen=True, tag="focus"):
+class _Focus(_ClientAction, frozen=True, tag="focus"):
     ref: Annotated[str, Meta(max_length=MAX_REF)]
 
     def to_action(self) -> Action:
         return actions.FocusElement(checked_text(self.ref))
 
 
-class _MouseMove(_Verb, frozen=True, tag="mouse_move"):
+class _MouseMove(_ClientAction, frozen=True, tag="mouse_move"):
     coordinate: Pair
 
     def to_action(self) -> Action:
         return actions.Move(point(self.coordinate))
 
 
-class _Click(_Verb, frozen=True):
+class _Click(_ClientAction, frozen=True):
     coordinate: Pair | None = None
     text: str | None = None
 
@@ -114,7 +114,7 @@ class _TripleClick(_Click, frozen=True, tag="triple_click"):
         return self.click(Button.LEFT, 3)
 
 
-class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
+class _LeftClickDrag(_ClientAction, frozen=True, tag="left_click_drag"):
     """computer_20241022 has no `start_coordinate`: the drag starts at the position of the pointer."""
 
     coordinate: Pair
@@ -126,21 +126,21 @@ class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
         return actions.Drag((*start, point(self.coordinate)), _modifier_keys(self.text))
 
 
-class _LeftMouseDown(_Verb, frozen=True, tag="left_mouse_down"):
+class _LeftMouseDown(_ClientAction, frozen=True, tag="left_mouse_down"):
     coordinate: Pair | None = None
 
     def to_action(self) -> Action:
         return actions.LeftButton(True, point(self.coordinate) if self.coordinate else None)
 
 
-class _LeftMouseUp(_Verb, frozen=True, tag="left_mouse_up"):
+class _LeftMouseUp(_ClientAction, frozen=True, tag="left_mouse_up"):
     coordinate: Pair | None = None
 
     def to_action(self) -> Action:
         return actions.LeftButton(False, point(self.coordinate) if self.coordinate else None)
 
 
-class _Scroll(_Verb, frozen=True, tag="scroll"):
+class _Scroll(_ClientAction, frozen=True, tag="scroll"):
     """`scroll_amount` is in notches of the wheel."""
 
     scroll_direction: Literal["up", "down", "left", "right"]
@@ -154,24 +154,24 @@ class _Scroll(_Verb, frozen=True, tag="scroll"):
         return actions.Scroll(across * self.scroll_amount, down * self.scroll_amount, at, _modifier_keys(self.text))
 
 
-class _Wait(_Verb, frozen=True, tag="wait"):
+class _Wait(_ClientAction, frozen=True, tag="wait"):
     duration: Seconds
 
     def to_action(self) -> Action:
         return actions.WaitStep(self.duration)
 
 
-class _Screenshot(_Verb, frozen=True, tag="screenshot"):
+class _Screenshot(_ClientAction, frozen=True, tag="screenshot"):
     def to_action(self) -> Action:
         return actions.TakeScreenshot()
 
 
-class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
+class _CursorPosition(_ClientAction, frozen=True, tag="cursor_position"):
     def to_action(self) -> Action:
         return actions.CursorPosition()
 
 
-class _Zoom(_Verb, frozen=True, tag="zoom"):
+class _Zoom(_ClientAction, frozen=True, tag="zoom"):
     """`region` is [x1, y1, x2, y2]; the picture is not scaled down."""
 
     region: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
@@ -181,26 +181,26 @@ class _Zoom(_Verb, frozen=True, tag="zoom"):
         return actions.TakeScreenshot((Point(left, top, "region"), Point(right, bottom, "region")))
 
 
-class _SetClipboard(_Verb, frozen=True, tag="set_clipboard"):
+class _SetClipboard(_ClientAction, frozen=True, tag="set_clipboard"):
     text: str
 
     def to_action(self) -> Action:
         return actions.Clipboard(checked_text(self.text))
 
 
-class _GetClipboard(_Verb, frozen=True, tag="get_clipboard"):
+class _GetClipboard(_ClientAction, frozen=True, tag="get_clipboard"):
     def to_action(self) -> Action:
         return actions.ReadClipboard()
 
 
-class _OpenAddress(_Verb, frozen=True, tag="open_address"):
+class _OpenAddress(_ClientAction, frozen=True, tag="open_address"):
     url: str
 
     def to_action(self) -> Action:
         return actions.OpenAddress(web_address(self.url))
 
 
-Verb = (  # any action of the computer-use tool
+ClientAction = (  # any action of the computer-use tool
     _Key
     | _HoldKey
     | _Type

@@ -33,7 +33,7 @@ from greenroom.core.actions.actions import (
 from greenroom.core.actions.keys import MAX_KEYS, chord_of, keysym_of
 from greenroom.core.errors import Invalid
 
-PIXELS_A_NOTCH: Final = 100
+PIXELS_PER_NOTCH: Final = 100
 """The pixels that a page scrolls for one notch of the wheel. `scroll` of the Responses API counts pixels."""
 WAIT_S: Final = 2.0
 """The duration of `wait`, which has no field for it."""
@@ -47,7 +47,7 @@ _BUTTONS: Final = {
 _KEYS_FOR_BUTTONS: Final = {"back": "XF86Back", "forward": "XF86Forward"}
 """Buttons that RFB does not have → the keys that have the same effect in browsers and file managers."""
 Keys = Annotated[list[str], Meta(max_length=MAX_KEYS)]
-Pixels = Annotated[int, Meta(ge=-MAX_NOTCHES * PIXELS_A_NOTCH, le=MAX_NOTCHES * PIXELS_A_NOTCH)]
+Pixels = Annotated[int, Meta(ge=-MAX_NOTCHES * PIXELS_PER_NOTCH, le=MAX_NOTCHES * PIXELS_PER_NOTCH)]
 
 
 def _keysyms(keys: list[str]) -> tuple[int, ...]:
@@ -57,7 +57,7 @@ def _keysyms(keys: list[str]) -> tuple[int, ...]:
 
 
 def _notches(pixels: int) -> int:
-    notches = -(-abs(pixels) // PIXELS_A_NOTCH)
+    notches = -(-abs(pixels) // PIXELS_PER_NOTCH)
     return notches if pixels > 0 else -notches
 
 
@@ -70,11 +70,11 @@ def _xy(place: _Place | tuple[Coordinate, Coordinate]) -> tuple[int, int]:
     return (place.x, place.y) if isinstance(place, _Place) else place
 
 
-class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+class _ClientAction(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
     pass
 
 
-class _PointVerb(_Verb, frozen=True):
+class _PointAction(_ClientAction, frozen=True):
     x: Coordinate
     y: Coordinate
     keys: Keys = []
@@ -84,7 +84,7 @@ class _PointVerb(_Verb, frozen=True):
         return Point(self.x, self.y, "x, y")
 
 
-class _Click(_PointVerb, frozen=True, tag="click"):
+class _Click(_PointAction, frozen=True, tag="click"):
     button: Literal["left", "right", "wheel", "middle", "back", "forward"] = "left"
 
     def to_action(self) -> Action:
@@ -93,17 +93,17 @@ class _Click(_PointVerb, frozen=True, tag="click"):
         return actions.Click(_BUTTONS[self.button], self.at, keys=_keysyms(self.keys))
 
 
-class _DoubleClick(_PointVerb, frozen=True, tag="double_click"):
+class _DoubleClick(_PointAction, frozen=True, tag="double_click"):
     def to_action(self) -> Action:
         return actions.Click(Button.LEFT, self.at, 2, _keysyms(self.keys))
 
 
-class _Move(_PointVerb, frozen=True, tag="move"):
+class _Move(_PointAction, frozen=True, tag="move"):
     def to_action(self) -> Action:
         return actions.Move(self.at, _keysyms(self.keys))
 
 
-class _Scroll(_PointVerb, frozen=True, tag="scroll", kw_only=True):
+class _Scroll(_PointAction, frozen=True, tag="scroll", kw_only=True):
     scroll_x: Pixels = 0
     scroll_y: Pixels = 0
     x_in_js: Pixels = field(name="scrollX", default=0)
@@ -114,7 +114,7 @@ class _Scroll(_PointVerb, frozen=True, tag="scroll", kw_only=True):
         return actions.Scroll(_notches(across), _notches(down), self.at, _keysyms(self.keys))
 
 
-class _Drag(_Verb, frozen=True, tag="drag"):
+class _Drag(_ClientAction, frozen=True, tag="drag"):
     path: Annotated[list[_Place | tuple[Coordinate, Coordinate]], Meta(min_length=2, max_length=1000)]
     keys: Keys = []
 
@@ -123,31 +123,31 @@ class _Drag(_Verb, frozen=True, tag="drag"):
         return actions.Drag(tuple(points), _keysyms(self.keys))
 
 
-class _Keypress(_Verb, frozen=True, tag="keypress"):
+class _Keypress(_ClientAction, frozen=True, tag="keypress"):
     keys: Annotated[Keys, Meta(min_length=1)]
 
     def to_action(self) -> Action:
         return actions.Press((_keysyms(self.keys),))
 
 
-class _Type(_Verb, frozen=True, tag="type"):
+class _Type(_ClientAction, frozen=True, tag="type"):
     text: str
 
     def to_action(self) -> Action:
         return actions.Write(checked_text(self.text))
 
 
-class _Wait(_Verb, frozen=True, tag="wait"):
+class _Wait(_ClientAction, frozen=True, tag="wait"):
     def to_action(self) -> Action:
         return actions.WaitStep(WAIT_S)
 
 
-class _Screenshot(_Verb, frozen=True, tag="screenshot"):
+class _Screenshot(_ClientAction, frozen=True, tag="screenshot"):
     def to_action(self) -> Action:
         return actions.TakeScreenshot()
 
 
-class _GoTo(_Verb, frozen=True, tag="goto"):
+class _GoTo(_ClientAction, frozen=True, tag="goto"):
     url: str
 
     def to_action(self) -> Action:
@@ -158,14 +158,14 @@ class _Navigate(_GoTo, frozen=True, tag="navigate"):
     pass
 
 
-class _Press(_Verb, frozen=True, tag="press"):
+class _Press(_ClientAction, frozen=True, tag="press"):
     key: str
 
     def to_action(self) -> Action:
         return actions.Press((chord_of(self.key),))
 
 
-Verb = (  # any action with `type`
+ClientAction = (  # any action with `type`
     _Click
     | _DoubleClick
     | _Move
@@ -192,8 +192,8 @@ _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         if (info := kind.__struct_config__) and set(names) <= set(kind.__struct_fields__)
     }
     for field, union, names in (
-        ("action", computer.Verb, ("coordinate",)),
-        ("type", Verb, ("x", "y")),
+        ("action", computer.ClientAction, ("coordinate",)),
+        ("type", ClientAction, ("x", "y")),
     )
 }
 """The field that names the action (`action` or `type`) → the actions at a place on the screen → their fields for the
@@ -210,11 +210,11 @@ def refs_of(items: Sequence[object]) -> list[str]:
     return list(dict.fromkeys(ref for ref in refs if isinstance(ref, str)))
 
 
-def located(items: Sequence[object], places: Mapping[str, PlaceOrReason]) -> list[object]:
+def replace_references(items: Sequence[object], places: Mapping[str, PlaceOrReason]) -> list[object]:
     """Return the actions with their references to elements replaced by places on the screen. Raises Invalid: an element
     or its place does not exist.
     """
-    return [_located(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
+    return [_replace_reference(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 
 def _ref_of(item: object) -> object:
@@ -225,7 +225,7 @@ def _ref_of(item: object) -> object:
     return None if fields.get("action") == FOCUS else fields.get("ref")
 
 
-def _located(item: object, places: Mapping[str, PlaceOrReason], where: str) -> object:
+def _replace_reference(item: object, places: Mapping[str, PlaceOrReason], where: str) -> object:
     ref = _ref_of(item)
     if ref is None:
         return item
@@ -245,16 +245,16 @@ def _located(item: object, places: Mapping[str, PlaceOrReason], where: str) -> o
 
 _CHECKED_FIELDS: Final = ("text", "keys", "key", "url", "ref")
 """Fields whose content is checked in addition to their type. No action has more than one of them."""
-_ELEMENTS: Final = frozenset(("selector", "xpath", "element"))
+_ELEMENT_FIELDS: Final = frozenset(("selector", "xpath", "element"))
 """Fields that name an element of a web page."""
 MAX_REASON: Final = 200
 """Maximum characters of a reason, which can contain arbitrary names from the client."""
 MAX_DEPTH: Final = 2
 """The maximum depth of lists and objects in an action in which floats are converted; the path of a drag has two levels.
 """
-VERBS: Final[dict[str, tuple[str, ...]]] = {
+ACTION_NAMES: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
-    for field, union in (("action", computer.Verb), ("type", Verb))
+    for field, union in (("action", computer.ClientAction), ("type", ClientAction))
 }
 """The names of all actions, by the field that contains the name (`action` or `type`)."""
 
@@ -282,21 +282,25 @@ def _parse_item(item: object, where: str) -> Action:
     fields = {
         name: _with_integers(value) for name, value in cast("Mapping[Any, Any]", item).items() if value is not None
     }
-    for name in _ELEMENTS & fields.keys():
+    for name in _ELEMENT_FIELDS & fields.keys():
         raise Invalid(f"{where}.{name}: use DevTools for elements of a page, at `urls.cdp` of the lease.")
     field = "action" if "action" in fields else "type"
-    verb, verbs = fields.get(field), VERBS[field]
-    if not isinstance(verb, str):
-        raise Invalid(f"{where}: `action` is missing; it is one of {', '.join(VERBS['action'])}.")
-    if verb not in verbs:
-        similar_names = difflib.get_close_matches(verb[:40], verbs, n=3, cutoff=0.5)
+    action_name, known_names = fields.get(field), ACTION_NAMES[field]
+    if not isinstance(action_name, str):
+        raise Invalid(f"{where}: `action` is missing; it is one of {', '.join(ACTION_NAMES['action'])}.")
+    if action_name not in known_names:
+        similar_names = difflib.get_close_matches(action_name[:40], known_names, n=3, cutoff=0.5)
         suggestion = (
-            f"did you mean {' or '.join(similar_names)}?" if similar_names else f"it is one of {', '.join(verbs)}."
+            f"did you mean {' or '.join(similar_names)}?"
+            if similar_names
+            else f"it is one of {', '.join(known_names)}."
         )
-        raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {suggestion}")
+        raise Invalid(f"{where}.{field}: there is no action {action_name[:40]!r}; {suggestion}")
     try:
-        parsed: computer.Verb | Verb = (
-            msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, Verb)
+        parsed: computer.ClientAction | ClientAction = (
+            msgspec.convert(fields, computer.ClientAction)
+            if field == "action"
+            else msgspec.convert(fields, ClientAction)
         )
         return parsed.to_action()
     except msgspec.ValidationError as error:

@@ -135,7 +135,7 @@ def rows_of_actions(
 def _parse(items: Sequence[object]) -> list[Action]:
     """Parse the actions. The place of an element is not known here and is replaced by the corner of the screen."""
     refs = dialects.refs_of(items)
-    return dialects.parse(dialects.located(items, dict.fromkeys(refs, (0, 0))) if refs else items)
+    return dialects.parse(dialects.replace_references(items, dict.fromkeys(refs, (0, 0))) if refs else items)
 
 
 def _row(request: RecordedRequest, what: str, said: str, details: dict[str, Any] | None = None) -> RecordingRow:

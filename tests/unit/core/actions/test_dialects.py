@@ -14,7 +14,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.actions import actions as a
 from greenroom.core.actions import computer, dialects
 from greenroom.core.actions.actions import Action, Button, Point
-from greenroom.core.actions.dialects import VERBS, parse
+from greenroom.core.actions.dialects import ACTION_NAMES, parse
 from greenroom.core.actions.plan import Size, plan
 from greenroom.core.errors import Invalid
 
@@ -94,8 +94,8 @@ def test_an_item_means_an_action(item: dict[str, Any], to_action: Action) -> Non
 
 
 def test_every_verb_has_an_example() -> None:
-    shown = {(field, item[field]) for item, _ in MEANINGS for field in item if field in VERBS}
-    assert shown == {(field, verb) for field, verbs in VERBS.items() for verb in verbs}
+    shown = {(field, item[field]) for item, _ in MEANINGS for field in item if field in ACTION_NAMES}
+    assert shown == {(field, verb) for field, verbs in ACTION_NAMES.items() for verb in verbs}
 
 
 REFUSED: list[tuple[object, str]] = [
@@ -171,12 +171,16 @@ NEARLY = (  # values that belong to different fields
     | st.sampled_from(["ctrl+s", "https://a.example/", "http://[", "left", "up", "\ud800"])
 )
 FIELDS = sorted(
-    {name for kind in (*computer.Verb.__args__, *dialects.Verb.__args__) for name in kind.__struct_fields__}
+    {
+        name
+        for kind in (*computer.ClientAction.__args__, *dialects.ClientAction.__args__)
+        for name in kind.__struct_fields__
+    }
 )
-ITEMS = JSON | st.sampled_from(sorted(VERBS)).flatmap(
+ITEMS = JSON | st.sampled_from(sorted(ACTION_NAMES)).flatmap(
     lambda field: st.builds(
         lambda verb, rest: {**rest, field: verb},
-        st.sampled_from(VERBS[field]) | JSON,
+        st.sampled_from(ACTION_NAMES[field]) | JSON,
         st.dictionaries(st.sampled_from(FIELDS) | TEXT, NEARLY | JSON, max_size=3),
     )
 )
@@ -200,7 +204,7 @@ def test_any_json_is_read_or_refused() -> None:
 def test_a_mutant_that_leaves_characters_to_the_library_is_caught() -> None:
     def mutant(items: list[object]) -> list[Action]:
         try:
-            return [msgspec.convert(item, computer.Verb).to_action() for item in items]
+            return [msgspec.convert(item, computer.ClientAction).to_action() for item in items]
         except msgspec.ValidationError as error:
             raise Invalid("actions") from error
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.actions.dialects import PlaceOrReason, located, parse, refs_of
+from greenroom.core.actions.dialects import PlaceOrReason, parse, refs_of, replace_references
 from greenroom.core.errors import Invalid
 
 PLACES: dict[str, PlaceOrReason] = {"1.2-3": (7, 8), "1.2-4": "Element 1.2-4 no longer exists; read the tree again."}
@@ -39,13 +39,13 @@ def test_each_element_whose_place_is_needed_is_asked_for_once():
     ],
 )
 def test_the_place_of_an_element_is_where_the_action_is_done(item: dict[str, Any], same: dict[str, Any]):
-    assert located([item | {"ref": "1.2-3"}], PLACES) == [same]
+    assert replace_references([item | {"ref": "1.2-3"}], PLACES) == [same]
     assert parse([same])
 
 
 @pytest.mark.parametrize("item", [{"action": "focus", "ref": "1.2-3"}, {"action": "wait", "duration": 1}, 7])
 def test_all_else_stays_as_it_is(item: object):
-    assert located([item], PLACES) == [item]
+    assert replace_references([item], PLACES) == [item]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_all_else_stays_as_it_is(item: object):
 )
 def test_an_element_that_cannot_be_used_is_one_sentence(item: dict[str, Any], sentence: str):
     with pytest.raises(Invalid) as refused:
-        located([{"action": "screenshot"}, item], PLACES)
+        replace_references([{"action": "screenshot"}, item], PLACES)
     assert sentence in refused.value.message
 
 
@@ -88,12 +88,12 @@ def _is_at_its_element(subject: Callable[..., list[Any]], items: list[dict[str, 
 
 
 def test_every_action_is_done_at_its_own_element():
-    holds(_is_at_its_element, located, ITEMS)
+    holds(_is_at_its_element, replace_references, ITEMS)
 
 
 def test_the_property_catches_a_place_that_is_used_for_all_that_follow():
     def mutant(items: list[dict[str, Any]], places: dict[str, PlaceOrReason]) -> list[object]:
         first = next(iter(places.values()), (1, 1))
-        return located(items, dict.fromkeys(places, first))
+        return replace_references(items, dict.fromkeys(places, first))
 
     catches(_is_at_its_element, mutant, ITEMS)

@@ -17,7 +17,7 @@ from greenroom.api.bodies import Json, View
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.core.actions import computer
-from greenroom.core.actions.dialects import VERBS
+from greenroom.core.actions.dialects import ACTION_NAMES
 from greenroom.core.errors import Invalid
 from greenroom.interfaces.mcp.tool import Tool, ToolRequest, ToolResult, as_base64, as_json, schema_of
 
@@ -238,9 +238,13 @@ def _actions() -> Json:
     """Return the schema of the body of actions, with all fields that an action may have."""
     schema = schema_of(ActionsCreate)
     known: dict[str, Json] = {}
-    for verb in msgspec.json.schema_components([computer.Verb])[1].values():
+    for verb in msgspec.json.schema_components([computer.ClientAction])[1].values():
         known = {name: _plain(field) for name, field in verb["properties"].items()} | known
-    named = {"type": "string", "enum": list(VERBS["action"]), "description": "; ".join(map(_usage, _VERBS))}
+    named = {
+        "type": "string",
+        "enum": list(ACTION_NAMES["action"]),
+        "description": "; ".join(map(_usage, _TOOL_ACTIONS)),
+    }
     schema["properties"]["actions"] = {
         "type": "array",
         "description": "actions, in their order; a `ref` from `elements` can replace a `coordinate`",
@@ -260,7 +264,7 @@ def _plain(schema: Json) -> Json:
     return kept | {"items": places[0]} if places else kept
 
 
-_VERBS: Final[tuple[Any, ...]] = computer.Verb.__args__
+_TOOL_ACTIONS: Final[tuple[Any, ...]] = computer.ClientAction.__args__
 
 
 def _usage(verb: Any) -> str:
