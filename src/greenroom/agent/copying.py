@@ -30,7 +30,7 @@ from starlette.types import Receive, Scope, Send
 
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
-from greenroom.core.catalogue.ways import room_problem
+from greenroom.core.catalogue.fetch_methods import room_problem
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.runtimes.contract import Archives, Image, ImageCopyHost, ImageMissing, PullError

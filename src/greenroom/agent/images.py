@@ -11,7 +11,13 @@ import msgspec
 import structlog
 
 from greenroom.agent.copying import ImageReceiver
-from greenroom.core.catalogue.ways import Choice, Way, names_registry, way_after_failures, ways
+from greenroom.core.catalogue.fetch_methods import (
+    FetchChoice,
+    FetchMethod,
+    fetch_methods,
+    method_after_failures,
+    names_registry,
+)
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.definition import Refresh, can_change
@@ -21,8 +27,8 @@ from greenroom.runtimes import contract
 from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
-STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
-"""Way → the time without progress after which the image counts as failed, so that it does not block other images."""
+STALLED_S: Final[dict[FetchMethod, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
+"""Method → the time without progress after which the image counts as failed, so that it does not block other images."""
 
 
 class Fetcher:
@@ -39,30 +45,30 @@ class Fetcher:
                 [image.name for image in missing if not names_registry(image.name, image.registry)]
             )
 
-    def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
+    def fetch_methods(self, image: DesiredImage) -> tuple[FetchChoice, ...]:
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
         elsewhere = self._copies is not None and self._copies.has_source(image.name)
-        return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
+        return fetch_methods(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:
         """Return True if this version of the Agent has a recipe for the image, so that no registry has it."""
         return not names_registry(image.name, image.registry) and _has_recipe(image.name)
 
-    def size_bytes(self, image: DesiredImage, way: Way) -> int:
+    def size_bytes(self, image: DesiredImage, method: FetchMethod) -> int:
         """Return the number of bytes to fetch; 0 = unknown."""
-        return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0
+        return self._copies.size_bytes(image.name) if method == "copying" and self._copies is not None else 0
 
-    def fetch(self, image: DesiredImage, way: Way) -> AsyncIterator[int]:
-        """Fetch the image in this way; yields the progress in percent. The image may still be missing at the end, so
-        the caller must check it.
+    def fetch(self, image: DesiredImage, method: FetchMethod) -> AsyncIterator[int]:
+        """Fetch the image with this method; yields the progress in percent. The image may still be missing at the end,
+        so the caller must check it.
 
         Raises:
             PullError: the reason why a registry, or another Agent, did not serve it.
             BuildError: the reason why it could not be built.
         """
-        if way == "copying" and self._copies is not None:
+        if method == "copying" and self._copies is not None:
             return self._copies.copy(image.name)
-        if way == "building":
+        if method == "building":
             return self._build(image.name)
         return self._pull(image)
 
@@ -100,8 +106,8 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
 """The pause after a failed attempt to fetch an image."""
-PULLING: Final[frozenset[Way]] = frozenset({"pulling", "copying"})
-LANES: Final[tuple[frozenset[Way], ...]] = (PULLING, frozenset({"building"}))
+PULLING: Final[frozenset[FetchMethod]] = frozenset({"pulling", "copying"})
+LANES: Final[tuple[frozenset[FetchMethod], ...]] = (PULLING, frozenset({"building"}))
 """The ways of each lane. A lane fetches one image at a time. Builds have a separate lane, because they take minutes."""
 
 
@@ -165,7 +171,7 @@ class ImageKeeper:
             for lane in LANES:
                 lanes.create_task(self._work(lane))
 
-    async def _work(self, lane: frozenset[Way]) -> None:
+    async def _work(self, lane: frozenset[FetchMethod]) -> None:
         while True:
             try:
                 await self.read_images()
@@ -181,20 +187,23 @@ class ImageKeeper:
             await wait_for(wake, self._pause_s(lane))
             wake.clear()
 
-    def _pause_s(self, lane: frozenset[Way]) -> float:
+    def _pause_s(self, lane: frozenset[FetchMethod]) -> float:
         now = time.monotonic()
         due = [self._failures[i.name][1] - now for i, _ in self._missing(lane) if i.name in self._failures]
         if lane is PULLING:
             due += [at - now for _, at in self._to_refresh()]
         return max(0.1, min([POLL_S, *due]))
 
-    def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
-        """Return the images to fetch in this lane, each with its way."""
+    def _missing(self, lane: frozenset[FetchMethod]) -> list[tuple[DesiredImage, FetchChoice]]:
+        """Return the images to fetch in this lane, each with its method."""
         choices = [
-            (image, way_after_failures(self._fetcher.ways(image), self._failures.get(image.name, (0, 0.0))[0]))
+            (
+                image,
+                method_after_failures(self._fetcher.fetch_methods(image), self._failures.get(image.name, (0, 0.0))[0]),
+            )
             for image in self._missing_images()
         ]
-        return [(image, way_choice) for image, way_choice in choices if way_choice.way in lane]
+        return [(image, fetch_choice) for image, fetch_choice in choices if fetch_choice.method in lane]
 
     def _missing_images(self) -> list[DesiredImage]:
         return [
@@ -277,27 +286,29 @@ class ImageKeeper:
         if isinstance(error, RuntimeUnavailable):
             await self._runtime.images()
 
-    async def _fetch_missing(self, lane: frozenset[Way]) -> None:
-        for image, way_choice in self._missing(lane):
+    async def _fetch_missing(self, lane: frozenset[FetchMethod]) -> None:
+        for image, fetch_choice in self._missing(lane):
             _, due = self._failures.get(image.name, (0, 0.0))
             if due <= time.monotonic() and image.name in self._wanted:
-                await self._fetch(image, way_choice)
+                await self._fetch(image, fetch_choice)
 
-    async def _fetch(self, image: DesiredImage, way_choice: Choice) -> None:
+    async def _fetch(self, image: DesiredImage, fetch_choice: FetchChoice) -> None:
         self._in_progress.add(image.name)
         try:
-            await self._fetch_and_report(image, way_choice)
+            await self._fetch_and_report(image, fetch_choice)
         finally:
             self._in_progress.discard(image.name)
 
-    async def _fetch_and_report(self, image: DesiredImage, way_choice: Choice) -> None:
-        way = way_choice.way
-        size_bytes = self._fetcher.size_bytes(image, way)
-        report = ImageReport(name=image.name, state="pulling", how=way, reason=way_choice.reason, size_bytes=size_bytes)
+    async def _fetch_and_report(self, image: DesiredImage, fetch_choice: FetchChoice) -> None:
+        method = fetch_choice.method
+        size_bytes = self._fetcher.size_bytes(image, method)
+        report = ImageReport(
+            name=image.name, state="pulling", how=method, reason=fetch_choice.reason, size_bytes=size_bytes
+        )
         if image.name not in self._failures:  # a failed image keeps that state until data arrive
             await self._set(report)
         try:
-            await self._fetch_with_progress(image, way, report)
+            await self._fetch_with_progress(image, method, report)
         except RuntimeUnavailable as error:
             await self._set(ImageReport(name=image.name, state="absent"))
             await self._require_runtime(error)
@@ -307,15 +318,17 @@ class ImageKeeper:
         else:
             self._in_progress.discard(image.name)
             await self.read_images()
-            await self._check_fetched(image.name, way)
+            await self._check_fetched(image.name, method)
 
-    async def _fetch_with_progress(self, image: DesiredImage, way: Way, report: ImageReport | None = None) -> None:
+    async def _fetch_with_progress(
+        self, image: DesiredImage, method: FetchMethod, report: ImageReport | None = None
+    ) -> None:
         """Fetch an image, with its progress in the report. Raises GreenroomError: the reason why it did not arrive."""
-        stalled_s = STALLED_S[way]
+        stalled_s = STALLED_S[method]
         try:
             async with asyncio.timeout(stalled_s) as limit:
                 with one_item("image", image.name):
-                    async for progress in self._fetcher.fetch(image, way):
+                    async for progress in self._fetcher.fetch(image, method):
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
                         if report is not None:
                             await self._set(msgspec.structs.replace(report, progress=progress))
@@ -323,10 +336,10 @@ class ImageKeeper:
             sentence = f"The image {image.name} could not be fetched: no data was received for {stalled_s:.0f} s."
             raise PullError(sentence) from error
 
-    async def _check_fetched(self, name: str, way: Way) -> None:
+    async def _check_fetched(self, name: str, method: FetchMethod) -> None:
         """Check that the image is present, because a pull that lost its connection ends without an error."""
         if self._is_present(name):
-            log.info("fetched an image", image=name, how=way)
+            log.info("fetched an image", image=name, how=method)
         elif name in self._wanted:
             sentence = f"The image {name} could not be fetched: the runtime finished, but does not have the image."
             await self._failed(name, PullError(sentence))

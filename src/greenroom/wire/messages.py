@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from greenroom.core.catalogue.ways import Way
+from greenroom.core.catalogue.fetch_methods import FetchMethod
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.session.streams import Access
@@ -74,7 +74,7 @@ class ImageReport(Message, frozen=True, kw_only=True):
 
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
-    how: Way = ""
+    how: FetchMethod = ""
     reason: str = ""
     """The reason for this kind of transfer, as a sentence."""
     digest: str = ""

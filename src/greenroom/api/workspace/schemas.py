@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Text, View
-from greenroom.core.catalogue.ways import ImageProgress, Way
+from greenroom.core.catalogue.fetch_methods import FetchMethod, ImageProgress
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
@@ -47,7 +47,9 @@ class LauncherImage(View):
 class ImageProgressView(View, row=ImageProgress):
     """The progress of an Agent with an image."""
 
-    how: Annotated[Way, Field(description="source while it is `pulling`: from a registry, built here, or copied")]
+    how: Annotated[
+        FetchMethod, Field(description="source while it is `pulling`: from a registry, built here, or copied")
+    ]
     reason: Annotated[str, Field(description="reason for the source, as a sentence; empty = not pulling")]
     progress: Annotated[int, Field(description="0-100 while it is pulled")]
     size_bytes: Annotated[int, Field(description="size on the host's disk, or of the data to copy; 0 = unknown")]

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.catalogue.ways import ImageProgress
+from greenroom.core.catalogue.fetch_methods import ImageProgress
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import WireJson

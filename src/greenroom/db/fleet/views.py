@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from greenroom.core.catalogue.ways import Holder, ImageProgress
+from greenroom.core.catalogue.fetch_methods import ImageHolder, ImageProgress
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.liveness import AgentStatus, EffectiveStatus, effective_status
@@ -207,13 +207,13 @@ _HOLDERS: Final = (
 )
 
 
-async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[Holder]]:
+async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[ImageHolder]]:
     """Return image name → the Agents of the zone that can serve the image, for the images that this Agent
     should have.
     """
-    holders = dict[str, list[Holder]]()
+    holders = dict[str, list[ImageHolder]]()
     for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
-        holders.setdefault(row.pop("name"), []).append(Holder(**row))
+        holders.setdefault(row.pop("name"), []).append(ImageHolder(**row))
     return holders
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.catalogue.ways import ImageProgress
+from greenroom.core.catalogue.fetch_methods import ImageProgress
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from greenroom.core.catalogue.ways import Holder, sources
+from greenroom.core.catalogue.fetch_methods import ImageHolder, copy_sources
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
@@ -259,12 +259,12 @@ class ImageCopies:
         if authority is None:
             return ImageSources()
         found = {
-            name: tuple(self._source_with_ticket(agent.agent_id, name, holder) for holder in sources(candidates))
+            name: tuple(self._source_with_ticket(agent.agent_id, name, holder) for holder in copy_sources(candidates))
             for name, candidates in holders.items()
         }
         return ImageSources(authority=authority.certificate, sources=found)
 
-    def _source_with_ticket(self, taker: str, name: str, holder: Holder) -> ImageSource:
+    def _source_with_ticket(self, taker: str, name: str, holder: ImageHolder) -> ImageSource:
         ticket = Ticket(giver=holder.agent_id, taker=taker, name=name, digest=holder.digest)
         return ImageSource(
             hostname=holder.hostname,

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.catalogue.ways import MAX_SOURCES, Holder, room_problem, sources
+from greenroom.core.catalogue.fetch_methods import MAX_SOURCES, ImageHolder, copy_sources, room_problem
 
 HOLDERS = st.lists(
     st.builds(
-        Holder,
+        ImageHolder,
         agent_id=st.text("abcdef0123456789", min_size=4, max_size=8),
         hostname=st.just("h"),
         edge_url=st.just("https://h"),
@@ -29,15 +29,15 @@ HOLDERS = st.lists(
 @for_all(
     HOLDERS,
     st.randoms(),
-    subject=sources,
+    subject=copy_sources,
     mutants=[
-        lambda holders: sources(holders[:-1]),
+        lambda holders: copy_sources(holders[:-1]),
         lambda holders: holders[:MAX_SOURCES],
-        lambda holders: sources(holders)[::-1],
+        lambda holders: copy_sources(holders)[::-1],
     ],
 )
 def test_sources_have_the_image_that_most_have_and_the_least_busy_come_first(
-    subject: Any, holders: list[Holder], shuffled: random.Random
+    subject: Any, holders: list[ImageHolder], shuffled: random.Random
 ):
     found = subject(holders)
     counted = Counter(one.digest for one in holders)

@@ -1,10 +1,10 @@
-"""The ways in which an Agent gets an image."""
+"""The methods with which an Agent fetches an image."""
 
 from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.ways import Choice, names_registry, way_after_failures, ways
+from greenroom.core.catalogue.fetch_methods import FetchChoice, fetch_methods, method_after_failures, names_registry
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,16 @@ from greenroom.core.catalogue.ways import Choice, names_registry, way_after_fail
 def test_a_registry_is_named_by_the_image_or_its_workspace(name: str, docker_registry: str, *, named: bool):
     assert names_registry(name, docker_registry) is named
     if named:
-        found = ways(name, docker_registry, elsewhere=True, buildable=True)
-        assert [one.way for one in found] == ["pulling"]
+        found = fetch_methods(name, docker_registry, elsewhere=True, buildable=True)
+        assert [one.method for one in found] == ["pulling"]
 
 
 def test_a_copy_is_preferred_to_a_build_and_both_to_a_registry_that_was_not_named():
     def of(*, elsewhere: bool, buildable: bool) -> list[str]:
-        return [one.way for one in ways("greenroom/firefox:0123456789ab", "", elsewhere=elsewhere, buildable=buildable)]
+        return [
+            one.method
+            for one in fetch_methods("greenroom/firefox:0123456789ab", "", elsewhere=elsewhere, buildable=buildable)
+        ]
 
     assert of(elsewhere=True, buildable=True) == ["copying", "building"]
     assert of(elsewhere=True, buildable=False) == ["copying", "pulling"]
@@ -37,13 +40,13 @@ def test_a_copy_is_preferred_to_a_build_and_both_to_a_registry_that_was_not_name
 
 @pytest.mark.parametrize("elsewhere", [True, False])
 @pytest.mark.parametrize("buildable", [True, False])
-def test_each_way_has_its_reason_as_a_sentence(*, elsewhere: bool, buildable: bool):
+def test_each_method_has_its_reason_as_a_sentence(*, elsewhere: bool, buildable: bool):
     for name in ("greenroom/firefox:0123456789ab", "r.example:5000/desk:1"):
-        for one in ways(name, "", elsewhere=elsewhere, buildable=buildable):
+        for one in fetch_methods(name, "", elsewhere=elsewhere, buildable=buildable):
             assert one.reason[0].isupper()
             assert one.reason.endswith(".")
 
 
-def test_after_a_failure_the_next_way_is_tried_in_turn():
-    both = (Choice("copying", "C."), Choice("building", "B."))
-    assert [way_after_failures(both, failures).way for failures in range(3)] == ["copying", "building", "copying"]
+def test_after_a_failure_the_next_method_is_tried():
+    both = (FetchChoice("copying", "C."), FetchChoice("building", "B."))
+    assert [method_after_failures(both, failures).method for failures in range(3)] == ["copying", "building", "copying"]

@@ -1,5 +1,5 @@
-"""The ways by which an Agent gets an image: a pull from a registry, a build from its recipe, or a copy from another
-Agent.
+"""The methods with which an Agent fetches an image: a pull from a registry, a build from its recipe, or a copy from
+another Agent.
 
 Two Agents that each built an image may have different images with the same name. The image that most Agents have is
 copied, so that one host cannot distribute a different image to the others.
@@ -27,12 +27,12 @@ COPIES: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """The state of an image on an Agent. In the state `pulling`, `how` is the way by which the image arrives, `reason`
-    is the reason for this way, and `progress` is its percentage, 0 to 100.
+    """The state of an image on an Agent. In the state `pulling`, `how` is the method with which the Agent
+    fetches the image, `reason` is the reason for this method, and `progress` is the progress in percent, 0 to 100.
     """
 
     state: Literal["present", "pulling", "absent", "failed"]
-    how: Way
+    how: FetchMethod
     reason: str
     size_bytes: int
     progress: int
@@ -40,7 +40,7 @@ class ImageProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class ImageHolder:
     """An Agent that has an image. `digest` is the id of the image, `edge_url` the address of the Agent's edge gateway,
     `sessions` the number of its sessions.
     """
@@ -53,7 +53,7 @@ class Holder:
     sessions: int
 
 
-def sources(holders: Iterable[Holder]) -> list[Holder]:
+def copy_sources(holders: Iterable[ImageHolder]) -> list[ImageHolder]:
     """Return the Agents to copy from, all with the same image, the least busy one first."""
     least_busy_first = sorted(holders, key=lambda holder: (holder.sessions, holder.agent_id))
     counts_by_digest = Counter(holder.digest for holder in least_busy_first)
@@ -74,44 +74,44 @@ def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes:
     )
 
 
-Way = Literal["", "pulling", "building", "copying"]
-"""The way by which an image is arriving; empty = it is not arriving."""
+FetchMethod = Literal["", "pulling", "building", "copying"]
+"""The method with which an Agent fetches an image now; empty = the Agent does not fetch it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A way to get an image, with the reason for it as a sentence."""
+class FetchChoice:
+    """A method to fetch an image, and the reason for the method as a sentence."""
 
-    way: Way
+    method: FetchMethod
     reason: str
 
 
-def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -> tuple[Choice, ...]:
-    """Return the ways to get the image, at least one, in the order of preference. `elsewhere`: another Agent can
-    provide it; `buildable`: this Agent has its recipe, and its host can build.
+def fetch_methods(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -> tuple[FetchChoice, ...]:
+    """Return the methods to fetch an image, at least one, in the order of preference. `elsewhere`: another Agent can
+    provide the image; `buildable`: this Agent has its recipe, and its host can build.
     """
     if names_registry(name, docker_registry):
         return (
-            Choice(
+            FetchChoice(
                 "pulling",
                 "The name of the image or its workspace contains a registry, so the image is pulled from there.",
             ),
         )
     copy_reason = "Another Agent has the image: a copy is identical and needs no build."
     why_not_copied = "It could not be copied from another Agent" if elsewhere else "No other Agent can provide it"
-    other_way = (
-        Choice("building", f"{why_not_copied}, and this Agent has its recipe.")
+    other_method = (
+        FetchChoice("building", f"{why_not_copied}, and this Agent has its recipe.")
         if buildable
-        else Choice(
+        else FetchChoice(
             "pulling",
             f"{why_not_copied}, and this Agent has no recipe for it: it is pulled from Docker's default registry.",
         )
     )
-    return (Choice("copying", copy_reason), other_way) if elsewhere else (other_way,)
+    return (FetchChoice("copying", copy_reason), other_method) if elsewhere else (other_method,)
 
 
-def way_after_failures(choices: tuple[Choice, ...], failures: int) -> Choice:
-    """Return the way to try after this number of failures in a row. The ways alternate, so that all are tried."""
+def method_after_failures(choices: tuple[FetchChoice, ...], failures: int) -> FetchChoice:
+    """Return the method to try after this number of failures in a row. The methods alternate, so that all are tried."""
     return choices[failures % len(choices)]
 
 
