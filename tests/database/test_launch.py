@@ -11,7 +11,7 @@ from tests.support.system import SECRETS
 
 from greenroom.api.launch.service import LaunchResult
 from greenroom.core.errors import Invalid, NoResources
-from greenroom.core.masking import unsealed
+from greenroom.core.masking import unseal_variables
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import LOGS
 from greenroom.db.listing import Conditions
@@ -39,7 +39,7 @@ async def test_without_a_pool_a_session_is_made_with_its_specification(stage: La
     assert (result.status, result.staged) == ("requested", False)
     (row,) = await stage.db.fetch("SELECT * FROM sessions")
     assert row["spec"]["environment"]["KASM_ID"] == result.session_id
-    environment = unsealed(row["spec"], SECRETS.unseal, plain=True)["environment"]
+    environment = unseal_variables(row["spec"], SECRETS.unseal, plain=True)["environment"]
     assert {environment[k] for k in ("A", "KASM_SVC_AUDIO", "KASM_USER")} == {"b", "1", "ada"}
     assert row["spec"]["environment"]["A"] != "b", "what a user says may be a secret"
     assert "credential" not in row["spec"]

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from tests.database.failing_launches import Failing
 from tests.support.system import SECRETS
 
-from greenroom.core.masking import unsealed
+from greenroom.core.masking import unseal_variables
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.session import views
@@ -79,7 +79,7 @@ async def test_variables_of_a_launch_stay_encrypted_in_its_successor(stage: Fail
     await run_orphaned_starts(stage.ctx)
     new = await stage.successor_of(first)
     assert "plain-to-read" not in json.dumps(new["spec"])
-    assert unsealed(new["spec"], SECRETS.unseal, plain=True)["environment"]["TOKEN"] == "plain-to-read"
+    assert unseal_variables(new["spec"], SECRETS.unseal, plain=True)["environment"]["TOKEN"] == "plain-to-read"
 
 
 async def test_a_round_finds_the_agent_missing_and_starts_elsewhere(stage: Failing):

@@ -6,7 +6,15 @@ import asyncio
 
 import pytest
 
-from greenroom.core.errors import Invalid, SetupError, StartAgain, StatementCanceled, Unavailable, Unexpected, reason_of
+from greenroom.core.errors import (
+    Invalid,
+    RestartRequired,
+    SetupError,
+    StatementCanceled,
+    Unavailable,
+    Unexpected,
+    reason_of,
+)
 from greenroom.core.rate_limits import Backoff
 from greenroom.kit import concurrency
 from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running, logged_item, one_item
@@ -49,7 +57,8 @@ async def test_a_loop_that_fails_again_and_again_ends_its_process():
 
 
 @pytest.mark.parametrize(
-    "error", [SetupError("no folder"), StartAgain(), ExceptionGroup("of a task group", [StartAgain(), ValueError()])]
+    "error",
+    [SetupError("no folder"), RestartRequired(), ExceptionGroup("of a task group", [RestartRequired(), ValueError()])],
 )
 async def test_what_only_a_new_process_can_mend_ends_the_process_at_once(error: Exception):
     loop, works = _failing(error)

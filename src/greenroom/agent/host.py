@@ -31,7 +31,7 @@ from greenroom.agent.session.prober import ProbeTimeLimits, SessionProber
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
-from greenroom.core.errors import GreenroomError, SetupError, StartAgain
+from greenroom.core.errors import GreenroomError, RestartRequired, SetupError
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy
@@ -101,10 +101,10 @@ class HostServices:
 
     def set_installation(self, installation_id: str) -> None:
         """Set the installation of this Agent after a registration, and report all images and homes again, because the
-        Manager has no reports yet. Raises StartAgain: the Agent belonged to another installation before.
+        Manager has no reports yet. Raises RestartRequired: the Agent belonged to another installation before.
         """
         if self._installation_id not in {"", installation_id}:
-            raise StartAgain("This Agent now belongs to another installation and starts again.")
+            raise RestartRequired("This Agent now belongs to another installation and starts again.")
         self._installation_id = installation_id
         self._installation_known.set()
         if self._images:

@@ -41,7 +41,7 @@ GreenroomError                       500  internal
 ├── MisdirectedHost                  421  misdirected-host
 ├── SetupError                       500  setup
 ├── Unexpected                       500  unexpected
-├── StartAgain                       500  start-again
+├── RestartRequired                  500  start-again
 ├── StartError                       500  start-failed              runtimes
 ├── PullError                        500  pull-failed               runtimes
 ├── BuildError                       500  build-failed              runtimes
@@ -93,8 +93,8 @@ class Unexpected(GreenroomError, code="unexpected"):
     """This failed in a way that Greenroom does not expect; the log of the process has the details."""
 
 
-class StartAgain(GreenroomError, code="start-again"):
-    """This process has to start again."""
+class RestartRequired(GreenroomError, code="start-again"):
+    """This process must be restarted."""
 
 
 def require_row(row: T | None, kind: str, name: str) -> T:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, cast
 
 from greenroom.core.access.group_settings import Kind, Setting, SettingValues
-from greenroom.core.access.setting_checks import checked
+from greenroom.core.access.setting_checks import validated_value
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import SETTING as WEBHOOK_HOSTS
 from greenroom.core.outgoing import AllowedNetworks, trusted_hosts
@@ -187,7 +187,7 @@ def validated_installation(name: str, value: object) -> Any:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")
     if name == WEBHOOK_HOSTS and isinstance(value, list):
         value = ",".join(map(str, cast("list[object]", value)))
-    checked_value = checked(setting, value)
+    checked_value = validated_value(setting, value)
     if name == WEBHOOK_HOSTS:
         trusted_hosts(checked_value)
     return checked_value

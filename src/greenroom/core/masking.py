@@ -69,28 +69,28 @@ def _changes(path: str, name: str, before: object, after: object) -> Iterator[tu
     yield path, masked(name, cast("object", before)), masked(name, after)
 
 
-Change = Callable[[str, str | None], str]
+VariableChange = Callable[[str, str | None], str]
 """(value of a variable, its value in another version of the object) → new value."""
 
 
-def with_variables(value: object, change: Change, other: object = None, *, name: str = "") -> Any:
+def replace_variables(value: object, change: VariableChange, other: object = None, *, name: str = "") -> Any:
     """Return `value` of the field `name`, with `change` applied to the value of every variable.
 
     `other` is another version of the object; `change` also gets the value of the variable there. Variables are the
     entries of the field `environment`; other fields are not changed.
     """
     if isinstance(value, list):
-        return [with_variables(part, change) for part in cast("list[object]", value)]
+        return [replace_variables(part, change) for part in cast("list[object]", value)]
     if not isinstance(value, Mapping):
         return value
     fields = cast("Mapping[str, object]", value)
     other_fields = cast("Mapping[str, object]", other if isinstance(other, Mapping) else {})
     if name == ENVIRONMENT:
         return {key: change(str(text), _text(other_fields.get(key))) for key, text in fields.items()}
-    return {key: with_variables(part, change, other_fields.get(key), name=key) for key, part in fields.items()}
+    return {key: replace_variables(part, change, other_fields.get(key), name=key) for key, part in fields.items()}
 
 
-def sealed(value: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
+def seal_variables(value: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
     """Return the value as it is stored: each variable is encrypted by `seal`, and a variable with the value `MASK`
     keeps its value in `stored`. Raises Invalid: such a variable has no stored value.
     """
@@ -104,12 +104,12 @@ def sealed(value: object, stored: object, seal: Callable[[str], str], *, name: s
             )
         return before
 
-    return with_variables(value, change, stored, name=name)
+    return replace_variables(value, change, stored, name=name)
 
 
-def unsealed(stored: object, unseal: Callable[[str], str], *, plain: bool) -> Any:
+def unseal_variables(stored: object, unseal: Callable[[str], str], *, plain: bool) -> Any:
     """Return the stored value. Its variables are decrypted by `unseal` if `plain`, otherwise masked."""
-    return with_variables(stored, lambda text, _: unseal(text) if plain else MASK)
+    return replace_variables(stored, lambda text, _: unseal(text) if plain else MASK)
 
 
 def _text(value: object) -> str | None:

@@ -21,8 +21,8 @@ from structlog.typing import FilteringBoundLogger
 
 from greenroom.core.errors import (
     GreenroomError,
+    RestartRequired,
     SetupError,
-    StartAgain,
     StatementCanceled,
     Unavailable,
     Unexpected,
@@ -158,7 +158,7 @@ class LoopEndedError(RuntimeError):
     """A loop of the role failed repeatedly, or requires the end of its process."""
 
 
-ENDS_PROCESS: Final = (SetupError, StartAgain, LoopEndedError)
+ENDS_PROCESS: Final = (SetupError, RestartRequired, LoopEndedError)
 """The errors of a loop after which the process ends immediately."""
 
 

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.errors import GreenroomError, LeaseLost, StartAgain
-from greenroom.core.fleet.leadership import is_quiet
+from greenroom.core.errors import GreenroomError, LeaseLost, RestartRequired
+from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.fleet.managers import Heartbeat, heartbeat
@@ -81,7 +81,7 @@ class Guardian:
         return None if fence is None or self._context is None else replace(self._context, fence=fence)
 
     async def run(self) -> None:
-        """Run the rounds, forever. Raises StartAgain: the record of this Manager was deleted, or moved to
+        """Run the rounds, forever. Raises RestartRequired: the record of this Manager was deleted, or moved to
         another zone.
         """
         while True:
@@ -90,7 +90,7 @@ class Guardian:
                 with one_item("round"):
                     await self._round()
                 self._finished_at_s = boottime_s()
-            except StartAgain:
+            except RestartRequired:
                 raise
             except LeaseLost as error:
                 log.info("the round ended early", reason=error.message)
@@ -103,7 +103,7 @@ class Guardian:
     async def _round(self) -> None:
         heartbeat_row = await self._send_heartbeat()
         if heartbeat_row is None or heartbeat_row.zone_id != self._me.zone_id:
-            raise StartAgain(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
+            raise RestartRequired(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
         self._apply_flag(heartbeat_row)
         if heartbeat_row.enabled:
             self._leadership.note_term(heartbeat_row.seen_term)

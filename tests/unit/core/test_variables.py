@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.masking import MASK, sealed, unsealed
+from greenroom.core.masking import MASK, seal_variables, unseal_variables
 
 SEALED = "sealed:"
 STORED = {
@@ -24,7 +24,7 @@ def opened(text: str) -> str:
 
 
 def seal(value: object, before: object = None) -> Any:
-    return sealed(value, before, lambda text: SEALED + text[::-1])
+    return seal_variables(value, before, lambda text: SEALED + text[::-1])
 
 
 def test_only_variables_are_sealed_and_come_back():
@@ -34,25 +34,25 @@ def test_only_variables_are_sealed_and_come_back():
     assert all(text.startswith(SEALED) for text in kept["run_config"]["environment"].values())
     assert "canary" not in str(kept)
     assert "1234" not in str(kept)
-    assert unsealed(kept, opened, plain=True) == STORED
+    assert unseal_variables(kept, opened, plain=True) == STORED
 
 
 def test_who_may_not_change_it_sees_names_alone():
-    seen = unsealed(seal(STORED), opened, plain=False)
+    seen = unseal_variables(seal(STORED), opened, plain=False)
     assert seen["run_config"] == {"hostname": "desk", "environment": {"TOKEN": MASK, "EMPTY": MASK}}
     assert seen["exec_config"]["go"] == {"cmd": "open", "environment": {"PIN": MASK}}
 
 
 def test_what_comes_back_masked_stays_and_what_is_new_is_sealed():
     before = seal(STORED)
-    seen = unsealed(before, opened, plain=False)
+    seen = unseal_variables(before, opened, plain=False)
     assert seal(seen, before) == before
     seen["run_config"]["environment"]["TOKEN"] = "another"
     after = seal(seen, before)
-    assert unsealed(after, opened, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
+    assert unseal_variables(after, opened, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
     with pytest.raises(Invalid, match="set its value"):
         seal({"run_config": {"environment": {"NEW": MASK}}}, before)
 
 
 def test_rows_of_older_versions_are_read_as_they_are():
-    assert unsealed(STORED, opened, plain=True) == STORED
+    assert unseal_variables(STORED, opened, plain=True) == STORED

@@ -10,11 +10,11 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import SETTINGS, SettingValues
 from greenroom.core.access.permissions import missing_admin_codes, refusal_of_change, refusal_of_leaving
-from greenroom.core.access.setting_checks import validated
+from greenroom.core.access.setting_checks import validated_setting
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.masking import sealed, unsealed
+from greenroom.core.masking import seal_variables, unseal_variables
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.access.users import ALL_USERS, User
@@ -46,7 +46,7 @@ def visible_to(group: Group, secrets: Secrets, caller: Caller) -> Group:
     Only callers who may change groups see the values of variables. Callers who see All Users only as members do not see
     its run settings.
     """
-    settings = unsealed(group.settings, secrets.unseal, plain=caller.may("groups_modify"))
+    settings = unseal_variables(group.settings, secrets.unseal, plain=caller.may("groups_modify"))
     if group.group_id == ALL_USERS and not caller.may("groups_view"):
         settings.pop("run_config", None)
     return replace(group, settings=settings)
@@ -161,10 +161,10 @@ async def stored_settings(
     """Return changed settings of a group as they are stored; `before` are the present settings. None removes a
     setting.
     Raises Invalid: the setting does not exist, or its value is not allowed or names something that does not exist."""
-    stored = {name: None if value is None else validated(name, value) for name, value in changes.items()}
+    stored = {name: None if value is None else validated_setting(name, value) for name, value in changes.items()}
     if id_or_name := stored.get("default_image"):
         stored["default_image"] = await _image_id(change.db, id_or_name)
-    return sealed(stored, before, change.secrets.seal)
+    return seal_variables(stored, before, change.secrets.seal)
 
 
 async def _image_id(db: Database, id_or_name: str) -> str:

@@ -31,7 +31,7 @@ from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
-from greenroom.core.masking import unsealed
+from greenroom.core.masking import unseal_variables
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import memberships_of
@@ -95,7 +95,10 @@ async def get_user_settings(
     user = await users.get_user(db, str(user_id))
     resolved = resolve(await memberships_of(db, user.user_id))
     plain = caller.may("groups_modify")
-    return [_effective(setting, unsealed(setting.value, secrets.unseal, plain=plain)) for setting in resolved.values()]
+    return [
+        _effective(setting, unseal_variables(setting.value, secrets.unseal, plain=plain))
+        for setting in resolved.values()
+    ]
 
 
 def _effective(setting: EffectiveSetting, value: object) -> EffectiveSettingView:

@@ -15,7 +15,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.masking import sealed, unsealed
+from greenroom.core.masking import seal_variables, unseal_variables
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
 from greenroom.core.workspace.volumes import home_write_warning
@@ -37,7 +37,7 @@ def visible_to(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> Workspa
     """Return the workspace with its variables masked, unless the caller may change workspaces."""
     plain = caller.may("images_modify")
     return replace(
-        image, **{name: unsealed(getattr(image, name), secrets.unseal, plain=plain) for name in _WITH_VARIABLES}
+        image, **{name: unseal_variables(getattr(image, name), secrets.unseal, plain=plain) for name in _WITH_VARIABLES}
     )
 
 
@@ -158,7 +158,7 @@ def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) 
 
     The registry token and variables are encrypted, and ids are texts.
     """
-    fields: Json = sealed(sent, None if stored is None else values_of(Definition, stored), secrets.seal)
+    fields: Json = seal_variables(sent, None if stored is None else values_of(Definition, stored), secrets.seal)
     for name in _IDS:
         if fields.get(name) is not None:
             fields[name] = str(fields[name])

@@ -12,15 +12,15 @@ from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
 
 
-def validated(name: str, value: object) -> Any:
+def validated_setting(name: str, value: object) -> Any:
     """Return `value` as it is stored for the setting `name`. Raises Invalid: no such setting, wrong type or range."""
     setting = SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
-    return checked(setting, value)
+    return validated_value(setting, value)
 
 
-def checked(setting: Setting, value: object) -> Any:
+def validated_value(setting: Setting, value: object) -> Any:
     """Return `value` as it is stored for `setting`. Raises Invalid: the value has the wrong type or range."""
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")

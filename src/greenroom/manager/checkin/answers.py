@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.masking import unsealed
+from greenroom.core.masking import unseal_variables
 from greenroom.core.named_secrets import PLACEHOLDER, FilterSecret
 from greenroom.core.session.authorization import TABLE, Act
 from greenroom.core.session.reconcile import difference
@@ -288,7 +288,7 @@ def spec_with_secrets(
 ) -> StoredSpec:
     """Return the specification with its secrets, which the row stores encrypted."""
     return {
-        **unsealed(spec, secrets.unseal, plain=True),
+        **unseal_variables(spec, secrets.unseal, plain=True),
         "credential": secrets.decrypt(credential_encrypted),
         "files": json.loads(secrets.decrypt(files_encrypted)) if files_encrypted else [],
     }

@@ -21,7 +21,7 @@ from greenroom.core.access.group_settings import (
     resolve,
     value_text,
 )
-from greenroom.core.access.setting_checks import validated
+from greenroom.core.access.setting_checks import validated_setting
 from greenroom.core.errors import Invalid
 
 run_configs = st.fixed_dictionaries(
@@ -226,10 +226,10 @@ def test_a_value_is_shown_without_what_may_be_secret(value: object, text: str):
 
 
 def test_a_value_is_stored_as_its_kind_says():
-    assert isinstance(validated("idle_disconnect", 20), float)
-    assert validated("max_kasms_per_user", 0) == 0
-    assert validated("default_image", "x" * 4096) == "x" * 4096
-    assert validated("keepalive_expiration_action", "stop") == "stop"
+    assert isinstance(validated_setting("idle_disconnect", 20), float)
+    assert validated_setting("max_kasms_per_user", 0) == 0
+    assert validated_setting("default_image", "x" * 4096) == "x" * 4096
+    assert validated_setting("keepalive_expiration_action", "stop") == "stop"
 
 
 @pytest.mark.parametrize(
@@ -260,13 +260,13 @@ def test_a_value_is_stored_as_its_kind_says():
 )
 def test_a_value_that_cannot_be_is_refused_in_words(name: str, value: object, problem: str):
     with pytest.raises(Invalid) as refused:
-        validated(name, value)
+        validated_setting(name, value)
     assert refused.value.message == problem
 
 
 @for_all(
     st.sampled_from(sorted(SETTINGS)).flatmap(lambda name: st.tuples(st.just(name), _value(name))),
-    subject=validated,
+    subject=validated_setting,
     mutants=[lambda name, value: str(value)],
 )
 def test_values_of_the_right_kind_are_accepted_unchanged(subject: Any, pair: tuple[str, Any]):
@@ -291,9 +291,9 @@ def test_values_of_the_right_kind_are_accepted_unchanged(subject: Any, pair: tup
 )
 def test_other_values_are_refused_with_the_name(name: str, value: object):
     with pytest.raises(Invalid, match=f"`{name}`"):
-        validated(name, value)
+        validated_setting(name, value)
 
 
 def test_defaults_are_values_of_their_kind():
     for setting in SETTINGS.values():
-        validated(setting.name, setting.default)
+        validated_setting(setting.name, setting.default)

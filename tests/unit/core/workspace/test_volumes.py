@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.access.setting_checks import validated
+from greenroom.core.access.setting_checks import validated_setting
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.core.workspace.volumes import (
@@ -64,7 +64,7 @@ def test_a_mapping_says_where_it_goes():
     for wrong in ({"/srv": 1}, {"/srv": {}}, {"/srv": {"bind": "/x", "mode": "777"}}, {"/etc": {"bind": "/x"}}):
         assert mappings_problem(wrong)
         with pytest.raises(Invalid):
-            validated("volume_mapping", wrong)
+            validated_setting("volume_mapping", wrong)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from greenroom.cli.configuration.document import Document
 from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
-from greenroom.core.masking import ENVIRONMENT, MASK, difference, with_variables
+from greenroom.core.masking import ENVIRONMENT, MASK, difference, replace_variables
 
 Verb = Literal["create", "update", "delete"]
 
@@ -131,7 +131,7 @@ def _creation_or_update(
 ) -> ConfigurationAction:
     name = kind.name_of(row)
     if deployed is None:
-        values = {key: with_variables(value, _text_of_document, name=key) for key, value in row.items()}
+        values = {key: replace_variables(value, _text_of_document, name=key) for key, value in row.items()}
         return ConfigurationAction(
             verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it."
         )
@@ -152,7 +152,7 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
     values: Row = {}
     for name, wanted in row.items():
         old = deployed.values.get(name)
-        new = with_variables(wanted, _text_or_present_text, old, name=name)
+        new = replace_variables(wanted, _text_or_present_text, old, name=name)
         if name in kind.identity or name in kind.secrets or new == comparable(name, old):
             continue
         values[name] = _setting_changes(new, old) if name == "settings" else new
