@@ -18,13 +18,13 @@ UNREADABLE: Final = (
     "versions, or a program in the session answers instead of the page. Release the lease, and "
     "create another one."
 )
-NOT_KNOWN: Final = "The number of completed actions is unknown."
+UNKNOWN_PROGRESS: Final = "The number of completed actions is unknown."
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_NUMBER: Final = 1 << 53
 
 
-def decoded(content: bytes, kind: type[T]) -> T:
-    """Return a decoded answer in JSON to a request that changes nothing, or that may be repeated. Raises Unavailable:
+def decode_answer(content: bytes, kind: type[T]) -> T:
+    """Decode an answer in JSON to a request that changes nothing, or that may be repeated. Raises Unavailable:
     the answer is not valid.
     """
     try:
@@ -35,38 +35,38 @@ def decoded(content: bytes, kind: type[T]) -> T:
         raise Unavailable(UNREADABLE) from error
 
 
-def decoded_change(content: bytes, kind: type[T]) -> T:
-    """Return a decoded answer in JSON to a request that changes something. Raises Interrupted: the answer is not valid,
+def decode_answer_to_change(content: bytes, kind: type[T]) -> T:
+    """Decode an answer in JSON to a request that changes something. Raises Interrupted: the answer is not valid,
     so the result of the change is unknown.
     """
     try:
-        return decoded(content, kind)
+        return decode_answer(content, kind)
     except Unavailable as error:
         raise unreadable_change() from error
 
 
 def unreadable_change() -> Interrupted:
     """Return the error for an invalid answer to a request that changes something."""
-    return Interrupted(f"{UNREADABLE} {NOT_KNOWN}")
+    return Interrupted(f"{UNREADABLE} {UNKNOWN_PROGRESS}")
 
 
-def picture(content: bytes) -> bytes:
-    """Return a PNG. Raises Unavailable: it is not a PNG."""
+def require_png(content: bytes) -> bytes:
+    """Return the content. Raises Unavailable: it is not a PNG."""
     if not content.startswith(_PNG):
         raise Unavailable(UNREADABLE)
     return content
 
 
-def plain_fields(content: bytes) -> dict[str, Any]:
+def simple_fields(content: bytes) -> dict[str, Any]:
     """Return the fields of an object that are text, or numbers that any client can read. Empty if it is not valid."""
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):
         return {}
-    return {name: value for name, value in fields.items() if _is_passed_on(value)}
+    return {name: value for name, value in fields.items() if _is_simple_value(value)}
 
 
-def _is_passed_on(value: object) -> bool:
+def _is_simple_value(value: object) -> bool:
     is_number = isinstance(value, (int, float)) and abs(value) <= _MAX_NUMBER
     return is_number or isinstance(value, str)
 
@@ -74,17 +74,17 @@ def _is_passed_on(value: object) -> bool:
 MAX_STATES: Final = 10_000
 
 
-_Pixels = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-_Place = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+_SideLength = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_UInt16 = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class ScreenState(msgspec.Struct, frozen=True):
     """The screen of a session for the planning of steps; `held` is the mask of pressed buttons, as in RFB."""
 
-    width: _Pixels
-    height: _Pixels
-    pointer: tuple[_Place, _Place]
-    held: _Place
+    width: _SideLength
+    height: _SideLength
+    pointer: tuple[_UInt16, _UInt16]
+    held: _UInt16
 
     @property
     def size(self) -> Size:

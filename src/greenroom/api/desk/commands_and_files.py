@@ -16,7 +16,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from greenroom.api.desk.answers import decoded
+from greenroom.api.desk.answers import decode_answer
 from greenroom.api.desk.schemas import ExecCreate, ExecDone, ListingView, Written
 from greenroom.api.desk.transport import Desks, LeaseDesk, read_content, while_connected
 from greenroom.api.lease.access import AuthorizedLease
@@ -127,7 +127,7 @@ async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_wat
     """
     if "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200:
         async with source:
-            listing = decoded(await read_content(answer, MAX_LISTING_BYTES), ListingView)
+            listing = decode_answer(await read_content(answer, MAX_LISTING_BYTES), ListingView)
             return Response(listing.model_dump_json(exclude_unset=True), media_type="application/json")
     if is_watch:
         return Relay(answer.aiter_raw(), source, media_type="text/event-stream")
@@ -159,7 +159,7 @@ async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, t
     answer = await desk.request(
         "PUT", FILES_PATH, params=params, content=request.stream(), headers=headers, timeout_s=FILES_SILENT_S
     )
-    return decoded(answer.content, Written)
+    return decode_answer(answer.content, Written)
 
 
 async def delete(desks: Desks, lease: LeaseRow, path: str, *, recursive: bool) -> None:
@@ -338,7 +338,7 @@ async def run_to_end(desks: Desks, logs: LogWriter, authorized: AuthorizedLease,
 
 def _output_line(line: bytes) -> OutputLine:
     try:
-        return decoded(line, OutputLine)
+        return decode_answer(line, OutputLine)
     except Unavailable as error:
         raise Interrupted(CONNECTION_CLOSED) from error
 

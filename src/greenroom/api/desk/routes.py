@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from greenroom.api.bodies import Shaped
 from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import commands_and_files, service
-from greenroom.api.desk.answers import decoded
+from greenroom.api.desk.answers import decode_answer
 from greenroom.api.desk.commands_and_files import Relay, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
@@ -227,7 +227,7 @@ async def get_tree(
     async def read() -> Tree:
         desk = await desks.of(authorized.lease)
         async with desk.stream("GET", "tree", params=sent) as answer:
-            return decoded(await while_connected(request, read_content(answer, MAX_TREE_BYTES)), Tree)
+            return decode_answer(await while_connected(request, read_content(answer, MAX_TREE_BYTES)), Tree)
 
     tree = await request_recorder.elements(authorized.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

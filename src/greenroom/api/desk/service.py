@@ -8,7 +8,13 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from greenroom.api.desk.answers import ScreenState, decoded, decoded_change, picture, unreadable_change
+from greenroom.api.desk.answers import (
+    ScreenState,
+    decode_answer,
+    decode_answer_to_change,
+    require_png,
+    unreadable_change,
+)
 from greenroom.api.desk.schemas import ActionResultView, ActionsDone
 from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.core.actions import dialects
@@ -89,7 +95,7 @@ async def _located(
 ) -> list[object]:
     """Return the actions with the places of elements, in the coordinates of the client."""
     answer = await desk.request("POST", "tree", json={"refs": refs})
-    places = decoded(answer.content, _Places).places
+    places = decode_answer(answer.content, _Places).places
     state = desks.screen_states.get(desk.session_id) or await _state(desk)
     display_size = display or state.size
     middles = {
@@ -132,20 +138,20 @@ async def _carried_out(
             page_answer = _read(answer.content, len(planned))
             desks.screen_states.put(desk.session_id, page_answer.state)
             return page_answer
-        state = decoded(answer.content, _Changed).state
+        state = decode_answer(answer.content, _Changed).state
     raise AssertionError("the last attempt always returns an answer")
 
 
 def _read(content: bytes, actions: int) -> _Done:
     """Return the decoded answer. Raises Interrupted: it does not fit the number of actions."""
-    page_answer = decoded_change(content, _Done)
+    page_answer = decode_answer_to_change(content, _Done)
     if not min(actions, 1) <= len(page_answer.results) <= actions:
         raise unreadable_change()
     return page_answer
 
 
 async def _state(desk: LeaseDesk) -> ScreenState:
-    return decoded((await desk.request("GET", "state")).content, ScreenState)
+    return decode_answer((await desk.request("GET", "state")).content, ScreenState)
 
 
 def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
@@ -196,4 +202,4 @@ async def screenshot(
         "cursor": None if cursor else "0",
     }
     params = {name: value for name, value in options.items() if value is not None}
-    return picture((await desk.request("GET", "screenshot", params=params)).content)
+    return require_png((await desk.request("GET", "screenshot", params=params)).content)

@@ -306,7 +306,7 @@ async def read_content(answer: httpx2.Response, max_bytes: int) -> bytes:
 def _refusal(answer: httpx2.Response, content: bytes) -> GreenroomError:
     """Return the error for a refusal of the gateway, the Agent or the session's page."""
     status = answer.status_code
-    fields = answers.plain_fields(content)
+    fields = answers.simple_fields(content)
     sentence = str(fields.get("error_message") or fields.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState(

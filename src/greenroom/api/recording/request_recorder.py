@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeVar
 from fastapi import Depends
 from starlette.requests import Request
 
-from greenroom.api.desk.answers import plain_fields
+from greenroom.api.desk.answers import simple_fields
 from greenroom.api.desk.schemas import ActionResultView, ActionsCreate, ActionsDone, ExecCreate, ExecDone
 from greenroom.api.desk.transport import Desks
 from greenroom.api.recording.recorder import Recorder
@@ -144,7 +144,7 @@ class StreamedOutputTail:
 
     @property
     def exit_code(self) -> int | None:
-        code = plain_fields(self.end.rstrip().rpartition(b"\n")[2]).get("exit_code")
+        code = simple_fields(self.end.rstrip().rpartition(b"\n")[2]).get("exit_code")
         return code if isinstance(code, int) else None
 
 
