@@ -27,7 +27,7 @@ from greenroom.db.session.sessions import DeletedSession
 from greenroom.kit.secrets import hashed, new_secret
 
 KEY_LENGTH: Final = 12
-END_REASON: Final = "the API key of its lease is deleted, disabled or expired"
+LEASE_END_REASON: Final = "the API key of its lease is deleted, disabled or expired"
 """The reason for the end of the session of a lease."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
@@ -55,8 +55,8 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
     owner_id = caller.owner_id
     if body.user_id is not None and str(body.user_id) != owner_id:
         owner_id = str(body.user_id)
-        await _require_for_other(change, owner_id, body.permissions)
-    _require_to_outlive(caller, body.expires)
+        await _require_key_allowed_for(change, owner_id, body.permissions)
+    _require_earlier_expiration(caller, body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
     key_id, secret = "".join(secrets.choice(_ALPHABET) for _ in range(KEY_LENGTH)), new_secret()
@@ -74,7 +74,7 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
             created_by=owner_id,
         )
     key = await _key(change.db, key_id)
-    change.audit(LogCode.API_KEY_CREATED, key.name, after=_visible(key))
+    change.audit(LogCode.API_KEY_CREATED, key.name, after=_audit_values(key))
     return KeyCreated.of(key, api_key=key.key_id, api_key_secret=secret)
 
 
@@ -95,17 +95,17 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
         key = replace(before, **body.sent())
         if replace(key, enabled=before.enabled) != before or key.enabled:
             change.caller.require_to_have(key.permissions)
-            _require_to_outlive(change.caller, key.expires)
+            _require_earlier_expiration(change.caller, key.expires)
         await credentials.update_key(connection, key)
         is_over = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
         ended = []
         if is_over and end_leases:
-            ended = await leases.end_leases_of_key(connection, key.key_id, END_REASON)
+            ended = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON)
         elif (key.expires, key.max_lease_s) != (before.expires, before.max_lease_s):
             await leases.limit_leases_of_key(connection, key)
-    await _report(change, ended)
+    await _report_ended_sessions(change, ended)
     after = await _key(change.db, key_id)
-    change.audit(LogCode.API_KEY_CHANGED, after.name, before=_visible(before), after=_visible(after))
+    change.audit(LogCode.API_KEY_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
     return KeyView.model_validate(after)
 
 
@@ -115,16 +115,16 @@ async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases =
     async with change.db.transaction() as connection:
         key = await credentials.lock_key(connection, key_id.replace("\0", ""))
         await credentials.delete_key(connection, key.key_id)
-        ended = await leases.end_leases_of_key(connection, key.key_id, END_REASON) if end_leases else []
-    await _report(change, ended)
-    change.audit(LogCode.API_KEY_DELETED, key.name, before=_visible(key))
+        ended = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON) if end_leases else []
+    await _report_ended_sessions(change, ended)
+    change.audit(LogCode.API_KEY_DELETED, key.name, before=_audit_values(key))
 
 
 async def _key(db: Database, key_id: str) -> ApiKey:
     return require_row(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
 
 
-async def _require_for_other(change: CallerChange, user_id: str, permissions: list[str]) -> None:
+async def _require_key_allowed_for(change: CallerChange, user_id: str, permissions: list[str]) -> None:
     """Refuse a key for another user that the caller, or that user, may not have.
 
     A key acts as its user, so its creation needs the same rights as a change of their password.
@@ -136,18 +136,18 @@ async def _require_for_other(change: CallerChange, user_id: str, permissions: li
         raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
 
 
-async def _report(change: CallerChange, ended: list[DeletedSession]) -> None:
+async def _report_ended_sessions(change: CallerChange, ended: list[DeletedSession]) -> None:
     """Send the events and write the log rows of sessions that end with their API key."""
     for session in ended:
         await change.db.notify(*session_events(session.session_id, agent_id=session.agent_id))
         change.logs.write(
             LogCode.SESSION_DELETE_REQUESTED,
-            f"The session {session.session_id} ends: {END_REASON}",
+            f"The session {session.session_id} ends: {LEASE_END_REASON}",
             session_id=session.session_id,
         )
 
 
-def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
+def _require_earlier_expiration(caller: Caller, expires: datetime | None) -> None:
     """Refuse a key that expires after the API key of the request."""
     if caller.expires is not None and (expires is None or expires > caller.expires):
         raise Forbidden(
@@ -155,6 +155,6 @@ def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
         )
 
 
-def _visible(key: ApiKey) -> LogDetails:
+def _audit_values(key: ApiKey) -> LogDetails:
     hidden = {"secret_hash", "valid", "stale", "last_used", "owner_permissions"}
     return {name: value for name, value in asdict(key).items() if name not in hidden}
