@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fastapi import Request, Response
 
-from greenroom.api.access import guesses
-from greenroom.api.access.guesses import DEVICE_COOKIE, LIFETIME_S, known_device, remember_device
+from greenroom.api.access import failed_attempts
+from greenroom.api.access.failed_attempts import DEVICE_COOKIE, DEVICE_LIFETIME_S, known_device, remember_device
 from greenroom.kit.secrets import Secrets
 
 SECRETS = Secrets(b"k" * 32)
@@ -47,8 +47,8 @@ def test_a_device_is_known_for_one_user_password_and_installation():
 
 def test_it_is_known_for_ninety_days(monkeypatch: pytest.MonkeyPatch):
     cookie, now = cookie_of(user()), time.time()
-    for later_s, is_known in ((LIFETIME_S - 60, True), (LIFETIME_S + 60, False)):
-        monkeypatch.setattr(guesses.time, "time", lambda later_s=later_s: now + later_s)
+    for later_s, is_known in ((DEVICE_LIFETIME_S - 60, True), (DEVICE_LIFETIME_S + 60, False)):
+        monkeypatch.setattr(failed_attempts.time, "time", lambda later_s=later_s: now + later_s)
         assert (known_device(asking(cookie), SECRETS, user()) is not None) == is_known
 
 

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 
 from greenroom.api import installation_routes, problems
 from greenroom.api.access import api_key_routes, group_routes, login_routes, user_routes
-from greenroom.api.access.guesses import Guesses
+from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
@@ -153,8 +153,8 @@ _ROUTES: Final = _all_routes()
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """Return the application, with its parts in `app.state`.
 
-    The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics, guesses,
-    launcher, act_log, screenshots, desks, offers, keys, recorder, recordings_viewed and courier.
+    The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics,
+    failed_attempts, launcher, act_log, screenshots, desks, offers, keys, recorder, recordings_viewed and courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -177,7 +177,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.passwords = Passwords()
     app.state.metrics = metrics = RequestMetrics()
     metrics.add_log_metrics(logs)
-    app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
+    app.state.failed_attempts = FailedAttempts(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
     app.state.act_log = ActLog(logs)
     app.state.screenshots = Screenshots(db, app.state.act_log)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from greenroom.api.access.guesses import Guesses
+from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.events import Hub
@@ -46,7 +46,7 @@ Logs = Annotated[LogWriter, _part("logs")]
 SecretsDep = Annotated[Secrets, _part("secrets")]
 Config = Annotated[ApiConfig, _part("config")]
 PasswordHashes = Annotated[Passwords, _part("passwords")]
-WrongGuesses = Annotated[Guesses, _part("guesses")]
+FailedAttemptsDep = Annotated[FailedAttempts, _part("failed_attempts")]
 LauncherDep = Annotated[Launcher, _part("launcher")]
 ScreenshotsDep = Annotated[Screenshots, _part("screenshots")]
 DesksDep = Annotated[Desks, _part("desks")]

@@ -213,7 +213,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
     key = await keys.get(key_id)
     expected = key.secret_hash if key else hashed("")
     if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
-        request.app.state.guesses.count_wrong_key(request, "by API key")
+        request.app.state.failed_attempts.count_wrong_key(request, "by API key")
         if key is not None:
             request.app.state.refusals.wrong_key(request, key_id)
         raise Unauthenticated(

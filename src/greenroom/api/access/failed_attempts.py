@@ -1,10 +1,10 @@
-"""Limits on failed log-ins, and on wrong links, keys and tokens. They are counted by address; after too many, requests
-are refused.
+"""Limits on failed log-ins, and on wrong links, keys and tokens. Failed attempts are counted by address; after too
+many, requests are refused.
 
-The rules are in `core.rate_limits`. A password, a link or the answer of a sign-on provider is admitted before it is
-checked (`admit`, `count_failure`). Each kind counts separately. A key or token is compared first, and only a wrong key
-is counted and refused (`count_wrong_key`), so that a program with a wrong key does not block other programs at its
-address.
+The rules are in `core.rate_limits`. Each kind of credential is counted separately. Before the check of a password, a
+link or the answer of a sign-on provider, the caller calls `admit`, and after a failed check `count_failure`. A key or
+token is checked first, and the caller calls `count_wrong_key` only for a wrong one, so that a program with a wrong key
+does not block other programs at its address.
 
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the
@@ -32,14 +32,14 @@ from greenroom.core.rate_limits import AddressFailures, source_of
 from greenroom.db.access.users import User
 from greenroom.kit.secrets import Secrets, new_secret
 
-Guessed = Literal["password", "link", "sign-on", "key"]
-KEY_ATTEMPTS: Final = 10
-"""The factor of the limit for keys and tokens. They cannot be guessed, but a program may repeat an expired key
-often."""
+CredentialKind = Literal["password", "link", "sign-on", "key"]
+KEY_LIMIT_FACTOR: Final = 10
+"""The limit for keys and tokens is the limit for passwords times this factor. Keys cannot be guessed, but a program may
+repeat an expired key often."""
 
 
-class Guesses:
-    """The counts by address; one instance per process."""
+class FailedAttempts:
+    """The failed attempts of each address; one instance per process."""
 
     def __init__(self, snapshot: Snapshot, refusals: RefusalLog, metrics: RequestMetrics) -> None:
         self._snapshot = snapshot
@@ -47,7 +47,7 @@ class Guesses:
         self._metrics = metrics
         self._failures = AddressFailures()
 
-    def admit(self, request: Request, kind: Guessed, claimed_name: str) -> None:
+    def admit(self, request: Request, kind: CredentialKind, claimed_name: str) -> None:
         """Admit an attempt of the request's address unless it has failed too often; `claimed_name` is for the log.
         Raises TooManyRequests: the error contains the time to wait."""
         source = source_of(client_address(request))
@@ -55,7 +55,7 @@ class Guesses:
         if wait_s > 0:
             self.refuse(request, "address", claimed_name, wait_s)
 
-    def count_failure(self, request: Request, kind: Guessed) -> None:
+    def count_failure(self, request: Request, kind: CredentialKind) -> None:
         """Count a failed attempt of the request's address."""
         self._failures.failed(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
 
@@ -71,25 +71,25 @@ class Guesses:
         self._refusals.throttled(request, claimed_name)
         raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
-    def _limits(self, kind: Guessed) -> dict[str, int]:
+    def _limits(self, kind: CredentialKind) -> dict[str, int]:
         settings = self._snapshot.installation
-        factor = KEY_ATTEMPTS if kind == "key" else 1
+        factor = KEY_LIMIT_FACTOR if kind == "key" else 1
         return {"max_failures": factor * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
 
 
 DEVICE_COOKIE: Final = "__Host-greenroom-device"
-LIFETIME_S: Final = 90 * 24 * 3600
+DEVICE_LIFETIME_S: Final = 90 * 24 * 3600
 _EXPIRES: Final = re.compile(r"[0-9]{1,12}")
 
 
 def remember_device(response: Response, secrets: Secrets, user: User) -> None:
     """Give the browser of an authenticated user a new device cookie, which remains after they log out."""
-    device, expires_s = new_secret(), int(time.time()) + LIFETIME_S
+    device, expires_s = new_secret(), int(time.time()) + DEVICE_LIFETIME_S
     signature = secrets.device_signature(device, expires_s, user.user_id, user.password_hash or "")
     response.set_cookie(
         DEVICE_COOKIE,
         f"{device}.{expires_s}.{signature}",
-        max_age=LIFETIME_S,
+        max_age=DEVICE_LIFETIME_S,
         path="/",
         secure=True,
         httponly=True,

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from greenroom.api.access.accounts import end_login
-from greenroom.api.access.guesses import Guesses, known_device, remember_device
+from greenroom.api.access.failed_attempts import FailedAttempts, known_device, remember_device
 from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, UserView
 from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, SettingsSnapshot
@@ -58,7 +58,7 @@ class LoginRequest:
     logs: LogWriter
     secrets: Secrets
     passwords: Passwords
-    guesses: Guesses
+    failed_attempts: FailedAttempts
     snapshot: Snapshot
 
     @property
@@ -84,12 +84,12 @@ class LoginRequest:
             is_known=attempt.device is not None,
         )
         if wait_s is not None:
-            self.guesses.refuse(self.request, "account", attempt.claimed_name, wait_s)
+            self.failed_attempts.refuse(self.request, "account", attempt.claimed_name, wait_s)
         return attempt
 
     def _admit(self, attempt: _LoginAttempt) -> None:
         if attempt.device is None:
-            self.guesses.admit(self.request, "password", attempt.claimed_name)
+            self.failed_attempts.admit(self.request, "password", attempt.claimed_name)
 
     async def check_password(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
         """Return the verdict on the password of an attempt, and count a wrong one. The duration does not depend on the
@@ -103,7 +103,7 @@ class LoginRequest:
         )
         if not verdict.right:
             if attempt.device is None:
-                self.guesses.count_failure(self.request, "password")
+                self.failed_attempts.count_failure(self.request, "password")
             self.request.app.state.refusals.login_failed(self.request, one_line(attempt.username))
         return verdict
 
@@ -169,7 +169,7 @@ def set_login_cookie(response: Response, token: str, lifetime_s: int) -> None:
 async def _login(request: Request, response: Response) -> LoginRequest:
     state = request.app.state
     return LoginRequest(
-        request, response, state.db, state.logs, state.secrets, state.passwords, state.guesses, state.snapshot
+        request, response, state.db, state.logs, state.secrets, state.passwords, state.failed_attempts, state.snapshot
     )
 
 
@@ -199,10 +199,10 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
 
     401 for a token that is not valid, 429 with Retry-After after too many of them.
     """
-    login.guesses.admit(login.request, "link", "by link")
+    login.failed_attempts.admit(login.request, "link", "by link")
     link_user = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
     if link_user is None:
-        login.guesses.count_failure(login.request, "link")
+        login.failed_attempts.count_failure(login.request, "link")
         login.request.app.state.refusals.wrong_link(login.request)
         raise Unauthenticated("This link has expired or was used before. Ask for another link.")
     user_id, password_hash = link_user

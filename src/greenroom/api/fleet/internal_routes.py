@@ -152,7 +152,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
     gateway_id, _, credential = bearer.partition(".")
     known = await gateway_credential(db, gateway_id)
     if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
-        request.app.state.guesses.count_wrong_key(request, "by a gateway's credential")
+        request.app.state.failed_attempts.count_wrong_key(request, "by a gateway's credential")
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
     await record_gateway_request(db, gateway_id)
 
@@ -162,7 +162,7 @@ async def _authenticated_agent(request: Request, db: Database) -> str:
     agent_id, _, credential = _bearer(request).partition(".")
     known = await agent_credential(db, agent_id)
     if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
-        request.app.state.guesses.count_wrong_key(request, "by an Agent's credential")
+        request.app.state.failed_attempts.count_wrong_key(request, "by an Agent's credential")
         raise Unauthenticated("The Agent's credential is not valid.")
     return agent_id
 

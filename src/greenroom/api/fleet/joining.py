@@ -76,7 +76,7 @@ def authority(file: Path) -> str:
 class JoinAttempt:
     """A request to join. Refusals are logged for administrators, at a limited rate.
 
-    `count_failure` counts a wrong token, and raises TooManyRequests after too many of them (`access.guesses`).
+    `count_failure` counts a wrong token, and raises TooManyRequests after too many of them (`access.failed_attempts`).
     """
 
     def __init__(
@@ -193,7 +193,7 @@ router = APIRouter(tags=["joining"])
 async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
     state = request.app.state
     return JoinAttempt(
-        client_address(request), logs, state.join_attempts, partial(state.guesses.count_wrong_key, request)
+        client_address(request), logs, state.join_attempts, partial(state.failed_attempts.count_wrong_key, request)
     )
 
 

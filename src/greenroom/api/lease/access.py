@@ -113,7 +113,7 @@ async def _by_token(request: Request, lease_id: str, token: str) -> LeaseRow:
         lease = None
     expected = secrets.lease_token(lease.lease_id, lease.auth_epoch) if lease is not None else ""
     if lease is None or not is_same(token, expected) or lease.status in OVER:
-        request.app.state.guesses.count_wrong_key(request, "by the token of a lease")
+        request.app.state.failed_attempts.count_wrong_key(request, "by the token of a lease")
         raise Unauthenticated(_REFUSAL)
     return lease
 

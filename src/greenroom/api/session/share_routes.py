@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
-from greenroom.api.access.guesses import Guesses
+from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.bodies import Shaped, View
-from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot, WrongGuesses
+from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires
@@ -309,7 +309,7 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
 
 @router.post("/shares/{share_id}/return", dependencies=[public_route("the viewer's own token is checked here")])
 async def come_back(
-    share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, guesses: WrongGuesses
+    share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, failed_attempts: FailedAttemptsDep
 ) -> JoinedView:
     """Open the session again for a viewer who joined before, by the `session_token` from then."""
     viewer_id = sharing.secrets.viewer_of(body.session_token.get_secret_value())
@@ -321,7 +321,7 @@ async def come_back(
         reason = refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
         if reason is None:
             return await share_service.joined_view(sharing, share, viewer_id, joined.name)
-    guesses.count_wrong_key(request, f"by the token of a viewer of share {share_id}")
+    failed_attempts.count_wrong_key(request, f"by the token of a viewer of share {share_id}")
     raise NotFound(reason)
 
 
@@ -332,12 +332,12 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
         NotFound: the link is not valid. All reasons have the same sentence, which does not show if the share exists.
         TooManyRequests: there were too many wrong links from this address.
     """
-    guesses: Guesses = request.app.state.guesses
-    guesses.admit(request, "link", f"by the link of share {share_id}")
+    failed_attempts: FailedAttempts = request.app.state.failed_attempts
+    failed_attempts.admit(request, "link", f"by the link of share {share_id}")
     share = await shares.find_share(sharing.db, share_id)
     token, session_id = body.token.get_secret_value(), share.session_id if share else ""
     if not is_same(token, sharing.secrets.share_token(share_id, session_id)) or share is None or share.is_over:
-        guesses.count_failure(request, "link")
+        failed_attempts.count_failure(request, "link")
         request.app.state.refusals.wrong_share(request, share_id)
         raise NotFound(UNKNOWN_LINK)
     return share

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from greenroom.api.access import login_routes
 from greenroom.api.access.login_routes import set_login_cookie
-from greenroom.api.deps import Db, Logs, WrongGuesses
+from greenroom.api.deps import Db, FailedAttemptsDep, Logs
 from greenroom.api.hardening import COOKIE
 from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
@@ -113,7 +113,7 @@ async def finish_sign_on(
     provider_name: str,
     request: Request,
     context: SignOnContextDep,
-    guesses: WrongGuesses,
+    failed_attempts: FailedAttemptsDep,
     state: str = "",
     code: str = "",
     error: str = "",
@@ -123,12 +123,12 @@ async def finish_sign_on(
 
     429 with Retry-After after too many refused answers from one address.
     """
-    guesses.admit(request, "sign-on", f"through {one_line(provider_name)}")
+    failed_attempts.admit(request, "sign-on", f"through {one_line(provider_name)}")
     attempt = attempts.recall(request, context.secrets, provider_name, state)
     try:
         response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
-        guesses.count_failure(request, "sign-on")
+        failed_attempts.count_failure(request, "sign-on")
         context.refusals.sign_on_refused(
             request, one_line(provider_name), str(refused.refusal), one_line(refused.cause)
         )
@@ -220,7 +220,7 @@ async def log_out_at_provider(
     include_in_schema=False,
 )
 async def log_out_by_provider(
-    provider_name: str, request: Request, context: SignOnContextDep, guesses: WrongGuesses
+    provider_name: str, request: Request, context: SignOnContextDep, failed_attempts: FailedAttemptsDep
 ) -> Response:
     """End the log-ins that a log-out token of the provider names (OpenID Connect Back-Channel Logout).
 
@@ -232,7 +232,7 @@ async def log_out_by_provider(
         claims = await _logout_claims(context, provider, form.get("logout_token", [""])[0])
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
         if not isinstance(error, ProviderFailed):
-            guesses.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
+            failed_attempts.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
         context.refusals.sign_on_refused(
             request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
         )
@@ -270,7 +270,12 @@ async def _logout_claims(context: SignOnContext, provider: SignOnProvider, token
     include_in_schema=False,
 )
 async def log_out_in_frame(
-    provider_name: str, request: Request, context: SignOnContextDep, guesses: WrongGuesses, iss: str = "", sid: str = ""
+    provider_name: str,
+    request: Request,
+    context: SignOnContextDep,
+    failed_attempts: FailedAttemptsDep,
+    iss: str = "",
+    sid: str = "",
 ) -> Response:
     """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout).
 
@@ -278,11 +283,11 @@ async def log_out_in_frame(
     """
     provider = await statements.find_provider(context.db, provider_name)
     if provider is None or iss != provider.issuer or not sid or not sid.isprintable():
-        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
+        failed_attempts.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
     logins = await statements.logins_at_provider(context.db, provider.provider_id, sid=sid)
     if not logins:  # it ended before, or the id is guessed
-        guesses.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
+        failed_attempts.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
     await end_logins(context, logins, f"{provider.title} logged the user out.")
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
     headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}
