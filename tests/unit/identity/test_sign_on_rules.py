@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.core.errors import Invalid
 from greenroom.identity.attempts import local_path
-from greenroom.identity.checks import LoginEnds, NextCheck, verdict
+from greenroom.identity.checks import LoginEnds, NextCheck, next_action
 from greenroom.identity.provider import ProviderFailed, endpoints_of, issuer_problem
 
 ISSUER = "https://login.example"
@@ -92,7 +92,7 @@ def test_a_wrong_document_is_refused(change: dict[str, Any], cause: str):
 
 
 def after(failure: str | None, unchecked_s: float, *, refused: bool = False) -> NextCheck | LoginEnds:
-    return verdict(failure, refused=refused, unchecked_s=unchecked_s, interval_s=300, grace_s=900)
+    return next_action(failure, refused=refused, unchecked_s=unchecked_s, interval_s=300, grace_s=900)
 
 
 def test_a_passed_check_is_repeated_after_the_interval():

@@ -1,8 +1,8 @@
 """Checks at the provider that log-ins are still valid: their refresh tokens are used at a fixed interval.
 
 A provider that refuses a refresh token ends the log-in immediately. A provider that does not answer or that sent no
-refresh token, or a refresh token that cannot be decrypted, ends it when no check has passed for the interval and the
-time of grace.
+refresh token, or a refresh token that cannot be decrypted, ends it when no check has passed for the check
+interval and the grace period of the provider.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from greenroom.kit.concurrency import logged_item
 
 log = structlog.get_logger(__name__)
 
-INTERVAL_S: Final = 5.0
+POLL_S: Final = 5.0
+"""The time between two searches for due log-ins."""
 BATCH: Final = 20
 """The number of log-ins that are checked at the same time."""
 REPEAT_S: Final = 60.0
 """The longest time until a failed check is repeated."""
-REFUSED: Final = frozenset({"invalid_grant"})
+ENDED_ERRORS: Final = frozenset({"invalid_grant"})
 """The errors with which a provider states that a log-in has ended. Others, such as `invalid_client`, are failures."""
 
 
@@ -48,11 +49,12 @@ class LoginEnds:
     reason: str
 
 
-def verdict(
+def next_action(
     failure: str | None, *, refused: bool, unchecked_s: float, interval_s: float, grace_s: float
 ) -> NextCheck | LoginEnds:
-    """Return what follows from a check. `failure` None = it passed; `refused`: the provider has ended the log-in;
-    `unchecked_s`: the time since the last check that passed."""
+    """Return the next action after a check. `failure` is the reason of a failed check, or None; `refused`: the provider
+    has ended the log-in; `unchecked_s`: the time since the last successful check; `interval_s` and `grace_s` are the
+    check interval and the grace period of the provider."""
     if failure is None:
         return NextCheck(interval_s)
     remaining_s = interval_s + grace_s - unchecked_s
@@ -62,10 +64,10 @@ def verdict(
 
 
 async def check_logins(state: Any) -> None:
-    """Check due log-ins every `INTERVAL_S`, forever. Any number of processes may do this at the same time."""
+    """Check due log-ins every `POLL_S`, forever. Any number of processes may do this at the same time."""
     context = context_of(state)
     while True:
-        await asyncio.sleep(INTERVAL_S)
+        await asyncio.sleep(POLL_S)
         try:
             while await check_due(context) == BATCH:
                 pass
@@ -97,12 +99,12 @@ async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvid
         return
     failure, refused, encrypted = None, False, login.refresh_token_encrypted
     try:
-        encrypted = await _refreshed(context, provider, encrypted)
+        encrypted = await _refresh_token(context, provider, encrypted)
     except GrantRefused as error:
-        failure, refused = str(error), error.error in REFUSED
+        failure, refused = str(error), error.error in ENDED_ERRORS
     except (ProviderFailed, SetupError) as error:  # SetupError: a stored token or secret cannot be decrypted
         failure = str(error)
-    result = verdict(
+    result = next_action(
         failure,
         refused=refused,
         unchecked_s=login.unchecked_s,
@@ -117,7 +119,8 @@ async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvid
             await statements.record_check(context.db, login, encrypted, next_s=in_s, passed=passed)
 
 
-async def _refreshed(context: SignOnContext, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
+async def _refresh_token(context: SignOnContext, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
+    """Use an encrypted refresh token, and return the encrypted token for the next check."""
     if encrypted is None:
         raise ProviderFailed("The provider sent no refresh token; add `offline_access` to the scopes if it needs it.")
     client = await context.client(provider)

@@ -7,7 +7,7 @@ answers `invalid_grant`, and otherwise `invalid_client`.
 from __future__ import annotations
 
 import asyncio
-import secrets as random
+import secrets
 import socket
 import ssl
 import time
@@ -75,8 +75,8 @@ class Diagnosis:
     async def host(self) -> str:
         if problem := issuer_problem(self._provider.issuer):
             raise ProviderFailed(problem)
-        host, port = self._target()
-        async with _limited(f"The name server did not answer for {host}"):
+        host, port = self._host_and_port()
+        async with _time_limit(f"The name server did not answer for {host}"):
             try:
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
@@ -87,16 +87,16 @@ class Diagnosis:
         return f"{host} has the address {', '.join(addresses[:4])}."
 
     async def connection(self) -> str:
-        host, port = self._target()
-        async with _limited(f"{host} does not accept connections on port {port}"):
+        host, port = self._host_and_port()
+        async with _time_limit(f"{host} does not accept connections on port {port}"):
             await _connect(host, port, None)
         return f"{host} accepts connections on port {port}."
 
     async def certificate(self) -> str:
-        host, port = self._target()
+        host, port = self._host_and_port()
         if urlsplit(self._provider.issuer).scheme == "http":
             return "The provider is on this host and uses no TLS."
-        async with _limited(f"{host} did not answer with a certificate"):
+        async with _time_limit(f"{host} did not answer with a certificate"):
             await _connect(host, port, tls_context())
         return f"The certificate of {host} is valid."
 
@@ -116,7 +116,7 @@ class Diagnosis:
         return f"Usable public keys of the provider: {len(keys.keys)}."
 
     async def authorization(self) -> str:
-        state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         url = self._client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
         async with provider_request(url), httpx2.AsyncClient(**http_settings()) as http:
             answer = await http.get(url)
@@ -131,7 +131,7 @@ class Diagnosis:
 
     async def client(self) -> str:
         try:
-            await self._client.redeem("no-such-code", self._redirect_uri, random.token_urlsafe(32))
+            await self._client.redeem("no-such-code", self._redirect_uri, secrets.token_urlsafe(32))
         except GrantRefused as error:
             if error.error != "invalid_grant":
                 raise ProviderFailed(f"{error} Check the client ID and the client secret.") from error
@@ -143,7 +143,7 @@ class Diagnosis:
             raise ProviderFailed("The document of the provider was not read.")
         return OidcClient(self._provider, self._secret, self._endpoints)
 
-    def _target(self) -> tuple[str, int]:
+    def _host_and_port(self) -> tuple[str, int]:
         parts = urlsplit(self._provider.issuer)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -162,7 +162,7 @@ STEPS: Final[dict[str, Callable[[Diagnosis], Awaitable[str]]]] = {
 
 
 @asynccontextmanager
-async def _limited(failure: str) -> AsyncGenerator[None]:
+async def _time_limit(failure: str) -> AsyncGenerator[None]:
     """Limit the time of a step. `failure` is the beginning of the error message, such as "the host does not answer".
 
     Raises:

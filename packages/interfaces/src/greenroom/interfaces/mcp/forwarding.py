@@ -33,10 +33,10 @@ async def forward(
     async with (
         httpx2.AsyncClient(auth=auth, **options) as http,
         Client(streamable_http_client(f"{url}/mcp", http_client=http, max_sse_event_size=None), cache=None) as remote,
-        stdio_server() as (received, sent),
+        stdio_server() as (read_stream, write_stream),
     ):
         server = _server_of(remote, user_id)
-        await server.run(received, sent, server.create_initialization_options())
+        await server.run(read_stream, write_stream, server.create_initialization_options())
 
 
 def _server_of(remote: Client, user_id: str | None) -> McpServer[Any]:
