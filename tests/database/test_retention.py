@@ -226,7 +226,7 @@ async def test_hours_are_counted_although_rows_cannot_be_deleted(db: Database, m
         counted.append(db)
 
     monkeypatch.setattr(rounds, "prune", fails)
-    monkeypatch.setattr(rounds, "count_hours", counts)
+    monkeypatch.setattr(rounds, "store_hourly_counts", counts)
     await Retention(db, lambda: True).round()
     assert counted == [db]
 

@@ -16,7 +16,7 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
 from greenroom.db.pool.configs import list_configs
-from greenroom.db.pool.history import count_hours
+from greenroom.db.pool.history import store_hourly_counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,5 +152,5 @@ async def fill(db: Database, crowd: Crowd) -> None:
         " WHERE s.staging_config_id = pool.id AND s.status <> 'deleted'",
         ([config.staging_config_id for config in configs], hashes),
     )
-    await count_hours(db)
+    await store_hourly_counts(db)
     await db.write("VACUUM ANALYZE")

@@ -170,7 +170,7 @@ async def test_the_ledger_is_read_as_the_process_counts(db: Database):
             results[outcome.staging_config_id, outcome.result] += 1
             if outcome.result == "miss":
                 codes.update((outcome.staging_config_id, code) for code in outcome.codes)
-    counted = await db_history.totals(db, configs, hours=24)
+    counted = await db_history.hits_and_misses(db, configs, hours=24)
     for config_id in configs:
         found = await db_history.read_history(db, config_id, limit=100)
         day = next(window for window in found.windows if window.hours == 24)
@@ -193,13 +193,13 @@ async def test_hours_that_were_counted_are_not_read_from_the_ledger_and_add_up_t
             (image_id, Jsonb(trace), 6 * number + 3),
         )
     spans = (3, 24, 168)
-    before = [await db_history.totals(db, configs, hours=hours) for hours in spans]
-    await db_history.count_hours(db)
-    assert [await db_history.totals(db, configs, hours=hours) for hours in spans] == before
+    before = [await db_history.hits_and_misses(db, configs, hours=hours) for hours in spans]
+    await db_history.store_hourly_counts(db)
+    assert [await db_history.hits_and_misses(db, configs, hours=hours) for hours in spans] == before
     await db.write("DELETE FROM launches WHERE at BETWEEN now() - interval '23 h' AND now() - interval '2 h'")
-    assert await db_history.totals(db, configs, hours=24) == before[1]
+    assert await db_history.hits_and_misses(db, configs, hours=24) == before[1]
     await db.write("UPDATE launches SET steps = '[]' WHERE at > now() - interval '1 h'")
-    assert (await db_history.totals(db, configs, hours=24)) != before[1], "what is younger can still change"
+    assert (await db_history.hits_and_misses(db, configs, hours=24)) != before[1], "what is younger can still change"
 
 
 def _any_step(chance: random.Random, configs: list[str]) -> TraceStep:

@@ -244,7 +244,7 @@ def _match_warnings(matches: Matches, image: ImageFacts) -> list[str]:
 
 async def config_views(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
     """Return configs with their hits and misses in the last 24 hours."""
-    counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
+    counts = await db_history.hits_and_misses(db, [config.staging_config_id for config in configs], hours=24)
     return [
         StagingConfigView.model_validate(
             replace(config, hits_24h=config_counts.hits, misses_24h=config_counts.misses)

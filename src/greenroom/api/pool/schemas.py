@@ -10,7 +10,7 @@ from pydantic import Field
 
 from greenroom.api.bodies import Body, View
 from greenroom.db.pool.configs import StagingConfig
-from greenroom.db.pool.history import Hour, PoolHitCounts, PoolMiss, PoolMissReason
+from greenroom.db.pool.history import HourHitCounts, PoolHitCounts, PoolMiss, PoolMissReason
 
 Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="number of sessions to keep staged")]
 Hours = Annotated[
@@ -125,7 +125,7 @@ class Window(View, row=PoolHitCounts):
     hit_rate: float | None
 
 
-class HourView(View, row=Hour):
+class HourView(View, row=HourHitCounts):
     """Hits and misses of one hour."""
 
 

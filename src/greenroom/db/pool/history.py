@@ -2,8 +2,8 @@
 
 A *hit* is a launch that got a session of the config. A *miss* is a launch for which the config was considered and that
 got no staged session: its user waited for a new container, or got no session. A launch that got a session of another
-pool is neither, and so is a launch whose user has a config with matching permissions. A failed hand-over is a further
-step in the ledger; its launch counts with the final outcome.
+pool is not a miss. A launch is also not a miss if another config has the permissions of its user. A failed
+hand-over is a further step in the ledger; its launch counts with the final outcome.
 
 Whole hours are counted once, when their launches do not change any more (ADR 27); younger launches are read from the
 ledger.
@@ -25,8 +25,8 @@ SETTLED_HOURS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """Hits and misses of a config."""
+class ConfigHitCounts:
+    """The hits and misses of one config."""
 
     staging_config_id: str
     hits: int
@@ -50,7 +50,7 @@ class PoolHitCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
+class HourHitCounts:
     """Hits and misses of one hour."""
 
     begin: datetime
@@ -93,7 +93,7 @@ class History:
     """Hits and misses: `by_hour` oldest first, without gaps; `reasons` by frequency; `recent_misses` newest first."""
 
     windows: tuple[PoolHitCounts, ...]
-    by_hour: tuple[Hour, ...]
+    by_hour: tuple[HourHitCounts, ...]
     reasons: tuple[MissCause, ...]
     recent_misses: tuple[PoolMiss, ...]
 
@@ -124,10 +124,10 @@ _RESULT_COUNTS: Final[LiteralString] = (
     " count(*) FILTER (WHERE result = 'served_elsewhere') AS served_elsewhere"
 )
 
-_IN_USE: Final[LiteralString] = """
+_CONFIGS_IN_USE: Final[LiteralString] = """
 wanted AS (
 SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM staging_configs WHERE deleted IS NULL"""
-_WANTED: Final[LiteralString] = "WITH" + _IN_USE + " AND staging_config_id = ANY(%(ids)s::uuid[])), "
+_WANTED: Final[LiteralString] = "WITH" + _CONFIGS_IN_USE + " AND staging_config_id = ANY(%(ids)s::uuid[])), "
 _SINCE: Final[LiteralString] = "now() - make_interval(hours => %(hours)s)"
 
 # The period consists of a part of its first hour, the counted hours, and the launches after the counted hours.
@@ -145,8 +145,8 @@ _TOTALS: Final[LiteralString] = (
     "  WHERE h.staging_config_id = w.staging_config_id AND h.hour >= first_hour.ends) hours) parts GROUP BY 1"
 )
 
-_COUNT_AN_HOUR: Final[LiteralString] = (
-    f"WITH{_IN_USE}), next AS (SELECT greatest(max(hour) + interval '1 hour',"
+_STORE_NEXT_HOUR: Final[LiteralString] = (
+    f"WITH{_CONFIGS_IN_USE}), next AS (SELECT greatest(max(hour) + interval '1 hour',"
     f" date_trunc('hour', {_SINCE}) + interval '1 hour') AS hour FROM staging_hours), "
     "spans AS (SELECT hour AS since, hour + interval '1 hour' AS until FROM next"
     f" WHERE hour + make_interval(hours => 1 + %(settled_hours)s) <= now()), {_CONSIDERED}"
@@ -170,15 +170,16 @@ SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' 
 )"""
 
 
-async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, Totals]:
+async def hits_and_misses(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, ConfigHitCounts]:
     """Return the hits and misses of these configs within the last hours, by id; a deleted config has no entry."""
-    rows = await db.fetch_as(Totals, _TOTALS, {"hours": hours, "ids": list(staging_config_ids)})
+    rows = await db.fetch_as(ConfigHitCounts, _TOTALS, {"hours": hours, "ids": list(staging_config_ids)})
     return {row.staging_config_id: row for row in rows}
 
 
-async def count_hours(db: Database) -> None:
-    """Count the whole hours whose launches do not change any more and that were not counted yet, one after another."""
-    while await db.write(_COUNT_AN_HOUR, {"hours": WINDOWS_HOURS[-1], "settled_hours": SETTLED_HOURS}):
+async def store_hourly_counts(db: Database) -> None:
+    """Store the counts of whole hours whose launches do not change any more and that are not stored yet, one hour after
+    another."""
+    while await db.write(_STORE_NEXT_HOUR, {"hours": WINDOWS_HOURS[-1], "settled_hours": SETTLED_HOURS}):
         pass
 
 

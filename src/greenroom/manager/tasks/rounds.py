@@ -28,7 +28,7 @@ from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leadership import lock_leadership
 from greenroom.db.installation import stored_settings
-from greenroom.db.pool.history import count_hours
+from greenroom.db.pool.history import store_hourly_counts
 from greenroom.db.session.deadlines import is_anything_due
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import logged_item, one_item, warned
@@ -81,7 +81,7 @@ class Retention:
             if deleted := await prune(self._db, retention):
                 log.info("rows past their retention were deleted", **deleted)
         with logged_item("clean-up", "hours"):
-            await count_hours(self._db)
+            await store_hourly_counts(self._db)
 
 
 async def run_records(ctx: PrimaryContext) -> None:
