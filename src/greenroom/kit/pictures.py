@@ -12,18 +12,18 @@ from greenroom.core.errors import Invalid, TooLarge
 
 MAX_JPEG_BYTES: Final = 128 << 10
 """The maximum size of a JPEG. A check-in may contain several."""
-QUALITIES: Final = (80, 60, 40, 20)
+JPEG_QUALITIES: Final = (80, 60, 40, 20)
 """Tried in this order until the JPEG is small enough; if none is, the picture is scaled down."""
 
 
-def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
+def screen_as_jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
     """Return the pixels of a screen (blue, green, red, unused) as a JPEG of at most `MAX_JPEG_BYTES`. The picture is
     reduced in proportion to fit into `bounds`, and never enlarged.
     """
     picture = Image.frombytes("RGB", size, pixels, "raw", "BGRX")
     picture.thumbnail(bounds, reducing_gap=2.0)
     while True:
-        for quality in QUALITIES:
+        for quality in JPEG_QUALITIES:
             encoded = _encoded(picture, quality)
             if len(encoded) <= MAX_JPEG_BYTES:
                 return encoded
@@ -36,15 +36,15 @@ def _encoded(picture: Image.Image, quality: int) -> bytes:
     return output.getvalue()
 
 
-MAX_PIXELS: Final = 24_000_000
+MAX_UPLOAD_PIXELS: Final = 24_000_000
 """The maximum number of pixels of an uploaded picture. Reducing such a picture takes 100 MB of memory."""
-SIDE_PIXELS: Final = 512
+UPLOAD_SIDE_PIXELS: Final = 512
 """The width and height to which larger pictures are reduced. The console displays them at half of it at most."""
-FORMATS: Final = ("PNG", "JPEG", "WEBP")
+UPLOAD_FORMATS: Final = ("PNG", "JPEG", "WEBP")
 
 
-def reduced(upload: bytes) -> bytes:
-    """Return an uploaded picture as WebP of at most `SIDE_PIXELS` a side.
+def upload_as_webp(upload: bytes) -> bytes:
+    """Convert an uploaded picture to WebP of at most `UPLOAD_SIDE_PIXELS` a side.
 
     Raises:
         TooLarge: it has too many pixels.
@@ -53,12 +53,12 @@ def reduced(upload: bytes) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(BytesIO(upload), formats=FORMATS)
+            picture = Image.open(BytesIO(upload), formats=UPLOAD_FORMATS)
         width, height = picture.size
-        if width * height > MAX_PIXELS:
+        if width * height > MAX_UPLOAD_PIXELS:
             raise TooLarge(f"A picture may have at most 24 million pixels; this one has {width} x {height}.")
         picture = ImageOps.exif_transpose(picture)
-        picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
+        picture.thumbnail((UPLOAD_SIDE_PIXELS, UPLOAD_SIDE_PIXELS))
         output = BytesIO()
         picture.convert("RGBA").save(output, "WEBP", quality=85)
     except UnidentifiedImageError as error:

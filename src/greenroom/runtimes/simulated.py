@@ -20,7 +20,7 @@ from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
-from greenroom.kit.pictures import jpeg
+from greenroom.kit.pictures import screen_as_jpeg
 from greenroom.runtimes.contract import (
     AGENT,
     INSTALLATION,
@@ -328,7 +328,7 @@ class SimulatedRuntime:
         """Return a screenshot of 64 x 48 pixels in one blue."""
         if not (result := await self.probe(address, spec)).usable:
             raise ScreenshotError(result.error)
-        return jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
+        return screen_as_jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
 
     # Images and the host ------------------------------------------------------------------------------------------
 

@@ -48,9 +48,9 @@ async def convert_picture(upload: bytes) -> CataloguePicture:
     """
     if len(upload) > MAX_UPLOAD_BYTES:
         raise TooLarge(f"A picture may have at most 1 MB; this one has {len(upload) / 1_000_000:.1f} MB.")
-    from greenroom.kit.pictures import reduced  # noqa: PLC0415 -- it takes 3 MB, and uploads are rare
+    from greenroom.kit.pictures import upload_as_webp  # noqa: PLC0415 -- it takes 3 MB, and uploads are rare
 
-    return CataloguePicture("image/webp", await asyncio.to_thread(reduced, upload))
+    return CataloguePicture("image/webp", await asyncio.to_thread(upload_as_webp, upload))
 
 
 log = structlog.get_logger(__name__)

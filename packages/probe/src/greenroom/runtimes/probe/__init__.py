@@ -27,7 +27,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.pictures import jpeg
+from greenroom.kit.pictures import screen_as_jpeg
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
 from greenroom.runtimes.probe.screen import RfbError, Screen
 
@@ -103,7 +103,7 @@ class Prober:
                 finally:
                     self._close_in_background(opened.connection)
             size = (opened.screen.width, opened.screen.height)
-            return await asyncio.to_thread(jpeg, pixels, size, (width, height))
+            return await asyncio.to_thread(screen_as_jpeg, pixels, size, (width, height))
         except ScreenshotError:
             raise
         except TimeoutError as error:
