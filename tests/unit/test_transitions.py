@@ -7,23 +7,23 @@ import re
 import pytest
 
 from greenroom.core.session.states import WANTED_IN, SessionStatus
-from greenroom.db.session.transitions import TO
+from greenroom.db.session.transitions import CHANGE_TO
 
 
-@pytest.mark.parametrize("status", TO)
+@pytest.mark.parametrize("status", CHANGE_TO)
 def test_a_new_status_has_its_time_and_no_deadline_of_the_one_before(status: SessionStatus):
-    assert TO[status].startswith(f"status = '{status}', ")
-    assert "status_changed = clock_timestamp(), deadline = NULL" in TO[status]
+    assert CHANGE_TO[status].startswith(f"status = '{status}', ")
+    assert "status_changed = clock_timestamp(), deadline = NULL" in CHANGE_TO[status]
 
 
-@pytest.mark.parametrize("status", TO)
+@pytest.mark.parametrize("status", CHANGE_TO)
 def test_the_agent_is_instructed_what_a_status_allows(status: SessionStatus):
-    wanted = re.search(r"want = '(\w+)'", TO[status])
+    wanted = re.search(r"want = '(\w+)'", CHANGE_TO[status])
     if wanted is not None:
         assert wanted.group(1) in WANTED_IN[status]
-        assert "generation = generation + 1" in TO[status]
+        assert "generation = generation + 1" in CHANGE_TO[status]
 
 
 def test_viewers_of_a_session_that_ends_are_cut():
     for status in (SessionStatus.DELETING, SessionStatus.DELETED):
-        assert "auth_epoch = auth_epoch + 1" in TO[status]
+        assert "auth_epoch = auth_epoch + 1" in CHANGE_TO[status]

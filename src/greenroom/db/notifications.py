@@ -1,5 +1,5 @@
-"""LISTEN for notifications of commits, which end waits early. All data are also polled, so notifications may be
-lost."""
+"""Receives the notifications of commits (LISTEN), so that readers need not wait for their next poll. Notifications may
+be lost, because all data are also polled."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ListenConnection = PatientConnection[tuple[object, ...]]
 RECONNECT_S: Final = 0.5
 CHECK_S: Final = 12.0
 """The interval of requests that check the server, because a frozen server does not end its connections."""
-_ANSWER_S: Final = 5.0 + ANSWER_S
-"""`prepare` may wait 5 s for a lock (`db.fleet.managers.hold_instance`)."""
+_LISTENER_ANSWER_S: Final = 5.0 + ANSWER_S
+"""The time to wait for an answer. `prepare` may wait 5 s for a lock (`db.fleet.managers.hold_instance`)."""
 
 
 class Listener:
-    """One LISTEN connection (L of docs/explanation/protocols.md §1) to the server itself, reopened when it is lost.
+    """One LISTEN connection to the server itself, reopened when it is lost (*L* in docs/explanation/protocols.md §1).
 
     `on_event` must return immediately. `on_connect` is called after every (re)connect, because events may have been
     missed. `prepare` is awaited with every new connection before it listens, for example to take a session lock; its
@@ -86,7 +86,7 @@ class Listener:
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **KEEPALIVE_OPTIONS,
         )
-        connection.answer_s = _ANSWER_S
+        connection.answer_s = _LISTENER_ANSWER_S
         try:
             if self._prepare is not None:
                 await self._prepare(connection)

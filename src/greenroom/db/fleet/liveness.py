@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.fleet.liveness import AgentReport, Allocation
 from greenroom.core.session.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database, rows_as
-from greenroom.db.session.transitions import TO, ChangedSession
+from greenroom.db.session.transitions import CHANGE_TO, ChangedSession
 
 LOSABLE_PARAMETERS: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
 _IS_LOSABLE: Final[LiteralString] = (
@@ -73,9 +73,9 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
         (agent_id,),
     )
     cursor = await connection.execute(
-        "WITH waits AS (UPDATE sessions SET " + TO[SessionStatus.UNREACHABLE] + " WHERE agent_id = %(agent_id)s"
+        "WITH waits AS (UPDATE sessions SET " + CHANGE_TO[SessionStatus.UNREACHABLE] + " WHERE agent_id = %(agent_id)s"
         "  AND user_id IS NULL AND status = 'running' RETURNING session_id::text, status, staging_config_id::text),"
-        " ends AS (UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = 'its Agent is missing'"
+        " ends AS (UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = 'its Agent is missing'"
         "  WHERE agent_id = %(agent_id)s AND user_id IS NULL AND status IN ('requested', 'starting')"
         "  RETURNING session_id::text, status, staging_config_id::text)"
         " SELECT * FROM waits UNION ALL SELECT * FROM ends",
@@ -102,7 +102,7 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
         {**LOSABLE_PARAMETERS, "agent_id": agent_id},
     )
     cursor = await connection.execute(
-        f"UPDATE sessions SET {TO[SessionStatus.LOST]}, error = %(reason)s"
+        f"UPDATE sessions SET {CHANGE_TO[SessionStatus.LOST]}, error = %(reason)s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
         f" AND agent_id = %(agent_id)s AND{_IS_LOSABLE}"
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
@@ -118,7 +118,7 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
         (agent_id, _DELETABLE),
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %s"
+        "UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = %s"
         " WHERE agent_id = %s AND status = ANY(%s)"
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         (reason, agent_id, _DELETABLE),

@@ -21,7 +21,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.session.sessions import COUNTING, LOCK_USER, NUMBER_OF_USER, repeated_request, user_values
-from greenroom.db.session.transitions import TO
+from greenroom.db.session.transitions import CHANGE_TO
 
 CLAIM_ATTEMPTS: Final = 4
 """The maximum number of attempts: SKIP LOCKED skips rows that a batch is updating, so an attempt may miss a session."""
@@ -126,7 +126,7 @@ def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "tr
     conditions on `agents a`, in the order of their preference.
     """
     oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
-    return f"""claimed AS (UPDATE sessions SET {TO[SessionStatus.ASSIGNING]}, replaces = NULL,
+    return f"""claimed AS (UPDATE sessions SET {CHANGE_TO[SessionStatus.ASSIGNING]}, replaces = NULL,
     user_id = %(user_id)s, launch_id = %(launch_id)s,
     assigned = clock_timestamp(), keepalive = clock_timestamp(),
     expires = clock_timestamp() + make_interval(secs => %(first_s)s), expiry = %(expiry)s,

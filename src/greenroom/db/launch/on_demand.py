@@ -30,7 +30,7 @@ from greenroom.db.session.sessions import (
     lock_user,
     repeated_request,
 )
-from greenroom.db.session.transitions import TO
+from greenroom.db.session.transitions import CHANGE_TO
 
 _COMING: Final = sorted(map(str, COMING))
 
@@ -64,7 +64,7 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         ), released AS (
             {RELEASE}
         )
-        UPDATE sessions SET {TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
+        UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM ended)
         """,
         {"ids": list(session_ids), "agent_id": agent_id, "coming": _COMING, "reason": reason},

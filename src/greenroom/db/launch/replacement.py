@@ -27,7 +27,7 @@ from greenroom.db.lease.leases import move_lease
 from greenroom.db.session.lifecycle import CLOCKS_COLUMN
 from greenroom.db.session.sessions import request_end
 from greenroom.db.session.shares import move_shares
-from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, ChangedSession
+from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, DETACH_USER, ChangedSession
 
 Outcome = Literal["staged", "on_demand"]
 
@@ -199,7 +199,7 @@ async def discard_failed_start(
     row = await _lock(connection, session_id)
     if row is not None:
         await connection.execute(
-            "UPDATE sessions SET " + DETACH_USER + ", " + TO[SessionStatus.DELETING] + ", ended_reason = %s,"
+            "UPDATE sessions SET " + DETACH_USER + ", " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = %s,"
             " error = COALESCE(error, %s) WHERE session_id = %s",
             (reason, cause, session_id),
         )
@@ -272,7 +272,7 @@ async def destroy_oldest_quarantined(connection: Connection, staging_config_id: 
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"
         "   ORDER BY status_changed DESC, session_id OFFSET %(kept)s) ORDER BY session_id FOR NO KEY UPDATE)"
-        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
+        " UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ","
         " ended_reason = 'Newer sessions of its config were quarantined.'"
         " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'" + CHANGED_SESSION,
         {"config": staging_config_id, "kept": KEPT_PER_CONFIG},

@@ -16,7 +16,7 @@ from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.lifecycle import EXPIRING, EXPIRING_PARAMETERS
 from greenroom.db.session.observations import DECIDABLE_PARAMETERS, STORED_OBSERVATIONS
 from greenroom.db.session.shares import EXPIRED
-from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
+from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 _WAITING_FOR_AGENT: Final = sorted(WAITING_FOR_AGENT)
@@ -91,7 +91,7 @@ async def fail(connection: Connection, session_id: str, status: str, failure: Se
     changed.
     """
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
+        "UPDATE sessions SET " + CHANGE_TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
         "  WHERE o.session_id = sessions.session_id), log_tail),"
         " set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
@@ -117,7 +117,7 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSes
     """End the sessions that `read_recovered` returns; returns the changed rows."""
     cursor = await connection.execute(
         "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
-        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
+        " UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ","
         " ended_reason = 'It was quarantined because it was slow, and answered again.'"
         " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'" + CHANGED_SESSION,
         (zone_id,),
@@ -156,7 +156,7 @@ async def clear_failed(
         "    AND later.status <> 'deleted' AND later.image_id = sessions.image_id"
         "    AND later.created > sessions.created))"
         "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
-        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = coalesce(ended_reason, error)"
+        " UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = coalesce(ended_reason, error)"
         " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'" + CHANGED_SESSION,
         {"zone_id": zone_id, "user_keep_s": user_keep_s, "pool_keep_s": pool_keep_s},
     )

@@ -26,7 +26,7 @@ from greenroom.core.session.states import (
     sources_of,
 )
 from greenroom.db.database import Connection, Database, row_as, rows_as
-from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
+from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, ChangedSession
 
 MAX_EXPIRING: Final = 100
 """The maximum number of sessions that one call of `read_expiring` returns. The next call returns others."""
@@ -79,7 +79,7 @@ async def stop_or_pause(
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET "
-        + TO[transition.transitional_status]
+        + CHANGE_TO[transition.transitional_status]
         + ", expires = time_limit_ends, stopped_reason = %(reason)s"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + CHANGED_SESSION,
         {"id": session_id, "sources": sorted(transition.sources), "reason": reason},
@@ -91,7 +91,7 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
     """Resume a user's stopped or paused session; returns its row, or None if it is neither."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
-        f"UPDATE sessions SET {TO[transition.transitional_status]},{_START_CLOCKS}"
+        f"UPDATE sessions SET {CHANGE_TO[transition.transitional_status]},{_START_CLOCKS}"
         f" WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s){CHANGED_SESSION}",
         {"id": session_id, "sources": sorted(transition.sources), **clock_parameters(clocks)},
     )
@@ -102,7 +102,7 @@ async def revoke_stop_or_pause(connection: Connection, session_id: str, status: 
     """Revoke a stop or pause that did not complete: the session must run again, and its keepalive clock starts again.
     Returns the row, or None if it is not in `status` any more."""
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.STARTING] + ","
+        "UPDATE sessions SET " + CHANGE_TO[SessionStatus.STARTING] + ","
         " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
         "  + make_interval(secs => COALESCE((expiry ->> 'keepalive_s')::double precision, %(default_s)s)))"
         " WHERE session_id = %(id)s AND status = %(status)s AND status = ANY(%(revocable)s)" + CHANGED_SESSION,

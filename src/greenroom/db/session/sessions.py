@@ -23,7 +23,7 @@ from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
+from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, ChangedSession
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
@@ -224,7 +224,7 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
             SELECT session_id FROM sessions WHERE session_id = ANY(%(ids)s::uuid[]) AND status = ANY(%(endable)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), ended AS (
-            UPDATE sessions SET {TO[SessionStatus.DELETED]}, ended_reason = COALESCE(ended_reason, %(reason)s)
+            UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETED]}, ended_reason = COALESCE(ended_reason, %(reason)s)
              WHERE session_id IN (SELECT session_id FROM locked) AND status = ANY(%(endable)s)
             RETURNING session_id, agent_id, cores, cpu_quota, memory
         ), commands AS (
@@ -261,7 +261,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
             SELECT session_id, agent_id, superseded_by FROM sessions
              WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL) FOR NO KEY UPDATE
         ), changed AS (
-            UPDATE sessions SET {TO[SessionStatus.DELETING]}, ended_reason = %(reason)s
+            UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETING]}, ended_reason = %(reason)s
              WHERE session_id = (SELECT session_id FROM last WHERE superseded_by IS NULL)
                AND status = ANY(%(deletable)s)
             RETURNING session_id
@@ -280,7 +280,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
     """Remove one claimable session from its pool permanently; False = it was claimed first."""
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
+        "UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
         " FOR NO KEY UPDATE SKIP LOCKED) AND claimable AND user_id IS NULL RETURNING 1",
         {"id": session_id, "reason": reason},
@@ -294,7 +294,7 @@ async def request_end(
     """Request the end of one session for which the condition `only_if` holds; its Agent ends it and confirms. Returns
     its row, or None if the condition does not hold, or the session is ending already."""
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
+        "UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
         " WHERE session_id = %(id)s AND status = ANY(%(deletable)s) AND " + only_if + CHANGED_SESSION,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
@@ -312,7 +312,7 @@ async def delete_pool(connection: Connection, staging_config_id: str, reason: st
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
         " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR NO KEY UPDATE)"
-        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
+        " UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL AND status = ANY(%(deletable)s)"
         " RETURNING agent_id::text",
         {"config": staging_config_id, "reason": reason, "deletable": _DELETABLE},

@@ -20,7 +20,7 @@ _INSTRUCT_AGENT: Final[LiteralString] = "generation = generation + 1"
 _REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
 """Tokens of the stream become invalid, and open streams are cut."""
 
-TO: Final[dict[SessionStatus, LiteralString]] = {
+CHANGE_TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_INSTRUCT_AGENT}",
     _S.STARTING: f"status = 'starting', want = 'running', stopped_reason = NULL, error = NULL, {_CHANGED},"
     f" {_INSTRUCT_AGENT}",
@@ -33,7 +33,7 @@ TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.UNREACHABLE: f"status = 'unreachable', {_CHANGED}, {_INSTRUCT_AGENT}",
     _S.LOST: f"status = 'lost', {_CHANGED}",
 }
-"""New status → the assignments. `claimable` is computed by the database; `retired` is set separately."""
+"""New status → the assignments of SET. `claimable` is computed by the database; `retired` is set separately."""
 
 DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
@@ -43,7 +43,7 @@ DETACH_USER: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session with a new status, and the other objects concerned; `agent_id` None = its Agent need not act."""
+    """A session with a new status, and its Agent, user and config; `agent_id` None = its Agent need not act."""
 
     session_id: str
     status: SessionStatus

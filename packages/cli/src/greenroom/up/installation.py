@@ -35,7 +35,7 @@ from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.liveness import LOCK_CAPACITY
 from greenroom.db.fleet.zones import NamedZone
 from greenroom.db.session.sessions import END_COMMANDS
-from greenroom.db.session.transitions import TO
+from greenroom.db.session.transitions import CHANGE_TO
 
 
 async def ensure_zones(
@@ -159,7 +159,7 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
     async with db.transaction() as connection:
         await connection.execute(LOCK_CAPACITY, (agents,))
         cursor = await connection.execute(
-            "WITH ended AS (UPDATE sessions SET " + TO[SessionStatus.DELETED] + ", ended_reason = %s"
+            "WITH ended AS (UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETED] + ", ended_reason = %s"
             " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id),"
             " commands AS (" + END_COMMANDS + ") SELECT session_id FROM ended",
             (reason, agents),
