@@ -101,7 +101,9 @@ def entered(instance: Deployment, session_id: str) -> tuple[str, str]:
     """Enter the session like a browser, by the address with the token; returns that address, and its cookie."""
     path = f"/sessions/{session_id}/connection"
     address: str = wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
-    answer = httpx2.get(address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False)
+    answer = httpx2.get(
+        address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False
+    )
     if "set-cookie" not in answer.headers:
         raise KeyError(f"no cookie came with {answer.status_code}: {answer.text}")
     return address, answer.headers["set-cookie"].split(";")[0]

@@ -47,7 +47,9 @@ class Viewer:
 
     def ask(self, address: str, method: str = "GET", **options: Any) -> httpx2.Response:
         """Send a request of the page; `address` may be relative to the session."""
-        return self.http.request(method, httpx2.URL(self.base).join(address), headers={"Cookie": self.cookie}, **options)
+        return self.http.request(
+            method, httpx2.URL(self.base).join(address), headers={"Cookie": self.cookie}, **options
+        )
 
     def echo(self, address: str) -> dict[str, Any]:
         """The address at which the websocket ended, if it carries messages both ways; otherwise its status."""

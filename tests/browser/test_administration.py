@@ -114,7 +114,9 @@ def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, inst
     form.get_by_role("button", name="Done").click()
 
     def status(path: str) -> int:
-        return httpx2.get(f"{instance.url}{path}", auth=(key, secret), verify=instance.ca(), trust_env=False).status_code
+        return httpx2.get(
+            f"{instance.url}{path}", auth=(key, secret), verify=instance.ca(), trust_env=False
+        ).status_code
 
     assert status("/api/v1/zones") == 200
     assert status("/api/v1/users") == 403

@@ -38,7 +38,7 @@ async def test_the_first_desktop_opens_links_and_has_the_time_zone_of_the_browse
 
     said = {"timezone": "Asia/Tokyo", "language": "en_GB"}
     password = (wanted.auth_user, wanted.credential)
-    async with httpx2.AsyncClient(verify=False, trust_env=False, auth=password) as client:  # noqa: S501 -- its own
+    async with httpx2.AsyncClient(verify=False, trust_env=False, auth=password) as client:
         answer = await client.put(f"https://{container.address}/region", json=said, timeout=30)
     assert answer.status_code == 200
     assert await output("date +%Z") == "JST"

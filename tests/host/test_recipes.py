@@ -65,7 +65,7 @@ class Session:
     async def open_as_program(self, url: str) -> None:
         """Run the action `open_address` of the lease's holder."""
         password = (self.spec.auth_user, self.spec.credential)
-        async with httpx2.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:  # noqa: S501 -- its own
+        async with httpx2.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:
             steps = {"actions": [[{"step": "open", "url": url}]]}
             answer = await client.post(f"https://{self.address}/desk/steps", json=steps, timeout=30)
         assert answer.json()["results"][0]["done"], answer.text
@@ -120,7 +120,7 @@ async def test_libreoffice_says_what_its_window_has(host: Host, runtime: HostRun
     session = await begun(host, runtime, recipe)
     await eventually(lambda: session.shows("LibreOffice"), timeout_s=FRAME_S)
     password = (session.spec.auth_user, session.spec.credential)
-    async with httpx2.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:  # noqa: S501 -- its own
+    async with httpx2.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:
 
         async def has_its_parts() -> bool:
             answer = await client.get(f"https://{session.address}/desk/tree", timeout=30)
@@ -151,7 +151,7 @@ async def test_a_page_needs_the_password_and_comes_back_when_its_program_ends(
 ):
     session = await begun(host, runtime, recipe)
     address = f"https://{session.address}{session.spec.page_path}{recipe.workspace.start_page}"
-    async with httpx2.AsyncClient(verify=False, trust_env=False, follow_redirects=True) as client:  # noqa: S501 -- its own
+    async with httpx2.AsyncClient(verify=False, trust_env=False, follow_redirects=True) as client:
         assert (await client.get(address)).status_code == 401
         answer = await client.get(address, auth=(session.spec.auth_user, session.spec.credential))
         assert answer.status_code == 200

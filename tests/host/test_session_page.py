@@ -28,7 +28,7 @@ class Desk:
 
     def page(self) -> httpx2.AsyncClient:
         auth = (self.spec.auth_user, self.spec.credential)
-        return httpx2.AsyncClient(base_url=f"https://{self.address}/", verify=False, auth=auth, trust_env=False)  # noqa: S501 -- self-signed
+        return httpx2.AsyncClient(base_url=f"https://{self.address}/", verify=False, auth=auth, trust_env=False)
 
     async def shell(self, script: str) -> str:
         result = await self.runtime.exec(self.session_id, Exec(argv=("bash", "-c", script)))
@@ -201,6 +201,6 @@ async def test_files_in_downloads_alone_go_out(desk: Desk):
 
 
 async def test_without_the_password_there_is_nothing(desk: Desk):
-    async with httpx2.AsyncClient(base_url=f"https://{desk.address}/", verify=False, trust_env=False) as stranger:  # noqa: S501 -- self-signed
+    async with httpx2.AsyncClient(base_url=f"https://{desk.address}/", verify=False, trust_env=False) as stranger:
         assert (await stranger.get("files/")).status_code == 401
         assert (await stranger.put("files/a", content="x")).status_code == 401

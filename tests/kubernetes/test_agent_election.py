@@ -31,7 +31,7 @@ async def pair(kubernetes: Cluster, namespace: str) -> AsyncIterator[Pair]:
 async def test_one_process_acts_until_it_releases_or_loses_the_lease(pair: Pair):
     first, second = (Election(shared, name, "") for shared, name in zip(pair, ("one", "two"), strict=True))
     assert (await first.acquire()).term == 1
-    keeping = asyncio.create_task(first.keep())
+    keeping = asyncio.create_task(first.renew_until_lost())
     waiting = asyncio.create_task(second.acquire())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(waiting), TIMINGS.ttl_s + 1)

@@ -27,7 +27,7 @@ EVERYWHERE = {
 DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
 CLIENT = {"httpx2", "jinja2", "markupsafe", "psutil"}
 LIBRARIES = {
-    "api": EVERYWHERE | DATABASE | {"annotated_doc", "authlib", "fastapi", "httpx2", "httpx2", "joserfc"},
+    "api": EVERYWHERE | DATABASE | {"annotated_doc", "authlib", "fastapi", "httpx2", "joserfc"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},

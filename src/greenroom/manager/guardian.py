@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError, LeaseLost, RestartRequired
-from greenroom.core.fleet import lease
+from greenroom.core.fleet.leadership import is_quiet
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.fleet.managers import Heartbeat, heartbeat

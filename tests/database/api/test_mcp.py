@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx2
-import httpx2
 import pytest
 from fastapi import FastAPI, Request
 from mcp.client import Client as McpClient

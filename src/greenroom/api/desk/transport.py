@@ -239,7 +239,9 @@ class LeaseDesk:
             return httpx2.Response(answer.status_code, content=content)
 
     @asynccontextmanager
-    async def stream(self, method: str, path: str, **options: Unpack[RequestOptions]) -> AsyncGenerator[httpx2.Response]:
+    async def stream(
+        self, method: str, path: str, **options: Unpack[RequestOptions]
+    ) -> AsyncGenerator[httpx2.Response]:
         """Yield the answer to a request, to be read while it arrives (`aiter_raw`)."""
         request = self.http.build_request(
             method,
