@@ -21,6 +21,7 @@ EVERYWHERE = {
         "greenlet",
         "opentelemetry",
         "python_multipart",
+        "sniffio",
         "watchfiles",
     ),  # by libraries, where they are installed
 }
