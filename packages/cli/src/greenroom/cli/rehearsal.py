@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import ceil
 from random import Random
 from typing import Final, Literal
@@ -108,14 +108,9 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """The result of a rehearsal. A time is None if no user had one."""
+class Result(Rehearsal):
+    """The result of a rehearsal, with its parameters. A time is None if no user had one."""
 
-    users: int
-    within_s: float
-    usable_within_s: float
-    seed: int
-    workspace: str
     staged: int
     on_demand: int
     refused: int
@@ -160,11 +155,7 @@ def result_of(
     reply_p99_s = percentile([visit.reply_s for visit in visits], 99)
     refusals = count_reasons([visit for visit in visits if visit.outcome == "refused"])
     return Result(
-        users=plan.users,
-        within_s=plan.within_s,
-        usable_within_s=plan.usable_within_s,
-        seed=plan.seed,
-        workspace=plan.workspace,
+        **asdict(plan),
         staged=outcomes["staged"],
         on_demand=outcomes["on_demand"],
         refused=outcomes["refused"],

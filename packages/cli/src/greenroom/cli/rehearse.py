@@ -113,34 +113,26 @@ ENDED_WITHIN_S: Final = 60.0
 PAUSE_S: Final = 0.5
 
 
-def _run_rehearsal(
-    client: Client,
-    plan: Rehearsal,
-    *,
-    real_containers: bool,
-    show_progress: Callable[[str], None],
-    warn: Callable[[str], None],
-) -> Result:
-    """Run the rehearsal and delete the objects that it created; `warn` gets the objects that could not be deleted.
-
-    Raises:
-        SetupError: an Agent has real containers, which are not allowed; or no Agent could take a session.
-        ApiError: the server refuses, or does not respond.
-    """
-    agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
-    _require_harmless(agents, real_containers=real_containers)
+def _run_rehearsal(call: Call, plan: Rehearsal, agents: Sequence[Row], show_progress: Callable[[str], None]) -> Result:
+    """Run the rehearsal and delete the objects that it created; warn about those that could not be deleted."""
+    client = call.client
     supply = supply_of(client, plan, agents)
     before = {row["session_id"] for row in client.rows("/sessions", {"image_id": plan.image_id})}
-    with _users(client, plan, show_progress, warn) as user_ids:
+    with _users(client, plan, show_progress, call.output.warn) as user_ids:
         visits = asyncio.run(_run(client, plan, user_ids, show_progress))
         show_progress("Reading the outcomes of the sessions …")
         after = client.rows("/sessions", {"image_id": plan.image_id})
-        starts_s = [_start_s(row) for row in after if row["session_id"] not in before and row["started"]]
+        started = [row for row in after if row["session_id"] not in before and row["started"]]
+        starts = [datetime.fromisoformat(row["started"]) - datetime.fromisoformat(row["created"]) for row in started]
+        refill_s = max(starts).total_seconds() if starts else None
         not_staged = count_reasons(list(_misses(client, visits)))
-        return result_of(plan, supply, visits, not_staged=not_staged, refill_s=max(starts_s, default=None))
+        return result_of(plan, supply, visits, not_staged=not_staged, refill_s=refill_s)
 
 
-def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
+def _usable_agents(client: Client, *, real_containers: bool) -> list[Row]:
+    """Return the Agents that take new sessions. Raises SetupError: there is none, or one has real containers, which are
+    not allowed."""
+    agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
     if not agents:
         raise SetupError("No Agent is enabled, so no session could start; see greenroom agents list.")
     real = [agent["hostname"] for agent in agents if not agent.get("simulated")]
@@ -149,6 +141,7 @@ def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
             f"Sessions on {', '.join(real)} have real containers. Start these Agents with GREENROOM_RUNTIME=simulated, "
             "drain them for the time of the rehearsal, or allow real containers with --real-containers."
         )
+    return agents
 
 
 def supply_of(client: Client, plan: Rehearsal, agents: Sequence[Row]) -> SupplyAtStart:
@@ -205,10 +198,6 @@ def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[Rehear
             missed.sort(key=lambda step: step["code"] != "pool_empty")
             for step in missed[:1]:
                 yield replace(visit, code=step["code"], sentence=step["reason"])
-
-
-def _start_s(session: Row) -> float:
-    return (datetime.fromisoformat(session["started"]) - datetime.fromisoformat(session["created"])).total_seconds()
 
 
 @contextmanager
@@ -311,14 +300,9 @@ def rehearse(
         workspace=workspace["friendly_name"],
         zone_id=NOUNS["zones"].find_id(call.client, zone) if zone is not None else None,
     )
+    agents = _usable_agents(call.client, real_containers=real_containers)
     with call.output.err.status("") as status:
-        result = _run_rehearsal(
-            call.client,
-            plan,
-            real_containers=real_containers,
-            show_progress=lambda sentence: status.update(printable(sentence)),
-            warn=call.output.warn,
-        )
+        result = _run_rehearsal(call, plan, agents, lambda sentence: status.update(printable(sentence)))
     _show(call.output, result)
     if not result.passed:
         raise typer.Exit(1)
@@ -338,10 +322,9 @@ def _workspace(client: Client, name_or_id: str | None) -> Row:
 def _show(output: Printer, result: Result) -> None:
     if output.print_if_json(asdict(result)):
         return
-    row = asdict(result)
+    row = {name: value for name, value in asdict(result).items() if name not in {"image_id", "zone_id"}}
     refusals, not_staged, shortages = row.pop("refusals"), row.pop("not_staged"), row.pop("short")
-    rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
-    output.one(rounded)
+    output.one({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})
     for reasons in (refusals, not_staged):
         if reasons:
             output.line()
