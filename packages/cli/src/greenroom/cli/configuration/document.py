@@ -148,28 +148,37 @@ LookUp = Callable[[SecretReference], str | None]
 """Returns the secret of a reference; None = it is not set."""
 
 
+def with_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
+    """Return a value of a document with each secret and each variable of a container as `change` returns it; `place`
+    has the keys that lead to it.
+    """
+    if place[-1:] == ("docker_token",) or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
+        return change(value, place)
+    if isinstance(value, dict):
+        return {key: with_secrets(part, change, (*place, key)) for key, part in cast("Row", value).items()}
+    if isinstance(value, list):
+        parts = enumerate(cast("list[Any]", value))
+        return [with_secrets(part, change, (*place, str(number))) for number, part in parts]
+    return value
+
+
 def resolved(document: Document, look_up: LookUp) -> Document:
     """Return the document with each secret in place of its reference, or `MASK` if the secret is not set. Raises
     Invalid: a value is neither a text nor a reference."""
-    return cast("Document", _resolved(document, look_up, "", ""))
 
+    def secret(value: Any, place: tuple[str, ...]) -> Any:
+        if not isinstance(value, dict):
+            return value
+        try:
+            reference = msgspec.convert(cast("Row", value), SecretReference)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"`{place[-1]}` is not a reference to a secret: {error}.") from error
+        if (reference.env is UNSET) == (reference.file is UNSET):
+            raise Invalid(f"`{place[-1]}` must have either `env` or `file`.")
+        found = look_up(reference)
+        return MASK if found is None else found
 
-def _resolved(value: Any, look_up: LookUp, parent: str, name: str) -> Any:
-    if isinstance(value, list):
-        return [_resolved(part, look_up, parent, name) for part in cast("list[Any]", value)]
-    if not isinstance(value, dict):
-        return value
-    inner = cast("dict[str, Any]", value)
-    if parent not in {ENVIRONMENT, "secrets"} and name != "docker_token":
-        return {key: _resolved(part, look_up, name, key) for key, part in inner.items()}
-    try:
-        reference = msgspec.convert(inner, SecretReference)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"`{name}` is not a reference to a secret: {error}.") from error
-    if (reference.env is UNSET) == (reference.file is UNSET):
-        raise Invalid(f"`{name}` must have either `env` or `file`.")
-    secret = look_up(reference)
-    return MASK if secret is None else secret
+    return with_secrets(document, secret)
 
 
 def referenced(kind: ObjectKind, row: Row, taken: dict[str, tuple[str, ...]]) -> Row:
@@ -177,18 +186,8 @@ def referenced(kind: ObjectKind, row: Row, taken: dict[str, tuple[str, ...]]) ->
     variable of a container. `taken` has the names of environment variables that the document uses already, and is
     changed.
     """
-
-    def replaced(value: Any, place: tuple[str, ...]) -> Any:
-        if place[-1] == "docker_token" or (len(place) > 1 and place[-2] in {ENVIRONMENT, "secrets"}):
-            return {"env": _free_name(kind.name_of(row), place, taken)}
-        if isinstance(value, dict):
-            return {key: replaced(part, (*place, key)) for key, part in cast("Row", value).items()}
-        if isinstance(value, list):
-            parts = cast("list[Any]", value)
-            return [replaced(part, (*place, str(number))) for number, part in enumerate(parts)]
-        return value
-
-    return {name: replaced(value, (name,)) for name, value in row.items()}
+    name = kind.name_of(row)
+    return with_secrets(row, lambda _, place: {"env": _free_name(name, place, taken)})
 
 
 def _free_name(owner: str, place: tuple[str, ...], taken: dict[str, tuple[str, ...]]) -> str:

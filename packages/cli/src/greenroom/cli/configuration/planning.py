@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
-from greenroom.cli.configuration.document import Document
+from greenroom.cli.configuration.document import Document, with_secrets
 from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
-from greenroom.core.masking import ENVIRONMENT, MASK, difference, replace_variables
+from greenroom.core.masking import MASK, difference, with_variables
 
 Verb = Literal["create", "update", "delete"]
 
@@ -258,7 +258,9 @@ def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], option
     for section, name in _references(action.values):
         if name not in names[section]:
             yield f"{title} refers to `{name}`, which is not in {section.replace('_', ' ')}."
-    for path in _without_value(action.values, ""):
+    missing = list[str]()
+    with_secrets(action.values, lambda value, place: missing.append(".".join(place)) if value == MASK else None)
+    for path in missing:
         yield f"{title}: the secret `{path}` has no value; set the environment variable, or write the file."
 
 
@@ -268,13 +270,3 @@ def _references(values: Row) -> Iterator[tuple[str, str]]:
         references: Any = fields.get(name) or []
         names = [references] if isinstance(references, str) else cast("list[str]", references)
         yield from ((section, reference) for reference in names)
-
-
-def _without_value(value: Any, path: str, field_name: str = "") -> Iterator[str]:
-    """Yield the paths of secrets and variables for which there is no value. `field_name` is the field that has them."""
-    if isinstance(value, Mapping):
-        for key, part in cast("Row", value).items():
-            inner_field = key if field_name not in {ENVIRONMENT, "secrets"} else field_name
-            yield from _without_value(part, f"{path}.{key}".lstrip("."), inner_field)
-    elif value == MASK and field_name in {ENVIRONMENT, "secrets", "docker_token"}:
-        yield path
