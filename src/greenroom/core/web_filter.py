@@ -104,9 +104,8 @@ def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
         return HostDecision("deny", f"{host} is a private address, which sessions must not reach.")
     listed = [name for name in _name_and_parents(host) if name in policy.deny or name in policy.allow]
     if not listed:
-        return HostDecision(
-            policy.default_action, f"{host} is in no list, and the default action is {_action_text(policy)}."
-        )
+        default = policy.default_action
+        return HostDecision(default, f"{host} is in no list, and the default action is to {default}.")
     action: Action = "deny" if listed[0] in policy.deny else "allow"
     return HostDecision(action, f"{listed[0]} is in the {action} list.")
 
@@ -122,10 +121,6 @@ def port_problem(policy: FilterPolicy, port: int) -> str:
     if policy.default_action == "deny":
         return f"Port {port} is closed: the default action is deny, so only 80 and 443 are open."
     return ""
-
-
-def _action_text(policy: FilterPolicy) -> str:
-    return "to allow" if policy.default_action == "allow" else "to deny"
 
 
 def _name_and_parents(host: str) -> Iterator[str]:

@@ -22,7 +22,6 @@ GATEWAY_HEADER: Final = "X-Greenroom-Gateway"
 """The header with the id of the gateway. nginx sends both headers with every request about a stream."""
 LISTEN_PATH: Final = "/listen"
 CHECK_PATH: Final = "/check"
-READY_PATH: Final = "/__ready"
 
 
 class Stream(Message, frozen=True, kw_only=True):

@@ -161,13 +161,10 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, s
 async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
     """Return the control of a lease; wait at most `wait_s` until the program has control."""
 
-    def has_person(value: Control) -> bool:
-        return value.holder == "person"
-
     async def read() -> Control:
         return await controls.read_control(parts.db, lease.lease_id)
 
-    current = await wait_while(parts.hub, lease.session_id, has_person, read, wait_s)
+    current = await wait_while(parts.hub, lease.session_id, lambda now: now.holder == "person", read, wait_s)
     changes = await controls.list_changes(parts.db, lease.lease_id)
     return ControlView(
         lease_id=UUID(lease.lease_id),

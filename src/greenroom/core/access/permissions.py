@@ -7,7 +7,7 @@ guarded setting of any member looser, even if the value after the change comes f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -150,8 +150,8 @@ def refusal_of_change(
     """
     if priority != group.priority:
         return f"The priority of {group.name} decides which group's settings apply, so its members cannot change it."
-    if names := _reserved_settings(changed):
-        return f"`{names[0]}` cannot be changed by members of the group."
+    if names := [name for name in changed if name == WEB_FILTER_POLICY or SETTINGS[name].kind == "mapping"]:
+        return f"`{min(names)}` cannot be changed by members of the group."
     unchanged = {name: value for name, value in group.settings.items() if name not in changed}
     after = replace(group, settings=unchanged | {name: value for name, value in changed.items() if value is not None})
     for groups in members:
@@ -165,11 +165,6 @@ def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | 
     as a sentence; None if they may.
     """
     return _looser_setting(groups, [each for each in groups if each.group_id != group_id])
-
-
-def _reserved_settings(names: Collection[str]) -> list[str]:
-    """Return those of the settings that members of a group cannot change at all, sorted."""
-    return sorted(name for name in names if name == WEB_FILTER_POLICY or SETTINGS[name].kind == "mapping")
 
 
 def _looser_setting(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:

@@ -338,11 +338,11 @@ class Target:
 def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Mapping[str, str]) -> Target:
     """Return the target of a request. `page` and `services` (by name) are the addresses of the container, host:port.
     Raises Forbidden: the session may not use this service, or does not serve it now."""
-    name = request.rest.partition("/")[0]
+    name, path = request.rest.partition("/")[0], normalized_path(request.rest)
     matching = [
         service
         for service in spec.services
-        if (service.name == name if service.port else _begins_with(request.rest, service.folder))
+        if (service.name == name if service.port else path.startswith(service.folder))
     ]
     if forbidden_service := next((service.name for service in matching if not service.allowed), None):
         raise Forbidden(f"This session may not use {forbidden_service}: the groups of its user do not allow it.")
@@ -355,8 +355,3 @@ def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Ma
     if name not in services:
         raise Forbidden(f"The session does not serve {name} now; it may be stopped.")
     return Target(address=services[name], strip=f"/{name}")
-
-
-def _begins_with(rest: str, folder: str) -> bool:
-    """True if a container may read the path as a path that begins with `folder`."""
-    return normalized_path(rest).startswith(folder)

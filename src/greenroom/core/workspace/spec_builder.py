@@ -162,7 +162,8 @@ def on_demand_spec(
 ) -> SessionSpec:
     """Return the specification of a session for one user, with all settings of that user applied."""
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
-    tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": _folder_of(extras)}
+    username = folder_name(extras.username, extras.user_id if extras.username_reused else "")
+    tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": username}
     path, mode = image.persistent_profile_path, extras.profile
     profile = (profile_mount(path, tokens, mode),) if path and mode else ()
     applied = replace(
@@ -257,10 +258,6 @@ _USUAL_LOCALES: Final = {
     "zh-Hant": "zh_TW",
 }
 """Locales that the Python library does not derive from these languages alone."""
-
-
-def _folder_of(extras: LaunchExtras) -> str:
-    return folder_name(extras.username, extras.user_id if extras.username_reused else "")
 
 
 def _user_environment(extras: LaunchExtras) -> dict[str, str]:

@@ -226,12 +226,10 @@ async def uses_of_image(db: Database, image_id: str) -> str:
     )
     uses: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
     return ", ".join(
-        f"{_count_with_noun(names, noun)} ({_shortened_names(names)})" for noun, names in uses.items() if names
+        f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({_shortened_names(names)})"
+        for noun, names in uses.items()
+        if names
     )
-
-
-def _count_with_noun(names: list[str], noun: str) -> str:
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
 
 
 def _shortened_names(names: list[str]) -> str:
