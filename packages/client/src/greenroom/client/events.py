@@ -43,26 +43,15 @@ def event_of(kind: str, data: str) -> Event:
     return Event(topic=RESYNC) if kind == RESYNC else msgspec.json.decode(data, type=Event)
 
 
-class Reconnects:
-    """Counts connections in a row that were lost before anything arrived over them."""
-
-    def __init__(self, retries: Retries) -> None:
-        self._retries = retries
-        self._lost = 0
-
-    def received(self) -> None:
-        self._lost = 0
-
-    def lost(self, error: Interrupted | None) -> float:
-        """Count a connection that ended, with or without an error; return the time to wait before the next. Raises
-        Interrupted: there were too many."""
-        self._lost += 1
-        reason = error.message if error else "The server ended the connection to the events."
-        if self._lost >= self._retries.attempts:
-            raise Interrupted(f"{reason} It was the last of {self._lost} in a row.") from error
-        wait_s = self._retries.first_wait_s * 2 ** (self._lost - 1)
-        log.warning("connecting to the events again in %.1f s: %s", wait_s, reason)
-        return wait_s
+def reconnect_wait_s(retries: Retries, lost: int, error: Interrupted | None) -> float:
+    """Return the time to wait before the next connection, after `lost` connections in a row without an event; `error`
+    ended the last one. Raises Interrupted: there were too many."""
+    reason = error.message if error else "The server ended the connection to the events."
+    if lost >= retries.attempts:
+        raise Interrupted(f"{reason} It was the last of {lost} in a row.") from error
+    wait_s = retries.first_wait_s * 2 ** (lost - 1)
+    log.warning("connecting to the events again in %.1f s: %s", wait_s, reason)
+    return wait_s
 
 
 def interrupted(error: Exception) -> Interrupted:

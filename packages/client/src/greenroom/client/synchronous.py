@@ -18,7 +18,7 @@ import msgspec
 
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_options
 from greenroom.client.errors import error_of
-from greenroom.client.events import Event, Reconnects, event_of, interrupted, listening
+from greenroom.client.events import Event, event_of, interrupted, listening, reconnect_wait_s
 from greenroom.client.models import Lease
 from greenroom.client.requests import (
     PAGE_ROWS,
@@ -123,18 +123,18 @@ class Connection:
         """Yield change events, without end; first the `last` events of the past. A lost connection is opened again.
         Raises GreenroomError: the server refused the request, or does not answer; no connection lasts
         (`Interrupted`)."""
-        lines, reconnects, again = SentEvents(event_of), Reconnects(self.retries), False
+        lines, lost, again = SentEvents(event_of), 0, False
         while True:
-            lost: Interrupted | None = None
+            lost, ended_by = lost + 1, None
             try:
                 with self.listen(last, again=again) as said:
                     for line in said:
                         if (event := lines.take(line)) is not None:
-                            reconnects.received()
+                            lost = 1
                             yield event
             except Interrupted as error:
-                lost = error
-            time.sleep(reconnects.lost(lost))
+                ended_by = error
+            time.sleep(reconnect_wait_s(self.retries, lost, ended_by))
             again = True
 
     def recent_events(self, most: int = 100) -> list[Event]:
