@@ -41,12 +41,8 @@ class FieldOption:
 
 def body_of(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
     """Return the request, with the fields that were passed."""
-    passed = {option.field: (option.read, values[option.field]) for option in options}
-    return {
-        name: None if value is NULL else read(value, client)
-        for name, (read, value) in passed.items()
-        if value is not None and value != []
-    }
+    passed = [(option, values[option.field]) for option in options if values[option.field] not in (None, [])]
+    return {option.field: None if value is NULL else option.read(value, client) for option, value in passed}
 
 
 def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
