@@ -15,41 +15,34 @@ from typer.core import TyperCommand, TyperGroup
 from greenroom.up import log
 
 
+def _write_titled(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write the arguments, options and commands of a command or group below the titles of their panels."""
+    panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(ctx):
+        if (record := parameter.get_help_record(ctx)) is not None:
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
+    for name, inner in getattr(command, "commands", {}).items():
+        title = getattr(inner, "rich_help_panel", None) or "Commands"
+        panels.setdefault(title, []).append((name, (inner.help or "").partition("\n\n")[0]))
+    for title, rows in panels.items():
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
+
+
 class TitledCommand(TyperCommand):
     """A command whose `--help` lists the options below the titles of their panels."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments, the options and the options of each panel."""
-        _write_parameters(self, ctx, formatter)
+        _write_titled(self, ctx, formatter)
 
 
 class TitledGroup(TyperGroup):
     """A group whose `--help` lists the commands below the titles of their panels."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options and the commands of each panel."""
-        _write_parameters(self, ctx, formatter)
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            title = getattr(command, "rich_help_panel", None) or "Commands"
-            panels.setdefault(title, []).append((name, (command.help or "").partition("\n\n")[0]))
-        _write(panels, formatter)
-
-
-def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
-    panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-    for parameter in command.get_params(ctx):
-        if (record := parameter.get_help_record(ctx)) is not None:
-            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
-    _write(panels, formatter)
-
-
-def _write(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> None:
-    for title, rows in panels.items():
-        if rows:
-            with formatter.section(title):
-                formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
+        _write_titled(self, ctx, formatter)
 
 
 WIDEST: Final = 100
