@@ -27,14 +27,14 @@ Tables = Mapping[str, Mapping[str, str]]
 def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
     """Return the objects of the deployment, with its live sessions if the plan can end some. Raises ApiError: the key
     may not see one of the lists."""
-    rows = {kind.section: [row for row in client.rows(kind.path) if not row.get("deleted")] for kind in KINDS}
+    rows = {kind.section: [row for row in client.rows(kind.noun.path) if not row.get("deleted")] for kind in KINDS}
     agents = {row["agent_id"]: row["hostname"] for row in client.rows(NOUNS["agents"].path)}
     names = {"agents": agents}
     for kind in KINDS:
         if len(kind.identity) == 1:
-            names[kind.section] = {row[kind.key]: row[kind.identity[0]] for row in rows[kind.section]}
+            names[kind.section] = {row[kind.noun.key]: row[kind.identity[0]] for row in rows[kind.section]}
     objects = {
-        kind.section: [DeployedObject(row[kind.key], _values(kind, row, names), row) for row in rows[kind.section]]
+        kind.section: [DeployedObject(row[kind.noun.key], _values(kind, row, names), row) for row in rows[kind.section]]
         for kind in KINDS
     }
     agent_ids = {hostname: agent_id for agent_id, hostname in agents.items()}
@@ -120,13 +120,13 @@ class PlanApplication:
             return
         body = self._body(action.values)
         if action.verb == "create":
-            answer = self._client.post(kind.path, body)
-            self._ids[kind.section][action.name] = answer[kind.key]
+            answer = self._client.post(kind.noun.path, body)
+            self._ids[kind.section][action.name] = answer[kind.noun.key]
             if kind.section == "webhooks":
                 self._report(f"Print a signing secret for it: greenroom webhooks renew-secret {action.name}")
         else:
             object_id = action.object_id or self._ids[kind.section][action.name]
-            answer = self._client.patch(f"{kind.path}/{object_id}", body)
+            answer = self._client.patch(f"{kind.noun.path}/{object_id}", body)
         for sentence in _warnings(answer):
             self._report(f"Warning: {sentence}")
 
@@ -140,7 +140,7 @@ class PlanApplication:
             self._client.delete(f"/sessions/{session_id}")
         if kind.session_key is not None:
             self._wait_for_end(kind.session_key, str(action.object_id))
-        self._client.delete(f"{kind.path}/{action.object_id}")
+        self._client.delete(f"{kind.noun.path}/{action.object_id}")
 
     def _wait_for_end(self, key: str, object_id: str) -> None:
         """Wait until no session uses the object: those of users, and those of its deleted pools."""

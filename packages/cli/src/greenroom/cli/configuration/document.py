@@ -75,7 +75,7 @@ def _type_of_kind(kind: ObjectKind) -> Any:
         for name, one in kind.fields.items()
         if name not in kind.identity
     ]
-    title = "".join(word.capitalize() for word in kind.singular.split())
+    title = "".join(word.capitalize() for word in kind.noun.singular.split())
     return msgspec.defstruct(title, [*required, *others], kw_only=True, forbid_unknown_fields=True)
 
 
@@ -120,7 +120,7 @@ def parsed(text: str) -> Document:
         names = [kind.name_of(row) for row in document.get(kind.section, ())]
         doubled = {name for name in names if names.count(name) > 1}
         if doubled and kind.section != "staging_configs":  # several pools of a place differ in their permissions
-            raise Invalid(f"The document has several entries of the {kind.singular} {min(doubled)}; keep one.")
+            raise Invalid(f"The document has several entries of the {kind.noun.singular} {min(doubled)}; keep one.")
     return document
 
 

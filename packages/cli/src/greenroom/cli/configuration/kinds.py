@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from greenroom.cli.noun import API, Field
+from greenroom.cli.noun import API, Field, Noun
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Row
 from greenroom.core.errors import Invalid
@@ -44,35 +44,21 @@ class ObjectKind:
     """
 
     section: str
-    noun: str
+    noun: Noun
     identity: tuple[str, ...]
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     local: frozenset[str] = frozenset()
     session_key: str | None = None
 
     @property
-    def path(self) -> str:
-        """The path of the list in the api."""
-        return NOUNS[self.noun].path
-
-    @property
-    def key(self) -> str:
-        """The field with the id in the api."""
-        return NOUNS[self.noun].key
-
-    @property
-    def singular(self) -> str:
-        return NOUNS[self.noun].singular
-
-    @property
     def fields(self) -> Mapping[str, Field]:
         """Field of the document → its definition in the api."""
-        return {NAME_FIELDS.get(one.name, one.name): one for one in API[f"POST {self.path}"].fields}
+        return {NAME_FIELDS.get(one.name, one.name): one for one in API[f"POST {self.noun.path}"].fields}
 
     @property
     def fixed(self) -> frozenset[str]:
         """The fields of the document that cannot change after the creation."""
-        changeable = {one.name for one in API[f"PATCH {self.path}/{{{self.key}}}"].fields}
+        changeable = {one.name for one in API[self.noun.operation("PATCH")].fields}
         return frozenset(name for name, one in self.fields.items() if one.name not in changeable)
 
     def name_of(self, row: Row) -> str:
@@ -82,25 +68,25 @@ class ObjectKind:
 
 
 KINDS: Final = (
-    ObjectKind(section="zones", noun="zones", identity=("zone_name",), session_key="zone_id"),
-    ObjectKind(section="filter_policies", noun="filter-policies", identity=("name",)),
-    ObjectKind(section="groups", noun="groups", identity=("name",)),
+    ObjectKind(section="zones", noun=NOUNS["zones"], identity=("zone_name",), session_key="zone_id"),
+    ObjectKind(section="filter_policies", noun=NOUNS["filter-policies"], identity=("name",)),
+    ObjectKind(section="groups", noun=NOUNS["groups"], identity=("name",)),
     ObjectKind(
         section="workspaces",
-        noun="images",
+        noun=NOUNS["images"],
         identity=("friendly_name",),
         secrets={"docker_token": frozenset({"docker_registry", "docker_user"})},
         session_key="image_id",
     ),
-    ObjectKind(section="staging_configs", noun="staging", identity=("workspace", "zone")),
+    ObjectKind(section="staging_configs", noun=NOUNS["staging"], identity=("workspace", "zone")),
     ObjectKind(
         section="machine_pools",
-        noun="machine-pools",
+        noun=NOUNS["machine-pools"],
         identity=("name",),
         secrets={"secrets": frozenset({"provider", "options"})},
         local=frozenset({"join_url"}),
     ),
-    ObjectKind(section="webhooks", noun="webhooks", identity=("name",)),
+    ObjectKind(section="webhooks", noun=NOUNS["webhooks"], identity=("name",)),
 )
 
 
@@ -112,7 +98,7 @@ def stored_form(kind: ObjectKind, row: Row) -> Row:
     try:
         return {name: comparable(name, value) for name, value in values.items()}
     except Invalid as error:
-        raise Invalid(f"The {kind.singular} {kind.name_of(row)} cannot be used: {error.message}") from error
+        raise Invalid(f"The {kind.noun.singular} {kind.name_of(row)} cannot be used: {error.message}") from error
 
 
 _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {

@@ -65,7 +65,7 @@ class ConfigurationAction:
 
     @property
     def title(self) -> str:
-        return f"{self.kind.singular} {self.name}"
+        return f"{self.kind.noun.singular} {self.name}"
 
     @property
     def changes(self) -> dict[str, tuple[Any, Any]]:
