@@ -5,7 +5,7 @@ Greenroom adds the actions of the clipboard, open_address and focus.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -83,35 +83,32 @@ class _MouseMove(_ClientAction, frozen=True, tag="mouse_move"):
 class _Click(_ClientAction, frozen=True):
     coordinate: Pair | None = None
     text: str | None = None
+    button: ClassVar[Button] = Button.LEFT
+    times: ClassVar[int] = 1
 
-    def click(self, button: Button, times: int = 1) -> Action:
+    def to_action(self) -> Action:
         at = point(self.coordinate) if self.coordinate else None
-        return actions.Click(button, at, times, _modifier_keys(self.text))
+        return actions.Click(self.button, at, self.times, _modifier_keys(self.text))
 
 
 class _LeftClick(_Click, frozen=True, tag="left_click"):
-    def to_action(self) -> Action:
-        return self.click(Button.LEFT)
+    pass
 
 
 class _RightClick(_Click, frozen=True, tag="right_click"):
-    def to_action(self) -> Action:
-        return self.click(Button.RIGHT)
+    button = Button.RIGHT
 
 
 class _MiddleClick(_Click, frozen=True, tag="middle_click"):
-    def to_action(self) -> Action:
-        return self.click(Button.MIDDLE)
+    button = Button.MIDDLE
 
 
 class _DoubleClick(_Click, frozen=True, tag="double_click"):
-    def to_action(self) -> Action:
-        return self.click(Button.LEFT, 2)
+    times = 2
 
 
 class _TripleClick(_Click, frozen=True, tag="triple_click"):
-    def to_action(self) -> Action:
-        return self.click(Button.LEFT, 3)
+    times = 3
 
 
 class _LeftClickDrag(_ClientAction, frozen=True, tag="left_click_drag"):
@@ -128,16 +125,14 @@ class _LeftClickDrag(_ClientAction, frozen=True, tag="left_click_drag"):
 
 class _LeftMouseDown(_ClientAction, frozen=True, tag="left_mouse_down"):
     coordinate: Pair | None = None
+    pressed: ClassVar[bool] = True
 
     def to_action(self) -> Action:
-        return actions.LeftButton(True, point(self.coordinate) if self.coordinate else None)
+        return actions.LeftButton(self.pressed, point(self.coordinate) if self.coordinate else None)
 
 
-class _LeftMouseUp(_ClientAction, frozen=True, tag="left_mouse_up"):
-    coordinate: Pair | None = None
-
-    def to_action(self) -> Action:
-        return actions.LeftButton(False, point(self.coordinate) if self.coordinate else None)
+class _LeftMouseUp(_LeftMouseDown, frozen=True, tag="left_mouse_up"):
+    pressed = False
 
 
 class _Scroll(_ClientAction, frozen=True, tag="scroll"):
