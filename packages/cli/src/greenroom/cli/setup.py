@@ -132,21 +132,15 @@ def limits(
         for name, wanted in too_low.items():
             typer.echo(f"{name} should be {wanted}.")
     else:
-        _raise_limits()
+        try:
+            for raised in raise_limits():
+                typer.echo(raised.sentence)
+        except OSError as error:
+            reason = f"{error.filename} cannot be written ({error.strerror or error})"
+            typer.echo(f"The limits were raised only until this host restarts: {reason}.")
     typer.echo(session_capacity(host_limits.read()).sentence)
     if check and too_low:
         raise typer.Exit(1)
-
-
-def _raise_limits() -> None:
-    try:
-        for raised in raise_limits():
-            typer.echo(raised.sentence)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        typer.echo(
-            f"The limits were raised only until this host restarts: {error.filename} cannot be written ({reason})."
-        )
 
 
 @setup.command(cls=TitledCommand)

@@ -131,7 +131,7 @@ def _creation_or_update(
 ) -> ConfigurationAction:
     name = kind.name_of(row)
     if deployed is None:
-        values = {key: replace_variables(value, _text_of_document, name=key) for key, value in row.items()}
+        values = {key: with_variables(value, _text_or_present_text, name=key) for key, value in row.items()}
         return ConfigurationAction(
             verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it."
         )
@@ -166,14 +166,9 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
     return values
 
 
-def _text_of_document(text: str, _: str | None) -> str:
-    """Return the value of a variable of a new object."""
-    return text
-
-
 def _text_or_present_text(text: str, old: str | None) -> str:
-    """Return the new value of a variable. The present value stays if the secret of the document has no value, or if the
-    API key must not read the present value.
+    """Return the new value of a variable. The present value `old` stays if the secret of the document has no value, or
+    if the API key must not read the present value. None = the object is new.
     """
     return old if old is not None and MASK in (text, old) else text
 
