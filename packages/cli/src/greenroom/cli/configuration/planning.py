@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from greenroom.cli.configuration.document import Document, with_secrets
 from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
-from greenroom.core.masking import MASK, difference, with_variables
+from greenroom.core.masking import MASK, difference, replace_variables
 
 Verb = Literal["create", "update", "delete"]
 
@@ -131,7 +131,7 @@ def _creation_or_update(
 ) -> ConfigurationAction:
     name = kind.name_of(row)
     if deployed is None:
-        values = {key: with_variables(value, _text_or_present_text, name=key) for key, value in row.items()}
+        values = {key: replace_variables(value, _text_or_present_text, name=key) for key, value in row.items()}
         return ConfigurationAction(
             verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it."
         )
