@@ -161,19 +161,18 @@ class SimulatedRuntime:
         if not self._has_image(spec.image):
             raise ImageMissing(f"The image {spec.image} is not on this host.")
         self._require_open(spec.filter_policy)
-        spec_hash = spec.hash()
-        own_labels = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id}
+        own = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id, SPEC_HASH: spec.hash()}
         self._containers[session_id] = StoredContainer(
             container_id=hashlib.sha256(f"{session_id}{time.time_ns()}".encode()).hexdigest(),
             image=spec.image,
-            labels={**(labels or {}), **own_labels, SPEC_HASH: spec_hash},
+            labels={**(labels or {}), **own},
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
             gives_way=gives_way,
             homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
         self.homes.folder.make(_homes_of(self._containers[session_id]))
-        self._session_by_spec[spec_hash] = session_id
+        self._session_by_spec[own[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
         return self._container(session_id)
 
