@@ -16,7 +16,7 @@ from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, placem
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import RequestedSession, SessionUser
 from greenroom.core.lease import NewLease, max_for_user, refusal
-from greenroom.core.recording.described import stronger
+from greenroom.core.recording.described import RECORDING_MODES
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import KEPT
@@ -221,6 +221,14 @@ def plan_request(
         identity = {"KASM_USER": snapshot.username, "KASM_USER_ID": request.user_id}
         url = {"KASM_URL": request.kasm_url} if request.kasm_url else {}
         assign = replace(facts.assign, environment={**facts.assign.environment, **identity, **url})
+    if (lease := request.lease) is not None:
+        clocks, minimum = lease_clocks(lease.seconds, clocks), facts.value("record_leases")
+        lease = replace(
+            lease,
+            record=max(lease.record, minimum, key=RECORDING_MODES.index),
+            record_required=minimum == "pictures",
+            must_record=minimum != "none",
+        )
     return Launch(
         request=request,
         launch_id=launch_id,
@@ -233,12 +241,12 @@ def plan_request(
             user=SessionUser(
                 user_id=request.user_id,
                 launch_id=launch_id,
-                clocks=clocks if request.lease is None else lease_clocks(request.lease.seconds, clocks),
+                clocks=clocks,
                 kasm_url=request.kasm_url,
                 client_settings=client_settings_of(facts.settings),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
-                lease=_with_required_recording(request.lease, facts),
+                lease=lease,
             ),
             image=image,
             permissions=permissions,
@@ -251,19 +259,6 @@ def plan_request(
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
             keeps_room=True,
         ),
-    )
-
-
-def _with_required_recording(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
-    """Return the lease with at least the recording that the groups of its user require; None = no lease."""
-    if lease is None:
-        return None
-    minimum = facts.value("record_leases")
-    return replace(
-        lease,
-        record=stronger(lease.record, minimum),
-        record_required=minimum == "pictures",
-        must_record=minimum != "none",
     )
 
 
