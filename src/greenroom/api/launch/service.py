@@ -124,31 +124,19 @@ class LaunchLog:
         )
         placed.log_evictions(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
-    def failed(self, launch: Launch, error: Refused, search: Search) -> None:
-        """Log that no attempt succeeded."""
+    def refused(self, launch: Launch, error: Refused, search: Search) -> None:
+        """Log a launch without a session: no attempt succeeded, or the profile of the user is in use."""
         self._log_missed(launch, search.missed)
-        name = launch.image.friendly_name
-        self.shortages.refused(
-            (launch.image.image_id, *sorted({miss.code for miss in search.on_demand_misses})),
-            name,
-            f"{launch.username} could not launch {name}: {error.message}",
-            user_id=launch.request.user_id,
-            username=launch.username,
-            launch_id=launch.launch_id,
-        )
-
-    def refused(self, launch: Launch, error: Refused, missed: Sequence[MissedAttempt]) -> None:
-        """Log a launch that was refused although a session was available."""
-        self._log_missed(launch, missed)
-        if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
-            return
-        self._logs.write(
-            LogCode.LAUNCH_REFUSED,
-            f"{launch.username} could not launch {launch.image.friendly_name}: {error.message}",
-            user_id=launch.request.user_id,
-            username=launch.username,
-            details={"launch_id": launch.launch_id, "code": error.code},
-        )
+        user_id, username, image = launch.request.user_id, launch.username, launch.image
+        message = f"{username} could not launch {image.friendly_name}: {error.message}"
+        if not isinstance(error, ProfileInUse):
+            key = (image.image_id, *sorted({miss.code for miss in search.on_demand_misses}))
+            self.shortages.refused(
+                key, image.friendly_name, message, user_id=user_id, username=username, launch_id=launch.launch_id
+            )
+        elif self._repeats.is_new(user_id, image.image_id, error.code):
+            details = {"launch_id": launch.launch_id, "code": error.code}
+            self._logs.write(LogCode.LAUNCH_REFUSED, message, user_id=user_id, username=username, details=details)
 
     def _log_missed(self, launch: Launch, missed: Sequence[MissedAttempt], session_id: str | None = None) -> None:
         """Log each reason why staging configs did not serve, with the session that the user got instead, if any."""
@@ -297,7 +285,7 @@ class Launcher:
         try:
             placed = await search.run(launch.attempts)
         except ProfileInUse as error:
-            self._log.refused(launch, error, search.missed)
+            self._log.refused(launch, error, search)
             raise
         outcome = "failed" if placed is None else "staged" if placed.attempt.staged else "on_demand"
         trace = search.trace if placed is None else placed.steps
@@ -305,7 +293,7 @@ class Launcher:
         if placed is None:
             await writer.record_failure(trace)
             error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
-            self._log.failed(launch, error, search)
+            self._log.refused(launch, error, search)
             raise error
         self._log.succeeded(launch, placed, search.missed)
         user_id, staged = launch.request.user_id, placed.attempt.staged
