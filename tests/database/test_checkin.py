@@ -15,7 +15,7 @@ from tests.support.managers import Fleet
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.launch.ledger import read_agents
+from greenroom.db.launch.on_demand import read_agents
 from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage, digest
 
 

@@ -18,7 +18,6 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.eviction import AgentWithRoom, StartingSession, events_of, room_reason
 from greenroom.core.launch.plan import (
     LaunchAttempt,
-    LaunchZone,
     Miss,
     PoolContents,
     StagedPool,
@@ -29,16 +28,15 @@ from greenroom.core.launch.plan import (
     success_step,
 )
 from greenroom.core.launch.request import Launch
-from greenroom.core.launch.wanted import RequestedSession, SessionUser, SpecMaker, ZoneRooms
+from greenroom.core.launch.wanted import RequestedSession, SessionUser, SpecMaker
 from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.session_spec import Exec, SessionFile
-from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, PoolClaim
-from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agents
-from greenroom.db.launch.on_demand import insert_for_user, read_starting_staged, store_refused
+from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
+from greenroom.db.launch.on_demand import insert_for_user, read_agents, read_starting_staged, store_refused
 from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold_function, stop
@@ -194,7 +192,7 @@ class Search:
         claim = PoolClaim(
             user=requested.user,
             staging_config_id=pool.staging_config_id,
-            config_hash=config_hash_of(requested.image, zone.facts, pool.permissions),
+            config_hash=attempt.config_hash,
             assignment_id=assignment.assignment_id,
             assignment=msgspec.structs.asdict(assignment),
         )
@@ -216,10 +214,14 @@ class Search:
         )
 
     async def _place(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
-        """Create a session in the zone of the attempt, or return the reasons why no Agent can run it."""
+        """Create a session in the zone of the attempt, or return the reasons why no Agent can run it. Staged sessions
+        to evict are read only if no Agent has free room."""
         requested, zone, taken_on = self.requested, attempt.zone, list[str]()
         for _ in range(PLACEMENT_ROUNDS):
-            zone_rooms = await self._rooms(zone)
+            agents = await read_agents(self.db, zone.zone_id, requested.request.image)
+            zone_rooms = requested.rooms_in(zone, agents)
+            if not zone_rooms.rooms:
+                zone_rooms = requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
             if not zone_rooms.rooms:
                 if requested.keeps_room:
                     await store_refused(
@@ -255,16 +257,6 @@ class Search:
                     )
             taken_on = [room.agent.hostname for room in zone_rooms.rooms]
         return (concurrency_miss(taken_on),)
-
-    async def _rooms(self, zone: LaunchZone) -> ZoneRooms:
-        """Return the Agents with room in a zone. Staged sessions to evict are read only if no Agent has free room."""
-        agents = await read_agents(self.db, zone.zone_id, self.requested.request.image)
-        free = self.requested.rooms_in(zone, agents)
-        return (
-            free
-            if free.rooms
-            else self.requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
-        )
 
 
 def _assignment(assign: Exec) -> Assignment:

@@ -37,7 +37,7 @@ from greenroom.core.lease import max_for_user
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import ConfigFields, config_title
 from greenroom.core.pool.shortfalls import staging_obstacle
-from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
+from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.access import users as db_users
 from greenroom.db.access.users import ALL_USERS
@@ -297,7 +297,7 @@ async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: 
         db,
         user_id=user_id,
         staging_config_id=attempt.pool.staging_config_id,
-        config_hash=config_hash_of(image, attempt.zone.facts, attempt.pool.permissions),
+        config_hash=attempt.config_hash,
     )
     return None if contents.serves else pool_miss(contents, image, attempt.zone)
 

@@ -29,7 +29,7 @@ from greenroom.core.launch.plan import (
     no_resources_reason,
     placement_misses,
 )
-from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
+from greenroom.core.workspace.spec_builder import ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Supply:
 def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> LaunchForecast:
     """Return the forecast of a launch with these `attempts`, for a user below the session limit."""
     measured = supply.measured.get(image.image_id, MeasuredStarts())
-    if first_attempt_with_session(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
+    if first_attempt_with_session(attempts, lambda attempt: _has_session(attempt, supply)) is not None:
         return LaunchForecast(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
     misses: list[Miss] = []
     for attempt in attempts:
@@ -170,10 +170,9 @@ def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand_misses: Ite
     return NoResources(no_resources_reason(trace), for_user=refusal_for_user(on_demand_misses), launch_id=launch_id)
 
 
-def _has_session(attempt: LaunchAttempt, image: ImageFacts, supply: Supply) -> bool:
+def _has_session(attempt: LaunchAttempt, supply: Supply) -> bool:
     pool = attempt.pool
-    key = pool and (pool.staging_config_id, config_hash_of(image, attempt.zone.facts, pool.permissions))
-    return key is not None and supply.claimable.get(key, 0) > 0
+    return pool is not None and supply.claimable.get((pool.staging_config_id, attempt.config_hash), 0) > 0
 
 
 def _placement(image: ImageFacts, zone: LaunchZone, supply: Supply) -> Placement:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from greenroom.core.errors import Invalid
 from greenroom.core.launch.compatibility import LaunchFacts, violations
 from greenroom.core.launch.placement import Placement, Strategy
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
 
 Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
 """`turn`: in a simulation of many launches, the launch was refused before the first attempt (`core.launch.forecast`).
@@ -76,6 +77,8 @@ class LaunchAttempt:
     step: Step
     zone: LaunchZone
     pool: StagedPool | None = None
+    config_hash: str = ""
+    """The hash that a session of the pool must have to be claimed (`core.workspace.spec_builder.config_hash_of`)."""
     misses: tuple[Miss, ...] = ()
 
     @property
@@ -129,7 +132,14 @@ def ordered_attempts(
     attempts: list[LaunchAttempt] = []
 
     def add(step: Step, zone: LaunchZone, pool: StagedPool | None, misses: Sequence[Miss]) -> None:
-        attempts.append(LaunchAttempt(order=len(attempts) + 1, step=step, zone=zone, pool=pool, misses=tuple(misses)))
+        order, config_hash = len(attempts) + 1, ""
+        try:
+            config_hash = config_hash_of(image, zone.facts, pool.permissions) if pool else ""
+        except Invalid as error:  # no session of the workspace can be created now
+            misses = [*misses, Miss(error.code, error.message)]
+        attempts.append(
+            LaunchAttempt(order=order, step=step, zone=zone, pool=pool, config_hash=config_hash, misses=tuple(misses))
+        )
 
     for zone in (current_zone, *elsewhere):
         step: Step = "staged_here" if zone is current_zone else "staged_elsewhere"

@@ -24,8 +24,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
 from greenroom.db.fleet.machine_orders import OTHER_AGENTS
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
-from greenroom.db.launch.ledger import AGENTS_OF_ZONE
-from greenroom.db.launch.on_demand import STILL_WAITING, waiting
+from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, STILL_WAITING, waiting
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 MAX_USERS: Final = 1000

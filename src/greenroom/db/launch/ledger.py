@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from greenroom.core.launch.forecast import MeasuredStarts, Supply
-from greenroom.core.launch.placement import ImageReadiness, PlacementAgent
+from greenroom.core.launch.placement import ImageReadiness
 from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep, outcome_reason
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import SortOrder, Word
@@ -25,10 +25,9 @@ from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.access.users import USERNAME_REUSED, existing_user
 from greenroom.db.database import Database, rows_as
 from greenroom.db.fleet.zones import LAUNCH_ZONE, NamedZone
-from greenroom.db.launch.claims import CLAIMABLE_NOW, FRESH_AGENT_S
-from greenroom.db.launch.on_demand import read_starting_staged
+from greenroom.db.launch.claims import CLAIMABLE_NOW
+from greenroom.db.launch.on_demand import read_agents, read_starting_staged
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
-from greenroom.db.named_secrets import ADDS_SECRETS
 from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
@@ -66,33 +65,6 @@ _IMAGES_OF_USER: Final[LiteralString] = f"""{_LAUNCHER},
   ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
          WHERE ug.user_id = %(user_id)s) AS image_ids{_OF_USER}"""
 
-AGENTS_OF_ZONE: Final[LiteralString] = f"""
-SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
-       a.crash_loop, a.edge_url,
-       COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
-       COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
-       COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
-       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,
-       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status = 'failed'
-           AND s.set_aside_for IS NOT NULL) AS set_aside,
-       (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
-       COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
-       (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
-       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, {ADDS_SECRETS} AS adds_secrets,
-       (a.usage->>'cpu')::double precision AS cpu_used,
-       (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,
-       COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
-                              ELSE 'unknown' END) AS image_state,
-       COALESCE(i.error, '') AS image_error, COALESCE(i.progress, 0) AS image_progress
-  FROM agents a LEFT JOIN agent_capacity c USING (agent_id)
-  LEFT JOIN agent_images i ON i.agent_id = a.agent_id AND i.name = %(image)s
- WHERE a.zone_id = %(zone_id)s
- ORDER BY a.agent_id
-"""
-"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.PlacementAgent.
-`fresh_s` is `claims.FRESH_AGENT_S`.
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserOfLauncher(LaunchingUser):
@@ -119,13 +91,6 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
     """Read the input of a user's launcher page. Raises NotFound: there is no such user."""
     values = {"user_id": user_id, "counting": COUNTING, "leased": False}
     return existing_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
-
-
-async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:
-    """Return the Agents of a zone, with the state of the image of this name."""
-    return await db.fetch_as(
-        PlacementAgent, AGENTS_OF_ZONE, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S}
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

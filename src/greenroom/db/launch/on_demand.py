@@ -1,4 +1,5 @@
-"""Inserts the session of a launch on demand within the limit of its user, and ends staged sessions to make room for it.
+"""Reads the Agents for a launch on demand, inserts its session within the limit of its user, and ends staged sessions
+to make room for it.
 
 Lock order of docs/explanation/protocols.md §3: users → agent_capacity → sessions (by id).
 """
@@ -14,13 +15,15 @@ from psycopg.rows import DictRow
 
 from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, StartingSession, events_of
+from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
 from greenroom.core.pool.model import COMING
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
-from greenroom.db.launch.claims import LedgerLine
+from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
 from greenroom.db.lease.leases import write_lease
+from greenroom.db.named_secrets import ADDS_SECRETS
 from greenroom.db.session.sessions import (
     COUNTING,
     NUMBER_OF_USER,
@@ -33,6 +36,40 @@ from greenroom.db.session.sessions import (
 from greenroom.db.session.transitions import CHANGE_TO
 
 _COMING: Final = sorted(map(str, COMING))
+
+AGENTS_OF_ZONE: Final[LiteralString] = f"""
+SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
+       a.crash_loop, a.edge_url,
+       COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
+       COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
+       COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
+       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,
+       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status = 'failed'
+           AND s.set_aside_for IS NOT NULL) AS set_aside,
+       (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
+       COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
+       (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
+       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, {ADDS_SECRETS} AS adds_secrets,
+       (a.usage->>'cpu')::double precision AS cpu_used,
+       (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,
+       COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
+                              ELSE 'unknown' END) AS image_state,
+       COALESCE(i.error, '') AS image_error, COALESCE(i.progress, 0) AS image_progress
+  FROM agents a LEFT JOIN agent_capacity c USING (agent_id)
+  LEFT JOIN agent_images i ON i.agent_id = a.agent_id AND i.name = %(image)s
+ WHERE a.zone_id = %(zone_id)s
+ ORDER BY a.agent_id
+"""
+"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.PlacementAgent.
+`fresh_s` is `claims.FRESH_AGENT_S`.
+"""
+
+
+async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:
+    """Return the Agents of a zone, with the state of the image of this name."""
+    return await db.fetch_as(
+        PlacementAgent, AGENTS_OF_ZONE, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S}
+    )
 
 
 async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSession]:
@@ -86,7 +123,13 @@ async def store_refused(db: Database, *, zone_id: str, user_id: str, image_id: s
         " room_helps = excluded.room_helps, since = CASE"
         " WHEN w.refused < clock_timestamp() - make_interval(secs => %(waiting_s)s) THEN clock_timestamp()"
         " ELSE w.since END",
-        {**waiting(zone_id), "user_id": user_id, "image_id": image_id, "room_helps": room_helps},
+        {
+            "zone_id": zone_id,
+            "user_id": user_id,
+            "image_id": image_id,
+            "room_helps": room_helps,
+            "waiting_s": WAITING_S,
+        },
     )
 
 

@@ -20,8 +20,7 @@ from greenroom.core.pool.shortfalls import AVOIDED_S, BREAK_FORGOTTEN_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
-from greenroom.db.launch.ledger import AGENTS_OF_ZONE
-from greenroom.db.launch.on_demand import count_waiting
+from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, count_waiting
 from greenroom.db.rows import as_json, assigned, columns_of, selected, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 

@@ -29,7 +29,7 @@ from greenroom.core.launch.plan import (
     pool_miss,
     success_step,
 )
-from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -49,6 +49,17 @@ def shape(attempts: Sequence[LaunchAttempt]) -> list[tuple[int, str, str, list[s
 
 def test_room_that_was_taken_meanwhile_names_its_agents():
     assert concurrency_miss(["a", "b"]).reason == "Other launches took the room on a, b at the same time."
+
+
+def test_an_attempt_names_the_sessions_that_it_may_claim():
+    staged, on_demand = plan_launch([zone("eu")], "id-eu", IMAGE, [pool("eu")], LaunchFacts())
+    assert (staged.config_hash, on_demand.config_hash) == (config_hash_of(IMAGE, zone("eu").facts, OFF), "")
+
+
+def test_a_workspace_without_a_valid_specification_has_no_staged_session():
+    image = replace(IMAGE, volume_mappings={"/srv": {"mode": "ro"}})
+    staged, on_demand = plan_launch([zone("eu")], "id-eu", image, [pool("eu")], LaunchFacts())
+    assert ([miss.code for miss in staged.misses], on_demand.misses) == (["invalid"], ())
 
 
 def test_staged_in_all_zones_comes_before_on_demand_in_any():
