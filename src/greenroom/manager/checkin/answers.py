@@ -38,7 +38,6 @@ from greenroom.wire.messages import (
     Answer,
     Assignment,
     Authorised,
-    CheckIn,
     Desired,
     DesiredChanges,
     DesiredImage,
@@ -76,6 +75,21 @@ instruction."""
 
 SHARED_S: Final = 1.0
 """The minimum time between two readings of a list that is the same for many Agents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingChanges:
+    """The changes that an Agent does not have: of its list, its images, the web filter policies, and all other changes,
+    which every answer contains."""
+
+    desired: bool = False
+    images: bool = False
+    filter_policies: bool = False
+    other: bool = False
+
+    @property
+    def exist(self) -> bool:
+        return self != MissingChanges()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +141,17 @@ class Answers:
         )
 
     async def make(
-        self, message: CheckIn, state: CheckInState, *, images_sent: str, known_list: Mapping[str, int] | None
+        self, state: CheckInState, missing: MissingChanges, *, have_digest: str, known_list: Mapping[str, int] | None
     ) -> PreparedAnswer:
-        """Create the answer for this state. It contains the desired list if the list of the Agent differs, and images
-        and commands if there are any. Only the changes of the list are sent if `known_list` is not None: the list of
-        the Agent at the time of the message. Raises Unavailable: the database cannot be reached."""
+        """Create the answer for this state, with the `missing` changes. `have_digest` is the digest of the list of the
+        Agent. Only the changes of the list are sent if `known_list` is not None: the list of the Agent at the time of
+        the message. Raises Unavailable: the database cannot be reached."""
         db, secrets, agent_id = self._db, self._secrets, state.agent.agent_id
         desired = changes = images = None
         sessions, generations = list[DesiredSession](), state.agent.generations
-        list_digest = message.have_digest
-        if message.full or state.agent.digest != message.have_digest:
-            delta = (
-                difference(known_list, state.agent.generations) if known_list is not None and not message.full else None
-            )
+        list_digest = have_digest
+        if missing.desired:
+            delta = None if known_list is None else difference(known_list, state.agent.generations)
             if delta is not None or state.agent.generations:
                 # Sessions that are missing in the newer list are read, too, so that the answer reports no session as
                 # gone that exists again.
@@ -150,10 +162,10 @@ class Answers:
                 desired = entries
             else:
                 removed = (delta.changed | delta.left) - generations.keys()
-                changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(removed))
+                changes = DesiredChanges(since=have_digest, changed=entries, left=sorted(removed))
                 generations = {**{k: g for k, g in known_list.items() if k not in removed}, **generations}
             list_digest = state.agent.digest if generations == state.agent.generations else digest(generations)
-        if state.agent.images_digest != images_sent:
+        if missing.images:
             images = await self._images.get(state.agent.images_digest, lambda: self._read_images(agent_id))
         orders = await checkin.read_commands(db, agent_id) if state.agent.command_ids else []
         commands = [command for order in orders if (command := _command(order, secrets)) is not None]
@@ -165,7 +177,7 @@ class Answers:
             commands=commands,
             homes_to_remove=msgspec.convert(state.agent.removals, list[HomeRemoval], from_attributes=True),
         )
-        if filter_policies_differ(message, state):
+        if missing.filter_policies:
             answer = msgspec.structs.replace(
                 answer,
                 filter_policies=await self._filter_policies.get(
@@ -189,11 +201,6 @@ def _instructions(desired: list[DesiredSession], orders: list[OrderedCommand]) -
     ]
     commands = [Instruction(kind="command", key=order.command_id, generation=0, age_s=order.age_s) for order in orders]
     return sessions + commands
-
-
-def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
-    """Return True if the web filter policies of the Agent are outdated. False for an Agent that reports no digest."""
-    return message.have_filter_policies not in {None, state.zone.filter_policies_digest}
 
 
 def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desired:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -28,7 +28,7 @@ from greenroom.kit.concurrency import wait_for
 from greenroom.kit.secrets import hashed
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
-from greenroom.manager.checkin.answers import Instruction
+from greenroom.manager.checkin.answers import MissingChanges, PreparedAnswer
 from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
 from greenroom.manager.checkin.readings import BatchedReader, DesiredListCache
 from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
@@ -63,7 +63,6 @@ class _SentState:
     """The state that this Manager sent to one incarnation of an Agent. Without it, for example after a restart, the
     Agent gets one unnecessary answer. `verdicts` has the unknown containers that an answer decided on."""
 
-    incarnation: int
     images_digest: str = ""
     command_ids: frozenset[str] = frozenset()
     removals: frozenset[OrderedRemoval] = frozenset()
@@ -79,18 +78,25 @@ class _SentState:
         self.lists.pop(name, None)
         self.lists = {**dict(list(self.lists.items())[1 - MAX_LISTS :]), name: generations}
 
+    def reported_for_s(self, unknown: Iterable[str]) -> dict[str, float]:
+        """Return the time since the first report of each of these unknown containers."""
+        now_s = boottime_s()
+        self.reported_at_s = {session_id: self.reported_at_s.get(session_id, now_s) for session_id in unknown}
+        return {session_id: now_s - at_s for session_id, at_s in self.reported_at_s.items()}
+
     def has_list_with(self, session_id: str, generation: int) -> bool:
         newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
         return newest.get(session_id, -1) >= generation
 
 
 @dataclass(frozen=True, slots=True)
-class _LastReading:
-    """The last reading of an Agent, with the time of its start and the number of notifications about the Agent at this
-    time.
+class _Reading:
+    """A reading of an Agent, with the time of its start and the number of notifications about the Agent at this time.
+    `sent` belongs to the incarnation that was read.
     """
 
     state: CheckInState
+    sent: _SentState
     notifications: int
     at_s: float
 
@@ -114,8 +120,7 @@ class CheckIns:
         self._status = status
         self._committer = committer
         self._beats = beats
-        self._sent: dict[str, _SentState] = {}
-        self._last: dict[str, _LastReading] = {}
+        self._last: dict[str, _Reading] = {}
         self._zone: ZoneState | None = None
         """The last reading of the zone; one object for all Agents, as long as it is equal."""
         self._reader = BatchedReader(DesiredListCache(self._db, self._me.manager_id, self._notifier).read)
@@ -139,30 +144,30 @@ class CheckIns:
         early_fraction = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early_fraction)
         with self._notifier.hold_check_in(message.agent_id) as notified:
-            state = self._recent(message) or await self._read(message.agent_id)
-            self._admit(message, credential, state)
-            if state.fresh and message.db_epoch != state.zone.db_epoch:
-                return self._answers.no_news(state)
+            reading = self._recent(message) or await self._read(message.agent_id)
+            self._admit(message, credential, reading.state)
+            if reading.state.fresh and message.db_epoch != reading.state.zone.db_epoch:
+                return self._answers.no_news(reading.state)
             await self._write_log(message)
             try:
-                must_read_again = await self._store(message, state)
+                must_read_again = await self._store(message, reading.state)
             except Unavailable as error:
                 log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
-                answer = await self._answer(message, state)  # not held: the Agent must report it again soon
+                answer = await self._answer(message, reading)  # not held: the Agent must report it again soon
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 notified.clear()
                 self._notifier.add_changed_sessions(
                     message.agent_id, *(observed.session_id for observed in message.sessions)
                 )
-                state = await self._read(message.agent_id)
-                self._admit(message, credential, state)
-            while not (self._is_news(message, state) or boottime_s() >= until_s):
+                reading = await self._read(message.agent_id)
+                self._admit(message, credential, reading.state)
+            while not (self._missing_changes(message, reading).exist or boottime_s() >= until_s):
                 is_woken = await wait_for(notified, until_s - boottime_s())
                 notified.clear()
-                state = await self._read(message.agent_id, hurry=is_woken)
-                self._admit(message, credential, state)
-        return await self._answer(message, state)
+                reading = await self._read(message.agent_id, hurry=is_woken)
+                self._admit(message, credential, reading.state)
+        return await self._answer(message, reading)
 
     async def _write_log(self, message: CheckIn) -> None:
         """Store the log lines of the Agent, without their sessions while the database is away. A row never has the id
@@ -202,7 +207,7 @@ class CheckIns:
         if message.term_seen > zone.term + MAX_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
-    def _recent(self, message: CheckIn) -> CheckInState | None:
+    def _recent(self, message: CheckIn) -> _Reading | None:
         """Return the last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
         observations, after whose commit the state is read again. For other messages it is sufficient if the check-in is
         held, no notification about the Agent has arrived since, and the reading contains no news.
@@ -213,13 +218,13 @@ class CheckIns:
         if message.incarnation != last.state.agent.incarnation:  # it has registered since
             return None
         if message.sessions:
-            return last.state if self._notifier.knows_changed_sessions(message.agent_id) else None
+            return last if self._notifier.knows_changed_sessions(message.agent_id) else None
         if message.hold_s <= 0 or last.notifications != self._notifier.notification_count(message.agent_id):
             return None
-        return None if self._is_news(message, last.state) else last.state
+        return None if self._missing_changes(message, last).exist else last
 
-    async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
-        """Return the present state; while the database is away, the last state with `fresh` false."""
+    async def _read(self, agent_id: str, *, hurry: bool = True) -> _Reading:
+        """Read the present state; while the database is away, return the last state with `fresh` false."""
         await self._takeover.wait()
         notifications, at_s = self._notifier.notification_count(agent_id), boottime_s()
         try:
@@ -227,16 +232,18 @@ class CheckIns:
         except Unavailable:
             if agent_id not in self._last:
                 raise
-            return self._last[agent_id].state.stale()
+            last = self._last[agent_id]
+            return replace(last, state=last.state.stale())
         if reading is None or not reading.zone.enabled:
             raise ManagerLeftError
         if agent_id not in reading.agents:
             raise Unauthenticated(_CREDENTIAL_REFUSED)
         if self._zone is None or self._zone != reading.zone:
             self._zone = reading.zone
-        state = CheckInState(agent=reading.agents[agent_id], zone=self._zone)
-        self._last[agent_id] = _LastReading(state, notifications, at_s)
-        return state
+        state, last = CheckInState(agent=reading.agents[agent_id], zone=self._zone), self._last.get(agent_id)
+        sent = last.sent if last and last.state.agent.incarnation == state.agent.incarnation else _SentState()
+        self._last[agent_id] = _Reading(state, sent, notifications, at_s)
+        return self._last[agent_id]
 
     async def _store(self, message: CheckIn, state: CheckInState) -> bool:
         """Store the message. Return True if this waited for the commit, so that the state must be read again. Raises
@@ -264,79 +271,67 @@ class CheckIns:
             self._metrics.agents_taken_over.inc()
         return True
 
-    def _is_news(self, message: CheckIn, state: CheckInState) -> bool:
+    def _missing_changes(self, message: CheckIn, reading: _Reading) -> MissingChanges:
+        """Return the changes that the Agent does not have yet; none if the state is not fresh."""
+        state, sent = reading.state, reading.sent
         if not state.fresh:
-            return False
-        sent = self._sent_to(message)
-        return (
-            message.full
-            or state.agent.digest != message.have_digest
-            or state.zone.term > message.term_seen
-            or not state.agent.command_ids <= sent.command_ids
-            or state.agent.images_digest != sent.images_digest
-            or not sent.removals.issuperset(state.agent.removals)
-            or answers.filter_policies_differ(message, state)
-            or bool(self._overdue(message, sent) - sent.verdicts)
+            return MissingChanges()
+        agent, zone, grace_s = state.agent, state.zone, self._config.verdict_grace_s
+        overdue = {s for s, reported_s in sent.reported_for_s(message.unknown).items() if reported_s >= grace_s}
+        return MissingChanges(
+            desired=message.full or agent.digest != message.have_digest,
+            images=agent.images_digest != sent.images_digest,
+            # an Agent without a web filter reports no digest
+            filter_policies=message.have_filter_policies not in {None, zone.filter_policies_digest},
+            other=zone.term > message.term_seen
+            or not agent.command_ids <= sent.command_ids
+            or not sent.removals.issuperset(agent.removals)
+            or bool(overdue - sent.verdicts),
         )
 
-    def _sent_to(self, message: CheckIn) -> _SentState:
-        sent = self._sent.get(message.agent_id)
-        if sent is None or sent.incarnation != message.incarnation:
-            sent = self._sent[message.agent_id] = _SentState(message.incarnation)
-        return sent
-
-    def _overdue(self, message: CheckIn, sent: _SentState) -> frozenset[str]:
-        """Return the unknown containers whose grace period is over."""
-        now_s = boottime_s()
-        sent.reported_at_s = {session_id: sent.reported_at_s.get(session_id, now_s) for session_id in message.unknown}
-        return frozenset(s for s, at_s in sent.reported_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
-
-    async def _answer(self, message: CheckIn, state: CheckInState) -> Answer:
-        answer = await self._make_answer(message, state)
+    async def _answer(self, message: CheckIn, reading: _Reading) -> Answer:
+        state, sent = reading.state, reading.sent
+        answer = self._answers.no_news(state)
+        if state.fresh:
+            known_list = sent.lists.get(message.have_digest) if message.takes_changes and not message.full else None
+            verdicts: dict[str, observations.Verdict] = {}
+            try:
+                missing = self._missing_changes(message, reading)
+                prepared = await self._answers.make(
+                    state, missing, have_digest=message.have_digest, known_list=known_list
+                )
+                if message.unknown:
+                    existing = await checkin.read_undeleted(self._db, message.agent_id, message.unknown)
+                    reported_for_s = sent.reported_for_s(message.unknown)
+                    verdicts = observations.verdicts(
+                        message.unknown, existing, reported_for_s, self._config.verdict_grace_s
+                    )
+            except Unavailable:
+                answer = self._answers.no_news(state.stale())
+            else:
+                self._store_sent(reading, prepared, verdicts)
+                answer = msgspec.structs.replace(prepared.answer, verdicts=verdicts)
         if answer.desired is not None or answer.changes is not None or answer.commands:
             await stop("checkin.before_answer")
         self._metrics.check_ins.labels(_result(answer)).inc()
         return answer
 
-    async def _make_answer(self, message: CheckIn, state: CheckInState) -> Answer:
-        if not state.fresh:
-            return self._answers.no_news(state)
-        sent = self._sent_to(message)
-        try:
-            known_list = sent.lists.get(message.have_digest) if message.takes_changes else None
-            prepared = await self._answers.make(message, state, images_sent=sent.images_digest, known_list=known_list)
-            verdicts = await self._verdicts(message, sent)
-        except Unavailable:
-            return self._answers.no_news(state.stale())
-        if prepared.digest != state.agent.digest:  # the list has changed since the state was read
-            self._notifier.add_changed_sessions(message.agent_id)
-        self._measure(sent, prepared.instructions)
-        sent.remember(prepared.digest, prepared.generations)
-        sent.images_digest = state.agent.images_digest
-        sent.removals = frozenset(state.agent.removals)
-        sent.command_ids = state.agent.command_ids
-        sent.verdicts = frozenset(verdicts)
-        return msgspec.structs.replace(prepared.answer, verdicts=verdicts)
-
-    def _measure(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
-        """Measure instructions that the Agent receives for the first time. Nothing is measured in the first answer,
-        because another Manager may have sent its instructions."""
-        if not sent.lists:
-            return
-        for instruction in instructions:
+    def _store_sent(self, reading: _Reading, prepared: PreparedAnswer, verdicts: Iterable[str]) -> None:
+        """Store what the Agent gets with this answer, and measure the instructions that it gets for the first time.
+        Nothing is measured in the first answer, because another Manager may have sent its instructions."""
+        agent, sent = reading.state.agent, reading.sent
+        if prepared.digest != agent.digest:  # the list has changed since the state was read
+            self._notifier.add_changed_sessions(agent.agent_id)
+        for instruction in prepared.instructions if sent.lists else ():
             if instruction.key not in sent.command_ids and not sent.has_list_with(
                 instruction.key, instruction.generation
             ):
                 self._metrics.instruction_seconds.labels(instruction.kind).observe(max(0.0, instruction.age_s))
-
-    async def _verdicts(self, message: CheckIn, sent: _SentState) -> dict[str, observations.Verdict]:
-        if not message.unknown:
-            return {}
-        self._overdue(message, sent)
-        undeleted = await checkin.read_undeleted(self._db, message.agent_id, message.unknown)
-        now_s = boottime_s()
-        reported_for_s = {session_id: now_s - at_s for session_id, at_s in sent.reported_at_s.items()}
-        return observations.verdicts(message.unknown, undeleted, reported_for_s, self._config.verdict_grace_s)
+        sent.remember(prepared.digest, prepared.generations)
+        sent.images_digest = agent.images_digest
+        sent.removals = frozenset(agent.removals)
+        sent.command_ids = agent.command_ids
+        sent.verdicts = frozenset(verdicts)
 
 
 _CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."
