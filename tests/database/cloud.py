@@ -17,7 +17,7 @@ from greenroom.kit.secrets import hashed
 from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
 from greenroom.machine_providers.contract import NewMachine, Provider
 from greenroom.manager.machines.calls import Providers
-from greenroom.manager.machines.work import MachineWork
+from greenroom.manager.machines.machine_rounds import MachineRounds
 
 GB = 1_000_000_000
 FIELDS = PoolFields(
@@ -66,10 +66,10 @@ class Cloud:
             pool_id = await machine_pools.insert_pool(connection, system.zone_id, PoolFields(**made))
         cloud = cls(system, pool_id)
         cloud.cloud.on_create = lambda machine, ref: cloud.made.update({ref: machine})
-        cloud.work = MachineWork(lambda: system.ctx, OneProvider(SimulatedProvider(cloud.cloud)), call_s=5.0)
+        cloud.work = MachineRounds(lambda: system.ctx, OneProvider(SimulatedProvider(cloud.cloud)), call_s=5.0)
         return cloud
 
-    work: MachineWork = field(init=False)
+    work: MachineRounds = field(init=False)
 
     async def rounds(self, number: int = 1) -> None:
         """Run rounds with listings, as if some time had passed."""

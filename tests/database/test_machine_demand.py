@@ -56,9 +56,9 @@ async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come
 
     async def wanted(zone: str) -> tuple[list[str], list[str]]:
         async with db.connection() as connection:
-            pools = [row.as_planned for row in await machine_pools.pools_of_zone(connection, zones[zone])]
+            pools = [row.plan_input for row in await machine_pools.pools_of_zone(connection, zones[zone])]
             snapshot = await read_snapshot(connection, zones[zone], pools, listings={})
-        return [want.why for want in snapshot.wants], [report.sentence for report in plan(snapshot).reports]
+        return [want.why for want in snapshot.demands], [report.sentence for report in plan(snapshot).reports]
 
     whys, _ = await wanted("eu")
     assert whys == ["1 user waits for Desktop, in zone us as well"]

@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.kit.concurrency import keep_running
 from greenroom.manager import guardian
 from greenroom.manager.leadership import LeadershipWatch
-from greenroom.manager.machines.work import MachineWork
+from greenroom.manager.machines.machine_rounds import MachineRounds
 from greenroom.manager.tasks import rounds
 
 LOOPS = {
@@ -68,11 +68,11 @@ async def test_an_error_in_one_loop_ends_no_loop(
 
     fail_twice(guardian, "heartbeat")
     fail_twice(LeadershipWatch, "_check")
-    fail_twice(MachineWork, "round")
+    fail_twice(MachineRounds, "round")
     fail_twice(rounds.Retention, "round")
     fail_twice(rounds, "is_anything_due")
     monkeypatch.setattr(rounds, "RETENTION_INTERVAL_S", 0.1)
-    monkeypatch.setattr("greenroom.manager.machines.work.EVERY_S", 0.1)
+    monkeypatch.setattr("greenroom.manager.machines.machine_rounds.EVERY_S", 0.1)
     async with manager_here(fleet):
         await eventually(lambda: len(raised) == 10, 20)
         await eventually(lambda: db.fetch("SELECT 1 FROM zone_leases WHERE holder IS NOT NULL"))

@@ -15,7 +15,7 @@ from greenroom.api.installation import note_unattended_pools
 from greenroom.core.errors import LeaseLost, Refused
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent
-from greenroom.db.session.deadlines import clear_failed
+from greenroom.db.session.deadlines import discard_failed
 from greenroom.manager.tasks.deadlines import run_expiry
 from greenroom.manager.tasks.pools import run_pool, run_pools
 
@@ -66,10 +66,10 @@ async def test_what_was_set_aside_goes_with_its_config(stage: System):
         "UPDATE sessions SET status = 'failed', set_aside_for = %s, status_changed = now() - interval '1 day'", (ada,)
     )
     async with stage.db.transaction() as connection:
-        assert await clear_failed(connection, stage.zone_id, 60, 60) == []
+        assert await discard_failed(connection, stage.zone_id, 60, 60) == []
     await stage.db.write("UPDATE staging_configs SET deleted = now()")
     async with stage.db.transaction() as connection:
-        assert len(await clear_failed(connection, stage.zone_id, 60, 60)) == 3
+        assert len(await discard_failed(connection, stage.zone_id, 60, 60)) == 3
     assert await stage.statuses() == {"deleting": 3}
 
 

@@ -22,7 +22,7 @@ from greenroom.db.diagnostics.batches import LOCK
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
-from greenroom.db.session.deadlines import forget_ended
+from greenroom.db.session.deadlines import delete_ended_rows
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks import rounds
@@ -146,7 +146,7 @@ async def test_sessions_that_ended_go_some_hundreds_at_a_time_in_a_round(db: Dat
         (zone_id, image_id),
     )
     async with db.transaction() as connection:
-        gone = [await forget_ended(connection, zone_id, keep_days=7.5) for _ in range(4)]
+        gone = [await delete_ended_rows(connection, zone_id, keep_days=7.5) for _ in range(4)]
     assert gone == [300, 300, 100, 0]
 
 

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.db.database import Database
-from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered
+from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered_quarantines
 from greenroom.manager.tasks.replacement import run_replacements
 
 LATE = Lateness(own_s=0.4, queue=20.0)
@@ -46,7 +46,7 @@ async def waited(stage: Failing, session_id: str, seconds: float) -> dict[str, A
 
 
 async def recover(stage: Failing) -> None:
-    await run_recovered(stage.ctx)
+    await run_recovered_quarantines(stage.ctx)
 
 
 async def test_the_lateness_that_an_agent_reports_is_stored(db: Database, dsn: str, tmp_path: Path):

@@ -19,7 +19,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent
 from greenroom.db.launch import replacement
 from greenroom.db.session import views
-from greenroom.db.session.deadlines import clear_failed
+from greenroom.db.session.deadlines import discard_failed
 from greenroom.db.session.sessions import end_sessions
 from greenroom.db.session.views import SessionFilter, list_sessions
 from greenroom.manager.tasks.replacement import run_replacements
@@ -257,10 +257,10 @@ async def test_only_the_newest_failed_session_stays_and_none_count(stage: Failin
         await stage.start_fails(ids[-1])
         await stage.db.write("UPDATE agents SET enabled = true")
     async with stage.db.transaction() as connection:
-        gone = await clear_failed(connection, stage.zone_id, 3600, 300)
+        gone = await discard_failed(connection, stage.zone_id, 3600, 300)
         assert {session.session_id for session in gone} == set(ids[:2])
         await connection.execute("UPDATE sessions SET status_changed = now() - interval '2 hours'")
-        gone = await clear_failed(connection, stage.zone_id, 3600, 300)
+        gone = await discard_failed(connection, stage.zone_id, 3600, 300)
         assert [session.session_id for session in gone] == ids[2:]
         await end_sessions(connection, ids, "gone")
     (pool,) = await stage.db.fetch("SELECT count(*) AS left FROM sessions WHERE status <> 'deleted'")

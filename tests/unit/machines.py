@@ -82,7 +82,7 @@ def zone(*orders: MachineOrder, **changes: Any) -> ZoneSnapshot:
         zone_name="eu",
         overcommit=1.0,
         agents=tuple(order.agent for order in orders if order.agent),
-        wants=(),
+        demands=(),
         pools=(POOL,),
         orders=orders,
     )

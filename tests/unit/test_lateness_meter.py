@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, Lateness, lateness_factor
+from greenroom.core.fleet.liveness import MAX_LATENESS_FACTOR, ON_TIME, Lateness, lateness_factor
 from greenroom.kit.clock import MEMORY_S, TICK_S, LatenessMeter
 
 
@@ -56,7 +56,7 @@ def test_a_queue_in_which_nothing_waits_for_long_is_none(host: Host):
 def test_a_process_that_stood_still_knows_it_at_once(host: Host):
     host.runs(1.0)
     host.now_s += 3.0
-    assert lateness_factor(host.meter.now()) == MAX_TIMES
+    assert lateness_factor(host.meter.now()) == MAX_LATENESS_FACTOR
 
 
 def test_a_kernel_without_figures_leaves_the_own_delay(tmp_path: Path):

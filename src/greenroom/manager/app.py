@@ -1,6 +1,7 @@
 """The Manager's HTTP interface: five routes for Agents, health (docs/reference/managers.md), metrics.
 
-It is no Starlette application, whose layers would add a quarter to the CPU time and memory of a check-in.
+It is a plain ASGI function that uses the request and response classes of Starlette. The layers of a Starlette
+application would add a quarter to the CPU time and memory of a check-in.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.views import RequestLog
-from greenroom.kit.metrics import CONTENT_TYPE, PATH
+from greenroom.kit.metrics import CONTENT_TYPE
+from greenroom.kit.metrics import PATH as METRICS_PATH
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus
@@ -31,8 +33,8 @@ from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
 
 RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
-"""The value of the `Retry-After` header. A Manager that starts, or is restarted, serves Agents soon. The 30 s are
-documented in docs/reference/managers.md: an administrator who disables a Manager rarely enables it sooner."""
+"""The value of the `Retry-After` header by health. A Manager that starts or stops is soon replaced by a running one. An
+administrator who disables a Manager rarely enables it within 30 s (docs/reference/managers.md)."""
 
 
 def health_answer(manager: ManagerStatus) -> Response:
@@ -125,10 +127,11 @@ async def _register(services: AgentServices, request: Request) -> Message:
     return await services.enrollment.register(message, _address(request))
 
 
-def _by_agent(
+def _authenticated_route(
     kind: type[_AgentMessageT], method: Callable[[AgentServices], Callable[[_AgentMessageT, str], Awaitable[Message]]]
 ) -> Callable[[AgentServices, Request], Awaitable[Message]]:
-    """Return a route that passes its message, and the credential of the request, to a method of the services."""
+    """Return a route that passes the message and the credential of the Agent to a method of the services, which checks
+    the credential."""
 
     async def answer(services: AgentServices, request: Request) -> Message:
         message = await _decoded(request, kind)
@@ -139,10 +142,10 @@ def _by_agent(
 
 _AGENT_ROUTES: Final[Mapping[str, Callable[[AgentServices, Request], Awaitable[Message]]]] = {
     "/v1/register": _register,
-    "/v1/check-in": _by_agent(CheckIn, lambda services: services.check_ins.check_in),
-    "/v1/edge-certificate": _by_agent(EdgeRequest, lambda services: services.enrollment.edge_certificate),
-    "/v1/image-sources": _by_agent(MissingImages, lambda services: services.copies.sources),
-    "/v1/image-ticket": _by_agent(TicketCheck, lambda services: services.copies.ticket),
+    "/v1/check-in": _authenticated_route(CheckIn, lambda services: services.check_ins.check_in),
+    "/v1/edge-certificate": _authenticated_route(EdgeRequest, lambda services: services.enrollment.edge_certificate),
+    "/v1/image-sources": _authenticated_route(MissingImages, lambda services: services.copies.sources),
+    "/v1/image-ticket": _authenticated_route(TicketCheck, lambda services: services.copies.ticket),
 }
 
 
@@ -157,7 +160,7 @@ def _metrics(process: ManagerProcess) -> Response:
 _PUBLIC_ROUTES: Final[Mapping[str, Callable[[ManagerProcess], Response]]] = {
     "/health": _health,
     "/__healthcheck": _health,
-    PATH: _metrics,
+    METRICS_PATH: _metrics,
 }
 
 

@@ -40,7 +40,7 @@ from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.leadership import LeadershipKeeper, LeadershipWatch, timings_of
 from greenroom.manager.machines.calls import Providers
-from greenroom.manager.machines.work import MachineWork
+from greenroom.manager.machines.machine_rounds import MachineRounds
 from greenroom.manager.stand_in_process import StandInProcess
 from greenroom.manager.status import (
     CheckInNotifier,
@@ -236,7 +236,7 @@ class RunningManager:
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
         retention = Retention(db, lambda: self.leadership.fence() is not None)
-        self._machines = MachineWork(self.guardian.context, Providers(process.secrets))
+        self._machines = MachineRounds(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {
             "listener": self.listener.run,
             "guardian": self.guardian.run,

@@ -80,8 +80,9 @@ def _encrypted(secrets: Secrets, files: Sequence[SessionFile]) -> bytes | None:
 
 log = structlog.get_logger(__name__)
 
-PLACEMENT_ROUNDS: Final = 3
-"""The maximum number of readings of the Agents for one session; other launches may take the room that was read."""
+MAX_PLACEMENT_TRIES: Final = 3
+"""The maximum number of times that the Agents are read for one session. Another launch may use the free capacity before
+the session is inserted; the Agents are then read again."""
 
 
 class Writer(Protocol):
@@ -217,11 +218,8 @@ class Search:
         """Create a session in the zone of the attempt, or return the reasons why no Agent can run it. Staged sessions
         to evict are read only if no Agent has free room."""
         requested, zone, taken_on = self.requested, attempt.zone, list[str]()
-        for _ in range(PLACEMENT_ROUNDS):
-            agents = await read_agents(self.db, zone.zone_id, requested.request.image)
-            zone_rooms = requested.rooms_in(zone, agents)
-            if not zone_rooms.rooms:
-                zone_rooms = requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
+        for _ in range(MAX_PLACEMENT_TRIES):
+            zone_rooms = await self._rooms(zone)
             if not zone_rooms.rooms:
                 if requested.keeps_room:
                     await store_refused(

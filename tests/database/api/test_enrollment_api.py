@@ -206,7 +206,7 @@ async def test_of_two_gateways_with_one_id_at_one_moment_one_joins(admin: Client
         ]
         await waiting(db, 2)
     answers = await asyncio.gather(*joining, return_exceptions=True)
-    assert sorted(type(answer).__name__ for answer in answers) == ["IdentityConflict", "Token"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["IdentityConflict", "StoredJoinToken"]
     left = await db.fetch("SELECT uses_left FROM join_tokens ORDER BY uses_left")
     assert [row["uses_left"] for row in left] == [0, 1], "the other's token was not used"
 

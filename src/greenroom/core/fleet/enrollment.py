@@ -50,7 +50,7 @@ class RefusalLogLimiter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class StoredJoinToken:
     """A stored join token. It admits `uses` hosts in total. `expired` is computed with the clock of the database."""
 
     role: str
@@ -101,7 +101,7 @@ class Newcomer:
     credential_hash: bytes | None = None
 
 
-def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) -> GreenroomError | None:
+def refusal_of_token(token: StoredJoinToken | None, role: Role, *, again: bool = False) -> GreenroomError | None:
     """Return the reason why the token admits no host of this role in any zone; None if it does.
 
     `token` is None if the token does not exist. `again` is True if the token admitted this host before; a used-up token
@@ -124,7 +124,9 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
     return None
 
 
-def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again: bool = False) -> GreenroomError | None:
+def refusal_of_agents_token(
+    token: StoredJoinToken | None, agent_id: str | None, *, again: bool = False
+) -> GreenroomError | None:
     """Return the reason why the token admits no Agent with this id in any zone; None if it does.
 
     `agent_id` is None if the Agent has no id yet. `token` and `again` are those of `refusal_of_token`.
@@ -137,7 +139,7 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
     return None
 
 
-def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
+def refusal(newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken | None) -> GreenroomError | None:
     """Return the reason why this Agent is not admitted; None if it is.
 
     `known` is the Agent that already has its id, and `token` is the token that it sent; each is None if there is none.
@@ -170,7 +172,9 @@ def is_repeated_join(newcomer: Newcomer, known: KnownAgent | None) -> bool:
     )
 
 
-def _refusal_with_token(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
+def _refusal_with_token(
+    newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken | None
+) -> GreenroomError | None:
     again = is_repeated_join(newcomer, known)
     if problem := refusal_of_agents_token(token, newcomer.agent_id, again=again):
         return problem

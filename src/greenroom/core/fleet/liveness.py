@@ -3,7 +3,7 @@ hosts.
 
 A time limit is the time that a healthy operation takes on a quiet host, with a margin; the waiting side multiplies it
 by `lateness_factor`. An operation that ended or reported a failure gets no extra time. Invariants, tested as
-properties: the factor is 1 to `MAX_TIMES`, is 1 on a quiet host, and never falls when the lateness grows.
+properties: the factor is 1 to `MAX_LATENESS_FACTOR`, is 1 on a quiet host, and never falls when the lateness grows.
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀───── reports again, complete ─────┴──────────┘
@@ -24,9 +24,9 @@ from typing import Final, Literal
 
 from greenroom.core.text import EXACT, size
 
-MAX_TIMES: Final = 10.0
+MAX_LATENESS_FACTOR: Final = 10.0
 """The maximum factor by which a time limit is multiplied."""
-ON_TIME_S: Final = 0.05
+MAX_ON_TIME_DELAY_S: Final = 0.05
 """The delay up to which a process counts as on time. With k times this delay, an operation takes k times as long: the
 process runs several times during an operation, and each run begins late.
 """
@@ -55,11 +55,11 @@ def waiting_tasks(lateness: Lateness) -> float:
 
 
 def lateness_factor(lateness: Lateness) -> float:
-    """Return the factor by which a healthy operation may take longer than on a quiet host, 1 to `MAX_TIMES`.
+    """Return the factor by which a healthy operation may take longer than on a quiet host, 1 to `MAX_LATENESS_FACTOR`.
 
     With n tasks per core, each operation takes n times as long while the tasks wait for each other.
     """
-    return min(MAX_TIMES, max(1.0, 1.0 + waiting_tasks(lateness), lateness.own_s / ON_TIME_S))
+    return min(MAX_LATENESS_FACTOR, max(1.0, 1.0 + waiting_tasks(lateness), lateness.own_s / MAX_ON_TIME_DELAY_S))
 
 
 def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:
@@ -174,8 +174,8 @@ def effective_status(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
     """The last report of an Agent. `silent_s` is None before its first check-in. `complete` is True if the Agent has
-    sent a complete report since it registered. `has_losable` is True if it has sessions of users that are not marked
-    lost.
+    sent a complete report since it registered. `has_sessions_to_mark_lost` is True if it has sessions of users that are
+    not marked lost.
     """
 
     agent_id: str
@@ -184,7 +184,7 @@ class AgentReport:
     complete: bool
     silent_s: float | None
     enabled: bool = True
-    has_losable: bool = False
+    has_sessions_to_mark_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,24 +222,24 @@ def _if_reporting(agent: AgentReport) -> AgentTransition | None:
     if not agent.complete or agent.status == "running":
         return None
     if agent.status == "pending":
-        return _move(agent, "running", "its first complete check-in arrived") if agent.enabled else None
-    return _move(agent, "running", "it checks in again")
+        return _transition(agent, "running", "its first complete check-in arrived") if agent.enabled else None
+    return _transition(agent, "running", "it checks in again")
 
 
 def _if_silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentTransition | SessionsLost | None:
     since = f"it has not reported for {silent_s:.0f} s"
     if agent.status == "running":
-        return _move(agent, "missing", since)
+        return _transition(agent, "missing", since)
     if agent.status != "missing":
         return None
     if silent_s > timings.dead_s:
-        return _move(agent, "dead", since)
-    if silent_s > timings.lost_s and agent.has_losable:
+        return _transition(agent, "dead", since)
+    if silent_s > timings.lost_s and agent.has_sessions_to_mark_lost:
         return SessionsLost(agent_id=agent.agent_id, reason=f"its Agent {agent.hostname} was lost: {since}")
     return None
 
 
-def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentTransition:
+def _transition(agent: AgentReport, to: AgentStatus, reason: str) -> AgentTransition:
     return AgentTransition(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.errors import IdentityConflict, NotFound
-from greenroom.core.fleet.enrollment import Role, Token, refusal_of_token
+from greenroom.core.fleet.enrollment import Role, StoredJoinToken, refusal_of_token
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
@@ -126,15 +126,15 @@ _SELECT: Final = (
 )
 
 
-async def read_token(db: Database, token_hash: bytes) -> Token | None:
+async def read_token(db: Database, token_hash: bytes) -> StoredJoinToken | None:
     """Return the token, or None if it does not exist."""
-    return await db.fetch_one_as(Token, _SELECT, (token_hash,))
+    return await db.fetch_one_as(StoredJoinToken, _SELECT, (token_hash,))
 
 
-async def lock_token(connection: Connection, token_hash: bytes) -> Token | None:
+async def lock_token(connection: Connection, token_hash: bytes) -> StoredJoinToken | None:
     """Lock the token until this transaction ends, and return it; None if it does not exist."""
     cursor = await connection.execute(_SELECT + " FOR NO KEY UPDATE OF t", (token_hash,))
-    return row_as(Token, await cursor.fetchone())
+    return row_as(StoredJoinToken, await cursor.fetchone())
 
 
 async def count_use(connection: Connection, token_hash: bytes) -> None:
@@ -160,7 +160,7 @@ RECORD_EVERY_S: Final = 10.0
 
 async def register_gateway(
     db: Database, gateway_id: str, hostname: str, token_hash: bytes, credential_hash: bytes
-) -> Token:
+) -> StoredJoinToken:
     """Admit a web gateway to the zone of a join token.
 
     A gateway that did not receive the answer sends the token again. Both requests count as one use.

@@ -56,7 +56,7 @@ class MachinePoolRow(PoolFields):
     last_error: str
 
     @property
-    def as_planned(self) -> MachinePool:
+    def plan_input(self) -> MachinePool:
         return MachinePool(
             machine_pool_id=self.machine_pool_id,
             name=self.name,

@@ -93,13 +93,13 @@ async def read_waiting_users(
     images = {user.image_id: user.image for user in users}
     users_of_image = defaultdict[str, list[WaitingUser]](list)
     users_elsewhere = defaultdict[tuple[str, str], int](int)
-    for user, counted_zone in zones_of_users(map(_waiting, users), supply).items():
+    for user, counted_zone in zones_of_users(map(_waiting_user, users), supply).items():
         if counted_zone == zone_id:
             users_of_image[user.image_id].append(user)
         elif zone_id in user.zone_ids:
             users_elsewhere[user.image_id, counted_zone] += 1
     demand = [
-        _unmet_demand(images[image_id], waiting_users, zone_id, names)
+        _demand_of_users(images[image_id], waiting_users, zone_id, names)
         for image_id, waiting_users in users_of_image.items()
     ]
     sentences = [
@@ -111,7 +111,7 @@ async def read_waiting_users(
     return sorted(demand, key=lambda unmet: unmet.why), sorted(sentences)
 
 
-def _waiting(row: _WaitingRow) -> WaitingUser:
+def _waiting_user(row: _WaitingRow) -> WaitingUser:
     return WaitingUser(
         user_id=row.user_id,
         image_id=row.image_id,
@@ -132,7 +132,9 @@ def _machines(supply: _Supply, overcommit: float) -> Iterable[PlacementAgent]:
         )
 
 
-def _unmet_demand(image: ImageFacts, users: Sequence[WaitingUser], zone_id: str, names: dict[str, str]) -> UnmetDemand:
+def _demand_of_users(
+    image: ImageFacts, users: Sequence[WaitingUser], zone_id: str, names: dict[str, str]
+) -> UnmetDemand:
     number = len(users)
     others = sorted({names[z] for user in users for z in user.zone_ids if z != zone_id and z in names})
     also_text = f", in zone {' and '.join(others)} as well" if others else ""
@@ -212,35 +214,35 @@ async def read_snapshot(
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
     agents = tuple(replace(agent, image_state="present") for agent in rows_as(PlacementAgent, await cursor.fetchall()))
     unfilled = rows_as(_UnfilledConfig, await (await connection.execute(_UNFILLED, params)).fetchall())
-    offered = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
-    demand, elsewhere = await read_waiting_users(connection, zone_id, pools, offered)
+    used_overcommit = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
+    demand, other_zone_notes = await read_waiting_users(connection, zone_id, pools, used_overcommit)
     orders = rows_as(_OpenOrder, await (await connection.execute(_ORDERS, params)).fetchall())
     by_id = {agent.agent_id: agent for agent in agents}
     return ZoneSnapshot(
         now=now["now"],
         zone_name=now["zone_name"],
-        overcommit=offered,
+        overcommit=used_overcommit,
         agents=agents,
-        wants=(*demand, *(_of_config(config, now["zone_name"]) for config in unfilled)),
+        demands=(*demand, *(_demand_of_config(config, now["zone_name"]) for config in unfilled)),
         pools=tuple(pools),
-        orders=tuple(_order(row, by_id) for row in orders),
+        orders=tuple(_order_with_agent(row, by_id) for row in orders),
         listings=listings,
         quiet=quiet,
-        elsewhere=tuple(elsewhere),
+        other_zone_notes=tuple(other_zone_notes),
     )
 
 
-def _of_config(config: _UnfilledConfig, zone_name: str) -> UnmetDemand:
+def _demand_of_config(config: _UnfilledConfig, zone_name: str) -> UnmetDemand:
     title = config_title(config.image.friendly_name, zone_name, config.staging_config_id)
     sessions = "1 session" if config.number == 1 else f"{config.number} sessions"
     return UnmetDemand(placement_request_of(config.image), config.number, f"the pool {title} lacks {sessions}")
 
 
-def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
+def _order_with_agent(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
     """Return an open order with its Agent. An Agent that has moved to another zone does not serve this zone, but its
     machine is kept.
     """
     if row.agent_id is None:
         return row
-    elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
-    return replace(row, agent=agents.get(row.agent_id, elsewhere))
+    moved_agent = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
+    return replace(row, agent=agents.get(row.agent_id, moved_agent))

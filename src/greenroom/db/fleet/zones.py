@@ -15,7 +15,7 @@ from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected,
 
 @dataclass(frozen=True, slots=True)
 class NamedZone:
-    """A zone by its present name."""
+    """The id and the current name of a zone."""
 
     zone_id: str
     zone_name: str
@@ -156,7 +156,8 @@ UNION ALL SELECT 'workspace ' || friendly_name || ', which is restricted to it' 
 UNION ALL SELECT 'session ' || session_id || ' (' || status || ')' FROM sessions
     WHERE zone_id = %(zone_id)s AND status <> 'deleted'
 """
-MAX_NAMED: Final = 8
+MAX_LISTED_USES: Final = 8
+"""The maximum number of uses that the error of `delete_zone` names."""
 
 
 async def delete_zone(connection: Connection, zone: Zone) -> None:
@@ -168,10 +169,10 @@ async def delete_zone(connection: Connection, zone: Zone) -> None:
     cursor = await connection.execute(_USES, parameters)
     uses = [row["what"] for row in await cursor.fetchall()]
     if uses:
-        listed_uses = "; ".join(uses[:MAX_NAMED])
-        more_text = f"; and {len(uses) - MAX_NAMED} more" if len(uses) > MAX_NAMED else ""
+        listed_uses = "; ".join(uses[:MAX_LISTED_USES])
+        more_text = f"; and {len(uses) - MAX_LISTED_USES} more" if len(uses) > MAX_LISTED_USES else ""
         raise Refused(f"Zone {zone.zone_name} is in use: {listed_uses}{more_text}. Remove or move them first.")
-    # the last enabled Manager of a zone stays, unless the zone itself is deleted
+    # a trigger refuses to delete the last enabled Manager of a zone with `had_manager`
     await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", parameters)
     await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", parameters)
     await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", parameters)

@@ -137,7 +137,7 @@ async def delete_again(connection: Connection, session_id: str) -> ChangedSessio
     return row_as(ChangedSession, await cursor.fetchone())
 
 
-async def clear_failed(
+async def discard_failed(
     connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
 ) -> list[ChangedSession]:
     """Delete failed sessions after their retention; returns the changed rows.
@@ -171,7 +171,7 @@ FORGET: Final[LiteralString] = (
 )
 
 
-async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -> int:
+async def delete_ended_rows(connection: Connection, zone_id: str, keep_days: float) -> int:
     """Delete rows of sessions that ended long ago, a few hundred at a time; returns their number."""
     cursor = await connection.execute(FORGET, {"zone_id": zone_id, "keep_days": keep_days})
     return cursor.rowcount

@@ -36,7 +36,7 @@ from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin, find_provider
 from greenroom.manager.tasks.context import PrimaryContext
 
-CALL_S: Final = 60.0
+PROVIDER_CALL_TIMEOUT_S: Final = 60.0
 """Limit of one call of a provider."""
 
 
@@ -75,7 +75,7 @@ class Providers:
                 machine_pool_id=pool.machine_pool_id,
                 options=pool.options,
                 secrets=self.secrets_of(pool),
-                call_s=CALL_S,
+                call_s=PROVIDER_CALL_TIMEOUT_S,
                 trusted=self.trusted,
             )
         )
@@ -84,7 +84,7 @@ class Providers:
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-MAX_TOGETHER: Final = 4
+MAX_CALLS_PER_POOL: Final = 4
 """Maximum number of simultaneous calls of one pool: a provider that hangs does not delay the other pools."""
 
 
@@ -104,11 +104,11 @@ class ProviderCallOutcome:
 class Calls:
     """Calls providers, a few at a time."""
 
-    def __init__(self, providers: Providers, installation_id: str, call_s: float = CALL_S) -> None:
+    def __init__(self, providers: Providers, installation_id: str, call_s: float = PROVIDER_CALL_TIMEOUT_S) -> None:
         self._providers = providers
         self._installation_id = installation_id
         self._call_s = call_s
-        self._limits = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_TOGETHER))
+        self._limits = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_CALLS_PER_POOL))
 
     async def list(self, pool: MachinePoolRow) -> ProviderCallOutcome:
         """Return the pool's machines, as of the time at which its row was read."""

@@ -20,8 +20,8 @@ from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 
-MAX_TOGETHER: Final = 200
-TOGETHER: Final = "several Agents"
+MAX_MARKED_TOGETHER: Final = 200
+SEVERAL_AGENTS: Final = "several Agents"
 """The item whose failure is recorded if Agents cannot be marked as running together; they are then tried
 individually."""
 
@@ -48,11 +48,11 @@ async def run_agents(ctx: PrimaryContext) -> None:
             if isinstance(action, SessionsLost):
                 await _mark_lost(ctx, action)
             else:
-                await _move(ctx, action, names[action.agent_id])
+                await _apply_transition(ctx, action, names[action.agent_id])
     await _end_sessions_of_dead_agents(ctx)
 
 
-_AGENT_IS: Final = {
+_LOG_CODE_OF_STATUS: Final = {
     "running": LogCode.AGENT_RUNNING,
     "missing": LogCode.AGENT_MISSING,
     "dead": LogCode.AGENT_DEAD,
@@ -61,9 +61,9 @@ _AGENT_IS: Final = {
 
 async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentTransition], names: Mapping[str, str]) -> None:
     """Mark Agents as running, many in one transaction: after an outage, thousands report at the same time."""
-    group_size = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MAX_TOGETHER
+    group_size = 1 if ctx.tasks.failures.in_backoff("agents", SEVERAL_AGENTS) else MAX_MARKED_TOGETHER
     for group in (actions[i : i + group_size] for i in range(0, len(actions), group_size)):
-        async with ctx.tasks.isolated("agents", group[0].agent_id if len(group) == 1 else TOGETHER):
+        async with ctx.tasks.isolated("agents", group[0].agent_id if len(group) == 1 else SEVERAL_AGENTS):
             async with guarded(ctx.db, ctx.fence) as connection:
                 await stop("primary.in_guard")
                 marked = await db_liveness.mark_running(
@@ -75,7 +75,7 @@ async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentTransition],
                     _announce(ctx, action, names[action.agent_id])
 
 
-async def _move(ctx: PrimaryContext, action: AgentTransition, name: str) -> None:
+async def _apply_transition(ctx: PrimaryContext, action: AgentTransition, name: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         rows = await _mark_missing_or_dead(ctx, connection, action, name)
@@ -87,7 +87,7 @@ async def _move(ctx: PrimaryContext, action: AgentTransition, name: str) -> None
 
 
 def _announce(ctx: PrimaryContext, action: AgentTransition, name: str) -> None:
-    ctx.events.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
+    ctx.events.log(_LOG_CODE_OF_STATUS[action.to], f"Agent {name} is {action.to}: {action.reason}")
     ctx.events.add(ChangeEvent(Topic.AGENTS), ChangeEvent.agent(action.agent_id))
 
 
@@ -137,8 +137,9 @@ async def run_offers(ctx: PrimaryContext) -> None:
     ctx.events.add(ChangeEvent(Topic.AGENTS))
 
 
-async def run_reconcile(ctx: PrimaryContext) -> None:
-    """Correct the reserved counts to match the sessions; read without lock, corrected under it."""
+async def run_allocation_corrections(ctx: PrimaryContext) -> None:
+    """Correct the reserved cores and memory of Agents that differ from the sum over their sessions. The rows are read
+    without a lock, and read again under the lock before the correction."""
     suspects = corrections(await db_liveness.read_differing(ctx.db, ctx.zone_id))
     if not suspects:
         return

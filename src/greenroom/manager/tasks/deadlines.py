@@ -84,7 +84,7 @@ async def run_missed_transitions(ctx: PrimaryContext) -> None:
     transitions.announce(decided, ctx.events, ctx.fence.zone_key)
 
 
-async def run_recovered(ctx: PrimaryContext) -> None:
+async def run_recovered_quarantines(ctx: PrimaryContext) -> None:
     """End sessions that were quarantined as slow and answer again. There is nothing to inspect, and they use capacity.
     They do not return to their pool, because a session that was assigned is never claimable again."""
     if not await db_deadlines.read_recovered(ctx.db, ctx.zone_id):
@@ -106,8 +106,8 @@ async def run_cleanup(ctx: PrimaryContext) -> None:
     """Discard failed sessions after their retention, and delete the rows of those that ended long ago."""
     retention_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
-        cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, retention_s, POOL_FAILED_KEEP_S)
-        await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
+        cleared = await db_deadlines.discard_failed(connection, ctx.zone_id, retention_s, POOL_FAILED_KEEP_S)
+        await db_deadlines.delete_ended_rows(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
         ctx.events.status_changed(session, "its retention after the failure has ended")
 

@@ -32,14 +32,14 @@ from greenroom.db.pool.history import store_hourly_counts
 from greenroom.db.session.deadlines import is_anything_due
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import logged_item, one_item, warned
-from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
+from greenroom.manager.tasks.agents import run_agents, run_allocation_corrections, run_offers
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import (
     run_cleanup,
     run_deadlines,
     run_expiry,
     run_missed_transitions,
-    run_recovered,
+    run_recovered_quarantines,
     run_shares,
 )
 from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
@@ -129,8 +129,8 @@ AT_REST: Final = ("pools",)
 """The tasks of all other rounds."""
 UPKEEP: Final[dict[str, Task]] = {
     "orphans": run_orphaned_starts,
-    "reconcile": run_reconcile,
-    "recovered": run_recovered,
+    "reconcile": run_allocation_corrections,
+    "recovered": run_recovered_quarantines,
     "cleanup": run_cleanup,
     "records": run_records,
 }

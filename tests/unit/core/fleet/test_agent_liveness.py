@@ -47,13 +47,13 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
         (agent("running", 16), "missing", "it has not reported for 16 s"),
         (agent("running", 16, complete=False), "missing", "it has not reported for 16 s"),
         (agent("missing", 300), None, ""),
-        (agent("missing", 600, has_losable=True), None, ""),
+        (agent("missing", 600, has_sessions_to_mark_lost=True), None, ""),
         (agent("missing", 3), "running", "it checks in again"),
         (agent("missing", 15), "running", "it checks in again"),
         (agent("missing", 3, complete=False), None, ""),
         (agent("missing", 3600), None, ""),
         (agent("missing", 3601), "dead", "it has not reported for 3601 s"),
-        (agent("dead", 9999, has_losable=True), None, ""),
+        (agent("dead", 9999, has_sessions_to_mark_lost=True), None, ""),
         (agent("dead", 1), "running", "it checks in again"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_zone_whose_other_managers_do_not_run_is_warned_of(others: int, runnin
 
 
 def test_users_sessions_are_lost_after_a_longer_silence_once():
-    (action,) = plan([agent("missing", 601, has_losable=True)], TIMINGS, quiet=False)
+    (action,) = plan([agent("missing", 601, has_sessions_to_mark_lost=True)], TIMINGS, quiet=False)
     assert action == SessionsLost(agent_id="a", reason="its Agent host-1 was lost: it has not reported for 601 s")
     assert plan([agent("missing", 601)], TIMINGS, quiet=False) == []
 
@@ -110,7 +110,7 @@ agents = st.builds(
     complete=st.booleans(),
     silent_s=st.none() | st.floats(0, 5000),
     enabled=st.booleans(),
-    has_losable=st.booleans(),
+    has_sessions_to_mark_lost=st.booleans(),
 )
 cases = st.tuples(st.lists(agents, max_size=4), st.booleans())
 Plan = Callable[..., list[AgentTransition | SessionsLost]]
@@ -157,7 +157,7 @@ def planning_again_comes_to_rest(subject: Plan, case: Case) -> None:
 def _applied(before: AgentReport, actions: list[AgentTransition | SessionsLost]) -> AgentReport:
     for action in actions:
         if isinstance(action, SessionsLost):
-            before = replace(before, has_losable=False)
+            before = replace(before, has_sessions_to_mark_lost=False)
         else:
             before = replace(before, status=action.to)
     return before

@@ -19,14 +19,14 @@ from greenroom.core.fleet.enrollment import (
     KnownAgent,
     Newcomer,
     RefusalLogLimiter,
-    Token,
+    StoredJoinToken,
     is_repeated_join,
     refusal,
     refusal_of_agents_token,
     refusal_of_token,
 )
 
-TOKEN = Token(
+TOKEN = StoredJoinToken(
     role="agent",
     zone_id="eu-id",
     zone_name="eu",
@@ -75,7 +75,7 @@ def sentence(error: GreenroomError | None) -> str:
         ),
     ],
 )
-def test_a_token_that_does_not_admit_says_why(token: Token | None, said: str):
+def test_a_token_that_does_not_admit_says_why(token: StoredJoinToken | None, said: str):
     error = refusal(NEWCOMER, None, token)
     assert isinstance(error, Unauthenticated)
     assert error.message.startswith("The join token ")
@@ -147,16 +147,16 @@ def test_of_two_that_are_alive_the_one_that_was_there_goes_on():
 
 
 TOKENS = st.builds(
-    Token,
-    role=st.sampled_from(["agent", "gateway"]),
+    StoredJoinToken,
+    role=st.sampled_from(["agent", "agent", "agent", "gateway"]),
     zone_id=st.sampled_from(["eu-id", "us-id"]),
     zone_name=st.just("z"),
     agent_id=st.sampled_from([None, "a1", "a2"]),
     uses=st.just(3),
-    uses_left=st.integers(0, 3),
+    uses_left=st.integers(0, 1),
     expires=st.just(TOKEN.expires),
-    expired=st.booleans(),
-    revoked=st.booleans(),
+    expired=st.sampled_from([False, False, False, True]),
+    revoked=st.sampled_from([False, False, False, True]),
 )
 KNOWNS = st.builds(
     KnownAgent,
@@ -189,7 +189,7 @@ NEWCOMERS = st.builds(
     ],
 )
 def test_no_host_gets_in_past_the_rules(
-    subject: Any, newcomer: Newcomer, known: KnownAgent | None, token: Token | None
+    subject: Any, newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken | None
 ):
     if subject(newcomer, known, token) is not None:
         return

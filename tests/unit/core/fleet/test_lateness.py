@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.liveness import (
-    MAX_TIMES,
+    MAX_LATENESS_FACTOR,
+    MAX_ON_TIME_DELAY_S,
     ON_TIME,
-    ON_TIME_S,
     Lateness,
     allowed_s,
     lateness_factor,
@@ -32,13 +32,13 @@ def bounded_and_growing(subject: Factor, pair: tuple[Lateness, Lateness]) -> Non
         waiting=max(one.waiting, other.waiting),
     )
     for state in pair:
-        assert 1.0 <= subject(state) <= subject(later) <= MAX_TIMES
-    quiet = Lateness(own_s=min(one.own_s, ON_TIME_S), queue=min(one.queue, 1.0), waiting=one.waiting)
+        assert 1.0 <= subject(state) <= subject(later) <= MAX_LATENESS_FACTOR
+    quiet = Lateness(own_s=min(one.own_s, MAX_ON_TIME_DELAY_S), queue=min(one.queue, 1.0), waiting=one.waiting)
     assert subject(quiet) == 1.0
 
 
 def unbounded(state: Lateness) -> float:
-    return max(1.0, state.queue, state.own_s / ON_TIME_S)
+    return max(1.0, state.queue, state.own_s / MAX_ON_TIME_DELAY_S)
 
 
 def never_longer(_: Lateness) -> float:
@@ -46,7 +46,7 @@ def never_longer(_: Lateness) -> float:
 
 
 def longer_on_a_quiet_host(state: Lateness) -> float:
-    return min(MAX_TIMES, 1.0 + state.own_s)
+    return min(MAX_LATENESS_FACTOR, 1.0 + state.own_s)
 
 
 def test_limits_grow_with_lateness_within_bounds_not_on_a_quiet_host():
@@ -65,7 +65,7 @@ def test_the_property_catches_its_mutants(mutant: Factor):
         (Lateness(own_s=0.2), 4.0),
         (Lateness(queue=6.0), 6.0),
         (Lateness(queue=6.0, waiting=0.5), 3.5),
-        (Lateness(queue=60.0), MAX_TIMES),
+        (Lateness(queue=60.0), MAX_LATENESS_FACTOR),
         (Lateness(queue=60.0, waiting=0.0), 1.0),
     ],
 )

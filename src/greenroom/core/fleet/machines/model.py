@@ -299,14 +299,14 @@ class ZoneSnapshot:
     overcommit: float
     agents: tuple[PlacementAgent, ...]
     """All Agents of the zone, including those on machines that belong to no pool."""
-    wants: tuple[UnmetDemand, ...]
+    demands: tuple[UnmetDemand, ...]
     """The sessions for which the zone has no room."""
     pools: tuple[MachinePool, ...]
     orders: tuple[MachineOrder, ...]
     listings: Mapping[str, ListedMachines] = field(default_factory=dict[str, ListedMachines])
     quiet: bool = False
     """True during the quiet period, in which the silence of an Agent has no effect."""
-    elsewhere: tuple[str, ...] = ()
+    other_zone_notes: tuple[str, ...] = ()
     """Sentences about users who also wait in this zone and count in another zone."""
 
 

@@ -132,7 +132,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
         )
         pools.append(planned)
     zone = _free_capacity(snapshot, pools)
-    zone.pack_all(snapshot.wants)
+    zone.pack_all(snapshot.demands)
     for pool in pools:
         if pool.pool.closed:
             _close(pool)
@@ -140,7 +140,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
             _grow(snapshot, pool, zone)
             _shrink(snapshot, pool, zone)
     actions = (*actions_of_orders, *(action for pool in pools for action in pool.actions))
-    return MachinePlan(actions, tuple(_report(pool, zone, snapshot.elsewhere) for pool in pools))
+    return MachinePlan(actions, tuple(_report(pool, zone, snapshot.other_zone_notes) for pool in pools))
 
 
 def _pool_with_schedule(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder]) -> _Pool:
@@ -221,7 +221,7 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     noun = "machine" if pool.limits.min_machines == 1 else "machines"
     for _ in range(max(0, missing_machines)):
         _add(snapshot, pool, zone, f"at least {pool.limits.min_machines} {noun} must exist at this time")
-    while (why := _standby(pool, zone)) and _add(snapshot, pool, zone, why):
+    while (why := _standby_reason(pool, zone)) and _add(snapshot, pool, zone, why):
         pass
 
 
@@ -230,7 +230,7 @@ def _misfit(pool: _Pool, request: PlacementRequest) -> str | None:
     return next((rejection.reason for rejection in place((pool.size,), request, "Least Load").rejected), None)
 
 
-def _standby(pool: _Pool, zone: _Zone) -> str:
+def _standby_reason(pool: _Pool, zone: _Zone) -> str:
     """Return the reason why the standby capacity needs one more machine; empty if it needs none."""
     limits, (cores, memory) = pool.limits, zone.free
     if cores + TOLERANCE < limits.standby_cores:
@@ -332,7 +332,7 @@ def _record_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surpl
         pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
-def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
+def _report(pool: _Pool, zone: _Zone, other_zone_notes: Sequence[str]) -> PoolReport:
     numbers_by_state = {
         "joined": sum(o.state is OrderState.JOINED for o in pool.orders),
         "coming": sum(o.state in COMING for o in pool.orders),
@@ -345,7 +345,7 @@ def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
     more = f" {pool.placed} more to be ordered." if pool.placed else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
     enough = "" if more or notes or zone.unmet else " The capacity is sufficient."
-    others = "".join(f" {text}" for text in elsewhere)
+    others = "".join(f" {text}" for text in other_zone_notes)
     kept = "".join(
         f" Agent {name} also joined on a machine of this pool; the machine is kept until this Agent is deleted."
         for name in sorted({order.other_agent for order in pool.orders} - {""})

@@ -192,7 +192,7 @@ class Day:
             zone_name="eu",
             overcommit=1.0,
             agents=tuple(agents.values()),
-            wants=(UnmetDemand(DESKTOP, number, f"{number} people wait"),) if number else (),
+            demands=(UnmetDemand(DESKTOP, number, f"{number} people wait"),) if number else (),
             pools=(self.pool,),
             orders=orders,
             listings=self._listed(now_s),

@@ -96,7 +96,7 @@ def zones(draw: st.DrawFn) -> ZoneSnapshot:
     return zone(
         *there,
         pools=tuple(draw(pools(name)) for name in POOLS),
-        wants=(want(draw(st.integers(0, 30))), want(draw(st.integers(0, 2)), request=large)),
+        demands=(want(draw(st.integers(0, 30))), want(draw(st.integers(0, 2)), request=large)),
         listings=listings,
         quiet=draw(st.booleans()),
     )
@@ -182,7 +182,7 @@ def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> Zone
         ]
         failed = [move.reason for move in mine if move.failed]
         remembered.append(replace(pool, failure_state=after_orders(pool.failure_state, failed, joined=False, now=NOW)))
-    return zone(*after, *placed, pools=tuple(remembered), wants=snapshot.wants, quiet=snapshot.quiet)
+    return zone(*after, *placed, pools=tuple(remembered), demands=snapshot.demands, quiet=snapshot.quiet)
 
 
 def orders_again(snapshot: ZoneSnapshot) -> MachinePlan:

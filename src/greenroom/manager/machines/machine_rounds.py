@@ -1,7 +1,8 @@
-"""The work of the Primary on machine pools, outside its rounds: providers take seconds or minutes, and may hang.
+"""The rounds of the Primary over the machine pools of its zone. They are not part of the rounds of the guardian,
+because calls of providers take seconds or minutes, and may hang.
 
-A round lists the providers' machines, plans under the lock of the pools, writes the plan, and then carries it out.
-Every write is fenced. A change between two writes of a round appears in the rows and listings of the next round.
+A machine round lists the providers' machines, plans under the lock of the pools, writes the plan, and then carries it
+out. Every write is fenced. A change between two writes of a round appears in the rows and listings of the next round.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for, warned
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.calls import CALL_S, Calls, CallsInProgress, ProviderCallOutcome, Providers
+from greenroom.manager.machines.calls import (
+    PROVIDER_CALL_TIMEOUT_S,
+    Calls,
+    CallsInProgress,
+    ProviderCallOutcome,
+    Providers,
+)
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -53,18 +60,18 @@ BUSY_LISTING_S: Final = 10.0
 """Interval of listings while machines are being created or ended."""
 IDLE_LISTING_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3600.0
-WAITED_S: Final = 2.0
+PROVIDER_WAIT_S: Final = 2.0
 """The time for which a round waits for providers. A later answer starts the next round, which stores it."""
 
 
 @dataclass(eq=False)
-class MachineWork:
+class MachineRounds:
     """Plans machines while this Manager is Primary; `context` is None while it is not."""
 
     context: Callable[[], PrimaryContext | None]
     providers: Providers
-    call_s: float = CALL_S
-    waited_s: float = WAITED_S
+    call_s: float = PROVIDER_CALL_TIMEOUT_S
+    waited_s: float = PROVIDER_WAIT_S
 
     def __post_init__(self) -> None:
         self._calls: Calls | None = None
@@ -116,7 +123,7 @@ class MachineWork:
         listings = await self._list(ctx, self._calls, pools)
         snapshot, machine_plan, stray = await _plan(ctx, listings)
         _log(ctx, snapshot, machine_plan)
-        self._log_unknown(ctx, snapshot, stray)
+        self._log_stray_machines(ctx, snapshot, stray)
         await self._carry_out(ctx, self._calls, pools, machine_plan)
         if boottime_s() - self._pruned_at_s > PRUNE_EVERY_S:
             self._pruned_at_s = boottime_s()
@@ -124,7 +131,7 @@ class MachineWork:
         if machine_plan.orders:
             self.wake()  # they are requested after the next listing
 
-    def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, stray: Sequence[StrayMachine]) -> None:
+    def _log_stray_machines(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, stray: Sequence[StrayMachine]) -> None:
         """Log each machine without an order once, after the first listing that has it."""
         has_order = {order.machine_order_id for order in snapshot.orders}
         names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
@@ -215,7 +222,7 @@ async def _plan(
         snapshot = await read_snapshot(
             connection,
             ctx.zone_id,
-            [row.as_planned for row in rows],
+            [row.plan_input for row in rows],
             listings=listings,
             overcommit=ctx.config.cpu_overcommit,
             quiet=ctx.quiet,
@@ -226,7 +233,7 @@ async def _plan(
                 events |= await _write(ctx, connection, snapshot, action)
             elif not await machine_orders.release_again(connection, action):
                 stray.append(action)
-        await _store_back_off(connection, snapshot, machine_plan)
+        await _store_order_failures(connection, snapshot, machine_plan)
         removed_pools = await machine_pools.remove_deleted(connection, ctx.zone_id)
     if machine_plan.actions or removed_pools:
         await ctx.db.notify(*events)
@@ -259,7 +266,7 @@ async def _write(
     return set()
 
 
-async def _store_back_off(connection: Connection, snapshot: ZoneSnapshot, machine_plan: MachinePlan) -> None:
+async def _store_order_failures(connection: Connection, snapshot: ZoneSnapshot, machine_plan: MachinePlan) -> None:
     """Store the back-off of each pool after failed orders, or after machines that joined."""
     orders = {order.machine_order_id: order for order in snapshot.orders}
     failed, joined = defaultdict[str, list[str]](list), set[str]()
@@ -306,10 +313,10 @@ async def _store_failure_states(
         pool_before = next(pool for pool in pools if pool.machine_pool_id == pool_id)
         async with guarded(ctx.db, ctx.fence) as connection:
             row = await machine_pools.lock_pool(connection, pool_id)
-            state = core_orders.after_calls(row.as_planned.failure_state, worst.error, worst.retry_after_s, row.now)
+            state = core_orders.after_calls(row.plan_input.failure_state, worst.error, worst.retry_after_s, row.now)
             failed = [outcome.order_failure for outcome in pool_outcomes if outcome.order_failure is not None]
             state = core_orders.after_orders(state, failed, joined=False, now=row.now)
-            if state != row.as_planned.failure_state:
+            if state != row.plan_input.failure_state:
                 await machine_pools.store_failure_state(connection, pool_id, state)
         if worst.error is not None and worst.error != pool_before.last_error:
             next_request = f"{state.next_call:%H:%M:%S} UTC" if state.next_call else "the next round"
