@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.leadership import election_reason
 from greenroom.db.database import Database
-from greenroom.db.fleet.leadership import Fence, evict, guarded, leadership_connection
+from greenroom.db.fleet.leadership import Fence, end_expired_connections, guarded, leadership_connection
 from greenroom.db.fleet.managers import find_or_insert_manager, set_enabled
 
 
@@ -114,7 +114,7 @@ async def test_waiting_for_a_live_manager_is_no_error(db: Database, dsn: str, zo
         held_back = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'second' AND backend_xmin IS NOT NULL"
         assert await db.fetch(held_back) == [], "VACUUM is not held up"
         await first.resign(1)
-        assert await evict(db, zone) == 1
+        assert await end_expired_connections(db, zone) == 1
         assert await second.take(other.manager_id, 0, 30) == 2
 
 
@@ -122,13 +122,13 @@ async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: 
     me = await find_or_insert_manager(db, "me", "default", "host", "1")
     async with leadership_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         await connection.take(me.manager_id, 0, 30)
-        assert await evict(db, zone) == 0
+        assert await end_expired_connections(db, zone) == 0
         assert await connection.renew(1, 0.1)
         await asyncio.sleep(0.3)  # longer than the leadership
-        assert await evict(db, zone) == 1
+        assert await end_expired_connections(db, zone) == 1
         with pytest.raises(psycopg.OperationalError):
             await connection.renew(1, 6)
-    assert await evict(db, zone) == 0
+    assert await end_expired_connections(db, zone) == 0
 
 
 async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Database, dsn: str, zone: int):
@@ -140,16 +140,16 @@ async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Datab
             taking = asyncio.create_task(connection.take(me.manager_id, 0, 6))
 
             await eventually(lambda: db.fetch("SELECT 1 FROM pg_locks WHERE classid = 71 AND granted"))
-            assert await evict(db, zone) == 0
+            assert await end_expired_connections(db, zone) == 0
         assert await taking == 1
 
 
 async def test_a_connection_that_keeps_the_lock_and_does_nothing_is_ended(db: Database, dsn: str, zone: int):
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as stuck:
         await stuck.execute("SELECT pg_advisory_lock(71, %s)", (zone,))
-        assert await evict(db, zone) == 0
+        assert await end_expired_connections(db, zone) == 0
 
         async def ended() -> bool:
-            return await evict(db, zone) == 1
+            return await end_expired_connections(db, zone) == 1
 
         await eventually(ended)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.fleet.machines.provider import is_same_place, lists_same_machines, options_problem
+from greenroom.core.fleet.machines.provider import is_same_destination, lists_same_machines, options_problem
 from greenroom.machine_providers.libcloud.rules import LIBCLOUD
 
 EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
@@ -38,6 +38,6 @@ def test_a_driver_with_size_and_image_is_taken():
 
 def test_another_size_is_the_same_cloud_and_another_region_is_not():
     smaller, elsewhere = {**EC2, "size": "c6i.large"}, {**EC2, "arguments": {"region": "eu-west-1"}}
-    for is_same in (is_same_place, lists_same_machines):
+    for is_same in (is_same_destination, lists_same_machines):
         assert is_same(LIBCLOUD, EC2, smaller)
         assert not is_same(LIBCLOUD, EC2, elsewhere)

@@ -119,7 +119,7 @@ async def test_a_task_that_failed_is_tried_again_although_nothing_is_due(
 ):
     now_s = 0.0
     monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
-    context.tasks.failures.failed("expiry")
+    context.tasks.failures.record_failure("expiry")
     db.is_due, now_s = False, FIRST_BACKOFF_S
     await PrimaryRounds().run(context)
     assert "expiry" in done
@@ -171,7 +171,7 @@ def test_the_back_off_grows_and_is_forgotten_when_the_row_is_gone(monkeypatch: p
     now_s = 0.0
     monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
     failures = TaskFailures()
-    backoffs = [failures.failed("pools", "one") for _ in range(8)]
+    backoffs = [failures.record_failure("pools", "one") for _ in range(8)]
     assert backoffs[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S]
     assert max(backoffs) == backoffs[-1] == MAX_BACKOFF_S
     assert failures.in_backoff("pools", "one")
@@ -182,8 +182,8 @@ def test_the_back_off_grows_and_is_forgotten_when_the_row_is_gone(monkeypatch: p
     assert failures.tasks == ["pools"]
     now_s = MAX_BACKOFF_S + isolation.FORGOTTEN_AFTER_S
     assert failures.tasks == []
-    assert failures.failed("pools", "one") == FIRST_BACKOFF_S
-    failures.done("pools", "one")
+    assert failures.record_failure("pools", "one") == FIRST_BACKOFF_S
+    failures.record_success("pools", "one")
     assert failures.tasks == []
 
 

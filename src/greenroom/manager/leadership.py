@@ -29,7 +29,7 @@ from greenroom.db.fleet.leadership import (
     STATEMENT_TIMEOUT_S,
     Fence,
     LeadershipConnection,
-    evict,
+    end_expired_connections,
     leadership_connection,
     read_leadership,
 )
@@ -43,9 +43,9 @@ log = structlog.get_logger(__name__)
 
 TAKE_PAUSE_S: Final = 0.05
 """Pause after a TAKE that did not obtain the leadership."""
-REOPEN_S: Final = 0.05
-REOPEN_AFTER_ERROR_S: Final = 0.5
-POLL_S: Final = 1.0
+REOPEN_PAUSE_S: Final = 0.05
+REOPEN_PAUSE_AFTER_ERROR_S: Final = 0.5
+HANG_POLL_S: Final = 1.0
 """Interval at which a Manager that hung checks whether it works again."""
 
 
@@ -133,8 +133,8 @@ class LeadershipKeeper:
         """Hold the leadership whenever possible while this Manager is enabled; forever."""
         while True:
             while not self._may_hold():
-                await self._wait_for_change(POLL_S)
-            pause_s = REOPEN_S
+                await self._wait_for_change(HANG_POLL_S)
+            pause_s = REOPEN_PAUSE_S
             try:
                 async with leadership_connection(
                     self.dsn, f"greenroom leadership {self.me.instance_id}", self.me.zone_key, self._holder
@@ -145,7 +145,7 @@ class LeadershipKeeper:
                 self._store_loss("its leadership was ended")
             except (psycopg.Error, OSError) as error:
                 # While PostgreSQL is away, attempts fail repeatedly; after the end of a term, the next one may succeed.
-                pause_s = REOPEN_AFTER_ERROR_S if self._window is None else REOPEN_S
+                pause_s = REOPEN_PAUSE_AFTER_ERROR_S if self._window is None else REOPEN_PAUSE_S
                 reason = str(error).strip().partition("\n")[0]
                 log.warning("the leadership connection failed", reason=reason, was_primary=self._window is not None)
                 self._store_loss(f"its connection to the database ended: {reason}")
@@ -290,7 +290,7 @@ class LeadershipWatch:
         leadership = await read_leadership(self._db, self._me.zone_key)
         if leadership.remaining_s > 0:
             return _next_read_in_s(leadership.remaining_s)
-        if await evict(self._db, self._me.zone_key):
+        if await end_expired_connections(self._db, self._me.zone_key):
             log.info("the connection of an expired leadership was ended")
         return core_leadership.RECHECK_S if leadership.holder is None else core_leadership.EXPIRY_JITTER_S
 

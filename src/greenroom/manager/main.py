@@ -64,7 +64,7 @@ OWN_CONNECTIONS: Final = 8
 """Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
 """Connections for requests of Agents, separate from the others, which many Agents must not occupy (ADR 3)."""
-REGISTER_AGAIN_S: Final = 1.0
+REGISTER_RETRY_PAUSE_S: Final = 1.0
 SPREAD_S: Final = 1.0
 """The time over which the readings of all held check-ins are spread after missed notifications."""
 
@@ -91,7 +91,7 @@ class Manager:
         self.stand_in = StandInProcess(self.status)
         self._started_at_s = boottime_s()
         self._stopping = False
-        self._running: RunningManager | None = None
+        self._registered: RegisteredManager | None = None
 
     def _database(self, purpose: str, max_size: int, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Database:
         return Database(
@@ -109,14 +109,14 @@ class Manager:
 
     @property
     def agent_services(self) -> AgentServices | None:
-        return self._running.agent_services if self._running else None
+        return self._registered.agent_services if self._registered else None
 
     def status(self) -> ManagerStatus:
         return ManagerStatus(
             age_s=boottime_s() - self._started_at_s,
             unhealthy_after_s=allowed_s(self.config.unhealthy_after_s, self.lateness.now()),
             stopping=self._stopping,
-            guardian=self._running.guardian.status() if self._running else GuardianStatus(),
+            guardian=self._registered.guardian.status() if self._registered else GuardianStatus(),
         )
 
     async def start(self) -> None:
@@ -125,7 +125,7 @@ class Manager:
         for db in self._databases:
             await db.open()
         try:
-            self._running = await register(self)
+            self._registered = await register(self)
         except Unavailable as error:
             log.warning("the Manager registers when the database can be reached", reason=error.message)
         except BaseException:
@@ -136,10 +136,10 @@ class Manager:
 
     async def run(self) -> None:
         try:
-            while self._running is None:
-                await asyncio.sleep(REGISTER_AGAIN_S)
+            while self._registered is None:
+                await asyncio.sleep(REGISTER_RETRY_PAUSE_S)
                 await self.start()
-            await self._running.run()
+            await self._registered.run()
         finally:
             await self._close()
 
@@ -152,11 +152,11 @@ class Manager:
         self._stopping = True
         self.stand_in.stop()
         self.notifier.wake_all()
-        if self._running is not None:
-            self._running.leadership.request_stop()
+        if self._registered is not None:
+            self._registered.leadership.request_stop()
 
 
-async def register(process: Manager) -> RunningManager:
+async def register(process: Manager) -> RegisteredManager:
     """Find or insert the Manager's record, take the lock of its instance id, and store its address.
 
     Raises:
@@ -166,7 +166,7 @@ async def register(process: Manager) -> RunningManager:
     config, hostname = process.config, socket.gethostname()
     await refuse_pooler(config.database_url)
     me = await find_or_insert_manager(process.db, process.instance_id, config.zone, hostname, version())
-    manager = RunningManager(process, me)
+    manager = RegisteredManager(process, me)
     await manager.listener.open()
     try:
         await store_manager_info(
@@ -182,7 +182,7 @@ async def register(process: Manager) -> RunningManager:
     return manager
 
 
-class RunningManager:
+class RegisteredManager:
     """A registered Manager with all its parts."""
 
     def __init__(self, process: Manager, me: ManagerRow) -> None:

@@ -26,7 +26,7 @@ MAX_BYTES = 65536
 
 ENABLED, DISABLED, UNKNOWN = b"1", b"0", b"?"
 """Values of a beat: the Manager's flag."""
-_WORDS = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
+_JSON_OF_BEAT = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 
 def watch(listening: socket.socket, beats_descriptor: int) -> None:
@@ -48,7 +48,7 @@ def watch(listening: socket.socket, beats_descriptor: int) -> None:
 
 def reply(last: bytes) -> bytes:
     """Return the answer to every request; `last` is the last beat."""
-    body = f'{{"ok": false, "status": "unhealthy", "enabled": {_WORDS[last]}, "frozen": true}}'
+    body = f'{{"ok": false, "status": "unhealthy", "enabled": {_JSON_OF_BEAT[last]}, "frozen": true}}'
     head = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close"
     return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
@@ -70,6 +70,7 @@ def _answer(listening: socket.socket, text: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGINT):  # they are for the Manager, whose end closes the pipe
+    # signals to the process group are for the Manager; when it ends, the pipe is closed, and the stand-in ends too
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     watch(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -30,6 +30,7 @@ class StandInProcess:
         self._listening: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._beats: int | None = None
+        """The descriptor of the end of the pipe that this process writes."""
 
     def start(self, listening: socket.socket) -> None:
         """Start the stand-in with this socket, on which the Manager listens."""

@@ -37,7 +37,7 @@ from greenroom.core.fleet.machines.provider import (
     APPROVERS,
     address_problem,
     edge_problem,
-    is_same_place,
+    is_same_destination,
     lists_same_machines,
     options_problem,
     stays_approved,
@@ -245,7 +245,7 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
         after = _checked(_fields(sent, before, change), before, change.installation)
         after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
         rules_and_options = (find_provider(after.provider).rules, before.options, after.options)
-        changes_place = before.provider != after.provider or not is_same_place(*rules_and_options)
+        changes_place = before.provider != after.provider or not is_same_destination(*rules_and_options)
         if before.open_orders and (changes_place or not lists_same_machines(*rules_and_options)):
             raise Refused(_open_orders_refusal(before, changes_place=changes_place))
         if changes_place and before.secrets and "secrets" not in sent:

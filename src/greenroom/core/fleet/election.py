@@ -45,7 +45,7 @@ class ObservedRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordClaim:
+class RecordTakeover:
     """Replace the record with this `version` (None = create it) by `record`, for this `reason`."""
 
     record: ElectionRecord
@@ -62,23 +62,25 @@ def after_read(
     return ObservedRecord(record=record, version=version, since_s=read_at_s)
 
 
-def claim(observed: ObservedRecord, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
+def claim(observed: ObservedRecord, own: str, address: str, now_s: float, ttl_s: float) -> RecordTakeover | None:
     """Return the claim that a standby process may make now; None = wait."""
     record = observed.record
     if record is None:
-        return RecordClaim(
+        return RecordTakeover(
             record=ElectionRecord(holder=own, address=address, term=1, ttl_s=ttl_s),
             version=None,
             reason="it is the first",
         )
     claimed = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
     if not record.holder:
-        return RecordClaim(record=claimed, version=observed.version, reason="the process before released it")
+        return RecordTakeover(record=claimed, version=observed.version, reason="the process before released it")
     if record.holder == own:
-        return RecordClaim(record=claimed, version=observed.version, reason="this process held it before")
+        return RecordTakeover(record=claimed, version=observed.version, reason="this process held it before")
     # this process also waits for its own ttl, because the acting process may have other settings
     if now_s - observed.since_s >= max(record.ttl_s, ttl_s):
-        return RecordClaim(record=claimed, version=observed.version, reason=f"{record.holder} did not renew it in time")
+        return RecordTakeover(
+            record=claimed, version=observed.version, reason=f"{record.holder} did not renew it in time"
+        )
     return None
 
 

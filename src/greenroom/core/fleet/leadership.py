@@ -117,10 +117,10 @@ def election_reason(previous: Predecessor | None) -> str:
         return "it was the Primary before and returned first"
     if previous.instance_id is None:
         return "the Manager that was the Primary was deleted"
-    return _ending(previous).format(previous.instance_id)
+    return _end_reason(previous).format(previous.instance_id)
 
 
-def _ending(previous: Predecessor) -> str:
+def _end_reason(previous: Predecessor) -> str:
     if not previous.enabled:
         return "{} was disabled"
     if previous.resigned:

@@ -191,9 +191,8 @@ async def read_leadership(db: Database, zone_key: int) -> Leadership:
     return leadership or Leadership(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
 
 
-async def evict(db: Database, zone_key: int) -> int:
-    """EVICT: end the connection that still holds the lock of a zone after its leadership ended; returns the number of
-    ended connections.
+async def end_expired_connections(db: Database, zone_key: int) -> int:
+    """End the connections that still hold the lock of a zone after its leadership ended; returns their number.
 
     Only a connection that still holds the lock is ended. A connection of another holder than the last is ended only
     after a second without activity, because it may have just got the lock and not yet committed its leadership.

@@ -16,7 +16,7 @@ from greenroom.core.session.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.session.transitions import CHANGE_TO, ChangedSession
 
-LOSABLE_PARAMETERS: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
+MARK_LOST_PARAMETERS: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
 _MUST_BE_MARKED_LOST: Final[LiteralString] = (
     " user_id IS NOT NULL AND status = ANY(%(losable)s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
@@ -39,7 +39,7 @@ AGENTS_TO_CHECK: Final[LiteralString] = (
 
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
     """Return the zone's Agents with a possible change: all except running ones that were not silent for this time."""
-    params = {**LOSABLE_PARAMETERS, "zone_id": zone_id, "missing_s": missing_s}
+    params = {**MARK_LOST_PARAMETERS, "zone_id": zone_id, "missing_s": missing_s}
     return await db.fetch_as(AgentReport, AGENTS_TO_CHECK + " ORDER BY agent_id", params)
 
 
@@ -101,14 +101,14 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %(agent_id)s AND" + _MUST_BE_MARKED_LOST + " ORDER BY session_id"
         " FOR NO KEY UPDATE",
-        {**LOSABLE_PARAMETERS, "agent_id": agent_id},
+        {**MARK_LOST_PARAMETERS, "agent_id": agent_id},
     )
     cursor = await connection.execute(
         f"UPDATE sessions SET {CHANGE_TO[SessionStatus.LOST]}, error = %(reason)s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
         f" AND agent_id = %(agent_id)s AND{_MUST_BE_MARKED_LOST}"
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
-        {**LOSABLE_PARAMETERS, "reason": reason, "agent_id": agent_id},
+        {**MARK_LOST_PARAMETERS, "reason": reason, "agent_id": agent_id},
     )
     return rows_as(ChangedSession, await cursor.fetchall())
 
@@ -128,15 +128,15 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
     return rows_as(ChangedSession, await cursor.fetchall())
 
 
-ENDING_WITHOUT_AGENT: Final[LiteralString] = (
+ENDING_ON_DEAD_AGENTS: Final[LiteralString] = (
     "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
     " WHERE s.zone_id = %(zone_id)s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead'"
 )
 
 
-async def read_ending_without_agent(db: Database, zone_id: str) -> list[str]:
+async def read_ending_on_dead_agents(db: Database, zone_id: str) -> list[str]:
     """Return sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
-    rows = await db.fetch(ENDING_WITHOUT_AGENT + " LIMIT 500", {"zone_id": zone_id})
+    rows = await db.fetch(ENDING_ON_DEAD_AGENTS + " LIMIT 500", {"zone_id": zone_id})
     return [row["session_id"] for row in rows]
 
 

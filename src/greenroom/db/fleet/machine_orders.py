@@ -61,7 +61,7 @@ class MachineOrderRow:
 # Agents that were joined by hand on the machine of order `o` after it was ordered. Machines with copies of one disk may
 # have the same machine id. Agents that registered before the order, or belong to another order, are therefore excluded:
 # they are on another machine. Dead Agents without a session are excluded too.
-OTHER_AGENTS: Final[LiteralString] = """
+ADDITIONAL_AGENTS: Final[LiteralString] = """
   FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
    AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash
    AND NOT EXISTS (SELECT 1 FROM machine_orders m
@@ -134,7 +134,9 @@ async def apply_transition(connection: Connection, transition: OrderTransition) 
     cursor = await connection.execute(
         "SELECT o.token_hash, (SELECT a.agent_id::text FROM agents a"
         " WHERE a.agent_id = o.agent_id OR a.joined_with = o.token_hash LIMIT 1) AS agent_id,"
-        " coalesce(o.agent_id::text, %s) AS planned_agent_id, EXISTS (SELECT 1" + OTHER_AGENTS + ") AS has_other_agent"
+        " coalesce(o.agent_id::text, %s) AS planned_agent_id, EXISTS (SELECT 1"
+        + ADDITIONAL_AGENTS
+        + ") AS has_other_agent"
         " FROM machine_orders o WHERE machine_order_id = %s AND state = ANY(%s) FOR NO KEY UPDATE OF o",
         (transition.agent_id, transition.machine_order_id, _STATES_BEFORE[transition.to]),
     )

@@ -22,7 +22,7 @@ from greenroom.core.launch.placement import PlacementAgent, placement_request_of
 from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
-from greenroom.db.fleet.machine_orders import OTHER_AGENTS
+from greenroom.db.fleet.machine_orders import ADDITIONAL_AGENTS
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
 from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, STILL_WAITING, waiting
 from greenroom.db.workspace.images import IMAGE_FACTS
@@ -172,7 +172,7 @@ SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.
        o.surplus_since, o.next_end, a.agent_id::text, a.hostname AS agent_hostname,
        CASE WHEN o.asked < p.secrets_since AND (o.shown IS NULL OR o.shown <= p.secrets_since) THEN p.secrets_since END
            AS doubted,
-       (SELECT coalesce(min(b.hostname), '') {OTHER_AGENTS}) AS other_agent,
+       (SELECT coalesce(min(b.hostname), '') {ADDITIONAL_AGENTS}) AS other_agent,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS agent_sessions,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted'
            AND s.user_id IS NOT NULL) AS live_sessions

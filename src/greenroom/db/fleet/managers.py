@@ -15,7 +15,7 @@ import psycopg
 from greenroom.core.errors import LastEnabledManager, ManagerRuns, NotFound, SetupError
 from greenroom.core.fleet.liveness import DAY_S, ManagerRecord
 from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.fleet.leadership import REMAINING, evict
+from greenroom.db.fleet.leadership import REMAINING, end_expired_connections
 from greenroom.db.notifications import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
@@ -171,7 +171,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
             "UPDATE managers SET enabled = %s WHERE manager_id = %s AND enabled <> %s", (enabled, manager_id, enabled)
         )
     if not enabled:
-        await evict(db, change.zone_key)
+        await end_expired_connections(db, change.zone_key)
     return change
 
 
@@ -264,7 +264,7 @@ async def delete_manager(db: Database, manager_id: str, *, force: bool = False) 
                 "First Reported Time would be lost. To take it out of service, disable it. To remove its record, "
                 "stop its process first, or delete it with force."
             )
-    await evict(db, row["zone_key"])
+    await end_expired_connections(db, row["zone_key"])
 
 
 async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:

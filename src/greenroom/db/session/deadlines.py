@@ -11,7 +11,7 @@ from greenroom.core.session.deadlines import DEADLINE_S, WaitingSession
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
-from greenroom.db.fleet.liveness import AGENTS_TO_CHECK, CHANGED_OFFERS, ENDING_WITHOUT_AGENT, LOSABLE_PARAMETERS
+from greenroom.db.fleet.liveness import AGENTS_TO_CHECK, CHANGED_OFFERS, ENDING_ON_DEAD_AGENTS, MARK_LOST_PARAMETERS
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.lifecycle import EXPIRING, EXPIRING_PARAMETERS
 from greenroom.db.session.observations import DECIDABLE_PARAMETERS, STORED_OBSERVATIONS
@@ -180,7 +180,7 @@ async def delete_ended_rows(connection: Connection, zone_id: str, keep_days: flo
 WORK_QUERIES: Final[tuple[LiteralString, ...]] = (
     *(
         AGENTS_TO_CHECK,
-        ENDING_WITHOUT_AGENT,
+        ENDING_ON_DEAD_AGENTS,
         STORED_OBSERVATIONS,
         WITH_DEADLINE,
         CHANGED_OFFERS,
@@ -197,6 +197,6 @@ async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_o
     params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
     row = await db.fetch_one(
         IS_DUE,
-        {**params, **LOSABLE_PARAMETERS, **DECIDABLE_PARAMETERS, **WITH_DEADLINE_PARAMETERS, **EXPIRING_PARAMETERS},
+        {**params, **MARK_LOST_PARAMETERS, **DECIDABLE_PARAMETERS, **WITH_DEADLINE_PARAMETERS, **EXPIRING_PARAMETERS},
     )
     return row is not None and row["is_due"]

@@ -112,7 +112,7 @@ async def _mark_lost(ctx: PrimaryContext, action: SessionsLost) -> None:
 async def _end_sessions_of_dead_agents(ctx: PrimaryContext) -> None:
     """End the sessions of dead Agents, which no Agent will confirm. If the Agent returns with a container, the
     verdict on the container is `destroy`."""
-    session_ids = await db_liveness.read_ending_without_agent(ctx.db, ctx.zone_id)
+    session_ids = await db_liveness.read_ending_on_dead_agents(ctx.db, ctx.zone_id)
     if not session_ids:
         return
     async with guarded(ctx.db, ctx.fence) as connection:

@@ -64,7 +64,7 @@ class TaskFailures:
         failure = self._failures.get((task, item))
         return failure is not None and boottime_s() < failure.again_at_s
 
-    def failed(self, task: str, item: str = "") -> float:
+    def record_failure(self, task: str, item: str = "") -> float:
         """Record a failure; returns its back-off in seconds."""
         self._failures = {key: failure for key, failure in self._failures.items() if _is_fresh(failure)}
         before = self._failures.get((task, item))
@@ -72,7 +72,7 @@ class TaskFailures:
         self._failures[task, item] = _TaskFailure(backoff_s, boottime_s() + backoff_s)
         return backoff_s
 
-    def done(self, task: str, item: str = "") -> None:
+    def record_success(self, task: str, item: str = "") -> None:
         """Record a success, which ends the back-off of the task or the item."""
         self.done_at_s = boottime_s()
         if self._failures.pop((task, item), None) is not None:
@@ -118,10 +118,10 @@ class Tasks:
                 raise
             self._record_failure(task, item, error)
         else:
-            self.failures.done(task, item)
+            self.failures.record_success(task, item)
 
     def _record_failure(self, task: str, item: str, error: Exception) -> None:
-        backoff_s = self.failures.failed(task, item)
+        backoff_s = self.failures.record_failure(task, item)
         subject = f"{task} ({item})" if item else task
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
         log.debug("a task of the Primary failed", task=task, item=item, exc_info=error)

@@ -21,8 +21,8 @@ from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.masking import MASK
 from greenroom.core.text import one_line
 
-MAX_REF: Final = 200
-MAX_PROVIDER_TEXT: Final = 300
+MAX_REF_LENGTH: Final = 200
+MAX_PROVIDER_TEXT_LENGTH: Final = 300
 _NAME: Final = re.compile(r"gr-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{32})")
 MIN_MASKED_SECRET: Final = 4
 """The minimum length of a secret that is masked. Shorter values would occur in many texts by chance."""
@@ -58,7 +58,7 @@ def machines_of_pool(
 
 def is_usable_ref(ref: str) -> bool:
     """True if the provider's name of a machine can be stored and sent back to the provider unchanged."""
-    return 0 < len(ref) <= MAX_REF and ref.isprintable()
+    return 0 < len(ref) <= MAX_REF_LENGTH and ref.isprintable()
 
 
 def provider_text(text: str, secrets: Collection[str] = ()) -> str:
@@ -72,7 +72,7 @@ def provider_text(text: str, secrets: Collection[str] = ()) -> str:
     if (masked := _mask(masked_texts, plain)) != plain:
         text = masked
     line = one_line(" ".join(text.encode(errors="replace").decode().split()))
-    return line if len(line) <= MAX_PROVIDER_TEXT else line[: MAX_PROVIDER_TEXT - 1] + "…"
+    return line if len(line) <= MAX_PROVIDER_TEXT_LENGTH else line[: MAX_PROVIDER_TEXT_LENGTH - 1] + "…"
 
 
 def _mask(masked_texts: Collection[str], text: str) -> str:
@@ -135,7 +135,7 @@ def options_problem(
     return rules.problem(options, trusted)
 
 
-def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
+def is_same_destination(rules: ProviderRules, options: Options, other: Options) -> bool:
     """True if the requests of a provider, and with them its secrets, have the same destination with both options."""
     return all(options.get(name) == other.get(name) for name in rules.destination_options)
 
@@ -144,7 +144,7 @@ def lists_same_machines(rules: ProviderRules, options: Options, other: Options) 
     """True if a provider lists the same machines with both options, as far as Greenroom can determine."""
     if rules.has_own_options and options != other:
         return False
-    return is_same_place(rules, options, other)
+    return is_same_destination(rules, options, other)
 
 
 DEFAULT_EDGE_URL: Final = "https://{address}:8443"

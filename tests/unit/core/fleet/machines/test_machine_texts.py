@@ -22,12 +22,12 @@ from greenroom.core.fleet.machines.model import (
     parse_schedule_entry,
 )
 from greenroom.core.fleet.machines.provider import (
-    MAX_PROVIDER_TEXT,
+    MAX_PROVIDER_TEXT_LENGTH,
     JoinParameters,
     ProviderRules,
     address_problem,
     edge_problem,
-    is_same_place,
+    is_same_destination,
     lists_same_machines,
     machine_name,
     machines_of_pool,
@@ -76,7 +76,7 @@ def test_what_a_provider_says_is_one_short_line_without_secrets():
         assert "(secret)" in provider_text(echoed, [key])
         assert "IBADANBg" not in provider_text(echoed, [key])
     assert provider_text(json.dumps('a pass"wörd\\ here'), ['pass"wörd\\']) == '"a (secret) here"'
-    assert len(provider_text("x" * 5000)) == MAX_PROVIDER_TEXT
+    assert len(provider_text("x" * 5000)) == MAX_PROVIDER_TEXT_LENGTH
 
 
 @for_all(st.text(st.characters()), subject=provider_text, mutants=[str.strip])
@@ -246,16 +246,16 @@ def test_a_token_that_can_be_a_header_is_taken():
 
 
 def test_another_address_is_another_place_and_another_size_is_not():
-    assert is_same_place(CLOUD, EC2, {**EC2, "size": "c6i.large"})
-    assert not is_same_place(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
-    assert not is_same_place(WEBHOOK, {"url": "https://a"}, {"url": "https://b"})
+    assert is_same_destination(CLOUD, EC2, {**EC2, "size": "c6i.large"})
+    assert not is_same_destination(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
+    assert not is_same_destination(WEBHOOK, {"url": "https://a"}, {"url": "https://b"})
 
 
 def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
     here = {"url": "https://a", "project": "one"}
     assert lists_same_machines(WEBHOOK, here, dict(here))
     assert not lists_same_machines(WEBHOOK, here, {**here, "project": "two"})
-    assert is_same_place(WEBHOOK, here, {**here, "project": "two"})
+    assert is_same_destination(WEBHOOK, here, {**here, "project": "two"})
     assert not lists_same_machines(COMMAND, {"program": "/a"}, {"program": "/a", "region": "eu"})
     assert lists_same_machines(CLOUD, EC2, {**EC2, "size": "c6i.large"})
     assert not lists_same_machines(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
