@@ -219,7 +219,10 @@ class Search:
         to evict are read only if no Agent has free room."""
         requested, zone, taken_on = self.requested, attempt.zone, list[str]()
         for _ in range(MAX_PLACEMENT_TRIES):
-            zone_rooms = await self._rooms(zone)
+            agents = await read_agents(self.db, zone.zone_id, requested.request.image)
+            zone_rooms = requested.rooms_in(zone, agents)
+            if not zone_rooms.rooms:
+                zone_rooms = requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
             if not zone_rooms.rooms:
                 if requested.keeps_room:
                     await store_refused(
