@@ -25,14 +25,13 @@ import msgspec
 
 from greenroom.core.errors import SetupError
 from greenroom.kit import program
-from greenroom.runtimes.registry import preloaded
 
 READY: Final = b"ready"
 """The first message of a replacement, after it has imported the modules."""
 _MAX_BYTES: Final = 16
 _USED_LATER: Final = (
     *("concurrent.futures.thread", "encodings.idna", "uvicorn.loops.uvloop"),
-    *("httpcore", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"),
+    *("anyio._backends._asyncio", "httpcore", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"),
 )
 """Modules that roles import only while they run."""
 
@@ -105,6 +104,8 @@ def import_all() -> None:
     gc.disable()
     for role in program.ROLES:
         program.load(role)
+    from greenroom.runtimes.registry import preloaded  # noqa: PLC0415 -- `load` first blocks modules without a use
+
     for name in (*_USED_LATER, *preloaded()):
         __import__(name)
     gc.freeze()

@@ -9,8 +9,7 @@ import gc
 import sys
 from typing import Final
 
-from greenroom.up import fork_server
-from greenroom.up.processes import raise_priority
+from greenroom.kit import program
 
 NICE: Final = -5
 """Three times the share of a desktop. A desktop shows no change while the processes that serve it wait for the
@@ -20,6 +19,10 @@ processor (ADR 34).
 
 def main() -> None:
     """Run until SIGTERM; exit code 1 if the instance cannot be started."""
+    program.block_unused_imports()  # before the first import of a library
+    from greenroom.up import fork_server  # noqa: PLC0415
+    from greenroom.up.processes import raise_priority  # noqa: PLC0415
+
     has_priority = raise_priority(NICE)
     server = fork_server.fork_from_up()
     gc.enable()
