@@ -9,7 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import psutil
 import pytest
+
+from greenroom.manager.stand_in_process import StandInProcess
+from greenroom.manager.status import ManagerStatus
 
 DIED_S = 20.0
 
@@ -72,3 +76,17 @@ def test_a_manager_that_goes_on_answers_everybody_itself(manager: Manager):
 def test_it_ends_with_its_manager(manager: Manager):
     os.close(manager.pulse)
     assert manager.process.wait(DIED_S) == 0
+
+
+def test_its_environment_has_the_folder_of_libpython_and_no_settings(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
+    monkeypatch.setenv("GREENROOM_DATABASE_URL", "secret")
+    before = psutil.Process().children()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        parent = StandInProcess(lambda: ManagerStatus(age_s=0, unhealthy_after_s=1))
+        parent.start(listening)
+        [child] = [process for process in psutil.Process().children() if process not in before]
+        environment = child.environ()
+        parent.stop()
+        child.wait(DIED_S)
+    assert environment == {"LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "/nowhere"}

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
@@ -17,9 +16,6 @@ from greenroom.manager import stand_in
 from greenroom.manager.status import ManagerStatus
 
 log = structlog.get_logger(__name__)
-
-_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
-"""The whole environment of the stand-in; the Manager's may contain the database's password."""
 
 
 class StandInProcess:
@@ -41,7 +37,7 @@ class StandInProcess:
             # -I -S: no other packages are imported, so the process is small and starts in milliseconds
             [sys.executable, "-I", "-S", stand_in.__file__, str(listening.fileno()), str(reading)],
             pass_fds=(listening.fileno(), reading),
-            env=_ENVIRONMENT,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
         )
         os.close(reading)
@@ -77,3 +73,12 @@ class StandInProcess:
         self.stop()
         log.warning("the stand-in ended; another one is started", exit_code=self._process.wait())
         self.start(self._listening)
+
+
+def _environment() -> dict[str, str]:
+    """Return the whole environment of the stand-in. That of the Manager may contain the password of the database.
+    LD_LIBRARY_PATH belongs to a Python that `greenroom up` has copied: without it, Python does not start, or loads
+    another libpython, which shares no memory with the roles.
+    """
+    folder = os.environ.get("LD_LIBRARY_PATH")
+    return {"LC_ALL": "C.UTF-8"} | ({"LD_LIBRARY_PATH": folder} if folder else {})
