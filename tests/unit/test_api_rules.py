@@ -21,11 +21,14 @@ from greenroom.api.app import ROUTERS
 from greenroom.api.bodies import Body, View, validated
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.diagnostics.routes import FoundThing
+from greenroom.api.events import RESYNC, Resync
 from greenroom.api.fleet.schemas import ZoneCreate
 from greenroom.api.hardening import host_name, served
+from greenroom.api.lease.control import may_end_control
 from greenroom.api.pool.schemas import StagingPatch
 from greenroom.api.problems import invalid_request
 from greenroom.core.errors import Invalid
+from greenroom.core.events import ChangeEvent
 from greenroom.core.text import ERROR_TEXTS
 from greenroom.interfaces.public.calls import date, hex_id
 
@@ -234,3 +237,21 @@ class RowView(View, row=Row, without={"secret_hash"}):
 def test_a_view_has_the_fields_of_its_row_but_for_those_without_which_it_is():
     assert RowView.model_validate(Row(1, "first", "hash")).model_dump() == {"number": 1, "name": "first"}
     assert RowView.model_json_schema()["properties"]["number"]["description"] == "counted from 1"
+
+
+@pytest.mark.parametrize(
+    ("event", "checks"),
+    [
+        (ChangeEvent.session("controlled"), True),
+        (ChangeEvent.session("other"), False),
+        (ChangeEvent.lease("any"), True),
+        (ChangeEvent.staging("controlled"), False),
+        (RESYNC, True),
+    ],
+)
+def test_only_events_that_concern_control_cause_a_check(event: ChangeEvent | Resync, checks: bool):
+    assert may_end_control(event, {"controlled"}) is checks
+
+
+def test_every_event_of_a_session_causes_a_check_before_the_first_reading():
+    assert may_end_control(ChangeEvent.session("any"), None)

@@ -142,7 +142,7 @@ class ChangeEvent:
 
     @classmethod
     def lease(cls, lease_id: str | UUID) -> ChangeEvent:
-        """The lease of a session began, got another session or deadline, or ended."""
+        """The lease of a session began, got another session, deadline or holder of control, or ended."""
         return cls(Topic.LEASE, str(lease_id))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
@@ -20,7 +22,7 @@ from fastapi import Depends
 
 from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.desk.transport import Desks, LeaseDesk
-from greenroom.api.events import RESYNC, Hub, wait_while
+from greenroom.api.events import RESYNC, Hub, Resync, wait_while
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import kind_of, session_caller_of
@@ -32,7 +34,7 @@ from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import controls
-from greenroom.db.lease.controls import ChangedControl, EndedControl
+from greenroom.db.lease.controls import ChangedControl, HeldControl
 from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session import viewers
 from greenroom.kit.concurrency import warned
@@ -155,7 +157,7 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, s
         details={"lease_id": lease.lease_id, "term": changed.after.term},
         urgent=True,
     )
-    await parts.db.notify(ChangeEvent.session(lease.session_id))
+    await parts.db.notify(ChangeEvent.session(lease.session_id), ChangeEvent.lease(lease.lease_id))
 
 
 async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
@@ -179,7 +181,7 @@ async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> Contro
 
 
 POLL_S: Final = 5.0
-"""The longest time between two checks. An event of a session causes an earlier check."""
+"""The longest time between two checks. Some events cause an earlier check (`may_end_control`)."""
 EVENT_DELAY_S: Final = 0.1
 """The delay of a check after an event, and so of the instruction to the page.
 
@@ -192,18 +194,31 @@ async def end_control(parts: Controls) -> None:
 
     Any number of processes may run this at the same time.
     """
+    held_sessions: set[str] | None = None
+    due_s = time.monotonic() + POLL_S
     with parts.hub.subscription() as subscriber:
         while True:  # it runs until it is canceled, because its end would count as an error
-            events = await subscriber.take(POLL_S)
-            if events and not any(event is RESYNC or event.topic is Topic.SESSION for event in events):
+            events = await subscriber.take(max(0.0, due_s - time.monotonic()))
+            if time.monotonic() < due_s and not any(may_end_control(event, held_sessions) for event in events):
                 continue
             await asyncio.sleep(EVENT_DELAY_S)
+            due_s = time.monotonic() + POLL_S
             with warned(log, "the ended controls of leased sessions were not read", "control"):
-                ended_controls = await controls.read_ended(parts.db)
-                await asyncio.gather(*(_try_end(parts, ended) for ended in ended_controls))
+                held = await controls.read_held(parts.db)
+                held_sessions = {control.session_id for control in held}
+                await asyncio.gather(*(_try_end(parts, control) for control in held if control.has_ended))
 
 
-async def _try_end(parts: Controls, ended: EndedControl) -> None:
+def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] | None) -> bool:
+    """Return whether control of a lease may begin or end with this event. `held_sessions` are the sessions that people
+    control; None = not known. Launches of other sessions cause no check, because each check is a query.
+    """
+    if event is RESYNC or event.topic is Topic.LEASE:
+        return True
+    return event.topic is Topic.SESSION and (held_sessions is None or event.id in held_sessions)
+
+
+async def _try_end(parts: Controls, ended: HeldControl) -> None:
     lease_id = ended.lease_id
     with warned(
         log, "control of a leased session was not returned to the program", "control", lease_id, lease_id=lease_id
@@ -211,7 +226,7 @@ async def _try_end(parts: Controls, ended: EndedControl) -> None:
         await _end(parts, ended)
 
 
-async def _end(parts: Controls, ended: EndedControl) -> None:
+async def _end(parts: Controls, ended: HeldControl) -> None:
     """Store the change and send it to the page, which by itself only detects an absent person."""
 
     def decide(control: Control, now: datetime) -> Control:

@@ -89,28 +89,29 @@ async def read_credential(db: Database, session_id: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndedControl:
-    """A user or guest whose control has ended: they were away, or may not control the session any more (`may_control`
-    is False)."""
+class HeldControl:
+    """Control that a user or guest has and that was not returned to the program yet. It has ended (`has_ended`) if they
+    were away, or may not control the session any more (`may_control` is False)."""
 
     lease_id: str
     session_id: str
     term: int
     name: str
     may_control: bool
+    has_ended: bool
 
 
-async def read_ended(db: Database) -> list[EndedControl]:
-    """Return the users and guests whose control has ended and was not returned to the program yet."""
+async def read_held(db: Database) -> list[HeldControl]:
+    """Return the control of all users and guests, in the order of its end."""
     return await db.fetch_as(
-        EndedControl,
+        HeldControl,
         "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"
         " (SELECT 1"
         + CONTROLLING
         + " AND h.session_id = l.session_id AND v.viewer_id::text = c.viewer)) AS may_control"
         " FROM lease_controls c JOIN leases l USING (lease_id) WHERE until IS NOT NULL)"
-        " SELECT lease_id::text, session_id::text, term, name, may_control FROM held"
-        " WHERE until <= clock_timestamp() OR NOT may_control ORDER BY until LIMIT 100",
+        " SELECT lease_id::text, session_id::text, term, name, may_control,"
+        " until <= clock_timestamp() OR NOT may_control AS has_ended FROM held ORDER BY until",
         {"user": USER},
     )
 
