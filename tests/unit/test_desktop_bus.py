@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from bus import (  # type: ignore[import-not-found]  -- of the image
-    Reading,
-    Writing,
+    MessageReader,
+    MessageWriter,
     answer,
     message,
     registry_answer,
@@ -30,16 +30,18 @@ BASIC = st.one_of(
 
 @given(values=st.lists(BASIC, max_size=8))
 def test_what_is_written_is_read(values: list[tuple[str, Any]]):
-    body = Writing()
+    body = MessageWriter()
     for kind, value in values:
         body.append(kind, value)
-    assert Reading(bytes(body.data), "<").values("".join(kind for kind, _ in values)) == [value for _, value in values]
+    assert MessageReader(bytes(body.data), "<").values("".join(kind for kind, _ in values)) == [
+        value for _, value in values
+    ]
 
 
 def test_a_call_is_as_the_specification_has_it():
     call = message(7, ":1.5", "/org/a11y", "org.a11y.atspi.Text", "GetText", "ii", (0, 20))
     assert struct.unpack_from("<BBBBIII", call)[:6] == (ord("l"), 1, 0, 1, 8, 7)
-    fields = Reading(call, "<")
+    fields = MessageReader(call, "<")
     fields.at = 12
     assert dict(fields.value("a(yv)")) == {
         1: "/org/a11y",
@@ -56,10 +58,10 @@ def test_a_call_is_as_the_specification_has_it():
 def test_an_answer_of_nested_values_is_read():
     """An array of (text, path), and a dictionary of variants, as written by libdbus."""
     pairs = b"\x24\0\0\0\0\0\0\0" + b"\4\0\0\0:1.5\0\0\0\0" + b"\x14\0\0\0/org/a11y/accessible\0"
-    assert Reading(pairs[:4] + pairs[4:], "<").value("a(so)") == [(":1.5", "/org/a11y/accessible")]
+    assert MessageReader(pairs[:4] + pairs[4:], "<").value("a(so)") == [(":1.5", "/org/a11y/accessible")]
     entry = b"\4\0\0\0Name\0\1s\0" + b"\4\0\0\0Save\0"
-    assert Reading(struct.pack("<IxxxxI", 0, 0)[:8] + entry, "<").value("a{sv}") == []
-    assert Reading(struct.pack("<Ixxxx", len(entry)) + entry, "<").value("a{sv}") == [("Name", "Save")]
+    assert MessageReader(struct.pack("<IxxxxI", 0, 0)[:8] + entry, "<").value("a{sv}") == []
+    assert MessageReader(struct.pack("<Ixxxx", len(entry)) + entry, "<").value("a{sv}") == [("Name", "Save")]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_programs_that_start_get_an_answer_of_the_registry(member: str, signatur
     said = registry_answer(SimpleNamespace(name=":1.9"), member)
     sent = answer(3, 7, ":1.5", said)
     assert sent[1] == 2
-    fields = Reading(sent, "<")
+    fields = MessageReader(sent, "<")
     fields.at = 12
     assert dict(fields.value("a(yv)")) == {5: 7, 6: ":1.5", 8: signature}
     fields.align(8)

@@ -17,7 +17,7 @@ from screen import (  # type: ignore[import-not-found]
     Cursor,
     PictureRequest,
     View,
-    combined,
+    combined_adler,
     cursor_of,
     wished,
 )
@@ -51,7 +51,7 @@ def opened(picture: bytes) -> Image.Image:
 
 @given(first=st.binary(max_size=3000), second=st.binary(max_size=3000))
 def test_the_checksum_of_a_whole_follows_from_its_parts(first: bytes, second: bytes):
-    assert combined(zlib.adler32(first), zlib.adler32(second), len(second)) == zlib.adler32(first + second)
+    assert combined_adler(zlib.adler32(first), zlib.adler32(second), len(second)) == zlib.adler32(first + second)
 
 
 def test_only_rows_that_were_drawn_in_are_read_again():

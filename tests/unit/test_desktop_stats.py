@@ -36,7 +36,7 @@ class Viewer:
 
     def write(self, data: bytes) -> None:
         if self._answers and data[:1] == b"\x89":
-            self.stream.ponged(data[2:])
+            self.stream.record_pong(data[2:])
 
     async def drain(self) -> None:
         await self.may_take.wait()
@@ -59,7 +59,7 @@ async def stats(tmp_path: Path) -> AsyncIterator[Any]:
 @asynccontextmanager
 async def watched(stats: Any, request: Any = GATEWAY, **how: bool) -> AsyncIterator[Viewer]:
     viewer = Viewer(**how)
-    with stats.of(request, viewer) as viewer.stream:
+    with stats.counted(request, viewer) as viewer.stream:
         yield viewer
 
 
@@ -87,7 +87,7 @@ async def test_the_clients_are_those_asked_for(stats: Any, client: str, number: 
 
 
 async def test_a_viewer_who_takes_nothing_is_held_up_by_the_network(stats: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stats.NOW_S", 0.05)
+    monkeypatch.setattr("stats.CURRENT_S", 0.05)
     async with watched(stats) as free, watched(stats) as held:
         held.may_take.clear()
         waiting = asyncio.create_task(held.stream.drain())

@@ -60,7 +60,7 @@ def daemon(folder: Path) -> Any:
 
 async def test_it_is_read_of_docker_and_of_the_disk_below_it(site: Site, monkeypatch: pytest.MonkeyPatch):
     folder = site.layout.data.parent / "docker"
-    monkeypatch.setattr(inspection, "docker", daemon(folder))
+    monkeypatch.setattr(inspection, "open_client", daemon(folder))
     read = await inspection.read_host(None, site.layout.postgres, FreeDisk(free_bytes=7, kept_bytes=5))
     assert (read.driver, read.file_system, read.folder) == ("overlay2", "extfs", str(folder))
     assert (read.versions, read.disk) == (VERSIONS, FreeDisk(free_bytes=7, kept_bytes=5))
@@ -69,7 +69,7 @@ async def test_it_is_read_of_docker_and_of_the_disk_below_it(site: Site, monkeyp
 
 
 async def test_a_folder_that_is_out_of_sight_shares_nothing(site: Site, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(inspection, "docker", daemon(site.layout.data / "nowhere"))
+    monkeypatch.setattr(inspection, "open_client", daemon(site.layout.data / "nowhere"))
     read = await inspection.read_host(None, site.layout.postgres, FreeDisk())
     assert (read.mount_options, read.database) == (None, "")
 

@@ -75,7 +75,7 @@ class ContainerChanges:
         elif policy_id is not None:
             raise StartError("The session requires a web filter, but the runtime of this host has none.")
 
-    async def failed(self, action: Action, error: GreenroomError) -> None:
+    async def record_failure(self, action: Action, error: GreenroomError) -> None:
         """Log a failed change and inspect the session. If it was a start, the session becomes `failed`."""
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"

@@ -140,7 +140,7 @@ class Executor:
             log.info("the container was removed in the meantime", session_id=session_id)
             await self.inventory.try_inspect(session_id)
         except GreenroomError as error:
-            await self.changes.failed(action, error)
+            await self.changes.record_failure(action, error)
         self.metrics.actions.labels(action.kind.value, "failed").inc()
         await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
 

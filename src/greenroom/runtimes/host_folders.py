@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 TRASH: Final = ".greenroom-reset-"
 """Prefix of a profile that was renamed for removal; no folder of a user begins with a dot."""
 
-Identity = tuple[int, int]
+FolderIdentity = tuple[int, int]
 """Device and inode of a folder."""
 
 _OPENAT2: Final = 437
@@ -77,9 +77,9 @@ class HostFolders:
                 self.homes.create_folder()
             _prepare(resolved, session_id)
 
-    def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
+    def identities(self, sources: Iterable[str]) -> dict[str, FolderIdentity]:
         """Return the identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
-        identities: dict[str, Identity] = {}
+        identities: dict[str, FolderIdentity] = {}
         for source in sources:
             self._check_mounted(source)
             parent, name = _opened_parent(source, make=False)
@@ -109,7 +109,7 @@ class HostFolders:
             os.close(folder)
 
     def _check_mounted(self, source: str) -> None:
-        """Check a folder of an existing container: its homes were found by `resolve`."""
+        """Check a folder of an existing container. A home needs no check, because only `resolve` returns its path."""
         if self.homes.home_at(source) is None:
             self._check_source(source)
 
@@ -124,7 +124,7 @@ class HostFolders:
             )
 
 
-def mounted_identity(pid: int, target: str) -> Identity | None:
+def mounted_identity(pid: int, target: str) -> FolderIdentity | None:
     """Return the identity of the folder at `target` inside the container whose first process is `pid`; None = that
     process has ended. Raises StartError: it cannot be read.
     """
@@ -132,8 +132,10 @@ def mounted_identity(pid: int, target: str) -> Identity | None:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
-    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
-    opened: int = _libc.syscall(_OPENAT2, root, ctypes.c_char_p(os.fsencode(target)), ctypes.c_char_p(how), len(how))
+    open_how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    opened: int = _libc.syscall(
+        _OPENAT2, root, ctypes.c_char_p(os.fsencode(target)), ctypes.c_char_p(open_how), len(open_how)
+    )
     problem = os.strerror(ctypes.get_errno())
     os.close(root)
     if opened < 0:
@@ -147,7 +149,7 @@ def mounted_identity(pid: int, target: str) -> Identity | None:
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def _identity(status: os.stat_result) -> Identity:
+def _identity(status: os.stat_result) -> FolderIdentity:
     return status.st_dev, status.st_ino
 
 

@@ -84,9 +84,9 @@ class HostHomes:
             partial(os.path.lexists, self.path_of(home)), "The home folder cannot be inspected"
         ):
             return None
-        how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
+        du = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
-        output, error_output = await self._run_program((*_LOW_PRIORITY, *how, self.path_of(home)), MEASURED_WITHIN_S)
+        output, error_output = await self._run_program((*_LOW_PRIORITY, *du, self.path_of(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
             raise HomeError(f"The home folder could not be measured: {error_output or 'du returned no size'}.")

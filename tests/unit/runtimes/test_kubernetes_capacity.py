@@ -65,7 +65,8 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
 )
 async def test_what_no_quota_limits_is_asked_for_and_nothing_is_offered(agent: Any, hard: dict[str, str], missing: str):
     runtime = agent("a", quota(hard))
-    with pytest.raises(RuntimeUnavailable, match=f"limits {missing}, and .* Make one with {missing}, or allow it"):
+    problem = f"limits {missing}, and .* Create a ResourceQuota with {missing}, or allow the"
+    with pytest.raises(RuntimeUnavailable, match=problem):
         await runtime.capacity()
     meter = CapacityMeter(runtime, "host", lambda code, message: None)
     await meter.try_read()

@@ -52,7 +52,7 @@ class SecretFiles:
     def __init__(self, folder: Path, owner: Owner) -> None:
         self._authority_file = folder / "authority.json"
         self._owner = owner
-        self.folder = _in_memory(folder)
+        self.folder = _memory_folder(folder)
 
     @property
     def headers(self) -> Path:
@@ -120,14 +120,14 @@ class SecretFiles:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _in_memory(folder: Path) -> Path:
+def _memory_folder(folder: Path) -> Path:
     return MEMORY_FOLDER / f"greenroom-secrets-{folder.name}"
 
 
 def forget_secrets(filters: Path) -> None:
     """Remove the in-memory files of the filters in this folder. Their Agent and their processes must have ended."""
     for folder in filters.glob("*/"):
-        shutil.rmtree(_in_memory(folder), ignore_errors=True)
+        shutil.rmtree(_memory_folder(folder), ignore_errors=True)
 
 
 def _write(file: Path, content: bytes, *, uid: int) -> None:

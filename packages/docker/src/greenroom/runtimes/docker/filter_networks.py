@@ -50,13 +50,13 @@ class FilterNetworks:
     def __init__(self, identity: ContainerOwner) -> None:
         self._identity = identity
         self._open: dict[str, FilterNetwork] = {}
-        self._trusted: set[str] = set()
+        self._trusted_policies: set[str] = set()
 
     async def open(
         self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, trusted: bool
     ) -> FilterNetwork:
         self._open.pop(policy_id, None)
-        (self._trusted.add if trusted else self._trusted.discard)(policy_id)
+        (self._trusted_policies.add if trusted else self._trusted_policies.discard)(policy_id)
         network = await self._find(docker, policy_id) or await self._create(docker, policy_id)
         try:
             rules = network_rules(self._identity, network.bridge, network.filter_network.address, PORT)
@@ -71,11 +71,11 @@ class FilterNetworks:
 
     async def close(self, docker: aiodocker.Docker, policy_id: str) -> bool:
         network = await self._find(docker, policy_id)
-        closed = network is None or await _remove(docker, self._identity, network)
-        if closed:
+        is_removed = network is None or await _remove(docker, self._identity, network)
+        if is_removed:
             self._open.pop(policy_id, None)
-            self._trusted.discard(policy_id)
-        return closed
+            self._trusted_policies.discard(policy_id)
+        return is_removed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
         return [network.filter_network for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
@@ -100,7 +100,7 @@ class FilterNetworks:
         if spec.filter_policy is None:
             return config
         name = network_name(self._identity, spec.filter_policy)
-        network, trusted = self._require_network(spec.filter_policy), spec.filter_policy in self._trusted
+        network, trusted = self._require_network(spec.filter_policy), spec.filter_policy in self._trusted_policies
         return behind_filter(config, name, network, spec.port, trusted=trusted)
 
     def require_open(self, labels: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ LABEL: Final = "greenroom.installation"
 
 
 @asynccontextmanager
-async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
+async def open_client(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
     """Open a connection to the daemon at this address; None = the address in $DOCKER_HOST or the default socket.
 
     Raises:
@@ -106,7 +106,7 @@ async def read_host(docker_host: str | None, database: Path | None, disk: FreeDi
     Raises:
         GreenroomError: Docker does not answer.
     """
-    async with docker(docker_host) as client, translated(read_only=True), asyncio.timeout(ANSWERS_WITHIN_S):
+    async with open_client(docker_host) as client, translated(read_only=True), asyncio.timeout(ANSWERS_WITHIN_S):
         info: dict[str, Any] = await cast("Any", client.system).info()  # aiodocker has no type for it
         version = await client.version()
     storage: dict[str, str] = dict(info["DriverStatus"] or ())

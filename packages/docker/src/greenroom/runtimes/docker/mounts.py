@@ -29,7 +29,7 @@ from greenroom.core.workspace.exec_config import is_root, root_problem
 from greenroom.core.workspace.session_spec import Mount, SessionFile, SessionSpec
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker.daemon import DockerJson
-from greenroom.runtimes.host_folders import HostFolders, Identity, mounted_identity
+from greenroom.runtimes.host_folders import FolderIdentity, HostFolders, mounted_identity
 from greenroom.runtimes.host_homes import HostHomes
 
 _MOUNT_SETATTR: Final = 442
@@ -158,7 +158,7 @@ class DockerMounts:
             await self._in_thread(partial(self._folders.put_files, source, folder_files))
         return others
 
-    async def expected_identities(self, inspection: DockerJson) -> dict[str, Identity]:
+    async def expected_identities(self, inspection: DockerJson) -> dict[str, FolderIdentity]:
         """Return the identity of the folder for each mount of the container, read immediately before its start.
         `inspection` is Docker's inspection of the container.
 
@@ -171,7 +171,7 @@ class DockerMounts:
         identities = await self._in_thread(partial(self._folders.identities, sorted(set(sources_by_target.values()))))
         return {target: identities[source] for target, source in sources_by_target.items()}
 
-    async def problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
+    async def problem_after_start(self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]) -> str | None:
         """Return the reason why the started container must be stopped, or None. Reasons are a mounted folder that is
         not the `expected` one, and a mount that cannot be inspected or restricted to `nosuid,nodev`.
         """
@@ -189,7 +189,7 @@ class DockerMounts:
             self._is_warned = True
             log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {unsupported}")
 
-    async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, Identity]) -> str | None:
+    async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]) -> str | None:
         sources, pid = _mounted_folders(inspection), int(inspection["State"]["Pid"])
         for target, identity in expected.items():
             actual = await self._in_thread(partial(mounted_identity, pid, target)) if pid else None

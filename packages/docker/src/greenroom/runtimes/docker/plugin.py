@@ -53,15 +53,15 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
     @asynccontextmanager
     async def building(self) -> AsyncGenerator[Builder]:
         from greenroom.runtimes.docker.builder import DockerBuilder, build_lock  # noqa: PLC0415
-        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import open_client  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client, build_lock():
+        async with open_client(self.settings.docker_host) as client, build_lock():
             yield DockerBuilder(client)
 
     async def check(self, first_image: str) -> None:
-        from greenroom.runtimes.docker.inspection import docker, has_image  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import has_image, open_client  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client:
+        async with open_client(self.settings.docker_host) as client:
             if first_image and not await has_image(client, first_image):
                 raise SetupError(
                     f"Docker has no image {first_image}, which the workspace Desktop needs. Install the package"
@@ -83,28 +83,28 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
 
     async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
         """List the ids of the sessions. No runtime is opened, because it would create the network of sessions."""
-        from greenroom.runtimes.docker.inspection import docker, session_containers  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import open_client, session_containers  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client:
+        async with open_client(self.settings.docker_host) as client:
             return [c.get("greenroom.session", "") for c in await session_containers(client, installation_id)]
 
     async def other_installations(self, installation_id: str) -> list[str]:
         from greenroom.runtimes.docker.images import other_installations  # noqa: PLC0415
-        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import open_client  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client:
+        async with open_client(self.settings.docker_host) as client:
             return await other_installations(client, installation_id)
 
     async def local_images(self, names: Collection[str]) -> list[str]:
         from greenroom.runtimes.docker.images import local_images  # noqa: PLC0415
-        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import open_client  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client:
+        async with open_client(self.settings.docker_host) as client:
             return await local_images(client, names)
 
     async def remove_images(self, images: Sequence[str]) -> list[str]:
         from greenroom.runtimes.docker.images import remove_image  # noqa: PLC0415
-        from greenroom.runtimes.docker.inspection import docker  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import open_client  # noqa: PLC0415
 
-        async with docker(self.settings.docker_host) as client:
+        async with open_client(self.settings.docker_host) as client:
             return [problem for image in images if (problem := await remove_image(client, image))]

@@ -213,7 +213,7 @@ class DockerRuntime:
             await refuse_root(self._handle(session_id), inspection, None, "The session")
             await self._handle(session_id).start()
             inspection = await self._inspect_own(session_id)
-            if problem := await self._mounts.problem(inspection, expected):
+            if problem := await self._mounts.problem_after_start(inspection, expected):
                 await self._handle(session_id).kill()
                 raise StartError(problem)
             return container_from_inspect(inspection)

@@ -46,7 +46,9 @@ class ApiGone(RuntimeUnavailable):
 
 
 def code_of(error: httpx2.HTTPStatusError) -> int:
-    """Return the HTTP status of an error. An error inside a watch has it in its object, not in a response."""
+    """Return the HTTP status of an error. An error in the stream of a watch has no response, but an
+    object with the status.
+    """
     if isinstance(error, ApiError):
         status = cast("Status | None", error.status)
         if status is not None and status.code:

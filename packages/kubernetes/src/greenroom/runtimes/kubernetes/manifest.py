@@ -160,7 +160,7 @@ def pod_of(
     services = {service.name: service.port for service in spec.services if service.port and service.allowed}
     ports = dict.fromkeys((spec.port, *services.values()))
     name = object_name(session_id)
-    memory = _memory(options, {mount.mountPath for mount in volumes.mounts})
+    memory = _memory_volumes(options, {mount.mountPath for mount in volumes.mounts})
     container = Container(
         name=CONTAINER,
         image=spec.image,
@@ -309,7 +309,7 @@ def _dns(options: RunConfig) -> dict[str, Any]:
     return {"dnsPolicy": "None", "dnsConfig": PodDNSConfig(nameservers=servers)} if servers else {}
 
 
-def _memory(options: RunConfig, mounted: Collection[str]) -> Volumes:
+def _memory_volumes(options: RunConfig, mounted: Collection[str]) -> Volumes:
     """Return the volumes for shared memory and the in-memory folders (tmpfs) of the run config. A mount of the same
     folder replaces an in-memory folder.
     """

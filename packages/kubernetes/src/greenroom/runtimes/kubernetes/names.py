@@ -17,7 +17,7 @@ PART_OF: Final = "app.kubernetes.io/part-of"
 SESSION_ID: Final = "greenroom.io/session-id"
 """Label by which other programs find a session's Pod."""
 PART: Final = "greenroom.part"
-"""Label: the kind of an object: session, home, image, filter."""
+"""Label: the part of the product to which an object belongs: session, home, image or filter."""
 POLICY: Final = "greenroom.io/web-filter"
 """Label: the web filter policy of a session, or of a filter. NetworkPolicies for other sessions must exclude Pods with
 this label."""

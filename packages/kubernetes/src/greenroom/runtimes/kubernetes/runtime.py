@@ -274,8 +274,9 @@ class KubernetesRuntime:
         if unlimited := unlimited_resources(total):
             names = " and ".join(unlimited)
             raise RuntimeUnavailable(
-                f"It is not known how much sessions may use: no ResourceQuota of {self._cluster.namespace} limits"
-                f" {names}, and this Agent may not list nodes. Make one with {names}, or allow it to list nodes."
+                f"The capacity for sessions is unknown: no ResourceQuota of {self._cluster.namespace} limits {names},"
+                f" and this Agent may not list nodes. Create a ResourceQuota with {names}, or allow the Agent to list"
+                " nodes."
             )
         return total, own_amount
 

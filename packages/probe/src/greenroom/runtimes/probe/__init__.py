@@ -58,12 +58,12 @@ class Prober:
         )
         self._usable_pages: dict[str, str] = {}
         """Address → credential, of pages of Greenroom's images that were usable at the last probe."""
-        self._kept: dict[str, _Opened] = {}
+        self._open_connections: dict[str, _Opened] = {}
         """Address → the connection that the last probe left open."""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        for opened in self._kept.values():
+        for opened in self._open_connections.values():
             self._close_in_background(opened.connection)
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._http.aclose()
@@ -83,7 +83,7 @@ class Prober:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
             return ProbeResult(usable=False, silent=True, error=sentence)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            return ProbeResult(usable=False, error=_silence(error, spec))
+            return ProbeResult(usable=False, error=_no_answer_reason(error, spec))
         except Exception as error:  # noqa: BLE001 -- forged data fails in any way, and must not end the Agent
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
 
@@ -128,7 +128,7 @@ class Prober:
         """Return True if the connection of the last probe shows a painted screen; False also if it is closed or does
         not answer within `KEPT_WITHIN_S`.
         """
-        opened = self._kept.pop(address, None)
+        opened = self._open_connections.pop(address, None)
         if opened is None:
             return False
         if opened.credential != spec.credential:
@@ -147,9 +147,9 @@ class Prober:
         finally:
             if painted:
                 self._usable_pages[address] = opened.credential
-            if painted and keep and address not in self._kept:
-                alive = {at: one for at, one in self._kept.items() if one.connection.state is State.OPEN}
-                self._kept = {**alive, address: opened}
+            if painted and keep and address not in self._open_connections:
+                alive = {at: one for at, one in self._open_connections.items() if one.connection.state is State.OPEN}
+                self._open_connections = {**alive, address: opened}
             else:
                 self._close_in_background(opened.connection)
         return painted
@@ -193,9 +193,9 @@ class Prober:
 
     def _close_in_background(self, connection: ClientConnection) -> None:
         """Close it in the background: the result is known, and a hand-over may wait for it."""
-        leaving = asyncio.create_task(connection.close())
-        self._closing.add(leaving)
-        leaving.add_done_callback(self._closing.discard)
+        closing = asyncio.create_task(connection.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def _refusal(answer: httpx2.Response) -> str | None:
     return f"The session's page answered {answer.status_code}{PERHAPS_HTTPS if is_plain else ''}."
 
 
-def _silence(error: Exception, spec: SessionSpec) -> str:
+def _no_answer_reason(error: Exception, spec: SessionSpec) -> str:
     """The reason why there was no HTTP answer, as a sentence; it names a wrong protocol."""
     if spec.protocol == "https" and "WRONG_VERSION_NUMBER" in str(error):
         return (

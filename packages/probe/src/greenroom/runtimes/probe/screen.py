@@ -53,7 +53,7 @@ class Screen:
         self.width = 0
         self.height = 0
         self._pixel_bytes = 4
-        self._left = MAX_BYTES
+        self._allowed_bytes = MAX_BYTES
 
     async def open(self) -> None:
         """Shake hands, shared with the session's present viewers.
@@ -82,7 +82,7 @@ class Screen:
     async def is_painted(self) -> bool:
         """Return True if a vertical or a horizontal strip of the screen has more than one color. May be called
         again."""
-        self._left = MAX_BYTES
+        self._allowed_bytes = MAX_BYTES
         down = (self.width // 3, 0, 1, self.height)
         across = (0, self.height // 3, self.width, 1)
         return await self._has_colors(*down) or await self._has_colors(*across)
@@ -98,7 +98,7 @@ class Screen:
         await self._send(struct.pack(">Bxxx", 0) + BGRX)
         self._pixel_bytes = 4
         whole = memoryview(bytearray(self.width * self.height * 4))
-        self._left = MAX_BYTES + len(whole)
+        self._allowed_bytes = MAX_BYTES + len(whole)
         async for part in self._parts(0, 0, self.width, self.height):
             self._paint(whole, part)
         return bytes(whole)
@@ -137,11 +137,11 @@ class Screen:
     async def _update(self) -> list[Rectangle]:
         """Read the next update; other messages are skipped."""
         while (kind := (await self._read(1))[0]) != UPDATE:
-            await self._pass_over(kind)
+            await self._skip_message(kind)
         (count,) = struct.unpack(">xH", await self._read(3))
         return [part for _ in range(count) if (part := await self._rectangle())]
 
-    async def _pass_over(self, kind: int) -> None:
+    async def _skip_message(self, kind: int) -> None:
         if kind == CUT_TEXT:
             (length,) = struct.unpack(">xxxi", await self._read(7))
             await self._read(abs(length))
@@ -163,8 +163,8 @@ class Screen:
         return None
 
     async def _read(self, length: int) -> bytes:
-        self._left -= length + READ_COST
-        if self._left < 0:
+        self._allowed_bytes -= length + READ_COST
+        if self._allowed_bytes < 0:
             raise RfbError("the server sent too many messages")
         while len(self._buffer) < length:
             self._buffer += await self._receive()

@@ -1,6 +1,6 @@
 """A connection to the session's D-Bus: the part of the protocol that is needed to read the elements of programs.
 
-`keep_registry` is the registry of accessible programs. Programs that draw with GTK look for it at their start, and
+`serve_registry` is the registry of accessible programs. Programs that draw with GTK look for it at their start, and
 write warnings into their terminal if it does not answer. It registers nothing, because desk_tree.py reads the bus
 directly.
 """
@@ -21,11 +21,11 @@ NO_REPLY = 1
 """A flag of a call."""
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
-OWN = "org.freedesktop.DBus"
+BUS_NAME = "org.freedesktop.DBus"
 REGISTRY = "org.a11y.atspi.Registry"
 REGISTRY_ROOT = "/org/a11y/atspi/accessible/root"
 DO_NOT_QUEUE = 4
-AGAIN_S = 0.1
+RETRY_S = 0.1
 EMPTY_ARRAY = bytes(8)
 LISTS = {"GetRegisteredEvents": "a(ss)", "GetKeystrokeListeners": "a(souua(iisi)u(bbb))", "GetDeviceEventListeners": "a(souua(iisi)u(bbb))"}
 """Method → the signature of its answer, which is an empty list."""
@@ -89,15 +89,15 @@ class Bus:
                     raise BusError("a message is too long")
                 data = head + await self._reader.readexactly(fields + rest + size)
                 if data[1] == CALL:
-                    self._answer(serial, Reading(data, order), expected=not data[2] & NO_REPLY)
+                    self._answer(serial, MessageReader(data, order), expected=not data[2] & NO_REPLY)
                 else:
-                    self._take(data[1], Reading(data, order))
+                    self._process_answer(data[1], MessageReader(data, order))
         except (OSError, EOFError, ValueError, struct.error, BusError) as error:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(BusError(f"the session's bus has ended: {error}"))
 
-    def _answer(self, call: int, reading: "Reading", *, expected: bool) -> None:
+    def _answer(self, call: int, reading: "MessageReader", *, expected: bool) -> None:
         reading.at = 12
         fields = dict(reading.value("a(yv)"))
         said = self.on_call(fields.get(MEMBER))
@@ -105,7 +105,7 @@ class Bus:
             self._serial += 1
             self._writer.write(answer(self._serial, call, fields.get(SENDER, ""), said))
 
-    def _take(self, kind: int, reading: "Reading") -> None:
+    def _process_answer(self, kind: int, reading: "MessageReader") -> None:
         reading.at = 12
         fields = dict(reading.value("a(yv)"))
         reading.align(8)
@@ -141,7 +141,7 @@ async def connect() -> Bus:
         raise BusError("the session's bus does not answer") from error
     bus = Bus(reader, writer)
     try:
-        (bus.name,) = await bus.call(OWN, "/org/freedesktop/DBus", OWN, "Hello")
+        (bus.name,) = await bus.call(BUS_NAME, "/org/freedesktop/DBus", BUS_NAME, "Hello")
     except BaseException:
         await bus.close()
         raise
@@ -150,37 +150,37 @@ async def connect() -> Bus:
 
 def message(serial: int, to: str, path: str, interface: str, member: str, signature: str, values: tuple[Any, ...]) -> bytes:
     """The bytes of a call. Values are texts and integers."""
-    body = Writing()
+    body = MessageWriter()
     for kind, value in zip(signature, values, strict=True):
         body.append(kind, value)
-    fields = Writing(16)
+    fields = MessageWriter(16)
     for code, kind, text in ((PATH, "o", path), (INTERFACE, "s", interface), (MEMBER, "s", member), (DESTINATION, "s", to)):
         fields.field(code, kind, text)
     if signature:
         fields.field(SIGNATURE, "g", signature)
-    return written(CALL, serial, fields, bytes(body.data))
+    return message_bytes(CALL, serial, fields, bytes(body.data))
 
 
 def answer(serial: int, call: int, to: str, said: tuple[str, bytes] | None) -> bytes:
     """The bytes of the answer to a call; `said` is None if there is no such method."""
-    fields = Writing(16)
+    fields = MessageWriter(16)
     fields.field(REPLY_SERIAL, "u", call)
     fields.field(DESTINATION, "s", to)
     if said is None:
         fields.field(ERROR_NAME, "s", UNKNOWN_METHOD)
-        return written(ERROR, serial, fields, b"")
+        return message_bytes(ERROR, serial, fields, b"")
     fields.field(SIGNATURE, "g", said[0])
-    return written(RETURN, serial, fields, said[1])
+    return message_bytes(RETURN, serial, fields, said[1])
 
 
-def written(kind: int, serial: int, fields: "Writing", body: bytes) -> bytes:
+def message_bytes(kind: int, serial: int, fields: "MessageWriter", body: bytes) -> bytes:
     """The bytes of a message with these fields and this body."""
     length = len(fields.data)
     fields.align(8)
     return struct.pack("<BBBBIII", ord("l"), kind, 0, 1, len(body), serial, length) + bytes(fields.data) + body
 
 
-class Writing:
+class MessageWriter:
     """A writer of values for a part of a message that follows `before` other bytes."""
 
     def __init__(self, before: int = 0) -> None:
@@ -210,7 +210,7 @@ class Writing:
         self.append(kind, value)
 
 
-class Reading:
+class MessageReader:
     """A reader of the values in a message."""
 
     def __init__(self, data: bytes, order: str) -> None:
@@ -271,14 +271,14 @@ def types(signature: str) -> list[str]:
         begin = at
         while signature[at : at + 1] == "a":
             at += 1
-        at = closed(signature, at) if signature[at : at + 1] in ("(", "{") else at + 1
+        at = after_bracket(signature, at) if signature[at : at + 1] in ("(", "{") else at + 1
         if at > len(signature):
             raise ValueError("invalid signature: an array without a type")
         found.append(signature[begin:at])
     return found
 
 
-def closed(signature: str, at: int) -> int:
+def after_bracket(signature: str, at: int) -> int:
     """The index after the bracket that closes the one at `at`."""
     depth = 0
     for index in range(at, len(signature)):
@@ -288,22 +288,22 @@ def closed(signature: str, at: int) -> int:
     raise ValueError("invalid signature: a bracket is not closed")
 
 
-async def keep_registry() -> None:
+async def serve_registry() -> None:
     """Answer calls to the registry until the session ends."""
     while True:
         try:
             connection = await connect()
             connection.on_call = lambda member: registry_answer(connection, member)
-            await connection.call(OWN, "/org/freedesktop/DBus", OWN, "RequestName", "su", REGISTRY, DO_NOT_QUEUE)
+            await connection.call(BUS_NAME, "/org/freedesktop/DBus", BUS_NAME, "RequestName", "su", REGISTRY, DO_NOT_QUEUE)
             await connection.ended()
         except BusError:
-            await asyncio.sleep(AGAIN_S)  # the bus is still starting
+            await asyncio.sleep(RETRY_S)  # the bus is still starting
 
 
 def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
     """The signature and body of the answer to a call; None if there is no such method."""
     if member == "Embed":
-        body = Writing()
+        body = MessageWriter()
         body.append("s", connection.name)
         body.append("o", REGISTRY_ROOT)
         return "(so)", bytes(body.data)

@@ -1,10 +1,11 @@
 """Images on the clipboard, because RFB carries only text, and notifications of its changes.
 
-    GET clipboard/         which ways are open
-    GET clipboard/image    the picture on the session's clipboard, as PNG; 404 where there is none
-    PUT clipboard/image    put this one there
+    GET clipboard/         the allowed directions: `out` of the session, and `in`
+    GET clipboard/image    the picture on the session's clipboard, as PNG; 404 if there is none
+    PUT clipboard/image    a picture for the session's clipboard, as PNG
 
-The ways are those of text: KASM_SVC_SEND_CUT_TEXT and KASM_SVC_ACCEPT_CUT_TEXT, which the X server obeys, too.
+The directions are allowed as for text: by KASM_SVC_SEND_CUT_TEXT (out) and KASM_SVC_ACCEPT_CUT_TEXT (in), which the X
+server also reads.
 """
 
 import asyncio
@@ -24,14 +25,14 @@ from viewers import is_view_only, publish
 MAX_BYTES = 16 << 20
 """The size limit of a picture or a text, in either direction."""
 READ_S = 5
-CONNECT_AGAIN_S = 0.5
+RECONNECT_PAUSE_S = 0.5
 PNG = "image/png"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SELECT_SELECTION_INPUT = 2
 """A request of XFIXES."""
 NEW_OWNER = 1
 GET_SELECTION_OWNER = 23
-TAKEN_WITHIN_S = 5
+OWNED_WITHIN_S = 5
 POLL_S = 0.002
 XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
 
@@ -40,28 +41,28 @@ class ContentError(Exception):
     """The content of the clipboard cannot be read; the message is the reason."""
 
 
-def is_open(variable: str) -> bool:
+def is_direction_allowed(variable: str) -> bool:
     """True unless the variable disables this direction of the clipboard, in any form that images use: 0, false,
     -SendCutText 0."""
     return not os.environ.get(variable, "1").strip().lower().endswith(("0", "false"))
 
 
-OUT, IN = is_open("KASM_SVC_SEND_CUT_TEXT"), is_open("KASM_SVC_ACCEPT_CUT_TEXT")
+OUT, IN = is_direction_allowed("KASM_SVC_SEND_CUT_TEXT"), is_direction_allowed("KASM_SVC_ACCEPT_CUT_TEXT")
 
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a request below clipboard/."""
-    may = not is_view_only(request)
+    may_copy = not is_view_only(request)
     if request.path == "/clipboard/" and request.method == "GET":
-        reply(writer, "200 OK", json.dumps({"out": OUT and may, "in": IN and may}).encode())
+        reply(writer, "200 OK", json.dumps({"out": OUT and may_copy, "in": IN and may_copy}).encode())
     elif request.path != "/clipboard/image" or request.method not in ("GET", "PUT"):
         reply(writer, "404 Not Found", b"")
     elif request.method == "PUT":
-        if not IN or not may:
+        if not IN or not may_copy:
             await refuse(reader, writer, "403 Forbidden", "Copying into this session is not allowed (allow_kasm_clipboard_up).")
         else:
             await put(request, reader, writer)
-    elif not OUT or not may:
+    elif not OUT or not may_copy:
         await refuse(reader, writer, "403 Forbidden", "Copying from this session is not allowed (allow_kasm_clipboard_down).")
     else:
         await get(writer)
@@ -84,7 +85,7 @@ async def get(writer: asyncio.StreamWriter) -> None:
 
 
 async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Receive a picture from the viewer and own the clipboard with it until something else is copied."""
+    """Receive a picture from the viewer and put it on the clipboard until something else is copied."""
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_BYTES:
         sentence = f"The picture is too large: up to {MAX_BYTES >> 20} MiB can be on the clipboard."
@@ -97,15 +98,15 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
         image += data
     if not image.startswith(SIGNATURE):
         return await refuse(reader, writer, "415 Unsupported Media Type", "The data is not a PNG picture.")
-    await own(PNG, bytes(image))
+    await put_on_clipboard(PNG, bytes(image))
     return reply(writer, "200 OK", b"{}", "application/json", CONNECTION_CLOSE)
 
 
-async def own(target: str, data: bytes) -> None:
-    """Put this on the clipboard.
+async def put_on_clipboard(target: str, data: bytes) -> None:
+    """Put data in the format `target` on the clipboard.
 
     Raises:
-        TimeoutError: the X server did not take it.
+        TimeoutError: the X server did not accept the data.
     """
     async with expect_new_owner():
         process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
@@ -146,19 +147,19 @@ async def whole(output: asyncio.StreamReader) -> bytes:
     return bytes(found)
 
 
-async def watch() -> None:
+async def notify_of_images() -> None:
     """Notify viewers of each picture that is copied in the session."""
     while OUT:
         with contextlib.suppress(OSError, EOFError):
-            async for _ in changes():
+            async for _ in owner_changes():
                 with contextlib.suppress(ContentError):
                     if PNG.encode() in (await content("TARGETS")).split():
                         publish("clipboard")
-        await asyncio.sleep(CONNECT_AGAIN_S)  # the X server is still starting
+        await asyncio.sleep(RECONNECT_PAUSE_S)  # the X server is still starting
 
 
-async def changes() -> AsyncIterator[None]:
-    """Yield whenever a program has put something on the clipboard; end with the X server."""
+async def owner_changes() -> AsyncIterator[None]:
+    """Yield whenever a program has put something on the clipboard, until the X server ends."""
     display = await x11.connect()
     try:
         clipboard = await display.atom(b"CLIPBOARD")
@@ -183,14 +184,14 @@ async def expect_new_owner() -> AsyncIterator[None]:
     may not have reached the X server yet.
 
     Raises:
-        TimeoutError: it had none within `TAKEN_WITHIN_S`.
+        TimeoutError: the owner did not change within `OWNED_WITHIN_S`.
     """
     display = await x11.connect()
     try:
         clipboard = await display.atom(b"CLIPBOARD")
         before = await _owner(display, clipboard)
         yield
-        async with asyncio.timeout(TAKEN_WITHIN_S):
+        async with asyncio.timeout(OWNED_WITHIN_S):
             while await _owner(display, clipboard) == before:
                 await asyncio.sleep(POLL_S)
     finally:

@@ -61,7 +61,7 @@ class Desk:
         self.folders: dict[str, Answer] = {"state": self._state, "steps": self._steps, "screenshot": self._screenshot}
         self.folders |= {name: imported_when_needed(f"desk_{name}") for name in RARELY_NEEDED}
         self.folders["control"] = control.answer
-        control.on_change(self._controlled)
+        control.on_change(self._on_control_change)
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below desk/; the connection cannot be used for another request."""
@@ -103,14 +103,14 @@ class Desk:
             wanted = json.loads(await body(request, reader, MAX_BODY_BYTES))
             actions = [[checked(step) for step in action] for action in wanted["actions"]]
             shown = wanted.get("screenshot")
-            look = checked({"step": "screenshot", **shown}) if shown is not None else None
+            screenshot_step = checked({"step": "screenshot", **shown}) if shown is not None else None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StepError('the request is not JSON with steps, {"actions": [[{"step": …}, …], …]}') from error
         if self._waiting >= MAX_WAITING:
             return refuse(writer, "429 Too Many Requests", "Too many requests for this desk wait; send one at a time.")
         if self.control.viewer:
             return refuse(writer, HELD_STATUS, self.control.refusal())
-        work = asyncio.create_task(self._do(actions, look, wanted.get("expected")))
+        work = asyncio.create_task(self._execute(actions, screenshot_step, wanted.get("expected")))
         self._work.add(work)
         work.add_done_callback(self._work.discard)
         gone = asyncio.create_task(reader.read(1))
@@ -127,7 +127,7 @@ class Desk:
         status, said = work.result()
         return reply_json(writer, status, said)
 
-    def _controlled(self) -> None:
+    def _on_control_change(self) -> None:
         if not self.control.viewer:
             return
         for work in self._work:
@@ -141,8 +141,8 @@ class Desk:
             with contextlib.suppress(OSError):
                 await self.executor.release(0, set())
 
-    async def _do(
-        self, actions: list[list[Step]], look: Step | None, expected: dict[str, Any] | None
+    async def _execute(
+        self, actions: list[list[Step]], screenshot_step: Step | None, expected: dict[str, Any] | None
     ) -> tuple[str, dict[str, Any]]:
         """Execute a request; returns the status and body of the answer."""
         self._waiting += 1
@@ -151,12 +151,12 @@ class Desk:
                 await self.input.open()
                 if expected is not None and (state := await self.state()) != expected:
                     return "409 Conflict", {"code": "changed", "state": state}
-                done = await self._all(actions, look)
+                done = await self._execute_actions(actions, screenshot_step)
                 return "200 OK", done | {"state": await self.state()}
         finally:
             self._waiting -= 1
 
-    async def _all(self, actions: list[list[Step]], look: Step | None) -> dict[str, Any]:
+    async def _execute_actions(self, actions: list[list[Step]], screenshot_step: Step | None) -> dict[str, Any]:
         buttons, keys = self.input.buttons, set(self.input.keys)
         results: list[Result] = []
         try:
@@ -165,9 +165,10 @@ class Desk:
                 if not results[-1]["done"]:
                     break
             await self.input.done()
-            if look is None:
+            if screenshot_step is None:
                 return {"results": results}
-            picture = await self.executor.screenshot(None, look.get("width"), look.get("height"), cursor=look.get("cursor") is not False)
+            width, height = screenshot_step.get("width"), screenshot_step.get("height")
+            picture = await self.executor.screenshot(None, width, height, cursor=screenshot_step.get("cursor") is not False)
             return {"results": results, "screenshot": base64.b64encode(picture).decode()}
         except BaseException:
             with contextlib.suppress(OSError):

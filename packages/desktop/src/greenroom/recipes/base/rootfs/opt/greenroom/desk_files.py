@@ -50,7 +50,7 @@ BAD, MISSING, CONFLICT = "400 Bad Request", "404 Not Found", "409 Conflict"
 OPTIONS = ("list", "tar", "watch")
 MAX_FOLDERS = 1000
 MAX_WATCHES = 8
-SIGN_OF_LIFE_S = 10.0
+KEEPALIVE_S = 10.0
 CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 OVERFLOW, ONLYDIR, DONT_FOLLOW, ISDIR = 0x4000, 0x1000000, 0x2000000, 0x40000000
 WATCHED = CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR | DONT_FOLLOW
@@ -65,7 +65,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     try:
         require_allowed(request.method)
         text = request.query.get("path", "")
-        path = place(text)
+        path = absolute_path(text)
         if request.method == "PUT":
             await put(text, path, request, reader)
             reply(writer, "201 Created", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", CONNECTION_CLOSE)
@@ -73,7 +73,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
             delete(path, recursive="recursive" in request.query)
             reply(writer, "200 OK", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", CONNECTION_CLOSE)
         else:
-            await give(path, request, reader, writer)
+            await send_content(path, request, reader, writer)
     except Exception as error:
         await refuse_error(error, writer, reader if has_body(request) else None)
 
@@ -103,7 +103,7 @@ def home() -> Path:
     return folder("").resolve()
 
 
-def place(text: str) -> Path:
+def absolute_path(text: str) -> Path:
     """The absolute path of a path in a request.
 
     Raises:
@@ -124,7 +124,7 @@ def relative_to_home(path: Path) -> str:
     return str(path.relative_to(home()))
 
 
-async def give(path: Path, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def send_content(path: Path, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer with a file or a folder.
 
     Raises:
@@ -312,9 +312,9 @@ class Changes:
             number, mask, _, length = HEAD.unpack_from(data)
             name = os.fsdecode(data[HEAD.size : HEAD.size + length].rstrip(b"\0"))
             data = data[HEAD.size + length :]
-            yield from self.meant(number, mask, name)
+            yield from self.changes_of_event(number, mask, name)
 
-    def meant(self, number: int, mask: int, name: str) -> Iterator[tuple[str, str, bool]]:
+    def changes_of_event(self, number: int, mask: int, name: str) -> Iterator[tuple[str, str, bool]]:
         """The changes that one event of the kernel stands for."""
         parent, is_folder = self.folders.get(number), bool(mask & ISDIR)
         if mask & OVERFLOW:
@@ -377,21 +377,21 @@ async def send(changes: Changes, root: str, writer: asyncio.StreamWriter) -> Non
     while True:
         await writer.drain()
         try:
-            await asyncio.wait_for(has_changes.wait(), SIGN_OF_LIFE_S)
+            await asyncio.wait_for(has_changes.wait(), KEEPALIVE_S)
         except TimeoutError:
             writer.write(b":\n\n")
         has_changes.clear()
         try:
             for kind, name, is_folder in changes.read():
                 if not any(part.startswith(UNFINISHED_PUT) for part in name.split("/")):
-                    say(writer, kind, path=os.path.normpath(os.path.join(root, name)), is_folder=is_folder)
+                    send_event(writer, kind, path=os.path.normpath(os.path.join(root, name)), is_folder=is_folder)
                 if kind == "deleted" and not name:
                     return await writer.drain()
         except RefusedError as error:
-            say(writer, "error", error_message=error.args[1])
+            send_event(writer, "error", error_message=error.args[1])
             return await writer.drain()
 
 
-def say(writer: asyncio.StreamWriter, kind: str, **fields: object) -> None:
+def send_event(writer: asyncio.StreamWriter, kind: str, **fields: object) -> None:
     """Send one event."""
     writer.write(f"event: {kind}\ndata: {json.dumps(fields)}\n\n".encode())

@@ -85,7 +85,7 @@ class Tree:
 
     async def programs(self) -> list[Element]:
         """The roots of all programs that have such elements."""
-        (names,) = await self.bus.call(bus.OWN, "/org/freedesktop/DBus", bus.OWN, "ListNames")
+        (names,) = await self.bus.call(bus.BUS_NAME, "/org/freedesktop/DBus", bus.BUS_NAME, "ListNames")
         roots = [Element(name, ROOT) for name in names if name.startswith(":") and name != self.bus.name]
         found = await asyncio.gather(*map(self.children_of, roots), return_exceptions=True)
         return [root for root, children in zip(roots, found, strict=True) if isinstance(children, list) and children]

@@ -42,7 +42,7 @@ import desk
 import files
 import sound
 import stats
-from bus import keep_registry
+from bus import serve_registry
 from control import Control, InputGate
 from printing import printer
 from protocol import (
@@ -168,7 +168,7 @@ class Page:
         if request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
             try:
-                with self.stats.of(request, writer) as stream:
+                with self.stats.counted(request, writer) as stream:
                     await relay(request, reader, stream, self.video, self.control)
             finally:
                 self.video.display_closed()
@@ -273,7 +273,7 @@ async def copy_input(
         if opcode == PING:
             writer.write(frame(PONG, data))
         elif opcode == PONG:
-            writer.ponged(data)
+            writer.record_pong(data)
         else:
             kind = opcode or kind  # 0 continues the previous message
             if kind == TEXT:
@@ -326,8 +326,8 @@ async def main() -> None:
     async with server, SoundServer(), printer(FOLDER / "print.sock"), asyncio.TaskGroup() as group:
         group.create_task(files.expire())
         if not program:
-            group.create_task(clipboard.watch())
-            group.create_task(keep_registry())
+            group.create_task(clipboard.notify_of_images())
+            group.create_task(serve_registry())
             group.create_task(page.browser.open_websocket.keep_open())
         await server.serve_forever()
 

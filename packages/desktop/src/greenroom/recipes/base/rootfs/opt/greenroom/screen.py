@@ -125,13 +125,13 @@ def png_of(width: int, height: int, bands: list[Band]) -> bytes:
     """The PNG that consists of these bands, from top to bottom."""
     adler = 1
     for one in bands:
-        adler = combined(adler, one.adler, one.size)
+        adler = combined_adler(adler, one.adler, one.size)
     stream = b"".join([STREAM_BEGIN, *(one.data for one in bands), STREAM_END, adler.to_bytes(4, "big")])
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"".join([SIGNATURE, _chunk(b"IHDR", head), _chunk(b"IDAT", stream), _chunk(b"IEND", b"")])
 
 
-def combined(first: int, second: int, second_size: int) -> int:
+def combined_adler(first: int, second: int, second_size: int) -> int:
     """The Adler-32 of two concatenated pieces, from the Adler-32 of each."""
     sum1, sum2 = first & 0xFFFF, first >> 16
     low = (sum1 + (second & 0xFFFF) - 1) % ADLER
@@ -258,8 +258,8 @@ class Screen:
             drawn = await self._cursor(display, wish) if cursor else None
             return await asyncio.to_thread(view.picture, drawn)
 
-    async def watch(self) -> None:
-        """Start to count drawing as the reaction to the next input."""
+    async def forget_drawing(self) -> None:
+        """Forget earlier drawing, so that all later drawing counts as the reaction to the next input."""
         async with self._picture_lock:
             await self._take_damage()
 

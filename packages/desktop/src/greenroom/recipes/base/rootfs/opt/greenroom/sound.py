@@ -34,8 +34,8 @@ PACKET_MAX_BYTES = 1500
 LATE_BYTES = 8192
 """About half a second of unsent packets: a viewer that is further behind misses packets instead of hearing all of
 them late."""
-TALKERS_MAX = 4
-BROKEN = struct.pack(">H", 1011)
+MAX_MICROPHONE_USERS = 4
+INTERNAL_ERROR = struct.pack(">H", 1011)
 SOCKET = Path(os.environ.get("PULSE_SERVER", "unix:/tmp/.greenroom/pulse/native").removeprefix("unix:"))
 IDLE_S = 15
 FAILED_PAUSE_S = 2.0
@@ -67,13 +67,13 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         body = {path[1:]: {"allowed": why is None, "reason": why} for path in PATHS for why in [refusal(path, request)]}
         reply(writer, "200 OK", json.dumps(body).encode())
         return True
-    if why_not is None and request.path == "/microphone" and _talk.count >= TALKERS_MAX:
-        refuse(writer, "503 Service Unavailable", f"{TALKERS_MAX} people already use the microphone of this session.")
+    if why_not is None and request.path == "/microphone" and _microphone_users.count >= MAX_MICROPHONE_USERS:
+        refuse(writer, "503 Service Unavailable", f"{MAX_MICROPHONE_USERS} people already use the microphone of this session.")
     elif why_not is not None:
         refuse(writer, "403 Forbidden", why_not)
     else:
         accept(request, writer)
-        await (_listening.listen(reader, writer) if request.path == "/sound" else _talk.take(reader, writer))
+        await (_listening.listen(reader, writer) if request.path == "/sound" else _microphone_users.use_microphone(reader, writer))
     return False
 
 
@@ -96,12 +96,12 @@ async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             yield data
 
 
-def helper(direction: str, **pipes: int):
+def start_codec(direction: str, **pipes: int):
     """Start a process that loads libpulse and libopus, which would use memory in this process."""
     return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / "sound_codec.py"), direction, **pipes)
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
+async def kill_codec(process: asyncio.subprocess.Process) -> None:
     """Kill a helper; it has no state to save."""
     if process.returncode is None:
         process.kill()
@@ -125,7 +125,7 @@ class Listening:
         try:
             await asyncio.wait({encoding, closed}, return_when=asyncio.FIRST_COMPLETED)
             if not closed.done():
-                writer.write(frame(CLOSE, BROKEN))
+                writer.write(frame(CLOSE, INTERNAL_ERROR))
         finally:
             closed.cancel()
             await asyncio.gather(closed, return_exceptions=True)
@@ -135,7 +135,7 @@ class Listening:
                 encoding.cancel()
 
     async def _encode(self) -> None:
-        process = await helper("encode", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+        process = await start_codec("encode", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
         try:
             while True:
                 (length,) = struct.unpack(">H", await process.stdout.readexactly(2))
@@ -146,34 +146,34 @@ class Listening:
         except EOFError:
             print("the encoder of the session's sound has ended; listeners connect again", file=sys.stderr)
         finally:
-            await end(process)
+            await kill_codec(process)
 
 
-class Talk:
+class MicrophoneUsers:
     """The viewers that use the microphone; PulseAudio mixes their sound."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def use_microphone(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send the packets of a viewer to a decoder until the viewer leaves."""
         self.count += 1
         try:
-            process = await helper("decode", stdin=asyncio.subprocess.PIPE)
+            process = await start_codec("decode", stdin=asyncio.subprocess.PIPE)
             try:
-                passed = asyncio.create_task(self._pass_on(reader, writer, process.stdin))
+                passed = asyncio.create_task(self._forward_packets(reader, writer, process.stdin))
                 ended = asyncio.create_task(process.wait())
                 await asyncio.wait({passed, ended}, return_when=asyncio.FIRST_COMPLETED)
                 if not passed.done():
-                    writer.write(frame(CLOSE, BROKEN))
+                    writer.write(frame(CLOSE, INTERNAL_ERROR))
                 passed.cancel()
                 await asyncio.gather(passed, return_exceptions=True)
             finally:
-                await end(process)
+                await kill_codec(process)
         finally:
             self.count -= 1
 
-    async def _pass_on(
+    async def _forward_packets(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: asyncio.StreamWriter
     ) -> None:
         async for packet in packets_of(reader, writer):
@@ -181,7 +181,7 @@ class Talk:
                 decoder.write(struct.pack(">H", len(packet)) + packet)
 
 
-_listening, _talk = Listening(), Talk()
+_listening, _microphone_users = Listening(), MicrophoneUsers()
 
 
 class SoundServer:
@@ -203,7 +203,7 @@ class SoundServer:
 
     async def _run(self) -> None:
         while True:
-            await self._program()
+            await self._wait_for_program()
             descriptor = self._socket.fileno()
             with (SOCKET.parent / "log").open("wb") as log:
                 process = await asyncio.create_subprocess_exec(
@@ -215,7 +215,7 @@ class SoundServer:
                 self._refuse_waiting()
                 await asyncio.sleep(FAILED_PAUSE_S)
 
-    async def _program(self) -> None:
+    async def _wait_for_program(self) -> None:
         """Wait until a program connects."""
         loop, connects = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._socket, connects.set)

@@ -24,7 +24,7 @@ from watching import OutputRelay, ViewOnlyFilter
 FRAME_STATS, BOTTLENECK_STATS = "get_frame_stats", "get_bottleneck_stats"
 FOLDER = "api"
 LOCK = Path("/tmp/.X1-lock")  # noqa: S108 -- where X servers write their process
-NOW_S = 0.25
+CURRENT_S = 0.25
 """The duration of the measurement of current values."""
 PONG_WITHIN_S = 2.0
 PICTURE_WITHIN_S = 10.0
@@ -89,7 +89,7 @@ class Stream:
         del self._pings[data]
         return 0
 
-    def ponged(self, data: bytes) -> None:
+    def record_pong(self, data: bytes) -> None:
         """Note that the answer to a ping has arrived."""
         if (back := self._pings.pop(data, None)) and not back.done():
             back.set_result(time.monotonic())
@@ -105,7 +105,7 @@ class Stats:
         self._measuring = asyncio.Lock()
 
     @contextlib.contextmanager
-    def of(self, request: Request, writer: asyncio.StreamWriter):
+    def counted(self, request: Request, writer: asyncio.StreamWriter):
         """The stream of a viewer while it is connected. Connections of the Agent do not use the gateway and are not
         counted."""
         stream = Stream(writer)
@@ -152,7 +152,7 @@ class Stats:
 
     async def _bottleneck(self) -> dict[str, object]:
         before = {name: stream.wait_times() for name, stream in self._streams.items()}
-        await asyncio.sleep(NOW_S)
+        await asyncio.sleep(CURRENT_S)
         numbers: dict[str, list[float]] = {}
         for name, stream in self._streams.items():
             after = stream.wait_times()
@@ -173,7 +173,7 @@ class Picture(NamedTuple):
 
     @property
     def jpeg(self) -> dict[str, int]:
-        """JPEG's share of the picture, and the same share of its time."""
+        """The area in JPEG, and the time for it: the part of the whole time that corresponds to the area."""
         part = self.jpeg_area / (self.width * self.height)
         return {"time": round(self.ms * part), "count": self.jpegs, "area": self.jpeg_area}
 

@@ -240,7 +240,7 @@ class StepExecutor:
     async def _do(self, step: Step) -> Result:
         if step["step"] in INPUT:
             if self._moved_at is None:
-                await self._screen.watch()
+                await self._screen.forget_drawing()
                 self._only_moved = True
             self._only_moved &= step["step"] == "pointer" and step["buttons"] == self._input.buttons == 0
             self._moved_at = time.monotonic()
@@ -299,7 +299,7 @@ class StepExecutor:
         if not clipboard.IN:
             raise StepError("copying into this session is not allowed (allow_kasm_clipboard_up)")
         try:
-            await clipboard.own(TEXT, text.encode())
+            await clipboard.put_on_clipboard(TEXT, text.encode())
         except TimeoutError as error:
             raise StepError("the X server did not accept the text; try again") from error
 

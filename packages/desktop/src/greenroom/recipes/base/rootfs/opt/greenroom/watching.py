@@ -68,7 +68,7 @@ class ViewOnlyFilter:
     their pixels."""
 
     def __init__(self, pixel_format: bytes | None = None) -> None:
-        self._sent = ClientMessages()
+        self._messages = ClientMessages()
         self._encodings = bytearray()
         self._format = pixel_format
         self._pictures_requested = False
@@ -77,8 +77,8 @@ class ViewOnlyFilter:
     def forwarded(self, data: bytes) -> bytes:
         """Filter data of the viewer. Return the part for the X server."""
         forwarded = bytearray()
-        for kind, part, _, ends in self._sent.pieces(data):
-            if kind == UNKNOWN or self._sent.version != VERSION:
+        for kind, part, _, ends in self._messages.pieces(data):
+            if kind == UNKNOWN or self._messages.version != VERSION:
                 raise BadRequestError("an unreadable message of a viewer with view access is not forwarded")
             if kind == HANDSHAKE:
                 forwarded += part[:-1] + b"\x01" if ends else part  # the desktop is always shared
@@ -249,7 +249,7 @@ class InputMonitor:
     def __init__(self, on_input: Callable[[], None] = lambda: None, gate: InputGate | None = None) -> None:
         self._on_input = on_input
         self._gate = gate
-        self._sent = ClientMessages()
+        self._messages = ClientMessages()
         self._last_input = time.monotonic()
 
     @property
@@ -265,8 +265,8 @@ class InputMonitor:
         Raises BadRequestError: a message of KasmVNC's client cannot be read.
         """
         forwarded = bytearray()
-        for piece in self._sent.pieces(data):
-            if piece.kind == UNKNOWN and self._sent.is_kasm:
+        for piece in self._messages.pieces(data):
+            if piece.kind == UNKNOWN and self._messages.is_kasm:
                 raise BadRequestError("this message of KasmVNC's client is unknown")
             if piece.kind == UNKNOWN or (piece.begins and piece.kind in INPUT):
                 self._last_input = time.monotonic()
