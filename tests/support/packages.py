@@ -83,10 +83,10 @@ def installed(
         patch.syspath_prepend(home)
         patch.syspath_prepend(packages)
         importlib.invalidate_caches()
-        plugins.forget()
+        plugins.clear_cache()
         yield
         sys.modules.pop("greenroom_lab", None)
-    plugins.forget()
+    plugins.clear_cache()
 
 
 @contextmanager
@@ -99,8 +99,8 @@ def missing(group: str) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metadata, "entry_points", others)
-        plugins.forget()
+        plugins.clear_cache()
         try:
             yield
         finally:
-            plugins.forget()
+            plugins.clear_cache()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from greenroom.core.errors import TooManyRequests
-from greenroom.kit.concurrency import Coalesced, CoalescedEach, Turns
+from greenroom.kit.concurrency import CoalescedRead, CoalescedReads, FairLimit
 from greenroom.kit.passwords import MAX_WAITING, MAX_WAITING_OF_SOURCE, RETRY_S, admit
 
 
@@ -22,7 +22,7 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
         await go.wait()
         return mine
 
-    offers = Coalesced(read)
+    offers = CoalescedRead(read)
     first = asyncio.create_task(offers.get())
     await begun.wait()
     others = [asyncio.create_task(offers.get()) for _ in range(50)]
@@ -42,7 +42,7 @@ async def test_readings_are_shared_by_name():
         await go.wait()
         return len(read)
 
-    keys = CoalescedEach(one)
+    keys = CoalescedReads(one)
     first = asyncio.create_task(keys.get("a"))
     await begun.wait()
     others = [asyncio.create_task(keys.get(name)) for name in "aaab"]
@@ -55,7 +55,7 @@ async def test_readings_are_shared_by_name():
 
 
 async def test_turns_go_round_by_source():
-    turns, served = Turns(1, lambda *_: None), list[str]()
+    turns, served = FairLimit(1, lambda *_: None), list[str]()
 
     async def one(source: str) -> None:
         async with turns.turn(source):
@@ -74,7 +74,7 @@ async def test_leaving_the_queue_costs_no_turn_and_the_queue_is_bounded():
         if waiting >= 3 or of_source >= 2:
             raise TooManyRequests
 
-    turns = Turns(1, admit)
+    turns = FairLimit(1, admit)
     async with turns.turn("a"):
         waiting = [asyncio.create_task(turns.turn(source).__aenter__()) for source in ("b", "b", "c")]
         await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_leaving_the_queue_costs_no_turn_and_the_queue_is_bounded():
 
 
 async def test_a_turn_that_came_to_a_request_that_left_goes_on():
-    turns = Turns(1, lambda *_: None)
+    turns = FairLimit(1, lambda *_: None)
     async with turns.turn("a"):
         left = asyncio.create_task(turns.turn("b").__aenter__())
         await asyncio.sleep(0)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.fleet.liveness import MAX_LATENESS_FACTOR, ON_TIME, Lateness, lateness_factor
-from greenroom.kit.clock import MEMORY_S, TICK_S, LatenessMeter
+from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, Lateness, lateness_factor
+from greenroom.kit.clock import DECAY_S, TICK_S, LatenessMeter
 
 
 class Host:
@@ -43,10 +43,10 @@ def host(tmp_path: Path) -> Host:
 
 
 def test_a_busy_host_is_seen_within_seconds_and_a_quiet_one_again(host: Host):
-    assert lateness_factor(host.runs(10 * MEMORY_S)) == 1.0
-    busy = host.runs(5 * MEMORY_S, late_s=0.1, tasks=13, stalled=1.0)
+    assert lateness_factor(host.runs(10 * DECAY_S)) == 1.0
+    busy = host.runs(5 * DECAY_S, late_s=0.1, tasks=13, stalled=1.0)
     assert (busy.own_s, busy.queue, busy.waiting) == (pytest.approx(0.1, abs=0.02), pytest.approx(6, abs=0.5), 1.0)
-    assert lateness_factor(host.runs(10 * MEMORY_S)) == 1.0
+    assert lateness_factor(host.runs(10 * DECAY_S)) == 1.0
 
 
 def test_a_queue_in_which_nothing_waits_for_long_is_none(host: Host):

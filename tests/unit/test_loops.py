@@ -17,7 +17,7 @@ from greenroom.core.errors import (
 )
 from greenroom.core.rate_limits import Backoff
 from greenroom.kit import concurrency
-from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running, logged_item, one_item
+from greenroom.kit.concurrency import Loop, LoopEndedError, convert_item_error, keep_running, log_item_error
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ async def test_what_only_a_new_process_can_mend_ends_the_process_at_once(error: 
     ],
 )
 def test_the_error_of_an_item_is_a_sentence(error: Exception, kind: type[Exception], reason: str):
-    with pytest.raises(kind) as raised, one_item("image", "a/b:1"):
+    with pytest.raises(kind) as raised, convert_item_error("image", "a/b:1"):
         raise error
     assert reason_of(raised.value) == reason
 
@@ -87,15 +87,15 @@ def test_the_error_of_an_item_is_a_sentence(error: Exception, kind: type[Excepti
     "error", [ValueError("bad row"), Invalid("It is wrong."), StatementCanceled("It took too long.")]
 )
 def test_a_logged_item_keeps_its_error_to_itself(error: Exception):
-    with logged_item("pool", "eu"):
+    with log_item_error("pool", "eu"):
         raise error
 
 
 def test_a_database_that_is_away_concerns_all_items():
-    with pytest.raises(Unavailable), logged_item("pool", "eu"):
+    with pytest.raises(Unavailable), log_item_error("pool", "eu"):
         raise Unavailable("The database cannot be reached.")
 
 
 async def test_an_item_that_is_cancelled_did_not_fail():
-    with pytest.raises(asyncio.CancelledError), one_item("image"):
+    with pytest.raises(asyncio.CancelledError), convert_item_error("image"):
         raise asyncio.CancelledError

@@ -23,7 +23,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet import host_limits
 from greenroom.core.fleet.disk import DiskAmount, DiskUse, FreeDisk, SessionToStop, sessions_to_stop, shortage
 from greenroom.core.log_codes import LogCode
-from greenroom.kit.concurrency import one_item, warned
+from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
 from greenroom.kit.host_limits import read
 from greenroom.runtimes.contract import Containers, DiskCountError, FilterRunner, HostCapacity, HostDisk, LogInKeeper
 from greenroom.wire.messages import ReportedCapacity, Usage
@@ -114,7 +114,7 @@ class CapacityMeter:
         """Read, and log when the runtime becomes silent or answers again."""
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
-                with one_item("capacity"):
+                with convert_item_error("capacity"):
                     await self.read()
         except GreenroomError as error:
             self._record_silence(error.message)
@@ -254,7 +254,7 @@ class DiskGuard:
 
     async def _disk_use(self, session_id: str) -> DiskUse | None:
         try:
-            with one_item("session", session_id):
+            with convert_item_error("session", session_id):
                 used = await self._host_disk.disk_usage(session_id)
             self._failed_counts.pop(session_id, None)
         except DiskCountError as error:
@@ -275,7 +275,7 @@ class DiskGuard:
         self._sessions.observed.update_record(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         session_id = stop.session_id
-        with warned(log, "a session could not be stopped", "session", session_id, session_id=session_id):
+        with warn_of_item_error(log, "a session could not be stopped", "session", session_id, session_id=session_id):
             await self._containers.stop(session_id, 1.0)
 
     def _is_filling_fast(self) -> bool:

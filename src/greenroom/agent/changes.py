@@ -16,7 +16,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import Action, ActionKind, unexpected_exit
 from greenroom.core.session.states import Want
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import convert_item_error
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Container, Containers, StartError
 
@@ -180,7 +180,7 @@ class ContainerChanges:
         """
         log_tail = ""
         try:
-            with one_item("session", session_id):
+            with convert_item_error("session", session_id):
                 for pause_s in LOG_PAUSES_S:
                     await asyncio.sleep(pause_s)
                     if log_tail := await self.runtime.logs(session_id, LOG_TAIL_LINES):

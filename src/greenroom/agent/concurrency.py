@@ -17,7 +17,7 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.session.starts import SlotCount, Turn, Urgency, next_turns
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import convert_item_error
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class Workers:
 
     async def _run(self, key: str, work: Work) -> None:
         try:
-            with one_item("work", key):
+            with convert_item_error("work", key):
                 await work()
             self._failures.pop(key, None)
         except GreenroomError as error:

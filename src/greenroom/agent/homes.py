@@ -19,7 +19,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, HomeMeasurement, next_to_measure
-from greenroom.kit.concurrency import one_item, wait_for, warned
+from greenroom.kit.concurrency import convert_item_error, wait_for, warn_of_item_error
 from greenroom.runtimes.contract import HomeInUseError, Homes, StoredHome
 from greenroom.wire.fields import HomeRemoval, HomeReport
 
@@ -138,7 +138,7 @@ class HomesKeeper:
     async def _measure_all(self) -> None:
         while True:
             begun = time.monotonic()
-            with warned(log, "the home folders cannot be listed", "homes", next_try_s=POLL_S):
+            with warn_of_item_error(log, "the home folders cannot be listed", "homes", next_try_s=POLL_S):
                 await self._read_homes()
                 while (home := self._next_to_measure()) is not None:
                     await self._measure(home)
@@ -179,7 +179,7 @@ class HomesKeeper:
         self._measured[home] = HomeMeasurement(at_s=begun)
         problem, size = "", None
         try:
-            with one_item("home", home.name):
+            with convert_item_error("home", home.name):
                 size = await self.homes.measure(home)
         except GreenroomError as error:
             problem = error.message
@@ -220,7 +220,7 @@ class HomesKeeper:
 
     async def _remove(self, removal_id: str, home: HomeId) -> None:
         try:
-            with one_item("home", home.name):
+            with convert_item_error("home", home.name):
                 await self.homes.remove(home, removal_id)
         except GreenroomError as error:
             attempts = self._attempts.setdefault(removal_id, _Attempts())
@@ -237,7 +237,7 @@ class HomesKeeper:
             self._completed = dict.fromkeys([*self._completed, removal_id][-MAX_HOMES:])
             self._last_report = None  # a report without this home confirms the removal to the Manager
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
-        with warned(log, "the home folders cannot be listed", "homes"):
+        with warn_of_item_error(log, "the home folders cannot be listed", "homes"):
             await self._read_homes()
         self.on_change()
 

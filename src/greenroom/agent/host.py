@@ -36,7 +36,7 @@ from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.clock import LatenessMeter
-from greenroom.kit.concurrency import Loop, keep_running, wait_for, warned
+from greenroom.kit.concurrency import Loop, keep_running, wait_for, warn_of_item_error
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import (
     FilterHost,
@@ -309,7 +309,7 @@ class HostServices:
 
     async def _inspect_host(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
         """Read the host for the first check-in; the loops retry failures."""
-        with warned(log, "the host could not be inspected", "host"):
+        with warn_of_item_error(log, "the host could not be inspected", "host"):
             await inventory.take()
             await images.read_images()
             await meter.read()

@@ -22,7 +22,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.definition import Refresh, can_change
 from greenroom.kit import recipes
-from greenroom.kit.concurrency import one_item, wait_for, warned
+from greenroom.kit.concurrency import convert_item_error, wait_for, warn_of_item_error
 from greenroom.runtimes import contract
 from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
@@ -260,7 +260,7 @@ class ImageKeeper:
             credentials = {
                 name: credentials_of(image) for name, image in images_by_name.items() if not image.password_withheld
             }
-            with warned(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=POLL_S):
+            with warn_of_item_error(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=POLL_S):
                 await self._runtime.keep_log_ins(images_by_name.keys(), credentials)
 
     async def _find_aliases(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
@@ -271,7 +271,7 @@ class ImageKeeper:
         aliases, refused = dict[str, Image](), dict[str, GreenroomError]()
         for name in sorted(names):
             try:
-                with one_item("image", name):
+                with convert_item_error("image", name):
                     if (image := await self._runtime.image(name)) is not None:
                         aliases[name] = image
             except GreenroomError as error:
@@ -327,7 +327,7 @@ class ImageKeeper:
         stalled_s = STALLED_S[method]
         try:
             async with asyncio.timeout(stalled_s) as limit:
-                with one_item("image", image.name):
+                with convert_item_error("image", image.name):
                     async for progress in self._fetcher.fetch(image, method):
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
                         if report is not None:
@@ -364,7 +364,7 @@ class ImageKeeper:
         """Pull a present image again. If this fails, the image stays unchanged."""
         name, before = image.name, self._refreshes.get(image.name, Refresh())
         try:
-            with one_item("image", name):
+            with convert_item_error("image", name):
                 if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
                     await self._fetch_with_progress(image, "pulling")
         except GreenroomError as error:

@@ -35,7 +35,7 @@ from greenroom.core.rate_limits import Backoff
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.reconcile import Action, ActionKind, plan
 from greenroom.core.session.starts import SlotCount, urgency_of
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import convert_item_error, wait_for
 from greenroom.runtimes.contract import ContainerMissing, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
@@ -124,7 +124,7 @@ class Executor:
     async def _change(self, action: Action) -> None:
         session_id = action.session_id
         try:
-            with one_item("session", session_id):
+            with convert_item_error("session", session_id):
                 await self.changes.wait_for_requirements(action)
                 async with self._slot(action) as is_wanted:
                     if is_wanted:
@@ -168,7 +168,7 @@ class Executor:
         log.info("changing a container", action=kind, session_id=session_id, reason=action.reason)
         try:
             async with asyncio.timeout(self.change_within_s):
-                with one_item("session", session_id):
+                with convert_item_error("session", session_id):
                     await self.changes.make(action)
         except TimeoutError as error:
             problem = f"{action.kind.value} was not finished after {self.change_within_s:g} s"
@@ -222,7 +222,7 @@ class Reconciler:
         while True:
             pause_s = WHOLE_EVERY_S
             try:
-                with one_item("inventory"):
+                with convert_item_error("inventory"):
                     await self._inventory.take(workers.busy)
             except GreenroomError as error:
                 self._health.runtime_error = error.message

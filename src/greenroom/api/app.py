@@ -51,7 +51,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import read_offer
 from greenroom.kit import plugins
-from greenroom.kit.concurrency import Coalesced, CoalescedEach
+from greenroom.kit.concurrency import CoalescedRead, CoalescedReads
 from greenroom.kit.config import ApiConfig, comma_parts
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -140,7 +140,7 @@ def _all_routes() -> APIRouter:
 
 def _router(group: str, name: str) -> APIRouter:
     """Return the router of an entry point. Raises SetupError: it is not a router."""
-    router = plugins.load(group, name)
+    router = plugins.load_object(group, name)
     if not isinstance(router, APIRouter):
         raise SetupError(f"The entry point {name} of {group} is not a router.")
     return router
@@ -182,8 +182,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.act_log = ActLog(logs)
     app.state.screenshots = Screenshots(db, app.state.act_log)
     app.state.desks = Desks(db, app.state.hub, secrets, config)
-    app.state.offers = Coalesced(lambda: read_offer(db))
-    app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
+    app.state.offers = CoalescedRead(lambda: read_offer(db))
+    app.state.keys = CoalescedReads(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
     app.state.recordings_viewed = recording_routes.ViewLog(logs)
     metrics.add_recording_metrics(app.state.recorder)

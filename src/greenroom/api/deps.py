@@ -22,7 +22,7 @@ from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import WorkspaceSupply
-from greenroom.kit.concurrency import Coalesced
+from greenroom.kit.concurrency import CoalescedRead
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -54,7 +54,7 @@ RecorderDep = Annotated[Recorder, _part("recorder")]
 EventHub = Annotated[Hub, _part("hub")]
 Deliveries = Annotated[Courier, _part("courier")]
 SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]
-Offers = Annotated[Coalesced[WorkspaceSupply], _part("offers")]
+Offers = Annotated[CoalescedRead[WorkspaceSupply], _part("offers")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]
 """The change of the caller. The route declares the needed permissions in its `dependencies`, which are checked
 first."""

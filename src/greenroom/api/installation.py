@@ -20,7 +20,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.configs import StagingConfig, list_configs, record_shortfall
-from greenroom.kit.concurrency import logged_item, wait_for, warned
+from greenroom.kit.concurrency import log_item_error, wait_for, warn_of_item_error
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Snapshot:
         """Keep the settings up to date, forever. While the database is unreachable, they do not change."""
         while True:
             self._changed.clear()
-            with warned(log, "settings not read", "settings"):
+            with warn_of_item_error(log, "settings not read", "settings"):
                 await self.reload()
             await wait_for(self._changed, RELOAD_S)
 
@@ -64,7 +64,7 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
             prune_logins(db, settings.login_window_s),
             forget_anonymous_users(db, settings.anonymous_user_retention_s, logs),
         ):
-            with warned(log, "the clean-up is deferred", "clean-up"):
+            with warn_of_item_error(log, "the clean-up is deferred", "clean-up"):
                 await work
 
 
@@ -77,7 +77,7 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
     """Check every `UNATTENDED_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     await asyncio.sleep(START_DELAY_S)
     while True:
-        with warned(log, "pools not looked at", "pools"):
+        with warn_of_item_error(log, "pools not looked at", "pools"):
             await note_unattended_pools(db, logs)
         await asyncio.sleep(UNATTENDED_INTERVAL_S)
 
@@ -88,7 +88,7 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
     The next Primary clears it. Raises Unavailable: the database cannot be reached.
     """
     for config in (await list_configs(db, unattended=True)).rows:
-        with logged_item("pool", config.staging_config_id):
+        with log_item_error("pool", config.staging_config_id):
             await _note_unattended(db, logs, config)
 
 

@@ -35,7 +35,7 @@ from greenroom.core.access.permissions import (
 from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
 from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
 from greenroom.db.database import Database
-from greenroom.kit.concurrency import CoalescedEach
+from greenroom.kit.concurrency import CoalescedReads
 from greenroom.kit.secrets import hashed
 
 
@@ -209,7 +209,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         TooManyRequests: the key is wrong, and there were too many wrong keys from this address.
     """
     db: Database = request.app.state.db
-    keys: CoalescedEach[ApiKey | None] = request.app.state.keys
+    keys: CoalescedReads[ApiKey | None] = request.app.state.keys
     key = await keys.get(key_id)
     expected = key.secret_hash if key else hashed("")
     if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:

@@ -24,7 +24,7 @@ def boottime_s() -> float:
 
 
 TICK_S: Final = 0.25
-MEMORY_S: Final = 2.0
+DECAY_S: Final = 2.0
 """The decay time: samples of this age have about a third of the weight of new samples."""
 PROC: Final = Path("/proc")
 
@@ -66,7 +66,7 @@ class LatenessMeter:
         """Take one sample. The files of /proc are in memory, so reading them takes a few microseconds."""
         now_s = self._now_s()
         late_s = max(0.0, now_s - self._next_tick_s)
-        weight = 1.0 - math.exp(-(TICK_S + late_s) / MEMORY_S)
+        weight = 1.0 - math.exp(-(TICK_S + late_s) / DECAY_S)
         self._own_s += weight * (late_s - self._own_s)
         if self._proc is not None:
             self._queue += weight * (_run_queue(self._proc / "loadavg") / self._cores - self._queue)

@@ -1,7 +1,7 @@
 """Waits with a time limit, reads that callers share, a fair limit of concurrent work, and loops that are restarted.
 
-Each loop wraps the work of one item (an image, a session, a row) in `one_item`, and writes the reason of a failure to
-the status of that item. The roles start their loops with `keep_running`.
+Each loop wraps the work of one item (an image, a session, a row) in `convert_item_error`, and writes the reason of a
+failure to the status of that item. The roles start their loops with `keep_running`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
         return event.is_set()
 
 
-class Coalesced(Generic[T]):
+class CoalescedRead(Generic[T]):
     """A read whose result simultaneous callers share.
 
     Calls during a read share the next read, which begins after them. The number of reads therefore does not grow with
@@ -69,22 +69,22 @@ class Coalesced(Generic[T]):
         return await self._read()
 
 
-class CoalescedEach(Generic[T]):
-    """`Coalesced` for each name. A name without callers takes no memory."""
+class CoalescedReads(Generic[T]):
+    """`CoalescedRead` for each name. A name without callers takes no memory."""
 
     def __init__(self, read: Callable[[str], Awaitable[T]]) -> None:
         self._read = read
-        self._by_name = WeakValueDictionary[str, Coalesced[T]]()
+        self._by_name = WeakValueDictionary[str, CoalescedRead[T]]()
 
     async def get(self, name: str) -> T:
         """Return the result of a read of `name` that begins now or later."""
         reads = self._by_name.get(name)
         if reads is None:
-            reads = self._by_name[name] = Coalesced(partial(self._read, name))
+            reads = self._by_name[name] = CoalescedRead(partial(self._read, name))
         return await reads.get()
 
 
-class SharedReading(Generic[T]):
+class CachedReads(Generic[T]):
     """Reads whose results or errors are kept for `keep_s`: callers with the same name share one read."""
 
     def __init__(self, keep_s: float) -> None:
@@ -99,7 +99,7 @@ class SharedReading(Generic[T]):
         return await asyncio.shield(reading)
 
 
-class Turns:
+class FairLimit:
     """A limit for concurrent work: at most `limit` turns run at a time. Sources are served in rotation, so that a
     source with thousands of requests delays another source by only one request. Before a caller waits, `admit` gets the
     number of waiting callers, in total and of the source; it raises an error to refuse the caller.
@@ -158,12 +158,12 @@ class LoopEndedError(RuntimeError):
     """A loop of the role failed repeatedly, or requires the end of its process."""
 
 
-ENDS_PROCESS: Final = (SetupError, RestartRequired, LoopEndedError)
+FATAL_ERRORS: Final = (SetupError, RestartRequired, LoopEndedError)
 """The errors of a loop after which the process ends immediately."""
 
 
 @contextmanager
-def one_item(kind: str, name: str = "") -> Generator[None]:
+def convert_item_error(kind: str, name: str = "") -> Generator[None]:
     """Run the block, the work of one item, so that it raises only a `GreenroomError`, whose reason the caller can
     report. Raises GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for errors
     of other types."""
@@ -178,11 +178,11 @@ def one_item(kind: str, name: str = "") -> Generator[None]:
 
 
 @contextmanager
-def logged_item(kind: str, name: str) -> Generator[None]:
+def log_item_error(kind: str, name: str) -> Generator[None]:
     """Run the block, the work of one item without a status. Log its error, so that the other items continue. Raises
     Unavailable: the database is unavailable, which affects all items."""
     try:
-        with one_item(kind, name):
+        with convert_item_error(kind, name):
             yield
     except GreenroomError as error:
         if isinstance(error, Unavailable) and not isinstance(error, StatementCanceled):
@@ -191,10 +191,12 @@ def logged_item(kind: str, name: str) -> Generator[None]:
 
 
 @contextmanager
-def warned(logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "", **fields: object) -> Generator[None]:
+def warn_of_item_error(
+    logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "", **fields: object
+) -> Generator[None]:
     """Run the block, the work of one item. Log its error as a warning with the sentence, the reason and the fields."""
     try:
-        with one_item(kind, name):
+        with convert_item_error(kind, name):
             yield
     except GreenroomError as error:
         logger.warning(sentence, reason=error.message, **fields)
@@ -202,7 +204,7 @@ def warned(logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "
 
 async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] = lambda _: None) -> Never:
     """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row. Raises
-    LoopEndedError: the loop failed `MAX_FAILURES` times in a row, or with an error of `ENDS_PROCESS`; the error is
+    LoopEndedError: the loop failed `MAX_FAILURES` times in a row, or with an error of `FATAL_ERRORS`; the error is
     chained."""
     failures = 0
     while True:
@@ -214,7 +216,7 @@ async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] 
             failure = error
         reason = reason_of(failure)
         failures = 1 if time.monotonic() - begun_s >= STEADY_S else failures + 1
-        if failures >= MAX_FAILURES or any(isinstance(one, ENDS_PROCESS) for one in single_errors(failure)):
+        if failures >= MAX_FAILURES or any(isinstance(one, FATAL_ERRORS) for one in single_errors(failure)):
             log.error("a loop failed; the process ends", loop=name, reason=reason, exc_info=failure)
             raise LoopEndedError(f"The loop {name} failed: {reason}") from failure
         pause_s = BACKOFF.delay_s(failures)

@@ -86,7 +86,7 @@ def configure_role(kind: type[Config]) -> Config:
     """Read the settings of one role, set up its log, and log a warning for variables that no program reads. Raises
     SetupError: as for `load`."""
     config = load(kind)
-    refuse_unusable(())
+    require_valid_settings(())
     log.configure(config.log_level, config.process_name)
     for sentence in unknown_variables(os.environ):
         _logger.warning("unknown setting", reason=sentence)
@@ -107,7 +107,7 @@ def load(kind: type[Settings], **values: object) -> Settings:
             raise SetupError(f"Invalid settings: {_problems(error.errors())}{absent}") from error
 
 
-def refuse_unusable(roles: Iterable[type[FromEnvironment]] = ROLE_SETTINGS) -> None:
+def require_valid_settings(roles: Iterable[type[FromEnvironment]] = ROLE_SETTINGS) -> None:
     """Refuse invalid values of settings. A missing setting is not an error, because commands do not need all settings.
     Raises SetupError: a value is invalid (the message names each setting), or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
-LIBRARIES: Final = logging.WARNING
+LIBRARY_LOG_LEVEL: Final = logging.WARNING
 
 
 def configure(level: str, process_name: str) -> None:
@@ -39,7 +39,7 @@ def configure(level: str, process_name: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process_name)
-    _route_libraries(output, max(number, LIBRARIES), shared, renderer)
+    _route_libraries(output, max(number, LIBRARY_LOG_LEVEL), shared, renderer)
 
 
 class LogStream:

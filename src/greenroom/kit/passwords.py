@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from greenroom.core.errors import TooManyRequests
 from greenroom.core.text import normal_password
-from greenroom.kit.concurrency import Turns
+from greenroom.kit.concurrency import FairLimit
 
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
@@ -46,21 +46,21 @@ def hash_password(password: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PasswordVerdict:
-    """The result of a password check: `right` is True if the password is correct. `outdated` is then True if the stored
-    hash must be replaced, because it has older parameters or was created before passwords were normalized.
+    """The result of a password check. `is_correct` is True if the password is correct. `outdated` is then True if the
+    stored hash must be replaced: it has older parameters or was created before passwords were normalized.
     """
 
-    right: bool
+    is_correct: bool
     outdated: bool = False
 
 
 class Passwords:
     """Verifies and hashes passwords in threads, at most `CONCURRENT` at the same time. Sources are served in rotation
-    (`Turns`), so that many log-ins from one address do not block users at other addresses.
+    (`FairLimit`), so that many log-ins from one address do not block users at other addresses.
     """
 
     def __init__(self) -> None:
-        self._turns = Turns(CONCURRENT, admit)
+        self._turns = FairLimit(CONCURRENT, admit)
         self._hash_without_user = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:
@@ -79,15 +79,15 @@ class Passwords:
         async with self._turns.turn(source):
             admit()
             verdict = await asyncio.to_thread(_verdict, stored or self._hash_without_user, password)
-        return verdict if stored is not None else PasswordVerdict(right=False)
+        return verdict if stored is not None else PasswordVerdict(is_correct=False)
 
 
 def _verdict(stored: str, password: str) -> PasswordVerdict:
     normal = normal_password(password)
     if _matches(stored, normal):
-        return PasswordVerdict(right=True, outdated=not stored.startswith(_CURRENT_PREFIX))
-    right = normal != password and _matches(stored, password)
-    return PasswordVerdict(right, outdated=right)
+        return PasswordVerdict(is_correct=True, outdated=not stored.startswith(_CURRENT_PREFIX))
+    is_correct = normal != password and _matches(stored, password)
+    return PasswordVerdict(is_correct, outdated=is_correct)
 
 
 def _matches(stored: str, password: str) -> bool:

@@ -64,10 +64,10 @@ def names(group: str) -> list[str]:
     return sorted(_entry_points(group))
 
 
-def find(group: str, name: str) -> type[Plugin[Any]] | None:
+def find_plugin(group: str, name: str) -> type[Plugin[Any]] | None:
     """Return the plug-in of this name; None = no installed distribution offers it. Raises SetupError: its module cannot
     be imported, or the object of that name is no plug-in."""
-    if (loaded := load(group, name)) is None:
+    if (loaded := load_object(group, name)) is None:
         return None
     if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
         raise SetupError(f"{_offer_text(group, name)}, which is not a plug-in.")
@@ -89,7 +89,7 @@ def not_installed_text(subject: str, package: str) -> str:
     return f"{subject} in the package {package}, which is not installed: pip install {package}."
 
 
-def load(group: str, name: str) -> object | None:
+def load_object(group: str, name: str) -> object | None:
     """Return the object of an entry point; None = no installed distribution has it. Raises SetupError: the module
     cannot be imported, or does not contain the object."""
     try:
@@ -100,7 +100,7 @@ def load(group: str, name: str) -> object | None:
 
 def command_function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
     """Return the function that does the work of a command. Raises SetupError: no installed distribution offers it."""
-    loaded = load(COMMANDS, command)
+    loaded = load_object(COMMANDS, command)
     if not callable(loaded):
         raise SetupError(remedy(COMMANDS, command) or f"No installed package offers the command {command}.")
     return cast("Callable[..., Coroutine[Any, Any, None]]", loaded)
@@ -108,7 +108,7 @@ def command_function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
 
 def api_loops() -> dict[str, Callable[[Any], Coroutine[Any, Any, None]]]:
     """Return the loops of the api by their names. Raises SetupError: one is not a function."""
-    loops = {name: load(API_LOOPS, name) for name in names(API_LOOPS)}
+    loops = {name: load_object(API_LOOPS, name) for name in names(API_LOOPS)}
     for name, loop in loops.items():
         if not callable(loop):
             raise SetupError(f"{_offer_text(API_LOOPS, name)}, which is not a function.")
@@ -121,8 +121,8 @@ def _offer_text(group: str, name: str) -> str:
 
 
 def settings_types() -> list[type[FromEnvironment]]:
-    """Return the settings of all installed plug-ins. Raises SetupError: as for `find`."""
-    plugins = [find(group, name) for group in WITH_SETTINGS for name in names(group)]
+    """Return the settings of all installed plug-ins. Raises SetupError: as for `find_plugin`."""
+    plugins = [find_plugin(group, name) for group in WITH_SETTINGS for name in names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
 
 
@@ -132,7 +132,7 @@ def distributions() -> list[str]:
     return sorted({re.sub(r"[-_.]+", "-", entry.dist.name).lower() for entry in entries if entry.dist})
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Clear the cache after the installation of another distribution."""
     _entry_points.cache_clear()
 

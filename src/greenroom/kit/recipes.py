@@ -76,7 +76,7 @@ class RecipeSource(ABC):
 def installed() -> RecipeSource | None:
     """Return the recipes of this installation; None = the package is not installed (`NOT_INSTALLED`). Raises
     SetupError: the package cannot be used."""
-    source = plugins.load(plugins.RECIPES, NAME)
+    source = plugins.load_object(plugins.RECIPES, NAME)
     if source is None or isinstance(source, RecipeSource):
         return source
     raise SetupError(f"The recipes of the catalogue cannot be used: {source!r} is not a RecipeSource.")

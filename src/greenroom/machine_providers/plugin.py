@@ -51,7 +51,7 @@ def find_provider(name: str) -> type[ProviderPlugin[Any]]:
         Invalid: there is no such provider.
         SetupError: it cannot be loaded.
     """
-    plugin = plugins.find(plugins.MACHINE_PROVIDERS, name)
+    plugin = plugins.find_plugin(plugins.MACHINE_PROVIDERS, name)
     if plugin is None:
         installed = ", ".join(plugins.names(plugins.MACHINE_PROVIDERS)) or "none"
         message = f"There is no machine provider {name!r}; installed: {installed}."

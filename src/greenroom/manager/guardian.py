@@ -19,7 +19,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.fleet.managers import Heartbeat, heartbeat
 from greenroom.kit.clock import LatenessMeter, boottime_s
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import convert_item_error, wait_for
 from greenroom.manager import files
 from greenroom.manager.leadership import LeadershipKeeper, LeadershipWatch
 from greenroom.manager.status import GuardianStatus, ManagerContext
@@ -87,7 +87,7 @@ class Guardian:
         while True:
             self._woken.clear()
             try:
-                with one_item("round"):
+                with convert_item_error("round"):
                     await self._round()
                 self._finished_at_s = boottime_s()
             except RestartRequired:

@@ -35,7 +35,7 @@ from greenroom.db.fleet.leadership import (
 )
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import convert_item_error, wait_for
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
 
@@ -276,7 +276,7 @@ class LeadershipWatch:
                 await wait_for(self._woken, left_s)
                 continue
             try:
-                with one_item("leadership"):
+                with convert_item_error("leadership"):
                     pause_s = await self._check()
             except GreenroomError as error:
                 log.warning("the leadership could not be read", reason=error.message)

@@ -15,7 +15,7 @@ from greenroom.runtimes.plugin import Context, RuntimePlugin
 def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
     """Return the runtime of this name, with its settings; the passed settings are not read from the environment. Raises
     SetupError: there is no such runtime, or its settings cannot be used."""
-    plugin = plugins.find(plugins.RUNTIMES, name)
+    plugin = plugins.find_plugin(plugins.RUNTIMES, name)
     installed = plugins.names(plugins.RUNTIMES)
     if not installed:
         raise SetupError(
@@ -40,6 +40,6 @@ def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
 def preloaded() -> Iterator[str]:
     """Yield the modules of all installed runtimes to import once for several processes."""
     for name in plugins.names(plugins.RUNTIMES):
-        plugin = plugins.find(plugins.RUNTIMES, name)
+        plugin = plugins.find_plugin(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):
             yield from plugin.preloaded

@@ -17,7 +17,7 @@ from greenroom.agent import main as agent
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.kit import plugins
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.environment import configure_role, load, refuse_unusable, unknown_variables
+from greenroom.kit.environment import configure_role, load, require_valid_settings, unknown_variables
 from greenroom.machine_providers.plugin import PoolContext, find_provider
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
@@ -88,7 +88,7 @@ def test_an_adapter_of_a_package_that_is_not_installed_names_the_package(monkeyp
     without(plugins.SDK_ADAPTERS, "kernel", monkeypatch)
     monkeypatch.setenv("GREENROOM_SDK_ADAPTERS", "steel, kernel")
     with pytest.raises(SetupError) as refused:
-        refuse_unusable()
+        require_valid_settings()
     sentence = "'kernel' is in the package greenroom-interfaces, which is not installed"
     assert f"GREENROOM_SDK_ADAPTERS: {sentence}: pip install greenroom-interfaces" in refused.value.message
 
@@ -127,7 +127,7 @@ def test_a_value_that_a_runtime_cannot_use_is_refused_by_roles_and_commands(
     with pytest.raises(SetupError, match=RACKS):
         find_runtime("lab")
     with pytest.raises(SetupError, match=RACKS):
-        refuse_unusable()
+        require_valid_settings()
     with pytest.raises(SetupError, match=RACKS):
         configure_role(AgentConfig)
 

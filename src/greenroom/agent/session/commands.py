@@ -15,7 +15,7 @@ from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError, Unavailable, Unexpected, WrongState
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import convert_item_error
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
@@ -68,7 +68,7 @@ class Commands:
         except Unavailable as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         try:
-            with one_item("command", command.command_id):
+            with convert_item_error("command", command.command_id):
                 result = await self._runtime.exec(
                     command.session_id,
                     Exec(
@@ -95,7 +95,7 @@ class Commands:
     async def _take_screenshot(self, command: SessionCommand, size: ScreenshotSize) -> None:
         async with self._screenshot_slots:
             try:
-                with one_item("screenshot", command.command_id):
+                with convert_item_error("screenshot", command.command_id):
                     self._report_done(command, await self._screenshot(command.session_id, size))
             except GreenroomError as error:
                 self._report_done(command, reason=error.message)

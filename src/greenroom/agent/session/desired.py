@@ -17,7 +17,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import DesiredContainer, is_applicable, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import convert_item_error
 from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_KNOWN_GENERATIONS: Final = 10_000
@@ -155,7 +155,7 @@ class DesiredSessions:
 
     def _decode(self, session_id: str, spec: dict[str, object]) -> None:
         try:
-            with one_item("session", session_id):
+            with convert_item_error("session", session_id):
                 decoded = msgspec.convert(spec, SessionSpec)
                 self._specs[session_id], self._hashes[session_id] = decoded, decoded.hash()
         except Unexpected as error:

@@ -24,7 +24,7 @@ from greenroom.agent.session.prober import ProbeTimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import convert_item_error
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, ProbeResult
 from greenroom.wire.messages import Assignment, Desired, Observed
@@ -142,7 +142,7 @@ class Handovers:
             once=record.assignment_id,
         )
         try:
-            with one_item("hand-over", record.assignment_id):
+            with convert_item_error("hand-over", record.assignment_id):
                 await self._journal.wait_until_shared()
                 result = await self._runtime.exec(record.session_id, command)
         except GreenroomError as error:

@@ -14,7 +14,7 @@ import structlog
 from greenroom.agent.app import AgentHealth
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.kit.concurrency import one_item, warned
+from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
 from greenroom.runtimes.contract import Containers
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class Inventory:
 
     async def try_inspect(self, session_id: str) -> None:
         """Call `inspect`. A failure is logged, and the next inventory inspects again."""
-        with warned(log, "a container cannot be inspected", "session", session_id, session_id=session_id):
+        with warn_of_item_error(log, "a container cannot be inspected", "session", session_id, session_id=session_id):
             await self.inspect(session_id)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
@@ -75,7 +75,7 @@ class Inventory:
     async def watch(self) -> None:
         while True:
             try:
-                with one_item("events"):
+                with convert_item_error("events"):
                     async for event in self._runtime.events():
                         if event.kind == "oom":
                             self.out_of_memory.add(event.session_id)

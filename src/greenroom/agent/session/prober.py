@@ -24,7 +24,7 @@ from greenroom.core.fleet.liveness import Lateness, allowed_s, lateness_factor, 
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.concurrency import one_item, warned
+from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ MAX_PROBE_S: Final = 15.0
 
 
 async def _probe_page(runtime: Containers, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
-    with one_item("page", address):
+    with convert_item_error("page", address):
         return await runtime.probe(address, spec, MAX_PROBE_S, keep=keep)
 
 
@@ -186,7 +186,9 @@ class SessionProber:
 
     async def _store_log(self, session_id: str) -> None:
         """Store the last output of a container that is not usable, to explain a missed deadline."""
-        with warned(log, "the log of a container cannot be read", "session", session_id, session_id=session_id):
+        with warn_of_item_error(
+            log, "the log of a container cannot be read", "session", session_id, session_id=session_id
+        ):
             tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
             self.sessions.observed.update_record(session_id, log_tail=tail)
 
@@ -230,7 +232,7 @@ class SessionProber:
             return False
         await self.sessions.observed.update_record_durably(session_id, first_launch="started")
         try:
-            with one_item("session", session_id):
+            with convert_item_error("session", session_id):
                 await self.sessions.observed.wait_until_shared()
                 result = await self.runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
         except GreenroomError as error:
@@ -252,7 +254,7 @@ class SessionProber:
         if self.sessions.observed.container(session_id) is None:
             return  # it was deleted in the meantime
         try:
-            with one_item("session", session_id):
+            with convert_item_error("session", session_id):
                 tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
                 sentence = self.explain_failure(sentence, tail)
                 changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}

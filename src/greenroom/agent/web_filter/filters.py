@@ -27,7 +27,7 @@ from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import convert_item_error, wait_for
 from greenroom.runtimes.contract import FilterHost, FilterNetwork, TrustStore
 from greenroom.wire.messages import LogLine
 
@@ -223,7 +223,7 @@ class WebFilters:
             self._filters.setdefault(policy_id, _Filter())
         while True:
             try:
-                with one_item("web filters"):
+                with convert_item_error("web filters"):
                     for network in await self._runtime.filter_networks():
                         self._filters.setdefault(network.policy_id, _Filter())
             except GreenroomError as error:
@@ -259,7 +259,7 @@ class WebFilters:
         if web_filter.has_ended() and not web_filter.failures:  # a failure to start has its own log row
             self._log_end(policy_id)
         try:
-            with one_item("web filter policy", policy_id):
+            with convert_item_error("web filter policy", policy_id):
                 if self._sessions.is_known and policy_id not in self._needed():
                     await self._remove(policy_id, web_filter)
                 elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, web_filter):
@@ -299,7 +299,7 @@ class WebFilters:
     def _report_denials(self, session_at: dict[str, str]) -> None:
         for policy_id, web_filter in self._filters.items():
             try:
-                with one_item("denials", policy_id):
+                with convert_item_error("denials", policy_id):
                     self._report_denials_of(web_filter, session_at)
             except GreenroomError as error:
                 log.warning("the denials of a web filter cannot be read", policy_id=policy_id, reason=error.message)

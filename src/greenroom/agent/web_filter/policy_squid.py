@@ -19,7 +19,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.web_filter import CLOSED_PORT, PORT, Denial, FilterPolicy, name_servers, parse_denial
 from greenroom.kit.accounts import system_account
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import convert_item_error
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, FilterRunner, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
@@ -249,7 +249,7 @@ class RuntimePolicySquid:
     async def _follow(self) -> None:
         while True:
             try:
-                with one_item("output of a web filter", self._policy_id):
+                with convert_item_error("output of a web filter", self._policy_id):
                     async for line in self._runner.filter_output(self._policy_id):
                         if (denial := parse_denial(line)) is not None:
                             self._unread_denials.append(denial)

@@ -101,7 +101,7 @@ class LoginRequest:
             source=self.address,
             admit=lambda: self._admit(attempt),  # other attempts failed while this one waited
         )
-        if not verdict.right:
+        if not verdict.is_correct:
             if attempt.device is None:
                 self.failed_attempts.count_failure(self.request, "password")
             self.request.app.state.refusals.login_failed(self.request, one_line(attempt.username))
@@ -111,7 +111,7 @@ class LoginRequest:
         """Return the user if the password is right, otherwise None. An outdated hash is replaced."""
         stored = user.password_hash if user else None
         verdict = await self.check_password(attempt, stored)
-        if not verdict.right or user is None or stored is None:
+        if not verdict.is_correct or user is None or stored is None:
             return None
         if verdict.outdated:
             password_hash = await self.passwords.hash(attempt.password, source=self.address)
@@ -261,7 +261,7 @@ async def change_own_password(
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
     attempt = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
-    if not (await login.check_password(attempt, user.password_hash)).right:
+    if not (await login.check_password(attempt, user.password_hash)).is_correct:
         raise Forbidden("The present password is wrong.")
     await credentials.clear_attempts(db, user.username, login.source(attempt))
     new = body.new_password.get_secret_value()

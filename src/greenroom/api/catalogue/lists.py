@@ -20,7 +20,7 @@ from greenroom.core.outgoing import AllowedNetworks
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.database import Database
-from greenroom.kit.concurrency import logged_item, one_item, warned
+from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_of_item_error
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +53,14 @@ async def refresh_periodically(db: Database, snapshot: Snapshot) -> None:
     """Download each list once an hour, forever. Several apis can do this: each downloads the lists that are due."""
     while True:
         await asyncio.sleep(POLL_S)
-        with warned(log, "the lists of workspaces were not read", "catalogs"):
+        with warn_of_item_error(log, "the lists of workspaces were not read", "catalogs"):
             await refresh_due(db, snapshot)
 
 
 async def refresh_due(db: Database, snapshot: Snapshot) -> None:
     """Download the lists whose last download was an hour ago. Raises Unavailable: the database is unreachable."""
     for catalogue in await catalogue_rows.due(db, DOWNLOAD_EVERY_S):
-        with logged_item("catalog", catalogue.name):
+        with log_item_error("catalog", catalogue.name):
             await refresh(db, catalogue, networks=snapshot.installation.catalogue_networks)
 
 
@@ -68,7 +68,7 @@ async def refresh(db: Database, catalogue: Catalogue, *, networks: AllowedNetwor
     """Download a list now. If that fails, store the reason; the previous entries stay. Raises Unavailable: the database
     is unreachable."""
     try:
-        with one_item("catalog", catalogue.name):
+        with convert_item_error("catalog", catalogue.name):
             published = await _download_list(catalogue.list_url, catalogue.etag, networks=networks)
             if published is None:
                 await catalogue_rows.store_unchanged(db, catalogue.catalogue_id)

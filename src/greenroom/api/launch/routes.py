@@ -56,12 +56,12 @@ from greenroom.db.pool import configs
 from greenroom.db.session import views
 from greenroom.db.session.viewers import find_stream_session
 from greenroom.db.session.views import Session
-from greenroom.kit.concurrency import Coalesced
+from greenroom.kit.concurrency import CoalescedRead
 from greenroom.kit.secrets import Secrets
 
 
 async def own_workspaces(
-    db: Database, offers: Coalesced[WorkspaceSupply], user_id: str, gateway_zone: str | None
+    db: Database, offers: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
     """Return the workspaces of the user's groups, by name. `gateway_zone` is the zone in which a launch would begin."""
     user = await read_launcher(db, user_id)
@@ -75,7 +75,7 @@ async def own_workspaces(
 
 
 async def targets_of(
-    db: Database, offers: Coalesced[WorkspaceSupply], http_request: Request
+    db: Database, offers: CoalescedRead[WorkspaceSupply], http_request: Request
 ) -> tuple[RoundTripTarget, ...]:
     """Return the addresses at which the browser of a user measures its round trip to each zone."""
     zones = (await offers.get()).supply.zones

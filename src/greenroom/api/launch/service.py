@@ -31,7 +31,7 @@ from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_launch
 from greenroom.db.session.views import get_session
-from greenroom.kit.concurrency import Turns
+from greenroom.kit.concurrency import FairLimit
 from greenroom.kit.repeats import RepeatFilter
 from greenroom.kit.secrets import Secrets
 from greenroom.sessions.launch import LaunchWriter, MissedAttempt, PlacedSession, Search
@@ -176,7 +176,7 @@ class LaunchQueue:
         self._shortages = shortages
         self._metrics = metrics
         self._pace = LaunchPace()
-        self._turns = Turns(MAX_LAUNCHES_AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
+        self._turns = FairLimit(MAX_LAUNCHES_AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
         self._refused = WaitingRows[FailedLaunch](
             db, FAILED_LAUNCHES, asdict, row_name="refused launches", max_rows=MAX_UNWRITTEN
         )

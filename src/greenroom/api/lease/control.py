@@ -37,7 +37,7 @@ from greenroom.db.lease import controls
 from greenroom.db.lease.controls import ChangedControl, HeldControl
 from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session import viewers
-from greenroom.kit.concurrency import warned
+from greenroom.kit.concurrency import warn_of_item_error
 from greenroom.kit.secrets import Secrets
 
 log = structlog.get_logger(__name__)
@@ -202,11 +202,9 @@ async def end_control(parts: Controls) -> None:
             if time.monotonic() < due_s and not any(may_end_control(event, held_sessions) for event in events):
                 continue
             await asyncio.sleep(EVENT_DELAY_S)
-            due_s = time.monotonic() + POLL_S
-            with warned(log, "the ended controls of leased sessions were not read", "control"):
-                held = await controls.read_held(parts.db)
-                held_sessions = {control.session_id for control in held}
-                await asyncio.gather(*(_try_end(parts, control) for control in held if control.has_ended))
+            with warn_of_item_error(log, "the ended controls of leased sessions were not read", "control"):
+                ended_controls = await controls.read_ended(parts.db)
+                await asyncio.gather(*(_try_end(parts, ended) for ended in ended_controls))
 
 
 def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] | None) -> bool:
@@ -220,7 +218,7 @@ def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] 
 
 async def _try_end(parts: Controls, ended: HeldControl) -> None:
     lease_id = ended.lease_id
-    with warned(
+    with warn_of_item_error(
         log, "control of a leased session was not returned to the program", "control", lease_id, lease_id=lease_id
     ):
         await _end(parts, ended)

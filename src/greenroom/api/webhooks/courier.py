@@ -23,7 +23,7 @@ from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import ActiveDelivery, Webhook
-from greenroom.kit.concurrency import logged_item, one_item, wait_for
+from greenroom.kit.concurrency import convert_item_error, log_item_error, wait_for
 from greenroom.kit.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Courier:
             while True:
                 self._woken.clear()
                 try:
-                    with one_item("webhooks"):
+                    with convert_item_error("webhooks"):
                         wait_s = await self.serve_due()
                 except GreenroomError as error:
                     log.warning("webhooks wait", reason=error.message)
@@ -133,7 +133,7 @@ class Courier:
 
     async def _try_deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
         """Deliver a message. If the attempt cannot be recorded, the message is taken again later."""
-        with logged_item("message", delivery.delivery_id):
+        with log_item_error("message", delivery.delivery_id):
             await self._deliver(sender, delivery)
 
     async def _deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
@@ -156,7 +156,7 @@ class Courier:
 
     async def _attempt(self, sender: Sender, delivery: ActiveDelivery) -> DeliveryAttempt:
         try:
-            with one_item("message", delivery.delivery_id):
+            with convert_item_error("message", delivery.delivery_id):
                 body = body_of(delivery.event, delivery.delivery_id, delivery.at, delivery.data)
                 secret = self._secrets.decrypt(delivery.secret_encrypted)
                 headers = signed_headers(secret, delivery.delivery_id, int(time.time()), body)

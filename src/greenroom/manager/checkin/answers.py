@@ -30,7 +30,7 @@ from greenroom.db.fleet.checkin import (
     WireJson,
     ZoneState,
 )
-from greenroom.kit.concurrency import SharedReading, one_item
+from greenroom.kit.concurrency import CachedReads, convert_item_error
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.manager.status import ManagerContext
 from greenroom.wire.fields import HomeRemoval
@@ -120,8 +120,8 @@ class Answers:
     def __init__(self, shared: ManagerContext) -> None:
         self._me, self._config = shared.me, shared.config
         self._db, self._secrets = shared.agents_db, shared.secrets
-        self._images = SharedReading[list[DesiredImage]](SHARED_S)
-        self._filter_policies = SharedReading[list[FilterPolicy]](SHARED_S)
+        self._images = CachedReads[list[DesiredImage]](SHARED_S)
+        self._filter_policies = CachedReads[list[FilterPolicy]](SHARED_S)
 
     def no_news(self, state: CheckInState) -> Answer:
         """Return an answer that changes nothing."""
@@ -248,7 +248,7 @@ def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[Filt
     readable = list[FilterSecret]()
     for stored in session.secrets:
         try:
-            with one_item("secret", stored.name):
+            with convert_item_error("secret", stored.name):
                 value = stored.template.replace(PLACEHOLDER, secrets.decrypt(stored.value_encrypted.encode()))
         except GreenroomError as error:
             log.error("a secret cannot be read", secret=stored.name, reason=error.message)
@@ -260,7 +260,7 @@ def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[Filt
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:
     """Return the assignment; None if its variables cannot be decrypted."""
     try:
-        with one_item("assignment", session.session_id):
+        with convert_item_error("assignment", session.session_id):
             return msgspec.convert(stored | {"env": _decrypted(stored.get("env", {}), secrets)}, Assignment)
     except GreenroomError as error:
         log.error("the assignment of a session cannot be read", session_id=session.session_id, reason=error.message)
@@ -276,7 +276,7 @@ def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpe
     if session.spec is None:
         return None
     try:
-        with one_item("specification", session.session_id):
+        with convert_item_error("specification", session.session_id):
             spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
             placeholders = token_values(
                 path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session.session_id),
@@ -304,7 +304,7 @@ def spec_with_secrets(
 def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     password = ""
     try:
-        with one_item("registry token", image.name):
+        with convert_item_error("registry token", image.name):
             password = secrets.decrypt(image.token) if image.token else ""
     except GreenroomError as error:  # the registry then refuses this image; all others work
         log.error("the registry token of an image cannot be read", image=image.name, reason=error.message)
@@ -322,7 +322,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
 def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
     """Return the command; None if its variables cannot be decrypted. Only this command then times out."""
     try:
-        with one_item("command", order.command_id):
+        with convert_item_error("command", order.command_id):
             env = _decrypted(order.env, secrets)
     except GreenroomError as error:
         log.error("a command cannot be read", command_id=order.command_id, reason=error.message)

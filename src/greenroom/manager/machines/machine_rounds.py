@@ -42,7 +42,7 @@ from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import wait_for, warned
+from greenroom.kit.concurrency import wait_for, warn_of_item_error
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.calls import (
     PROVIDER_CALL_TIMEOUT_S,
@@ -97,7 +97,7 @@ class MachineRounds:
                 if (ctx := self.context()) is None:
                     await self._calls_in_progress.stop()
                     continue
-                with warned(log, "the machine pools are deferred to the next round", "machines"):
+                with warn_of_item_error(log, "the machine pools are deferred to the next round", "machines"):
                     await self.round(ctx)
         finally:
             await self._calls_in_progress.stop()

@@ -31,8 +31,8 @@ from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import store_hourly_counts
 from greenroom.db.session.deadlines import is_anything_due
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import logged_item, one_item, warned
-from greenroom.manager.tasks.agents import run_agents, run_allocation_corrections, run_offers
+from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_of_item_error
+from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import (
     run_cleanup,
@@ -62,7 +62,7 @@ class Retention:
         while True:
             await asyncio.sleep(RETENTION_INTERVAL_S)
             if self._is_primary():
-                with warned(log, "the clean-up is deferred", "clean-up"):
+                with warn_of_item_error(log, "the clean-up is deferred", "clean-up"):
                     await self.round()
 
     async def round(self) -> None:
@@ -77,10 +77,10 @@ class Retention:
             launch_days=settings.launch_retention_days,
             recording_days=settings.recording_retention_days,
         )
-        with logged_item("clean-up", "rows"):
+        with log_item_error("clean-up", "rows"):
             if deleted := await prune(self._db, retention):
                 log.info("rows past their retention were deleted", **deleted)
-        with logged_item("clean-up", "hours"):
+        with log_item_error("clean-up", "hours"):
             await store_hourly_counts(self._db)
 
 
@@ -225,7 +225,7 @@ class Refill:
                 continue
             try:
                 async with asyncio.timeout(self._max_s):
-                    with one_item("pools"):
+                    with convert_item_error("pools"):
                         await run_named_pools(ctx, sorted(requested))
             except TimeoutError:
                 log.warning(

@@ -166,11 +166,11 @@ def _check_environment(environment: Mapping[str, str]) -> None:
     if not any(name.startswith("GREENROOM_") and name not in _COMMAND_VARIABLES for name in environment):
         return
     from greenroom.cli.output import printable  # noqa: PLC0415 -- see above
-    from greenroom.kit.environment import refuse_unusable, unknown_variables  # noqa: PLC0415 -- see above
+    from greenroom.kit.environment import require_valid_settings, unknown_variables  # noqa: PLC0415 -- see above
 
     for sentence in unknown_variables(environment):
         print(f"greenroom: {printable(sentence)}", file=sys.stderr)  # noqa: T201 -- the output of the command line
-    refuse_unusable()
+    require_valid_settings()
 
 
 def main() -> None:

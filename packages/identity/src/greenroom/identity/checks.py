@@ -21,7 +21,7 @@ from greenroom.identity import statements
 from greenroom.identity.context import SignOnContext, context_of
 from greenroom.identity.provider import GrantRefused, ProviderFailed
 from greenroom.identity.statements import DueLogin, SignOnProvider
-from greenroom.kit.concurrency import logged_item
+from greenroom.kit.concurrency import log_item_error
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ async def check_due(context: SignOnContext) -> int:
 
 async def _check_or_defer(context: SignOnContext, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
     """Check a log-in; after an unexpected error, its next check is due after `statements.TAKEN_S`."""
-    with logged_item("log-in", login.login_id):
+    with log_item_error("log-in", login.login_id):
         provider = providers.get(login.provider_id)
         if provider and (provider.issuer, provider.client_id) == (login.issuer, login.client_id):
             await _check(context, login, provider)

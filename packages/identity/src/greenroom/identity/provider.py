@@ -28,7 +28,7 @@ from authlib.oidc.discovery import get_well_known_url
 from greenroom.core.text import one_line
 from greenroom.identity.statements import SignOnProvider
 from greenroom.identity.tokens import Expected, Keys
-from greenroom.kit.concurrency import SharedReading
+from greenroom.kit.concurrency import CachedReads
 
 TIMEOUT_S: Final = 8.0
 MAX_BYTES: Final = 2 << 20
@@ -252,8 +252,8 @@ class ProviderCache:
 
     def __init__(self) -> None:
         self._cached: dict[str, _CachedProvider] = {}
-        self._reading = SharedReading[Endpoints](SHARED_S)
-        self._keys_reading = SharedReading[Keys](SHARED_S)
+        self._reading = CachedReads[Endpoints](SHARED_S)
+        self._keys_reading = CachedReads[Keys](SHARED_S)
 
     async def endpoints(self, issuer: str) -> Endpoints:
         """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer as it should."""
