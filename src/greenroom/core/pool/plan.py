@@ -98,7 +98,7 @@ def _desired_number(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
         return 0, staging_obstacle
     missing = config.num_sessions - sum(snapshot.counts(session) for session in snapshot.sessions)
     if config.paused and missing > 0:
-        return config.num_sessions, shortfalls.paused(config.num_sessions, missing)
+        return config.num_sessions, shortfalls.paused_shortfall(config.num_sessions, missing)
     return config.num_sessions, None
 
 
@@ -238,11 +238,15 @@ def _shortfall(
     if missing <= 0 or snapshot.config.deleted:
         return None
     if unplaced > 0 and snapshot.waiting_users_text is not None:
-        return shortfalls.behind_launches_of_users(snapshot, snapshot.waiting_users_text, unplaced)
+        return shortfalls.waiting_users_shortfall(snapshot, snapshot.waiting_users_text, unplaced)
     if unplaced > 0 and work.rejected is not None:
-        return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
+        return shortfalls.unplaced_shortfall(
+            snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended)
+        )
     if backoff.number:
-        return shortfalls.failing(snapshot, missing, backoff)
-    if (failing_agents := shortfalls.failing_agents(snapshot, remaining, missing)) is not None:
+        return shortfalls.failing_shortfall(snapshot, missing, backoff)
+    if (failing_agents := shortfalls.failing_agents_shortfall(snapshot, remaining, missing)) is not None:
         return failing_agents
-    return shortfalls.starting(snapshot.config.num_sessions, missing, len(remaining) - usable + len(work.creates))
+    return shortfalls.starting_shortfall(
+        snapshot.config.num_sessions, missing, len(remaining) - usable + len(work.creates)
+    )

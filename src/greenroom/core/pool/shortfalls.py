@@ -137,7 +137,7 @@ def _contain(settings: Sequence[str]) -> str:
     return "contain" if len(settings) > 1 else "contains"
 
 
-def paused(num_sessions: int, missing: int) -> Shortfall:
+def paused_shortfall(num_sessions: int, missing: int) -> Shortfall:
     """Return the shortfall of a paused config, which keeps its sessions and starts none."""
     return Shortfall(
         "paused",
@@ -145,7 +145,9 @@ def paused(num_sessions: int, missing: int) -> Shortfall:
     )
 
 
-def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int) -> Shortfall:
+def unplaced_shortfall(
+    snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int
+) -> Shortfall:
     """Return the shortfall of a pool whose sessions could not be placed.
 
     The code names the condition that must change. If at least `missing` sessions of the pool are ending (`leaving`),
@@ -173,7 +175,7 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
     return Shortfall("no-agent", f"{start} {details or f'zone {zone} has no Agent'}.")
 
 
-def behind_launches_of_users(snapshot: PoolSnapshot, waiting_users_text: str, missing: int) -> Shortfall:
+def waiting_users_shortfall(snapshot: PoolSnapshot, waiting_users_text: str, missing: int) -> Shortfall:
     """Return the shortfall of a pool that creates no sessions, because launches of users wait for room."""
     has_room = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
@@ -183,7 +185,7 @@ def behind_launches_of_users(snapshot: PoolSnapshot, waiting_users_text: str, mi
     )
 
 
-def failing(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Shortfall:
+def failing_shortfall(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Shortfall:
     """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
     waits = failures.next_try is not None and snapshot.now < failures.next_try
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
@@ -196,7 +198,9 @@ def failing(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Sho
     )
 
 
-def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], missing: int) -> Shortfall | None:
+def failing_agents_shortfall(
+    snapshot: PoolSnapshot, counted: Sequence[PooledSession], missing: int
+) -> Shortfall | None:
     """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer; None = no such
     Agent.
     """
@@ -207,7 +211,7 @@ def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], mis
     return Shortfall("no-agent", f"{missing} of {snapshot.config.num_sessions} not staged: {reasons}.")
 
 
-def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
+def starting_shortfall(num_sessions: int, missing: int, coming: int) -> Shortfall:
     """Return the shortfall of a pool whose missing sessions are starting or start next."""
     if 0 < coming < missing:
         state_text = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
@@ -216,7 +220,7 @@ def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
     return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {state_text}.")
 
 
-def without_manager(num_sessions: int, missing: int) -> Shortfall:
+def no_manager_shortfall(num_sessions: int, missing: int) -> Shortfall:
     """Return the shortfall of a pool in a zone in which no Manager runs."""
     return Shortfall(
         "no-running-manager",
@@ -250,9 +254,9 @@ def effective_shortfall(
     if obstacle is not None:
         return obstacle
     if is_paused and missing > coming:
-        return paused(num_sessions, missing - coming)
+        return paused_shortfall(num_sessions, missing - coming)
     if not has_manager:
-        return without_manager(num_sessions, missing)
+        return no_manager_shortfall(num_sessions, missing)
     if stored is not None and stored.code not in _CURRENT_CODES:
         return stored
-    return starting(num_sessions, missing, coming)
+    return starting_shortfall(num_sessions, missing, coming)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import effective_shortfall, empty_pools_warning, starting
+from greenroom.core.pool.shortfalls import effective_shortfall, empty_pools_warning, starting_shortfall
 from greenroom.core.workspace.spec_builder import ZoneFacts
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
@@ -27,7 +27,7 @@ STALE = Shortfall("no-running-manager", "3 of 3 not staged: no Manager of the zo
     ],
 )
 def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, reason: str):
-    assert starting(3, missing, coming) == Shortfall("starting", reason)
+    assert starting_shortfall(3, missing, coming) == Shortfall("starting", reason)
 
 
 @pytest.mark.parametrize(
