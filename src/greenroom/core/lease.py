@@ -20,7 +20,7 @@ from typing import Final, Literal
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Held, Invalid, LeaseLimit, SessionLimit
 from greenroom.core.events import Topic
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 
 Holder = Literal["program", "person"]
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 from greenroom.core.recording.rows import RecordedAct, RecordingRow, RowsToStore
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable

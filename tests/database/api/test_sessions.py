@@ -14,7 +14,7 @@ from tests.support.managers import notifications
 from tests.support.waiting import eventually
 
 from greenroom.core.launch.forecast import USER_REMEDIES
-from greenroom.core.session.progress import failure
+from greenroom.core.session.progress import failure_message
 
 
 async def test_a_user_who_waits_in_the_queue_of_a_machine_sees_their_place(stage: Stage, ada: Client):
@@ -193,8 +193,8 @@ async def test_the_cause_of_a_failure_is_for_administrators(stage: Stage, ada: C
     )
     path = f"/api/v1/sessions/{session_id}"
     seen = [await ada.read(path + end) for end in ("", "/connection")]
-    assert {answer["operational_message"] for answer in seen} == {failure({})}
-    assert (seen[0]["error"], seen[0]["log_tail"]) == (failure({}), None)
+    assert {answer["operational_message"] for answer in seen} == {failure_message({})}
+    assert (seen[0]["error"], seen[0]["log_tail"]) == (failure_message({}), None)
     shown = await stage.admin.read(path)
     assert (shown["error"], shown["log_tail"]) == (cause, "secret")
     assert cause in shown["operational_message"]

@@ -21,7 +21,7 @@ from greenroom.api.session import share_service
 from greenroom.api.session.service import access_by_lease, is_connect_token_of, token_login
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.sharing import refusal_of_viewer
+from greenroom.core.session.sharing import reason_against_viewer
 from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
 from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
@@ -197,7 +197,7 @@ async def _viewer(db: Database, secrets: Secrets, question: Stream, session: Str
     share = await find_share(db, joined.share_id) if joined else None
     if joined is None or share is None or share.session_id not in session.family:
         return _Viewer(viewer_id, "view", "The token does not open this session; it may have been revoked.")
-    reason = refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
+    reason = reason_against_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
     return _Viewer(viewer_id, joined.access, reason)
 
 

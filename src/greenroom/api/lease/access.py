@@ -68,9 +68,9 @@ class HoldsLease(Declared):
         lease = await get_lease(db, str(lease_id))
         session_caller = session_caller_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
         verdict = await authorized(db, act, session_caller, lease, held_by=lease.held_by)
-        if verdict.noted and is_other_user(session_caller):
+        if verdict.logged and is_other_user(session_caller):
             request.app.state.act_log.record(caller, act, lease)
-        if verdict.shown:
+        if verdict.informs_user:
             await mark_screenshot(db, lease.session_id)
         return AuthorizedLease(lease, caller)
 

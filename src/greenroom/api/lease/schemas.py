@@ -12,7 +12,7 @@ from greenroom.api.bodies import Body, Name, Text, View
 from greenroom.api.session.schemas import ConnectBody, Environment, web_address
 from greenroom.core.lease import Holder
 from greenroom.core.named_secrets import MAX_SECRETS
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 
 Seconds = Annotated[int, Field(ge=60, le=86400, description="duration from now, seconds")]
 Word = Annotated[Name, Field(max_length=100)]

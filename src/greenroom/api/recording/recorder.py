@@ -32,7 +32,7 @@ from greenroom.core.recording.rows import (
     RecordingSpace,
     RowsToStore,
     picture_of,
-    row_of_gap,
+    row_of_missing_rows,
 )
 from greenroom.db import recordings
 from greenroom.db.database import Database
@@ -229,7 +229,7 @@ class Recorder:
                     since, number = queue.missing_since or datetime.now(UTC), queue.missing
                     queue.missing, queue.missing_since = 0, None
                     self.counts.rows_left_out += number
-                    rows.append(row_of_gap(since, number, ROWS_LOST))
+                    rows.append(row_of_missing_rows(since, number, ROWS_LOST))
                 await self._write(queue, rows)
                 self._waiting_bytes -= sum(pending.size_bytes for pending in records)
         except Exception:

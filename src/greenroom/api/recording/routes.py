@@ -28,7 +28,7 @@ from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db import recordings
 from greenroom.db.database import Database

@@ -299,7 +299,7 @@ class Screenshots:
             Unavailable: its Agent sent no screenshot in time.
             TooManyRequests: screenshots of this session are pending in `MAX_SIZES` other sizes.
         """
-        if verdict.noted:
+        if verdict.logged:
             self._act_log.record(caller, Act.SCREENSHOT, session)
         size = _Size(session.session_id, width, height)
         if (pending := self._pending.get(size)) is None:
@@ -308,7 +308,7 @@ class Screenshots:
             pending = self._pending[size] = asyncio.create_task(self._wait(size), name="screenshot")
             pending.add_done_callback(lambda task: self._remove(size, task))
         picture = await asyncio.shield(pending)
-        if verdict.shown:
+        if verdict.informs_user:
             await commands.mark_screenshot(self._db, size.session_id)
         return picture
 

@@ -12,7 +12,7 @@ from greenroom.api.bodies import Body, Secret, Shaped, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
 from greenroom.core.launch.plan import TraceStep
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 

@@ -20,7 +20,7 @@ from greenroom.core.fleet.addresses import stream_origin
 from greenroom.core.launch.request import LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Verdict
-from greenroom.core.session.progress import Queue, StartProgress, progress
+from greenroom.core.session.progress import QueuePosition, StartProgress, start_progress
 from greenroom.core.session.states import STOPPED_OR_PAUSED, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import token_values, with_tokens_replaced
@@ -134,25 +134,25 @@ def may_know_causes(caller: Caller) -> bool:
     return caller.may("sessions_view")
 
 
-async def queue_of(db: Database, session: Session) -> Queue | None:
+async def queue_of(db: Database, session: Session) -> QueuePosition | None:
     """Return the queue in which a session waits for a start slot of its Agent; None if it does not wait."""
     waits = session.status == SessionStatus.STARTING and "queued" in session.steps and "admitted" not in session.steps
     return await views.read_queue(db, session.session_id) if waits else None
 
 
-def progress_of(session: Session, *, shows_causes: bool, queue: Queue | None = None) -> StartProgress:
+def progress_of(session: Session, *, shows_causes: bool, queue: QueuePosition | None = None) -> StartProgress:
     """Return the progress of a session. An assigned session of a pool has the steps of its hand-over.
 
     With `shows_causes`, a failure contains the messages of the Agent and the container (`may_know_causes`).
     """
     staged = session.staging_config_id is not None and session.user_id is not None
     error = (session.error or session.set_aside_reason or "no reason was given") if shows_causes else ""
-    start_progress = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
+    progress = start_progress(session.status, session.steps, staged=staged, error=error, queue=queue)
     if session.awaits_successor:
-        return replace(start_progress, message="The session failed; another session is starting")
+        return replace(progress, message="The session failed; another session is starting")
     if session.stopped_reason and session.status in STOPPED_OR_PAUSED:
-        return replace(start_progress, message=f"{start_progress.message} ({session.stopped_reason.rstrip('.')})")
-    return start_progress
+        return replace(progress, message=f"{progress.message} ({session.stopped_reason.rstrip('.')})")
+    return progress
 
 
 async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
@@ -289,21 +289,21 @@ def connection_of(
     *,
     may_open: bool,
     shows_causes: bool = False,
-    queue: Queue | None = None,
+    queue: QueuePosition | None = None,
 ) -> ConnectionView:
     """Return the state of a session. If `may_open`, it contains the address of the stream once the session runs.
 
     For `shows_causes` and `queue` see `service.progress_of`.
     """
-    start_progress = progress_of(session, shows_causes=shows_causes, queue=queue)
+    progress = progress_of(session, shows_causes=shows_causes, queue=queue)
     url = stream_url_of(session, streams)
     is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
     return ConnectionView.of(
         session,
-        operational_status=start_progress.operational_status,
-        operational_progress=start_progress.percent,
-        operational_message=start_progress.message,
-        steps=start_progress.steps,
+        operational_status=progress.operational_status,
+        operational_progress=progress.percent,
+        operational_message=progress.message,
+        steps=progress.steps,
         frame_url=frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
         own_page="painted" in session.steps,  # the console reads only frames with pages of Greenroom
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,

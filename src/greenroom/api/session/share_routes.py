@@ -43,11 +43,11 @@ from greenroom.core.session.sharing import (
     ShareRequest,
     announcement,
     keeps_view_only,
-    may_share,
     needs_log_in,
-    refusal_of_silence,
-    refusal_of_viewer,
-    refusal_to_join,
+    reason_against_joining,
+    reason_against_sharing,
+    reason_against_silence,
+    reason_against_viewer,
     viewer_name,
 )
 from greenroom.db.access import users
@@ -89,7 +89,7 @@ class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"
 async def get_sharing(db: Db, act: SeeAct) -> SharingView:
     """Return the ways in which the user of a session may share it, by the settings of their groups."""
     settings = await settings_of(db, act.session.user_id)
-    reason = may_share(settings)
+    reason = reason_against_sharing(settings)
     return SharingView(
         allowed=reason is None,
         reason=reason,
@@ -243,7 +243,7 @@ async def assist(
     user_id = caller.own_user_id()
     if silent:
         caller.require("sessions_assist_silent")
-        if reason := refusal_of_silence(allowed=snapshot.installation.allow_silent_assist):
+        if reason := reason_against_silence(allowed=snapshot.installation.allow_silent_assist):
             raise Forbidden(reason)
     if session.user_id is None:
         raise Refused("A staged session has no user, so Assist is not possible.")
@@ -290,7 +290,7 @@ async def read_invitation(
     return InvitationView.of(
         share,
         needs_log_in=needs,
-        reason=None if needs else refusal_to_join(share.facts, user.user_id if user else None),
+        reason=None if needs else reason_against_joining(share.facts, user.user_id if user else None),
     )
 
 
@@ -318,7 +318,7 @@ async def come_back(
     if viewer_id is None or joined is None or share is None or joined.share_id != share_id:
         reason = UNKNOWN_LINK
     else:
-        reason = refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
+        reason = reason_against_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
         if reason is None:
             return await share_service.joined_view(sharing, share, viewer_id, joined.name)
     failed_attempts.count_wrong_key(request, f"by the token of a viewer of share {share_id}")

@@ -31,9 +31,9 @@ from greenroom.core.session.sharing import (
     ShareRequest,
     announcement,
     keeps_view_only,
-    refusal_to_join,
-    refusal_to_share,
-    share_ends,
+    reason_against_joining,
+    reason_against_new_share,
+    share_end_time,
     viewer_name,
 )
 from greenroom.core.session.streams import Access
@@ -237,7 +237,9 @@ async def create(
     is_view_only_kept = keeps_view_only(session.status, session.steps)
     if session.user_id is None:
         raise Refused("A staged session has no user, so it cannot be shared.")
-    if reason := refusal_to_share(share_request, settings, status=session.status, keeps_view_only=is_view_only_kept):
+    if reason := reason_against_new_share(
+        share_request, settings, status=session.status, keeps_view_only=is_view_only_kept
+    ):
         raise Forbidden(reason)
     if user is not None and user.user_id == session.user_id:
         raise Refused("The session belongs to this user.")
@@ -251,7 +253,7 @@ async def create(
         audience=share_request.audience,
         user_id=user.user_id if user else None,
         made_by=caller.name,
-        expires=share_ends(share_request, settings, datetime.now(UTC)),
+        expires=share_end_time(share_request, settings, datetime.now(UTC)),
     )
     return await _store(sharing, caller, session, new)
 
@@ -306,7 +308,7 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
 async def join(sharing: Sharing, share: Share, person: JoiningPerson) -> JoinedView:
     """Admit a person by a share. A user who joins again keeps the viewer id. Raises Forbidden: they may not join; the
     error contains the reason."""
-    if reason := refusal_to_join(share.facts, person.user_id):
+    if reason := reason_against_joining(share.facts, person.user_id):
         raise Forbidden(reason)
     async with sharing.db.transaction() as connection:
         events = await shares.resend_permitted_viewers(connection, share.session_id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
 
-from greenroom.core.recording.described import RECORDING_MODES
+from greenroom.core.recording.descriptions import RECORDING_MODES
 from greenroom.core.workspace import run_config, volumes
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]

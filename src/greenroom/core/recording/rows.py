@@ -17,12 +17,12 @@ from typing import Any, Final
 from greenroom.core.actions import dialects
 from greenroom.core.actions.actions import Action
 from greenroom.core.errors import Invalid
-from greenroom.core.recording.described import MAX_TEXT, ActionDescription, describe, recorded_error
+from greenroom.core.recording.descriptions import MAX_TEXT, ActionDescription, describe, recorded_error
 
 ENDED_BY_CLIENT: Final = "interrupted"
 NOT_DONE: Final = "not-done"
 FAILED: Final = "failed"
-MAX_SIDE: Final = 65_535
+MAX_SIDE_PX: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def picture_of(data: bytes) -> Picture | None:
     if not data.startswith(_PNG) or len(data) < _SIZE_END:
         return None
     width, height = struct.unpack(">II", data[16:_SIZE_END])
-    is_usable = 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE
+    is_usable = 0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX
     return Picture(width=width, height=height, data=data) if is_usable else None
 
 
@@ -207,7 +207,7 @@ def row_of_elements(request: RecordedRequest) -> RecordingRow:
     return _row(request, "elements", "Reads the elements of the screen.")
 
 
-def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
+def row_of_missing_rows(began: datetime, number: int, reason: str) -> RecordingRow:
     """Return the row that replaces this number of missing rows."""
     number_text = "One action is" if number == 1 else f"{number} actions are"
     return RecordingRow(
@@ -274,41 +274,41 @@ class RowsToStore:
         return sum(row.left_out is not None for row in self.rows)
 
 
-def rows_to_store(rows: Sequence[RecordingRow], room: RecordingSpace) -> RowsToStore:
+def rows_to_store(rows: Sequence[RecordingRow], space: RecordingSpace) -> RowsToStore:
     """Return the rows that fit into the space, each with its picture or the reason why the picture was omitted."""
     stored: list[RecordingRow] = []
     used, full = 0, None
-    for row in rows[: max(MAX_ROWS - room.rows, 0)]:
-        reason = None if row.picture is None else _refusal(len(row.picture.data), used, room)
+    for row in rows[: max(MAX_ROWS - space.rows, 0)]:
+        reason = None if row.picture is None else _reason_to_omit(len(row.picture.data), used, space)
         if reason is not None:
             full = (
-                reason if reason not in (PERSON_IN_CONTROL, TOO_LARGE, FULL.format(limit=room.recording_mb)) else full
+                reason if reason not in (PERSON_IN_CONTROL, TOO_LARGE, FULL.format(limit=space.recording_mb)) else full
             )
             stored.append(replace(row, picture=None, left_out=reason))
             continue
         used += 0 if row.picture is None else len(row.picture.data)
         stored.append(row)
     return RowsToStore(
-        rows=stored, rows_left_out=len(rows) - len(stored), picture_bytes=used, required=room.required, full=full
+        rows=stored, rows_left_out=len(rows) - len(stored), picture_bytes=used, required=space.required, full=full
     )
 
 
-def _refusal(size: int, used: int, room: RecordingSpace) -> str | None:
-    if room.person_has_control:
+def _reason_to_omit(size: int, used: int, space: RecordingSpace) -> str | None:
+    if space.person_has_control:
         return PERSON_IN_CONTROL
     if size > MAX_PICTURE_BYTES:
         return TOO_LARGE
-    if room.picture_bytes + used + size > room.recording_mb << 20:
-        return FULL.format(limit=room.recording_mb)
-    if room.all_bytes + used + size > room.all_mb << 20:
-        return ALL_FULL.format(limit=room.all_mb)
-    return None if room.required else _refusal_of_optional(used + size, room)
+    if space.picture_bytes + used + size > space.recording_mb << 20:
+        return FULL.format(limit=space.recording_mb)
+    if space.all_bytes + used + size > space.all_mb << 20:
+        return ALL_FULL.format(limit=space.all_mb)
+    return None if space.required else _reason_to_omit_optional(used + size, space)
 
 
-def _refusal_of_optional(new_bytes: int, room: RecordingSpace) -> str | None:
-    optional_mb = room.all_mb * max(0, 100 - room.reserved_percent) // 100
-    if room.optional_bytes + new_bytes > optional_mb << 20:
+def _reason_to_omit_optional(new_bytes: int, space: RecordingSpace) -> str | None:
+    optional_mb = space.all_mb * max(0, 100 - space.reserved_percent) // 100
+    if space.optional_bytes + new_bytes > optional_mb << 20:
         return OPTIONAL_FULL.format(limit=optional_mb)
-    if room.user_bytes + new_bytes > room.user_mb << 20:
-        return USER_FULL.format(limit=room.user_mb)
+    if space.user_bytes + new_bytes > space.user_mb << 20:
+        return USER_FULL.format(limit=space.user_mb)
     return None

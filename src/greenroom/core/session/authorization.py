@@ -105,7 +105,7 @@ class ActConditions:
     """All permissions that callers of other kinds need; empty = they may not perform the act."""
     needs: tuple[str, ...] = ()
     """The permissions with which the session must have been created, all of them."""
-    needs_any: tuple[str, ...] = ()
+    needs_one_of: tuple[str, ...] = ()
     """The permissions of which the session must have been created with at least one."""
     needs_replaced_by: str = ""
     """The permission with which a caller does not need `needs`."""
@@ -113,15 +113,15 @@ class ActConditions:
     """A group setting that must be on for the user of the session; callers with `others` do not need it."""
     watch_setting: str = ""
     """A group setting that must be on for the user of the session if another user performs the act."""
-    while_held: bool = True
+    allowed_while_held: bool = True
     """False if the program must not perform the act while a person has control. `INPUT`, DevTools and WebDriver are
     refused by the page of the session itself, because it also ends acts in progress.
     """
     is_unrecorded: bool = False
     """True if recordings do not contain the act. It is then refused if the groups of the user require a recording."""
-    noted: Literal["never", "of others", "always"] = "never"
+    logged: Literal["never", "of others", "always"] = "never"
     """The callers whose act is logged. `of others`: callers who are neither the user nor a program of the user."""
-    shown: bool = False
+    informs_user: bool = False
     """True if the user is informed that another user performed the act (`last_screenshot_at`)."""
 
 
@@ -142,36 +142,40 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
         kinds=_HOLDERS | _FOR_USERS,
         others=(_SCREENSHOT,),
         watch_setting="allow_kasm_screenshot",
-        while_held=False,
-        noted="of others",
-        shown=True,
+        allowed_while_held=False,
+        logged="of others",
+        informs_user=True,
     ),
     Act.INPUT: ActConditions(
         kinds=_HOLDERS,
         others=(_MODIFY, _SCREENSHOT),
         watch_setting="allow_kasm_screenshot",
-        noted="of others",
-        shown=True,
+        logged="of others",
+        informs_user=True,
     ),
     Act.TREE: ActConditions(
         kinds=_HOLDERS,
         others=(_SCREENSHOT,),
-        needs_any=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
+        needs_one_of=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
         watch_setting="allow_kasm_screenshot",
-        while_held=False,
-        noted="of others",
-        shown=True,
+        allowed_while_held=False,
+        logged="of others",
+        informs_user=True,
     ),
-    Act.EXEC: ActConditions(kinds=_HOLDERS, others=(_MODIFY,), needs=_TRANSFER, while_held=False, noted="always"),
+    Act.EXEC: ActConditions(
+        kinds=_HOLDERS, others=(_MODIFY,), needs=_TRANSFER, allowed_while_held=False, logged="always"
+    ),
     Act.READ_FILES: ActConditions(
-        kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_downloads",), noted="of others"
+        kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_downloads",), logged="of others"
     ),
-    Act.WRITE_FILES: ActConditions(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), noted="of others"),
+    Act.WRITE_FILES: ActConditions(
+        kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), logged="of others"
+    ),
     Act.COMMAND: ActConditions(
-        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, needs_replaced_by=_MODIFY, noted="always"
+        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, needs_replaced_by=_MODIFY, logged="always"
     ),
-    Act.COMMAND_AS: ActConditions(kinds=frozenset(), others=(_MODIFY,), noted="always"),
-    Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others=(_MODIFY,), noted="always"),
+    Act.COMMAND_AS: ActConditions(kinds=frozenset(), others=(_MODIFY,), logged="always"),
+    Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others=(_MODIFY,), logged="always"),
     Act.OUTPUT_OF_WORKSPACE: ActConditions(
         kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=("allow_kasm_downloads",), needs_replaced_by=_MODIFY
     ),
@@ -232,15 +236,15 @@ Refused = Literal["", "hidden", "forbidden", "held"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The result of `decide`. An empty `refused` means permitted; `hidden` means that the caller must not learn that
-    the session exists. `missing` are the permissions that would permit the act. `noted` and `shown` are those
+    the session exists. `missing` are the permissions that would permit the act. `logged` and `informs_user` are those
     of `ActConditions`, for this caller.
     """
 
     refused: Refused = ""
     reason: str = ""
     missing: tuple[str, ...] = ()
-    noted: bool = False
-    shown: bool = False
+    logged: bool = False
+    informs_user: bool = False
 
 
 REQUIRES_RECORDING: Final = (
@@ -268,11 +272,11 @@ def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
         return Verdict(refused="forbidden", reason=reason)
     if facts.must_record and row.is_unrecorded:
         return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
-    if facts.held_by and not row.while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
+    if facts.held_by and not row.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
         return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
-    noted = row.noted == "always" or (row.noted == "of others" and is_by_other)
-    return Verdict(noted=noted, shown=row.shown and is_by_other)
+    logged = row.logged == "always" or (row.logged == "of others" and is_by_other)
+    return Verdict(logged=logged, informs_user=row.informs_user and is_by_other)
 
 
 def is_other_user(caller: SessionCaller) -> bool:
@@ -294,8 +298,8 @@ def _missing_session_permission(row: ActConditions, caller: SessionCaller, facts
         return ""
     if missing := [name for name in row.needs if not facts.permitted.get(name)]:
         return f"This is not allowed in a session without {' and '.join(missing)}."
-    if row.needs_any and not any(facts.permitted.get(name) for name in row.needs_any):
-        return f"This is not allowed in a session without {' or '.join(row.needs_any)}."
+    if row.needs_one_of and not any(facts.permitted.get(name) for name in row.needs_one_of):
+        return f"This is not allowed in a session without {' or '.join(row.needs_one_of)}."
     return ""
 
 

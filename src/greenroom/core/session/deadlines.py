@@ -2,10 +2,10 @@
 
 Each status in `states.TRANSITIONAL` has a deadline: the deadline of its row (`sessions.deadline`), or the time in
 `DEADLINE_S` after the last change of status. A session that waited for its Agent has a deadline after the return of the
-Agent. The time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_S`. The time of a first
-start begins again with each step, and does not run while the start waits for its turn on its Agent. A start that has
-painted its first frame has no deadline while its Agent is running. A stop or pause that does not complete is revoked,
-because the container contains the work of a user. Invariants, tested as properties: actions concern only these
+Agent. The time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_DEADLINE_S`. The time
+of a first start begins again with each step, and does not run while the start waits for its turn on its Agent. A start
+that has painted its first frame has no deadline while its Agent is running. A stop or pause that does not complete is
+revoked, because the container contains the work of a user. Invariants, tested as properties: actions concern only these
 statuses; every action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet period or before
 the deadline.
 
@@ -43,7 +43,7 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 }
 """The maximum seconds in a transitional status; for `assigning`, until the Agent acknowledged the hand-over."""
 
-RETURN_S: Final = 120.0
+AFTER_RETURN_S: Final = 120.0
 """The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 
 HANDOVER_SLACK_S: Final = 1.0
@@ -51,12 +51,12 @@ HANDOVER_SLACK_S: Final = 1.0
 deadline.
 """
 
-MAX_S: Final = 600.0
+MAX_DEADLINE_S: Final = 600.0
 """The maximum of each of these times, with any lateness: in one status; in the queue of the starts of an Agent; and
 from the turn of a start in this queue to its end.
 """
 
-FRESH_S: Final = 7.0
+LATENESS_VALID_S: Final = 7.0
 """The time for which a reported lateness is valid. It is slightly longer than the maximum time between check-ins."""
 
 ActionKind = Literal["fail", "set_aside", "revoke", "delete_again"]
@@ -115,12 +115,12 @@ class ManagerTiming:
 ON_TIME_MANAGER: Final = ManagerTiming()
 
 
-def due(waiting: WaitingSession, timing: ManagerTiming = ON_TIME_MANAGER) -> datetime | None:
+def overdue_at(waiting: WaitingSession, timing: ManagerTiming = ON_TIME_MANAGER) -> datetime | None:
     """Return the time at which the session is overdue in its status; None if it has no deadline."""
     if waiting.painted:
         return None
-    limit_s = timing.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
-    limit, maximum = timedelta(seconds=limit_s), timedelta(seconds=MAX_S)
+    limit_s = timing.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, AFTER_RETURN_S)
+    limit, maximum = timedelta(seconds=limit_s), timedelta(seconds=MAX_DEADLINE_S)
     on_time = waiting.deadline or waiting.status_changed + limit
     if waiting.queued:
         return max(on_time, waiting.status_changed + maximum)
@@ -132,7 +132,7 @@ def due(waiting: WaitingSession, timing: ManagerTiming = ON_TIME_MANAGER) -> dat
 
 def _lateness(waiting: WaitingSession, timing: ManagerTiming) -> tuple[Lateness, str]:
     """Return the larger lateness, that of the Agent or of this Manager, and the name of that process."""
-    reported = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
+    reported = waiting.lateness if waiting.silent_s <= LATENESS_VALID_S else ON_TIME
     if lateness_factor(timing.lateness) > lateness_factor(reported):
         return timing.lateness, "this Manager"
     return reported, waiting.agent_name or "its Agent"
@@ -148,7 +148,9 @@ def plan(
     """Return the actions for all overdue sessions; none in the quiet period (`quiet`)."""
     if quiet:
         return []
-    return [_action(s, now, timing) for s in sessions if _has_deadline(s) and (end := due(s, timing)) and end <= now]
+    return [
+        _action(s, now, timing) for s in sessions if _has_deadline(s) and (end := overdue_at(s, timing)) and end <= now
+    ]
 
 
 def _action(waiting: WaitingSession, now: datetime, timing: ManagerTiming) -> OverdueAction:

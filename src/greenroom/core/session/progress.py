@@ -80,14 +80,14 @@ class StartProgress:
     steps: tuple[ProgressStep, ...]
 
 
-PACE_S: Final = 30.0
+QUEUE_PERIOD_S: Final = 30.0
 """The period in which painted first frames are counted, to estimate the speed of a queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
+class QueuePosition:
     """The position of a start that waits for its turn on a machine: the number of starts of users before it, and the
-    number of first frames that were painted there in the last `PACE_S`.
+    number of first frames that were painted there in the last `QUEUE_PERIOD_S`.
     """
 
     before: int
@@ -98,16 +98,16 @@ class Queue:
         position = f"Number {self.before + 1} in the queue of the machine"
         if not self.painted:
             return position
-        return f"{position}, about {math.ceil((self.before + 1) * PACE_S / self.painted)} s"
+        return f"{position}, about {math.ceil((self.before + 1) * QUEUE_PERIOD_S / self.painted)} s"
 
 
-def progress(
+def start_progress(
     status: SessionStatus,
     recorded: Mapping[str, float],
     *,
     staged: bool,
     error: str = "",
-    queue: Queue | None = None,
+    queue: QueuePosition | None = None,
 ) -> StartProgress:
     """Return the content of the connecting screen of a session.
 
@@ -127,13 +127,13 @@ def progress(
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
         failure_text = "stopped working" if "ready" in recorded else "could not be started"
-        message = f"The session {failure_text}: {error}" if error else failure(recorded)
+        message = f"The session {failure_text}: {error}" if error else failure_message(recorded)
     if queue is not None:
         message = queue.message
     return StartProgress(OPERATIONAL[status], percent, message, steps)
 
 
-def failure(recorded: Mapping[str, float]) -> str:
+def failure_message(recorded: Mapping[str, float]) -> str:
     """Return the sentences for the user of a failed session, by its last step, without the cause, which only
     administrators can see.
     """

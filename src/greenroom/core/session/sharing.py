@@ -37,13 +37,13 @@ class ShareRequest:
     seconds: int | None = None
 
 
-def may_share(settings: Mapping[str, EffectiveSetting]) -> str | None:
+def reason_against_sharing(settings: Mapping[str, EffectiveSetting]) -> str | None:
     """Return the reason why an owner with these settings may share no session, as a sentence; None if they may."""
     allowed = settings["allow_kasm_sharing"]
     return None if allowed.value else f"Sessions may not be shared: {allowed.trace}."
 
 
-def refusal_to_share(
+def reason_against_new_share(
     request: ShareRequest,
     settings: Mapping[str, EffectiveSetting],
     *,
@@ -58,7 +58,7 @@ def refusal_to_share(
     max_s = int(settings["max_share_seconds"].value)
     reasons = (
         (status not in SHAREABLE, f"The session is {status}; it cannot be shared any more."),
-        (reason := may_share(settings), reason),
+        (reason := reason_against_sharing(settings), reason),
         (
             request.audience == "guests" and not settings["allow_guest_links"].value,
             f"Guest links are not allowed: {settings['allow_guest_links'].trace}.",
@@ -96,12 +96,12 @@ def reason_to_end(
     """
     if audience != "assistant":
         request = ShareRequest(access=access, audience=audience)
-        return refusal_to_share(request, settings, status=SessionStatus.RUNNING, keeps_view_only=None)
+        return reason_against_new_share(request, settings, status=SessionStatus.RUNNING, keeps_view_only=None)
     if not allows(permissions, ("sessions_assist",)):
         return "The administrator who helped has no permission `sessions_assist` any more."
     if silent and not allows(permissions, ("sessions_assist_silent",)):
         return "The administrator who helped has no permission `sessions_assist_silent` any more."
-    return refusal_of_silence(allowed=silence_allowed) if silent else None
+    return reason_against_silence(allowed=silence_allowed) if silent else None
 
 
 NO_VIEW_ONLY: Final = (
@@ -109,7 +109,7 @@ NO_VIEW_ONLY: Final = (
 )
 
 
-def share_ends(request: ShareRequest, settings: Mapping[str, EffectiveSetting], now: datetime) -> datetime | None:
+def share_end_time(request: ShareRequest, settings: Mapping[str, EffectiveSetting], now: datetime) -> datetime | None:
     """Return the time at which the share ends automatically; None if it ends with the session."""
     seconds = request.seconds or int(settings["max_share_seconds"].value)
     return now + timedelta(seconds=seconds) if seconds else None
@@ -132,7 +132,7 @@ class ShareFacts:
     viewers: int = 0
 
 
-def refusal_to_join(share: ShareFacts, user_id: str | None) -> str | None:
+def reason_against_joining(share: ShareFacts, user_id: str | None) -> str | None:
     """Return the reason why this user (None = a guest) may not join, as a sentence; None if they may."""
     reasons = (
         (share.is_over or share.owner_id is None or not share.owner_enabled, UNKNOWN_LINK),
@@ -158,7 +158,7 @@ def _refusal_now(share: ShareFacts) -> str | None:
     return NO_VIEW_ONLY if share.access == "view" and share.keeps_view_only is False else None
 
 
-def refusal_of_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bool) -> str | None:
+def reason_against_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bool) -> str | None:
     """Return the reason why a viewer who has joined may not open the stream now, as a sentence; None if they may."""
     reasons = (
         (
@@ -171,7 +171,7 @@ def refusal_of_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bo
     return next((sentence for applies, sentence in reasons if applies), None)
 
 
-def refusal_of_silence(*, allowed: bool) -> str | None:
+def reason_against_silence(*, allowed: bool) -> str | None:
     """Return the reason why an administrator may not watch without an announcement, as a sentence; None if they may."""
     if allowed:
         return None

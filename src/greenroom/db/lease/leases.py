@@ -18,7 +18,7 @@ from greenroom.core.errors import Unavailable, require_row
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import NewLease, Tags, key_limit_reached
 from greenroom.core.listing import SortOrder
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service

@@ -11,9 +11,9 @@ from uuid import UUID
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder, Word
-from greenroom.core.recording.described import RecordingMode
+from greenroom.core.recording.descriptions import RecordingMode
 from greenroom.core.session.deadlines import DEADLINE_S, SessionLifetime
-from greenroom.core.session.progress import PACE_S, Queue, starting_reason
+from greenroom.core.session.progress import QUEUE_PERIOD_S, QueuePosition, starting_reason
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
@@ -94,10 +94,10 @@ class Session(SessionLifetime):
         return starting_reason(self.status, self.seen_error, self.status_age_s, limit_s)
 
 
-async def read_queue(db: Database, session_id: str) -> Queue | None:
+async def read_queue(db: Database, session_id: str) -> QueuePosition | None:
     """Return the queue before a session that waits for a start slot of its Agent; None if it was never in a queue."""
     return await db.fetch_one_as(
-        Queue,
+        QueuePosition,
         """
         SELECT (SELECT count(*) FROM sessions b JOIN session_steps w ON w.session_id = b.session_id
                  WHERE b.agent_id = s.agent_id AND b.status = 'starting' AND b.user_id IS NOT NULL
@@ -109,7 +109,7 @@ async def read_queue(db: Database, session_id: str) -> Queue | None:
           FROM sessions s JOIN session_steps q ON q.session_id = s.session_id AND q.name = 'queued'
          WHERE s.session_id = %(id)s
         """,
-        {"id": session_id, "pace_s": PACE_S},
+        {"id": session_id, "pace_s": QUEUE_PERIOD_S},
     )
 
 

@@ -43,7 +43,7 @@ def agent_answers(**result: Any) -> Any:
     return hook
 
 
-async def may_share(scene: Scene) -> None:
+async def reason_against_sharing(scene: Scene) -> None:
     groups = await scene.clients["admin"].read("/api/v1/groups")
     everybody = next(group["group_id"] for group in groups if group["name"] == "All Users")
     await scene.clients["admin"].change(f"/api/v1/groups/{everybody}", settings=SHARING)
@@ -129,7 +129,7 @@ SESSIONS: Final[list[Step]] = [
         "get_screenshot", query={"width": 640, "height": 400}, by="ada", before=agent_answers(picture=b"\xff\xd8\xff")
     ),
     step("go", {"kasm_url": "https://example.org/"}, by="ada", before=agent_answers(output="")),
-    step("get_sharing", by="ada", before=may_share),
+    step("get_sharing", by="ada", before=reason_against_sharing),
     step(
         "create_share",
         {"access": "view", "guest": True, "seconds": 3600},

@@ -21,7 +21,7 @@ from greenroom.core.recording.rows import (
     row_of_command,
     row_of_elements,
     row_of_file,
-    row_of_gap,
+    row_of_missing_rows,
     row_of_screenshot,
     rows_of_actions,
 )
@@ -99,8 +99,8 @@ def test_files_screens_and_elements():
     assert row_of_screenshot(ASKED, None).picture is None
     assert row_of_screenshot(ASKED, PICTURE).picture is PICTURE
     assert row_of_elements(ASKED).what == "elements"
-    assert row_of_gap(NOW, 1, "more came").said == "One action is missing: more came."
-    assert row_of_gap(NOW, 3, "more came").said == "3 actions are missing: more came."
+    assert row_of_missing_rows(NOW, 1, "more came").said == "One action is missing: more came."
+    assert row_of_missing_rows(NOW, 3, "more came").said == "3 actions are missing: more came."
 
 
 def png(width: int, height: int) -> bytes:

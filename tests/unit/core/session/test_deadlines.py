@@ -12,9 +12,9 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.session.deadlines import (
+    AFTER_RETURN_S,
     DEADLINE_S,
-    MAX_S,
-    RETURN_S,
+    MAX_DEADLINE_S,
     ManagerTiming,
     OverdueAction,
     WaitingSession,
@@ -175,9 +175,12 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool])
         end = due(session)
         late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late
-        own = session.deadline or session.status_changed + timedelta(seconds=DEADLINE_S.get(session.status, RETURN_S))
+        own = session.deadline or session.status_changed + timedelta(
+            seconds=DEADLINE_S.get(session.status, AFTER_RETURN_S)
+        )
         longest = max(
-            own, max(session.status_changed, session.admitted or session.status_changed) + timedelta(seconds=MAX_S)
+            own,
+            max(session.status_changed, session.admitted or session.status_changed) + timedelta(seconds=MAX_DEADLINE_S),
         )
         assert end is None or own <= end <= longest, "never before its own deadline, nor after the longest wait"
     for action in actions.values():

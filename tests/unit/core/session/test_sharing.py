@@ -19,14 +19,14 @@ from greenroom.core.session.sharing import (
     ShareRequest,
     announcement,
     keeps_view_only,
-    may_share,
     needs_log_in,
+    reason_against_joining,
+    reason_against_new_share,
+    reason_against_sharing,
+    reason_against_silence,
+    reason_against_viewer,
     reason_to_end,
-    refusal_of_silence,
-    refusal_of_viewer,
-    refusal_to_join,
-    refusal_to_share,
-    share_ends,
+    share_end_time,
 )
 from greenroom.core.session.states import SessionStatus
 
@@ -39,7 +39,7 @@ def settings(**changes: Any):
 
 
 def refused(wish: ShareRequest, *, status: str = "running", page: bool | None = True, **changes: Any) -> str | None:
-    return refusal_to_share(wish, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
+    return reason_against_new_share(wish, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
 
 
 def wish(access: Access, audience: Audience, seconds: int | None = None) -> ShareRequest:
@@ -47,9 +47,11 @@ def wish(access: Access, audience: Audience, seconds: int | None = None) -> Shar
 
 
 def test_nothing_is_shared_by_default():
-    reason = refusal_to_share(wish("view", "users"), resolve([]), status=SessionStatus.RUNNING, keeps_view_only=True)
+    reason = reason_against_new_share(
+        wish("view", "users"), resolve([]), status=SessionStatus.RUNNING, keeps_view_only=True
+    )
     assert reason == "Sessions may not be shared: `allow_kasm_sharing` = false by default."
-    assert may_share(settings()) is None
+    assert reason_against_sharing(settings()) is None
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,9 @@ def test_a_session_that_ends_is_shared_no_more():
 
 
 def test_a_share_ends_after_what_was_asked_or_what_is_allowed():
-    assert share_ends(wish("view", "users", 60), settings(), NOW) == NOW + timedelta(seconds=60)
-    assert share_ends(wish("view", "users"), settings(), NOW) == NOW + timedelta(seconds=3600)
-    assert share_ends(wish("view", "users"), settings(max_share_seconds=0), NOW) is None
+    assert share_end_time(wish("view", "users", 60), settings(), NOW) == NOW + timedelta(seconds=60)
+    assert share_end_time(wish("view", "users"), settings(), NOW) == NOW + timedelta(seconds=3600)
+    assert share_end_time(wish("view", "users"), settings(max_share_seconds=0), NOW) is None
 
 
 SHARE = ShareFacts(
@@ -112,23 +114,23 @@ SHARE = ShareFacts(
     "over", [{"is_over": True}, {"owner_id": None}, {"owner_enabled": False}, {"user_id": "bob", "audience": "user"}]
 )
 def test_a_link_that_opens_nothing_says_one_thing(over: dict[str, Any]):
-    assert refusal_to_join(replace(SHARE, **over), "eve") == UNKNOWN_LINK
+    assert reason_against_joining(replace(SHARE, **over), "eve") == UNKNOWN_LINK
 
 
 def test_joining_is_refused_with_its_reason():
-    assert refusal_to_join(SHARE, "bob") is None
-    assert refusal_to_join(replace(SHARE, audience="guests"), None) is None
-    assert refusal_to_join(replace(SHARE, audience="user", user_id="bob"), "bob") is None
-    assert "your own session" in (refusal_to_join(SHARE, "ada") or "")
-    assert str(MAX_VIEWERS) in (refusal_to_join(replace(SHARE, viewers=MAX_VIEWERS), "bob") or "")
-    assert "starting" in (refusal_to_join(replace(SHARE, status=SessionStatus.STARTING), "bob") or "")
-    assert refusal_to_join(replace(SHARE, keeps_view_only=False), "bob") == NO_VIEW_ONLY
-    assert refusal_to_join(replace(SHARE, keeps_view_only=False, access="control"), "bob") is None
+    assert reason_against_joining(SHARE, "bob") is None
+    assert reason_against_joining(replace(SHARE, audience="guests"), None) is None
+    assert reason_against_joining(replace(SHARE, audience="user", user_id="bob"), "bob") is None
+    assert "your own session" in (reason_against_joining(SHARE, "ada") or "")
+    assert str(MAX_VIEWERS) in (reason_against_joining(replace(SHARE, viewers=MAX_VIEWERS), "bob") or "")
+    assert "starting" in (reason_against_joining(replace(SHARE, status=SessionStatus.STARTING), "bob") or "")
+    assert reason_against_joining(replace(SHARE, keeps_view_only=False), "bob") == NO_VIEW_ONLY
+    assert reason_against_joining(replace(SHARE, keeps_view_only=False, access="control"), "bob") is None
 
 
 def test_who_joined_stays_until_the_share_the_viewer_or_the_owner_ends():
     def viewer(share: ShareFacts = SHARE, *, enabled: bool = True, ended: bool = False) -> str | None:
-        return refusal_of_viewer(share, user_enabled=enabled, viewer_ended=ended)
+        return reason_against_viewer(share, user_enabled=enabled, viewer_ended=ended)
 
     gone = "The session is not shared with you any more."
     assert viewer() is None
@@ -146,8 +148,8 @@ def test_only_guests_need_no_log_in():
 
 
 def test_watching_in_silence_takes_the_setting():
-    assert refusal_of_silence(allowed=True) is None
-    assert "allow_silent_assist" in (refusal_of_silence(allowed=False) or "")
+    assert reason_against_silence(allowed=True) is None
+    assert "allow_silent_assist" in (reason_against_silence(allowed=False) or "")
 
 
 def test_of_our_own_page_it_is_known_that_it_keeps_watchers_from_typing():

@@ -12,7 +12,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.session.deadlines import MAX_S
+from greenroom.core.session.deadlines import MAX_DEADLINE_S
 from greenroom.core.session.states import COUNTS_FOR_USER, TRANSITIONAL, WAITING_FOR_AGENT, WANTED_IN
 from greenroom.core.workspace.definition import reference_problem
 from greenroom.db.access.groups import list_groups
@@ -137,7 +137,7 @@ INVARIANTS: Final = (
         " OR s.status = 'deleting' AND s.status_changed < clock_timestamp() - interval '15 min')"
         " UNION ALL SELECT format('session %%s is deleted and has no time of its end', session_id) FROM sessions"
         " WHERE status = 'deleted' AND ended IS NULL",
-        {"transitional": sorted(TRANSITIONAL), "returning": sorted(WAITING_FOR_AGENT), "max_s": MAX_S},
+        {"transitional": sorted(TRANSITIONAL), "returning": sorted(WAITING_FOR_AGENT), "max_s": MAX_DEADLINE_S},
     ),
     Invariant(
         "I12",
