@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.identity.rules import MAX_VALUES, matching, membership, profile, sample_claims, values_of_claim
+from greenroom.identity.rules import (
+    MAX_VALUES,
+    matching_rules,
+    membership,
+    sample_claims,
+    user_profile,
+    values_of_claim,
+)
 from greenroom.identity.statements import GroupRule
 
 
@@ -79,40 +86,40 @@ class _CountedClaims(dict[str, Any]):
 def test_each_claim_is_read_once_for_all_rules():
     claims = _CountedClaims(groups=["a", "b"], roles=["c"])
     rules = [GroupRule(claim, value, "1") for claim in ("groups", "roles") for value in ("a", "b*", "*c", "x")]
-    assert matching(rules, claims) == [0, 1, 6]
+    assert matching_rules(rules, claims) == [0, 1, 6]
     assert sorted(claims.reads) == ["groups", "roles"]
 
 
 def test_a_claim_with_too_many_values_is_refused():
     claims = {"groups": ["a"] * (MAX_VALUES + 1)}
-    assert matching([], claims) == []
+    assert matching_rules([], claims) == []
     with pytest.raises(Invalid, match="The claim groups has 10001 values; the maximum is 10000"):
-        matching([GroupRule("groups", "a", "1")], claims)
+        matching_rules([GroupRule("groups", "a", "1")], claims)
 
 
 def test_fields_of_a_user_come_from_claims():
     claims = {"preferred_username": "ada", "given_name": "Ada", "family_name": "", "org": {"name": "Analytical"}}
-    found = profile({"organization": "org.name"}, claims)
+    found = user_profile({"organization": "org.name"}, claims)
     assert (found.username, found.problem) == ("ada", None)
     assert found.fields == {"first_name": "Ada", "organization": "Analytical"}
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "..", "a\\b", "a\u202eb", "a\0b", "x" * 300])
 def test_an_unusable_user_name_has_a_reason(name: str):
-    found = profile({}, {"preferred_username": name})
+    found = user_profile({}, {"preferred_username": name})
     assert found.problem
     assert found.problem.endswith(".")
 
 
 @pytest.mark.parametrize("name", ["Łukasz Żółw", "王小明", "أحمد", "o'neil", "n\u0303ame", "😀", "Ⅳ", "a\u00a0b", "ﷺ"])
 def test_names_of_all_scripts_are_usable_or_have_a_reason(name: str):
-    found = profile({}, {"preferred_username": name})
+    found = user_profile({}, {"preferred_username": name})
     assert found.problem is None
     assert found.username
 
 
 def test_a_field_that_cannot_be_stored_is_omitted():
-    assert profile({}, {"preferred_username": "ada", "given_name": "A\nB"}).fields == {}
+    assert user_profile({}, {"preferred_username": "ada", "given_name": "A\nB"}).fields == {}
 
 
 def test_a_sample_is_a_token_or_claims():

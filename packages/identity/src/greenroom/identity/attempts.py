@@ -70,7 +70,7 @@ def local_path(path: str) -> str:
     return path
 
 
-def remember(request: Request, response: Response, secrets: Secrets, attempt: Attempt) -> None:
+def store_attempt(request: Request, response: Response, secrets: Secrets, attempt: Attempt) -> None:
     """Store an attempt in the browser. If there are too many, the others are deleted."""
     others = [name for name in request.cookies if name.startswith(COOKIE_PREFIX)]
     for name in others if len(others) >= MAX_OPEN else []:
@@ -86,7 +86,7 @@ def remember(request: Request, response: Response, secrets: Secrets, attempt: At
     )
 
 
-def recall(request: Request, secrets: Secrets, provider: str, state: str) -> Attempt | None:
+def find_attempt(request: Request, secrets: Secrets, provider: str, state: str) -> Attempt | None:
     """Return the attempt of this browser with this state at this provider; None if there is none."""
     ticket = secrets.read_attempt(request.cookies.get(_name(state), ""), VALID_S)
     try:
@@ -102,7 +102,7 @@ def recall(request: Request, secrets: Secrets, provider: str, state: str) -> Att
     return attempt
 
 
-def forget(response: Response, state: str) -> None:
+def delete_attempt(response: Response, state: str) -> None:
     """Delete an attempt from the browser, so that it cannot be used again."""
     _delete(response, _name(state))
 

@@ -104,18 +104,18 @@ async def log_in(context: SignOnContext, confirmed: ConfirmedUser, browser: User
     result = await _groups_by_rules(confirmed)
     try:
         try:
-            return await _stored(context, confirmed, browser, result)
+            return await _store_sign_on(context, confirmed, browser, result)
         except Duplicate as error:  # perhaps another log-in of the same person created the user at the same moment
             log.info(
                 "a log-in through a provider is tried once more", provider=confirmed.provider.name, reason=error.message
             )
-            return await _stored(context, confirmed, browser, result)
+            return await _store_sign_on(context, confirmed, browser, result)
     except Duplicate as error:
         cause = f"{error.message} Subject {confirmed.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
 
 
-async def _stored(
+async def _store_sign_on(
     context: SignOnContext, confirmed: ConfirmedUser, browser: UserBrowser, result: rules.RuleResult
 ) -> str:
     """Store a log-in and return its token.
@@ -132,7 +132,7 @@ async def _stored(
             user_id, created = await _create(connection, confirmed), True
         else:
             user_id = identity.user_id
-        before, user = await _updated(connection, confirmed, user_id, result)
+        before, user = await _apply_rules(connection, confirmed, user_id, result)
         await _store_login(context, connection, confirmed, browser, user=user, token=token)
     await context.db.notify(ChangeEvent(Topic.USERS))
     _log(context, confirmed, browser, before, user, created=created)
@@ -172,7 +172,7 @@ def _log(
 async def _create(connection: Connection, confirmed: ConfirmedUser) -> str:
     if not confirmed.provider.create_users:
         raise SignOnRefused(Refusal.NO_USER, f"No user is linked to the subject {confirmed.subject!r}.")
-    profile = rules.profile(confirmed.provider.attributes, confirmed.claims)
+    profile = rules.user_profile(confirmed.provider.attributes, confirmed.claims)
     if profile.problem:
         raise SignOnRefused(Refusal.USERNAME_UNUSABLE, f"{profile.problem} The subject is {confirmed.subject!r}.")
     user_id = await users.insert_user(
@@ -189,7 +189,7 @@ async def _groups_by_rules(confirmed: ConfirmedUser) -> rules.RuleResult:
         raise SignOnRefused(Refusal.WRONG_TOKEN, error.message) from error
 
 
-async def _updated(
+async def _apply_rules(
     connection: Connection, confirmed: ConfirmedUser, user_id: str, result: rules.RuleResult
 ) -> tuple[users.User, users.User]:
     """Apply the rules and attributes of the provider to a user, and return the user before and afterwards."""
@@ -200,7 +200,7 @@ async def _updated(
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
     if confirmed.provider.rule_required and not result.member:
         raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
-    fields = rules.profile(confirmed.provider.attributes, confirmed.claims).fields
+    fields = rules.user_profile(confirmed.provider.attributes, confirmed.claims).fields
     if any(getattr(user, name) != value for name, value in fields.items()):
         await users.update_user(connection, replace(user, **fields))
     await _set_groups(connection, user, result)

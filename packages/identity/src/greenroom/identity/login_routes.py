@@ -97,7 +97,7 @@ async def _start(
     except ProviderFailed as error:
         context.refusals.sign_on_refused(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
         raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
-    attempts.remember(request, response, context.secrets, attempt)
+    attempts.store_attempt(request, response, context.secrets, attempt)
     url = client.authorization_url(
         attempt.redirect_uri, state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier
     )
@@ -124,7 +124,7 @@ async def finish_sign_on(
     429 with Retry-After after too many refused answers from one address.
     """
     failed_attempts.admit(request, "sign-on", f"through {one_line(provider_name)}")
-    attempt = attempts.recall(request, context.secrets, provider_name, state)
+    attempt = attempts.find_attempt(request, context.secrets, provider_name, state)
     try:
         response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
@@ -134,7 +134,7 @@ async def finish_sign_on(
         )
         page = attempt.next if attempt and attempt.link_to else "/"
         response = RedirectResponse(f"{page}?{urlencode({'sign-on': str(refused.refusal)})}", 303)
-    attempts.forget(response, state)
+    attempts.delete_attempt(response, state)
     return response
 
 

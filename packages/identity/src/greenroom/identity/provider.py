@@ -33,12 +33,12 @@ from greenroom.kit.concurrency import CachedReads
 TIMEOUT_S: Final = 8.0
 MAX_BYTES: Final = 2 << 20
 """Maximum size of an answer, which must not be compressed."""
-FRESH_S: Final = 3600.0
+CACHE_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
 MAX_OPEN: Final = 100
 """Maximum number of requests to one host that have no answer yet, so that a provider that hangs does not take all
 connections of this process."""
-UNREADABLE: Final = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
+PARSE_ERRORS: Final = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
 """The errors that Authlib raises for answers with values of unexpected types."""
 SHARED_S: Final = 5.0
 """The time for which requests for a document or for keys share one result or failure, so that a provider that hangs,
@@ -160,7 +160,7 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
         raise ProviderFailed(f"{host} did not answer within {TIMEOUT_S:g} s.") from error
     except OAuthError as error:
         raise GrantRefused(one_line(str(error.error)), one_line(str(error.description or ""))[:300]) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, *UNREADABLE) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, *PARSE_ERRORS) as error:
         raise ProviderFailed(
             f"The request to {host} failed: {one_line(str(error)) or type(error).__name__}."
         ) from error
@@ -265,7 +265,7 @@ class ProviderCache:
         stays unknown. Raises ProviderFailed: as for `endpoints`."""
         provider, now_s = await self._provider(issuer), time.monotonic()
         before = provider.keys
-        if before is not None and not again and now_s - provider.keys_at_s <= FRESH_S:
+        if before is not None and not again and now_s - provider.keys_at_s <= CACHE_S:
             return before
         address = provider.endpoints.jwks
         keys = await self._keys_reading.get(f"{'again ' if again else ''}{address}", partial(_read_keys, address))
@@ -280,7 +280,7 @@ class ProviderCache:
 
     async def _provider(self, issuer: str) -> _CachedProvider:
         provider = self._cached.get(issuer)
-        if provider is None or time.monotonic() - provider.at_s > FRESH_S:
+        if provider is None or time.monotonic() - provider.at_s > CACHE_S:
             endpoints = await self._reading.get(issuer, partial(_read, issuer))
             provider = self._cached[issuer] = _CachedProvider(endpoints, time.monotonic())
         return provider

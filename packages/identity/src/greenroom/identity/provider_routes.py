@@ -75,9 +75,9 @@ async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
     claims = rules.sample_claims(body.sample)
     _check_attributes(body.attributes)
     parsed = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
-    matching = await asyncio.to_thread(rules.matching, parsed, claims)
+    matching = await asyncio.to_thread(rules.matching_rules, parsed, claims)
     found = await statements.groups_of_rules(db, [parsed[position] for position in matching])
-    profile = rules.profile(body.attributes, claims)
+    profile = rules.user_profile(body.attributes, claims)
     return PreviewView(
         username=profile.username,
         problem=profile.problem,

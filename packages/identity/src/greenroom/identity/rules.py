@@ -52,7 +52,7 @@ def _text(value: str | bool | int) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def matching(rules: Sequence[GroupRule], claims: Claims) -> list[int]:
+def matching_rules(rules: Sequence[GroupRule], claims: Claims) -> list[int]:
     """Return the positions of the rules that match: a value of the rule's claim equals the rule's value, in which `*`
     stands for any characters.
 
@@ -103,8 +103,8 @@ class RuleResult:
 
 
 def membership(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
-    """Return the groups that the rules determine for these claims. Raises Invalid: as for `matching`."""
-    member = frozenset(rules[position].group_id for position in matching(rules, claims))
+    """Return the groups that the rules determine for these claims. Raises Invalid: as for `matching_rules`."""
+    member = frozenset(rules[position].group_id for position in matching_rules(rules, claims))
     return RuleResult(member, frozenset(rule.group_id for rule in rules))
 
 
@@ -118,7 +118,7 @@ class Profile:
     fields: dict[str, str]
 
 
-def profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
+def user_profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
     """Return the fields of the user with these claims. Text that cannot be stored is omitted."""
     claim_of = DEFAULT_ATTRIBUTES | dict(attributes)
     username, problem = _username(claims, claim_of.pop("username"))

@@ -93,7 +93,7 @@ async def hold_provider(connection: Connection, provider: SignOnProvider) -> boo
 
 
 async def find_provider(db: Database, name: str) -> SignOnProvider | None:
-    """The provider with this name, also if it is disabled."""
+    """Return the provider with this name, also if it is disabled."""
     return await _PROVIDERS.find(db, "p.name = %s", (name,))
 
 
@@ -106,7 +106,7 @@ class ProviderButton:
 
 
 async def list_buttons(db: Database) -> list[ProviderButton]:
-    """The enabled providers, by title."""
+    """Return the enabled providers, by title."""
     return await db.fetch_as(
         ProviderButton, "SELECT name, title FROM sign_on_providers WHERE enabled ORDER BY lower(title), name"
     )
@@ -156,7 +156,7 @@ class RuleGroup(Membership):
 
 
 async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGroup]:
-    """The existing groups that the rules name, by name."""
+    """Return the existing groups that the rules name, by name."""
     return await db.fetch_as(
         RuleGroup,
         "SELECT group_id::text, name, permissions FROM groups WHERE group_id::text = ANY(%s) ORDER BY name",
@@ -165,7 +165,7 @@ async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGrou
 
 
 async def existing_groups(connection: Connection, group_ids: Collection[str]) -> list[Membership]:
-    """Those of the groups that exist; the group of a rule may have been deleted."""
+    """Return those of the groups that exist; the group of a rule may have been deleted."""
     cursor = await connection.execute(
         "SELECT group_id::text, name FROM groups WHERE group_id::text = ANY(%s) FOR KEY SHARE", (list(group_ids),)
     )
@@ -188,7 +188,7 @@ _IDENTITY: Final[LiteralString] = "identity_id::text, user_id::text, issuer, sub
 
 
 async def list_identities(db: Database, user_id: str) -> list[LinkedIdentity]:
-    """The identities of a user, oldest first."""
+    """Return the identities of a user, oldest first."""
     return await db.fetch_as(
         LinkedIdentity,
         "SELECT " + _IDENTITY + " FROM identities WHERE user_id = %s ORDER BY created, identity_id",
@@ -197,7 +197,7 @@ async def list_identities(db: Database, user_id: str) -> list[LinkedIdentity]:
 
 
 async def find_identity(connection: Connection, issuer: str, subject: str) -> LinkedIdentity | None:
-    """The identity with this issuer and subject."""
+    """Return the identity with this issuer and subject."""
     cursor = await connection.execute(
         "SELECT " + _IDENTITY + " FROM identities WHERE issuer = %s AND subject = %s", (issuer, subject)
     )
@@ -231,14 +231,14 @@ async def delete_identity(connection: Connection, user_id: str, identity_id: str
 
 
 async def issuers(db: Database) -> list[str]:
-    """The issuers of all providers."""
+    """Return the issuers of all providers."""
     rows = await db.fetch("SELECT DISTINCT issuer FROM sign_on_providers ORDER BY issuer")
     return [row["issuer"] for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProviderLogin:
-    """What is stored of a log-in through a provider. `check_s`: seconds until its first check; None = no checks."""
+    """The stored data of a log-in through a provider. `check_s`: seconds until its first check; None = no checks."""
 
     provider_id: str
     subject: str
@@ -249,7 +249,7 @@ class NewProviderLogin:
 
 
 async def insert_provider_login(connection: Connection, login_id: str, login: NewProviderLogin) -> None:
-    """Store that a new log-in is one through a provider."""
+    """Store the provider of a new log-in."""
     await connection.execute(
         "INSERT INTO provider_logins (login_id, provider_id, subject, sid, id_token_encrypted, refresh_token_encrypted,"
         " due) VALUES (%(login_id)s, %(provider_id)s, %(subject)s, %(sid)s, %(id_token_encrypted)s,"
@@ -271,7 +271,7 @@ class EndedLogin:
 async def logins_at_provider(
     db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None
 ) -> list[EndedLogin]:
-    """The log-ins of a provider; of one subject and with one `sid`, if these are not None."""
+    """Return the log-ins of a provider; of one subject and with one `sid`, if these are not None."""
     return await db.fetch_as(
         EndedLogin,
         "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
@@ -283,7 +283,7 @@ async def logins_at_provider(
 
 
 async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: str) -> list[EndedLogin]:
-    """The log-ins of a user through an identity."""
+    """Return the log-ins of a user through an identity."""
     return await db.fetch_as(
         EndedLogin,
         "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
@@ -304,7 +304,7 @@ class LogoutHint:
 
 
 async def logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
-    """The hint of the log-in with this token, if it is one through a provider."""
+    """Return the hint of the log-in with this token, if a provider confirmed it."""
     return await db.fetch_one_as(
         LogoutHint,
         "SELECT s.issuer, s.client_id, p.id_token_encrypted FROM provider_logins p"
@@ -339,7 +339,7 @@ class DueLogin:
 
 
 async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
-    """Up to `limit` log-ins whose check is due. No other process takes them for `TAKEN_S`."""
+    """Return up to `limit` log-ins whose check is due. No other process takes them for `TAKEN_S`."""
     rows = await db.write(
         "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(taken_s)s)"
         " FROM login_sessions l, users u, sign_on_providers s WHERE l.login_id = p.login_id AND u.user_id = l.user_id"

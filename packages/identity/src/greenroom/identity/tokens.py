@@ -90,7 +90,7 @@ def id_claims(
     token: str, keys: Keys, expected: Expected, *, nonce: str, access_token: str | None, now_s: float | None = None
 ) -> Claims:
     """Return the claims of a valid ID token. Raises TokenRefused: the message contains the cause."""
-    header, claims = _verified(token, keys, ID_TYPES)
+    header, claims = _verify(token, keys, ID_TYPES)
     params = {"nonce": nonce, "client_id": expected.client_id, "access_token": access_token}
     _check(_id_token(claims, header, expected, params), claims, expected, now_s)
     _check_id(claims, "sub")
@@ -107,7 +107,7 @@ def _check_id(claims: Claims, name: str) -> None:
 
 def logout_claims(token: str, keys: Keys, expected: Expected, *, now_s: float | None = None) -> Claims:
     """Return the claims of a valid log-out token. Raises TokenRefused: the message contains the cause."""
-    header, claims = _verified(token, keys, LOGOUT_TYPES)
+    header, claims = _verify(token, keys, LOGOUT_TYPES)
     if "nonce" in claims:
         raise TokenRefused("it has a nonce, so it is an ID token and no log-out token")
     events = claims.get("events")
@@ -154,7 +154,7 @@ def _cause(error: Exception, claims: Claims, expected: Expected) -> str:
     return f"{error}{detail}"
 
 
-def _verified(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, Any], Claims]:
+def _verify(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, Any], Claims]:
     if len(token) > MAX_TOKEN:
         raise TokenRefused(f"it has more than {MAX_TOKEN} bytes")
     header = _header(token)
