@@ -58,11 +58,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.post(MCP_PATH)
-async def mcp(request: Request, asker: Annotated[McpCaller, requires_key_or_token()]) -> Response:
+async def mcp(request: Request, caller: Annotated[McpCaller, requires_key_or_token()]) -> Response:
     """Answer one message of a client.
 
     The first one imports the library of the protocol, which takes a second and 20 MB.
     """
     await request.body()  # an error if the body is too large, before any work begins
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
-    return server.Exchange(request, asker)
+    return server.Exchange(request, caller)

@@ -56,16 +56,16 @@ T = TypeVar("T")
 class Exchange(Response):
     """Answers one HTTP request by the protocol."""
 
-    def __init__(self, request: Request, asker: McpCaller) -> None:
+    def __init__(self, request: Request, caller: McpCaller) -> None:
         super().__init__()
         self._request = request
-        self._offer = _Offer(request, asker)
+        self._caller_tools = _CallerTools(request, caller)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answered(self._offer.server(), await self._request.body(), scope, receive, send)
+        await answer_request(self._caller_tools.server(), await self._request.body(), scope, receive, send)
 
 
-async def answered(server: Server[Any], body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+async def answer_request(server: Server[Any], body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one HTTP request, whose body was read, by a transport that ends with it."""
     whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -77,13 +77,13 @@ async def answered(server: Server[Any], body: bytes, scope: Scope, receive: Rece
         await manager.handle_request(scope, received, send)
 
 
-class _Offer:
+class _CallerTools:
     """The tools and resources of one caller."""
 
-    def __init__(self, request: Request, asker: McpCaller) -> None:
+    def __init__(self, request: Request, caller: McpCaller) -> None:
         self._request = request
-        self._lease_id = asker.lease_id
-        self._tools = tools_for(asker.lease_id)
+        self._lease_id = caller.lease_id
+        self._tools = tools_for(caller.lease_id)
 
     def server(self) -> Server[Any]:
         return Server(

@@ -18,7 +18,7 @@ from greenroom.api.bodies import Json
 from greenroom.core.errors import Invalid
 
 PREFIX: Final = "/api/v1"
-_PASSED_ON: Final = ("authorization", "host", "x-greenroom-zone")
+_FORWARDED_HEADERS: Final = ("authorization", "host", "x-greenroom-zone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ async def _answer(request: Request, tool_request: ToolRequest, disconnected: asy
         tool_request.method,
         httpx2.URL(f"https://{request.headers['host']}{PREFIX}{tool_request.path}"),
         params=tool_request.query,
-        headers={name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        headers={name: request.headers[name] for name in _FORWARDED_HEADERS if name in request.headers}
         | dict(tool_request.headers),
         json=tool_request.json,
         content=tool_request.content,

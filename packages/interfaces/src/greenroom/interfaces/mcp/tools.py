@@ -50,16 +50,16 @@ def _file(lease_id: str, path: object) -> str:
     return f"/leases/{lease_id}/files/{'/'.join(parts)}"
 
 
-def _run(lease_id: str, given: Json) -> ToolRequest:
-    return ToolRequest(method="POST", path=f"/leases/{lease_id}/exec", json=given)
+def _run(lease_id: str, arguments: Json) -> ToolRequest:
+    return ToolRequest(method="POST", path=f"/leases/{lease_id}/exec", json=arguments)
 
 
-def _read(lease_id: str, given: Json) -> ToolRequest:
-    offset, size = given.get("offset", 0), given.get("size_bytes", READ_BYTES)
+def _read(lease_id: str, arguments: Json) -> ToolRequest:
+    offset, size = arguments.get("offset", 0), arguments.get("size_bytes", READ_BYTES)
     if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MOST_READ_BYTES):
         raise Invalid(f"`offset` must be 0 or more bytes, and `size_bytes` 1 to {MOST_READ_BYTES}.")
     part = {"Range": f"bytes={offset}-{offset + size - 1}"}
-    return ToolRequest(method="GET", path=_file(lease_id, given["path"]), headers=part)
+    return ToolRequest(method="GET", path=_file(lease_id, arguments["path"]), headers=part)
 
 
 def _content(answer: httpx2.Response) -> ToolResult:
@@ -82,23 +82,23 @@ def _content(answer: httpx2.Response) -> ToolResult:
     return ToolResult(text, shown)
 
 
-def _write(lease_id: str, given: Json) -> ToolRequest:
-    text, encoding = given["content"], given.get("encoding", "utf-8")
+def _write(lease_id: str, arguments: Json) -> ToolRequest:
+    text, encoding = arguments["content"], arguments.get("encoding", "utf-8")
     if not isinstance(text, str) or encoding not in ("utf-8", "base64"):
         raise Invalid("`content` must be a text, and `encoding` utf-8 or base64.")
     try:
         content = text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise Invalid(f"`content` is not {encoding}: {error}.") from error
-    return ToolRequest(method="PUT", path=_file(lease_id, given["path"]), content=content)
+    return ToolRequest(method="PUT", path=_file(lease_id, arguments["path"]), content=content)
 
 
-def _list(lease_id: str, given: Json) -> ToolRequest:
-    return ToolRequest(method="GET", path=_file(lease_id, given.get("path", "")), query={"list": ""})
+def _list(lease_id: str, arguments: Json) -> ToolRequest:
+    return ToolRequest(method="GET", path=_file(lease_id, arguments.get("path", "")), query={"list": ""})
 
 
-def _elements(lease_id: str, given: Json) -> ToolRequest:
-    asked = {"max": ELEMENTS} | {name: value for name, value in given.items() if value is not False}
+def _elements(lease_id: str, arguments: Json) -> ToolRequest:
+    asked = {"max": ELEMENTS} | {name: value for name, value in arguments.items() if value is not False}
     return ToolRequest(method="GET", path=f"/leases/{lease_id}/tree", query=asked)
 
 
@@ -268,8 +268,8 @@ _TOOL_ACTIONS: Final[tuple[Any, ...]] = computer.ClientAction.__args__
 
 
 def _usage(verb: Any) -> str:
-    given = [one.name if one.required else f"{one.name}?" for one in fields(verb)]
-    return f"{verb.__struct_config__.tag}({', '.join(given)})"
+    fields_text = [one.name if one.required else f"{one.name}?" for one in fields(verb)]
+    return f"{verb.__struct_config__.tag}({', '.join(fields_text)})"
 
 
 LEASES: Final = ToolRequest(method="GET", path="/leases", query={"limit": LISTED})
@@ -283,7 +283,7 @@ TOOLS: Final = (
             "lease_id for the other tools, and the addresses for DevTools, WebDriver and people. Call "
             "`release` at the end."
         ),
-        request=lambda _, given: ToolRequest(method="POST", path="/leases", json={"wait_s": WAIT_S, **given}),
+        request=lambda _, arguments: ToolRequest(method="POST", path="/leases", json={"wait_s": WAIT_S, **arguments}),
         shown=as_json,
         arguments=schema_of(LeaseCreate, wait_s=WAIT_S),
         answers=schema_of(LeaseGranted),
@@ -293,7 +293,7 @@ TOOLS: Final = (
         name="list_leases",
         title="List leases",
         description=f"The newest {LISTED} leases that the caller may see, with the status of their sessions.",
-        request=lambda _, given: ToolRequest(method="GET", path="/leases", query={"limit": LISTED, **given}),
+        request=lambda _, arguments: ToolRequest(method="GET", path="/leases", query={"limit": LISTED, **arguments}),
         shown=_leases,
         answers=schema_of(_Leases),
         arguments={
@@ -309,7 +309,7 @@ TOOLS: Final = (
         name="extend",
         title="Change the deadline of a lease",
         description="Set the deadline to this number of seconds from now; an earlier deadline is possible, too.",
-        request=lambda lease_id, given: ToolRequest(method="PATCH", path=f"/leases/{lease_id}", json=given),
+        request=lambda lease_id, arguments: ToolRequest(method="PATCH", path=f"/leases/{lease_id}", json=arguments),
         shown=as_json,
         arguments=schema_of(LeaseExtension),
         answers=schema_of(LeaseView),
@@ -349,7 +349,9 @@ TOOLS: Final = (
             "ends with a screenshot. Send several actions in one call if no screenshot is needed between "
             "them: a click, a text, a key."
         ),
-        request=lambda lease_id, given: ToolRequest(method="POST", path=f"/leases/{lease_id}/actions", json=given),
+        request=lambda lease_id, arguments: ToolRequest(
+            method="POST", path=f"/leases/{lease_id}/actions", json=arguments
+        ),
         shown=_done,
         arguments=_actions(),
         answers=schema_of(ActionsDone),

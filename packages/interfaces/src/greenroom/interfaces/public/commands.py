@@ -98,10 +98,10 @@ async def exec_command_kasm(
 
 
 @router.post("/get_kasm_screenshot")
-async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[CallBody, FOR_USERS]) -> Response:
+async def get_kasm_screenshot(db: Db, screenshots: ScreenshotsDep, call: Annotated[CallBody, FOR_USERS]) -> Response:
     """Return the screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
     session, verdict = await session_and_verdict_of(db, call, Act.SCREENSHOT)
-    picture = await camera.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
+    picture = await screenshots.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
     return Response(picture, media_type="image/jpeg")
 
 
@@ -143,7 +143,7 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
         token = token_of(session, secrets)
         kasm_url = connect_url(session.session_id, user.user_id, token)
     else:
-        token = (await sessions.joined(sharing, share, user)).session_token
+        token = (await sessions.join_as_user(sharing, share, user)).session_token
         kasm_url = f"/#/connect/join/{share_id}/{user.user_id}/{token}"
         kasm["view_only_token"] = token
     return {

@@ -36,7 +36,7 @@ from greenroom.interfaces.public.calls import Answer, CallBody, date, hex_id, no
 from greenroom.interfaces.public.statements import anonymous_user
 
 
-async def shared(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:
+async def share_launched_session(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:
     """Return the id of the share of a launched session, or None and the reason why its user may not share it.
 
     A repeated request gets the share that it created before.
@@ -66,7 +66,7 @@ async def share_for_users(sharing: Sharing, share_id: str, user: User) -> Share:
     return share
 
 
-async def joined(sharing: Sharing, share: Share, user: User) -> JoinedView:
+async def join_as_user(sharing: Sharing, share: Share, user: User) -> JoinedView:
     """Admit a user by a share. A user with a share by name gets the access of that share.
 
     Raises:
@@ -213,7 +213,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
         raise
     share_id, warning = None, None
     if call.flag("enable_sharing"):
-        share_id, warning = await shared(sharing, call, result.session_id)
+        share_id, warning = await share_launched_session(sharing, call, result.session_id)
     return {
         "kasm_id": result.session_id,
         "username": result.username,

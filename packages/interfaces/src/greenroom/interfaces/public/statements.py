@@ -77,7 +77,7 @@ async def insert_token_login(
     )
 
 
-async def prolong_login(db: Database, login_id: str, lifetime_s: float) -> None:
+async def extend_login(db: Database, login_id: str, lifetime_s: float) -> None:
     """Extend a log-in to the lifetime of a new one."""
     await db.write(
         "UPDATE login_sessions SET last_used = now(), expires = now() + make_interval(secs => %s) WHERE login_id = %s",

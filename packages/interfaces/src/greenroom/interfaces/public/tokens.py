@@ -75,7 +75,7 @@ async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Extend a token to the lifetime of a new one."""
     change, token = call.change, _token_of_call(call)
     login = await _find(change, token)
-    await statements.prolong_login(change.db, login.login_id, change.installation.session_lifetime_s)
+    await statements.extend_login(change.db, login.login_id, change.installation.session_lifetime_s)
     return {"session_token": _shape(await _find(change, token), token)}
 
 
