@@ -24,7 +24,7 @@ from greenroom.core.session.authorization import (
 
 BOTH = ("allow_kasm_uploads", "allow_kasm_downloads")
 LOOKS = (Act.SCREENSHOT, Act.INPUT, Act.TREE)
-SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.needs_any)})
+SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.needs_one_of)})
 GROUP_SETTINGS = sorted({name for row in TABLE.values() for name in (row.user_setting, row.watch_setting) if name})
 
 
@@ -47,7 +47,7 @@ def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
     assert set(TABLE) == set(Act)
     for row in TABLE.values():
         assert {*row.others, *([row.needs_replaced_by] if row.needs_replaced_by else [])} <= PERMISSIONS.keys()
-        assert {*filter(None, (*row.needs, *row.needs_any, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
+        assert {*filter(None, (*row.needs, *row.needs_one_of, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
 
 
 @for_all(
@@ -96,11 +96,11 @@ def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: A
     assert (banned.refused, banned.reason.startswith("Only ada may take pictures")) == ("forbidden", True)
     for kind in (Kind.USER, Kind.PROGRAM, Kind.HOLDER):
         own = decide(act, SessionCaller(kind=kind), replace(OPEN, settings=settings(on=False)))
-        assert (own.refused, own.noted, own.shown) == ("", False, False)
+        assert (own.refused, own.logged, own.informs_user) == ("", False, False)
     seen = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), OPEN)
-    assert (seen.refused, seen.noted, seen.shown) == ("", True, True)
+    assert (seen.refused, seen.logged, seen.informs_user) == ("", True, True)
     by_own_key = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes, owns=True), OPEN)
-    assert (by_own_key.noted, by_own_key.shown) == (False, False)
+    assert (by_own_key.logged, by_own_key.informs_user) == (False, False)
 
 
 def test_what_is_missing_is_named_to_those_who_know_the_session():
@@ -161,13 +161,13 @@ def test_settings_are_read_only_for_callers_that_they_bind():
 
 def test_commands_always_have_a_row_and_files_of_others_do():
     for act in (Act.EXEC, Act.COMMAND):
-        assert decide(act, SessionCaller(kind=Kind.USER), OPEN).noted
-    assert not decide(Act.READ_FILES, SessionCaller(kind=Kind.PROGRAM), OPEN).noted
-    assert decide(Act.READ_FILES, SessionCaller(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN).noted
-    assert not decide(Act.SEE, SessionCaller(kind=Kind.OTHER, permissions=("sessions_view",)), OPEN).noted
+        assert decide(act, SessionCaller(kind=Kind.USER), OPEN).logged
+    assert not decide(Act.READ_FILES, SessionCaller(kind=Kind.PROGRAM), OPEN).logged
+    assert decide(Act.READ_FILES, SessionCaller(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN).logged
+    assert not decide(Act.SEE, SessionCaller(kind=Kind.OTHER, permissions=("sessions_view",)), OPEN).logged
 
 
 def test_a_staged_session_has_no_user_who_could_forbid_or_see_it():
     staged = replace(OPEN, settings=settings(on=False), user="")
     verdict = decide(Act.SCREENSHOT, SessionCaller(kind=Kind.OTHER, permissions=("sessions_screenshot",)), staged)
-    assert (verdict.refused, verdict.noted, verdict.shown) == ("", False, False)
+    assert (verdict.refused, verdict.logged, verdict.informs_user) == ("", False, False)

@@ -18,7 +18,7 @@ from greenroom.core.session.deadlines import (
     ManagerTiming,
     OverdueAction,
     WaitingSession,
-    due,
+    overdue_at,
     plan,
 )
 from greenroom.core.session.states import ALLOWED, TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus, Want
@@ -113,20 +113,20 @@ VERY_LATE = Lateness(own_s=0.3, queue=30.0)
     ids=str,
 )
 def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: WaitingSession, ends_after_s: float):
-    assert due(session) == session.status_changed + timedelta(seconds=ends_after_s)
+    assert overdue_at(session) == session.status_changed + timedelta(seconds=ends_after_s)
 
 
 def test_a_late_manager_waits_longer_for_a_punctual_agent():
     timing = ManagerTiming(received_s=2.0, lateness=Lateness(own_s=0.2))
-    assert due(waiting(S.ASSIGNING, 0), timing) == NOW + timedelta(seconds=8)
+    assert overdue_at(waiting(S.ASSIGNING, 0), timing) == NOW + timedelta(seconds=8)
     (action,) = plan([waiting(S.ASSIGNING, 8)], NOW, quiet=False, timing=timing)
     assert action.slow
     assert "(this Manager ran 0.20 s late" in action.reason
-    assert due(waiting(S.ASSIGNING, 0), ManagerTiming(received_s=3.0)) == NOW + timedelta(seconds=3)
+    assert overdue_at(waiting(S.ASSIGNING, 0), ManagerTiming(received_s=3.0)) == NOW + timedelta(seconds=3)
 
 
 def test_what_has_painted_never_ends_at_a_deadline():
-    assert due(waiting(S.STARTING, 90_000, painted=True)) is None
+    assert overdue_at(waiting(S.STARTING, 90_000, painted=True)) is None
     assert plan([waiting(S.STARTING, 90_000, painted=True)], NOW, quiet=False) == []
 
 
@@ -172,7 +172,7 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool])
     actions = {action.session_id: action for action in subject(found, NOW, quiet=quiet)}
     for session in found:
         waits = session.status in TRANSITIONAL or (session.status in WAITING_FOR_AGENT and session.deadline is not None)
-        end = due(session)
+        end = overdue_at(session)
         late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late
         own = session.deadline or session.status_changed + timedelta(
