@@ -16,7 +16,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, EventHub, SettingsSnapshot
 from greenroom.api.events import RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi
-from greenroom.api.security import Caller, authenticated, public_route, requires
+from greenroom.api.security import Caller, public_route, requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.events import MAX_RECENT
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
@@ -84,7 +84,7 @@ async def events(
     reconnected = "last-event-id" in request.headers
 
     async def authenticate() -> Caller:
-        return await authenticated(request)
+        return await authenticate(request)
 
     async def frames() -> AsyncGenerator[str]:
         with hub.subscription(owner) as subscriber:

@@ -168,7 +168,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     if error.http_status >= 500 and not isinstance(error, Busy):  # these are in the log of launches
         log.warning("request failed", path=path, code=error.code, reason=error.message)
     if isinstance(error, Forbidden) and "required" in error.details and request.method not in SAFE_METHODS:
-        request.app.state.refusals.forbidden(request, error.message)
+        request.app.state.refusals.log_forbidden_change(request, error.message)
     return error_response(path, error, browser=browser)
 
 

@@ -119,7 +119,7 @@ class Requires(Declared):
             Unauthenticated: the request has no valid credential.
             Forbidden: a permission is missing, or the one-time password must be changed first.
         """
-        request.state.caller = caller = await authenticated(request)
+        request.state.caller = caller = await authenticate(request)
         if caller.must_change_password and not self._with_one_time_password:
             raise PasswordChangeRequired
         caller.require(*(self.codes or ()))
@@ -168,7 +168,7 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else "an unknown address"
 
 
-async def authenticated(request: Request) -> Caller:
+async def authenticate(request: Request) -> Caller:
     """Return the caller, by API key or by cookie. Raises Unauthenticated: there is no credential, or it is not
     valid."""
     authorization = request.headers.get("authorization", "")
@@ -215,7 +215,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
     if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
         request.app.state.failed_attempts.count_wrong_key(request, "by API key")
         if key is not None:
-            request.app.state.refusals.wrong_key(request, key_id)
+            request.app.state.refusals.log_wrong_key(request, key_id)
         raise Unauthenticated(
             "The API key is not valid. Check the key and the secret; the key must be enabled and not "
             "expired, and its owner must not be disabled or locked."

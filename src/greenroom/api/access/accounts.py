@@ -46,7 +46,7 @@ async def create_user(change: CallerChange, passwords: Passwords, body: UserCrea
     await groups.require_memberships(change, added=set(group_ids) - {users.ALL_USERS})
     fields = users.UserFields(
         **body.model_dump(exclude={"password", "groups"}),
-        password_hash=await _hashed(db, passwords, body.password, body.username),
+        password_hash=await _check_and_hash(db, passwords, body.password, body.username),
     )
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, fields)
@@ -76,7 +76,7 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         old_ids = {group.group_id for group in before.groups}
         new_ids = group_ids | {users.ALL_USERS}
         await groups.require_memberships(change, added=new_ids - old_ids, removed=old_ids - new_ids, user=before)
-    password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
+    password_hash = await _check_and_hash(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
     async with rights_transaction(db, change.logs) as connection:
@@ -86,7 +86,7 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         await users.update_user(connection, changed)
         if group_ids is not None:
             await users.set_groups(connection, user_id, sorted(group_ids))
-        events = await _revoke_if(connection, current, changed)
+        events = await _revoke_access_if_needed(connection, current, changed)
         await users.require_an_administrator(connection)
     await db.notify(ChangeEvent(Topic.USERS), *events)
     after = await users.get_user(db, user_id)
@@ -116,7 +116,7 @@ def audit_values(user: users.User) -> LogDetails:
     return values | {"groups": [group.name for group in user.groups]}
 
 
-async def _revoke_if(connection: Connection, before: users.User, after: users.User) -> set[ChangeEvent]:
+async def _revoke_access_if_needed(connection: Connection, before: users.User, after: users.User) -> set[ChangeEvent]:
     """Revoke the access of a user if the change bars them or replaces their password; return the events to notify."""
     barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
     if not barred and after.password_hash == before.password_hash:
@@ -125,7 +125,7 @@ async def _revoke_if(connection: Connection, before: users.User, after: users.Us
     return await users.revoke_access(connection, before.user_id, barred=barred)
 
 
-async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
+async def _check_and_hash(db: Database, passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
     if password is None:
         return None
     text = password.get_secret_value()

@@ -68,7 +68,7 @@ class FailedAttempts:
         """Refuse the request. Raises TooManyRequests: always."""
         seconds = math.ceil(wait_s)
         self._metrics.throttled.labels(by).inc()
-        self._refusals.throttled(request, claimed_name)
+        self._refusals.log_throttled_client(request, claimed_name)
         raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
     def _limits(self, kind: CredentialKind) -> dict[str, int]:

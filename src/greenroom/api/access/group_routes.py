@@ -122,7 +122,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> No
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
     change.caller.require_to_have(group.permissions)
-    group_rules.require_for_member(change.caller, user)
+    group_rules.require_right_to_add_member(change.caller, user)
     async with rights_transaction(change.db, change.logs) as connection:
         await users.lock_user(connection, user.user_id)
         added = await users.add_to_group(connection, user.user_id, group.group_id)
@@ -151,7 +151,7 @@ async def add_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> 
     """Let the members use a workspace."""
     group = await group_rules.changeable_group(change, str(group_id))
     image = await images.get_image(change.db, str(image_id))
-    await group_rules.require_for_image(change, image.image_id)
+    await group_rules.require_right_to_add_image(change, image.image_id)
     async with change.db.transaction() as connection:
         added = await groups.add_image(connection, group.group_id, image.image_id)
     await change.db.notify(ChangeEvent(Topic.IMAGES), ChangeEvent(Topic.SETTINGS))

@@ -97,14 +97,14 @@ async def require_right_to_remove_member(change: CallerChange, group_id: str, us
         _refuse(refusal_of_leaving(group_id, await groups.memberships_of(change.db, user_id)))
 
 
-def require_for_member(caller: Caller, user: User) -> None:
+def require_right_to_add_member(caller: Caller, user: User) -> None:
     """Refuse to add a user who has more permissions than the caller, or who is not visible to the caller. Raises
     Forbidden: the error contains the permission."""
     if not caller.may("users_view") or missing_admin_codes(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
 
-async def require_for_image(change: CallerChange, image_id: str) -> None:
+async def require_right_to_add_image(change: CallerChange, image_id: str) -> None:
     """Refuse to add a workspace that the caller may not use to their own groups. Raises Forbidden: the error contains
     the permission."""
     owner_id = change.caller.owner_id
@@ -142,10 +142,10 @@ async def require_memberships(
         elif user is not None:
             await require_right_to_remove_member(change, group_id, user.user_id)
     if added and user is not None:
-        require_for_member(change.caller, user)
+        require_right_to_add_member(change.caller, user)
 
 
-def require_for_settings(caller: Caller, names: Collection[str]) -> None:
+def require_right_to_change_settings(caller: Caller, names: Collection[str]) -> None:
     """Refuse settings about the creation of containers to callers who may not change all groups.
 
     These settings contain folders of hosts and accounts in containers, so they affect users outside the group. Raises
@@ -183,7 +183,7 @@ async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
 async def create(change: CallerChange, body: GroupCreate) -> Group:
     """Create a group, with no more permissions than the caller has."""
     change.caller.require_to_have(body.permissions)
-    require_for_settings(change.caller, body.settings)
+    require_right_to_change_settings(change.caller, body.settings)
     settings = await stored_settings(change, body.settings)
     async with change.db.transaction() as connection:
         group_id = await groups.insert_group(
@@ -208,7 +208,7 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
     group = await changeable_group(change, group_id)
     changes = body.sent()
     changed_settings = changes.pop("settings", {})
-    require_for_settings(change.caller, changed_settings)
+    require_right_to_change_settings(change.caller, changed_settings)
     settings = await stored_settings(change, changed_settings, group.settings)
     async with rights_transaction(change.db, change.logs) as connection:
         before = await groups.lock_group(connection, group_id)

@@ -104,7 +104,7 @@ class LoginRequest:
         if not verdict.is_correct:
             if attempt.device is None:
                 self.failed_attempts.count_failure(self.request, "password")
-            self.request.app.state.refusals.login_failed(self.request, one_line(attempt.username))
+            self.request.app.state.refusals.log_failed_login(self.request, one_line(attempt.username))
         return verdict
 
     async def authenticate(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
@@ -203,7 +203,7 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
     link_user = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
     if link_user is None:
         login.failed_attempts.count_failure(login.request, "link")
-        login.request.app.state.refusals.wrong_link(login.request)
+        login.request.app.state.refusals.log_wrong_link(login.request)
         raise Unauthenticated("This link has expired or was used before. Ask for another link.")
     user_id, password_hash = link_user
     return await login.start_login(replace(await users.get_user(login.db, user_id), password_hash=password_hash))

@@ -28,7 +28,7 @@ from greenroom.db.lease.leases import LeaseRow
 T = TypeVar("T")
 
 
-class Relay(StreamingResponse):
+class StreamedAnswer(StreamingResponse):
     """A streamed answer that closes its source at its end, even if its client disconnects before or during it."""
 
     def __init__(
@@ -130,7 +130,7 @@ async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_wat
             listing = decode_answer(await read_content(answer, MAX_LISTING_BYTES), ListingView)
             return Response(listing.model_dump_json(exclude_unset=True), media_type="application/json")
     if is_watch:
-        return Relay(answer.aiter_raw(), source, media_type="text/event-stream")
+        return StreamedAnswer(answer.aiter_raw(), source, media_type="text/event-stream")
     headers = {name: value for name in _ANSWER_HEADERS if (value := answer.headers.get(name, "")).isascii() and value}
     if answer.status_code in UNCHANGED_STATUSES:
         async with source:
@@ -139,7 +139,7 @@ async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_wat
     headers["content-disposition"] = "attachment"
     kind = _TAR if answer.headers.get("content-type") == _TAR else "application/octet-stream"
     pieces = answer.aiter_raw(PIECE_BYTES)
-    return Relay(pieces, source, status_code=answer.status_code, media_type=kind, headers=headers)
+    return StreamedAnswer(pieces, source, status_code=answer.status_code, media_type=kind, headers=headers)
 
 
 async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:

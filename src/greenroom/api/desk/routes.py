@@ -12,7 +12,7 @@ from greenroom.api.bodies import Shaped
 from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import commands_and_files, service
 from greenroom.api.desk.answers import decode_answer
-from greenroom.api.desk.commands_and_files import Relay, enter_while_connected
+from greenroom.api.desk.commands_and_files import StreamedAnswer, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
 from greenroom.api.lease.access import AuthorizedLease, holds_lease
@@ -104,7 +104,9 @@ async def run(
         authorized.lease, body, commands_and_files.running(desks, logs, authorized, body), tail
     )
     command, source = await enter_while_connected(request, running)
-    return Relay(tail.watch(commands_and_files.output_lines(command)), source, media_type="application/x-ndjson")
+    return StreamedAnswer(
+        tail.watch(commands_and_files.output_lines(command)), source, media_type="application/x-ndjson"
+    )
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {

@@ -78,7 +78,7 @@ async def act(
     desk = await desks.of(lease)
     if refs:
         parsed = dialects.parse(await _located(desks, desk, actions, refs, display))
-    page_answer = await _carried_out(desks, desk, parsed, screenshot=screenshot, display=display)
+    page_answer = await _perform_actions(desks, desk, parsed, screenshot=screenshot, display=display)
     error = f"not done, because actions[{len(page_answer.results) - 1}] failed."
     not_done = [ActionResultView(done=False, error=error) for _ in actions[len(page_answer.results) :]]
     acted = ActionsDone(results=[*page_answer.results, *not_done], screenshot=page_answer.screenshot)
@@ -110,7 +110,7 @@ def _middle(rectangle: tuple[int, int, int, int]) -> tuple[int, int]:
     return x + width // 2, y + height // 2
 
 
-async def _carried_out(
+async def _perform_actions(
     desks: Desks, desk: LeaseDesk, actions: list[Action], *, screenshot: bool, display: Size | None
 ) -> _Done:
     """Plan the actions for the last known state of the screen, and again if it has changed."""

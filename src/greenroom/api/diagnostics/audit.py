@@ -144,7 +144,7 @@ class RefusalLog:
                 message = f"{repeats.latest} ({count_text} since the last row)"
                 self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username, details=details)
 
-    def forbidden(self, request: Request, reason: str) -> None:
+    def log_forbidden_change(self, request: Request, reason: str) -> None:
         """Log that the caller requested a change without permission."""
         caller: Caller = request.state.caller
         # The template of the route, because with ids every attempt would be another kind.
@@ -155,30 +155,30 @@ class RefusalLog:
             _RefusalKind(LogCode.PERMISSION_DENIED, subject, caller.name, caller.user_id, caller.username), message
         )
 
-    def wrong_key(self, request: Request, key_id: str) -> None:
+    def log_wrong_key(self, request: Request, key_id: str) -> None:
         """Log that an existing API key was used with a wrong secret, or after its end."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
         self._write(_RefusalKind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
 
-    def login_failed(self, request: Request, username: str) -> None:
+    def log_failed_login(self, request: Request, username: str) -> None:
         client_ip = client_address(request)
         message = f"A log-in as {username} from {client_ip} failed"
         self._write(_RefusalKind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
 
-    def wrong_link(self, request: Request) -> None:
+    def log_wrong_link(self, request: Request) -> None:
         """Log that a link that is not valid was used for a log-in."""
         client_ip = client_address(request)
         message = f"A log-in by link from {client_ip} failed"
         self._write(_RefusalKind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
-    def sign_on_refused(self, request: Request, provider: str, reason: str, cause: str) -> None:
+    def log_refused_sign_on(self, request: Request, provider: str, reason: str, cause: str) -> None:
         """Log that a log-in through a provider was refused. `reason` is its code, `cause` the true cause."""
         client_ip = client_address(request)
         message = f"A log-in through {provider} from {client_ip} was refused ({reason}): {cause}"
         self._write(_RefusalKind(LogCode.SIGN_ON_REFUSED, f"{provider} {reason}", source_of(client_ip)), message)
 
-    def throttled(self, request: Request, attempt: str) -> None:
+    def log_throttled_client(self, request: Request, attempt: str) -> None:
         """Log that a client continues after too many wrong passwords, links or keys; `attempt` describes the next
         attempt.
         """
@@ -186,13 +186,13 @@ class RefusalLog:
         message = f"Too many failed attempts: {attempt} from {client_ip}"
         self._write(_RefusalKind(LogCode.LOGIN_THROTTLED, "throttled", source_of(client_ip)), message, attempt)
 
-    def wrong_address(self, request: Request, session_id: str) -> None:
+    def log_wrong_address(self, request: Request, session_id: str) -> None:
         """Log that a connect address that is not valid was used."""
         client_ip = client_address(request)
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
         self._write(_RefusalKind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)
 
-    def wrong_share(self, request: Request, share_id: str) -> None:
+    def log_wrong_share(self, request: Request, share_id: str) -> None:
         """Log that a link of a share that is not valid was used."""
         client_ip = client_address(request)
         message = f"A link to a shared session was refused to {client_ip}, share {share_id}"

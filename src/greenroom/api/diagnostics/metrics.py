@@ -77,7 +77,7 @@ class RequestMetrics(RoleMetrics):
             "webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: courier.outcomes
         )
 
-    def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
+    def count_launch(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
         """Count a launch that ended as `staged`, `on_demand` or `failed`.
 
         Each code of its trace counts once. The misses of a config by code include only launches that got no staged

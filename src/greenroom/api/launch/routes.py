@@ -235,7 +235,7 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
     is_open = stream is not None and stream.user_enabled and stream.user_id == str(body.user_id)
     if stream is None or not is_open or not is_connect_token_of(secrets, token, stream):
         request.app.state.failed_attempts.count_wrong_key(request, f"by the connect address of session {session_id}")
-        request.app.state.refusals.wrong_address(request, session_id)
+        request.app.state.refusals.log_wrong_address(request, session_id)
         raise NotFound("This address is not valid: the session has ended, or the access was withdrawn.")
     return await views.get_session(db, stream.session_id)
 

@@ -197,7 +197,7 @@ class LaunchQueue:
             # Nothing was read yet, so the name of the user is unknown.
             user_id, launch_id, steps = request.user_id, str(uuid.uuid4()), (refused_step(error),)
             error.details["launch_id"] = launch_id
-            self._metrics.launched("failed", steps, "", 0.0)
+            self._metrics.count_launch("failed", steps, "", 0.0)
             message = f"A launch was refused: {error.message}"
             self._shortages.refused(
                 (error.code,), "any workspace", message, user_id=user_id, username="", launch_id=launch_id
@@ -289,7 +289,7 @@ class Launcher:
             raise
         outcome = "failed" if placed is None else "staged" if placed.attempt.staged else "on_demand"
         trace = search.trace if placed is None else placed.steps
-        self._metrics.launched(outcome, trace, launch.image.friendly_name, writer.duration_s())
+        self._metrics.count_launch(outcome, trace, launch.image.friendly_name, writer.duration_s())
         if placed is None:
             await writer.record_failure(trace)
             error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)

@@ -201,7 +201,7 @@ def act_of_command(command: CommandCreate) -> Act:
     return Act.COMMAND if command.user is None else Act.COMMAND_AS
 
 
-def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
+def with_encrypted_variables(command: CommandCreate, secrets: Secrets) -> CommandCreate:
     """Return the command with encrypted variables. The Manager decrypts them for the Agent."""
     environment = {name: secrets.seal(value) for name, value in command.environment.items()}
     return command.model_copy(update={"environment": environment})
@@ -254,7 +254,7 @@ def _refusal(session: Session) -> WrongState | TooManyRequests:
     return TooManyRequests(f"{commands.MAX_OPEN} commands in this session are not finished; wait for one of them.")
 
 
-async def result_of(db: Database, command_id: str, deadline_s: float) -> CommandView:
+async def wait_for_result(db: Database, command_id: str, deadline_s: float) -> CommandView:
     """Wait for the end of a command, at most `deadline_s` plus `SLACK_S`. Raises Unavailable: no result came in time;
     the command may still run."""
     end_s = time.monotonic() + deadline_s + SLACK_S

@@ -24,8 +24,8 @@ from greenroom.api.session.instructions import (
     keep_alive,
     order_command,
     permitted_actions_of,
-    result_of,
-    sealed_command,
+    wait_for_result,
+    with_encrypted_variables,
 )
 from greenroom.api.session.schemas import (
     MAX_IDEMPOTENCY_KEY,
@@ -302,8 +302,8 @@ async def run_command(
     continues to run, and its `exit_code` is null.
     """
     session = await service.session_for(db, caller, str(session_id), act_of_command(body))
-    command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
-    return await result_of(db, command_id, body.deadline_s)
+    command_id = await order_command(db, logs, caller, session, with_encrypted_variables(body, secrets))
+    return await wait_for_result(db, command_id, body.deadline_s)
 
 
 @command_router.get(
@@ -351,7 +351,7 @@ async def go(
         deadline_s=GO_TIMEOUT_S,
     )
     command_id = await order_command(db, logs, act.caller, act.session, ordered)
-    result = await result_of(db, command_id, GO_TIMEOUT_S)
+    result = await wait_for_result(db, command_id, GO_TIMEOUT_S)
     if result.exit_code in (0, None):
         await sessions.set_kasm_url(db, act.session.session_id, body.kasm_url)
     session_caller = session_caller_of(act.caller, act.session.user_id, kind_of(act.caller, act.session.user_id))

@@ -263,7 +263,7 @@ async def assist(
     purpose, manner = "control" if access == "control" else "watch", "unannounced" if silent else "announced"
     message = f"{caller.name} joins session {session.session_id} of {session.username} to {purpose}, {manner}"
     share_service.log_share(sharing.logs, LogCode.SESSION_ASSISTED, message, caller, session)
-    share = await share_service.existing(sharing.db, session.session_id, share_id)
+    share = await share_service.get_open_share(sharing.db, session.session_id, share_id)
     return await share_service.join(sharing, share, JoiningPerson(caller.name, user_id))
 
 
@@ -338,7 +338,7 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
     token, session_id = body.token.get_secret_value(), share.session_id if share else ""
     if not is_same(token, sharing.secrets.share_token(share_id, session_id)) or share is None or share.is_over:
         failed_attempts.count_failure(request, "link")
-        request.app.state.refusals.wrong_share(request, share_id)
+        request.app.state.refusals.log_wrong_share(request, share_id)
         raise NotFound(UNKNOWN_LINK)
     return share
 
@@ -353,7 +353,7 @@ async def _logged_in(request: Request) -> Caller | None:
 
 
 async def _share_of(db: Database, caller: Caller, session: Session, share_id: str) -> Share:
-    share = await share_service.existing(db, session.session_id, share_id)
+    share = await share_service.get_open_share(db, session.session_id, share_id)
     if share.silent and not _sees_silent(caller):
         raise NotFound(f"There is no share {share_id} of this session; it may have ended.")
     return share

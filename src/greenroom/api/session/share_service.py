@@ -261,7 +261,7 @@ async def create(
 async def _store(sharing: Sharing, caller: Caller, session: Session, new: NewShare) -> Share:
     async with sharing.db.transaction() as connection:
         share_id = await shares.insert_share(connection, new)
-    share = await existing(sharing.db, session.session_id, share_id)
+    share = await get_open_share(sharing.db, session.session_id, share_id)
     await sharing.db.notify(ChangeEvent.session(session.session_id))
     audiences = {
         "user": f"user {share.username}",
@@ -281,7 +281,7 @@ async def _store(sharing: Sharing, caller: Caller, session: Session, new: NewSha
     return share
 
 
-async def existing(db: Database, session_id: str, share_id: str) -> Share:
+async def get_open_share(db: Database, session_id: str, share_id: str) -> Share:
     """Return a share of this session that is not over. Raises NotFound: there is no such share."""
     share = await shares.find_share(db, share_id)
     if share is None or share.session_id != session_id or share.is_over:

@@ -16,7 +16,7 @@ from greenroom.api.access import login_routes
 from greenroom.api.access.login_routes import set_login_cookie
 from greenroom.api.deps import Db, FailedAttemptsDep, Logs
 from greenroom.api.hardening import COOKIE
-from greenroom.api.security import Caller, authenticated, client_address, public_route, requires
+from greenroom.api.security import Caller, authenticate, client_address, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.identity import attempts, statements
@@ -95,7 +95,7 @@ async def _start(
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     except ProviderFailed as error:
-        context.refusals.sign_on_refused(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
+        context.refusals.log_refused_sign_on(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
         raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
     attempts.store_attempt(request, response, context.secrets, attempt)
     url = client.authorization_url(
@@ -129,7 +129,7 @@ async def finish_sign_on(
         response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
         failed_attempts.count_failure(request, "sign-on")
-        context.refusals.sign_on_refused(
+        context.refusals.log_refused_sign_on(
             request, one_line(provider_name), str(refused.refusal), one_line(refused.cause)
         )
         page = attempt.next if attempt and attempt.link_to else "/"
@@ -179,7 +179,7 @@ async def _complete_sign_on(
         set_login_cookie(response, token, context.snapshot.installation.session_lifetime_s)
         return response
     try:
-        caller = await authenticated(request)
+        caller = await authenticate(request)
     except Unauthenticated as error:
         raise SignOnRefused(Refusal.LINK_ENDED, "The log-in that began the link has ended.") from error
     await link(context, confirmed, attempt, caller.own_user_id(), caller.token_hash or b"")
@@ -233,7 +233,7 @@ async def log_out_by_provider(
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
         if not isinstance(error, ProviderFailed):
             failed_attempts.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
-        context.refusals.sign_on_refused(
+        context.refusals.log_refused_sign_on(
             request, one_line(provider_name), "log-out", f"The log-out token was refused: {error}"
         )
         return JSONResponse({"error": "invalid_request", "error_description": "The log-out token was refused."}, 400)

@@ -13,7 +13,7 @@ from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, DesksDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.desk.transport import Desks
 from greenroom.api.session import share_service
-from greenroom.api.session.instructions import act_of_command, order_command, sealed_command
+from greenroom.api.session.instructions import act_of_command, order_command, with_encrypted_variables
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.service import Streams, connect_url, token_of
 from greenroom.api.session.share_service import Sharing, SharingDep
@@ -92,7 +92,7 @@ async def exec_command_kasm(
     remark = AS_ROOT if exec_config.flag("privileged") or call.flag("privileged") else ""
     command = _command(call, exec_config, root=bool(remark))
     session = await session_of(db, call, act_of_command(command))
-    await order_command(db, logs, call.caller, session, sealed_command(command, secrets), remark=remark)
+    await order_command(db, logs, call.caller, session, with_encrypted_variables(command, secrets), remark=remark)
     answer: Answer = {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
     return answer | {"message": f"The command runs {remark}."} if remark else answer
 
