@@ -47,7 +47,7 @@ def masked(name: str, value: object) -> Any:
     return MASK if name == ENVIRONMENT else value
 
 
-def difference(before: LogDetails, after: LogDetails) -> tuple[LogDetails, LogDetails]:
+def masked_difference(before: LogDetails, after: LogDetails) -> tuple[LogDetails, LogDetails]:
     """Return the old values and the new values of the changed fields, masked. Only fields of `after` are compared.
     Objects are compared field by field: `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`.
     A value that is absent on one side is None.

@@ -52,7 +52,7 @@ def is_trusted(url: str, trusted: Sequence[AllowedHost]) -> bool:
     return any(entry.host == host and entry.port in (None, _port(parts)) for entry in trusted)
 
 
-def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
+def webhook_url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
     """Return the reason why a webhook cannot have this address, as a sentence; None if it can."""
     if len(url) > MAX_URL:
         return f"The address of a webhook has at most {MAX_URL} characters."
@@ -66,7 +66,7 @@ def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
     return None
 
 
-def address_problem(address: Address) -> str | None:
+def webhook_address_problem(address: Address) -> str | None:
     """Return the reason why an address is allowed only with the setting, as the end of a sentence; None if it is
     public.
     """
@@ -120,7 +120,7 @@ addresses.
 """
 
 
-def refusal(address: Address, networks: AllowedNetworks, *, is_own: bool) -> str | None:
+def catalogue_address_problem(address: Address, networks: AllowedNetworks, *, is_own: bool) -> str | None:
     """Return the reason against a request to an address, as the end of a sentence; None if it is allowed. `is_own` is
     True for an address of this host.
     """

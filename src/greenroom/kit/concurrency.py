@@ -100,9 +100,11 @@ class CachedReads(Generic[T]):
 
 
 class FairLimit:
-    """A limit for concurrent work: at most `limit` turns run at a time. Sources are served in rotation, so that a
-    source with thousands of requests delays another source by only one request. Before a caller waits, `admit` gets the
-    number of waiting callers, in total and of the source; it raises an error to refuse the caller.
+    """A limit for concurrent work: at most `limit` callers have a turn at the same time.
+
+    Sources are served in rotation, so that a source with thousands of requests delays another source by only one
+    request. Before a caller waits, `admit` gets the number of waiting callers, in total and of the source; it raises an
+    error to refuse the caller.
     """
 
     def __init__(self, limit: int, admit: Callable[[int, int], None]) -> None:
@@ -148,8 +150,8 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
 """The pause before a loop that failed is started again."""
-STEADY_S: Final = 60.0
-"""A loop that ran for this time is not in a series of failures."""
+STABLE_AFTER_S: Final = 60.0
+"""After a loop has run for this time, its next failure counts as the first one."""
 MAX_FAILURES: Final = 5
 """The number of failures in a row after which the process ends. The supervisor then starts a new process."""
 
@@ -215,7 +217,7 @@ async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] 
         except Exception as error:  # noqa: BLE001 -- any error of a loop is logged, and the loop restarted
             failure = error
         reason = reason_of(failure)
-        failures = 1 if time.monotonic() - begun_s >= STEADY_S else failures + 1
+        failures = 1 if time.monotonic() - begun_s >= STABLE_AFTER_S else failures + 1
         if failures >= MAX_FAILURES or any(isinstance(one, FATAL_ERRORS) for one in single_errors(failure)):
             log.error("a loop failed; the process ends", loop=name, reason=reason, exc_info=failure)
             raise LoopEndedError(f"The loop {name} failed: {reason}") from failure

@@ -13,7 +13,7 @@ from typing import Final
 
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import Options, ProviderRules
-from greenroom.core.outgoing import url_problem
+from greenroom.core.outgoing import webhook_url_problem
 from greenroom.kit.config import FromEnvironment, comma_parts
 from greenroom.machine_providers.contract import NewMachine, Provider, ProviderError, ProviderMachine
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
@@ -73,6 +73,10 @@ def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     if Path(options["program"]).is_absolute():
         return None
     return "The option program must be the absolute path of a program in a folder of GREENROOM_MACHINE_COMMANDS."
+
+
+def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | None:
+    return webhook_url_problem(options["url"], trusted)
 
 
 def _token_problem(secrets: Mapping[str, str]) -> str | None:

@@ -244,7 +244,7 @@ class VisitLog:
         """Record an opened stream. It is logged unless the same opening was logged within `REPEAT_S`."""
         now_s, key = self._clock(), (viewer.shown_session_id, viewer.token_hash, source_of(client.name))
         if client.connection is not None:
-            self._visits.opened(
+            self._visits.record_opened(
                 key, Visit(viewer.shown_session_id, viewer.user_id, client.name, now_s), client.connection
             )
             self._news.set()

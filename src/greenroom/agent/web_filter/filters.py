@@ -39,7 +39,7 @@ RULES_EVERY_S: Final = 30.0
 POLICY_WITHIN_S: Final = 10.0
 """The time limit for the arrival of a session's policy. It comes with the session or with the next answer."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
-STEADY_S: Final = 60.0
+STABLE_AFTER_S: Final = 60.0
 """A Squid that ran for this time is restarted without a pause when it ends."""
 
 
@@ -73,7 +73,7 @@ class _Filter:
     def count_start(self) -> None:
         """Count a start. The pause before the next start grows while Squid ends repeatedly."""
         now = time.monotonic()
-        self.starts = 1 if now - self.started > STEADY_S else self.starts + 1
+        self.starts = 1 if now - self.started > STABLE_AFTER_S else self.starts + 1
         self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
 
     def has_ended(self) -> bool:

@@ -14,8 +14,8 @@ from typing import Final
 import httpx2
 
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
-from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned_request, read_content
+from greenroom.core.outgoing import INTERNET, AllowedNetworks, catalogue_address_problem
+from greenroom.kit.outgoing import Address, TooLongError, pinned_request, read_content, resolve_checked_address
 
 TIMEOUT_S: Final = 10.0
 """The limit for a whole download, including redirects."""
@@ -80,7 +80,9 @@ async def _permitted_address(url: httpx2.URL, *, networks: AllowedNetworks) -> A
             f"{url} cannot be the address of a list or a picture: it must begin with https:// or http://, and must not "
             "have a user name."
         )
-    return await checked_address(url, lambda address: refusal(address, networks, is_own=_is_of_this_host(address)))
+    return await resolve_checked_address(
+        url, lambda address: catalogue_address_problem(address, networks, is_own=_is_of_this_host(address))
+    )
 
 
 def _is_of_this_host(address: Address) -> bool:

@@ -18,7 +18,7 @@ from greenroom.api.security import Caller, client_address
 from greenroom.core.access.group_settings import value_text
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.masking import difference, masked
+from greenroom.core.masking import masked, masked_difference
 from greenroom.core.rate_limits import RepeatLimiter, source_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -76,7 +76,7 @@ class CallerChange:
         new: LogDetails = jsonable_encoder(after or {})
         changes = ""
         if verb == "changed":
-            old, new = difference(old, new)
+            old, new = masked_difference(old, new)
             if not new:
                 return
             changes = ": " + "; ".join(f"{field} {_short(old[field])} → {_short(new[field])}" for field in new)

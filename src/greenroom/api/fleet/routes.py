@@ -230,7 +230,8 @@ async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> Zone
     code = LogCode.ZONE_ADDRESSES_CHANGED if is_foreign else LogCode.ZONE_CHANGED
     change.audit(code, after.zone_name, before=old, after=new, zone_name=after.zone_name)
     return ZoneChanged.of(
-        after, warning=empty_pools_warning(after.facts, await configs.staged_in_zone(change.db, str(zone_id)))
+        after,
+        warning=empty_pools_warning(after.facts, await configs.staged_workspaces_of_zone(change.db, str(zone_id))),
     )
 
 

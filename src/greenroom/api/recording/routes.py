@@ -173,9 +173,9 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
     """Yield the ZIP file in pieces. A picture that is deleted during the export is omitted."""
     buffer = _ZipBuffer()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(_file("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
+        archive.writestr(_zip_entry("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
         numbers: list[int] = []
-        with archive.open(_file("rows.jsonl"), "w", force_zip64=True) as lines:
+        with archive.open(_zip_entry("rows.jsonl"), "w", force_zip64=True) as lines:
             async for row in _rows(db, recording.lease_id):
                 lines.write(row_view(row).model_dump_json().encode() + b"\n")
                 numbers += [row.number] if row.picture else []
@@ -185,7 +185,7 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
                 data = await read_picture(db, recording.lease_id, number)
             except NotFound:
                 continue  # it was deleted during the export
-            archive.writestr(_file(f"pictures/{number:06}.png"), data)
+            archive.writestr(_zip_entry(f"pictures/{number:06}.png"), data)
             yield buffer.take()
     yield buffer.take()
 
@@ -198,7 +198,7 @@ async def _rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow
         after = rows[-1].number
 
 
-def _file(name: str) -> zipfile.ZipInfo:
+def _zip_entry(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, FILE_TIME)
     info.compress_type = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16

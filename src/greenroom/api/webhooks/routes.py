@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets as random
+import secrets
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -26,7 +26,7 @@ from greenroom.api.webhooks.schemas import (
 from greenroom.core.errors import Invalid, Refused, WrongState
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.outgoing import trusted_hosts, url_problem
+from greenroom.core.outgoing import trusted_hosts, webhook_url_problem
 from greenroom.core.webhooks import SECRET_BYTES, SELECTABLE_EVENTS, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
 from greenroom.db.rows import values_of
@@ -46,16 +46,16 @@ def _view(delivery: Delivery) -> DeliveryView:
     return DeliveryView.of(delivery, due=delivery.due if delivery.state is DeliveryState.WAITING else None)
 
 
-def _checked(values: Json, installation: Installation) -> WebhookFields:
+def _validated_fields(values: Json, installation: Installation) -> WebhookFields:
     fields = WebhookFields(**values)
-    if problem := url_problem(fields.url, trusted_hosts(installation.webhook_hosts)):
+    if problem := webhook_url_problem(fields.url, trusted_hosts(installation.webhook_hosts)):
         raise Invalid(problem)
     order = list(map(str, SELECTABLE_EVENTS))
     return replace(fields, events=sorted(set(fields.events), key=order.index))
 
 
 def _new_secret() -> str:
-    return secret_text(random.token_bytes(SECRET_BYTES))
+    return secret_text(secrets.token_bytes(SECRET_BYTES))
 
 
 def _audit_values(webhook: Webhook) -> LogDetails:
@@ -86,7 +86,7 @@ async def list_webhooks(db: Db, page: Paging) -> list[WebhookView]:
 @router.post("/webhooks", status_code=201, dependencies=[requires("webhooks_create")])
 async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     """Create a webhook. Its secret is returned only once."""
-    fields, secret = _checked(body.model_dump(), change.installation), _new_secret()
+    fields, secret = _validated_fields(body.model_dump(), change.installation), _new_secret()
     async with change.db.transaction() as connection:
         encrypted = change.secrets.encrypt(secret)
         webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MAX_WEBHOOKS)
@@ -108,7 +108,7 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
     """Change a webhook; omitted fields keep their values. Waiting messages are sent to its new address."""
     async with change.db.transaction() as connection:
         before = await webhooks.lock_webhook(connection, str(webhook_id))
-        fields = _checked(values_of(WebhookFields, before) | body.sent(), change.installation)
+        fields = _validated_fields(values_of(WebhookFields, before) | body.sent(), change.installation)
         await webhooks.update_webhook(connection, before.webhook_id, fields)
     after = await webhooks.get_webhook(change.db, before.webhook_id)
     change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))

@@ -131,12 +131,12 @@ def _entry(row: msgspec.Raw, number: int, address: str) -> ListedWorkspace:
     if not 0 < len(friendly_name) <= MAX_NAME or not friendly_name.isprintable() or "/" in friendly_name:
         raise Invalid(f"Workspace {number} of the list has no usable friendly_name: one line without a slash.")
     try:
-        return _checked(fields, friendly_name, address)
+        return _workspace_of_row(fields, friendly_name, address)
     except Invalid as error:
         raise Invalid(f"{friendly_name} is omitted: {error.message}") from error
 
 
-def _checked(row: _Row, friendly_name: str, address: str) -> ListedWorkspace:
+def _workspace_of_row(row: _Row, friendly_name: str, address: str) -> ListedWorkspace:
     version = max(row.compatibility or [], key=_order, default=_Version())
     image = version.image or row.name or ""
     docker_registry = _text(row.docker_registry)
@@ -156,8 +156,8 @@ def _checked(row: _Row, friendly_name: str, address: str) -> ListedWorkspace:
         size_bytes=_bytes(version.uncompressed_size_mb),
         cores=min(row.cores, MAX_CORES) if row.cores and row.cores > 0 else None,
         memory=_bytes(row.memory),
-        run_config=_usable(row.run_config or {}, run_config.validated),
-        exec_config=_usable(row.exec_config or {}, exec_config.validated),
+        run_config=_validated_config(row.run_config or {}, run_config.validated),
+        exec_config=_validated_config(row.exec_config or {}, exec_config.validated),
     )
 
 
@@ -197,7 +197,7 @@ def _picture(source: str, address: str) -> str:
     return url if url.startswith(("https://", "http://")) else ""
 
 
-def _usable(config: dict[str, Any], check: Any) -> dict[str, Any]:
-    """Return the config. Raises Invalid: a container cannot use it."""
+def _validated_config(config: dict[str, Any], check: Any) -> dict[str, Any]:
+    """Return the config after a check. Raises Invalid: a container cannot use it."""
     check(config)
     return config

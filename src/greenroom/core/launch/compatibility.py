@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, EffectiveSetting, permissions_of, resolve
-from greenroom.core.workspace.homes import KEPT
+from greenroom.core.workspace.homes import STORED_HOMES_PATH
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.core.workspace.volumes import USER_TOKENS, VolumeMappings, is_writable
 
@@ -76,7 +76,7 @@ def profile_is_allowed(setting: EffectiveSetting, path: str | None) -> bool:
     """True if `allow_persistent_profile` permits a profile of a user at this path. Homes that the installation keeps
     are permitted unless a group forbids them; folders of hosts are permitted only if a group allows them.
     """
-    return bool(setting.value) or (path == KEPT and not setting.groups)
+    return bool(setting.value) or (path == STORED_HOMES_PATH and not setting.groups)
 
 
 @dataclass(frozen=True, slots=True)

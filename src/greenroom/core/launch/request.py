@@ -19,7 +19,7 @@ from greenroom.core.lease import NewLease, max_for_user, refusal
 from greenroom.core.recording.descriptions import more_recorded_mode
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
-from greenroom.core.workspace.homes import KEPT
+from greenroom.core.workspace.homes import STORED_HOMES_PATH
 from greenroom.core.workspace.session_spec import Exec, ProfileMode, SessionFile
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
 
@@ -277,7 +277,7 @@ def _with_required_recording(lease: NewLease | None, facts: LaunchFacts) -> NewL
 
 def _restricted_to_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
     """Restrict the session to the Agent with the user's home, unless the workspace is restricted to another Agent."""
-    is_kept = facts.persistent_profile_path == KEPT and facts.profile_is_applied()
+    is_kept = facts.persistent_profile_path == STORED_HOMES_PATH and facts.profile_is_applied()
     if not is_kept or home_agent_id is None or request.only_agent_id is not None:
         return request
     return replace(request, only_agent_id=home_agent_id, only_reason=HOME_THERE)

@@ -59,7 +59,7 @@ class Visits:
         """True if there is a visit."""
         return bool(self._visits)
 
-    def opened(self, viewer: Hashable, visit: Visit, connection: Connection) -> None:
+    def record_opened(self, viewer: Hashable, visit: Visit, connection: Connection) -> None:
         """Record that `viewer` opened a stream through `connection`. Their visit continues, or `visit` begins."""
         if viewer in self._visits or len(self._visits) < MAX_VISITS:
             self._visits.setdefault(viewer, visit).connections.add(connection)

@@ -1,7 +1,7 @@
 """Home folders that persist: one for each user and workspace on an Agent, in a folder that the installation chooses.
 
-A workspace requests them with `KEPT` as its persistent profile path. The specifications of its sessions then contain
-only the ids of a home (`source`), from which the runtime finds the folder. They contain no input of users.
+A workspace requests them with `STORED_HOMES_PATH` as its persistent profile path. The specifications of its sessions
+then contain only the ids of a home (`source`), from which the runtime finds the folder. They contain no input of users.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-KEPT: Final = "{homes}"
+STORED_HOMES_PATH: Final = "{homes}"
 """The persistent profile path of a workspace whose homes the installation stores."""
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SOURCE: Final = re.compile(rf"/\{{homes\}}/({_UUID})\.({_UUID})")
@@ -34,7 +34,7 @@ class HomeId:
     @property
     def source(self) -> str:
         """The source of its mount in a specification."""
-        return f"/{KEPT}/{self.name}"
+        return f"/{STORED_HOMES_PATH}/{self.name}"
 
 
 def home_of(source: str) -> HomeId | None:

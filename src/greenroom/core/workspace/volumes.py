@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace.homes import KEPT, HomeId
+from greenroom.core.workspace.homes import STORED_HOMES_PATH, HomeId
 from greenroom.core.workspace.session_spec import Mount, ProfileMode
 
 HOME: Final = "/home/kasm-user"
@@ -80,14 +80,16 @@ def source_problem(source: str, private: Iterable[str] = (), volumes_folder: str
     """
     if not source.startswith("/") or ".." in source.split("/") or re.search(r"[\0-\x1f\x7f]", source):
         return f"{source!r} must be an absolute path without `..`."
-    path = _normal(source)
+    path = _normalize(source)
     if is_within(path, volumes_folder):
         return None
-    closed = (*FORBIDDEN, *(posixpath.normpath(folder) for folder in private))
-    containing_folder = next((folder for folder in closed if is_within(path, folder)), None)
+    forbidden_folders = (*FORBIDDEN, *(posixpath.normpath(folder) for folder in private))
+    containing_folder = next((folder for folder in forbidden_folders if is_within(path, folder)), None)
     if containing_folder:
         return f"{source} may not be put into a container: {containing_folder} belongs to the host itself."
-    contained_folder = next((folder for folder in closed if f"{folder}/".startswith(f"{path.rstrip('/')}/")), None)
+    contained_folder = next(
+        (folder for folder in forbidden_folders if f"{folder}/".startswith(f"{path.rstrip('/')}/")), None
+    )
     return (
         f"{source} may not be put into a container: it contains {contained_folder}, which belongs to the host itself."
         if contained_folder
@@ -114,7 +116,7 @@ def mappings_problem(mappings: VolumeMappings) -> str | None:
         problem = _path_problem(source) or _target_problem(options["bind"]) or _options_problem(source, options)
         if problem:
             return problem
-        target = _normal(str(options["bind"]))
+        target = _normalize(str(options["bind"]))
         if target in sources_by_target:
             return f"{sources_by_target[target]} and {source} cannot both be {target} in the container."
         sources_by_target[target] = source
@@ -128,10 +130,13 @@ def is_writable(mappings: VolumeMappings) -> bool:
 
 def profile_problem(path: str) -> str | None:
     """Return the problem with the path of a persistent profile, as a sentence; None if there is none."""
-    if path == KEPT:
+    if path == STORED_HOMES_PATH:
         return None
-    if KEPT in path:
-        return f"{path} cannot be used: {KEPT} must be the whole path; the installation then chooses the folder."
+    if STORED_HOMES_PATH in path:
+        return (
+            f"{path} cannot be used: {STORED_HOMES_PATH} must be the whole path; the installation then chooses the"
+            " folder."
+        )
     if "://" in path:
         return f"{path} is not a folder of the host; profiles need a folder, which may be on a network file system."
     return _path_problem(path)
@@ -152,7 +157,7 @@ def _target_problem(bind: object) -> str | None:
     path = str(bind)
     if not path.startswith("/") or ".." in path.split("/") or re.search(r"[\0-\x1f\x7f]", path):
         return f"bind {path!r} must be an absolute path of the container without `..`."
-    target = _normal(path)
+    target = _normalize(path)
     is_reserved = target.split("/")[1] in {"", "proc", "sys", "dev"} or target in _USERS
     return f"bind {path} belongs to the container itself." if is_reserved else None
 
@@ -188,7 +193,7 @@ def merged(*mappings: VolumeMappings) -> VolumeMappings:
 def _target_of(options: object) -> str | None:
     """Return the path of an entry in the container; None if it has none, in which case `mounts` refuses it."""
     bind = cast("VolumeMappings", options).get("bind") if isinstance(options, dict) else None
-    return _normal(bind) if isinstance(bind, str) else None
+    return _normalize(bind) if isinstance(bind, str) else None
 
 
 def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, ...]:
@@ -196,15 +201,15 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
     entry has no path in the container."""
     mount_list: list[Mount] = []
     for path, options in sorted(mappings.items()):
-        source = _replaced(path, tokens)
+        source = _replace_tokens(path, tokens)
         if any(token in source for token in USER_TOKENS):
             continue
         if not options.get("bind"):
             raise Invalid(f"The volume mapping {path} has no `bind`, the folder inside the container.")
         mount_list.append(
             Mount(
-                source=_normal(source),
-                target=_normal(str(options["bind"])),
+                source=_normalize(source),
+                target=_normalize(str(options["bind"])),
                 read_only=options.get("mode") == "ro",
                 uid=int(options.get("uid", OWNER)),
                 gid=int(options.get("gid", OWNER)),
@@ -215,14 +220,14 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
-    """Return the persistent profile as a mount of the home folder; if the path is `homes.KEPT`, that of the user and
-    the workspace. A path without a placeholder for the user gets the user's id as its last folder, so that no two users
-    share a home.
+    """Return the persistent profile as a mount of the home folder. If the path is `homes.STORED_HOMES_PATH`, it is the
+    stored home of the user and the workspace. A path without a placeholder for the user gets the user's id as its last
+    folder, so that no two users share a home.
     """
-    if path == KEPT:
+    if path == STORED_HOMES_PATH:
         return Mount(source=HomeId(tokens["user_id"], tokens["image_id"]).source, target=HOME, profile=mode)
     user_path = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
-    return Mount(source=_normal(_replaced(user_path, tokens)), target=HOME, profile=mode)
+    return Mount(source=_normalize(_replace_tokens(user_path, tokens)), target=HOME, profile=mode)
 
 
 def home_write_warning(path: str | None, user: object) -> str | None:
@@ -261,10 +266,10 @@ def folder_name(username: str, user_id: str = "") -> str:
     return f"{safe_name}-{hashlib.sha256(hashed_text.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
-def _normal(path: str) -> str:
+def _normalize(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
-def _replaced(path: str, tokens: Mapping[str, str]) -> str:
+def _replace_tokens(path: str, tokens: Mapping[str, str]) -> str:
     """Replace all tokens in one pass, so that a value that looks like a token is not replaced again."""
     return re.sub(r"\{(\w+)\}", lambda match: tokens.get(match[1], match[0]), path)

@@ -127,7 +127,7 @@ async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
     return require_row(config, "staging config", staging_config_id)
 
 
-async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
+async def staged_workspaces_of_zone(db: Database, zone_id: str) -> list[str]:
     """Return friendly names of the workspaces with a staging config of at least one session in a zone."""
     rows = await db.fetch(
         "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
@@ -284,7 +284,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
     for row in pools:
         image, zone = images.get(row["image_id"]), zones.get(row["zone_id"])
         if image is None or zone is None:
-            continue  # the workspace or zone was created during this reading
+            continue  # the workspace or zone was created after its rows were read
         code: ShortfallCode | None = row["shortfall_code"]
         shortfall = effective_shortfall(
             Shortfall(code, row["shortfall_reason"]) if code else None,

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from greenroom.core.outgoing import INTERNET, AllowedNetworks, refusal
+from greenroom.core.outgoing import INTERNET, AllowedNetworks, catalogue_address_problem
 
 HERE = AllowedNetworks(this_host=True)
 PRIVATE = AllowedNetworks(private_networks=True)
@@ -35,12 +35,14 @@ PRIVATE = AllowedNetworks(private_networks=True)
     ],
 )
 def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, networks: AllowedNetworks, words: str | None):
-    problem = refusal(ipaddress.ip_address(text), networks, is_own=False)
+    problem = catalogue_address_problem(ipaddress.ip_address(text), networks, is_own=False)
     assert problem is None if words is None else words in str(problem)
 
 
 def test_an_address_of_an_interface_is_this_host():
     address = ipaddress.ip_address("93.184.216.34")
-    assert "is this host" in str(refusal(address, PRIVATE, is_own=True))
-    assert refusal(address, HERE, is_own=True) is None
-    assert "not the address of a server" in str(refusal(ipaddress.ip_address("224.0.0.1"), HERE, is_own=True))
+    assert "is this host" in str(catalogue_address_problem(address, PRIVATE, is_own=True))
+    assert catalogue_address_problem(address, HERE, is_own=True) is None
+    assert "not the address of a server" in str(
+        catalogue_address_problem(ipaddress.ip_address("224.0.0.1"), HERE, is_own=True)
+    )

@@ -25,7 +25,7 @@ from greenroom.core.launch.compatibility import (
     unused_profile,
     violations,
 )
-from greenroom.core.workspace.homes import KEPT
+from greenroom.core.workspace.homes import STORED_HOMES_PATH
 from greenroom.core.workspace.session_spec import Exec
 
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -227,7 +227,7 @@ def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFa
 
 @pytest.mark.parametrize(("value", "is_kept"), [(None, True), (True, True), (False, False)])
 def test_homes_of_the_installation_are_kept_unless_a_group_forbids_it(value: bool | None, is_kept: bool):
-    launch = replace(allowed(value), persistent_profile_path=KEPT)
+    launch = replace(allowed(value), persistent_profile_path=STORED_HOMES_PATH)
     assert launch.profile_is_applied() is is_kept
     assert (launch.missing_profile() is None) is is_kept
     assert not replace(launch, persistent_profile_mode="Disabled").profile_is_applied()

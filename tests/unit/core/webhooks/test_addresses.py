@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import address_problem, is_trusted, trusted_hosts, url_problem
+from greenroom.core.outgoing import is_trusted, trusted_hosts, webhook_address_problem, webhook_url_problem
 
 TRUSTED = trusted_hosts("hooks.internal, 10.0.0.7:8080, [fd00::1], ")
 
@@ -24,7 +24,7 @@ TRUSTED = trusted_hosts("hooks.internal, 10.0.0.7:8080, [fd00::1], ")
     ],
 )
 def test_https_and_http_of_named_hosts_can_be_addresses(url: str):
-    assert url_problem(url, TRUSTED) is None
+    assert webhook_url_problem(url, TRUSTED) is None
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_https_and_http_of_named_hosts_can_be_addresses(url: str):
     ],
 )
 def test_what_cannot_be_one_has_a_reason(url: str, words: str):
-    problem = url_problem(url, TRUSTED)
+    problem = webhook_url_problem(url, TRUSTED)
     assert problem is not None
     with pytest.raises(Invalid, match=words):
         raise Invalid(problem)
@@ -69,18 +69,18 @@ def test_what_cannot_be_one_has_a_reason(url: str, words: str):
     ],
 )
 def test_addresses_that_are_not_of_the_internet_are_refused(address: str):
-    problem = address_problem(ipaddress.ip_address(address))
+    problem = webhook_address_problem(ipaddress.ip_address(address))
     assert problem is not None
     assert problem.endswith("is not a public address; the setting `webhook_hosts` can allow the host")
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
 def test_addresses_of_the_internet_may_be_asked(address: str):
-    assert address_problem(ipaddress.ip_address(address)) is None
+    assert webhook_address_problem(ipaddress.ip_address(address)) is None
 
 
 def test_an_address_within_another_is_named():
-    assert "64:ff9b::a00:1 (10.0.0.1)" in (address_problem(ipaddress.ip_address("64:ff9b::10.0.0.1")) or "")
+    assert "64:ff9b::a00:1 (10.0.0.1)" in (webhook_address_problem(ipaddress.ip_address("64:ff9b::10.0.0.1")) or "")
 
 
 def test_a_host_is_trusted_with_its_port_if_one_is_named():

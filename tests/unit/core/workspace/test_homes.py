@@ -11,7 +11,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core.workspace.homes import (
     EVERY_S,
-    KEPT,
+    STORED_HOMES_PATH,
     UNUSED_EVERY_S,
     HomeId,
     HomeMeasurement,
@@ -30,7 +30,7 @@ from greenroom.core.workspace.volumes import HOME, mappings_problem, profile_mou
 
 ids = st.uuids().map(str)
 homes = st.builds(HomeId, ids, ids)
-parts = st.one_of(ids, st.sampled_from(["..", ".", "/", "a", KEPT, "\n", "."]))
+parts = st.one_of(ids, st.sampled_from(["..", ".", "/", "a", STORED_HOMES_PATH, "\n", "."]))
 paths = st.lists(parts, max_size=5).map("".join)
 
 
@@ -53,20 +53,22 @@ def test_a_homes_name_is_its_alone_and_leads_nowhere_else(subject: Any, home: Ho
 
 @for_all(paths, subject=home_of, mutants=[lambda path: HomeId("a", "b")])
 def test_nothing_else_is_a_home(subject: Any, path: str):
-    found = subject(f"/{KEPT}/{path}")
-    assert found is None or found.source == f"/{KEPT}/{path}"
+    found = subject(f"/{STORED_HOMES_PATH}/{path}")
+    assert found is None or found.source == f"/{STORED_HOMES_PATH}/{path}"
     assert home_with_name(path) is None or posixpath.normpath(path) == path
-    assert mappings_problem({f"/{KEPT}/{path}": {"bind": "/x"}}), "and no mapping of an administrator leads there"
+    assert mappings_problem({f"/{STORED_HOMES_PATH}/{path}": {"bind": "/x"}}), (
+        "and no mapping of an administrator leads there"
+    )
 
 
 def test_a_workspace_that_keeps_homes_mounts_the_users_own():
-    assert profile_problem(KEPT) is None
-    for wrong in (f"/srv/{KEPT}", f"{KEPT}/x", f"/{KEPT}"):
+    assert profile_problem(STORED_HOMES_PATH) is None
+    for wrong in (f"/srv/{STORED_HOMES_PATH}", f"{STORED_HOMES_PATH}/x", f"/{STORED_HOMES_PATH}"):
         assert profile_problem(wrong) == (
             f"{wrong} cannot be used: {{homes}} must be the whole path; the installation then chooses the folder."
         )
     tokens = {"user_id": "u" * 8, "image_id": "i" * 8, "username": "ada"}
-    made = profile_mount(KEPT, tokens, "Enabled")
+    made = profile_mount(STORED_HOMES_PATH, tokens, "Enabled")
     assert made == Mount(source="/{homes}/uuuuuuuu.iiiiiiii", target=HOME, profile="Enabled")
 
 

@@ -72,10 +72,10 @@ def _limited_values(claims: Claims, name: str) -> frozenset[str]:
 
 def _matches(pattern: str, values: frozenset[str]) -> bool:
     parts = pattern.split("*")
-    return pattern in values if len(parts) == 1 else any(_fits(value, parts) for value in values)
+    return pattern in values if len(parts) == 1 else any(_matches_parts(value, parts) for value in values)
 
 
-def _fits(value: str, parts: list[str]) -> bool:
+def _matches_parts(value: str, parts: list[str]) -> bool:
     """Return whether the value consists of these parts with any characters between them. It takes linear time, which a
     regular expression with several `.*` does not."""
     first, *inner, last = parts

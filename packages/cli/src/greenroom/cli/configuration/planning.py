@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from greenroom.cli.configuration.document import Document, with_secrets
 from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
-from greenroom.core.masking import MASK, difference, replace_variables
+from greenroom.core.masking import ENVIRONMENT, MASK, masked_difference, replace_variables
 
 Verb = Literal["create", "update", "delete"]
 
@@ -71,7 +71,7 @@ class ConfigurationAction:
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """Path of a value → its old and its new value, without the values of secrets."""
         plain = {name: value for name, value in self.values.items() if name not in self.kind.secrets}
-        old, new = difference(self.before, plain)
+        old, new = masked_difference(self.before, plain)
         shown = {path: (old[path], new[path]) for path in new}
         return shown | {name: (MASK, MASK) for name in self.kind.secrets if name in self.values}
 

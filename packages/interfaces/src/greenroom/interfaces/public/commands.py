@@ -49,15 +49,15 @@ async def frame_stats(desks: Desks, secrets: Secrets, session: Session, client: 
         Refused: the stream has no viewer, or the page does not measure frames.
         Unavailable: the gateway does not answer.
     """
-    return published_frame(await _measured(desks, secrets, session, "frame", FrameStats, client=client))
+    return published_frame(await _fetch_stats(desks, secrets, session, "frame", FrameStats, client=client))
 
 
 async def bottleneck_stats(desks: Desks, secrets: Secrets, session: Session) -> BottleneckStats:
     """Return the bottleneck of each viewer. Raises the same errors as `frame_stats`."""
-    return await _measured(desks, secrets, session, "bottleneck", BottleneckStats)
+    return await _fetch_stats(desks, secrets, session, "bottleneck", BottleneckStats)
 
 
-async def _measured(
+async def _fetch_stats(
     desks: Desks, secrets: Secrets, session: Session, name: str, result_type: type[T], **params: str
 ) -> T:
     page = await desks.page_of(session.session_id, token_of(session, secrets))
@@ -113,7 +113,7 @@ async def get_kasm_frame_stats(
 
     `client` is `auto` (the first viewer), `all`, `none`, or one of the viewers.
     """
-    session = await _running(db, call)
+    session = await _running_session(db, call)
     return await frame_stats(desks, secrets, session, call.text("client") or "auto")
 
 
@@ -125,7 +125,7 @@ async def get_kasm_bottleneck_stats(
 
     The figures range from 0 to 10 (no bottleneck).
     """
-    return dict(await bottleneck_stats(desks, secrets, await _running(db, call)))
+    return dict(await bottleneck_stats(desks, secrets, await _running_session(db, call)))
 
 
 @router.post("/join_kasm")
@@ -186,7 +186,7 @@ def _command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCre
     return validated(CommandCreate, values)
 
 
-async def _running(db: Database, call: CallBody) -> Session:
+async def _running_session(db: Database, call: CallBody) -> Session:
     """Return the session of a call. Raises Refused: it is not running."""
     session = await session_of(db, call, Act.SEE)
     if session.status is not SessionStatus.RUNNING:
@@ -233,13 +233,13 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
             )
             if share is not None:
                 await share_service.end(sharing, call.caller, session, share.share_id)
-    return await _answer(sharing, session)
+    return await _permissions_answer(sharing, session)
 
 
 @permission_router.post("/get_session_permissions")
 async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, VIEW_SESSIONS]) -> Answer:
     """List the users who may join a session, with their access."""
-    return await _answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
+    return await _permissions_answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
 
 
 @permission_router.post("/delete_session_permissions")
@@ -256,7 +256,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
     for share in await _user_shares(sharing, session):
         if share.user_id in user_ids:
             await share_service.end(sharing, call.caller, session, share.share_id)
-    return await _answer(sharing, session)
+    return await _permissions_answer(sharing, session)
 
 
 @permission_router.post("/delete_all_session_permissions")
@@ -265,7 +265,7 @@ async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Ca
     session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
     for share in await _user_shares(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
-    return await _answer(sharing, session)
+    return await _permissions_answer(sharing, session)
 
 
 async def _user_shares(sharing: Sharing, session: Session) -> list[Share]:
@@ -274,7 +274,7 @@ async def _user_shares(sharing: Sharing, session: Session) -> list[Share]:
     return [share for share in session_shares if share.audience == "user"]
 
 
-async def _answer(sharing: Sharing, session: Session) -> Answer:
+async def _permissions_answer(sharing: Sharing, session: Session) -> Answer:
     user_shares = await _user_shares(sharing, session)
     return {
         "session_permissions": [
