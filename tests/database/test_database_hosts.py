@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.errors import DatabaseUnavailable, SetupError
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.db.connections import ANSWER_S, NoPrimaryError, PatientConnection
+from greenroom.db.connections import ANSWER_S, NoPrimaryError, TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.migrate import check
 from greenroom.db.notifications import Listener
@@ -52,7 +52,9 @@ def both(pair: tuple[Server, Server]) -> str:
 async def is_standby(server: Server, is_one: bool) -> None:
     """Make a server read-only for new connections, or promote it."""
     options = "-c default_transaction_read_only=off"
-    connection = await PatientConnection.connect_to_one(server.cluster.dsn, {"autocommit": True, "options": options})
+    connection = await TimeLimitedConnection.connect_to_one(
+        server.cluster.dsn, {"autocommit": True, "options": options}
+    )
     async with connection:
         value = b"on" if is_one else b"off"
         await connection.execute(b"ALTER DATABASE greenroom SET default_transaction_read_only = " + value)
@@ -111,7 +113,7 @@ async def test_standbys_alone_are_named_in_one_sentence(pair: tuple[Server, Serv
     with pytest.raises(
         NoPrimaryError, match="are standbys or read-only; promote a server, or add the primary to the URL"
     ):
-        await PatientConnection.connect(both(pair))
+        await TimeLimitedConnection.connect(both(pair))
     with pytest.raises(SetupError, match=r"^No server of the database URL accepts writes"):
         await check(both(pair))
     with pytest.raises(SetupError, match="is a standby or read-only"):

@@ -19,7 +19,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 
 from greenroom.core.errors import DatabaseUnavailable
-from greenroom.db.connections import NoPrimaryError, PatientConnection
+from greenroom.db.connections import NoPrimaryError, TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.up.postgres import PostgresCluster
 
@@ -67,7 +67,7 @@ def url(server: PostgresServer, host: str = NAME) -> str:
 async def is_standby(server: PostgresServer, is_one: bool) -> None:
     """Make a server read-only for new connections, or promote it."""
     options = "-c default_transaction_read_only=off"
-    async with await PatientConnection.connect_to_one(
+    async with await TimeLimitedConnection.connect_to_one(
         server.dsn, {"autocommit": True, "options": options}
     ) as connection:
         value = b"on" if is_one else b"off"
@@ -82,7 +82,7 @@ async def pair(servers: dict[str, PostgresServer]) -> dict[str, PostgresServer]:
     return servers
 
 
-async def where(connection: PatientConnection[Any]) -> str:
+async def where(connection: TimeLimitedConnection[Any]) -> str:
     async with connection:
         assert connection.info.host == NAME, "its certificate would have to be for the name"
         return connection.info.hostaddr
@@ -91,7 +91,7 @@ async def where(connection: PatientConnection[Any]) -> str:
 async def test_the_address_that_takes_writes_is_used_at_any_place(pair: dict[str, PostgresServer], resolve: Resolve):
     for addresses in ((ONE, TWO), (TWO, ONE)):
         resolve(*addresses)
-        assert await where(await PatientConnection.connect(url(pair[ONE]))) == TWO
+        assert await where(await TimeLimitedConnection.connect(url(pair[ONE]))) == TWO
 
 
 async def test_a_frozen_address_holds_up_nothing(pair: dict[str, PostgresServer], resolve: Resolve):
@@ -103,7 +103,7 @@ async def test_a_frozen_address_holds_up_nothing(pair: dict[str, PostgresServer]
         os.kill(pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(30):  # the frozen one is given up after 60 s
-            assert await where(await PatientConnection.connect(url(pair[ONE]), connect_timeout=60)) == TWO
+            assert await where(await TimeLimitedConnection.connect(url(pair[ONE]), connect_timeout=60)) == TWO
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
@@ -114,9 +114,9 @@ async def test_standbys_at_all_addresses_are_named(pair: dict[str, PostgresServe
     resolve(ONE, TWO)
     both = rf"{NAME} \({ONE}\):5432 and {NAME} \({TWO}\):5432 are standbys or read-only"
     with pytest.raises(NoPrimaryError, match=both):
-        await PatientConnection.connect(url(pair[ONE]))
+        await TimeLimitedConnection.connect(url(pair[ONE]))
     with pytest.raises(NoPrimaryError, match=f"{NAME}:5432 and {ONE}:5432 are standbys"):
-        await PatientConnection.connect(url(pair[ONE], f"{NAME},{ONE}"))
+        await TimeLimitedConnection.connect(url(pair[ONE], f"{NAME},{ONE}"))
 
 
 @pytest.mark.parametrize("before", [(ONE,), (ONE, ONE.replace("8.1", "8.3"))], ids=["one address", "two addresses"])
@@ -158,8 +158,8 @@ async def test_a_resolver_that_says_nothing_is_given_up(
     resolve(ONE, TWO, until=answered)
     try:
         with pytest.raises(psycopg.OperationalError, match=rf"no address of {NAME} was found within 0.3 s"):
-            await PatientConnection.connect(url(pair[ONE]))
-        connection = await PatientConnection.connect(url(pair[ONE], f"{NAME},{TWO}"))
+            await TimeLimitedConnection.connect(url(pair[ONE]))
+        connection = await TimeLimitedConnection.connect(url(pair[ONE], f"{NAME},{TWO}"))
         async with connection:
             assert connection.info.host == TWO, "the other server is used meanwhile"
     finally:
@@ -186,4 +186,4 @@ async def test_a_slow_resolver_answers_a_later_search(pair: dict[str, PostgresSe
 
 async def test_a_name_without_an_address_is_said(pair: dict[str, PostgresServer]):
     with pytest.raises(psycopg.OperationalError, match=r"no address of nowhere\.invalid was found"):
-        await PatientConnection.connect(url(pair[ONE], "nowhere.invalid"))
+        await TimeLimitedConnection.connect(url(pair[ONE], "nowhere.invalid"))

@@ -70,7 +70,7 @@ async def test_an_error_in_one_loop_ends_no_loop(
     fail_twice(LeadershipWatch, "_check")
     fail_twice(MachineRounds, "round")
     fail_twice(rounds.Retention, "round")
-    fail_twice(rounds, "is_anything_due")
+    fail_twice(rounds, "has_work")
     monkeypatch.setattr(rounds, "RETENTION_INTERVAL_S", 0.1)
     monkeypatch.setattr("greenroom.manager.machines.machine_rounds.EVERY_S", 0.1)
     async with manager_here(fleet):

@@ -16,7 +16,7 @@ from tests.support.servers import Server, own_server
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import DatabaseUnavailable, SetupError, Unavailable
-from greenroom.db.connections import PatientConnection
+from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.migrate import check
 from greenroom.db.servers import RefusedError
@@ -79,14 +79,14 @@ def refused(lines: Sequence[MutableMapping[str, Any]]) -> list[MutableMapping[st
 
 async def test_the_right_password_is_taken_although_another_process_was_refused(asking: Server, url: str):
     with pytest.raises(RefusedError, match="refuses the login"):
-        await PatientConnection.connect(url)
+        await TimeLimitedConnection.connect(url)
     change_password(asking, "wrong")
     with pytest.raises(RefusedError, match="refuses the login"):
-        await PatientConnection.connect(url)  # too early: no attempt is made
+        await TimeLimitedConnection.connect(url)  # too early: no attempt is made
 
     async def is_taken() -> bool:
         try:
-            await (await PatientConnection.connect(url)).close()
+            await (await TimeLimitedConnection.connect(url)).close()
         except RefusedError:
             return False
         return True

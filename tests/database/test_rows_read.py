@@ -17,7 +17,7 @@ from greenroom.api.app import create_app
 from greenroom.db import listing
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool.configs import list_configs
-from greenroom.db.session.deadlines import is_anything_due
+from greenroom.db.session.deadlines import has_work
 from greenroom.db.workspace.images import list_images
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
@@ -71,6 +71,6 @@ async def test_what_is_shown_of_each_is_read_for_those_of_the_page_alone(
 
 
 async def test_a_round_at_rest_reads_what_lives_once_at_most(filled: NotingDatabase):
-    assert not await is_anything_due(filled, id_of("zone"), missing_s=15, cpu_overcommit=16)
+    assert not await has_work(filled, id_of("zone"), missing_s=15, cpu_overcommit=16)
     (asked,) = await filled.readings()
     assert asked.rows <= SOME.live + 5 * SOME.agents

@@ -19,7 +19,7 @@ from tests.support.managers import Fleet, primary_is
 from tests.support.postgres import PostgresServer
 
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.db.connections import PatientConnection
+from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.leadership import read_leadership
 from greenroom.db.migrate import migrate
@@ -168,7 +168,7 @@ async def test_the_certificate_is_for_the_name_where_that_has_several_addresses(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     for name, is_right in ((NAME, True), ("other.example.org", False)):
         dsn = " ".join(part for part in server.dsn(name).split() if not part.startswith("hostaddr="))
-        connecting = PatientConnection.connect(dsn)
+        connecting = TimeLimitedConnection.connect(dsn)
         if is_right:
             await (await connecting).close()
         else:

@@ -94,7 +94,7 @@ async def store_failure(db: Database, catalogue_id: str, error: str) -> None:
     )
 
 
-async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
+async def find_due_catalogues(db: Database, older_than_s: float) -> Sequence[Catalogue]:
     """Return the catalogues that were not read for this time."""
     return await db.fetch_as(
         Catalogue,
@@ -128,7 +128,7 @@ async def friendly_names(db: Database) -> frozenset[str]:
     return frozenset(row["friendly_name"] for row in await db.fetch("SELECT friendly_name FROM images"))
 
 
-async def find_added(db: Database, name: str) -> str | None:
+async def find_workspace_of_entry(db: Database, name: str) -> str | None:
     """Return the id of the workspace that was created from this entry; None if there is none."""
     row = await db.fetch_one("SELECT image_id::text FROM images WHERE catalogue_name = %s", (name,))
     return row["image_id"] if row else None

@@ -2,7 +2,7 @@
 
 The servers in a connection string, and the addresses of one host name, are tried in parallel. The first server that
 accepts writes is used, so that a frozen server causes no delay. The kernel of a frozen server may still accept data, so
-only a time limit in this process ends a wait (`PatientConnection.answer_s`). The connection is then cut, because a
+only a time limit in this process ends a wait (`TimeLimitedConnection.answer_s`). The connection is then cut, because a
 clean close would wait too.
 """
 
@@ -77,7 +77,7 @@ def reraise_lost_cancellation() -> Generator[None]:
         raise asyncio.CancelledError
 
 
-class PatientConnection(psycopg.AsyncConnection[Row]):
+class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
     """A connection to the first server of its string that accepts writes, with a limit on the wait for an answer."""
 
     answer_s: float | None = None
@@ -120,7 +120,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
             connection = await super().connect(server, **options)
         except psycopg.OperationalError as error:
             raise refusals.record_failure(server, _name(server), error) from error
-        refusals.accepted(server)
+        refusals.record_success(server)
         if any(connection.pgconn.parameter_status(name) == b"on" for name in _READ_ONLY):
             await connection.close()
             raise StandbyError("it is a standby, or read-only")
@@ -146,7 +146,7 @@ _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
 """The parameters that PostgreSQL reports with its greeting; a query would cost another round trip."""
 
 
-class PooledConnection(PatientConnection[Row]):
+class PooledConnection(TimeLimitedConnection[Row]):
     """A connection of a pool. It repeats failed attempts itself, because the pool would wait longer between two
     attempts than the promotion of a standby takes."""
 
@@ -175,7 +175,7 @@ class _Attempts:
 
     def __init__(
         self,
-        connection_type: type[PatientConnection[Row]],
+        connection_type: type[TimeLimitedConnection[Row]],
         servers: list[str],
         ends_at_s: float | None,
         options: dict[str, Any],
@@ -296,7 +296,7 @@ class _SilenceTimer:
     """Cuts a silent connection after a time limit. A cancellation would not help, because the driver waits for the
     server."""
 
-    def __init__(self, connection: PatientConnection[Any], after_s: float) -> None:
+    def __init__(self, connection: TimeLimitedConnection[Any], after_s: float) -> None:
         self._connection = connection
         self._after_s = after_s
         self._timer = asyncio.get_running_loop().call_later(after_s, self._on_time_limit)
@@ -370,9 +370,9 @@ async def refuse_pooler_later(dsn: str) -> None:
     await asyncio.Event().wait()
 
 
-async def _connect(dsn: str, *, autocommit: bool) -> PatientConnection[tuple[object, ...]]:
+async def _connect(dsn: str, *, autocommit: bool) -> TimeLimitedConnection[tuple[object, ...]]:
     options = f"-c statement_timeout={_TIMEOUT}"
-    connection = await PatientConnection[tuple[object, ...]].connect(
+    connection = await TimeLimitedConnection[tuple[object, ...]].connect(
         dsn, autocommit=autocommit, connect_timeout=5, options=options
     )
     connection.answer_s = _ANSWER_S

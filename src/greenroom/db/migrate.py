@@ -20,7 +20,7 @@ import psycopg
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import cause
-from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, PatientConnection
+from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, TimeLimitedConnection
 
 OWNER_ROLE: Final = "greenroom"
 SERVICE_ROLE: Final = "greenroom_service"
@@ -53,7 +53,7 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
 async def ensure_service_role(dsn: str) -> None:
     """Create the service role in an older cluster of `up` that has none. In such a cluster, the owner may create
     roles."""
-    async with await PatientConnection.connect(dsn, autocommit=True) as connection:
+    async with await TimeLimitedConnection.connect(dsn, autocommit=True) as connection:
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             await connection.execute(ROLES[1])
 
@@ -141,7 +141,7 @@ async def check(dsn: str) -> list[str]:
 
 async def _connect(dsn: str) -> psycopg.AsyncConnection:
     try:
-        return await PatientConnection.connect(dsn, autocommit=True, connect_timeout=10, **KEEPALIVE_OPTIONS)
+        return await TimeLimitedConnection.connect(dsn, autocommit=True, connect_timeout=10, **KEEPALIVE_OPTIONS)
     except NoPrimaryError as error:
         raise SetupError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     except psycopg.Error as error:

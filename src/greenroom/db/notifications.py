@@ -11,13 +11,13 @@ import psycopg
 import structlog
 
 from greenroom.core.events import ChangeEvent
-from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, PatientConnection, reraise_lost_cancellation
+from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, TimeLimitedConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL
 from greenroom.db.outages import outages
 
 log = structlog.get_logger(__name__)
 
-ListenConnection = PatientConnection[tuple[object, ...]]
+ListenConnection = TimeLimitedConnection[tuple[object, ...]]
 
 RECONNECT_S: Final = 0.5
 CHECK_S: Final = 12.0
@@ -77,7 +77,7 @@ class Listener:
             await asyncio.sleep(RECONNECT_S)
 
     async def _connect(self) -> ListenConnection:
-        connection = await PatientConnection.connect(
+        connection = await TimeLimitedConnection.connect(
             self._dsn,
             autocommit=True,
             connect_timeout=5,

@@ -143,6 +143,6 @@ class Refusals:
         log.warning("the database refuses the login", reason=sentence, again_in_s=pause_s)
         return RefusedError(sentence)
 
-    def accepted(self, server: str) -> None:
+    def record_success(self, server: str) -> None:
         """Forget the refusal of a server that has accepted a login."""
         self._last.pop(server, None)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
-from greenroom.db.connections import PatientConnection
+from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.up import health
 from greenroom.up.account import Account
@@ -97,5 +97,5 @@ async def test_an_error_without_text_is_a_reason(monkeypatch: pytest.MonkeyPatch
         await asyncio.sleep(0)
         raise TimeoutError
 
-    monkeypatch.setattr(PatientConnection, "connect", silent)
+    monkeypatch.setattr(TimeLimitedConnection, "connect", silent)
     assert await health.database_problem("") == "TimeoutError"

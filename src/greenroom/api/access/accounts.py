@@ -153,7 +153,7 @@ async def forget_anonymous(db: Database, user_id: str) -> None:
 
 async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWriter) -> None:
     """Delete anonymous users whose last session ended more than `retention_s` ago; each deletion is a log row."""
-    for user_id, username in await users.anonymous_to_forget(db, retention_s, BATCH):
+    for user_id, username in await users.find_expired_anonymous_users(db, retention_s, BATCH):
         try:
             await forget_anonymous(db, user_id)
         except (NotFound, Invalid):

@@ -59,7 +59,7 @@ async def refresh_periodically(db: Database, snapshot: Snapshot) -> None:
 
 async def refresh_due(db: Database, snapshot: Snapshot) -> None:
     """Download the lists whose last download was an hour ago. Raises Unavailable: the database is unreachable."""
-    for catalogue in await catalogue_rows.due(db, DOWNLOAD_EVERY_S):
+    for catalogue in await catalogue_rows.find_due_catalogues(db, DOWNLOAD_EVERY_S):
         with log_item_error("catalog", catalogue.name):
             await refresh(db, catalogue, networks=snapshot.installation.catalogue_networks)
 

@@ -128,7 +128,7 @@ async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) ->
         Invalid: a workspace cannot be created from it, or a group does not exist.
     """
     db, entry = change.db, await find_entry(change.db, name)
-    if (image_id := await catalogue_rows.find_added(db, name)) is not None:
+    if (image_id := await catalogue_rows.find_workspace_of_entry(db, name)) is not None:
         image = await images.get_image(db, image_id)
         if groups is not None and {str(group) for group in groups} != set(image.groups):
             raise Refused(
@@ -142,7 +142,7 @@ async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) ->
     try:
         image = await workspaces.create_image(change, body, origin=entry.name)
     except Duplicate:
-        if (image_id := await catalogue_rows.find_added(db, name)) is None:
+        if (image_id := await catalogue_rows.find_workspace_of_entry(db, name)) is None:
             raise
         return await images.get_image(db, image_id)  # another administrator added it at the same moment
     return await _with_picture(change, image, entry)
@@ -174,7 +174,7 @@ async def update(change: CallerChange, name: str) -> WorkspaceRow:
         Refused: no workspace was created from it.
     """
     entry = await find_entry(change.db, name)
-    image_id = await catalogue_rows.find_added(change.db, name)
+    image_id = await catalogue_rows.find_workspace_of_entry(change.db, name)
     if image_id is None:
         raise Refused(f"{entry.friendly_name} was not added yet; add it first.")
     image = await images.get_image(change.db, image_id)

@@ -29,7 +29,7 @@ from greenroom.db.diagnostics.views import RequestRow, add_gateway_requests
 from greenroom.db.fleet.enrollment import gateway_credential, record_gateway_request
 from greenroom.db.fleet.views import read_routes
 from greenroom.db.session.shares import find_share
-from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined, find_stream_session
+from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined_viewer, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed, is_same
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message
@@ -193,7 +193,7 @@ async def _viewer(db: Database, secrets: Secrets, question: Stream, session: Str
     viewer_id = secrets.viewer_of(question.token)
     if viewer_id is None:
         return None
-    joined = await find_joined(db, viewer_id)
+    joined = await find_joined_viewer(db, viewer_id)
     share = await find_share(db, joined.share_id) if joined else None
     if joined is None or share is None or share.session_id not in session.family:
         return _Viewer(viewer_id, "view", "The token does not open this session; it may have been revoked.")

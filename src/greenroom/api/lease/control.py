@@ -77,7 +77,7 @@ async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
     kind = kind_of(caller, lease.user_id, lease.key_id)
     viewer_id = USER
     if kind is Kind.OTHER and caller.user_id:
-        joined = await viewers.find_controlling(db, lease.session_id, caller.user_id)
+        joined = await viewers.find_controlling_viewer(db, lease.session_id, caller.user_id)
         kind, viewer_id = (Kind.GUEST_CONTROL, joined) if joined is not None else (kind, "")
     if decide(Act.CONTROL, session_caller_of(caller, lease.user_id, kind), SessionFacts()).refused:
         raise Forbidden(JOIN_FIRST)

@@ -187,7 +187,7 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
 @router.get("/sessions/{session_id}/viewers")
 async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
-    rows = await viewers.list_present(db, act.session.session_id, silent=_sees_silent(act.caller))
+    rows = await viewers.list_present_viewers(db, act.session.session_id, silent=_sees_silent(act.caller))
     return [
         ViewerView.of(
             viewer, since=viewer.present, announcement=announcement(viewer.name, viewer.audience, viewer.access)
@@ -313,7 +313,7 @@ async def come_back(
 ) -> JoinedView:
     """Open the session again for a viewer who joined before, by the `session_token` from then."""
     viewer_id = sharing.secrets.viewer_of(body.session_token.get_secret_value())
-    joined = await viewers.find_joined(sharing.db, viewer_id) if viewer_id else None
+    joined = await viewers.find_joined_viewer(sharing.db, viewer_id) if viewer_id else None
     share = await shares.find_share(sharing.db, share_id)
     if viewer_id is None or joined is None or share is None or joined.share_id != share_id:
         reason = UNKNOWN_LINK

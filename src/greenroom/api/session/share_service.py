@@ -350,7 +350,7 @@ async def store_present_viewers(
 ) -> None:
     """Store the viewers of a session as its Agent reports them: viewer id → address. An event notifies its user."""
     async with db.transaction() as connection:
-        arrived, departed = await viewers.write_present(connection, agent_id, session_id, clients)
+        arrived, departed = await viewers.store_present_viewer_rows(connection, agent_id, session_id, clients)
     if not arrived and not departed:
         return
     await db.notify(ChangeEvent.session(session_id))

@@ -288,7 +288,7 @@ async def find_key(db: Database, key_id: str) -> ApiKey | None:
     return await KEYS.find(db, "k.key_id = %s", (key_id,))
 
 
-async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
+async def find_expiring_administrator_keys(db: Database, within_s: float) -> list[ApiKey]:
     """Return valid keys with every permission that end within this time, ordered by their end."""
     keys = await db.fetch_as(
         ApiKey,

@@ -111,7 +111,7 @@ USERNAME_REUSED: Final[LiteralString] = (
 """True if another user had the name of user `u` before."""
 
 
-def existing_user(row: T | None, user_id: str) -> T:
+def require_user(row: T | None, user_id: str) -> T:
     """Return the row of a user. Raises NotFound: it is None."""
     if row is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
@@ -120,7 +120,7 @@ def existing_user(row: T | None, user_id: str) -> T:
 
 async def get_user(db: Database, user_id: str) -> User:
     """Return the user with this id. Raises NotFound: there is no such user."""
-    return existing_user(await find_user_by_id(db, user_id), user_id)
+    return require_user(await find_user_by_id(db, user_id), user_id)
 
 
 async def find_user_by_id(db: Database, user_id: str) -> User | None:
@@ -151,7 +151,7 @@ async def insert_user(connection: Connection, fields: UserFields) -> str:
     return user_id
 
 
-async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> list[tuple[str, str]]:
+async def find_expired_anonymous_users(db: Database, retention_s: float, limit: int) -> list[tuple[str, str]]:
     """Return (id, name) of anonymous users whose last session ended more than `retention_s` ago, oldest first."""
     rows = await db.fetch(
         "SELECT u.user_id::text, u.username FROM anonymous_users JOIN users u USING (user_id)"
@@ -168,7 +168,7 @@ async def lock_user(connection: Connection, user_id: str) -> User:
     """Lock a user's row until commit, against changes and claims, and return it. Raises NotFound: no such user."""
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
     cursor = await connection.execute(f"{USERS.query} WHERE u.user_id = %s", (user_id,))
-    return existing_user(row_as(User, await cursor.fetchone()), user_id)
+    return require_user(row_as(User, await cursor.fetchone()), user_id)
 
 
 async def update_user(connection: Connection, user: User) -> None:
@@ -288,7 +288,7 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
         (user_id,),
     )
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
-    existing_user(await cursor.fetchone(), user_id)
+    require_user(await cursor.fetchone(), user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

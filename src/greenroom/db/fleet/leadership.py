@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from greenroom.core.errors import LeaseLost
 from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.leadership import Predecessor
-from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, PatientConnection, reraise_lost_cancellation
+from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, TimeLimitedConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 
 log = structlog.get_logger(__name__)
@@ -156,7 +156,7 @@ async def leadership_connection(
     """Open the connection; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
     transaction pooler; `name` the application name; `holder` the uuid of this process.
     """
-    connection = await PatientConnection[dict[str, Any]].connect(
+    connection = await TimeLimitedConnection[dict[str, Any]].connect(
         dsn,
         autocommit=True,
         row_factory=dict_row,

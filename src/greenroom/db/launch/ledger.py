@@ -22,7 +22,7 @@ from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import SortOrder, Word
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access.groups import GROUPS_OF_USER
-from greenroom.db.access.users import USERNAME_REUSED, existing_user
+from greenroom.db.access.users import USERNAME_REUSED, require_user
 from greenroom.db.database import Database, rows_as
 from greenroom.db.fleet.zones import LAUNCH_ZONE, NamedZone
 from greenroom.db.launch.claims import CLAIMABLE_NOW
@@ -84,13 +84,13 @@ async def read_launch(
         "counting": COUNTING,
         "leased": leased,
     }
-    return existing_user(await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values), user_id)
+    return require_user(await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values), user_id)
 
 
 async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
     """Read the input of a user's launcher page. Raises NotFound: there is no such user."""
     values = {"user_id": user_id, "counting": COUNTING, "leased": False}
-    return existing_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
+    return require_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,7 +192,7 @@ WORK_QUERIES: Final[tuple[LiteralString, ...]] = (
 IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(WORK_QUERIES) + ") AS is_due"
 
 
-async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
+async def has_work(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
     """Return True if a round of the Primary may have work. Raises Unavailable: the database cannot be reached."""
     params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
     row = await db.fetch_one(

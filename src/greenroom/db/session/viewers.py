@@ -70,7 +70,7 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
     return viewer
 
 
-async def list_present(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
+async def list_present_viewers(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
     """Return the viewers of a session except its user, by the time of their presence; with `silent`, also silent
     viewers.
     """
@@ -95,7 +95,7 @@ class JoinedViewer:
     """Always true for guests."""
 
 
-async def find_joined(db: Database, viewer_id: str) -> JoinedViewer | None:
+async def find_joined_viewer(db: Database, viewer_id: str) -> JoinedViewer | None:
     """Return the viewer with this id; None if there is none."""
     return await db.fetch_one_as(
         JoinedViewer,
@@ -114,7 +114,7 @@ CONTROLLING: Final[LiteralString] = (
 """The viewers with control."""
 
 
-async def find_controlling(db: Database, session_id: str, user_id: str) -> str | None:
+async def find_controlling_viewer(db: Database, session_id: str, user_id: str) -> str | None:
     """Return the viewer id with which a user controls another user's session; None = the user does not control it."""
     row = await db.fetch_one(
         f"SELECT v.viewer_id::text{CONTROLLING}"
@@ -124,7 +124,7 @@ async def find_controlling(db: Database, session_id: str, user_id: str) -> str |
     return row["viewer_id"] if row else None
 
 
-async def write_present(
+async def store_present_viewer_rows(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
     """Store the present viewers (viewer id → origin) that the Agent reports. Returns the viewers that arrived and the

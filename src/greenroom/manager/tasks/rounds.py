@@ -29,7 +29,7 @@ from greenroom.db.fleet import managers
 from greenroom.db.fleet.leadership import lock_leadership
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import store_hourly_counts
-from greenroom.db.session.deadlines import is_anything_due
+from greenroom.db.session.deadlines import has_work
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_of_item_error
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
@@ -170,7 +170,7 @@ async def _is_due(ctx: PrimaryContext) -> bool:
     """Return True if a task may have work. A failed task is tried again even if nothing is due: its row may be
     deleted."""
     timings = {"missing_s": ctx.config.agent_missing_s, "cpu_overcommit": ctx.config.cpu_overcommit}
-    return bool(ctx.tasks.failures.tasks) or await is_anything_due(ctx.db, ctx.zone_id, **timings)
+    return bool(ctx.tasks.failures.tasks) or await has_work(ctx.db, ctx.zone_id, **timings)
 
 
 async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:

@@ -20,7 +20,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.session.leftovers import Leftover, plan
-from greenroom.db.access.credentials import administrators_keys_ending
+from greenroom.db.access.credentials import find_expiring_administrator_keys
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import read_known_rows
@@ -108,7 +108,7 @@ async def warnings(db: Database) -> list[str]:
         f"The API key {key.key_id} ({key.name}), which has every permission, expires at"
         f" {key.expires:%Y-%m-%d %H:%M} UTC. Log in as an administrator, create another key (Access, API"
         " Keys) and use it in the programs that use this key. A key cannot create a key that expires later than itself."
-        for key in await administrators_keys_ending(db, KEYS_WARNED_S)
+        for key in await find_expiring_administrator_keys(db, KEYS_WARNED_S)
     ]
     full = await read_full_warning(db, FULL_WARNED_S)
     return failed + ending + ([f"{full} (greenroom logs list --code recordings-full)"] if full else [])

@@ -18,7 +18,7 @@ import structlog
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.disk import shortage
 from greenroom.core.text import cause
-from greenroom.db.connections import PatientConnection
+from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
 from greenroom.up.installation import WAITS_FOR_ADMINISTRATOR, ListedAgent, agent_states
@@ -64,7 +64,7 @@ async def status_of(http: httpx2.AsyncClient, url: str, length: int | None = MAX
 async def database_problem(dsn: str) -> str | None:
     """Return None if the database responds, else the reason why it does not."""
     try:
-        async with await PatientConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
+        async with await TimeLimitedConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
             connection.answer_s = TIMEOUT_S
             await connection.execute("SELECT 1")
     except (psycopg.Error, OSError) as error:
