@@ -126,7 +126,7 @@ async def pool_of_two(db: Database) -> tuple[str, str, str, str]:
     return first, second, config_id, agent_id
 
 
-def said(agent_id: str, *observed: Observed) -> CheckIn:
+def checkin_message(agent_id: str, *observed: Observed) -> CheckIn:
     return CheckIn(
         installation_id="",
         db_epoch="",
@@ -152,7 +152,7 @@ async def test_a_report_of_a_hand_over_and_a_failure_locks_in_order(db: Database
         (assignment_id, second),
     )
     report = AssignmentReport(assignment_id=assignment_id, state="received")
-    message = said(
+    message = checkin_message(
         agent_id,
         Observed(session_id=first, generation=1, state="failed", exit_code=3),
         Observed(session_id=second, generation=1, state="running", usable=True, assignment=report),

@@ -16,7 +16,7 @@ from greenroom.interfaces.mcp.tools import tools_for
 LEASE = "0f6e8a52-0000-4000-8000-00000000000a"
 
 
-def asked(name: str, **given: Any) -> ToolRequest:
+def tool_request(name: str, **given: Any) -> ToolRequest:
     return tools_for(None)[name].build_request({"lease_id": LEASE, **given}, None)
 
 
@@ -32,7 +32,7 @@ def test_every_tool_but_those_of_all_leases_names_one():
         assert ("lease_id" in tool.schema(by_token=False)["required"]) == (tool.name not in ("lease", "list_leases"))
     own = tools_for(LEASE)
     assert set(tools_for(None)) - set(own) == {"lease", "list_leases"}
-    assert own["release"].build_request({}, LEASE) == asked("release")
+    assert own["release"].build_request({}, LEASE) == tool_request("release")
 
 
 def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():
@@ -54,8 +54,8 @@ def test_every_tool_but_the_picture_describes_its_answer():
     [("../../x", "%2E%2E/%2E%2E/x"), ("a b/ü?#%", "a%20b/%C3%BC%3F%23%25"), ("/etc/x", "/etc/x"), ("a/./b", "a/%2E/b")],
 )
 def test_a_path_stays_what_it_is_in_the_address_of_a_file(path: str, part: str):
-    assert asked("read_file", path=path).path == f"/leases/{LEASE}/files/{part}"
-    assert httpx2.URL(f"https://x{asked('read_file', path=path).path}").path == f"/leases/{LEASE}/files/{path}"
+    assert tool_request("read_file", path=path).path == f"/leases/{LEASE}/files/{part}"
+    assert httpx2.URL(f"https://x{tool_request('read_file', path=path).path}").path == f"/leases/{LEASE}/files/{path}"
 
 
 def test_a_part_of_a_file_ends_with_a_whole_character():
@@ -83,4 +83,4 @@ def test_a_part_of_a_file_ends_with_a_whole_character():
 )
 def test_arguments_without_a_meaning_are_refused(name: str, given: dict[str, Any], reason: str):
     with pytest.raises(Invalid, match=reason):
-        asked(name, **given)
+        tool_request(name, **given)

@@ -27,7 +27,7 @@ async def workspace(stage: Stage) -> str:
     return (await stage.admin.only("/api/v1/images"))["friendly_name"]
 
 
-def wish(workspace: str, *names: str, egress: Any = None) -> dict[str, Any]:
+def lease_body(workspace: str, *names: str, egress: Any = None) -> dict[str, Any]:
     reach = {"allow": ["example.com"]} if egress is None else egress
     return {"workspace": workspace, "seconds": 600, "options": {"egress": reach, "secrets": list(names)}}
 
@@ -56,7 +56,7 @@ async def test_names_are_unique_for_each_owner(ada: Client, user: Client, stage:
     assert (await ada.refused(409, f"POST {SECRETS}", GITHUB)).startswith("duplicate: You already have a secret")
     theirs = await stage.admin.make(SECRETS, **GITHUB)
     await stage.admin.change(f"{SECRETS}/{theirs['secret_id']}", groups=[str(ALL_USERS)])
-    lease = await ada.make(LEASES, **wish(workspace, "github"))
+    lease = await ada.make(LEASES, **lease_body(workspace, "github"))
     given = await stage.db.fetch("SELECT secret_id::text FROM filter_policy_secrets")
     assert [row["secret_id"] for row in given] == [own["secret_id"]]
     assert lease["secrets"] == ["github"]
@@ -68,7 +68,7 @@ async def test_of_several_secrets_of_others_with_one_name_none_is_chosen(
     for owner in (user, stage.admin):
         made = await owner.make(SECRETS, **GITHUB)
         await stage.admin.change(f"{SECRETS}/{made['secret_id']}", groups=[str(ALL_USERS)])
-    refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github"))
+    refusal = await ada.refused(422, f"POST {LEASES}", lease_body(workspace, "github"))
     assert "You may use several secrets with the name github" in refusal
 
 
@@ -121,7 +121,7 @@ async def test_the_filter_of_a_lease_has_its_secrets_and_no_other_lease_has_that
     ada: Client, db: Database, workspace: str
 ):
     await ada.make(SECRETS, **GITHUB)
-    leases = [await ada.make(LEASES, **wish(workspace, "github")) for _ in range(2)]
+    leases = [await ada.make(LEASES, **lease_body(workspace, "github")) for _ in range(2)]
     sessions = [await desired(db, lease) for lease in leases]
     policies = {(session.spec or {})["filter_policy"] for session in sessions}
     assert len(policies) == 2
@@ -143,7 +143,7 @@ async def test_the_filter_of_a_lease_has_its_secrets_and_no_other_lease_has_that
 
 async def test_the_agent_is_notified_of_a_changed_and_of_a_deleted_secret(ada: Client, db: Database, workspace: str):
     secret_id = (await ada.make(SECRETS, **GITHUB))["secret_id"]
-    lease = await ada.make(LEASES, **wish(workspace, "github"))
+    lease = await ada.make(LEASES, **lease_body(workspace, "github"))
     before = await desired(db, lease)
     await ada.change(f"{SECRETS}/{secret_id}", description="no part of it")
     assert (await desired(db, lease)).generation == before.generation
@@ -162,12 +162,12 @@ async def test_a_lease_has_no_secret_that_its_holder_may_not_use(
     made = await admin.make(SECRETS, **GITHUB)
     sentence = "invalid: There is no secret {} that you may use; GET /api/v1/secrets lists your secrets."
     for name in ("github", "none"):
-        assert await ada.refused(422, f"POST {LEASES}", wish(workspace, name)) == sentence.format(name)
+        assert await ada.refused(422, f"POST {LEASES}", lease_body(workspace, name)) == sentence.format(name)
     program = await with_key("global_admin")
-    body = {**wish(workspace, "github"), "user_id": await ada.own_id()}
+    body = {**lease_body(workspace, "github"), "user_id": await ada.own_id()}
     assert "There is no secret github" in await program.refused(422, f"POST {LEASES}", body)
     await admin.change(f"{SECRETS}/{made['secret_id']}", groups=[str(ALL_USERS)])
-    await ada.make(LEASES, **wish(workspace, "github"))
+    await ada.make(LEASES, **lease_body(workspace, "github"))
     await admin.make(LEASES, **body)  # its own
 
 
@@ -175,21 +175,21 @@ async def test_a_lease_reaches_the_hosts_of_its_secrets(ada: Client, workspace: 
     await ada.make(SECRETS, **GITHUB)
     await ada.make(SECRETS, **{**GITHUB, "name": "same"})
     for egress in ("none", {"allow": ["example.org"]}):
-        refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", egress=egress))
+        refusal = await ada.refused(422, f"POST {LEASES}", lease_body(workspace, "github", egress=egress))
         assert "The secret github goes to api.example.com, which the lease cannot reach" in refusal
     body = {"workspace": workspace, "seconds": 600, "options": {"secrets": ["github"]}}
     assert "needs options.egress with the hosts of the secrets" in await ada.refused(422, f"POST {LEASES}", body)
-    both = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", "same"))
+    both = await ada.refused(422, f"POST {LEASES}", lease_body(workspace, "github", "same"))
     assert "The secrets github and same use the same header Authorization for one host." in both
 
 
 async def test_where_no_agent_can_add_secrets_a_lease_with_some_is_refused(ada: Client, db: Database, workspace: str):
     await ada.make(SECRETS, **GITHUB)
     await db.write("""UPDATE agents SET usage = '{"pauses": false}'""")
-    refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github"))
+    refusal = await ada.refused(422, f"POST {LEASES}", lease_body(workspace, "github"))
     assert refusal == "invalid: No Agent can add secrets to requests; Agents in Kubernetes cannot do so."
     await db.write("""UPDATE agents SET usage = '{"brokers": true}'""")
-    await ada.make(LEASES, **wish(workspace, "github"))
+    await ada.make(LEASES, **lease_body(workspace, "github"))
 
 
 async def test_a_lease_with_secrets_goes_where_they_can_be_added(stage: Stage, ada: Client, workspace: str):
@@ -198,10 +198,10 @@ async def test_a_lease_with_secrets_goes_where_they_can_be_added(stage: Stage, a
     await db.write("""UPDATE agents SET usage = '{"brokers": false}'""")
     docker = await rows.agent(db, stage.zone_id, hostname="docker", image=stage.image_name)
     await db.write("""UPDATE agents SET usage = '{"brokers": true}' WHERE agent_id = %s""", (docker,))
-    lease = await ada.make(LEASES, **wish(workspace, "github"))
+    lease = await ada.make(LEASES, **lease_body(workspace, "github"))
     assert str((await stage.row(lease["session_id"]))["agent_id"]) == docker
     await db.write("UPDATE agents SET draining = true WHERE agent_id = %s", (docker,))
-    await ada.refused(409, f"POST {LEASES}", wish(workspace, "github"))
+    await ada.refused(409, f"POST {LEASES}", lease_body(workspace, "github"))
     (row,) = await db.fetch("SELECT steps::text FROM launches WHERE outcome = 'failed'")
     assert " cannot add secrets to requests, and the lease has some." in row["steps"]
     await ada.make(LEASES, workspace=workspace, seconds=600)
@@ -214,7 +214,7 @@ async def test_python_programs_keep_secrets_and_leases_name_theirs(stage: Stage,
             "model", ["api.example.com"], VALUE, header="x-api-key", template="{secret}"
         )
         assert (made.hosts, made.header, made.num_leases) == (["api.example.com"], "x-api-key", 0)
-        body = {**wish(workspace, "model"), "user_id": (await stage.admin.read("/api/v1/users"))[0]["user_id"]}
+        body = {**lease_body(workspace, "model"), "user_id": (await stage.admin.read("/api/v1/users"))[0]["user_id"]}
         await stage.admin.make(LEASES, **body)
         (lease,) = await greenroom.leases()
         (found,) = await greenroom.secrets()
@@ -230,7 +230,7 @@ async def test_python_programs_keep_secrets_and_leases_name_theirs(stage: Stage,
 async def test_a_repeated_request_gives_the_same_lease(ada: Client, db: Database, workspace: str):
     await ada.make(SECRETS, **GITHUB)
     one, other = [
-        (await ada.post(LEASES, json=wish(workspace, "github"), headers={"Idempotency-Key": "k"})).json()
+        (await ada.post(LEASES, json=lease_body(workspace, "github"), headers={"Idempotency-Key": "k"})).json()
         for _ in range(2)
     ]
     assert one["lease_id"] == other["lease_id"]

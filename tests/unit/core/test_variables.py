@@ -18,7 +18,7 @@ STORED = {
 }
 
 
-def opened(text: str) -> str:
+def unseal(text: str) -> str:
     """Read values like rows of older versions: unencrypted ones are plain."""
     return text[len(SEALED) :][::-1] if text.startswith(SEALED) else text
 
@@ -34,25 +34,25 @@ def test_only_variables_are_sealed_and_come_back():
     assert all(text.startswith(SEALED) for text in kept["run_config"]["environment"].values())
     assert "canary" not in str(kept)
     assert "1234" not in str(kept)
-    assert unseal_variables(kept, opened, plain=True) == STORED
+    assert unseal_variables(kept, unseal, plain=True) == STORED
 
 
 def test_who_may_not_change_it_sees_names_alone():
-    seen = unseal_variables(seal(STORED), opened, plain=False)
+    seen = unseal_variables(seal(STORED), unseal, plain=False)
     assert seen["run_config"] == {"hostname": "desk", "environment": {"TOKEN": MASK, "EMPTY": MASK}}
     assert seen["exec_config"]["go"] == {"cmd": "open", "environment": {"PIN": MASK}}
 
 
 def test_what_comes_back_masked_stays_and_what_is_new_is_sealed():
     before = seal(STORED)
-    seen = unseal_variables(before, opened, plain=False)
+    seen = unseal_variables(before, unseal, plain=False)
     assert seal(seen, before) == before
     seen["run_config"]["environment"]["TOKEN"] = "another"
     after = seal(seen, before)
-    assert unseal_variables(after, opened, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
+    assert unseal_variables(after, unseal, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
     with pytest.raises(Invalid, match="set its value"):
         seal({"run_config": {"environment": {"NEW": MASK}}}, before)
 
 
 def test_rows_of_older_versions_are_read_as_they_are():
-    assert unseal_variables(STORED, opened, plain=True) == STORED
+    assert unseal_variables(STORED, unseal, plain=True) == STORED

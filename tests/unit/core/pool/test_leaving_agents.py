@@ -21,7 +21,7 @@ def other(**changes: Any) -> PlacementAgent:
     return replace(BIG, agent_id="a2", hostname="agent-2", **changes)
 
 
-def ended(made: PoolPlan) -> list[str]:
+def ended_session_ids(made: PoolPlan) -> list[str]:
     return sorted(action.session_id for action in made.actions if isinstance(action, Retire))
 
 
@@ -33,14 +33,14 @@ def leaving(**changes: Any) -> PoolSnapshot:
 @pytest.mark.parametrize("change", [{"enabled": False}, {"draining": True}, {"status": "missing"}])
 def test_they_are_replaced_elsewhere_before_they_end(change: dict[str, object]):
     made = plan(leaving(**change))
-    assert (len(made.creates), {create.agent_id for create in made.creates}, ended(made)) == (3, {"a1"}, [])
+    assert (len(made.creates), {create.agent_id for create in made.creates}, ended_session_ids(made)) == (3, {"a1"}, [])
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"draining": True}])
 def test_they_end_when_the_pool_is_full_without_them(change: dict[str, object]):
     full = [session(number) for number in (4, 5, 6)]
     made = plan(snapshot(*LEFT, *full, agents=(BIG, other(**change))))
-    assert ended(made) == ["s1", "s2", "s3"]
+    assert ended_session_ids(made) == ["s1", "s2", "s3"]
     assert made.creates == ()
 
 
@@ -49,13 +49,13 @@ def test_those_of_a_missing_agent_wait_for_it_and_then_the_excess_ends():
     away = [replace(one, status="unreachable", claimable=False) for one in LEFT]
     assert plan(snapshot(*away, *full, agents=(BIG, other(status="missing")))).actions == ()
     made = plan(snapshot(*LEFT, *full, agents=(BIG, other())))
-    assert ended(made) == ["s1", "s2", "s3"]
+    assert ended_session_ids(made) == ["s1", "s2", "s3"]
 
 
 def test_without_room_elsewhere_only_a_draining_agent_becomes_empty():
-    assert ended(plan(snapshot(*LEFT, agents=(other(enabled=False),)))) == []
+    assert ended_session_ids(plan(snapshot(*LEFT, agents=(other(enabled=False),)))) == []
     made = plan(snapshot(*LEFT, agents=(other(draining=True),)))
-    assert ended(made) == ["s1", "s2", "s3"]
+    assert ended_session_ids(made) == ["s1", "s2", "s3"]
     assert made.actions[0].reason == "agent-2 is draining, and no other Agent has room for it."
     assert made.shortfall is not None
     assert made.shortfall.code == "no-agent"
@@ -63,7 +63,7 @@ def test_without_room_elsewhere_only_a_draining_agent_becomes_empty():
 
 def test_a_draining_agent_keeps_them_while_another_fetches_the_image():
     fetching = replace(BIG, image_state="pulling")
-    assert ended(plan(snapshot(*LEFT, agents=(fetching, other(draining=True))))) == []
+    assert ended_session_ids(plan(snapshot(*LEFT, agents=(fetching, other(draining=True))))) == []
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_a_draining_agent_does_not_wait_for_one_without_the_image(change: dict[s
     without = replace(BIG, image_state="absent", **change)
     image = replace(IMAGE, only_agent_id=only_agent_id)
     made = plan(snapshot(*LEFT, agents=(without, other(draining=True)), image=image))
-    assert ended(made) == ["s1", "s2", "s3"]
+    assert ended_session_ids(made) == ["s1", "s2", "s3"]
     assert made.shortfall is not None
     assert made.shortfall.code == "no-agent", "no Agent fetches anything for it"
 
 
 def test_a_draining_agent_becomes_empty_also_of_a_paused_pool():
     made = plan(replace(leaving(draining=True), config=replace(CONFIG, paused=True)))
-    assert ended(made) == ["s1", "s2", "s3"]
-    assert ended(plan(replace(leaving(enabled=False), config=replace(CONFIG, paused=True)))) == []
+    assert ended_session_ids(made) == ["s1", "s2", "s3"]
+    assert ended_session_ids(plan(replace(leaving(enabled=False), config=replace(CONFIG, paused=True)))) == []
 
 
 def test_those_of_an_agent_moved_to_another_zone_are_replaced():

@@ -82,7 +82,7 @@ def snapshots(draw: st.DrawFn) -> PoolSnapshot:
 Planner = Callable[[PoolSnapshot], PoolPlan]
 
 
-def ended(made: PoolPlan) -> set[str]:
+def ended_session_ids(made: PoolPlan) -> set[str]:
     return {a.session_id for a in made.actions if not isinstance(a, Create)}
 
 
@@ -103,7 +103,7 @@ def after(shot: PoolSnapshot, made: PoolPlan, number: int = 0) -> PoolSnapshot:
         if s.status in (SessionStatus.REQUESTED, SessionStatus.STARTING)
         else s
         for s in shot.sessions
-        if s.session_id not in ended(made)
+        if s.session_id not in ended_session_ids(made)
     ]
     # Sessions of the first snapshot are not in the Agents' sums, those created by plans are.
     reserved = {i: sum(s.agent_id == i and len(s.session_id) > 3 for s in (*kept, *new)) for i in AGENT_IDS}
@@ -131,7 +131,7 @@ def never_above_desired_and_one_in_rotation(planner: Planner, shot: PoolSnapshot
     good = {
         s.session_id: s
         for s in shot.sessions
-        if s.agent_id in there and (s.claimable or s.status in coming) and s.session_id not in ended(made)
+        if s.agent_id in there and (s.claimable or s.status in coming) and s.session_id not in ended_session_ids(made)
     }
     rotating = [s for s in good.values() if s.status in coming and s.replaces in good]
     rotating += [c for c in made.creates if c.replaces in good]
@@ -168,7 +168,9 @@ def never_beyond_an_agents_room(planner: Planner, shot: PoolSnapshot) -> None:
 def a_short_pool_says_why(planner: Planner, shot: PoolSnapshot) -> None:
     made = planner(shot)
     there = {a.agent_id for a in shot.agents if a.status == "running" and a.enabled and not a.draining}
-    usable = sum(s.claimable and s.agent_id in there and s.session_id not in ended(made) for s in shot.sessions)
+    usable = sum(
+        s.claimable and s.agent_id in there and s.session_id not in ended_session_ids(made) for s in shot.sessions
+    )
     short = usable < shot.config.num_sessions and not shot.config.deleted
     assert (made.shortfall is not None) == short
 
@@ -199,7 +201,7 @@ def nothing_good_ends_without_need(planner: Planner, shot: PoolSnapshot) -> None
         )
     }
     allowed = 0 if shot.config.deleted or not shot.image.enabled else shot.config.num_sessions
-    assert len(good - ended(made)) >= min(len(good), allowed)
+    assert len(good - ended_session_ids(made)) >= min(len(good), allowed)
 
 
 def _mutant(made: PoolPlan, *more: Action) -> PoolPlan:

@@ -15,7 +15,7 @@ from greenroom.core.actions.keys import keysym_of_character
 from greenroom.core.recording.descriptions import ActionDescription, describe, more_recorded_mode, recorded_error
 
 
-def said(item: dict[str, Any], *, keep_text: bool = False) -> str:
+def sentence_of(item: dict[str, Any], *, keep_text: bool = False) -> str:
     return describe(parse([item])[0], keep_text=keep_text).said
 
 
@@ -66,7 +66,7 @@ def said(item: dict[str, Any], *, keep_text: bool = False) -> str:
     ],
 )
 def test_a_sentence_for_each_action(item: dict[str, Any], sentence: str):
-    assert said(item) == sentence
+    assert sentence_of(item) == sentence
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_sentence_for_each_action(item: dict[str, Any], sentence: str):
     ],
 )
 def test_a_lease_may_ask_for_the_text(item: dict[str, Any], sentence: str):
-    assert said(item, keep_text=True) == sentence
+    assert sentence_of(item, keep_text=True) == sentence
 
 
 def test_text_that_is_kept_has_a_limit():

@@ -39,7 +39,7 @@ OPEN = SessionFacts(permitted=dict.fromkeys(SWITCHES, True), settings=settings()
 KINDS = st.sampled_from(sorted(Kind))
 
 
-def refused(act: Act, kind: Kind, *permissions: str, facts: SessionFacts = OPEN, owns: bool = False) -> str:
+def refusal_of(act: Act, kind: Kind, *permissions: str, facts: SessionFacts = OPEN, owns: bool = False) -> str:
     return decide(act, SessionCaller(kind=kind, permissions=permissions, owns=owns), facts).refused
 
 
@@ -54,10 +54,10 @@ def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
     act=st.sampled_from(sorted(Act)),
     kind=KINDS,
     codes=st.sets(st.sampled_from(sorted(PERMISSIONS))),
-    subject=refused,
+    subject=refusal_of,
     mutants=[
-        lambda act, kind, *codes: refused(act, kind, *codes, "global_admin"),
-        lambda act, kind, *codes: refused(act, Kind.OTHER, *codes),
+        lambda act, kind, *codes: refusal_of(act, kind, *codes, "global_admin"),
+        lambda act, kind, *codes: refusal_of(act, Kind.OTHER, *codes),
     ],
 )
 def test_who_is_neither_named_nor_has_all_permissions_may_not(subject: Any, act: Act, kind: Kind, codes: set[str]):
@@ -70,8 +70,8 @@ def test_who_is_neither_named_nor_has_all_permissions_may_not(subject: Any, act:
     act=st.sampled_from(sorted(Act)),
     kind=KINDS,
     codes=st.sets(st.sampled_from(sorted(PERMISSIONS))),
-    subject=refused,
-    mutants=[lambda act, kind, *codes, facts=OPEN: refused(act, kind, *codes) if facts is OPEN else ""],
+    subject=refusal_of,
+    mutants=[lambda act, kind, *codes, facts=OPEN: refusal_of(act, kind, *codes) if facts is OPEN else ""],
 )
 def test_a_closed_switch_opens_nothing(subject: Any, act: Act, kind: Kind, codes: set[str]):
     closed = replace(OPEN, permitted={}, settings=settings(on=False), held_by="bob", must_record=True)
@@ -80,8 +80,8 @@ def test_a_closed_switch_opens_nothing(subject: Any, act: Act, kind: Kind, codes
 
 @for_all(
     act=st.sampled_from([*LOOKS, Act.EXEC, Act.READ_FILES, Act.WRITE_FILES, Act.COMMAND]),
-    subject=refused,
-    mutants=[lambda act, kind, *codes: refused(act, kind, *PERMISSIONS)],
+    subject=refusal_of,
+    mutants=[lambda act, kind, *codes: refusal_of(act, kind, *PERMISSIONS)],
 )
 def test_a_read_only_key_neither_looks_nor_acts(subject: Any, act: Act):
     assert subject(act, Kind.OTHER, *read_only(PERMISSIONS)) == "hidden"
@@ -91,7 +91,7 @@ def test_a_read_only_key_neither_looks_nor_acts(subject: Any, act: Act):
 def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: Act):
     codes = TABLE[act].others
     assert "sessions_screenshot" in codes
-    assert refused(act, Kind.OTHER, *(set(PERMISSIONS) - {"sessions_screenshot", "global_admin"}))
+    assert refusal_of(act, Kind.OTHER, *(set(PERMISSIONS) - {"sessions_screenshot", "global_admin"}))
     banned = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), replace(OPEN, settings=settings(on=False)))
     assert (banned.refused, banned.reason.startswith("Only ada may take pictures")) == ("forbidden", True)
     for kind in (Kind.USER, Kind.PROGRAM, Kind.HOLDER):
@@ -106,8 +106,8 @@ def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: A
 def test_what_is_missing_is_named_to_those_who_know_the_session():
     part = decide(Act.INPUT, SessionCaller(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN)
     assert (part.refused, part.missing) == ("forbidden", ("sessions_screenshot",))
-    assert refused(Act.INPUT, Kind.OTHER, "sessions_view") == "hidden"
-    assert refused(Act.COMMAND_AS, Kind.USER) == "forbidden"
+    assert refusal_of(Act.INPUT, Kind.OTHER, "sessions_view") == "hidden"
+    assert refusal_of(Act.COMMAND_AS, Kind.USER) == "forbidden"
 
 
 @pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.HOLDER])
@@ -115,7 +115,7 @@ def test_what_is_missing_is_named_to_those_who_know_the_session():
 def test_a_program_neither_looks_nor_runs_commands_while_a_person_has_control(act: Act, kind: Kind):
     held = decide(act, SessionCaller(kind=kind), replace(OPEN, held_by="ada"))
     assert (held.refused, held.reason.startswith("ada has control")) == ("held", True)
-    assert refused(act, Kind.USER, facts=replace(OPEN, held_by="ada")) == ""
+    assert refusal_of(act, Kind.USER, facts=replace(OPEN, held_by="ada")) == ""
 
 
 @pytest.mark.parametrize("act", [Act.EXEC, Act.COMMAND, Act.DEVTOOLS, Act.WEBDRIVER])
@@ -125,13 +125,13 @@ def test_what_carries_files_both_ways_needs_both_switches(act: Act, missing: str
     closed = replace(OPEN, permitted={name: name != missing for name in SWITCHES})
     verdict = decide(act, SessionCaller(kind=kind), closed)
     assert verdict.reason == f"This is not allowed in a session without {missing}."
-    assert (refused(act, kind, "sessions_modify", facts=closed) == "") == (act is Act.COMMAND)
+    assert (refusal_of(act, kind, "sessions_modify", facts=closed) == "") == (act is Act.COMMAND)
 
 
 def test_the_tree_needs_one_way_by_which_text_may_leave():
-    assert refused(Act.TREE, Kind.PROGRAM, facts=replace(OPEN, permitted={})) == "forbidden"
+    assert refusal_of(Act.TREE, Kind.PROGRAM, facts=replace(OPEN, permitted={})) == "forbidden"
     for name in ("allow_kasm_downloads", "allow_kasm_clipboard_down"):
-        assert refused(Act.TREE, Kind.PROGRAM, facts=replace(OPEN, permitted={name: True})) == ""
+        assert refusal_of(Act.TREE, Kind.PROGRAM, facts=replace(OPEN, permitted={name: True})) == ""
 
 
 def test_nothing_goes_past_a_required_recording():
@@ -139,7 +139,7 @@ def test_nothing_goes_past_a_required_recording():
         assert (
             decide(act, SessionCaller(kind=Kind.PROGRAM), replace(OPEN, must_record=True)).reason == REQUIRES_RECORDING
         )
-    assert refused(Act.EXEC, Kind.PROGRAM, facts=replace(OPEN, must_record=True)) == ""
+    assert refusal_of(Act.EXEC, Kind.PROGRAM, facts=replace(OPEN, must_record=True)) == ""
 
 
 def test_the_settings_of_a_user_bind_the_user_and_not_an_administrator():
@@ -149,8 +149,8 @@ def test_the_settings_of_a_user_bind_the_user_and_not_an_administrator():
     for act in bound:
         assert needs_settings(act, SessionCaller(kind=Kind.USER))
         assert decide(act, SessionCaller(kind=Kind.USER), closed).reason.startswith("You may not ")
-        assert refused(act, Kind.OTHER, *TABLE[act].others, facts=closed) == ""
-        assert refused(act, Kind.USER, facts=OPEN) == ""
+        assert refusal_of(act, Kind.OTHER, *TABLE[act].others, facts=closed) == ""
+        assert refusal_of(act, Kind.USER, facts=OPEN) == ""
 
 
 def test_settings_are_read_only_for_callers_that_they_bind():

@@ -21,7 +21,7 @@ def row(status: SessionStatus, want: Want = Want.RUNNING, **fields: object) -> S
     return replace(SessionRow(session_id="s", status=status, want=want, generation=3), **fields)
 
 
-def seen(state: ObservedState, **fields: object) -> ObservedFacts:
+def observation(state: ObservedState, **fields: object) -> ObservedFacts:
     return replace(ObservedFacts(session_id="s", generation=3, state=state), **fields)
 
 
@@ -36,44 +36,44 @@ PAUSED = "its container was paused, as requested"
 @pytest.mark.parametrize(
     ("before", "observed", "after"),
     [
-        (row(S.REQUESTED), seen(Seeing.CREATING), (S.STARTING, CREATED)),
-        (row(S.REQUESTED), seen(Seeing.RUNNING), (S.STARTING, STARTED)),
-        (row(S.REQUESTED), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
-        (row(S.STARTING), seen(Seeing.RUNNING), None),
-        (row(S.STARTING), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
-        (row(S.STARTING), seen(Seeing.FAILED), (S.FAILED, "its container ended")),
-        (row(S.STARTING), seen(Seeing.FAILED, exit_code=0), (S.FAILED, "its container ended with exit code 0")),
-        (row(S.STARTING), seen(Seeing.FAILED, error="no such image", exit_code=1), (S.FAILED, "no such image")),
-        (row(S.STARTING), seen(Seeing.ABSENT), None),
-        (row(S.RUNNING), seen(Seeing.RUNNING), None),
+        (row(S.REQUESTED), observation(Seeing.CREATING), (S.STARTING, CREATED)),
+        (row(S.REQUESTED), observation(Seeing.RUNNING), (S.STARTING, STARTED)),
+        (row(S.REQUESTED), observation(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.STARTING), observation(Seeing.RUNNING), None),
+        (row(S.STARTING), observation(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.STARTING), observation(Seeing.FAILED), (S.FAILED, "its container ended")),
+        (row(S.STARTING), observation(Seeing.FAILED, exit_code=0), (S.FAILED, "its container ended with exit code 0")),
+        (row(S.STARTING), observation(Seeing.FAILED, error="no such image", exit_code=1), (S.FAILED, "no such image")),
+        (row(S.STARTING), observation(Seeing.ABSENT), None),
+        (row(S.RUNNING), observation(Seeing.RUNNING), None),
         (
             row(S.RUNNING),
-            seen(Seeing.ABSENT),
+            observation(Seeing.ABSENT),
             (S.FAILED, GONE),
         ),
-        (row(S.RUNNING), seen(Seeing.FAILED), (S.FAILED, "its container ended")),
-        (row(S.STOPPING, Want.STOPPED), seen(Seeing.RUNNING), None),
-        (row(S.STOPPING, Want.STOPPED), seen(Seeing.STOPPED), (S.STOPPED, STOPPED)),
-        (row(S.PAUSING, Want.PAUSED), seen(Seeing.PAUSED), (S.PAUSED, PAUSED)),
-        (row(S.DELETING, Want.ABSENT), seen(Seeing.RUNNING, usable=True), None),
-        (row(S.DELETING, Want.ABSENT), seen(Seeing.FAILED), None),
-        (row(S.DELETING, Want.ABSENT), seen(Seeing.ABSENT), (S.DELETED, "its container is gone, as requested")),
-        (row(S.FAILED), seen(Seeing.RUNNING, usable=True), None),
-        (row(S.UNREACHABLE), seen(Seeing.RUNNING), None),
-        (row(S.UNREACHABLE), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
-        (row(S.LOST), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
-        (row(S.LOST), seen(Seeing.PAUSED), None),
-        (row(S.LOST), seen(Seeing.STOPPED), None),
-        (row(S.LOST, Want.PAUSED), seen(Seeing.PAUSED), (S.PAUSED, PAUSED)),
-        (row(S.LOST, Want.STOPPED), seen(Seeing.STOPPED), (S.STOPPED, STOPPED)),
-        (row(S.FAILED, set_aside=True), seen(Seeing.FAILED), None),
+        (row(S.RUNNING), observation(Seeing.FAILED), (S.FAILED, "its container ended")),
+        (row(S.STOPPING, Want.STOPPED), observation(Seeing.RUNNING), None),
+        (row(S.STOPPING, Want.STOPPED), observation(Seeing.STOPPED), (S.STOPPED, STOPPED)),
+        (row(S.PAUSING, Want.PAUSED), observation(Seeing.PAUSED), (S.PAUSED, PAUSED)),
+        (row(S.DELETING, Want.ABSENT), observation(Seeing.RUNNING, usable=True), None),
+        (row(S.DELETING, Want.ABSENT), observation(Seeing.FAILED), None),
+        (row(S.DELETING, Want.ABSENT), observation(Seeing.ABSENT), (S.DELETED, "its container is gone, as requested")),
+        (row(S.FAILED), observation(Seeing.RUNNING, usable=True), None),
+        (row(S.UNREACHABLE), observation(Seeing.RUNNING), None),
+        (row(S.UNREACHABLE), observation(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.LOST), observation(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.LOST), observation(Seeing.PAUSED), None),
+        (row(S.LOST), observation(Seeing.STOPPED), None),
+        (row(S.LOST, Want.PAUSED), observation(Seeing.PAUSED), (S.PAUSED, PAUSED)),
+        (row(S.LOST, Want.STOPPED), observation(Seeing.STOPPED), (S.STOPPED, STOPPED)),
+        (row(S.FAILED, set_aside=True), observation(Seeing.FAILED), None),
         (
             row(S.FAILED, set_aside=True),
-            seen(Seeing.FAILED, has_container=False),
+            observation(Seeing.FAILED, has_container=False),
             (S.DELETING, "it was kept for inspection, and its container is gone"),
         ),
-        (row(S.DELETING, Want.ABSENT, set_aside=True), seen(Seeing.RUNNING, has_container=False), None),
-        (row(S.FAILED), seen(Seeing.FAILED, has_container=False), None),
+        (row(S.DELETING, Want.ABSENT, set_aside=True), observation(Seeing.RUNNING, has_container=False), None),
+        (row(S.FAILED), observation(Seeing.FAILED, has_container=False), None),
     ],
 )
 def test_what_follows_from_an_observation(
@@ -104,15 +104,15 @@ def test_what_follows_from_an_observation(
 def test_a_hand_over_ends_as_the_agent_reports_of_this_assignment(
     report: dict[str, Any], after: tuple[SessionStatus, str] | None
 ):
-    move = decide(row(S.ASSIGNING, assignment_id="a"), seen(Seeing.RUNNING, usable=True, **report))
+    move = decide(row(S.ASSIGNING, assignment_id="a"), observation(Seeing.RUNNING, usable=True, **report))
     assert (move and (move.to, move.reason)) == after
     assert move is None or move.set_aside == (move.to is S.FAILED)
-    assert decide(row(S.ASSIGNING), seen(Seeing.RUNNING, usable=True, **report)) is None, "no user was assigned"
+    assert decide(row(S.ASSIGNING), observation(Seeing.RUNNING, usable=True, **report)) is None, "no user was assigned"
 
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_a_hand_over_that_only_took_too_long_says_so(*, slow: bool):
-    observed = seen(Seeing.RUNNING, handover="failed", assignment_id="a", handover_slow=slow)
+    observed = observation(Seeing.RUNNING, handover="failed", assignment_id="a", handover_slow=slow)
     move = decide(row(S.ASSIGNING, assignment_id="a"), observed)
     assert move is not None
     assert move.slow is slow
@@ -120,10 +120,10 @@ def test_a_hand_over_that_only_took_too_long_says_so(*, slow: bool):
 
 @pytest.mark.parametrize("state", [Seeing.FAILED, Seeing.ABSENT])
 def test_a_container_that_ends_during_its_hand_over_is_quarantined(state: ObservedState):
-    move = decide(row(S.ASSIGNING, assignment_id="a"), seen(state))
+    move = decide(row(S.ASSIGNING, assignment_id="a"), observation(state))
     assert move is not None
     assert (move.to, move.set_aside, move.sources) == (S.FAILED, True, frozenset({S.ASSIGNING}))
-    used = decide(row(S.RUNNING, assignment_id="a"), seen(state))
+    used = decide(row(S.RUNNING, assignment_id="a"), observation(state))
     assert used is not None
     assert (used.to, used.set_aside) == (S.FAILED, False)
 
@@ -131,10 +131,14 @@ def test_a_container_that_ends_during_its_hand_over_is_quarantined(state: Observ
 @pytest.mark.parametrize(
     ("before", "observed", "reason"),
     [
-        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, broken=True, probe_error="Silence."), ": Silence."),
-        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, broken=True), ": The Agent gave no reason."),
-        (row(S.RUNNING, claimable=True), seen(Seeing.FAILED, error="It ended."), "It ended."),
-        (row(S.RUNNING, claimable=True), seen(Seeing.ABSENT), "is gone"),
+        (
+            row(S.RUNNING, claimable=True),
+            observation(Seeing.RUNNING, broken=True, probe_error="Silence."),
+            ": Silence.",
+        ),
+        (row(S.RUNNING, claimable=True), observation(Seeing.RUNNING, broken=True), ": The Agent gave no reason."),
+        (row(S.RUNNING, claimable=True), observation(Seeing.FAILED, error="It ended."), "It ended."),
+        (row(S.RUNNING, claimable=True), observation(Seeing.ABSENT), "is gone"),
     ],
 )
 def test_a_staged_session_that_stopped_working_leaves_its_pool(
@@ -149,11 +153,11 @@ def test_a_staged_session_that_stopped_working_leaves_its_pool(
 @pytest.mark.parametrize(
     ("before", "observed"),
     [
-        (row(S.RUNNING), seen(Seeing.RUNNING, broken=True)),  # a user's
-        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, usable=False)),  # not probed yet
-        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, generation=2, broken=True)),
-        (row(S.STARTING), seen(Seeing.RUNNING, broken=True)),  # it may still become usable
-        (row(S.UNREACHABLE), seen(Seeing.RUNNING, broken=True)),
+        (row(S.RUNNING), observation(Seeing.RUNNING, broken=True)),  # a user's
+        (row(S.RUNNING, claimable=True), observation(Seeing.RUNNING, usable=False)),  # not probed yet
+        (row(S.RUNNING, claimable=True), observation(Seeing.RUNNING, generation=2, broken=True)),
+        (row(S.STARTING), observation(Seeing.RUNNING, broken=True)),  # it may still become usable
+        (row(S.UNREACHABLE), observation(Seeing.RUNNING, broken=True)),
     ],
 )
 def test_a_probe_that_fails_ends_nothing_else(before: SessionRow, observed: ObservedFacts):

@@ -38,17 +38,19 @@ def settings(**changes: Any):
     return resolve([GroupSettings("g", "Team", 5, {**ALL, **changes})])
 
 
-def refused(wish: ShareRequest, *, status: str = "running", page: bool | None = True, **changes: Any) -> str | None:
-    return reason_against_new_share(wish, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
+def reason_to_refuse(
+    request: ShareRequest, *, status: str = "running", page: bool | None = True, **changes: Any
+) -> str | None:
+    return reason_against_new_share(request, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
 
 
-def wish(access: Access, audience: Audience, seconds: int | None = None) -> ShareRequest:
+def share_request(access: Access, audience: Audience, seconds: int | None = None) -> ShareRequest:
     return ShareRequest(access=access, audience=audience, seconds=seconds)
 
 
 def test_nothing_is_shared_by_default():
     reason = reason_against_new_share(
-        wish("view", "users"), resolve([]), status=SessionStatus.RUNNING, keeps_view_only=True
+        share_request("view", "users"), resolve([]), status=SessionStatus.RUNNING, keeps_view_only=True
     )
     assert reason == "Sessions may not be shared: `allow_kasm_sharing` = false by default."
     assert reason_against_sharing(settings()) is None
@@ -59,43 +61,45 @@ def test_nothing_is_shared_by_default():
     [("users", "view"), ("guests", "view"), ("guests", "control"), ("user", "view"), ("user", "control")],
 )
 def test_what_the_settings_allow_is_shared(audience: Audience, access: Access):
-    assert refused(wish(access, audience)) is None
-    assert refused(wish("view", audience), page=None) is None, "it is not known before the session runs"
+    assert reason_to_refuse(share_request(access, audience)) is None
+    assert reason_to_refuse(share_request("view", audience), page=None) is None, (
+        "it is not known before the session runs"
+    )
 
 
 def test_each_setting_closes_what_it_is_about_and_says_where_it_is_set():
-    assert refused(wish("view", "guests"), allow_guest_links=False) == (
+    assert reason_to_refuse(share_request("view", "guests"), allow_guest_links=False) == (
         "Guest links are not allowed: `allow_guest_links` = false from group Team, priority 5."
     )
-    assert refused(wish("control", "user"), allow_shared_control=False) == (
+    assert reason_to_refuse(share_request("control", "user"), allow_shared_control=False) == (
         "Shared control is not allowed: `allow_shared_control` = false from group Team, priority 5."
     )
-    assert refused(wish("view", "users", 3601)) == (
+    assert reason_to_refuse(share_request("view", "users", 3601)) == (
         "A share may last 3600 s at most: `max_share_seconds` = 3600 from group Team, priority 5."
     )
-    assert refused(wish("view", "users", 3600)) is None
-    assert refused(wish("view", "users", 10**6), max_share_seconds=0) is None
-    assert refused(wish("view", "guests"), allow_shared_control=False) is None
-    assert refused(wish("control", "user"), allow_guest_links=False) is None
+    assert reason_to_refuse(share_request("view", "users", 3600)) is None
+    assert reason_to_refuse(share_request("view", "users", 10**6), max_share_seconds=0) is None
+    assert reason_to_refuse(share_request("view", "guests"), allow_shared_control=False) is None
+    assert reason_to_refuse(share_request("control", "user"), allow_guest_links=False) is None
 
 
 def test_control_is_given_by_name_and_only_of_a_page_that_filters_one_may_watch():
-    assert "named user" in (refused(wish("control", "users")) or "")
-    assert refused(wish("view", "user"), page=False) == NO_VIEW_ONLY
-    assert refused(wish("control", "user"), page=False) is None
+    assert "named user" in (reason_to_refuse(share_request("control", "users")) or "")
+    assert reason_to_refuse(share_request("view", "user"), page=False) == NO_VIEW_ONLY
+    assert reason_to_refuse(share_request("control", "user"), page=False) is None
 
 
 def test_a_session_that_ends_is_shared_no_more():
-    assert refused(wish("view", "users"), status="deleting") == (
+    assert reason_to_refuse(share_request("view", "users"), status="deleting") == (
         "The session is deleting; it cannot be shared any more."
     )
-    assert refused(wish("view", "users"), status="starting") is None
+    assert reason_to_refuse(share_request("view", "users"), status="starting") is None
 
 
 def test_a_share_ends_after_what_was_asked_or_what_is_allowed():
-    assert share_end_time(wish("view", "users", 60), settings(), NOW) == NOW + timedelta(seconds=60)
-    assert share_end_time(wish("view", "users"), settings(), NOW) == NOW + timedelta(seconds=3600)
-    assert share_end_time(wish("view", "users"), settings(max_share_seconds=0), NOW) is None
+    assert share_end_time(share_request("view", "users", 60), settings(), NOW) == NOW + timedelta(seconds=60)
+    assert share_end_time(share_request("view", "users"), settings(), NOW) == NOW + timedelta(seconds=3600)
+    assert share_end_time(share_request("view", "users"), settings(max_share_seconds=0), NOW) is None
 
 
 SHARE = ShareFacts(
