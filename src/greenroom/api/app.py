@@ -154,7 +154,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     """Return the application, with its parts in `app.state`.
 
     The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics,
-    failed_attempts, launcher, act_log, screenshots, desks, offers, keys, recorder, recordings_viewed and courier.
+    failed_attempts, launcher, act_log, screenshots, desks, offers, keys, recorder, recording_view_log and courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -185,7 +185,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.offers = CoalescedRead(lambda: read_offer(db))
     app.state.keys = CoalescedReads(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
-    app.state.recordings_viewed = recording_routes.ViewLog(logs)
+    app.state.recording_view_log = recording_routes.RecordingViewLog(logs)
     metrics.add_recording_metrics(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
     metrics.add_webhook_metrics(app.state.courier)

@@ -27,7 +27,7 @@ Fields = TypeVar("Fields", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Shaped:
+class MatchesPattern:
     """Metadata of a string that must match `pattern` as a whole; `words` complete the error: "must be …"."""
 
     pattern: str

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from greenroom.api.bodies import Body, Shaped, View
+from greenroom.api.bodies import Body, MatchesPattern, View
 
 
 class CatalogueEntryView(View):
@@ -48,12 +48,12 @@ class CatalogueCreate(Body):
     name: Annotated[
         str,
         StringConstraints(min_length=1, max_length=63),
-        Shaped(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
+        MatchesPattern(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
         Field(description="prefix of the names of its entries: `name/entry`"),
     ]
     list_url: Annotated[
         str,
         StringConstraints(min_length=1, max_length=2048),
-        Shaped(r"https?://[\x21-\x7e]+", "an address that begins with https:// or http://"),
+        MatchesPattern(r"https?://[\x21-\x7e]+", "an address that begins with https:// or http://"),
         Field(description="address of list.json, or of the registry (/1.1/list.json is appended)"),
     ]

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from greenroom.api.bodies import Shaped
+from greenroom.api.bodies import MatchesPattern
 from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import commands_and_files, service
 from greenroom.api.desk.answers import decode_answer
@@ -22,7 +22,7 @@ from greenroom.core.session.authorization import Act
 
 router = APIRouter(tags=["leases"])
 
-Corners = Annotated[str, Shaped(r"[0-9]{1,5}(,[0-9]{1,5}){3}", "four whole numbers, such as 0,0,640,400")]
+Corners = Annotated[str, MatchesPattern(r"[0-9]{1,5}(,[0-9]{1,5}){3}", "four whole numbers, such as 0,0,640,400")]
 Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; width or height alone keeps the aspect ratio")]
 
 

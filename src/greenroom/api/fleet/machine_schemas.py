@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from greenroom.api.bodies import Body, JsonObject, Shaped, Text, View
+from greenroom.api.bodies import Body, JsonObject, MatchesPattern, Text, View
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.model import format_schedule_entry, parse_schedule_entry
 from greenroom.core.fleet.machines.provider import DEFAULT_EDGE_URL
@@ -24,13 +24,13 @@ def _line(text: str) -> str:
 PoolName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
-    Shaped(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
+    MatchesPattern(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
 ]
 PROVIDER: Final = "provider of the machines: command, webhook, libcloud, simulated, or a provider of another package"
 Provider = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
-    Shaped(r"[a-z][a-z0-9_-]*", "the name of an installed provider"),
+    MatchesPattern(r"[a-z][a-z0-9_-]*", "the name of an installed provider"),
 ]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_line)]
 Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description="cores of one machine")]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from greenroom.api.bodies import Body, Shaped, View
+from greenroom.api.bodies import Body, MatchesPattern, View
 from greenroom.api.workspace.schemas import ImageProgressView, Port
 from greenroom.core.fleet.addresses import host_problem
 from greenroom.core.session.streams import RESERVED_PATHS
@@ -45,14 +45,14 @@ Address = Annotated[str, StringConstraints(max_length=255), AfterValidator(_chec
 Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(_checked_host)]
 ZoneName = Annotated[
     str,
-    Shaped(
+    MatchesPattern(
         r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
         "1 to 63 letters, digits, '_', '.' and '-', with a letter or digit at its beginning",
     ),
 ]
 PathName = Annotated[
     str,
-    Shaped(
+    MatchesPattern(
         r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
         "one word of 1 to 63 letters, digits, '_' and '-', with a letter or digit at its beginning",
     ),
@@ -212,7 +212,7 @@ class AgentPatch(Body):
 
 Role = Literal["agent", "gateway"]
 TokenText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-HostName = Annotated[str, StringConstraints(max_length=255), Shaped(r"[ -~]*", "of ASCII characters only")]
+HostName = Annotated[str, StringConstraints(max_length=255), MatchesPattern(r"[ -~]*", "of ASCII characters only")]
 
 
 class JoinTokenCreate(Body):

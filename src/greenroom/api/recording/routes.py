@@ -75,11 +75,11 @@ class RecordingAccess(Declared):
         if verdict.refused:
             raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
         if kind is Kind.OTHER:
-            request.app.state.recordings_viewed.log_access(caller, recording)
+            request.app.state.recording_view_log.log_access(caller, recording)
         return recording
 
 
-class ViewLog:
+class RecordingViewLog:
     """Writes log rows about access to recordings of other users; one instance per process."""
 
     def __init__(self, logs: LogWriter) -> None:

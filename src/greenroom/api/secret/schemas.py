@@ -7,13 +7,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.bodies import Body, Name, Secret, Shaped, Text, View
+from greenroom.api.bodies import Body, MatchesPattern, Name, Secret, Text, View
 from greenroom.core.named_secrets import MAX_HOSTS, PLACEHOLDER
 from greenroom.db.named_secrets import StoredSecret
 
 SecretName = Annotated[
     str,
-    Shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dots, - and _, at most 64"),
+    MatchesPattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dots, - and _, at most 64"),
     Field(description="name by which leases request it"),
 ]
 Hosts = Annotated[

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from greenroom.api.bodies import Body, Secret, Shaped, Text, View
+from greenroom.api.bodies import Body, MatchesPattern, Secret, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
 from greenroom.core.launch.plan import TraceStep
@@ -18,7 +18,7 @@ MAX_IDEMPOTENCY_KEY: Final = 255
 
 EnvironmentName = Annotated[
     str,
-    Shaped(
+    MatchesPattern(
         r"[A-Za-z_][A-Za-z0-9_]{0,254}",
         "the name of a variable: 1 to 255 letters, digits and '_', without a digit at its beginning",
     ),
@@ -43,7 +43,7 @@ LastScreenshot = Annotated[
 
 
 LeaseId = Annotated[UUID | None, Field(description="lease of a program; null = the session has no lease")]
-Record = Annotated[RecordingMode, Field(description="recorded data of the lease")]
+RecordedData = Annotated[RecordingMode, Field(description="recorded data of the lease")]
 
 
 class SessionView(View):
@@ -182,7 +182,7 @@ class ConnectionView(View):
 
     session_id: UUID
     lease_id: LeaseId
-    record: Record
+    record: RecordedData
     status: str
     operational_status: str
     operational_progress: Annotated[int, Field(description="0-100")]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from greenroom.api.access.failed_attempts import FailedAttempts
-from greenroom.api.bodies import Shaped, View
+from greenroom.api.bodies import MatchesPattern, View
 from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
@@ -61,7 +61,7 @@ from greenroom.kit.secrets import Secrets, hashed, is_same
 
 router = APIRouter(tags=["sharing"])
 
-ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
+ShareId = Annotated[str, Path(), MatchesPattern(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20
 ASSIST_S: Final = 8 * 3600
 """The time after which an administrator who assists must join again."""

@@ -19,7 +19,7 @@ from greenroom.api.bodies import Body, Name, Secret, Text, View
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
-from greenroom.api.session.schemas import LeaseId, Record
+from greenroom.api.session.schemas import LeaseId, RecordedData
 from greenroom.api.session.service import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.core.access.accounts import username_problem
 from greenroom.core.errors import Forbidden, NotFound, Refused
@@ -156,7 +156,7 @@ class JoinedView(View):
     share_id: str
     session_id: UUID
     lease_id: LeaseId
-    record: Record
+    record: RecordedData
     owner: str | None
     image_friendly_name: str
     name: str

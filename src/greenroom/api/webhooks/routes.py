@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from greenroom.api.bodies import Json, View
-from greenroom.api.deps import ChangeDep, Db, Deliveries
+from greenroom.api.deps import ChangeDep, CourierDep, Db
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
 from greenroom.api.webhooks.schemas import (
@@ -137,7 +137,7 @@ async def renew_webhook_secret(webhook_id: UUID, change: ChangeDep) -> WebhookSe
 
 
 @router.post("/webhooks/{webhook_id}/test", dependencies=[requires("webhooks_modify")])
-async def test_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> DeliveryView:
+async def test_webhook(webhook_id: UUID, db: Db, courier: CourierDep) -> DeliveryView:
     """Send a message of type `webhook.test` now, also to a disabled webhook, and return the result."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery_id = await courier.send_test(webhook)
@@ -162,7 +162,7 @@ async def list_webhook_deliveries(
     status_code=202,
     dependencies=[requires("webhooks_modify")],
 )
-async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: Deliveries) -> DeliveryView:
+async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: CourierDep) -> DeliveryView:
     """Deliver a message again, with all attempts and the same id. While it waits, this changes nothing."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
@@ -173,7 +173,7 @@ async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, c
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
-async def replay_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Replayed:
+async def replay_webhook(webhook_id: UUID, db: Db, courier: CourierDep) -> Replayed:
     """Deliver again all messages that were given up, each with all attempts and the same id."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     _require_enabled(webhook)

@@ -61,13 +61,13 @@ def _notches(pixels: int) -> int:
     return notches if pixels > 0 else -notches
 
 
-class _Place(Struct, frozen=True, forbid_unknown_fields=True):
+class _PointOfPath(Struct, frozen=True, forbid_unknown_fields=True):
     x: Coordinate
     y: Coordinate
 
 
-def _xy(place: _Place | tuple[Coordinate, Coordinate]) -> tuple[int, int]:
-    return (place.x, place.y) if isinstance(place, _Place) else place
+def _xy(place: _PointOfPath | tuple[Coordinate, Coordinate]) -> tuple[int, int]:
+    return (place.x, place.y) if isinstance(place, _PointOfPath) else place
 
 
 class _ClientAction(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -106,16 +106,16 @@ class _Move(_PointAction, frozen=True, tag="move"):
 class _Scroll(_PointAction, frozen=True, tag="scroll", kw_only=True):
     scroll_x: Pixels = 0
     scroll_y: Pixels = 0
-    x_in_js: Pixels = field(name="scrollX", default=0)
-    y_in_js: Pixels = field(name="scrollY", default=0)
+    camel_scroll_x: Pixels = field(name="scrollX", default=0)
+    camel_scroll_y: Pixels = field(name="scrollY", default=0)
 
     def to_action(self) -> Action:
-        across, down = self.scroll_x or self.x_in_js, self.scroll_y or self.y_in_js
+        across, down = self.scroll_x or self.camel_scroll_x, self.scroll_y or self.camel_scroll_y
         return actions.Scroll(_notches(across), _notches(down), self.at, _keysyms(self.keys))
 
 
 class _Drag(_ClientAction, frozen=True, tag="drag"):
-    path: Annotated[list[_Place | tuple[Coordinate, Coordinate]], Meta(min_length=2, max_length=1000)]
+    path: Annotated[list[_PointOfPath | tuple[Coordinate, Coordinate]], Meta(min_length=2, max_length=1000)]
     keys: Keys = []
 
     def to_action(self) -> Action:

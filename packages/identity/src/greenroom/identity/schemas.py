@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from greenroom.api.bodies import Body, Line, Name, Secret, Shaped, Text, View
+from greenroom.api.bodies import Body, Line, MatchesPattern, Name, Secret, Text, View
 from greenroom.identity.rules import ATTRIBUTES, MAX_STARS
 from greenroom.identity.statements import ClientAuth, LinkedIdentity
 
@@ -17,7 +17,7 @@ YEAR_S = 366 * 86400
 
 ProviderName = Annotated[
     str,
-    Shaped(r"[a-z0-9][a-z0-9-]{0,39}", "lower-case letters, digits and -, at most 40"),
+    MatchesPattern(r"[a-z0-9][a-z0-9-]{0,39}", "lower-case letters, digits and -, at most 40"),
     Field(description="part of its redirect URI; it never changes"),
 ]
 Title = Annotated[Name, Field(max_length=60, description="text of its button on the log-in page")]
@@ -29,7 +29,7 @@ ClientSecret = Annotated[
 Auth = Annotated[ClientAuth, Field(description="where requests to the provider contain the client secret")]
 Scopes = Annotated[
     str,
-    Shaped(r"[\x21-\x7e]+( [\x21-\x7e]+)*", "words with one space between, such as openid profile"),
+    MatchesPattern(r"[\x21-\x7e]+( [\x21-\x7e]+)*", "words with one space between, such as openid profile"),
     Field(max_length=500, description="scopes that are requested; `openid` is required"),
 ]
 Enabled = Annotated[bool, Field(description="off: no one can log in through it, and its log-ins end")]
