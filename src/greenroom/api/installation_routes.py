@@ -83,7 +83,7 @@ async def events(
     hub.admit(owner)
     reconnected = "last-event-id" in request.headers
 
-    async def authenticate() -> Caller:
+    async def authenticate_again() -> Caller:
         return await authenticate(request)
 
     async def frames() -> AsyncGenerator[str]:
@@ -92,7 +92,7 @@ async def events(
                 subscriber.put(RESYNC)
             async for frame in recent_frames(db, caller, hub.recent(last)):
                 yield frame
-            async for frame in live_frames(db, subscriber, caller, authenticate):
+            async for frame in live_frames(db, subscriber, caller, authenticate_again):
                 yield frame
 
     return StreamingResponse(frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -182,7 +182,7 @@ async def test_rehashing_a_password_at_a_log_in_does_not_revive_an_old_one(
     assert (await log_in(anonymous, password="another, given by an administrator")).status_code == 200
     (stored,) = await db.fetch("SELECT password_hash FROM users")
     verdict = await Passwords().verify(stored["password_hash"], "another, given by an administrator")
-    assert verdict == PasswordVerdict(right=True, outdated=False)
+    assert verdict == PasswordVerdict(is_correct=True, outdated=False)
 
 
 COMPOSED, DECOMPOSED = "gr\u00fcn wie B\u00e4ume \ufb01x", "gru\u0308n wie Ba\u0308ume fix"
