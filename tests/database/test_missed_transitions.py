@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.database.test_lock_order import said
+from tests.database.test_lock_order import checkin_message
 from tests.support import rows
 from tests.support.system import primary_of
 
@@ -60,11 +60,11 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
     )
     await db.write("UPDATE agents SET status = 'running', complete = true, incarnation = 1")
     ctx = await primary_of(db, zone_id)
-    message = said(agent_id, Observed(session_id=by_report, generation=1, **reported))
+    message = checkin_message(agent_id, Observed(session_id=by_report, generation=1, **reported))
     async with db.transaction() as connection:
         done = await apply(connection, [message], ctx.config)
     announce(done.moved, ctx.events, ctx.fence.zone_key)
-    message = said(agent_id, Observed(session_id=by_net, generation=1, **reported))
+    message = checkin_message(agent_id, Observed(session_id=by_net, generation=1, **reported))
     async with db.transaction() as connection:
         await write_observations(connection, [observation_of(message, message.sessions[0])])
     await run_missed_transitions(ctx)

@@ -1,6 +1,6 @@
 """The tools, resources and prompts that the public conformance suite expects on a server under test.
 
-They are served by the transport of `/mcp` (`greenroom.interfaces.mcp.server.answered`), which the suite tests.
+They are served by the transport of `/mcp` (`greenroom.interfaces.mcp.server.answer_request`), which the suite tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from PIL import Image
 from starlette.types import Receive, Scope, Send
 
-from greenroom.interfaces.mcp.server import answered
+from greenroom.interfaces.mcp.server import answer_request
 
 Context = ServerRequestContext[Any, Any]
 Page = types.PaginatedRequestParams | None
@@ -211,4 +211,4 @@ async def fixtures(scope: Scope, receive: Receive, send: Send) -> None:
     body = b""
     while (message := await receive()).get("more_body"):
         body += message["body"]
-    await answered(fixture_server(), body + message.get("body", b""), scope, receive, send)
+    await answer_request(fixture_server(), body + message.get("body", b""), scope, receive, send)
