@@ -16,7 +16,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, EventHub, SettingsSnapshot
 from greenroom.api.events import RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi
-from greenroom.api.security import Caller, public_route, requires
+from greenroom.api.security import Caller, authenticate, public_route, requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.events import MAX_RECENT
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
