@@ -122,7 +122,7 @@ def _app() -> FastAPI:
     return app
 
 
-async def asked(page: Page, request: tuple[str, str, Any]) -> httpx2.Response:
+async def send_request(page: Page, request: tuple[str, str, Any]) -> httpx2.Response:
     """The answer to a client; a foreign error is raised."""
     app = _app()
     app.state.desks = page
@@ -144,7 +144,7 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 @pytest.mark.parametrize(("path", "status", "request_"), ASKED.values(), ids=ASKED)
 async def test_garbage_is_a_sentence(path: str, status: int, request_: tuple[str, str, Any], garbage: bytes):
-    reply = await asked(Session(path, garbage), request_)
+    reply = await send_request(Session(path, garbage), request_)
     assert reply.status_code == status, reply.text
     said = reply.json()["detail"]
     assert "cannot be read" in said or "closed the connection" in said or "is no reference" in said
@@ -155,7 +155,7 @@ async def test_garbage_is_a_sentence(path: str, status: int, request_: tuple[str
 async def test_a_refusal_that_is_garbage_is_a_sentence(status: int, garbage: bytes):
     for request in (ACT, TREE):
         path = "/steps" if request is ACT else "/tree"
-        reply = await asked(Session(path, garbage, status), request)
+        reply = await send_request(Session(path, garbage, status), request)
         assert 400 <= reply.status_code < 600
         assert reply.status_code != 500
         assert reply.json()["detail"]
@@ -163,7 +163,7 @@ async def test_a_refusal_that_is_garbage_is_a_sentence(status: int, garbage: byt
 
 async def test_what_a_refusal_says_besides_is_no_header_and_no_number_without_end():
     more = b'{"detail": "Wait.", "retry_after_s": "1\\r\\nx: y", "most": 7, "deep": [[]], "large": 9%b}' % (b"9" * 100)
-    reply = await asked(Session("/steps", more, 429), ACT)
+    reply = await send_request(Session("/steps", more, 429), ACT)
     assert (reply.status_code, reply.headers["retry-after"], reply.json()["detail"]) == (429, "1", "Wait.")
     assert reply.json()["most"] == 7
     assert not {"retry_after_s", "deep", "large"} & reply.json().keys()
@@ -173,12 +173,12 @@ async def test_a_screen_that_is_always_another_is_an_end():
     state = b'{"code": "changed", "state": {"width": 9, "height": 9, "pointer": [0, 0], "held": 0}}'
     moving = ("POST", "/actions", {"actions": [{"action": "left_click"}]})
     page = Session("/steps", state, 409)
-    reply = await asked(page, moving)
+    reply = await send_request(page, moving)
     assert (reply.status_code, len(page.steps())) == (409, 3)
 
 
 async def test_a_picture_is_a_png_and_nothing_else_is_called_so():
-    reply = await asked(Session("/screenshot", b"\x89PNG\r\n\x1a\nrest"), ASKED["screenshot"][2])
+    reply = await send_request(Session("/screenshot", b"\x89PNG\r\n\x1a\nrest"), ASKED["screenshot"][2])
     assert (reply.status_code, reply.headers["content-type"]) == (200, "image/png")
 
 
@@ -186,7 +186,7 @@ async def test_a_file_has_only_headers_that_can_be_sent():
     page = Session(
         "/files", b"text", **{"content-disposition": "attachment", "etag": b"\xff\xfe", "accept-ranges": "bytes"}
     )
-    reply = await asked(page, ("GET", "/files/a", None))
+    reply = await send_request(page, ("GET", "/files/a", None))
     assert (reply.content, reply.headers["content-type"]) == (b"text", "application/octet-stream")
     assert (reply.headers["accept-ranges"], "etag" in reply.headers) == ("bytes", False)
 
@@ -194,7 +194,7 @@ async def test_a_file_has_only_headers_that_can_be_sent():
 async def test_what_a_command_wrote_is_kept_where_garbage_follows():
     for garbage in GARBAGE.values():
         written = b'{"stdout": "begun"}\n' + garbage + b"\n"
-        reply = await asked(Session("/exec", written), ASKED["exec"][2])
+        reply = await send_request(Session("/exec", written), ASKED["exec"][2])
         assert reply.status_code == 200
         assert (reply.json()["stdout"], reply.json()["exit_code"]) == ("begun", None)
         assert "closed the connection" in reply.json()["error"]
@@ -205,15 +205,15 @@ LEASE_OVER = "The lease is over: its session is deleting."
 
 @pytest.mark.parametrize("neatly", [False, True])
 async def test_a_command_that_the_end_of_the_lease_broke_off_says_so(neatly: bool):
-    reply = await asked(Leased(b"{}\n", neatly=neatly), ASKED["exec"][2])
+    reply = await send_request(Leased(b"{}\n", neatly=neatly), ASKED["exec"][2])
     assert (reply.status_code, reply.json()["code"], reply.json()["detail"]) == (409, "wrong-state", LEASE_OVER)
-    reply = await asked(Leased(b'{"stdout": "begun"}\n', neatly=neatly), ASKED["exec"][2])
+    reply = await send_request(Leased(b'{"stdout": "begun"}\n', neatly=neatly), ASKED["exec"][2])
     assert (reply.status_code, reply.json()["stdout"], reply.json()["error"]) == (200, "begun", LEASE_OVER)
 
 
 async def test_the_last_line_of_output_that_the_end_of_the_lease_broke_off_says_so():
     for written in (b"", b'{"stdout": "begun"}\n', b'{"stdout": "be'):
-        reply = await asked(Leased(written), ("POST", "/exec", {"command": ["true"], "stream": True}))
+        reply = await send_request(Leased(written), ("POST", "/exec", {"command": ["true"], "stream": True}))
         assert reply.content.startswith(written)
         assert msgspec.json.decode(reply.content.splitlines()[-1]) == {"exit_code": None, "error_message": LEASE_OVER}
 
@@ -223,10 +223,10 @@ async def test_elements_and_files_are_handed_on_as_the_page_says_them():
         {"ref": "1.2-3", "role": "button", "name": "Öffnen", "children": [{"ref": "1", "role": "r", "name": ""}]}
     ]
     said: dict[str, Any] = {"elements": elements, "left_out": 0}
-    assert (await asked(Session("/tree", httpx2.Response(200, json=said).content), TREE)).json() == said
+    assert (await send_request(Session("/tree", httpx2.Response(200, json=said).content), TREE)).json() == said
     listing = {"path": "", "files": [{"name": "a", "size_bytes": 1, "modified": 1.5}], "folders": [], "left_out": 0}
     page = Session("/files", httpx2.Response(200, json=listing).content)
-    assert (await asked(page, ASKED["listing"][2])).json() == listing
+    assert (await send_request(page, ASKED["listing"][2])).json() == listing
 
 
 @pytest.mark.parametrize("garbage", [*GARBAGE.values(), b'{"exit_code": 1e400}', b'{"exit_code": "0"}'])

@@ -13,7 +13,7 @@ import httpx2
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.outgoing import address_problem, is_trusted, url_problem
+from greenroom.core.outgoing import is_trusted, webhook_address_problem, webhook_url_problem
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -22,7 +22,7 @@ class TooLongError(Exception):
     """A response has more bytes than the limit."""
 
 
-async def checked_address(url: httpx2.URL, problem: Callable[[Address], str | None]) -> Address:
+async def resolve_checked_address(url: httpx2.URL, problem: Callable[[Address], str | None]) -> Address:
     """Return an address of the URL's host. `problem` returns the reason why an address must not be used, as the end of
     a sentence, or None. Raises Invalid: there is no address, or one of them may not be used."""
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -40,9 +40,11 @@ async def checked_address(url: httpx2.URL, problem: Callable[[Address], str | No
 async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
     """Return the address to connect to for a request to `url`; `trusted` are the hosts of the setting `webhook_hosts`.
     Raises Invalid: the request is not allowed."""
-    if problem := url_problem(url, trusted):
+    if problem := webhook_url_problem(url, trusted):
         raise Invalid(problem)
-    return await checked_address(httpx2.URL(url), _any_address if is_trusted(url, trusted) else address_problem)
+    return await resolve_checked_address(
+        httpx2.URL(url), _any_address if is_trusted(url, trusted) else webhook_address_problem
+    )
 
 
 def _any_address(_: Address) -> None:

@@ -50,7 +50,7 @@ def bodies(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-async def sent(client: Client, method: str, path: str, body: object) -> httpx2.Response:
+async def send_request(client: Client, method: str, path: str, body: object) -> httpx2.Response:
     content = json.dumps(body)
     return await client.request(method, path, content=content, headers={"Content-Type": "application/json"})
 
@@ -94,7 +94,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         whole = {name: (there | plain).get(name, 1) for name in schema.get("required", ())}
         for field in schema["properties"]:
             for value in ODD:
-                answer = await sent(admin, method, path.format(**there), whole | {field: value})
+                answer = await send_request(admin, method, path.format(**there), whole | {field: value})
                 assert answer.status_code < 500, (method, path, field, value, answer.text)
     lists = [
         path
@@ -110,7 +110,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
     "body", [{"\ud800": 1}, {"session_idle_s": 10**30}, {"default_cpu_allocation_method": "\ud800"}]
 )
 async def test_an_odd_setting_is_refused(admin: Client, body: dict[str, Any]):
-    answer = await sent(admin, "PATCH", "/api/v1/settings", body)
+    answer = await send_request(admin, "PATCH", "/api/v1/settings", body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
