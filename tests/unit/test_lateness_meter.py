@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, Lateness, lateness_factor
+from greenroom.core.fleet.liveness import MAX_LATENESS_FACTOR, ON_TIME, Lateness, lateness_factor
 from greenroom.kit.clock import DECAY_S, TICK_S, LatenessMeter
 
 

@@ -75,10 +75,6 @@ def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     return "The option program must be the absolute path of a program in a folder of GREENROOM_MACHINE_COMMANDS."
 
 
-def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | None:
-    return webhook_url_problem(options["url"], trusted)
-
-
 def _token_problem(secrets: Mapping[str, str]) -> str | None:
     token = secrets.get(TOKEN, "")
     if token.isascii() and token.isprintable() and token == token.strip():
@@ -96,7 +92,7 @@ WEBHOOK: Final = ProviderRules(
     texts=("url",),
     destination_options=("url",),
     has_own_options=True,
-    problem=lambda options, trusted: url_problem(options["url"], trusted),
+    problem=lambda options, trusted: webhook_url_problem(options["url"], trusted),
     secrets_problem=_token_problem,
 )
 SIMULATED: Final = ProviderRules(joins=False)

@@ -203,8 +203,9 @@ async def end_control(parts: Controls) -> None:
                 continue
             await asyncio.sleep(EVENT_DELAY_S)
             with warn_of_item_error(log, "the ended controls of leased sessions were not read", "control"):
-                ended_controls = await controls.read_ended(parts.db)
-                await asyncio.gather(*(_try_end(parts, ended) for ended in ended_controls))
+                held = await controls.read_held(parts.db)
+                held_sessions = {control.session_id for control in held}
+                await asyncio.gather(*(_try_end(parts, control) for control in held if control.has_ended))
 
 
 def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] | None) -> bool:

@@ -16,7 +16,7 @@ from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, placem
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import RequestedSession, SessionUser
 from greenroom.core.lease import NewLease, max_for_user, refusal
-from greenroom.core.recording.descriptions import more_recorded_mode
+from greenroom.core.recording.descriptions import RECORDING_MODES
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import STORED_HOMES_PATH
@@ -259,19 +259,6 @@ def plan_request(
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
             keeps_room=True,
         ),
-    )
-
-
-def _with_required_recording(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
-    """Return the lease with at least the recording that the groups of its user require; None = no lease."""
-    if lease is None:
-        return None
-    minimum = facts.value("record_leases")
-    return replace(
-        lease,
-        record=more_recorded_mode(lease.record, minimum),
-        record_required=minimum == "pictures",
-        must_record=minimum != "none",
     )
 
 

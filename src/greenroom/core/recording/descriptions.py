@@ -69,11 +69,6 @@ class ActionDescription:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def more_recorded_mode(mode: RecordingMode, other_mode: RecordingMode) -> RecordingMode:
-    """Return the mode that records more."""
-    return mode if RECORDING_MODES.index(mode) > RECORDING_MODES.index(other_mode) else other_mode
-
-
 def describe(action: Action, *, keep_text: bool) -> ActionDescription:
     """Return the description of an action. With `keep_text`, it contains the text of the action."""
     match action:

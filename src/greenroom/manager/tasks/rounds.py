@@ -32,7 +32,7 @@ from greenroom.db.pool.history import store_hourly_counts
 from greenroom.db.session.deadlines import has_work
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_of_item_error
-from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
+from greenroom.manager.tasks.agents import run_agents, run_allocation_corrections, run_offers
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import (
     run_cleanup,

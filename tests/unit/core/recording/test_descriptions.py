@@ -12,7 +12,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.actions.actions import Action, Clipboard, OpenAddress, Press, Write
 from greenroom.core.actions.dialects import parse
 from greenroom.core.actions.keys import keysym_of_character
-from greenroom.core.recording.descriptions import ActionDescription, describe, more_recorded_mode, recorded_error
+from greenroom.core.recording.descriptions import ActionDescription, describe, recorded_error
 
 
 def sentence_of(item: dict[str, Any], *, keep_text: bool = False) -> str:
@@ -119,8 +119,3 @@ def test_what_a_reason_quotes_is_hidden():
     assert recorded_error(sentence, keep_text=False) == "actions[0].key: there is no key •?"
     assert recorded_error(sentence, keep_text=True) == sentence
     assert recorded_error('no "x" here.', keep_text=False) == "no • here."
-
-
-def test_of_two_modes_the_one_that_keeps_more_counts():
-    assert more_recorded_mode("none", "actions") == more_recorded_mode("actions", "none") == "actions"
-    assert more_recorded_mode("pictures", "actions") == more_recorded_mode("pictures", "pictures") == "pictures"

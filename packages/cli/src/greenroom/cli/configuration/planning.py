@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from greenroom.cli.configuration.document import Document, with_secrets
 from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
 from greenroom.cli.output import Row
-from greenroom.core.masking import ENVIRONMENT, MASK, masked_difference, replace_variables
+from greenroom.core.masking import MASK, masked_difference, replace_variables
 
 Verb = Literal["create", "update", "delete"]
 
