@@ -44,7 +44,7 @@ def block_imports(*names: str) -> None:
 
 def block_unused_imports() -> None:
     """Block modules that libraries import if they are installed, but that no role uses: rich and greenlet (structlog),
-    watchfiles (uvicorn) and h2 (httpx2). They need 12 MiB.
+    watchfiles (uvicorn) and h2 (httpx2). They need about 8 MiB.
     """
     block_imports("rich", "greenlet", "watchfiles", "h2")
 

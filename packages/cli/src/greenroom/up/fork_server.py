@@ -31,7 +31,7 @@ READY: Final = b"ready"
 _MAX_BYTES: Final = 16
 _USED_LATER: Final = (
     *("concurrent.futures.thread", "encodings.idna", "uvicorn.loops.uvloop"),
-    *("anyio._backends._asyncio", "httpcore", "uvicorn.lifespan.off", "uvicorn.protocols.http.auto"),
+    *("anyio._backends._asyncio", "httpcore2", "uvicorn.lifespan.off", "uvicorn.protocols.http.auto"),
 )
 """Modules that roles import only while they run."""
 
