@@ -45,7 +45,7 @@ class Page:
         assert headers[service.SIGNATURE] == signed
         order = json.loads(content)
         self.orders.append(order)
-        if not self.control.order(order["term"], order["viewer"], order["name"], order["lasts_s"]):
+        if not self.control.apply_order(order["term"], order["viewer"], order["name"], order["lasts_s"]):
             raise Held("The control of this desktop has changed in the meantime.")
         return None
 
