@@ -185,7 +185,7 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
 
 MAX_PLAN_S: Final = 10.0
 """Time limit for the pools that are planned together: a plan that hangs is canceled, and does not delay later pools."""
-MIN_REFILL_INTERVAL_S: Final = 0.25
+MIN_REFILL_INTERVAL_S: Final = 0.1
 """The minimum time between the beginnings of two refills. The refill after a single claim begins immediately; the
 claims of a burst share a refill, and meanwhile the Manager hands over their sessions."""
 
