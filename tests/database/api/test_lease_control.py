@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from tests.support.waiting import eventually
 from greenroom.api.lease import control as service
 from greenroom.core.errors import Held, Unavailable
 from greenroom.core.events import ChangeEvent
+from greenroom.db.database import Database
+from greenroom.db.lease.controls import HeldControl
 from greenroom.kit.secrets import Secrets, hashed
 
 
@@ -99,6 +102,20 @@ async def ending(leased: Leased) -> AsyncIterator[None]:
     yield
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_without_events_control_is_read_once_per_interval(leased: Leased, monkeypatch: pytest.MonkeyPatch):
+    read_at_s: list[float] = []
+
+    async def read_held(_db: Database) -> list[HeldControl]:
+        read_at_s.append(time.monotonic())
+        return []
+
+    monkeypatch.setattr(service, "POLL_S", 0.2)
+    monkeypatch.setattr(service.controls, "read_held", read_held)
+    async with ending(leased):
+        await eventually(lambda: len(read_at_s) == 3)
+    assert read_at_s[2] - read_at_s[1] >= 0.2
 
 
 async def test_its_user_takes_over_keeps_it_and_hands_back(leased: Leased, anonymous: Client):

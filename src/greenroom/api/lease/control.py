@@ -202,6 +202,7 @@ async def end_control(parts: Controls) -> None:
             if time.monotonic() < due_s and not any(may_end_control(event, held_sessions) for event in events):
                 continue
             await asyncio.sleep(EVENT_DELAY_S)
+            due_s = time.monotonic() + POLL_S
             with warn_of_item_error(log, "the ended controls of leased sessions were not read", "control"):
                 held = await controls.read_held(parts.db)
                 held_sessions = {control.session_id for control in held}
