@@ -130,7 +130,7 @@ LIMITS: Final = (
     HostLimit(name="kernel.pty.max", resource="terminals", per_session=3, at_rest=0, kept=1024),
     HostLimit(
         name="net.ipv4.neigh.default.gc_thresh3",
-        resource="entries of the ARP table: the container's at the host, and the host's in the container",
+        resource="entries of the ARP tables: one on the host for the container, and one in the container for the host",
         per_session=2,
         at_rest=2,
         kept=100,
