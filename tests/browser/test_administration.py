@@ -63,7 +63,7 @@ def test_inherited_and_denied_settings_look_different(admin: Person, instance: I
         downloads = page.locator("[data-setting=allow_kasm_downloads]")
         expect(downloads).to_contain_text("Inherited: yes, from group All Users.")
         expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("Inherited: no, by default.")
-        expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("if set: no staged sessions")
+        expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("no staged sessions if set")
         assert violations(page) == []
 
         downloads.get_by_role("radio", name="Inherit (yes)").focus()
@@ -143,7 +143,7 @@ def test_a_setting_of_the_installation_is_changed_and_set_back(admin: Person):
     field.blur()
     expect(setting.get_by_role("alert")).to_have_count(0)
     expect(field).to_have_value("1 attempt")
-    setting.get_by_role("button", name="Default").click()
+    setting.get_by_role("button", name="Reset to default").click()
     expect(field).to_have_value("5 attempts")
 
 

@@ -114,7 +114,7 @@ def test_what_a_program_did_is_replayed_action_by_action(recorded: Program, user
     page.set_viewport_size({"width": 1440, "height": 960})
     user.open("/")
     page.get_by_role("button", name=re.compile("^Account")).click()
-    page.get_by_role("menuitem", name="Recordings of programs").click()
+    page.get_by_role("menuitem", name="Recorded actions of programs").click()
     page.get_by_role("link", name="Desktop", exact=True).click()
     expect(page.get_by_role("heading", name=f"Actions on Desktop of {user.username}")).to_be_visible()
     chosen = page.locator(".replay-action[aria-current=step]")

@@ -115,7 +115,13 @@ const Zones = lazily(() => import('./pages/admin/infrastructure/Zones'), 'Zones'
 const MENUS = {
   Account: [
     { path: '/account', title: 'My account', icon: IconUserCog, page: Account },
-    { path: '/recordings', title: 'Recordings', link: 'Recordings of programs', icon: IconMovie, page: Recordings },
+    {
+      path: '/recordings',
+      title: 'Recordings',
+      link: 'Recorded actions of programs',
+      icon: IconMovie,
+      page: Recordings,
+    },
     { path: '/recordings/:leaseId', page: ReplayPage },
     { path: '/secrets', title: 'Secrets', link: 'Secrets for programs', icon: IconLockPassword, page: Secrets },
   ],

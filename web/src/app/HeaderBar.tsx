@@ -29,7 +29,7 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
             px={{ base: 4, sm: 'xs' }}
             style={{ flexShrink: 0 }}
           >
-            {inAdmin ? 'Workspaces' : 'Administration'}
+            {inAdmin ? 'Launcher' : 'Administration'}
           </Button>
         )}
         <SchemeButton />

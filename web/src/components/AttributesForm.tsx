@@ -60,7 +60,7 @@ export function AttributesForm(props: Props) {
         />
         <Select
           label="Default workspace"
-          description="For programs: the workspace of a launch that names none"
+          description="The workspace of launches by programs that name no workspace"
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No default workspace' }}
@@ -149,7 +149,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
         >
           <Textarea
             label="Public key"
-            description="One line, as in id_ed25519.pub; not needed with a private key"
+            description="One line, as in id_ed25519.pub; can be empty if you enter a private key"
             autosize
             spellCheck={false}
             {...form.getInputProps('ssh_public_key')}

@@ -100,7 +100,7 @@ interface Count {
 }
 
 function sessionsOfUsers(number: string): Count {
-  return { number, note: number !== '0' ? 'also stopped and paused sessions' : 'no user has a session' };
+  return { number, note: number !== '0' ? 'including stopped and paused sessions' : 'no user has a session' };
 }
 
 function staged(configs: StagingConfig[]): Count {
@@ -112,7 +112,7 @@ function staged(configs: StagingConfig[]): Count {
       configs.length === 0
         ? 'no pools yet'
         : short > 0
-          ? `${short} of ${counted(configs.length, 'pool')} short`
+          ? `${short} of ${counted(configs.length, 'pool')} with too few sessions`
           : `in ${counted(configs.length, 'pool')}`,
   };
 }

@@ -16,7 +16,7 @@ interface Props {
 
 const PROFILES = [
   { value: 'Enabled', label: 'Keep: open the kept files and keep my changes' },
-  { value: 'Disabled', label: 'Without: start empty and keep nothing; the kept files are not changed' },
+  { value: 'Disabled', label: 'Without: start empty; the kept files stay as they are, and new files are not kept' },
   { value: 'Reset', label: 'Reset: delete the kept files and start empty' },
 ];
 

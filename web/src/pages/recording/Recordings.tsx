@@ -23,7 +23,7 @@ const COLUMNS: Column<Recording>[] = [
     ),
   },
   { key: 'user', title: 'User', value: (row) => row.username },
-  { key: 'holder', title: 'Leased by', value: (row) => row.holder },
+  { key: 'holder', title: 'Lease requested by', value: (row) => row.holder },
   timeColumn('begun', 'Started', (row) => row.begun),
   {
     key: 'ended',

@@ -102,7 +102,7 @@ function Heading({ recording }: { recording: Recording }) {
         </>
       }
     >
-      Leased by {recording.holder} <TimeAgo time={recording.begun} />
+      Lease requested by {recording.holder} <TimeAgo time={recording.begun} />
       {recording.ended ? '' : ', still recording'} · {counted(recording.rows, 'action')} ·{' '}
       {counted(recording.pictures, 'picture')} ({bytes(recording.picture_bytes)})
     </PageHeader>

@@ -18,7 +18,7 @@ const COLUMNS: Column<Schemas['LeaseView']>[] = [
     render: (row) => <RowLink to={`/watch/${row.lease_id}`}>{row.image_friendly_name || 'a workspace'}</RowLink>,
   },
   { key: 'user', title: 'User', value: (row) => row.username },
-  { key: 'holder', title: 'Leased by', value: (row) => row.holder },
+  { key: 'holder', title: 'Lease requested by', value: (row) => row.holder },
   timeColumn('expires', 'Ends', (row) => row.expires),
 ];
 

@@ -33,7 +33,7 @@ export function SessionTools({ session, onDelete }: Props) {
       />
       {may('stop') && (
         <Tool
-          label="Stop (programs end; all files are kept, also after you resume)"
+          label="Stop (programs end; you have all files again when you resume)"
           name={stop.label}
           icon={stop.icon}
           onClick={() => setAsked('stop')}

@@ -54,7 +54,7 @@ export function CatalogueCard({ entry, image, onAdd }: Props) {
 function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntry }) {
   const facts = [
     size_bytes === null ? null : bytes(size_bytes),
-    first_frame_ms === null ? null : `first frame after ${milliseconds(first_frame_ms)}`,
+    first_frame_ms === null ? null : `starts in ${milliseconds(first_frame_ms)}`,
   ].filter(Boolean);
   return (
     <Tooltip
@@ -136,7 +136,7 @@ function Actions({ entry, image, onAdd }: Props) {
             aria-label={`Update ${entry.friendly_name}`}
             onClick={() => update.mutate()}
           >
-            Update available
+            Update
           </Button>
         </Tooltip>
       )}

@@ -128,7 +128,7 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
       >
         <PermissionsField
           label={`Members of ${group.name} may`}
-          description="A user has the permissions of all groups of the user. You can only grant permissions that you have. The tab Settings has the sound, clipboard and files of sessions"
+          description="A user has the permissions of all groups of the user. You can only grant permissions that you have. The permissions for sound, clipboard and files in sessions are in the tab Settings"
           {...form.getInputProps('permissions')}
         />
       </FormFrame>

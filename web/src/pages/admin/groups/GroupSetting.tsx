@@ -32,7 +32,7 @@ export function GroupSetting({ group, setting, inherited, disabled, trace, known
       badge={
         setting.excludes_staging && (
           <Badge variant="default" size="sm">
-            if set: no staged sessions
+            no staged sessions if set
           </Badge>
         )
       }

@@ -162,7 +162,7 @@ function Refused({ agent }: { agent: Agent }) {
       )}
       {refused && (
         <Text size="sm">
-          {refused.reason}{' '}
+          The refused host got this message: “{refused.reason}”{' '}
           <Text span size="xs" c="dimmed">
             from {refused.address || 'an unknown address'}, <TimeAgo time={refused.at} />
           </Text>

@@ -140,6 +140,9 @@ interface ReportsToProps {
   manager: Manager | undefined;
 }
 
+const TERM_HINT =
+  'The term counts the changes of the Primary Manager of the zone. This is the highest that the Agent has seen.';
+
 /** The Manager of an Agent, and the highest term the Agent has seen. */
 export function ReportsTo({ agent, manager }: ReportsToProps) {
   if (!agent.manager_id) return null;
@@ -149,7 +152,10 @@ export function ReportsTo({ agent, manager }: ReportsToProps) {
       <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs" underline="always">
         {manager?.instance_id ?? agent.manager_id.slice(0, 8)}
       </Anchor>
-      , <span className="nowrap">term {agent.manager_term} of the Primary</span>
+      ,{' '}
+      <span className="nowrap mantine-focus-auto" tabIndex={0} data-hint={TERM_HINT}>
+        term {agent.manager_term}
+      </span>
     </Text>
   );
 }

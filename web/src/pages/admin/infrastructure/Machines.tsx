@@ -11,6 +11,7 @@ import { Confirm } from '../../../components/Confirm';
 import { DataTable } from '../../../components/DataTable';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { EmptyState } from '../../../components/feedback';
+import { titled } from '../../../components/format';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
 import type { Column } from '../../../components/tableState';
@@ -123,6 +124,11 @@ function countOf(pool: MachinePool): string {
   return words.join(', ') || 'none';
 }
 
+/** The words of the pages for an action. */
+function verbOf(action: string): string {
+  return titled(action === 'take back' ? 'end draining' : action);
+}
+
 /** The actions that the plan of a pool would take now. */
 function Preview({ name }: { name: string }) {
   const { data } = useQuery(machinePreviewQuery(name));
@@ -137,7 +143,7 @@ function Preview({ name }: { name: string }) {
           <List size="sm" mt="xs">
             {data.actions.map((action, index) => (
               <List.Item key={index}>
-                {action.action} {action.machine ?? 'a machine'}: {action.reason}
+                {verbOf(action.action)} {action.machine ?? 'a machine'}: {action.reason}
               </List.Item>
             ))}
           </List>

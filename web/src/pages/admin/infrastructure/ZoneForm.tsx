@@ -89,7 +89,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
         <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
           <TextInput
             label="Proxy Hostname"
-            description="Only if Proxy Connections is off: the host of the gateway in the zone. With $request_host$, the edge gateway of the Agent, or the host that the user opened"
+            description="Only if Proxy Connections is off: the host of the gateway in the zone. $request_host$ stands for the edge gateway of the Agent if it has one, otherwise for the host that the user opened"
             required
             {...form.getInputProps('proxy_hostname')}
           />

@@ -49,10 +49,14 @@ const PROVIDERS: Record<string, ProviderText> = {
   },
   command: {
     label: 'Command: a program on the Managers’ machines',
-    texts: { program: 'Program' },
+    texts: { program: 'Program: the absolute path of a program, which gets each request for machines' },
     secrets: {},
   },
-  webhook: { label: 'Webhook: an address that you operate', texts: { url: 'URL' }, secrets: { token: 'Token' } },
+  webhook: {
+    label: 'Webhook: an address that you operate',
+    texts: { url: 'URL: the address that gets each request for machines' },
+    secrets: { token: 'Token: sent with each request, in the header Authorization' },
+  },
   simulated: { label: 'Simulated: no machine is created, and none joins', texts: {}, secrets: {} },
 };
 

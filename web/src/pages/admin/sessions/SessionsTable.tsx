@@ -91,11 +91,17 @@ export function SessionsTable({ of = {} }: Props) {
         bulk={(rows, clear) => <BulkActions sessions={rows} onDone={clear} />}
         empty={
           <EmptyState icon={IconDeviceDesktop} title={kind ? 'No matching sessions' : 'No sessions'}>
-            A session appears here when a user launches a workspace, or when{' '}
-            <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
-              Staging
-            </Text>{' '}
-            starts a session for a pool.
+            {kind === 'quarantined' ? (
+              'A staged session is quarantined if its hand-over to a user failed. It is kept for inspection.'
+            ) : (
+              <>
+                A session appears here when a user launches a workspace, or when{' '}
+                <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
+                  Staging
+                </Text>{' '}
+                starts a session for a pool.
+              </>
+            )}
           </EmptyState>
         }
       />

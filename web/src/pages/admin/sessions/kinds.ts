@@ -19,7 +19,11 @@ export const QUESTIONS: Record<Kind, SessionQuestion> = {
 
 /** The username, or the kind of a session without a user. */
 export function ownerOf(session: Session): string {
-  const words: Record<Kind, string> = { 'with a user': '–', staged: 'staged, no user yet', quarantined: 'quarantined' };
+  const words: Record<Kind, string> = {
+    'with a user': '–',
+    staged: 'staged, no user yet',
+    quarantined: 'quarantined: the hand-over to a user failed',
+  };
   return session.username ?? words[kindOf(session)];
 }
 

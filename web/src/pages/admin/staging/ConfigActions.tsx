@@ -39,7 +39,9 @@ export function ConfigActions({ config }: Props) {
           />
           <RecycleConfig
             config={config}
-            trigger={(open) => <RowButton label={`Recycle ${name}`} icon={IconRefresh} onClick={open} />}
+            trigger={(open) => (
+              <RowButton label={`Recycle ${name}: replace its staged sessions`} icon={IconRefresh} onClick={open} />
+            )}
           />
         </>
       )}

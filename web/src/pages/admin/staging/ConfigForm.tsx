@@ -112,9 +112,8 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
   return (
     <Fieldset legend="Default permissions">
       <Text size="xs" c="dimmed" mb="sm">
-        All sessions of the pool have these permissions, whose settings are in Groups, Settings. Users and groups cannot
-        change them, because they are fixed when a container is created. A user gets a staged session only if the group
-        settings of the user for these permissions are exactly the same.
+        All sessions of the pool have these permissions, which are fixed when a container is created. A user gets a
+        staged session only if the settings of the user’s groups allow exactly the same (Groups, tab Settings).
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
         {PERMISSION_FIELDS.map((field) => (

@@ -40,7 +40,7 @@ export function Explain({ config }: { config: StagingConfig }) {
               onOptionSubmit={ask}
             />
             <Button type="submit" disabled={typed.trim() === ''}>
-              Answer
+              Check
             </Button>
           </Group>
         </form>

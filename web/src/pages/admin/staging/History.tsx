@@ -32,6 +32,9 @@ export function History({ configId }: { configId: string }) {
   return (
     <Stack>
       <StaleBanner error={error} hasData />
+      <Text size="sm" c="dimmed">
+        A hit is a launch that got a session of this pool. A miss is a launch that got no staged session.
+      </Text>
       <SimpleGrid cols={{ base: 1, xs: 3 }}>
         {data.windows.map((each) => (
           <Rate key={each.hours} window={each} />

@@ -103,7 +103,7 @@ function endOf(session: Session): string | null {
 /** The reason for the quarantine or the failure, or the session that this session will replace. */
 function noteOf({ set_aside_reason, error, replaces, claimable }: Session): string | null {
   const isComing = replaces !== null && !claimable;
-  return set_aside_reason ?? error ?? (isComing ? `In rotation: replaces ${shortId(replaces)}` : null);
+  return set_aside_reason ?? error ?? (isComing ? `Will replace session ${shortId(replaces)}` : null);
 }
 
 /** Milliseconds from its creation until it was usable. */

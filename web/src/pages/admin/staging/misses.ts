@@ -14,7 +14,7 @@ const WORDS: Record<string, string> = {
   served_elsewhere: 'Another pool is used first',
   start_failed: 'The session could not be started there',
   no_request_host: 'The zone uses $request_host$, which staged sessions do not have',
-  persistent_profile: 'Persistent profile',
+  persistent_profile: 'Persistent profile (kept home folder)',
   image_volume_mapping: 'Volume mapping of the workspace with {username} or {user_id}',
   expose_user_environment_vars: 'Environment variables of the user',
   inject_ssh_keys: 'SSH keys of the user',

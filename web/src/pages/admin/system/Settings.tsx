@@ -34,9 +34,10 @@ export function Settings() {
                   variant="default"
                   disabled={!mayChange}
                   onClick={reset}
-                  aria-label={`Default of ${setting.name}`}
+                  miw="max-content"
+                  aria-label={`Reset to default: ${setting.name}`}
                 >
-                  Default
+                  Reset to default
                 </Button>
               )
             }

@@ -14,7 +14,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
   {
     key: 'setting',
     title: 'Setting',
-    value: (row) => `${row.name} ${row.excludes_staging ? 'if set: no staged sessions' : ''}`,
+    value: (row) => `${row.name} ${row.excludes_staging ? 'no staged sessions if set' : ''}`,
     width: '45%',
     render: (row) => (
       <>
@@ -25,7 +25,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
           <Code>{row.name}</Code>
           {row.excludes_staging && (
             <Badge variant="default" size="sm" miw="max-content">
-              if set: no staged sessions
+              no staged sessions if set
             </Badge>
           )}
         </Group>

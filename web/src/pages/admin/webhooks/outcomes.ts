@@ -7,7 +7,7 @@ import { counted, milliseconds } from '../../../components/format';
 export const EVENTS: Record<WebhookEvent, string> = {
   'session.assigned': 'A session was assigned to a user, from a pool or as a new session',
   'session.running': 'A session of a user became usable, for the first time or again',
-  'session.failed': 'A session failed; a staged session has no user',
+  'session.failed': 'A session of a user or of a pool failed',
   'session.ended': 'A session of a user has ended',
   'pool.short': 'A pool has fewer sessions than desired, and not because sessions are starting',
   'pool.full': 'A pool with a shortfall is full again',

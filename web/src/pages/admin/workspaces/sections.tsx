@@ -97,7 +97,7 @@ export function ContainerFields({ form }: Props) {
         label="Pull Policy"
         description="How often Agents check the registry for a newer image of the tag"
         data={[
-          { value: 'missing', label: 'Missing: never; only a missing image is pulled' },
+          { value: 'missing', label: 'Missing: no checks; a host pulls the image only if it does not have it' },
           { value: 'daily', label: 'Daily' },
           { value: 'always', label: 'Always: every 15 minutes' },
         ]}
@@ -215,7 +215,7 @@ export function PageFields({ form }: Props) {
       </SimpleGrid>
       <JsonField
         label="Port Map"
-        description="Sound, files and devices that the image serves on other ports or at paths of the page. Each requires its permission"
+        description="Sound, files and devices that the image serves on other ports or at paths of the page. A user needs the session permission of each service, e.g. Audio"
         placeholder={'{ "audio": 4901, "uploads": 4902, "downloads": "Downloads" }'}
         {...form.getInputProps('port_map')}
       />
@@ -322,7 +322,7 @@ export function SessionFields({ form }: Props) {
         <Switch
           mt="lg"
           label="Allow launch variables"
-          description="A launch can set environment variables of the container. Turn this off if users must get one application only, because variables can start other programs"
+          description="A launch can set environment variables of the container. Turn this off if users must not start other programs than the one of this workspace, because variables can start programs"
           {...form.getInputProps('allow_launch_variables', { type: 'checkbox' })}
         />
         <PictureField form={form} />
@@ -348,7 +348,7 @@ export function ConfigFields({ form }: Props) {
       />
       <JsonField
         label="Volume Mappings"
-        description="Folders of the host in the container. {username} and {user_id} are replaced by the values of the user and exclude staging"
+        description="Folders of the host in the container. {username} and {user_id} stand for the values of the user; with them, users get no staged sessions"
         placeholder={'{ "/srv/share": { "bind": "/share", "mode": "ro" } }'}
         {...form.getInputProps('volume_mappings')}
       />
