@@ -60,7 +60,7 @@ async def test_a_page_that_would_let_watchers_type_shows_them_nothing(agent: Age
     agent.pages.keep = False
     reply = await agent.ask(cookie="greenroom_viewer=watch")
     assert reply.status_code == 403
-    assert "cannot refuse input" in reply.headers["X-Greenroom-Reason"]
+    assert "no view-only mode" in reply.headers["X-Greenroom-Reason"]
     assert (await agent.ask(cookie="greenroom_viewer=type")).is_success
 
 

@@ -50,8 +50,8 @@ class Installation:
         5,
         "attempts",
         1,
-        "Maximum number of wrong passwords per account and address within `login_window_s`; a known device counts"
-        " separately",
+        "Maximum number of wrong passwords per account and address within `login_window_s`. Attempts from a known"
+        " device (a browser in which the user logged in within the last 90 days) count separately",
     )
     max_login_attempts_per_address: int = _number(
         50,
@@ -76,7 +76,7 @@ class Installation:
         100_000,
         "rows",
         1000,
-        "Maximum number of rows of each code of security events (log-ins, refusals, changes); other rows do not count",
+        "Maximum number of rows for each kind (code) of security event, such as log-ins, refusals and changes",
     )
     security_log_retention_days: int = _number(365, "days", 1, "Age at which rows of security events are deleted")
     launch_retention_days: int = _number(90, "days", 1, "Time for which Diagnostics keeps launches")
@@ -84,7 +84,7 @@ class Installation:
         3600,
         "s",
         60,
-        "Maximum time for which a failed session of a user remains readable; the user's next session of the"
+        "Time after which a failed session of a user is removed, with its error; the user's next session of the"
         " workspace removes it earlier",
     )
     manager_record_retention_days: int = _number(
@@ -145,7 +145,7 @@ class Installation:
         "Maximum total size of the pictures of a user's recordings, without those that a group requires",
     )
     share_outside_groups: bool = _switch(
-        "Users can share sessions with all users, not only with members of their own groups (except All Users)"
+        "Users can share sessions with all users; off: only with members of their own groups other than All Users"
     )
     catalogues_on_this_host: bool = _switch("Third-party catalogues can be on the host of the api (127.0.0.1, ::1)")
     catalogues_on_private_networks: bool = _switch(

@@ -124,7 +124,7 @@ _DEFINITIONS: Final = (
         "max_kasms_per_user",
         "sessions",
         5,
-        "Maximum number of sessions of a user, without leases; 0 = the user can have no session",
+        "Maximum number of sessions of a user; leases do not count; 0 = the user can have no session",
     ),
     _maximum(
         "max_leases_per_user", "leases", 100, "Maximum number of leases of a user; 0 = the user can have no lease"
@@ -142,8 +142,8 @@ _DEFINITIONS: Final = (
         default="delete",
         choices=_KEEPALIVE_ACTIONS,
         looseness=_KEEPALIVE_ACTIONS.index,
-        description="Action after `keepalive_expiration`: delete, stop (the disk remains) or pause the session; delete"
-        " it if its Agent cannot stop or pause sessions",
+        description="Action after `keepalive_expiration`: delete, stop (the disk remains) or pause the session. If its"
+        " Agent cannot stop or pause sessions, the session is deleted",
     ),
     Setting(
         name="keepalive_interval",
@@ -236,15 +236,15 @@ _DEFINITIONS: Final = (
         kind="choice",
         default="off",
         choices=("off", "suggest", "on"),
-        description="Begin launches in the zone nearest to the user's browser: `on`, or `suggest` it to users with "
-        "`allow_zone_selection`. Proxy Connections must be off in the nearest zone. Search Alternate Zones must be on "
-        "there and in the zone of the gateway that the user opened",
+        description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone "
+        "nearest to the user's browser. `suggest`: the launcher suggests the nearest zone to users with "
+        "`allow_zone_selection`. The nearest zone needs Proxy Connections off. Both need Search Alternate Zones on",
     ),
     _permission(
         "allow_persistent_profile",
-        "Keep the home folder between sessions. Allow: in all workspaces with kept home folders. Deny: in none. Without"
-        " a value: only in workspaces with Home folders = Kept for each user. A launch with a kept home folder gets no"
-        " staged session",
+        "Keep the home folder between sessions. Allow: in all workspaces with kept home folders. Deny: in none. If no"
+        " group sets it (Inherit): only in workspaces with Home folders = Kept for each user. A launch with a kept home"
+        " folder gets no staged session",
     ),
     _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(

@@ -19,7 +19,7 @@ USER: Final = "user"
 PERMISSIONS: Final[dict[str, str]] = {
     GLOBAL_ADMIN: "Everything; includes all other permissions",
     USER: "Use the launcher: own sessions, own account",
-    "users_auth_session": "Launch and operate sessions for other users (API keys)",
+    "users_auth_session": "Launch and operate sessions for other users, with an API key of a program",
     "leases_create_for_others": "Lease sessions for other users, except users with permissions that you do not have",
     "users_view": "See users",
     "users_create": "Create users",
@@ -78,7 +78,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "webfilters_create": "Create web filter policies",
     "webfilters_modify": "Change web filter policies",
     "webfilters_delete": "Delete web filter policies",
-    "secrets_view": "See the secrets of all users that leases use, without their values",
+    "secrets_view": "See the secrets of all users, without their values",
     "secrets_create": "Create secrets that others may use",
     "secrets_modify": "Change the secrets of all users and the access to them",
     "secrets_delete": "Delete the secrets of all users",

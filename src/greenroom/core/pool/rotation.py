@@ -88,9 +88,9 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
         f"a start takes {expected_s:.3g} s" if start_s is not None else f"a start is expected to take {expected_s:g} s"
     )
     return (
-        f"Staged sessions expire after {expiration_h * 3600:.3g} s, too early to replace them in time, "
-        f"one after the other ({num_sessions} desired, {start_text}). Current Sessions falls below Desired "
-        "repeatedly, and containers start constantly. Set Expiration (Hours) to "
+        f"Staged sessions expire after {expiration_h * 3600:.3g} s and are replaced one after the other. This time is "
+        f"too short to replace all of them ({num_sessions} desired, {start_text}), so Current Sessions falls below "
+        "Desired repeatedly, and containers start constantly. Set Expiration (Hours) to "
         f"{math.ceil(needed_s / 36) / 100:g} or more."
     )
 

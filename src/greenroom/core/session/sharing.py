@@ -104,9 +104,7 @@ def reason_to_end(
     return reason_against_silence(allowed=silence_allowed) if silent else None
 
 
-NO_VIEW_ONLY: Final = (
-    "The page of this workspace cannot refuse input, so its sessions cannot be shared for watching only."
-)
+NO_VIEW_ONLY: Final = "Sessions of this workspace have no view-only mode, so they can be shared with control only."
 
 
 def share_end_time(request: ShareRequest, settings: Mapping[str, EffectiveSetting], now: datetime) -> datetime | None:

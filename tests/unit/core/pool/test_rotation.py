@@ -310,9 +310,9 @@ def test_an_expiration_too_short_for_its_pool_is_named(
 def test_the_expiration_that_is_asked_for_is_enough():
     said = expiration_problem(0.001, 3, 12.0)
     assert said == (
-        "Staged sessions expire after 3.6 s, too early to replace them in time, one after the other (3 "
-        "desired, a start takes 12 s). Current Sessions falls below Desired repeatedly, and containers "
-        "start constantly. Set Expiration (Hours) to 0.05 or more."
+        "Staged sessions expire after 3.6 s and are replaced one after the other. This time is too short to replace "
+        "all of them (3 desired, a start takes 12 s), so Current Sessions falls below Desired repeatedly, and "
+        "containers start constantly. Set Expiration (Hours) to 0.05 or more."
     )
     assert expiration_problem(0.05, 3, 12.0) is None
 

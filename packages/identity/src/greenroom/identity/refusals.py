@@ -49,7 +49,7 @@ class Refusal(StrEnum):
     USER_DISABLED = "user-disabled", "This account is disabled; ask an administrator."
     LAST_ADMINISTRATOR = (
         "last-administrator",
-        "This log-in would leave no administrator. Log in with the local account, and check the rules of the provider.",
+        "The rules of this provider would remove the last administrator. Log in with a local account and correct them.",
     )
     LINKED_ELSEWHERE = "linked-elsewhere", "This identity is already linked to an account."
     LINK_ENDED = "link-ended", "Your log-in ended before the identity was linked. Log in, and link the identity again."
