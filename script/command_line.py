@@ -14,7 +14,7 @@ from typing import Any, Final
 import typer
 
 from greenroom.cli import verbs
-from greenroom.cli.lazy import walk
+from greenroom.cli.lazy import walk_commands
 from greenroom.cli.main import app
 
 COMMON: Final = {
@@ -38,7 +38,7 @@ Each command is listed without `--json`, `--wide` and the options that choose a 
 def document() -> str:
     """The complete reference."""
     parts = [INTRODUCTION]
-    for name, command in walk(_root()):
+    for name, command in walk_commands(_root()):
         if hasattr(command, "commands"):
             parts.append(f"## greenroom {name}\n\n{command.help}")
         else:

@@ -81,7 +81,7 @@ def field(name: str, schema: Schema, schemas: Schema, is_required: bool) -> Sche
     found = {"name": name, "description": text, "is_required": is_required, "is_nullable": is_nullable(schema)}
     kind = resolved(not_null(schema)[0], schemas)
     if kind.get("type") in {"array", "object"}:
-        found["holds"] = {"array": "list", "object": "object"}[kind["type"]]
+        found["shape"] = {"array": "list", "object": "object"}[kind["type"]]
         values = [*kind.get("patternProperties", {}).values(), kind.get("items"), kind.get("additionalProperties")]
         schema_of_values = next((one for one in values if isinstance(one, dict)), {})
         kind = resolved(not_null(schema_of_values)[0], schemas)

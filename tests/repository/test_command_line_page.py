@@ -9,7 +9,7 @@ import pytest
 import typer
 from script.command_line import document
 
-from greenroom.cli.lazy import walk
+from greenroom.cli.lazy import walk_commands
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def section_of(name: str, sections: dict[str, str]) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize(("name", "command"), list(walk(typer.main.get_command(app))))
+@pytest.mark.parametrize(("name", "command"), list(walk_commands(typer.main.get_command(app))))
 def test_every_command_and_option_is_in_the_reference(name: str, command: Any, sections: dict[str, str]):
     text = section_of(name, sections)
     assert command.help in text

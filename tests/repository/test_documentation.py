@@ -13,7 +13,7 @@ import typer
 from script.prose import Page
 from tests.support.sources import FOLDERS as SOURCES
 
-from greenroom.cli.lazy import walk
+from greenroom.cli.lazy import walk_commands
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ CITING = ("src", "tests", "docs", "deploy", "script", "bench", "web/src", "image
 """Where records are cited."""
 MOST_PICTURE_BYTES = 200_000
 PROGRAM: Any = typer.main.get_command(app)
-COMMANDS = {"": PROGRAM} | dict(walk(PROGRAM))
+COMMANDS = {"": PROGRAM} | dict(walk_commands(PROGRAM))
 """Full name of each command and group, with the command."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -58,8 +58,8 @@ def test_a_body_has_its_fields_and_a_list_its_filters(generator: dict[str, Any])
     fields = [
         {"name": "zone_name", "description": "the name", "is_required": True},
         {"name": "owner", "is_nullable": True, "type": "uuid"},
-        {"name": "words", "holds": "list"},
-        {"name": "tags", "holds": "object", "type": "number"},
+        {"name": "words", "shape": "list"},
+        {"name": "tags", "shape": "object", "type": "number"},
         {"name": "state", "choices": ["on", "off"]},
         {"name": "idle_disconnect", "description": setting, "type": "integer"},
     ]

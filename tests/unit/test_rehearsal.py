@@ -12,16 +12,16 @@ from tests.unit.properties import catches, holds
 
 from greenroom.cli.rehearsal import (
     Reason,
-    Rehearsal,
+    RehearsalPlan,
+    RehearsalResult,
     RehearsedVisit,
-    Result,
     SupplyAtStart,
     arrivals,
     count_reasons,
     peak_per_s,
     percentile,
-    result_of,
     staged_needed,
+    summarize,
 )
 
 MORNINGS = st.tuples(st.integers(0, 60), st.floats(0.1, 1e4), st.integers(0, 2**32))
@@ -83,7 +83,7 @@ def test_rates_and_percentiles():
     assert [percentile([4, 1, 3, 2], rank) for rank in (50, 99, 100)] == [2, 4, 4]
 
 
-MORNING = Rehearsal(users=4, within_s=10, usable_within_s=30, seed=0, image_id="i", workspace="Desktop")
+MORNING = RehearsalPlan(users=4, within_s=10, usable_within_s=30, seed=0, image_id="i", workspace="Desktop")
 SUPPLY = SupplyAtStart(
     desired=2,
     staged=2,
@@ -103,8 +103,8 @@ def short(
     supply: SupplyAtStart = SUPPLY,
     *not_staged: Reason,
     refill_s: float | None = 3,
-) -> Result:
-    return result_of(MORNING, supply, visits, not_staged=list(not_staged), refill_s=refill_s)
+) -> RehearsalResult:
+    return summarize(MORNING, supply, visits, not_staged=list(not_staged), refill_s=refill_s)
 
 
 def test_nothing_is_short_when_all_are_served():

@@ -16,8 +16,8 @@ from tests.database.api.test_client import ThroughLoop
 from greenroom.cli.client import ApiError
 from greenroom.cli.client import Client as Connection
 from greenroom.cli.configuration import deployment
-from greenroom.cli.configuration.deployment import PlanApplication, exported, read_snapshot
-from greenroom.cli.configuration.document import Document, SecretReference, parsed, resolved, written
+from greenroom.cli.configuration.deployment import PlanApplication, export_document, read_snapshot
+from greenroom.cli.configuration.document import Document, SecretReference, parse_document, resolve_secrets, to_yaml
 from greenroom.cli.configuration.planning import Plan, PlanOptions, plan
 from greenroom.cli.server import Server
 
@@ -86,14 +86,14 @@ class Deployment:
         await asyncio.to_thread(run)
 
     async def export(self) -> Document:
-        return await asyncio.to_thread(lambda: exported(read_snapshot(self._client, with_sessions=False)))
+        return await asyncio.to_thread(lambda: export_document(read_snapshot(self._client, with_sessions=False)))
 
     def _plan(self, document: Document, secrets: dict[str, str], options: PlanOptions) -> Plan:
         def look_up(reference: SecretReference) -> str | None:
             return secrets.get(str(reference.env))
 
         snapshot = read_snapshot(self._client, with_sessions=options.prune)
-        return plan(resolved(document, look_up), snapshot, options)
+        return plan(resolve_secrets(document, look_up), snapshot, options)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def _only(admin: Client, path: str, **fields: Any) -> dict[str, Any]:
 async def test_an_applied_document_is_in_the_deployment_and_changes_nothing_twice(
     deployment_of_test: Deployment, admin: Client
 ):
-    await deployment_of_test.apply(parsed(DOCUMENT))
+    await deployment_of_test.apply(parse_document(DOCUMENT))
     image = await _only(admin, "/images", friendly_name="Browser")
     group = await _only(admin, "/groups", name="Students")
     policy = await _only(admin, "/filter-policies", name="Exam")
@@ -121,21 +121,21 @@ async def test_an_applied_document_is_in_the_deployment_and_changes_nothing_twic
         "idle_disconnect": 30,
     }
     assert len(await admin.read("/api/v1/staging-configs")) == 2
-    assert await deployment_of_test.plan(parsed(DOCUMENT)) == Plan()
+    assert await deployment_of_test.plan(parse_document(DOCUMENT)) == Plan()
 
 
 async def test_an_export_has_no_secret_and_equals_the_deployment(deployment_of_test: Deployment):
-    await deployment_of_test.apply(parsed(DOCUMENT))
-    text = written(await deployment_of_test.export())
+    await deployment_of_test.apply(parse_document(DOCUMENT))
+    text = to_yaml(await deployment_of_test.export())
     assert [secret for secret in SECRETS.values() if secret in text] == []
-    assert await deployment_of_test.plan(parsed(text), secrets={}) == Plan()
+    assert await deployment_of_test.plan(parse_document(text), secrets={}) == Plan()
 
 
 async def test_an_export_moves_the_configuration_to_an_installation_without_it(
     deployment_of_test: Deployment, admin: Client
 ):
-    await deployment_of_test.apply(parsed(DOCUMENT))
-    moved = parsed(written(await deployment_of_test.export()))
+    await deployment_of_test.apply(parse_document(DOCUMENT))
+    moved = parse_document(to_yaml(await deployment_of_test.export()))
     await deployment_of_test.apply({name: [] for name in moved if name != "zones"}, prune=True)
     assert await admin.read("/api/v1/images") == []
     names = {"BROWSER_DOCKER_TOKEN": "other", "BROWSER_API_KEY": "other", "CLOUD_TOKEN": "other"}
@@ -167,7 +167,7 @@ async def test_a_workspace_with_a_live_session_is_deleted_only_by_force(
 
 
 async def test_a_refused_action_names_the_object_and_what_is_done(deployment_of_test: Deployment, admin: Client):
-    document = parsed(DOCUMENT)
+    document = parse_document(DOCUMENT)
     document["workspaces"][0]["memory"] = 1
     with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 3 of 9 actions are done"):
         await deployment_of_test.apply(document)

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from greenroom.cli.lazy import walk
+from greenroom.cli.lazy import walk_commands
 from greenroom.cli.main import PANELS, app
 from greenroom.up import commands
 
@@ -18,7 +18,7 @@ WITHOUT = {"api", "manager", "agent", "gateway", "host", "setup"}
 
 
 def test_every_command_has_json():
-    found = {name: one for name, one in walk(typer.main.get_command(app)) if not hasattr(one, "commands")}
+    found = {name: one for name, one in walk_commands(typer.main.get_command(app)) if not hasattr(one, "commands")}
     lacking = [name for name, one in found.items() if not any("--json" in option.opts for option in one.params)]
     assert len(found) > 100
     assert {name.partition(" ")[0] for name in lacking} == WITHOUT
@@ -26,7 +26,7 @@ def test_every_command_has_json():
 
 def test_the_text_of_a_command_in_the_help_of_the_program_is_its_own():
     root: Any = typer.main.get_command(app)
-    own = {name: command.help.partition("\n\n")[0] for name, command in walk(root) if " " not in name}
+    own = {name: command.help.partition("\n\n")[0] for name, command in walk_commands(root) if " " not in name}
     assert {name: " ".join(text.split()) for name, text in own.items()} == {
         name: entry.text for commands in PANELS.values() for name, entry in commands.items()
     }
@@ -50,7 +50,7 @@ def test_what_migrate_did_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_the_help_shows_every_option_whole_at_80_columns():
-    for name, command in walk(typer.main.get_command(app)):
+    for name, command in walk_commands(typer.main.get_command(app)):
         shown = command.get_help(command.context_class(command, info_name=name, terminal_width=80)).split()
         names = [option for one in command.params for option in (*one.opts, *one.secondary_opts) if "-" in option]
         assert [option for option in names if option not in {word.rstrip(",") for word in shown}] == [], name

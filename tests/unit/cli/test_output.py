@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from greenroom.cli.output import Column, Printer, cell, relative
-from greenroom.cli.values import assignments
+from greenroom.cli.output import Column, Printer, format_cell, format_relative_time
+from greenroom.cli.values import parse_assignments
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JSON = st.recursive(
@@ -37,7 +37,7 @@ JSON = st.recursive(
     ],
 )
 def test_times_are_shown_from_now(seconds: float, shown: str):
-    assert relative(NOW - timedelta(seconds=seconds), NOW) == shown
+    assert format_relative_time(NOW - timedelta(seconds=seconds), NOW) == shown
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_times_are_shown_from_now(seconds: float, shown: str):
     ],
 )
 def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str):
-    assert cell(value, field, NOW).plain == shown
+    assert format_cell(value, field, NOW).plain == shown
 
 
 def test_the_last_time_of_the_calendar_is_shown_where_clocks_are_ahead(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        shown = cell("9999-12-31T23:59:59Z", "expires", NOW, full=True).plain
+        shown = format_cell("9999-12-31T23:59:59Z", "expires", NOW, full=True).plain
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -79,7 +79,7 @@ def test_a_field_missing_from_an_older_deployment_is_shown_empty():
     output = Printer(as_json=False)
     output.out = Console(file=text, width=60)
     columns = (Column("Name", "name"), Column("New", "new"))
-    output.rows([{"name": "ann"}], columns, "")
+    output.print_list([{"name": "ann"}], columns, "")
     shown = text.getvalue()
     assert shown.splitlines()[-1].split() == ["ann", "-"]
 
@@ -90,7 +90,7 @@ def test_an_id_is_never_folded_however_narrow_the_terminal():
     output.out = Console(file=text, width=60)
     identity, long = str(uuid.uuid4()), "a-name-that-does-not-fit-into-its-place@example.org"
     columns = (Column("ID", "id"), Column("User", "user"), Column("Zone", "zone"))
-    output.rows([{"id": identity, "user": long, "zone": "eu"}], columns, "")
+    output.print_list([{"id": identity, "user": long, "zone": "eu"}], columns, "")
     shown = text.getvalue()
     assert identity in shown
     assert "a-name-that-doe…" in shown
@@ -99,16 +99,16 @@ def test_an_id_is_never_folded_however_narrow_the_terminal():
 
 @given(JSON)
 def test_nothing_that_is_shown_acts_on_the_terminal(value: Any):
-    assert not {c for c in cell(value, "", NOW).plain if ord(c) < 32 or 127 <= ord(c) < 160} - {"\n", "\t"}
+    assert not {c for c in format_cell(value, "", NOW).plain if ord(c) < 32 or 127 <= ord(c) < 160} - {"\n", "\t"}
 
 
 @given(st.text(st.characters(exclude_characters="={", codec="utf-8"), min_size=1), JSON)
 def test_an_object_is_read_from_assignments_and_from_json_alike(name: str, value: Any):
     expected = {name: value}
-    assert assignments([f"{name}={json.dumps(value)}"]) == expected
-    assert assignments([json.dumps(expected)]) == expected
+    assert parse_assignments([f"{name}={json.dumps(value)}"]) == expected
+    assert parse_assignments([json.dumps(expected)]) == expected
 
 
 @given(st.text(st.characters(exclude_characters="={", codec="utf-8"), min_size=1), st.text())
 def test_texts_stay_texts_where_texts_are_wanted(name: str, value: str):
-    assert assignments([f"{name}={value}"], as_texts=True) == {name: value}
+    assert parse_assignments([f"{name}={value}"], as_texts=True) == {name: value}

@@ -13,8 +13,8 @@ import pytest
 from tests.unit.cli.conftest import Done, Pretended, problem
 
 from greenroom.cli.client import Client
-from greenroom.cli.rehearsal import Rehearsal, RehearsedVisit
-from greenroom.cli.rehearse import RehearsedUsers, delete
+from greenroom.cli.rehearsal import RehearsalPlan, RehearsedVisit
+from greenroom.cli.rehearse import RehearsedUsers, delete_rehearsal
 from greenroom.cli.server import Server
 from greenroom.client import AsyncGreenroom
 
@@ -63,7 +63,7 @@ def test_what_was_made_is_deleted_and_what_is_left_is_named(api: Pretended):
         Server("https://greenroom.example", "key", "secret", create_default_context(), is_local=False),
         httpx.MockTransport(api.answer),
     ) as client:
-        assert list(delete(client, "rehearsal-abcdef")) == [
+        assert list(delete_rehearsal(client, "rehearsal-abcdef")) == [
             "The user rehearsal-abcdef-x could not be deleted: It is locked. (refused)"
         ]
     deleted = [request.url.raw_path.decode() for request in api.asked if request.method == "DELETE"]
@@ -81,7 +81,7 @@ def test_each_visit_is_usable_refused_or_late(api: Pretended):
         ("POST", "/sessions"): launches,
         ("GET", "/sessions"): [{"session_id": "s1", "status": "running"}, {"session_id": "s3", "status": "starting"}],
     }
-    plan = Rehearsal(users=3, within_s=0, usable_within_s=0.3, seed=0, image_id="i", workspace="Desktop")
+    plan = RehearsalPlan(users=3, within_s=0, usable_within_s=0.3, seed=0, image_id="i", workspace="Desktop")
 
     async def visits() -> list[RehearsedVisit]:
         transport = httpx.MockTransport(api.answer)

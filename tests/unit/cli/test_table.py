@@ -18,7 +18,7 @@ from greenroom.cli.main import app
 from greenroom.cli.noun import API as OPERATIONS
 from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.options import options_of
+from greenroom.cli.options import options_for
 from greenroom.cli.output import Printer
 
 Greenroom = Callable[..., Done]
@@ -29,7 +29,7 @@ PATHS: dict[str, Any] = API["paths"]
 
 def of_path(noun: Noun) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parts of the document about the list and about a single object."""
-    return PATHS[f"/api/v1{noun.path}"], PATHS[f"/api/v1{noun.path}/{{{noun.key}}}"]
+    return PATHS[f"/api/v1{noun.path}"], PATHS[f"/api/v1{noun.path}/{{{noun.id_field}}}"]
 
 
 def shown_by(operation: dict[str, Any]) -> set[str]:
@@ -43,12 +43,14 @@ def test_lists_show_fields_that_exist(noun: Noun):
     many, one = of_path(noun)
     fields = shown_by(many["get"])
     assert fields == shown_by(one["get"])
-    assert {noun.key, noun.name or noun.key} | {column.field for column in noun.columns if column.field} <= fields
+    assert {noun.id_field, noun.name_field or noun.id_field} | {
+        column.field for column in noun.columns if column.field
+    } <= fields
 
 
 def test_requests_of_agents_have_fields_of_the_api():
     shown = shown_by(PATHS["/api/v1/diagnostics/manager-requests"]["get"])
-    assert {column.field for column in fleet.COLUMNS if column.field} <= shown
+    assert {column.field for column in fleet.REQUEST_COLUMNS if column.field} <= shown
 
 
 @pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
@@ -72,7 +74,7 @@ def test_every_field_of_a_body_has_an_option(operation: str):
     content = PATHS[f"/api/v1{operation.partition(' ')[2]}"][operation.partition(" ")[0].lower()].get("requestBody", {})
     reference = content.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     schema = API["components"]["schemas"].get(reference.rpartition("/")[2], {})
-    assert {option.field for option in options_of(OPERATIONS[operation].fields)} == set(schema.get("properties", ()))
+    assert {option.field for option in options_for(OPERATIONS[operation].fields)} == set(schema.get("properties", ()))
 
 
 @pytest.mark.parametrize(("option", "default"), [("--port", "8443"), ("--managers", "1"), ("--zones", "default")])
@@ -103,15 +105,15 @@ def example(schema: dict[str, Any]) -> Any:
 def test_a_list_fits_a_hundred_columns_and_shortens_no_id(noun: Noun):
     many, _ = of_path(noun)
     row = example(many["get"]["responses"]["200"]["content"]["application/json"]["schema"]["items"])
-    row |= {name: "name-of-20-characters" for name in (noun.name, "hostname", "name") if name in row}
+    row |= {name: "name-of-20-characters" for name in (noun.name_field, "hostname", "name") if name in row}
     printed = {}
     for wide in (False, True):
         text = io.StringIO()
         output = Printer(as_json=False, wide=wide)
         output.out = Console(file=text, width=400)
-        output.rows([row], noun.columns, "")
+        output.print_list([row], noun.columns, "")
         printed[wide] = text.getvalue()
     assert max(map(len, printed[False].splitlines())) <= 100
     assert "…" not in printed[True]
     first = noun.columns[0].field
-    assert first not in {noun.key, noun.name} or row[first] in printed[False]
+    assert first not in {noun.id_field, noun.name_field} or row[first] in printed[False]

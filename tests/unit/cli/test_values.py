@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.cli.conftest import Done, Pretended
 from tests.unit.cli.test_commands import FOUND, IMAGE, ZONE
 
-from greenroom.cli.lazy import walk
+from greenroom.cli.lazy import walk_commands
 from greenroom.cli.main import app
-from greenroom.cli.values import UNITS_S, duration, moment, with_unit_s
+from greenroom.cli.values import UNITS_S, duration_parser, parse_duration_s, time_parser
 
 Greenroom = Callable[..., Done]
 
@@ -24,7 +24,7 @@ def taking_numbers() -> dict[str, tuple[Any, str]]:
     """Every option of every command with a number or a duration: with its command, and its metavar."""
     return {
         f"{name} {option.opts[0]}": (command, option.opts[0])
-        for name, command in walk(typer.main.get_command(app))
+        for name, command in walk_commands(typer.main.get_command(app))
         for option in command.params
         if str(option.metavar).removesuffix("|null") in {"NUMBER", "DURATION"}
         or "float" in option.display_type(command.context_class(command))
@@ -59,7 +59,7 @@ def test_nothing_that_json_does_not_have_is_sent(api: Pretended, greenroom: Gree
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(sorted(UNITS_S))), min_size=1), st.sampled_from(" |"))
 def test_a_length_of_time_is_the_sum_of_its_parts(parts: list[tuple[int, str]], between: str):
     text = between.strip("|").join(f"{count}{unit}" for count, unit in parts)
-    assert with_unit_s(text) == sum(count * UNITS_S[unit] for count, unit in parts)
+    assert parse_duration_s(text) == sum(count * UNITS_S[unit] for count, unit in parts)
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,23 @@ def test_a_length_of_time_is_the_sum_of_its_parts(parts: list[tuple[int, str]], 
     [("h", False, "90m", 1.5), ("h", False, "12", 12.0), ("s", True, "1h30m", 5400), ("min", True, "2h", 120)],
 )
 def test_a_number_alone_is_in_the_unit_of_the_option(unit: str, whole: bool, text: str, value: float):
-    assert duration(unit, whole=whole)(text) == value
+    assert duration_parser(unit, whole=whole)(text) == value
 
 
 @pytest.mark.parametrize("text", ["1.5", "30m", "-2", "soon"])
 def test_a_whole_number_of_hours_is_said_to_be_wanted(text: str):
     with pytest.raises(typer.BadParameter, match="hours"):
-        duration("h", whole=True)(text)
+        duration_parser("h", whole=True)(text)
 
 
 def test_a_length_of_time_is_a_time_ago_or_to_come():
     now = datetime.now(UTC)
-    assert abs(datetime.fromisoformat(moment(ahead=False)("10m")) - now + timedelta(minutes=10)) < timedelta(minutes=5)
-    assert abs(datetime.fromisoformat(moment(ahead=True)("30d")) - now - timedelta(days=30)) < timedelta(days=1)
+    assert abs(datetime.fromisoformat(time_parser(is_future=False)("10m")) - now + timedelta(minutes=10)) < timedelta(
+        minutes=5
+    )
+    assert abs(datetime.fromisoformat(time_parser(is_future=True)("30d")) - now - timedelta(days=30)) < timedelta(
+        days=1
+    )
 
 
 def test_settings_take_lengths_of_time_in_their_own_units(api: Pretended, greenroom: Greenroom):

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from greenroom.cli.configuration.document import Document
-from greenroom.cli.configuration.kinds import KINDS, stored_form
+from greenroom.cli.configuration.kinds import KINDS, normalize_object
 from greenroom.cli.configuration.planning import DeployedObject, DeployedObjects, Plan
 
 NAMES = ("ann", "bob", "cy")
@@ -78,7 +78,9 @@ def snapshot_of(document: Mapping[str, list[dict[str, Any]]]) -> DeployedObjects
     return DeployedObjects(
         {
             section: [
-                DeployedObject(f"{section}-{number}", stored_form(KIND[section], row), {"zone_id": "", "image_id": ""})
+                DeployedObject(
+                    f"{section}-{number}", normalize_object(KIND[section], row), {"zone_id": "", "image_id": ""}
+                )
                 for number, row in enumerate(document.get(section, []))
             ]
             for section in KIND

@@ -13,11 +13,11 @@ from tests.unit.properties import for_all
 from greenroom.cli.configuration.document import (
     Document,
     SecretReference,
-    parsed,
-    referenced,
-    resolved,
+    parse_document,
+    reference_secrets,
+    resolve_secrets,
     schema,
-    written,
+    to_yaml,
 )
 from greenroom.core.errors import Invalid
 from greenroom.core.masking import MASK
@@ -26,20 +26,20 @@ SCHEMA = jsonschema.Draft202012Validator(schema())
 
 
 def _without_empty_sections(document: Document) -> str:
-    return written({name: rows for name, rows in document.items() if rows})
+    return to_yaml({name: rows for name, rows in document.items() if rows})
 
 
-@for_all(DOCUMENTS, subject=written, mutants=[_without_empty_sections])
+@for_all(DOCUMENTS, subject=to_yaml, mutants=[_without_empty_sections])
 def test_a_document_round_trips(subject: Any, document: Document):
     text = subject(document)
-    assert parsed(text) == document
+    assert parse_document(text) == document
     SCHEMA.validate(yaml.safe_load(text))
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\x85", "\u2028", "\u2029"])
 def test_a_line_break_in_a_value_is_kept(line_break: str):
     document: Document = {"zones": [{"zone_name": f"a{line_break}b"}]}
-    assert parsed(written(document)) == document
+    assert parse_document(to_yaml(document)) == document
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_line_break_in_a_value_is_kept(line_break: str):
 )
 def test_a_document_that_cannot_be_used_is_refused_with_the_place(text: str, place: str):
     with pytest.raises(Invalid) as refused:
-        parsed(text)
+        parse_document(text)
     assert place in refused.value.message
 
 
@@ -73,7 +73,7 @@ def test_a_reference_is_resolved_only_in_the_place_of_a_secret():
         "exec_config": {"go": {"env": "KEY"}},
         "run_config": {"environment": {"A": {"env": "KEY"}, "B": {"file": "no"}}},
     }
-    found = resolved({"workspaces": [{**row, "docker_token": {"env": "KEY"}}]}, _look_up)
+    found = resolve_secrets({"workspaces": [{**row, "docker_token": {"env": "KEY"}}]}, _look_up)
     assert found == {
         "workspaces": [
             {
@@ -88,13 +88,13 @@ def test_a_reference_is_resolved_only_in_the_place_of_a_secret():
 @pytest.mark.parametrize("reference", [{}, {"env": "A", "file": "b"}, {"vault": "A"}, {"env": 1}])
 def test_a_reference_names_one_variable_or_one_file(reference: dict[str, Any]):
     with pytest.raises(Invalid, match="`A`"):
-        resolved({"workspaces": [{"run_config": {"environment": {"A": reference}}}]}, _look_up)
+        resolve_secrets({"workspaces": [{"run_config": {"environment": {"A": reference}}}]}, _look_up)
 
 
 def test_two_secrets_never_share_a_variable():
     taken: dict[str, tuple[str, ...]] = {}
     rows = [
-        referenced(KIND["workspaces"], {"friendly_name": name, "docker_token": MASK}, taken)
+        reference_secrets(KIND["workspaces"], {"friendly_name": name, "docker_token": MASK}, taken)
         for name in ("3D View", "3D-View", "Übung")
     ]
     assert [row["docker_token"]["env"] for row in rows] == [

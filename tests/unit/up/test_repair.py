@@ -9,8 +9,9 @@ from typing import cast
 import pytest
 from typer.testing import CliRunner
 
-from greenroom.cli.client import Client, Row
+from greenroom.cli.client import Client
 from greenroom.cli.main import app
+from greenroom.cli.output import Row
 from greenroom.cli.repair import find_leftovers
 from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, RuntimeObject

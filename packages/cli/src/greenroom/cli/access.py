@@ -6,13 +6,13 @@ from typing import Annotated, Final
 
 import typer
 
-from greenroom.cli.client import ApiError, Row
+from greenroom.cli.client import ApiError
 from greenroom.cli.noun import API
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument
-from greenroom.cli.output import Column, columns, printable
-from greenroom.cli.values import assignments
-from greenroom.cli.verbs import Call, Limit, fields_of, verb
+from greenroom.cli.output import Column, Row, columns, printable
+from greenroom.cli.values import parse_assignments
+from greenroom.cli.verbs import Call, Limit, field_options, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
 
 Login = Annotated[str | None, typer.Option("--login", help="Id of one log-in; without it, all log-ins end.")]
@@ -23,80 +23,80 @@ def logout(call: Call, *, login: Login = None) -> None:
     """End the log-ins and streams of a user. Their sessions continue."""
     path = f"{call.path}/logins"
     call.client.delete(f"{path}/{login}" if login else path)
-    call.output.done(f"The user {call.target} is logged out.", {"logged_out": True})
+    call.output.print_result(f"The user {call.target} is logged out.", {"logged_out": True})
 
 
-def _add(word: str, method: str, part: str) -> None:
-    noun = NOUNS[f"{part}s"]
-    member = argument("member", part.upper(), f"The {noun.singular}, by name or id.")
+def _add_membership_verb(prefix: str, method: str, member_kind: str) -> None:
+    noun = NOUNS[f"{member_kind}s"]
+    parameter = argument("member", member_kind.upper(), f"The {noun.singular}, by name or id.")
 
     def change(call: Call) -> None:
         group = call.path
         call.client.request(method, f"{group}/{noun.noun}/{call.body()['member']}")
-        call.one(call.client.get(group))
+        call.print_object(call.client.get(group))
 
-    change.__doc__ = API[f"{method} /groups/{{group_id}}/{noun.noun}/{{{noun.key}}}"].text
-    option = FieldOption("member", member, lambda value, client: noun.find_id(client, value))
-    verb("groups", f"{word}-{part}", options=lambda: [option])(change)
-
-
-for _part in ("user", "image"):
-    _add("add", "PUT", _part)
-    _add("remove", "DELETE", _part)
+    change.__doc__ = API[f"{method} /groups/{{group_id}}/{noun.noun}/{{{noun.id_field}}}"].text
+    option = FieldOption("member", parameter, lambda value, client: noun.find_id(client, value))
+    verb("groups", f"{prefix}-{member_kind}", options=lambda: [option])(change)
 
 
-@verb("filter-policies", options=fields_of("GET /filter-policies/{filter_policy_id}/decision"))
+for _member_kind in ("user", "image"):
+    _add_membership_verb("add", "PUT", _member_kind)
+    _add_membership_verb("remove", "DELETE", _member_kind)
+
+
+@verb("filter-policies", options=field_options("GET /filter-policies/{filter_policy_id}/decision"))
 def explain(call: Call) -> None:
     """Show whether a policy allows a host, and the reason. No connection is opened."""
     response = call.client.get(f"{call.path}/decision", call.body())
-    call.output.done(f"{response['action']}: {response['reason']}", response)
+    call.output.print_result(f"{response['action']}: {response['reason']}", response)
 
 
-_SETTINGS: Final = columns(Column("Setting", "name"), "value unit default description")
+_SETTING_COLUMNS: Final = columns(Column("Setting", "name"), "value unit default description")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.")]
 Changes = Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="New values; null restores the default.")]
 
 
-@verb("settings", "list", of_one=False)
+@verb("settings", "list", takes_object=False)
 def settings_list(call: Call) -> None:
     """List the settings with their values."""
-    _show(call, call.client.rows("/settings"))
+    _show_settings(call, call.client.rows("/settings"))
 
 
-@verb("settings", "get", of_one=False)
+@verb("settings", "get", takes_object=False)
 def settings_get(call: Call, *, name: Name) -> None:
     """Show one setting."""
-    found = [setting for setting in call.client.rows("/settings") if setting["name"] == name]
-    if not found:
+    matches = [setting for setting in call.client.rows("/settings") if setting["name"] == name]
+    if not matches:
         raise ApiError(f"There is no setting {name}; see greenroom settings list.")
-    call.one(found[0])
+    call.print_object(matches[0])
 
 
-@verb("settings", "update", of_one=False)
+@verb("settings", "update", takes_object=False)
 def settings_update(call: Call, *, changes: Changes) -> None:
     """Change settings. Changes take effect within seconds."""
-    _show(call, call.client.patch("/settings", assignments(changes, settings=INSTALLATION_SETTINGS)))
+    _show_settings(call, call.client.patch("/settings", parse_assignments(changes, settings=INSTALLATION_SETTINGS)))
 
 
-def _show(call: Call, settings: list[Row]) -> None:
-    call.output.rows(settings, _SETTINGS, "There are no settings.", whole=True)
+def _show_settings(call: Call, settings: list[Row]) -> None:
+    call.output.print_list(settings, _SETTING_COLUMNS, "There are no settings.", fold=True)
 
 
-_OUTCOME: Final = 60
+OUTCOME_CHARACTERS: Final = 60
 """Characters of a response in the list."""
 
 
-def _outcome(delivery: Row) -> str | None:
+def _outcome_text(delivery: Row) -> str | None:
     if delivery["status"] is None:
         return delivery["error"] or None
-    return f"{delivery['status']} {printable(delivery['answer'])[:_OUTCOME]}".rstrip()
+    return f"{delivery['status']} {printable(delivery['answer'])[:OUTCOME_CHARACTERS]}".rstrip()
 
 
-_DELIVERIES: Final = columns(
+_DELIVERY_COLUMNS: Final = columns(
     "at delivery_id event state attempts",
     Column("Took", "duration_ms"),
-    Column("Outcome", _outcome),
+    Column("Outcome", _outcome_text),
     "due",
 )
 
@@ -104,11 +104,11 @@ Delivery = Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="Id o
 GivenUp = Annotated[bool, typer.Option("--given-up", help="All deliveries in the state given_up.")]
 
 
-@verb("webhooks", options=fields_of("GET /webhooks/{webhook_id}/deliveries"))
+@verb("webhooks", options=field_options("GET /webhooks/{webhook_id}/deliveries"))
 def deliveries(call: Call, *, limit: Limit = 100) -> None:
     """List the deliveries of a webhook and their outcomes, newest first."""
     empty_text = "The webhook has no deliveries in the last days."
-    call.show_list(f"{call.path}/deliveries", _DELIVERIES, empty_text, limit)
+    call.print_list(f"{call.path}/deliveries", _DELIVERY_COLUMNS, empty_text, limit)
 
 
 @verb("webhooks")
@@ -117,4 +117,4 @@ def replay(call: Call, *, delivery: Delivery = None, given_up: GivenUp = False) 
     if given_up == (delivery is not None):
         raise typer.BadParameter("Specify the id of one delivery, or --given-up.")
     part = "/replay" if delivery is None else f"/deliveries/{delivery}/replay"
-    call.one(call.client.post(f"{call.path}{part}"))
+    call.print_object(call.client.post(f"{call.path}{part}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.instance import URL_VARIABLE, Data, Json
-from greenroom.cli.values import restart_without
+from greenroom.cli.instance import Data, Json, external_database
+from greenroom.cli.output import print_local_result
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
 
@@ -57,12 +56,12 @@ def backup(
     key = backup_key(passphrase_file, recipient)
     plan = BackupPlan(key=key, homes=homes, recordings=recordings, keep=keep)
     created = asyncio.run(create_backup(Layout(data), folder, plan, on_stderr()))
-    if as_json:
-        typer.echo(json.dumps({"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted}))
-        return
-    typer.echo(f"{created.file} ({size(created.bytes)}, {created.files} verified parts)")
-    for name in created.deleted:
-        typer.echo(f"Deleted the older backup {name}.")
+    print_local_result(
+        {"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted},
+        f"{created.file} ({size(created.bytes)}, {created.files} verified parts)",
+        *(f"Deleted the older backup {name}." for name in created.deleted),
+        as_json=as_json,
+    )
 
 
 def restore(
@@ -88,13 +87,11 @@ def restore(
     """
     from greenroom.backup.encryption import DecryptionKey  # noqa: PLC0415
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
-    from greenroom.db.database import has_password  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import on_stderr  # noqa: PLC0415
 
-    if database_url is not None and has_password(database_url):
-        restart_without("--database-url", URL_VARIABLE, database_url)
+    external_url = external_database(database_url)
     log.for_commands("restore")
     os.umask(0o022)
     decryption_key = DecryptionKey(
@@ -102,30 +99,27 @@ def restore(
         identities=None if identity is None else identity.read_text(errors="replace"),
         ask=_passphrase if sys.stdin.isatty() else None,
     )
-    target = RestoreTarget(
-        layout=Layout(data), database_url=database_url or os.environ.get(URL_VARIABLE) or None, replace=replace
-    )
+    target = RestoreTarget(layout=Layout(data), database_url=external_url, replace=replace)
     if dry_run:
         restored = check_backup(file, decryption_key, target)
     else:
         restored = asyncio.run(restore_backup(file, decryption_key, target, on_stderr()))
-    header = restored.header
-    if as_json:
-        replaced = None if restored.replaced is None else str(restored.replaced)
-        facts = {"created": header.created.isoformat(), "version": header.version, "homes": header.homes}
-        typer.echo(json.dumps({**facts, "recordings": header.recordings, "dry_run": dry_run, "replaced": replaced}))
-        return
-    typer.echo(
+    header, replaced = restored.header, None if restored.replaced is None else str(restored.replaced)
+    facts = {"created": header.created.isoformat(), "version": header.version, "homes": header.homes}
+    backup_line = (
         f"Backup of {header.created:%Y-%m-%d %H:%M} UTC, version {header.version}, PostgreSQL {header.postgres},"
         f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings:"
         f" {restored.files} verified parts."
     )
-    if restored.replaced is not None:
-        homes = "" if header.homes else " It also has the homes, because the backup has none."
-        typer.echo(
-            f"The replaced files are in {restored.replaced}; delete this folder when they are not needed.{homes}"
-        )
-    typer.echo("Nothing was changed." if dry_run else f"Restored to {data}. Start it with: greenroom up --data {data}")
+    homes = "" if header.homes else " It also has the homes, because the backup has none."
+    replaced_line = f"The replaced files are in {replaced}; delete this folder when they are not needed.{homes}"
+    print_local_result(
+        {**facts, "recordings": header.recordings, "dry_run": dry_run, "replaced": replaced},
+        backup_line,
+        *([replaced_line] if replaced is not None else []),
+        "Nothing was changed." if dry_run else f"Restored to {data}. Start it with: greenroom up --data {data}",
+        as_json=as_json,
+    )
 
 
 def backup_key(passphrase_file: Path | None, recipient: list[str] | None) -> EncryptionKey:

@@ -11,10 +11,8 @@ import httpx
 from greenroom.cli.output import Row
 from greenroom.cli.server import Server
 from greenroom.client import Greenroom, Retries
-from greenroom.client.requests import PAGE_ROWS, PREFIX, TIMEOUT_S, Send
+from greenroom.client.requests import TIMEOUT_S, Send
 from greenroom.core.errors import GreenroomError
-
-__all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
 
 RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
 """Short waits, because a person waits for the result: the retries end after 1.4 s."""
@@ -50,11 +48,11 @@ class Client(Greenroom):
         return self.request("DELETE", path, query=query)
 
     def changes(self, topic: str) -> Iterator[None]:
-        """Yield at once and whenever an object of `topic` may have changed; end with the stream of events. Raises
+        """Yield immediately, and each time an object of `topic` may have changed. End at the end of the stream. Raises
         GreenroomError: the server sends no events, or the connection was lost."""
         with self.listen() as lines:
             for line in lines:
-                if _concerns(line, topic):
+                if _requires_read(line, topic):
                     yield
 
     def answered(self, send: Send) -> httpx.Response:
@@ -70,8 +68,9 @@ class Client(Greenroom):
             raise ApiError(f"{message} ({code})" if code else message) from error
 
 
-def _concerns(line: str, topic: str) -> bool:
-    """True if a line of the stream requires a new read: an event, a keep-alive, or missed events."""
+def _requires_read(line: str, topic: str) -> bool:
+    """True if objects of the topic must be read again after this line: an event of the topic, missed events, or a
+    keepalive."""
     if line.startswith("data:"):
         return json.loads(line.removeprefix("data:")).get("topic", topic) == topic
     return line.startswith(":")

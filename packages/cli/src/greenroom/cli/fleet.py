@@ -6,7 +6,7 @@ from typing import Final
 
 from greenroom.cli.client import ApiError
 from greenroom.cli.output import TIME, Column, columns
-from greenroom.cli.verbs import Call, Limit, fields_of, verb
+from greenroom.cli.verbs import Call, Limit, field_options, verb
 
 
 @verb("agents")
@@ -28,17 +28,17 @@ def _set_edge(call: Call, field: str) -> None:
     if agent["edge_url_requested"] is None:
         in_use = agent["edge_url"] or "none"
         raise ApiError(f"Agent {agent['hostname']} has no edge address to confirm. Its current address is {in_use}.")
-    call.one(call.client.patch(path, {"edge_url": agent[field]}))
+    call.print_object(call.client.patch(path, {"edge_url": agent[field]}))
 
 
 @verb("agents")
 def revoke(call: Call) -> None:
     """Revoke the credential of an Agent. The Agent must join again with a token for this Agent."""
     call.client.delete(f"{call.path}/credential")
-    call.output.done(f"The credential of {call.target} is revoked.", {"revoked": True})
+    call.output.print_result(f"The credential of {call.target} is revoked.", {"revoked": True})
 
 
-@verb("agents", options=fields_of("POST /join-tokens"), of_one=False)
+@verb("agents", options=field_options("POST /join-tokens"), takes_object=False)
 def join_token(call: Call) -> None:
     """Create a join token for new hosts of a zone, and print the join command. The token is shown only once.
 
@@ -59,11 +59,13 @@ def preview(call: Call) -> None:
     response = call.client.get(f"{call.path}/preview")
     if call.output.print_if_json(response):
         return
-    call.output.line(response["sentence"])
-    call.output.rows(response["actions"], columns("action machine reason"), "The pool needs no action.", whole=True)
+    call.output.print_line(response["sentence"])
+    call.output.print_list(
+        response["actions"], columns("action machine reason"), "The pool needs no action.", fold=True
+    )
 
 
-COLUMNS: Final = columns(
+REQUEST_COLUMNS: Final = columns(
     TIME,
     Column("Agent", "agent_id"),
     "manager_instance_id",
@@ -73,7 +75,7 @@ COLUMNS: Final = columns(
 )
 
 
-@verb("managers", options=fields_of("GET /diagnostics/manager-requests"), of_one=False)
+@verb("managers", options=field_options("GET /diagnostics/manager-requests"), takes_object=False)
 def requests(call: Call, *, limit: Limit = 100) -> None:
     """List the requests of Agents, newest first. Requests answered with 2xx are counted per minute."""
-    call.show_list("/diagnostics/manager-requests", COLUMNS, "No requests match.", limit)
+    call.print_list("/diagnostics/manager-requests", REQUEST_COLUMNS, "No requests match.", limit)

@@ -8,14 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
-from greenroom.cli.lazy import TitledCommand, application
+from greenroom.cli.lazy import TitledCommand, new_application
 from greenroom.core.errors import SetupError
 from greenroom.up import host_setup
 
 READY: Final = "This host is ready; run `greenroom up`."
 """script/lib recognizes its beginning."""
 
-host = application("Prepare this machine for Greenroom.")
+host = new_application("Prepare this machine for Greenroom.")
 
 
 @host.callback()
@@ -35,23 +35,23 @@ def setup(
 
     A second call changes only what is missing. All changes are recorded in /var/lib/greenroom-host/setup.json.
     """
-    found = host_setup.read_host()
+    host_state = host_setup.read_host()
     record = host_setup.read_record()
-    if (warning := host_setup.unsupported(found)) and not undo:
+    if (warning := host_setup.unsupported(host_state)) and not undo:
         typer.echo(warning, err=True)
-    steps = host_setup.plan_undo(record, found) if undo else host_setup.plan(found)
+    steps = host_setup.plan_undo(record, host_state) if undo else host_setup.plan(host_state)
     if dry_run:
         for step in steps:
             typer.echo(step.sentence)
     elif steps:
-        if not found.is_root:
+        if not host_state.is_root:
             raise SetupError(
                 "The setup of a host requires root; run"
                 f" `sudo {Path(sys.executable).with_name('greenroom')} host setup{' --undo' if undo else ''}`, or list"
                 " its steps with --dry-run."
             )
         host_setup.Setup(typer.echo, record).apply(steps)
-    if undo and not dry_run and found.is_root:
+    if undo and not dry_run and host_state.is_root:
         host_setup.delete_record()
     if not steps:
         typer.echo("No recorded changes remain." if undo else READY)

@@ -5,7 +5,6 @@ Each command imports its implementation when it runs: the import takes most of a
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,10 @@ from typing import Annotated
 import typer
 
 from greenroom.cli.client import Client
+from greenroom.cli.output import print_local_result
 from greenroom.cli.server import find_server
-from greenroom.cli.values import restart_without
-from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, plain_verb
+from greenroom.cli.values import move_option_to_environment
+from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, local_verb
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.up.layout import running_layout
@@ -35,6 +35,17 @@ Data = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+
+
+def external_database(url: str | None) -> str | None:
+    """Return the address of the external database: `url`, the value of --database-url, else GREENROOM_DATABASE_URL;
+    None = the embedded PostgreSQL. If `url` has a password, the program restarts without it on the command line.
+    """
+    from greenroom.db.database import has_password  # noqa: PLC0415
+
+    if url is not None and has_password(url):
+        move_option_to_environment("--database-url", URL_VARIABLE, url)
+    return url or os.environ.get(URL_VARIABLE) or None
 
 
 def up(
@@ -61,17 +72,14 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run a complete deployment on this machine."""
-    from greenroom.db.database import has_password  # noqa: PLC0415
     from greenroom.kit.config import comma_parts  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
 
-    if database_url is not None and has_password(database_url):
-        restart_without("--database-url", URL_VARIABLE, database_url)
     options = Options(
         port=port,
         managers=managers,
         zones=None if zones is None else tuple(name.strip() for name in zones.split(",")),
-        database_url=database_url or os.environ.get(URL_VARIABLE) or None,
+        database_url=external_database(database_url),
         hostname=hostname,
         public_url=public_url,
         served_hosts=None if served_hosts is None else tuple(comma_parts(served_hosts)),
@@ -114,13 +122,13 @@ def doctor(
     With --repair and --url, the command lists the leftovers of the deployment at this address. It searches Docker on
     this machine. With GREENROOM_RUNTIME=kubernetes, it searches the namespace GREENROOM_KUBE_NAMESPACE.
     """
-    from greenroom.cli.repair import repair_elsewhere  # noqa: PLC0415
+    from greenroom.cli.repair import repair_remote  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
     from greenroom.up.doctor import show_repair  # noqa: PLC0415
 
     if repair and url is not None:
         with Client(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
-            repair_elsewhere(client, removes=yes, as_json=as_json)
+            repair_remote(client, removes=yes, as_json=as_json)
     elif repair:
         show_repair(data, removes=yes, as_json=as_json)
     elif yes:
@@ -144,15 +152,12 @@ def migrate(
     from greenroom.up import commands  # noqa: PLC0415
 
     url = database_url or os.environ.get(URL_VARIABLE)
-    applied, left = commands.migrate(data, url, only_pre=pre)
-    if as_json:
-        typer.echo(json.dumps({"applied": applied, "left": left}))
-        return
-    typer.echo("\n".join(applied) or f"The database is up to date{' for now' if left else ''}.")
-    if left:
-        typer.echo(
-            "Run greenroom migrate again after every process runs this version. Pending migrations: " + ", ".join(left)
-        )
+    applied, pending = commands.migrate(data, url, only_pre=pre)
+    lines = applied or [f"The database is up to date{' for now' if pending else ''}."]
+    if pending:
+        hint = "Run greenroom migrate again after every process runs this version."
+        lines = [*lines, f"{hint} Pending migrations: {', '.join(pending)}"]
+    print_local_result({"applied": applied, "left": pending}, *lines, as_json=as_json)
 
 
 def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, *, data: Data, as_json: Json = False) -> None:
@@ -160,7 +165,7 @@ def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, *, data: 
     from greenroom.up import commands  # noqa: PLC0415
 
     password = commands.reset_password(data, username)
-    typer.echo(json.dumps({"username": username, "password": password}) if as_json else password)
+    print_local_result({"username": username, "password": password}, password, as_json=as_json)
 
 
-plain_verb("users", "reset-password", reset_password)
+local_verb("users", "reset-password", reset_password)

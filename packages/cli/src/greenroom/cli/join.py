@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import ssl
-import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +25,8 @@ import typer
 from greenroom.agent.fleet.checkin import REGISTER_PATH
 from greenroom.agent.fleet.identity import AgentIdentity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
-from greenroom.cli.values import restart_without, text_of
+from greenroom.cli.output import print_local_result
+from greenroom.cli.values import move_option_to_environment, read_text
 from greenroom.client.errors import error_of
 from greenroom.client.requests import json_of
 from greenroom.core.errors import SetupError
@@ -38,7 +38,7 @@ from greenroom.wire.messages import Register, Registered
 TOKEN_VARIABLE: Final = "GREENROOM_JOIN_TOKEN"  # noqa: S105 -- a name
 FOLDERS: Final = {"agent": Path("/var/lib/greenroom-agent"), "gateway": Path("/var/lib/greenroom-gateway")}
 EDGE_FOLDER: Final = "greenroom-edge"
-"""Next to the Agent's folder and not in it: the gateway has a separate account, which may not read the
+"""The folder of the edge gateway. It is next to the Agent's folder, because the account of the gateway may not read the
 Agent's folder.
 """
 TIMEOUT_S: Final = 15.0
@@ -77,12 +77,12 @@ def join(
 ) -> None:
     """Join this host to a deployment with a join token."""
     if token is not None:
-        restart_without("--token", TOKEN_VARIABLE, token)
+        move_option_to_environment("--token", TOKEN_VARIABLE, token)
     deployment = find_deployment(url, ca_sha256, ca_file)
-    secret = _token(token_file)
-    home = (folder or FOLDERS[role]).absolute()
+    secret = _read_token(token_file)
+    host_folder = (folder or FOLDERS[role]).absolute()
     if role == "gateway":
-        sentence, facts = _join_gateway(deployment, secret, home)
+        sentence, facts = _join_gateway(deployment, secret, host_folder)
     else:
         settings = {
             "edge_url": edge_url,
@@ -90,8 +90,8 @@ def join(
             "runtime": runtime,
             "volume_folders": volume_folders,
         }
-        sentence, facts = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
-    sys.stdout.write((json.dumps(facts) if as_json else sentence) + "\n")
+        sentence, facts = asyncio.run(_join_agent(deployment, secret, host_folder, agent_id, settings))
+    print_local_result(facts, sentence, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +110,25 @@ class DeploymentToJoin:
             Unreachable: the response is not from Greenroom.
         """
         hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
-        answer = _answer("POST", f"{self.url}/api/v1{path}", self.tls, body, hint=hint)
-        if not answer.is_success:
-            raise SetupError(f"{self.url} refused the request: {error_of(answer).message}")
-        return json_of(answer)
+        response = _send("POST", f"{self.url}/api/v1{path}", self.tls, body, hint=hint)
+        if not response.is_success:
+            raise SetupError(f"{self.url} refused the request: {error_of(response).message}")
+        return json_of(response)
 
 
-# The token ----------------------------------------------------------------------------------------------------------
-
-
-def _token(file: Path | None) -> str:
-    """Return the join token: from the file (`-` = stdin), otherwise from the variable in which `restart_without` passes
-    the option `--token`.
+def _read_token(file: Path | None) -> str:
+    """Return the join token: from the file (`-` = stdin), otherwise from the variable with the value of `--token`
+    (`move_option_to_environment`).
 
     Raises:
         SetupError: there is no token.
         typer.BadParameter: the file cannot be read.
     """
     token = os.environ.pop(TOKEN_VARIABLE, "")
-    text = token if file is None else text_of(str(file))
+    text = token if file is None else read_text(str(file))
     if not text.strip():
         raise SetupError("A join token is required; pass --token, or --token-file with a file or - for stdin.")
     return text.strip()
-
-
-# The deployment ---------------------------------------------------------------------------------------------------
 
 
 def find_deployment(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
@@ -157,25 +151,27 @@ def _fetch_authority(url: str, ca_sha256: str) -> str:
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the response is compared with the fingerprint
-    answer = _answer("GET", f"{url}/api/v1/authority", unverified)
-    if not answer.is_success:
+    response = _send("GET", f"{url}/api/v1/authority", unverified)
+    if not response.is_success:
         # only the status: the sender is not verified yet, and its text would appear in root's terminal
-        raise SetupError(f"{url} did not return the certificate of its authority; the status is {answer.status_code}.")
+        raise SetupError(
+            f"{url} did not return the certificate of its authority; the status is {response.status_code}."
+        )
     try:
-        authority = first_certificate(answer.text)  # the fingerprint is that of one certificate; trust no other
+        authority = first_certificate(response.text)  # the fingerprint is that of one certificate; trust no other
     except ValueError as error:
         raise SetupError(f"{url} did not return a certificate as its authority.") from error
-    found = fingerprint(authority)
-    wanted = ca_sha256.lower().replace(":", "").strip()
-    if not hmac.compare_digest(found.encode(), wanted.encode()):
+    actual = fingerprint(authority)
+    expected = ca_sha256.lower().replace(":", "").strip()
+    if not hmac.compare_digest(actual.encode(), expected.encode()):
         raise SetupError(
-            f"The authority of {url} has the fingerprint {found}, but the join command has {wanted}. This is another"
+            f"The authority of {url} has the fingerprint {actual}, but the join command has {expected}. This is another"
             " deployment, or another program intercepts the connection. The token was not sent."
         )
     return authority
 
 
-def _answer(
+def _send(
     method: str, url: str, tls: ssl.SSLContext, body: Mapping[str, object] | None = None, *, hint: str = ""
 ) -> httpx.Response:
     try:
@@ -185,56 +181,55 @@ def _answer(
         raise SetupError(f"{deployment} cannot be reached: {str(error) or type(error).__name__}.{hint}") from error
 
 
-# An Agent -----------------------------------------------------------------------------------------------------------
-
-
 async def _join_agent(
-    deployment: DeploymentToJoin, token: str, home: Path, agent_id: uuid.UUID | None, settings: dict[str, str]
+    deployment: DeploymentToJoin, token: str, folder: Path, agent_id: uuid.UUID | None, settings: dict[str, str]
 ) -> tuple[str, dict[str, str]]:
     """Join as an Agent; return the result as a sentence for people and as fields for `--json`."""
     if settings["edge_url"]:
         edge_address(settings["edge_url"])
-    of_runtime = {"docker_host": settings["docker_host"]} if settings["docker_host"] else {}
-    await find_runtime(settings["runtime"], **of_runtime).check_host()
-    identity = AgentIdentity.load(home)
+    runtime_settings = {"docker_host": settings["docker_host"]} if settings["docker_host"] else {}
+    await find_runtime(settings["runtime"], **runtime_settings).check_host()
+    identity = AgentIdentity.load(folder)
     try:
         if agent_id is not None:
             identity.use_id(str(agent_id))
         elif identity.credential:
             raise SetupError(
-                f"{home} has already joined, as Agent {identity.agent_id}. Specify another --dir, or --agent-id and a"
+                f"{folder} has already joined, as Agent {identity.agent_id}. Specify another --dir, or --agent-id and a"
                 " token for this Agent."
             )
         body = {"token": token, "hostname": identity.hostname, "agent_id": identity.agent_id}
-        place = deployment.post("/join/agent", body)
-        urls: list[str] = place["manager_urls"]
-        _check_managers(deployment.url, place["zone_name"], urls)
-        edge_dir = str(home.with_name(EDGE_FOLDER)) if settings["edge_url"] else ""
+        admission = deployment.post("/join/agent", body)
+        urls: list[str] = admission["manager_urls"]
+        _check_managers(deployment.url, admission["zone_name"], urls)
+        edge_dir = str(folder.with_name(EDGE_FOLDER)) if settings["edge_url"] else ""
         settings = {**settings, "manager_urls": ",".join(urls), "edge_dir": edge_dir}
-        ca_file = home / "authority.pem" if deployment.authority else None
-        values = {"agent_dir": str(home), **settings, "ca_file": str(ca_file or "")}
-        file = _write_settings(home, "agent.toml", values, {"authority.pem": deployment.authority})
-        admitted = await _register(identity, ManagerClient(ManagerFailover(urls), ca_file), token, settings["edge_url"])
-        identity.store(admitted)
+        ca_file = folder / "authority.pem" if deployment.authority else None
+        values = {"agent_dir": str(folder), **settings, "ca_file": str(ca_file or "")}
+        file = _write_settings(folder, "agent.toml", values, {"authority.pem": deployment.authority})
+        registered = await _register(
+            identity, ManagerClient(ManagerFailover(urls), ca_file), token, settings["edge_url"]
+        )
+        identity.store(registered)
     finally:
         identity.close()
     sentence = (
-        f"This host joined zone {place['zone_name']} as Agent {identity.agent_id}. Start it, as root, with the unit of"
-        f" deploy/systemd (systemctl enable --now greenroom-agent), or:\n  GREENROOM_CONFIG={file} greenroom agent"
+        f"This host joined zone {admission['zone_name']} as Agent {identity.agent_id}. Start it, as root, with the unit"
+        f" of deploy/systemd (systemctl enable --now greenroom-agent), or:\n  GREENROOM_CONFIG={file} greenroom agent"
     )
-    if not admitted.enabled:
+    if not registered.enabled:
         sentence += f"\nAn administrator must enable the Agent: greenroom agents enable {identity.agent_id[:8]}."
     if edge_dir:
         sentence += (
             f"\nThe edge gateway on this host reads its certificate from {edge_dir} (edge_dir). Its account must own"
             " this folder before the Agent starts; the unit sets the owner to greenroom. The edge gateway also needs"
-            f" public_url {place['public_url']}."
+            f" public_url {admission['public_url']}."
         )
-    facts = {"agent_id": identity.agent_id, "zone_name": place["zone_name"], "config": str(file)}
+    facts = {"agent_id": identity.agent_id, "zone_name": admission["zone_name"], "config": str(file)}
     return sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {})
 
 
-async def _register(identity: AgentIdentity, link: ManagerClient, token: str, edge_url: str) -> Registered:
+async def _register(identity: AgentIdentity, client: ManagerClient, token: str, edge_url: str) -> Registered:
     """Register this Agent. Raises SetupError: no Manager of the zone admits it."""
     message = Register(
         machine_id=identity.machine_id,
@@ -246,11 +241,11 @@ async def _register(identity: AgentIdentity, link: ManagerClient, token: str, ed
         edge_url=edge_url,
     )
     try:
-        return await link.ask(REGISTER_PATH, message, Registered)
+        return await client.ask(REGISTER_PATH, message, Registered)
     except (NoManager, ManagerRefusedError) as error:
         raise SetupError(f"This host did not join: {error.message}") from error
     finally:
-        await link.close()
+        await client.close()
 
 
 def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
@@ -268,66 +263,60 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
         )
 
 
-# A gateway ----------------------------------------------------------------------------------------------------------
-
-
-def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> tuple[str, dict[str, str]]:
+def _join_gateway(deployment: DeploymentToJoin, token: str, folder: Path) -> tuple[str, dict[str, str]]:
     """Join as a web gateway; return the result as a sentence for people and as fields for `--json`."""
-    if (home / "credential").exists():
-        raise SetupError(f"{home} has already joined. Specify another --dir, or remove the folder to join again.")
-    gateway_id = _gateway_id(home)
+    if (folder / "credential").exists():
+        raise SetupError(f"{folder} has already joined. Specify another --dir, or remove the folder to join again.")
+    gateway_id = _gateway_id(folder)
     body = {"token": token, "hostname": socket.gethostname(), "gateway_id": gateway_id}
     joined = deployment.post("/join/gateway", body)
     values = {
         "gateway_profile": "web",
-        "gateway_dir": str(home / "nginx"),
-        "gateway_credential_file": str(home / "credential"),
+        "gateway_dir": str(folder / "nginx"),
+        "gateway_credential_file": str(folder / "credential"),
         "public_url": joined["public_url"],
         "stream_url": joined["stream_url"],
     }
-    file = _write_settings(home, "gateway.toml", values, {"credential": joined["credential"]})
+    file = _write_settings(folder, "gateway.toml", values, {"credential": joined["credential"]})
     sentence = (
         f"This host joined zone {joined['zone_name']} as gateway {gateway_id}. Set the certificate (tls_certificate,"
         " tls_key), the listening addresses (main_listen, stream_listen) and the address of the api (api_upstream) in"
         f" {file}. Then start the gateway with the unit of deploy/systemd, or make a separate account the owner of"
-        f" {home} and run as this account:\n  GREENROOM_CONFIG={file} greenroom gateway"
+        f" {folder} and run as this account:\n  GREENROOM_CONFIG={file} greenroom gateway"
     )
     return sentence, {"gateway_id": gateway_id, "zone_name": joined["zone_name"], "config": str(file)}
 
 
-def _gateway_id(home: Path) -> str:
+def _gateway_id(folder: Path) -> str:
     """Return the gateway id that is stored in the folder; the first call creates the folder and the id. The id stays
     the same, so that the same token can admit this gateway again.
     """
-    file = home / "gateway_id"
+    file = folder / "gateway_id"
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not file.exists():
-            write_private(file, f"{uuid.uuid4()}\n".encode(), _owner_of(home))
+            write_private(file, f"{uuid.uuid4()}\n".encode(), _owner_of(folder))
         return str(uuid.UUID(file.read_text().strip()))
     except (OSError, ValueError) as error:
-        raise SetupError(f"The folder {home} cannot be used: {error}.") from error
+        raise SetupError(f"The folder {folder} cannot be used: {error}.") from error
 
 
-# The folder ----------------------------------------------------------------------------------------------------------
-
-
-def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
+def _write_settings(folder: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
     """Write a TOML file with `values`, and `files` next to it; return the TOML file. Empty values and files are
     omitted. Only the owner of the folder can read the files. Raises SetupError: the folder cannot be written."""
     text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items() if value)
     try:
-        for other, content in files.items():
+        for file_name, content in files.items():
             if content:
-                write_private(home / other, content.encode(), _owner_of(home))
-        write_private(home / name, text.encode(), _owner_of(home))
+                write_private(folder / file_name, content.encode(), _owner_of(folder))
+        write_private(folder / name, text.encode(), _owner_of(folder))
     except OSError as error:
-        raise SetupError(f"The folder {home} cannot be written: {error.strerror}.") from error
-    return home / name
+        raise SetupError(f"The folder {folder} cannot be written: {error.strerror}.") from error
+    return folder / name
 
 
-def _owner_of(home: Path) -> os.stat_result | None:
+def _owner_of(folder: Path) -> os.stat_result | None:
     """Return the owner of the folder, which may be the account of a gateway, as the owner for new files; None if this
     process is not root and cannot set an owner.
     """
-    return home.stat() if os.getuid() == 0 else None
+    return folder.stat() if os.getuid() == 0 else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,8 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 from greenroom.up import log
 
 
-def _write_titled(command: Any, ctx: Any, formatter: Any) -> None:
-    """Write the arguments, options and commands of a command or group below the titles of their panels."""
+def _write_panels(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write the arguments, options and commands of a command or group, with the titles of their panels."""
     panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in command.get_params(ctx):
         if (record := parameter.get_help_record(ctx)) is not None:
@@ -35,46 +35,47 @@ class TitledCommand(TyperCommand):
     """A command whose `--help` lists the options below the titles of their panels."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_titled(self, ctx, formatter)
+        _write_panels(self, ctx, formatter)
 
 
 class TitledGroup(TyperGroup):
     """A group whose `--help` lists the commands below the titles of their panels."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_titled(self, ctx, formatter)
+        _write_panels(self, ctx, formatter)
 
 
-WIDEST: Final = 100
-"""Maximum columns of a help text."""
+HELP_WIDTH: Final = 100
+"""The maximum number of characters in a line of a help text."""
 
 
 def import_object(path: str) -> Any:
     """Return the object with the path `MODULE:NAME`."""
     module, _, name = path.partition(":")
-    found = getattr(import_module(module), name)
+    imported = getattr(import_module(module), name)
     log.for_commands("greenroom")  # configure structlog, which the module may have imported for the first time
-    return found
+    return imported
 
 
 class LazyCommand(TitledCommand):
-    """The placeholder of a command in its group, with its name and help text; `make` returns the command."""
+    """The placeholder of a command in its group, with the name and help text. `load` imports and returns the
+    command."""
 
-    def __init__(self, name: str, text: str, make: Callable[[], Any], panel: str | None = None) -> None:
+    def __init__(self, name: str, text: str, load: Callable[[], Any], panel: str | None = None) -> None:
         super().__init__(name, help=text, rich_help_panel=panel)
-        self.make = make
+        self.load = load
 
 
 class LazyGroup(TitledGroup):
     """A group that creates a command when it is used."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the name, the command and the remaining words."""
+        """Return the name, the command and the remaining arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.make() if isinstance(command, LazyCommand) else command, rest
+        return name, command.load() if isinstance(command, LazyCommand) else command, rest
 
 
-def application(text: str | None = None, group: type[TitledGroup] = TitledGroup) -> typer.Typer:
+def new_application(text: str | None = None, group: type[TitledGroup] = TitledGroup) -> typer.Typer:
     """Return a typer application that prints its help if no command is named."""
     return typer.Typer(
         cls=group,
@@ -83,31 +84,25 @@ def application(text: str | None = None, group: type[TitledGroup] = TitledGroup)
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings={"max_content_width": WIDEST},
+        context_settings={"max_content_width": HELP_WIDTH},
     )
 
 
-def command_of(name: str, function: Callable[..., None]) -> TitledCommand:
-    """Return the command that calls a function with typer's signature."""
-    app = application()
-    app.command(name, cls=TitledCommand)(function)
-    return cast("TitledCommand", typer.main.get_command(app))
+def build_command(name: str, source: typer.Typer | Callable[..., None]) -> Any:
+    """Return the command that calls a function with typer's signature, or the group of a typer application."""
+    app = source if isinstance(source, typer.Typer) else new_application()
+    if app is not source:
+        app.command(name, cls=TitledCommand)(source)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
 
 
-def build_command(name: str, found: object) -> Any:
-    """Return the command of a function, or the group of a typer application."""
-    if not isinstance(found, typer.Typer):
-        return command_of(name, cast("Callable[..., None]", found))
-    group = typer.main.get_command(found)
-    group.name = name
-    return group
-
-
-def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def walk_commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the full name and the command of every command and group below `group`. `LazyCommand`s are replaced by
     their commands. A group comes before its commands."""
-    for name, stub in group.commands.items():
-        command = stub.make() if isinstance(stub, LazyCommand) else stub
+    for name, placeholder in group.commands.items():
+        command = placeholder.load() if isinstance(placeholder, LazyCommand) else placeholder
         yield f"{prefix}{name}", command
         if hasattr(command, "commands"):
-            yield from walk(command, f"{prefix}{name} ")
+            yield from walk_commands(command, f"{prefix}{name} ")

@@ -14,53 +14,54 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from greenroom.cli.client import PAGE_ROWS, Client, Row
-from greenroom.cli.output import COLORS, TIME, Column, absolute, columns, printable, styled
-from greenroom.cli.verbs import Call, Limit, command, fields_of, verb
+from greenroom.cli.client import Client
+from greenroom.cli.output import COLORS, TIME, Column, Row, columns, format_time, printable, styled
+from greenroom.cli.verbs import Call, Limit, command, field_options, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
 from greenroom.client.events import log as log_of_events
+from greenroom.client.requests import PAGE_ROWS
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import MAX_RECENT, Topic
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0
-"""Several processes write rows. A row may appear this much later than a newer row."""
+"""The maximum time after which a row appears later than a newer row: several processes write rows."""
 
-_COLUMNS: Final = columns(TIME, "level component code message")
-_OPTIONS: Final = fields_of("GET /logs")
+_LOG_COLUMNS: Final = columns(TIME, "level component code message")
+_LOG_OPTIONS: Final = field_options("GET /logs")
 
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Number of existing rows to show first.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Continue with new rows until interrupted.")]
 
 
-@verb("logs", "list", options=_OPTIONS, of_one=False)
+@verb("logs", "list", options=_LOG_OPTIONS, takes_object=False)
 def logs_list(call: Call, *, limit: Limit = 100) -> None:
     """List log rows, newest first."""
-    call.show_list("/logs", _COLUMNS, "No log rows match.", limit, whole=True)
+    call.print_list("/logs", _LOG_COLUMNS, "No log rows match.", limit, fold=True)
 
 
-@verb("logs", "tail", options=_OPTIONS, of_one=False)
+@verb("logs", "tail", options=_LOG_OPTIONS, takes_object=False)
 def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True) -> None:
     """Show the newest log rows, then new rows as they arrive; --json prints one object per line."""
     query = call.body()
-    for row in follow_rows(call.client, query, lines) if follow else newest(call.client, query, lines):
-        _show(call, row)
+    for row in follow_rows(call.client, query, lines) if follow else read_newest(call.client, query, lines):
+        _show_row(call, row)
 
 
-def newest(client: Client, query: Row, lines: int) -> list[Row]:
+def read_newest(client: Client, query: Row, lines: int) -> list[Row]:
     """Return the newest rows, the oldest of them first."""
     return client.rows("/logs", query, lines)[::-1]
 
 
 def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
     """Yield the newest rows, then new ones without end, each once, even a row that appears after a newer row."""
-    window = newest(client, query, PAGE_ROWS)
+    window = read_newest(client, query, PAGE_ROWS)
     yield from window[-lines:]
     before = window[0]["log_id"] if window else 0
     for _ in _changes(client):
         seen = {row["log_id"] for row in window}
-        window = client.rows("/logs", query | _since(query, window))[::-1] or window
+        window = client.rows("/logs", query | _since_filter(query, window))[::-1] or window
         yield from (row for row in window if row["log_id"] > before and row["log_id"] not in seen)
 
 
@@ -73,7 +74,7 @@ def _changes(client: Client) -> Iterator[None]:
         yield
 
 
-def _since(query: Row, window: list[Row]) -> Row:
+def _since_filter(query: Row, window: list[Row]) -> Row:
     """Return the start time of the next request: shortly before the newest row, never before the caller's limit."""
     if not window:
         return {}
@@ -82,10 +83,10 @@ def _since(query: Row, window: list[Row]) -> Row:
     return {"since": max(late, datetime.fromisoformat(limit) if limit else late).isoformat()}
 
 
-def _show(call: Call, row: Row) -> None:
+def _show_row(call: Call, row: Row) -> None:
     if call.output.print_if_json(row):
         return
-    line = styled(f"{absolute(datetime.fromisoformat(row['time']))} ", "dim")
+    line = styled(f"{format_time(datetime.fromisoformat(row['time']))} ", "dim")
     line.append(f"{row['level']:7} ", style=COLORS.get(row["level"], "green"))
     line.append(f"{row['component']:8} {row['code']:24} ", style="cyan")
     line.append(printable(row["message"]), style="default")
@@ -125,7 +126,7 @@ def events(call: Call, *, topic: Topics = [], lines: EventLines = 20, follow: Fo
 def _show_event(call: Call, event: Event) -> None:
     if call.output.print_if_json(msgspec.to_builtins(event)):
         return
-    line = styled(f"{absolute(event.at) if event.at else '':20}", "dim")
+    line = styled(f"{format_time(event.at) if event.at else '':20}", "dim")
     line.append(f"{event.topic:16}", style="cyan").append(printable(event.id), style="default")
     call.output.out.print(line, soft_wrap=True)
 
@@ -134,18 +135,18 @@ Lease = Annotated[str, typer.Argument(metavar="LEASE", help="The id of the lease
 Export = Annotated[Path | None, typer.Option(help="Write the recording with its pictures to this ZIP file.")]
 
 
-def _picture(row: Row) -> str | None:
+def _picture_text(row: Row) -> str | None:
     if row["picture"] is not None:
         return f"{row['picture']['width']} x {row['picture']['height']}"
     return row["picture_left_out"] and "omitted"
 
 
-_RECORDED: Final = columns(
+_RECORDING_COLUMNS: Final = columns(
     "number began",
     Column("Took", "duration_ms"),
     Column("Action", "said"),
     Column("Outcome", lambda row: row["error"] or row["code"] or "done"),
-    Column("Picture", _picture),
+    Column("Picture", _picture_text),
 )
 
 
@@ -156,4 +157,6 @@ def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
         call.client.export_recording(lease, export)
         call.output.err.print(f"The recording was written to {export}.")
         return
-    call.show_list(f"/leases/{lease}/recording/rows", _RECORDED, "The recording has no actions yet.", whole=True)
+    call.print_list(
+        f"/leases/{lease}/recording/rows", _RECORDING_COLUMNS, "The recording has no actions yet.", fold=True
+    )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.lazy import LazyCommand, LazyGroup, application, build_command, import_object
+from greenroom.cli.lazy import LazyCommand, LazyGroup, build_command, import_object, new_application
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import program
 from greenroom.up import log
@@ -19,68 +19,69 @@ from greenroom.up import log
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command or group in the help of the program. `make` imports it and returns it by its name."""
+    """A command or group in the help of the program, with its help text. `load` imports the command; its argument is
+    the name of the command."""
 
     text: str
-    make: Callable[[str], Any]
+    load: Callable[[str], Any]
 
 
-def _program(text: str, module: str) -> Entry:
-    """A command, or a typer application of several, with its name in a module of `greenroom.cli`."""
+def _command(text: str, module: str) -> Entry:
+    """Return the entry of a command or typer application, an object of `module` in `greenroom.cli` with its name."""
     return Entry(
         text, lambda name: build_command(name, import_object(f"greenroom.cli.{module}:{name.replace('-', '_')}"))
     )
 
 
 def _noun(text: str, *modules: str) -> Entry:
-    """A noun. `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
-    return Entry(text, lambda name: import_object("greenroom.cli.verbs:group")(name, text, *modules))
+    """Return the entry of a noun. `modules` of `greenroom.cli` add verbs to those of the table of nouns."""
+    return Entry(text, lambda name: import_object("greenroom.cli.verbs:noun_group")(name, text, *modules))
 
 
 def _role(text: str) -> Entry:
-    """A role of a deployment, a process."""
+    """Return the entry of a role of a deployment."""
 
-    def make(name: str) -> Any:
+    def load(name: str) -> Any:
         def run() -> None:
             program.run(name)
 
         run.__doc__ = text
         return build_command(name, run)
 
-    return Entry(text, make)
+    return Entry(text, load)
 
 
 PANELS: Final[dict[str, dict[str, Entry]]] = {
     "This machine": {
-        "up": _program("Run a complete deployment on this machine.", "instance"),
-        "down": _program("Stop the instance, and remove its sessions, processes, containers and networks.", "instance"),
-        "status": _program("Show the parts of the instance and their state.", "instance"),
-        "doctor": _program(
+        "up": _command("Run a complete deployment on this machine.", "instance"),
+        "down": _command("Stop the instance, and remove its sessions, processes, containers and networks.", "instance"),
+        "status": _command("Show the parts of the instance and their state.", "instance"),
+        "doctor": _command(
             "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.", "instance"
         ),
-        "backup": _program(
+        "backup": _command(
             "Write an encrypted backup of the instance into a folder, and verify it. The instance may run.", "backup"
         ),
-        "restore": _program("Restore a backup into a new instance, which `greenroom up` then starts.", "backup"),
-        "upgrade": _program("Upgrade the running instance to the version of this program, role by role.", "upgrade"),
-        "migrate": _program("Migrate the database to this version of Greenroom.", "instance"),
-        "support-bundle": _program(
+        "restore": _command("Restore a backup into a new instance, which `greenroom up` then starts.", "backup"),
+        "upgrade": _command("Upgrade the running instance to the version of this program, role by role.", "upgrade"),
+        "migrate": _command("Migrate the database to this version of Greenroom.", "instance"),
+        "support-bundle": _command(
             "Create an archive for support, with all secrets masked; nothing is sent.", "support"
         ),
-        "host": _program("Prepare this machine for Greenroom.", "host"),
-        "uninstall": _program(
+        "host": _command("Prepare this machine for Greenroom.", "host"),
+        "uninstall": _command(
             "Remove the instance from this machine: containers, networks, images, firewall rules and data.", "uninstall"
         ),
-        "setup": _program("Set up a deployment in containers or on several machines.", "setup"),
-        "join": _program("Join this host to a deployment with a join token.", "join"),
+        "setup": _command("Set up a deployment in containers or on several machines.", "setup"),
+        "join": _command("Join this host to a deployment with a join token.", "join"),
     },
     "Sessions": {
         "sessions": _noun("Sessions of users, and staged sessions.", "sessions"),
         "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "workspaces"),
         "launches": _noun("Launches: the steps and the outcome of each launch."),
-        "recording": _program("Show the recording of a lease; --export writes it with its pictures to a file.", "logs"),
+        "recording": _command("Show the recording of a lease; --export writes it with its pictures to a file.", "logs"),
         "homes": _noun("Home folders of users, with their size and last use.", "workspaces"),
-        "rehearse": _program(
+        "rehearse": _command(
             "Simulate a busy start of work: launch a session for each of many users and report shortages.", "rehearse"
         ),
     },
@@ -111,11 +112,11 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Diagnostics and programs": {
         "logs": _noun("Log rows of the api, the Managers, the Agents and `greenroom up`.", "logs"),
-        "events": _program(
+        "events": _command(
             "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),
         "webhooks": _noun("Webhooks: addresses that receive events of sessions, pools, launches and leases.", "access"),
-        "mcp": _program("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp"),
+        "mcp": _command("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp"),
     },
     "Roles of a deployment": {
         "api": _role("Run the api of a deployment (settings: GREENROOM_*)."),
@@ -134,10 +135,10 @@ class _RootGroup(LazyGroup):
         super().__init__(**options)
         for panel, commands in PANELS.items():
             for name, entry in commands.items():
-                self.add_command(LazyCommand(name, entry.text, partial(entry.make, name), panel))
+                self.add_command(LazyCommand(name, entry.text, partial(entry.load, name), panel))
 
 
-app = application(group=_RootGroup)
+app = new_application(group=_RootGroup)
 
 
 def _show_version(requested: bool) -> None:
@@ -147,7 +148,7 @@ def _show_version(requested: bool) -> None:
 
 
 @app.callback()
-def everywhere(
+def root_options(
     *,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
@@ -157,16 +158,16 @@ def everywhere(
 
 
 _COMMAND_VARIABLES: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
-"""Variables that need no check of the settings of the roles, which take time to load."""
+"""Variables of the command line. An environment with only these needs no check of the settings of roles, whose import
+takes time."""
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
-    """Warn about `GREENROOM_*` variables that no program reads. Raises SetupError: a variable has a value that cannot
-    be used."""
+    """Warn about `GREENROOM_*` variables that no program reads. Raises SetupError: a variable has an invalid value."""
     if not any(name.startswith("GREENROOM_") and name not in _COMMAND_VARIABLES for name in environment):
         return
-    from greenroom.cli.output import printable  # noqa: PLC0415 -- see above
-    from greenroom.kit.environment import require_valid_settings, unknown_variables  # noqa: PLC0415 -- see above
+    from greenroom.cli.output import printable  # noqa: PLC0415 -- see `_COMMAND_VARIABLES`
+    from greenroom.kit.environment import require_valid_settings, unknown_variables  # noqa: PLC0415 -- the same
 
     for sentence in unknown_variables(environment):
         print(f"greenroom: {printable(sentence)}", file=sys.stderr)  # noqa: T201 -- the output of the command line
@@ -174,15 +175,15 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Run the program; an error is one sentence on stderr and exit code 1. Raises KeyboardInterrupt: Ctrl-C, of which
-    typer only keeps the exit code."""
+    """Run the program. After an error, it prints one sentence to stderr and exits with code 1. Raises
+    KeyboardInterrupt: Ctrl-C, which typer converts into an exit code."""
     log.for_commands("greenroom")
     try:
         _check_environment(os.environ)
         app()
     except (GreenroomError, OSError) as error:
         program.exit_with_error(error)
-    except SystemExit as ended:
-        if ended.code == program.INTERRUPTED:
-            raise KeyboardInterrupt from ended
+    except SystemExit as exit_request:
+        if exit_request.code == program.INTERRUPTED:
+            raise KeyboardInterrupt from exit_request
         raise

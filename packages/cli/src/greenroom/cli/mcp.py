@@ -1,4 +1,5 @@
-"""`greenroom mcp`: the Model Context Protocol on standard input and output, with the responses of `/mcp`."""
+"""`greenroom mcp`: a server for the Model Context Protocol on standard input and output. It forwards requests to
+`/mcp`."""
 
 from __future__ import annotations
 
@@ -29,8 +30,6 @@ def mcp(call: Call, *, user: User = None) -> None:
     # These imports are needed only here; the library of the protocol takes a second.
     import asyncio  # noqa: PLC0415
 
-    forward = plugins.command_function("mcp")
+    serve = plugins.command_function("mcp")
     server = call.client.server
-    asyncio.run(
-        forward(server.url, (server.key, server.secret), server.tls, user_id, through_proxy=not server.is_local)
-    )
+    asyncio.run(serve(server.url, (server.key, server.secret), server.tls, user_id, through_proxy=not server.is_local))

@@ -1,4 +1,5 @@
-"""The description of a noun of the command line, and the names and ids of its objects; `nouns` has the table of all."""
+"""The description of a noun of the command line, and the search for its objects by name or id. `nouns` has all
+nouns."""
 
 from __future__ import annotations
 
@@ -13,23 +14,24 @@ from uuid import UUID
 import msgspec
 
 from greenroom.cli.client import ApiError, Client
-from greenroom.cli.output import Column, Parts, Row
+from greenroom.cli.output import Column, NestedTables, Row
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """A field of a request: of its body, or a query parameter of a list. `type` is that of each value."""
+    """A field of a request: a field of its body, or a query parameter. `shape` states whether the field has one value,
+    a list of values, or an object with values; `type` is the type of each value."""
 
     name: str
     description: str = ""
     type: str = "string"
-    holds: Literal["one", "list", "object"] = "one"
+    shape: Literal["one", "list", "object"] = "one"
     choices: tuple[str, ...] = ()
     is_required: bool = False
     is_nullable: bool = False
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """An operation of the api: the first sentence about it, and the fields of its request."""
+    """An operation of the api: the first sentence of its description, and the fields of its request."""
 
     text: str
     fields: tuple[Field, ...]
@@ -40,17 +42,17 @@ API: Final[Mapping[str, Operation]] = msgspec.json.decode(
 )
 """Name of an operation, such as `PATCH /zones/{zone_id}` → the operation; script/generate_from_api.py writes the file.
 """
-_KEYS: Final = {
+_ID_FIELDS: Final = {
     found[1]: found[2] for operation in API if (found := re.fullmatch(r"GET (/[\w-]+)/\{(\w+)\}", operation))
 }
-"""Path of a list → the name of the ids of its objects."""
+"""Path of a list → the field with the id of an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestVerb:
-    """A verb that sends one request about an object and displays the answer; a list has `columns`. `path` is below that
-    of the object. `body` has fixed values; without it the body consists of the fields that the caller passes. Without
-    `help`, the help is that of the operation.
+    """A verb that sends one request about an object and displays the response; a response that is a list has `columns`.
+    `path` is relative to the path of the object. `body` has fixed values; None = the body has the fields that the
+    caller passes. An empty `help` is replaced by the description of the operation.
     """
 
     verb: str
@@ -64,76 +66,76 @@ class RequestVerb:
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A noun.
+    """A noun of the command line, such as `users`, with its list in the api.
 
-    `singular` is its name in sentences, `several` its plural if that is irregular. `list_path` is the path of its list,
-    if that has another name. `name` is the field with the name; `found_by_server`: the server accepts that name itself;
-    `search`: the query parameter that narrows a long list to a name. `without` has the verbs that other modules define
-    or that no command needs, and the fields without an option. `actions` are further verbs. `parts` are displayed as
-    tables by `get`.
+    `noun` is its word in commands, `singular` its name in sentences. `list_path` is the path of its list, if that is
+    not `noun`. `name_field` is the field with the name of an object; with `server_accepts_name`, paths of the api can
+    have this name in place of the id. `search_parameter` is the query parameter that reduces a long list to a name.
+    `excluded` has the verbs that other modules define or that no command needs, and the fields without an option.
+    `actions` are further verbs. `get` displays the fields `nested_tables` as tables.
     """
 
     noun: str
     singular: str
     _: KW_ONLY
     columns: tuple[Column, ...]
-    several: str | None = None
+    irregular_plural: str | None = None
     list_path: str | None = None
-    name: str | None = None
-    found_by_server: bool = False
-    search: str | None = None
-    without: frozenset[str] = frozenset()
+    name_field: str | None = None
+    server_accepts_name: bool = False
+    search_parameter: str | None = None
+    excluded: frozenset[str] = frozenset()
     actions: tuple[RequestVerb, ...] = ()
-    parts: Parts = ()
+    nested_tables: NestedTables = ()
 
     @property
     def path(self) -> str:
-        """The path of the list."""
+        """The path of the list in the api."""
         return self.list_path or f"/{self.noun}"
 
     @property
-    def key(self) -> str:
-        """The field with the id."""
-        return _KEYS[self.path]
+    def id_field(self) -> str:
+        """The field with the id of an object."""
+        return _ID_FIELDS[self.path]
 
     @property
     def plural(self) -> str:
-        return self.several or f"{self.singular}s"
+        return self.irregular_plural or f"{self.singular}s"
 
     @property
-    def by(self) -> str:
-        return f"by {self.name.replace('_', ' ')} or id" if self.name else "by id"
+    def identified_by(self) -> str:
+        return f"by {self.name_field.replace('_', ' ')} or id" if self.name_field else "by id"
 
     def operation(self, method: str, path: str = "") -> str:
         """Return the operation of the api on one object, or on the `path` below it."""
-        return f"{method} {self.path}/{{{self.key}}}{path}"
+        return f"{method} {self.path}/{{{self.id_field}}}{path}"
 
     def find_id(self, client: Client, name_or_id: str) -> str:
-        """Return the id of the object with this name or id. Raises ApiError: there is none, or several have that
+        """Return the id of the object with this name or id. Raises ApiError: there is none, or several objects have the
         name."""
-        if (uuid := uuid_of(name_or_id)) is not None:
+        if (uuid := parse_uuid(name_or_id)) is not None:
             return uuid
-        if self.found_by_server:
-            return str(client.get(f"{self.path}/{quote(name_or_id, safe='')}")[self.key])
-        if self.name is None:
+        if self.server_accepts_name:
+            return str(client.get(f"{self.path}/{quote(name_or_id, safe='')}")[self.id_field])
+        if self.name_field is None:
             raise ApiError(f"There is no {self.singular} {name_or_id}; specify its id, see greenroom {self.noun} list.")
-        query = {self.search: name_or_id} if self.search else {}
-        found = self.matching(client.rows(self.path, query), name_or_id)
-        if len(found) > 1:
-            ids = ", ".join(str(row[self.key]) for row in found)
+        query = {self.search_parameter: name_or_id} if self.search_parameter else {}
+        matches = self.matching_rows(client.rows(self.path, query), name_or_id)
+        if len(matches) > 1:
+            ids = ", ".join(str(row[self.id_field]) for row in matches)
             raise ApiError(f"Several {self.plural} have the name {name_or_id}; specify the id of one: {ids}.")
-        if not found:
+        if not matches:
             raise ApiError(f"There is no {self.singular} {name_or_id}; see greenroom {self.noun} list.")
-        return str(found[0][self.key])
+        return str(matches[0][self.id_field])
 
-    def matching(self, rows: list[Row], name_or_id: str) -> list[Row]:
+    def matching_rows(self, rows: list[Row], name_or_id: str) -> list[Row]:
         """Return the rows with this id or name. A name that differs in case counts only if no name matches exactly."""
-        name = self.name or self.key
-        exact = [row for row in rows if name_or_id in (row[self.key], row[name])]
+        name = self.name_field or self.id_field
+        exact = [row for row in rows if name_or_id in (row[self.id_field], row[name])]
         return exact or [row for row in rows if str(row[name]).casefold() == name_or_id.casefold()]
 
 
-def uuid_of(text: str) -> str | None:
+def parse_uuid(text: str) -> str | None:
     """Return the uuid in its normal form; None if the text is no uuid."""
     try:
         return str(UUID(text))

@@ -13,18 +13,18 @@ from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
 
 
-def _pool(config: Row) -> str:
+def _session_counts(config: Row) -> str:
     starting = config["num_starting_sessions"]
     return f"{config['num_current_sessions']}" + (f" (+{starting})" if starting else "")
 
 
-def _shortfall(config: Row) -> str | None:
+def _shortfall_text(config: Row) -> str | None:
     paused = "Paused." if config["paused"] else None
     reason = config["shortfall"] and config["shortfall"]["reason"]
     return " ".join(filter(None, [paused, reason, config["warning"]])) or None
 
 
-def _permissions(config: Row) -> str:
+def _permission_text(config: Row) -> str:
     prefix = "allow_kasm_"
     permissions = {name.removeprefix(prefix): value for name, value in config.items() if name.startswith(prefix)}
     denied = [name.replace("_", " ") for name, is_allowed in permissions.items() if not is_allowed]
@@ -39,13 +39,13 @@ def _user_of_session(session: Row) -> str:
 
 _STATUS: Final = Column("Status", lambda row: ". ".join(filter(None, [row["status"], row["status_reason"]])))
 
-STEPS: Final = columns("order step zone_name used code setting reason")
+STEP_COLUMNS: Final = columns("order step zone_name used code setting reason")
 
-_ALL: Final = (
+_NOUNS: Final = (
     Noun(
         "zones",
         "zone",
-        name="zone_name",
+        name_field="zone_name",
         columns=columns(
             "zone_name allow_origin_domain upstream_auth_address load_balancing_strategy search_alternate_zones",
             "num_managers num_agents num_sessions",
@@ -54,9 +54,9 @@ _ALL: Final = (
     Noun(
         "managers",
         "Manager",
-        name="instance_id",
-        found_by_server=True,
-        without=frozenset({"update"}),
+        name_field="instance_id",
+        server_accepts_name=True,
+        excluded=frozenset({"update"}),
         actions=(
             RequestVerb("enable", "Enable a Manager.", {"enabled": True}),
             RequestVerb("disable", "Take a Manager out of service without stopping it.", {"enabled": False}),
@@ -66,8 +66,8 @@ _ALL: Final = (
     Noun(
         "agents",
         "Agent",
-        name="hostname",
-        found_by_server=True,
+        name_field="hostname",
+        server_accepts_name=True,
         actions=(
             RequestVerb("enable", "Allow new sessions on an Agent.", {"enabled": True, "draining": False}),
             RequestVerb("disable", "Allow no new sessions on an Agent; its sessions continue.", {"enabled": False}),
@@ -100,14 +100,14 @@ _ALL: Final = (
     Noun(
         "gateways",
         "gateway",
-        name="hostname",
+        name_field="hostname",
         columns=columns("hostname gateway_id zone_name registered last_reported"),
     ),
     Noun(
         "machine-pools",
         "machine pool",
-        name="name",
-        found_by_server=True,
+        name_field="name",
+        server_accepts_name=True,
         actions=(
             RequestVerb("enable", "Order and release machines automatically.", {"enabled": True}),
             RequestVerb("disable", "Order no more machines; release machines without sessions.", {"enabled": False}),
@@ -130,7 +130,7 @@ _ALL: Final = (
     Noun(
         "images",
         "workspace",
-        name="friendly_name",
+        name_field="friendly_name",
         actions=(RequestVerb("refresh", method="POST", path="/refresh"),),
         columns=columns(
             "friendly_name enabled",
@@ -142,7 +142,7 @@ _ALL: Final = (
     Noun(
         "homes",
         "home folder",
-        without=frozenset({"delete"}),
+        excluded=frozenset({"delete"}),
         columns=columns(
             "home_id",
             Column("User", lambda home: home["username"] or "(deleted)"),
@@ -156,7 +156,7 @@ _ALL: Final = (
         "staging",
         "staging config",
         list_path="/staging-configs",
-        without=frozenset({"zone_id", "image_id"}),
+        excluded=frozenset({"zone_id", "image_id"}),
         actions=(
             RequestVerb("pause", "Pause a config: no session of its pool is staged or assigned.", {"paused": True}),
             RequestVerb("resume", "Resume a config: fill its pool again.", {"paused": False}),
@@ -167,18 +167,18 @@ _ALL: Final = (
             Column("Deployment Zone", "zone_name"),
             Column("Image", "image_friendly_name"),
             Column("Desired Sessions", "num_sessions"),
-            Column("Current Sessions", _pool),
-            Column("Shortfall", _shortfall),
-            Column("Permissions", _permissions, wide=True),
+            Column("Current Sessions", _session_counts),
+            Column("Shortfall", _shortfall_text),
+            Column("Permissions", _permission_text, wide=True),
             wide="expiration hits_24h misses_24h",
         ),
     ),
-    Noun("catalogues", "catalogue", name="name", columns=columns("name list_url entries looked error")),
+    Noun("catalogues", "catalogue", name_field="name", columns=columns("name list_url entries looked error")),
     Noun(
         "filter-policies",
         "web filter policy",
-        several="web filter policies",
-        name="name",
+        irregular_plural="web filter policies",
+        name_field="name",
         columns=columns(
             "name default_action",
             Column("Allowed", lambda policy: len(policy["allow"])),
@@ -189,7 +189,7 @@ _ALL: Final = (
     Noun(
         "sessions",
         "session",
-        without=frozenset({"create", "delete"}),
+        excluded=frozenset({"create", "delete"}),
         columns=columns(
             "session_id",
             Column("User", _user_of_session),
@@ -203,15 +203,15 @@ _ALL: Final = (
     Noun(
         "launches",
         "launch",
-        several="launches",
-        parts=(("steps", STEPS),),
+        irregular_plural="launches",
+        nested_tables=(("steps", STEP_COLUMNS),),
         columns=columns("at launch_id username image_friendly_name outcome reason", wide="session_id"),
     ),
     Noun(
         "users",
         "user",
-        name="username",
-        search="q",
+        name_field="username",
+        search_parameter="q",
         actions=(
             RequestVerb("enable", "Enable a disabled user.", {"disabled": False}),
             RequestVerb("disable", "Disable a user, and end their log-ins, streams and API keys.", {"disabled": True}),
@@ -247,7 +247,7 @@ _ALL: Final = (
     Noun(
         "groups",
         "group",
-        name="name",
+        name_field="name",
         columns=columns(
             "name priority num_users",
             Column("Workspaces", lambda group: len(group["images"])),
@@ -259,8 +259,8 @@ _ALL: Final = (
         "keys",
         "API key",
         list_path="/api-keys",
-        name="name",
-        without=frozenset({"end_leases"}),
+        name_field="name",
+        excluded=frozenset({"end_leases"}),
         actions=(
             RequestVerb("enable", "Enable an API key.", {"enabled": True}),
             RequestVerb("disable", "Disable an API key without deleting it.", {"enabled": False}),
@@ -275,7 +275,7 @@ _ALL: Final = (
     Noun(
         "webhooks",
         "webhook",
-        name="name",
+        name_field="name",
         actions=(
             RequestVerb("enable", "Enable a webhook, and send its waiting events.", {"enabled": True}),
             RequestVerb("disable", "Disable a webhook without deleting it.", {"enabled": False}),
@@ -287,14 +287,14 @@ _ALL: Final = (
     Noun(
         "secrets",
         "secret",
-        name="name",
+        name_field="name",
         columns=columns("name hosts header template owner num_leases value_changed description"),
     ),
 )
-NOUNS: Final = {noun.noun: noun for noun in _ALL}
+NOUNS: Final = {noun.noun: noun for noun in _NOUNS}
 
 REFERENCES: Final = {
-    NOUNS[noun].key: noun
+    NOUNS[noun].id_field: noun
     for noun in ("zones", "images", "users", "agents", "filter-policies", "sessions", "staging", "groups")
 } | {"default_image": "images", "server_id": "agents", "groups": "groups", "users": "users"}
 """Field with the id of another noun → that noun. Its option also takes a name."""

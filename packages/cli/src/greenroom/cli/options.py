@@ -22,12 +22,12 @@ from greenroom.cli.client import Client
 from greenroom.cli.noun import Field, Noun
 from greenroom.cli.nouns import NOUNS, REFERENCES
 from greenroom.cli.output import Row
-from greenroom.cli.values import assignments, duration, items_of, moment, number, text_of
+from greenroom.cli.values import duration_parser, parse_assignments, parse_number, read_text, time_parser, without_empty
 
 NULL: Final = object()
 """The value of an option `null`: set the field to null. None = the option was not passed."""
 
-Read = Callable[[Any, Client], Any]
+Convert = Callable[[Any, Client], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class FieldOption:
 
     field: str
     parameter: inspect.Parameter
-    read: Read
+    convert: Convert
 
 
-def body_of(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
+def request_body(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
     """Return the request, with the fields that were passed."""
     passed = [(option, values[option.field]) for option in options if values[option.field] not in (None, [])]
-    return {option.field: None if value is NULL else option.read(value, client) for option, value in passed}
+    return {option.field: None if value is NULL else option.convert(value, client) for option, value in passed}
 
 
 def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
@@ -51,43 +51,45 @@ def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
-SECRETS: Final = frozenset({"docker_token"})
+PLAIN_SECRET_FIELDS: Final = frozenset({"docker_token"})
 """Secret fields that the api accepts as plain text."""
-FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
+FILE_FIELDS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Fields whose option takes the path of a file; `-` = stdin."""
-SECRET_FILES: Final = frozenset({"value"})
+SECRET_FILE_FIELDS: Final = frozenset({"value"})
 """Secret fields whose option takes the path of a file, and never the secret: other users of the machine can read
 arguments.
 """
-DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"} | dict.fromkeys(
-    ("idle_s", "order_deadline_s"), "s"
-)
-"""Fields with a duration, and its unit."""
-FUTURE_TIMES: Final = frozenset({"expires"})
-"""Times in the future. A duration for such a field counts from now; for all others it is in the past."""
-SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category", "events": "event"} | {
-    "hosts": "host",
-    "users": "user",
+DURATION_UNITS: Final = dict.fromkeys(("deadline_s", "idle_s", "order_deadline_s", "session_time_limit"), "s") | {
+    "expiration": "h",
+    "hours": "h",
 }
-"""Field → its repeated option, named in the singular."""
-FLAGS: Final = frozenset({"force", "enable"})
+"""Field with a duration → its unit."""
+FUTURE_TIME_FIELDS: Final = frozenset({"expires"})
+"""Fields with a time in the future. A duration for such a field counts from now; other fields have times in the
+past."""
+SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host", "permission", "user")} | {
+    "categories": "category"
+}
+"""Field with a list → its option, which is named in the singular and can be repeated."""
+FLAG_FIELDS: Final = frozenset({"force", "enable"})
 """Booleans whose option has no negative form."""
-RENAMED: Final = {"url": "address", "enable_agent": "enable"}
+OPTION_NAMES: Final = {"url": "address", "enable_agent": "enable"}
 """Field → its option, if that has another name, e.g. because the option is that of the deployment."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """The parsing of an option: its type for typer or its parser, its metavar, and a note for its help."""
+class _OptionKind:
+    """The properties of an option: its type for typer, or its parser; the conversion of the parsed value for the
+    request; its metavar; and a note for its help."""
 
     annotation: Any = str
-    read: Read = lambda value, _: value
+    convert: Convert = lambda value, _: value
     parser: Callable[[str], Any] | None = None
     metavar: str | None = None
     note: str = ""
 
 
-def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[FieldOption]:
+def options_for(fields: Iterable[Field], *, with_null: bool = True) -> list[FieldOption]:
     """Return an option for each field, required fields first. `with_null`: a nullable field accepts `null`; False if
     null means the same as an omitted field.
     """
@@ -96,13 +98,13 @@ def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[Field
 
 
 def _option(field: Field, *, with_null: bool) -> FieldOption:
-    kind = _kind(field)
-    text = _help(field, kind.note)
-    name = RENAMED.get(field.name, field.name)
+    kind = _option_kind(field)
+    text = _help_text(field, kind.note)
+    name = OPTION_NAMES.get(field.name, field.name)
     if field.is_nullable and with_null and not field.choices:
-        kind = replace(kind, annotation=str, parser=_or_null(kind), metavar=f"{kind.metavar or 'TEXT'}|null")
+        kind = replace(kind, annotation=str, parser=_null_parser(kind), metavar=f"{kind.metavar or 'TEXT'}|null")
     option = typer.Option(
-        *_names(name, is_boolean=kind.annotation is bool), help=text, parser=kind.parser, metavar=kind.metavar
+        *_option_names(name, is_boolean=kind.annotation is bool), help=text, parser=kind.parser, metavar=kind.metavar
     )
     parameter = inspect.Parameter(
         name,
@@ -110,107 +112,113 @@ def _option(field: Field, *, with_null: bool) -> FieldOption:
         annotation=Annotated[kind.annotation if field.is_required else kind.annotation | None, option],
         default=inspect.Parameter.empty if field.is_required else None,
     )
-    return FieldOption(field.name, parameter, kind.read)
+    return FieldOption(field.name, parameter, kind.convert)
 
 
-def _names(name: str, *, is_boolean: bool) -> list[str]:
+def _option_names(name: str, *, is_boolean: bool) -> list[str]:
     full = name.replace("_", "-")
     if is_boolean:
-        return [f"--{full}" if name in FLAGS else f"--{full}/--no-{full}"]
-    short = SINGULAR.get(name) or (full.removesuffix("-id") if name in REFERENCES else full)
+        return [f"--{full}" if name in FLAG_FIELDS else f"--{full}/--no-{full}"]
+    short = SINGULAR_OPTIONS.get(name) or (full.removesuffix("-id") if name in REFERENCES else full)
     return [f"--{short}"] if short == full else [f"--{short}", f"--{full}"]
 
 
-def _help(field: Field, note: str) -> str:
+def _help_text(field: Field, note: str) -> str:
     text = f"{field.description} ({note})" if field.description and note else field.description or note
-    text += "; may be repeated" if text and field.holds != "one" else ""
+    text += "; may be repeated" if text and field.shape != "one" else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-_KINDS: Final = {
-    "boolean": _Kind(bool),
-    "integer": _Kind(int, metavar="INTEGER"),
-    "number": _Kind(float, parser=number, metavar="NUMBER"),
-    "uuid": _Kind(metavar="UUID"),
+_OPTION_KINDS: Final = {
+    "boolean": _OptionKind(bool),
+    "integer": _OptionKind(int, metavar="INTEGER"),
+    "number": _OptionKind(float, parser=parse_number, metavar="NUMBER"),
+    "uuid": _OptionKind(metavar="UUID"),
 }
 """Type of a field → the kind of its option. All other values are not converted."""
 
 
-def _kind(field: Field) -> _Kind:
-    if field.holds == "object":
-        return _Kind(list[str], lambda value, _: _object(field, value), metavar="NAME=VALUE")
+def _option_kind(field: Field) -> _OptionKind:
+    if field.shape == "object":
+        return _OptionKind(list[str], lambda value, _: _parse_object(field, value), metavar="NAME=VALUE")
     if field.name in REFERENCES:
-        return _reference(NOUNS[REFERENCES[field.name]], is_list=field.holds == "list")
-    if field.holds == "list":
-        return _Kind(list[str], lambda value, _: items_of(value))
-    if field.type == "password" or field.name in FILES | SECRETS:
-        return _secret_or_file(field)
-    return _single(field)
+        return _reference_kind(NOUNS[REFERENCES[field.name]], is_list=field.shape == "list")
+    if field.shape == "list":
+        return _OptionKind(list[str], lambda value, _: without_empty(value))
+    if field.type == "password" or field.name in FILE_FIELDS | PLAIN_SECRET_FIELDS:
+        return _secret_or_file_kind(field)
+    return _value_kind(field)
 
 
-def _single(field: Field) -> _Kind:
+def _value_kind(field: Field) -> _OptionKind:
     if field.choices:
-        return _Kind(StrEnum(field.name, {choice: choice for choice in field.choices}))
-    if field.name in DURATIONS:
+        return _OptionKind(StrEnum(field.name, {choice: choice for choice in field.choices}))
+    if field.name in DURATION_UNITS:
         is_whole = field.type == "integer"
-        return _Kind(
-            int if is_whole else float, parser=duration(DURATIONS[field.name], whole=is_whole), metavar="DURATION"
+        return _OptionKind(
+            int if is_whole else float,
+            parser=duration_parser(DURATION_UNITS[field.name], whole=is_whole),
+            metavar="DURATION",
         )
     if field.type == "date-time":
-        return _Kind(parser=moment(ahead=field.name in FUTURE_TIMES), metavar="TIME")
-    return _KINDS.get(field.type, _Kind())
+        return _OptionKind(parser=time_parser(is_future=field.name in FUTURE_TIME_FIELDS), metavar="TIME")
+    return _OPTION_KINDS.get(field.type, _OptionKind())
 
 
-def _secret_or_file(field: Field) -> _Kind:
+def _secret_or_file_kind(field: Field) -> _OptionKind:
     name = field.name
-    if name in FILES:
-        return _Kind(read=lambda value, _: text_of(value), metavar="FILE", note="a file; '-' = stdin")
-    if name in SECRET_FILES:
+    if name in FILE_FIELDS:
+        return _OptionKind(convert=lambda value, _: read_text(value), metavar="FILE", note="a file; '-' = stdin")
+    if name in SECRET_FILE_FIELDS:
         note = "a file; '-' prompts for the value, or reads a line from stdin"
-        return _Kind(read=lambda value, _: _value(name, value), metavar="FILE", note=note)
-    return _Kind(read=lambda value, _: _secret(name, value), note="'-' prompts for it, or reads it from stdin")
+        return _OptionKind(convert=lambda value, _: _read_secret(name, value), metavar="FILE", note=note)
+    return _OptionKind(
+        convert=lambda value, _: _prompt_secret(name, value), note="'-' prompts for it, or reads it from stdin"
+    )
 
 
-def _object(field: Field, items: list[str]) -> Row:
+def _parse_object(field: Field, items: list[str]) -> Row:
     from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- slow to import, and rarely used
 
-    return assignments(items, as_texts=field.type == "string", settings=SETTINGS if field.name == "settings" else None)
+    return parse_assignments(
+        items, as_texts=field.type == "string", settings=SETTINGS if field.name == "settings" else None
+    )
 
 
-def _reference(noun: Noun, *, is_list: bool) -> _Kind:
+def _reference_kind(noun: Noun, *, is_list: bool) -> _OptionKind:
     if is_list:
-        return _Kind(
+        return _OptionKind(
             list[str],
-            lambda value, client: [noun.find_id(client, item) for item in items_of(value)],
-            note=f"a {noun.singular}, {noun.by}",
+            lambda value, client: [noun.find_id(client, item) for item in without_empty(value)],
+            note=f"a {noun.singular}, {noun.identified_by}",
         )
     metavar = noun.singular.upper().replace(" ", "_")
-    note = f"the {noun.singular}, {noun.by}"
-    return _Kind(read=lambda value, client: noun.find_id(client, value), metavar=metavar, note=note)
+    note = f"the {noun.singular}, {noun.identified_by}"
+    return _OptionKind(convert=lambda value, client: noun.find_id(client, value), metavar=metavar, note=note)
 
 
-def _or_null(kind: _Kind) -> Callable[[str], Any]:
+def _null_parser(kind: _OptionKind) -> Callable[[str], Any]:
     parse: Callable[[str], Any] = kind.parser or kind.annotation
     return lambda text: NULL if text == "null" else parse(text)
 
 
-def _secret(name: str, value: str) -> str:
-    """Return a secret that must not be in the list of processes: `-` prompts for it; without a terminal, it reads a
-    line.
+def _prompt_secret(name: str, value: str) -> str:
+    """Return a secret. For `-`, prompt for it, or read a line from stdin if that is no terminal, so that the secret is
+    not in the list of processes.
     """
     if value != "-":
         return value
     return getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
 
 
-def _value(name: str, value: str) -> str:
-    """Return a secret from a file, or for `-` as `_secret` does. Raises typer.BadParameter: there is no such file; the
-    sentence does not repeat the argument, which may be the secret itself."""
+def _read_secret(name: str, value: str) -> str:
+    """Return a secret from a file, or for `-` the result of `_prompt_secret`. Raises typer.BadParameter: there is no
+    such file. The sentence does not contain the argument, which may be the secret."""
     if value == "-":
-        return _secret(name, value)
+        return _prompt_secret(name, value)
     if not Path(value).is_file():
         raise typer.BadParameter(
             f"The file of --{name} does not exist. Pass a file that contains the secret, or - to enter it or to send it"
             " as a line on stdin. The option does not accept the secret, because other users can read arguments."
         )
-    return text_of(value).rstrip("\r\n")
+    return read_text(value).rstrip("\r\n")

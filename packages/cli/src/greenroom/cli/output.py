@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LIST_WIDTH: Final = 100
-"""Columns of a list that is not printed on a terminal."""
-GAP: Final = 2
-"""Columns between those of a table."""
+"""The width of a list, in characters, if the output is no terminal."""
+COLUMN_GAP: Final = 2
+"""The number of spaces between two columns of a table."""
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
@@ -47,21 +47,21 @@ COLORS: Final = {
 """Word in a table → its color."""
 Row = dict[str, Any]
 
-_STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_TIME_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a list: its title (as in the console) and the field or function of its value. `wide`: it is displayed
-    only with --wide.
+    """A column of a list: its title, as in the console, and the field or the function that has its value. A `wide`
+    column is displayed only with --wide.
     """
 
     title: str
     value: str | Callable[[Row], Any]
     wide: bool = False
 
-    def of(self, row: Row) -> Any:
-        """Return the value; None if the version of the deployment does not have the field."""
+    def value_of(self, row: Row) -> Any:
+        """Return the value of this column in a row; None if the version of the deployment does not have the field."""
         return row.get(self.value) if isinstance(self.value, str) else self.value(row)
 
     @property
@@ -69,7 +69,7 @@ class Column:
         return self.value if isinstance(self.value, str) else ""
 
 
-TIME: Final = Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"])))
+TIME: Final = Column("Time", lambda row: format_time(datetime.fromisoformat(row["time"])))
 TITLES: Final = {
     "agent_hostname": "For Agent",
     "at": "Time",
@@ -99,19 +99,19 @@ TITLES: Final = {
     "uses_left": "Left",
     "zone_name": "Zone",
 }
-"""Field → its title, if that does not consist of its words."""
+"""Field → the title of its column, if the title differs from the words of the field."""
 
 
 def columns(*parts: str | Column, wide: str = "") -> tuple[Column, ...]:
     """Return the columns of a list: names of fields separated by spaces, and columns with another title or value.
     `wide` has the fields that are displayed only with --wide.
     """
-    listed = [
+    narrow = [
         column
         for part in parts
         for column in ([part] if isinstance(part, Column) else [Column(_title(field), field) for field in part.split()])
     ]
-    return (*listed, *(Column(_title(field), field, wide=True) for field in wide.split()))
+    return (*narrow, *(Column(_title(field), field, wide=True) for field in wide.split()))
 
 
 def _title(field: str) -> str:
@@ -119,8 +119,8 @@ def _title(field: str) -> str:
     return TITLES.get(field) or (f"{words.removesuffix(' Id')} ID" if words.endswith(" Id") else words)
 
 
-Parts = Sequence[tuple[str, Sequence[Column]]]
-"""Fields that are lists of objects, with their columns."""
+NestedTables = Sequence[tuple[str, Sequence[Column]]]
+"""(field, columns of its table) of each field that is a list of objects."""
 
 
 @dataclass(kw_only=True)
@@ -134,11 +134,15 @@ class Printer:
 
     @cached_property
     def out(self) -> Console:
-        return _console(stderr=False)
+        from greenroom.up.terminal import console  # noqa: PLC0415 -- see the docstring of this module
+
+        return console()
 
     @cached_property
     def err(self) -> Console:
-        return _console(stderr=True)
+        from greenroom.up.terminal import console  # noqa: PLC0415 -- see the docstring of this module
+
+        return console(stderr=True)
 
     def print_if_json(self, answer: Any) -> bool:
         """Print a response as one line of JSON, flushed, if that is requested, and return True if it was printed."""
@@ -147,23 +151,25 @@ class Printer:
             sys.stdout.flush()
         return self.as_json
 
-    def line(self, text: str = "", style: str = "") -> None:
-        """Print one line for people."""
+    def print_line(self, text: str = "", style: str = "") -> None:
+        """Print one line of text."""
         self.out.print(styled(printable(text), style))
 
-    def rows(self, rows: Sequence[Row], columns: Sequence[Column], empty_text: str, *, whole: bool = False) -> None:
-        """Print a list, with `empty_text` in place of an empty table. `whole`: long values are folded instead of
+    def print_list(
+        self, rows: Sequence[Row], columns: Sequence[Column], empty_text: str, *, fold: bool = False
+    ) -> None:
+        """Print a list, with `empty_text` in place of an empty table. `fold`: long values are folded instead of
         shortened.
         """
         if self.print_if_json(rows):
             return
         if rows:
-            self._print_table(rows, columns, whole=whole)
+            self._print_table(rows, columns, fold=fold)
         else:
             self.err.print(empty_text)
 
-    def one(self, row: Row, parts: Parts = ()) -> None:
-        """Print one object with all its fields; those in `parts` as tables below the others."""
+    def print_object(self, row: Row, nested_tables: NestedTables = ()) -> None:
+        """Print one object with all its fields. The fields in `nested_tables` are tables below the others."""
         if self.print_if_json(row):
             return
         from rich.table import Table  # noqa: PLC0415 -- see the docstring of this module
@@ -172,52 +178,56 @@ class Printer:
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        tables = {name: columns for name, columns in parts if row.get(name)}
+        tables = {name: columns for name, columns in nested_tables if row.get(name)}
         for name, value in row.items():
             if name not in tables:
-                table.add_row(name, cell(value, name, now, full=True))
+                table.add_row(name, format_cell(value, name, now, full=True))
         self.out.print(table)
         for name, columns in tables.items():
-            self.line()
-            self._print_table(row[name], columns, whole=True)
-        for sentence in (row.get("warning"), *row.get("warnings", ())):
-            self.warn(sentence)
+            self.print_line()
+            self._print_table(row[name], columns, fold=True)
+        for sentence in warnings_in(row):
+            self.print_warning(sentence)
 
-    def _print_table(self, rows: Sequence[Row], columns: Sequence[Column], *, whole: bool) -> None:
+    def _print_table(self, rows: Sequence[Row], columns: Sequence[Column], *, fold: bool) -> None:
         """Print a table that fits the terminal, or `LIST_WIDTH`."""
         from rich import box  # noqa: PLC0415 -- see the docstring of this module
         from rich.table import Table  # noqa: PLC0415 -- the same
 
         now = datetime.now(UTC)
         visible = [column for column in columns if self.wide or not column.wide]
-        cells = [[cell(column.of(row), column.field, now) for column in visible] for row in rows]
+        cells = [[format_cell(column.value_of(row), column.field, now) for column in visible] for row in rows]
         max_width = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
         widths = _widths([column.title for column in visible], cells, None if self.wide else max_width)
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for column, width in zip(visible, widths, strict=True):
             title = "\n".join(textwrap.wrap(column.title, width))
-            table.add_column(title, width=width, no_wrap=not whole, overflow="fold" if whole else "ellipsis")
+            table.add_column(title, width=width, no_wrap=not fold, overflow="fold" if fold else "ellipsis")
         for line in cells:
             table.add_row(*line)
-        usual = self.out.width
-        self.out.width = sum(widths) + GAP * len(widths)  # a terminal may be narrower than ids and titles
+        console_width = self.out.width
+        self.out.width = sum(widths) + COLUMN_GAP * len(widths)  # a terminal may be narrower than ids and titles
         self.out.print(table)
-        self.out.width = usual
+        self.out.width = console_width
 
-    def done(self, sentence: str, answer: Row) -> None:
-        """Print the sentence, or with --json `answer`."""
+    def print_result(self, sentence: str, answer: Row) -> None:
+        """Print `sentence`, or `answer` with --json."""
         if not self.print_if_json(answer):
-            self.line(sentence)
+            self.print_line(sentence)
 
-    def warn(self, sentence: str | None) -> None:
+    def print_warning(self, sentence: str | None) -> None:
         if sentence:
             self.err.print(styled(f"Warning: {printable(sentence)}", "yellow"))
 
 
-def _console(*, stderr: bool) -> Console:
-    from greenroom.up.terminal import console  # noqa: PLC0415 -- see the docstring of this module
+def print_local_result(value: Any, *lines: str, as_json: bool) -> None:
+    """Print the result of a command that uses no deployment: `value` as JSON, or `lines`."""
+    sys.stdout.write((json.dumps(value) if as_json else "\n".join(lines)) + "\n")
 
-    return console(stderr=stderr)
+
+def warnings_in(answer: Row) -> list[str]:
+    """Return the warnings in a response of the api."""
+    return [*filter(None, [answer.get("warning")]), *answer.get("warnings", ())]
 
 
 def styled(text: str, style: Any = "") -> Text:
@@ -231,44 +241,46 @@ def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: i
     """Return the width of each column of a table in `max_width` (None = any). The widest columns become narrower, but
     never the first column, which other commands take as an argument, nor an id, nor a word of a title.
     """
-    of_values = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
-    widths = [max(len(title), width) for title, width in zip(titles, of_values, strict=True)]
-    if max_width is None or sum(widths) + GAP * (len(widths) - 1) <= max_width:
+    value_widths = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
+    widths = [max(len(title), width) for title, width in zip(titles, value_widths, strict=True)]
+    if max_width is None or sum(widths) + COLUMN_GAP * (len(widths) - 1) <= max_width:
         return widths
-    least = [max(map(len, title.split())) for title in titles]
-    widths = [max(low, min(width, max_width)) for low, width in zip(least, of_values, strict=True)]
+    min_widths = [max(map(len, title.split())) for title in titles]
+    widths = [max(min_width, min(width, max_width)) for min_width, width in zip(min_widths, value_widths, strict=True)]
     for number, column in enumerate(zip(*cells, strict=True)):
         if number == 0 or any(_ID.fullmatch(text.plain) for text in column):
-            least[number] = widths[number]
-    while sum(widths) + GAP * (len(widths) - 1) > max_width:
-        shrinking = [number for number, width in enumerate(widths) if width > least[number]]
-        if not shrinking:
+            min_widths[number] = widths[number]
+    while sum(widths) + COLUMN_GAP * (len(widths) - 1) > max_width:
+        shrinkable = [number for number, width in enumerate(widths) if width > min_widths[number]]
+        if not shrinkable:
             break
-        widths[max(shrinking, key=widths.__getitem__)] -= 1
+        widths[max(shrinkable, key=widths.__getitem__)] -= 1
     return widths
 
 
-def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
+def format_cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
     """Return a value for people, on one line; `full` keeps its lines and adds the absolute time."""
-    text = printable(_text(value, field, now, full=full))
+    text = printable(_format_value(value, field, now, full=full))
     return styled(text if full else " ".join(text.split()), COLORS.get(text, ""))
 
 
-def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
+def _format_value(value: Any, field: str, now: datetime, *, full: bool) -> str:
     if value in (None, "", [], {}):
         return "-"
     match value:
         case bool() | int() | float():
-            return _number(value, field)
-        case str() if (time := _time(value)) is not None:
-            return f"{absolute(time)} ({relative(time, now)})" if full else relative(time, now)
+            return _format_number(value, field)
+        case str() if (time := _parse_time(value)) is not None:
+            return (
+                f"{format_time(time)} ({format_relative_time(time, now)})" if full else format_relative_time(time, now)
+            )
         case list() | dict():
-            return _compound(value, full=full)
+            return _format_compound(value, full=full)
         case _:
             return str(value)
 
 
-def _time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     """Return the time, or None for a string that only begins like a time."""
     if not _TIME.match(text):
         return None
@@ -279,15 +291,15 @@ def _time(text: str) -> datetime | None:
     return time if time.tzinfo is not None else None
 
 
-def _number(value: float, field: str) -> str:
+def _format_number(value: float, field: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if field.endswith("_ms"):
-        return milliseconds(value)
+        return format_milliseconds(value)
     return size(int(value)) if field in _BYTES else f"{value:.15g}"
 
 
-def _compound(value: Any, *, full: bool) -> str:
+def _format_compound(value: Any, *, full: bool) -> str:
     """Return names with commas between them; objects without names as JSON, with `full` one line per entry."""
     if full and isinstance(value, dict):
         entries = cast("Row", value).items()
@@ -302,16 +314,16 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def relative(time: datetime, now: datetime) -> str:
+def format_relative_time(time: datetime, now: datetime) -> str:
     """Return `3 min ago` or `in 2 h`: the past is rounded down, the future up; `now` within a second."""
     seconds = (now - time).total_seconds()
-    for length, unit in _STEPS:
+    for length, unit in _TIME_UNITS:
         if abs(seconds) >= length:
             return f"{int(seconds // length)} {unit} ago" if seconds > 0 else f"in {ceil(-seconds / length)} {unit}"
     return "now"
 
 
-def absolute(time: datetime) -> str:
+def format_time(time: datetime) -> str:
     """Return `2026-11-20 08:56:54` in this machine's time zone, or in UTC if that would leave the calendar."""
     try:
         time = time.astimezone()
@@ -320,6 +332,6 @@ def absolute(time: datetime) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def milliseconds(count: float) -> str:
+def format_milliseconds(duration_ms: float) -> str:
     """Return a short time: `11.4 ms`, `2.3 s`."""
-    return f"{count:.3g} ms" if count < 999.5 else f"{count / 1000:.1f} s"
+    return f"{duration_ms:.3g} ms" if duration_ms < 999.5 else f"{duration_ms / 1000:.1f} s"

@@ -17,8 +17,8 @@ def arrivals(users: int, within_s: float, seed: int) -> list[float]:
     """Return the seconds from the beginning at which each user clicks, in order: most of them in the middle of
     `within_s`.
     """
-    drawn = Random(seed)  # noqa: S311 -- repeatable, not secret
-    return sorted(drawn.triangular(0, within_s, within_s / 2) for _ in range(users))
+    generator = Random(seed)  # noqa: S311 -- repeatable, not secret
+    return sorted(generator.triangular(0, within_s, within_s / 2) for _ in range(users))
 
 
 def staged_needed(launches_s: Sequence[float], refill_s: float) -> int:
@@ -28,14 +28,14 @@ def staged_needed(launches_s: Sequence[float], refill_s: float) -> int:
     That is the largest number of clicks within any `refill_s`.
     """
     clicks = sorted(launches_s)
-    return max((bisect_left(clicks, click + refill_s) - place for place, click in enumerate(clicks)), default=0)
+    return max((bisect_left(clicks, click + refill_s) - index for index, click in enumerate(clicks)), default=0)
 
 
 def peak_per_s(times_s: Sequence[float], window_s: float) -> float:
     """Return the highest rate over any `window_s`."""
     times = sorted(times_s)
-    most = max((bisect_right(times, time + window_s) - place for place, time in enumerate(times)), default=0)
-    return most / window_s
+    most_in_window = max((bisect_right(times, time + window_s) - index for index, time in enumerate(times)), default=0)
+    return most_in_window / window_s
 
 
 def percentile(values: Sequence[float], rank: float) -> float | None:
@@ -48,14 +48,14 @@ def percentile(values: Sequence[float], rank: float) -> float | None:
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""
 PEAK_PARTS: Final = 20
-"""The number of parts of the launch period, each of at least one second; the peak is the busiest of them."""
+"""The number of parts of the launch period. The peak is the highest rate in a window of this length, at least 1 s."""
 
 Outcome = Literal["staged", "on_demand", "refused", "late"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
-    """The parameters of a rehearsal. `zone_id` None = the zone of the address."""
+class RehearsalPlan:
+    """The parameters of a rehearsal. `zone_id` None = the zone of the address of the deployment."""
 
     users: int
     within_s: float
@@ -108,7 +108,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result(Rehearsal):
+class RehearsalResult(RehearsalPlan):
     """The result of a rehearsal, with its parameters. A time is None if no user had one."""
 
     staged: int
@@ -135,14 +135,14 @@ class Result(Rehearsal):
         return self.staged + self.on_demand == self.users
 
 
-def result_of(
-    plan: Rehearsal,
+def summarize(
+    plan: RehearsalPlan,
     supply: SupplyAtStart,
     visits: Sequence[RehearsedVisit],
     *,
     not_staged: list[Reason],
     refill_s: float | None,
-) -> Result:
+) -> RehearsalResult:
     """Return the result. `not_staged`: the reasons why launches on demand got no staged session; `refill_s`: the
     longest start of a session.
     """
@@ -154,7 +154,7 @@ def result_of(
     needed = None if refill_s is None else staged_needed(launches_s, refill_s)
     reply_p99_s = percentile([visit.reply_s for visit in visits], 99)
     refusals = count_reasons([visit for visit in visits if visit.outcome == "refused"])
-    return Result(
+    return RehearsalResult(
         **asdict(plan),
         staged=outcomes["staged"],
         on_demand=outcomes["on_demand"],
@@ -173,10 +173,10 @@ def result_of(
         refusals=refusals,
         not_staged=not_staged,
         short=[
-            *_pool(plan, supply, needed, refill_s, not_staged),
-            *_capacity(plan, supply, needed),
-            *(f"{_launches(reason.launches)} refused: {reason.sentence}" for reason in refusals),
-            *_waits(plan, outcomes["late"], reply_p99_s),
+            *_pool_shortages(plan, supply, needed, refill_s, not_staged),
+            *_capacity_shortages(plan, supply, needed),
+            *(_refusal(reason) for reason in refusals),
+            *_wait_shortages(plan, outcomes["late"], reply_p99_s),
         ],
     )
 
@@ -186,15 +186,15 @@ def count_reasons(visits: Sequence[RehearsedVisit]) -> list[Reason]:
     by_code: dict[str, list[RehearsedVisit]] = {}
     for visit in visits:
         by_code.setdefault(visit.code, []).append(visit)
-    reasons = [Reason(code=code, sentence=of[0].sentence, launches=len(of)) for code, of in by_code.items()]
+    reasons = [Reason(code=code, sentence=group[0].sentence, launches=len(group)) for code, group in by_code.items()]
     return sorted(reasons, key=lambda reason: -reason.launches)
 
 
-def _pool(
-    plan: Rehearsal, supply: SupplyAtStart, needed: int | None, refill_s: float | None, not_staged: list[Reason]
+def _pool_shortages(
+    plan: RehearsalPlan, supply: SupplyAtStart, needed: int | None, refill_s: float | None, not_staged: list[Reason]
 ) -> Iterator[str]:
     for reason in not_staged:
-        launches = _launches(reason.launches, be=False)
+        launches = _launches(reason.launches)
         was_empty = f"The pool of {plan.workspace} was empty for {launches}"
         if reason.code != "pool_empty":
             yield f"{launches} got no staged session: {reason.sentence}"
@@ -208,7 +208,7 @@ def _pool(
             yield f"{was_empty}, {enough}; run greenroom staging list for the reason."
 
 
-def _capacity(plan: Rehearsal, supply: SupplyAtStart, needed: int | None) -> Iterator[str]:
+def _capacity_shortages(plan: RehearsalPlan, supply: SupplyAtStart, needed: int | None) -> Iterator[str]:
     """Yield the shortages for all users at once, in addition to the pool that serves them."""
     pool = max(needed or 0, supply.desired)
     sessions = plan.users + pool - supply.staged
@@ -222,7 +222,7 @@ def _capacity(plan: Rehearsal, supply: SupplyAtStart, needed: int | None) -> Ite
         yield f"Memory: {load} need {size(memory)} more than is reserved now; {free}."
 
 
-def _waits(plan: Rehearsal, late: int, reply_p99_s: float | None) -> Iterator[str]:
+def _wait_shortages(plan: RehearsalPlan, late: int, reply_p99_s: float | None) -> Iterator[str]:
     if late:
         yield f"{late} of {plan.users} users had no usable session within {plan.usable_within_s:g} s."
     if reply_p99_s is not None and reply_p99_s > REPLY_WITHIN_S:
@@ -230,6 +230,9 @@ def _waits(plan: Rehearsal, late: int, reply_p99_s: float | None) -> Iterator[st
         yield f"The api: {waited}; the limit is {REPLY_WITHIN_S:g} s."
 
 
-def _launches(count: int, *, be: bool = True) -> str:
-    noun, verb = ("launch", "was") if count == 1 else ("launches", "were")
-    return f"{count} {noun} {verb}" if be else f"{count} {noun}"
+def _refusal(reason: Reason) -> str:
+    return f"{_launches(reason.launches)} {'was' if reason.launches == 1 else 'were'} refused: {reason.sentence}"
+
+
+def _launches(count: int) -> str:
+    return f"{count} launch" if count == 1 else f"{count} launches"

@@ -17,11 +17,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.client import ApiError, Client, Row
+from greenroom.cli.client import ApiError, Client
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Printer, columns, printable
-from greenroom.cli.rehearsal import Rehearsal, RehearsedVisit, Result, SupplyAtStart, arrivals, count_reasons, result_of
-from greenroom.cli.values import duration
+from greenroom.cli.output import Printer, Row, columns, printable
+from greenroom.cli.rehearsal import (
+    RehearsalPlan,
+    RehearsalResult,
+    RehearsedVisit,
+    SupplyAtStart,
+    arrivals,
+    count_reasons,
+    summarize,
+)
+from greenroom.cli.values import duration_parser
 from greenroom.cli.verbs import Call, command
 from greenroom.client import AsyncGreenroom, Retries
 from greenroom.client.requests import without_none
@@ -29,14 +37,16 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.access.users import ALL_USERS
 
 POLL_S: Final = 0.1
-"""The interval between two checks of the sessions that users wait for, up to `IDS_A_REQUEST` in one request."""
-IDS_A_REQUEST: Final = 100
+"""The interval between two checks of the sessions that users wait for, up to `IDS_PER_REQUEST` in one request."""
+IDS_PER_REQUEST: Final = 100
 
 
 class RehearsedUsers:
     """The users of a rehearsal, with one key for all of them. `on_visit` is called at the end of each visit."""
 
-    def __init__(self, greenroom: AsyncGreenroom, plan: Rehearsal, on_visit: Callable[[RehearsedVisit], None]) -> None:
+    def __init__(
+        self, greenroom: AsyncGreenroom, plan: RehearsalPlan, on_visit: Callable[[RehearsedVisit], None]
+    ) -> None:
         self._greenroom = greenroom
         self._plan = plan
         self._on_visit = on_visit
@@ -90,8 +100,8 @@ class RehearsedUsers:
         while True:
             await asyncio.sleep(POLL_S)
             waiting = list(self._waiting)
-            for first in range(0, len(waiting), IDS_A_REQUEST):
-                await self._poll_sessions(waiting[first : first + IDS_A_REQUEST])
+            for first in range(0, len(waiting), IDS_PER_REQUEST):
+                await self._poll_sessions(waiting[first : first + IDS_PER_REQUEST])
 
     async def _poll_sessions(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
@@ -113,20 +123,22 @@ ENDED_WITHIN_S: Final = 60.0
 PAUSE_S: Final = 0.5
 
 
-def _run_rehearsal(call: Call, plan: Rehearsal, agents: Sequence[Row], show_progress: Callable[[str], None]) -> Result:
+def _run_rehearsal(
+    call: Call, plan: RehearsalPlan, agents: Sequence[Row], show_progress: Callable[[str], None]
+) -> RehearsalResult:
     """Run the rehearsal and delete the objects that it created; warn about those that could not be deleted."""
     client = call.client
-    supply = supply_of(client, plan, agents)
+    supply = read_supply(client, plan, agents)
     before = {row["session_id"] for row in client.rows("/sessions", {"image_id": plan.image_id})}
-    with _users(client, plan, show_progress, call.output.warn) as user_ids:
-        visits = asyncio.run(_run(client, plan, user_ids, show_progress))
+    with _temporary_users(client, plan, show_progress, call.output.print_warning) as user_ids:
+        visits = asyncio.run(_run_visits(client, plan, user_ids, show_progress))
         show_progress("Reading the outcomes of the sessions …")
         after = client.rows("/sessions", {"image_id": plan.image_id})
         started = [row for row in after if row["session_id"] not in before and row["started"]]
         starts = [datetime.fromisoformat(row["started"]) - datetime.fromisoformat(row["created"]) for row in started]
         refill_s = max(starts).total_seconds() if starts else None
-        not_staged = count_reasons(list(_misses(client, visits)))
-        return result_of(plan, supply, visits, not_staged=not_staged, refill_s=refill_s)
+        not_staged = count_reasons(list(_read_misses(client, visits)))
+        return summarize(plan, supply, visits, not_staged=not_staged, refill_s=refill_s)
 
 
 def _usable_agents(client: Client, *, real_containers: bool) -> list[Row]:
@@ -144,7 +156,7 @@ def _usable_agents(client: Client, *, real_containers: bool) -> list[Row]:
     return agents
 
 
-def supply_of(client: Client, plan: Rehearsal, agents: Sequence[Row]) -> SupplyAtStart:
+def read_supply(client: Client, plan: RehearsalPlan, agents: Sequence[Row]) -> SupplyAtStart:
     """Return the capacity of the running Agents among `agents`, in the zone of the plan or in all zones."""
     image = client.get(f"/images/{plan.image_id}")
     running = [agent for agent in agents if agent["status"] == "running" and _in_zone(agent, plan)]
@@ -165,12 +177,12 @@ def supply_of(client: Client, plan: Rehearsal, agents: Sequence[Row]) -> SupplyA
     )
 
 
-def _in_zone(row: Row, plan: Rehearsal) -> bool:
+def _in_zone(row: Row, plan: RehearsalPlan) -> bool:
     return plan.zone_id is None or row["zone_id"] == plan.zone_id
 
 
-async def _run(
-    client: Client, plan: Rehearsal, user_ids: Sequence[str], show_progress: Callable[[str], None]
+async def _run_visits(
+    client: Client, plan: RehearsalPlan, user_ids: Sequence[str], show_progress: Callable[[str], None]
 ) -> list[RehearsedVisit]:
     served = 0
 
@@ -187,7 +199,7 @@ async def _run(
         return await RehearsedUsers(greenroom, plan, on_visit).run_visits(user_ids, launches_s)
 
 
-def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
+def _read_misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
     """Yield each launch on demand with the reason why it got no staged session; an empty pool has precedence over other
     reasons.
     """
@@ -201,8 +213,8 @@ def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[Rehear
 
 
 @contextmanager
-def _users(
-    client: Client, plan: Rehearsal, show_progress: Callable[[str], None], warn: Callable[[str], None]
+def _temporary_users(
+    client: Client, plan: RehearsalPlan, show_progress: Callable[[str], None], warn: Callable[[str], None]
 ) -> Generator[list[str]]:
     """Yield the users, in a group that may use the workspace. They are deleted at the end, even if only a part was
     created.
@@ -212,11 +224,11 @@ def _users(
         yield _create_users(client, plan, name, show_progress)
     finally:
         show_progress("Deleting the sessions, users and group of the rehearsal …")
-        for remaining in delete(client, name):
-            warn(remaining)
+        for sentence in delete_rehearsal(client, name):
+            warn(sentence)
 
 
-def _create_users(client: Client, plan: Rehearsal, name: str, show_progress: Callable[[str], None]) -> list[str]:
+def _create_users(client: Client, plan: RehearsalPlan, name: str, show_progress: Callable[[str], None]) -> list[str]:
     settings = {"allow_zone_selection": True} if plan.zone_id is not None else {}
     group = client.post("/groups", {"name": name, "description": "Created by greenroom rehearse", "settings": settings})
     client.request("PUT", f"/groups/{group['group_id']}/images/{plan.image_id}")
@@ -227,7 +239,7 @@ def _create_users(client: Client, plan: Rehearsal, name: str, show_progress: Cal
     ]
 
 
-def delete(client: Client, name: str) -> Iterator[str]:
+def delete_rehearsal(client: Client, name: str) -> Iterator[str]:
     """Delete all objects of that name, and yield a sentence for each that remains."""
     try:
         groups = [group for group in client.rows("/groups") if group["name"] == name]
@@ -262,7 +274,7 @@ def _not_ended(client: Client, session_ids: set[str]) -> list[str]:
 _REASONS: Final = columns("launches code sentence")
 
 Users = Annotated[int, typer.Option(min=1, max=100_000, help="Number of users; each launches one session.")]
-_SECONDS: Final = partial(typer.Option, parser=duration("s"), metavar="DURATION")
+_SECONDS: Final = partial(typer.Option, parser=duration_parser("s"), metavar="DURATION")
 Within = Annotated[float, _SECONDS(help="Period of the launches in seconds.")]
 UsableWithin = Annotated[float, _SECONDS(help="Longest wait for a usable session in seconds.")]
 Image = Annotated[
@@ -291,7 +303,7 @@ def rehearse(
     exit code is 1 if a user got no usable session.
     """
     workspace = _workspace(call.client, image)
-    plan = Rehearsal(
+    plan = RehearsalPlan(
         users=users,
         within_s=within,
         usable_within_s=usable_within,
@@ -319,16 +331,16 @@ def _workspace(client: Client, name_or_id: str | None) -> Row:
     return enabled[0]
 
 
-def _show(output: Printer, result: Result) -> None:
+def _show(output: Printer, result: RehearsalResult) -> None:
     if output.print_if_json(asdict(result)):
         return
     row = {name: value for name, value in asdict(result).items() if name not in {"image_id", "zone_id"}}
     refusals, not_staged, shortages = row.pop("refusals"), row.pop("not_staged"), row.pop("short")
-    output.one({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})
+    output.print_object({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})
     for reasons in (refusals, not_staged):
         if reasons:
-            output.line()
-            output.rows(reasons, _REASONS, "", whole=True)
-    output.line()
+            output.print_line()
+            output.print_list(reasons, _REASONS, "", fold=True)
+    output.print_line()
     for sentence in shortages or ["There are enough staged sessions, cores and memory."]:
-        output.line(sentence)
+        output.print_line(sentence)

@@ -1,7 +1,8 @@
-"""`greenroom doctor --repair` for a deployment elsewhere.
+"""`greenroom doctor --repair` for the deployment at an address.
 
-Its interface reports which of the things in this machine's Docker, or in a namespace, belong to nothing. These are
-removed with the rights of the user who runs the command. Things that were not found here are never removed.
+The command sends the objects in Docker on this machine, or in a namespace, to the deployment, which returns those that
+belong to no session and no Agent. The command removes these with the rights of its user. It never removes another
+object.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from greenroom.up import log
 from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_outcomes
 
 
-def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
+def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
     """List leftovers, or remove them; exit code 1 if one that can be removed still exists.
 
     The settings of an Agent in the environment define the runtime of the sessions: GREENROOM_RUNTIME and its settings.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
-from greenroom.cli.nouns import NOUNS, STEPS
-from greenroom.cli.output import Printer, printable, styled
-from greenroom.cli.verbs import Call, Within, fields_of, verb
+from greenroom.cli.client import ApiError, Client
+from greenroom.cli.nouns import NOUNS, STEP_COLUMNS
+from greenroom.cli.output import Printer, Row, printable, styled
+from greenroom.cli.verbs import Call, Within, field_options, verb
+from greenroom.client.requests import TIMEOUT_S
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _DEADLINE_S: Final = 60.0
 POLL_S: Final = 0.25
-OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
+FINAL_STATUSES: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
 """Statuses from which a starting session can no longer become running."""
 
 Argv = Annotated[
@@ -40,7 +41,7 @@ SetAside = Annotated[
 Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.")]
 
 
-@verb("sessions", options=fields_of("POST /sessions", "image_id"), of_one=False)
+@verb("sessions", options=field_options("POST /sessions", "image_id"), takes_object=False)
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
     """Launch a workspace. On a local instance without --user, the session belongs to the first administrator."""
     body: Row = {"image_id": NOUNS["images"].find_id(call.client, image)}
@@ -48,12 +49,12 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     if "user_id" not in body and call.client.server.is_local:
         body["user_id"] = NOUNS["users"].find_id(call.client, ADMIN)
     launched = call.client.post("/sessions", body)
-    call.output.warn(_zone_warning(call.client, launched["session_id"], body.get("zone_id")))
+    call.output.print_warning(_zone_warning(call.client, launched["session_id"], body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
     result = launched
     if wait:
         result = launched | wait_until_running(call.client, call.output, launched["session_id"], within)
-    call.one(result if call.output.as_json else {name: result[name] for name in launched})
+    call.print_object(result if call.output.as_json else {name: result[name] for name in launched})
 
 
 def _zone_warning(client: Client, session_id: str, requested_zone: str | None) -> str | None:
@@ -70,40 +71,40 @@ def _zone_warning(client: Client, session_id: str, requested_zone: str | None) -
     )
 
 
-_HELP: Final[dict[LifecycleCommand, str]] = {
+_LIFECYCLE_HELP: Final[dict[LifecycleCommand, str]] = {
     "stop": "Stop a session: its programs end; its disk and its reservation remain.",
     "pause": "Pause a session: its programs are frozen in memory; its reservation remains.",
     "resume": "Resume a stopped or paused session at the same address.",
 }
 
 
-def _add_lifecycle_verb(word: LifecycleCommand) -> None:
+def _add_lifecycle_verb(command: LifecycleCommand) -> None:
     def run(call: Call) -> None:
-        answer = call.client.post(f"{call.path}/lifecycle-commands", {"command": word})
-        call.output.done(f"The session {call.target} is {answer.get('status', word)}.", answer)
+        answer = call.client.post(f"{call.path}/lifecycle-commands", {"command": command})
+        call.output.print_result(f"The session {call.target} is {answer.get('status', command)}.", answer)
 
-    run.__doc__ = _HELP[word]
-    verb("sessions", word)(run)
+    run.__doc__ = _LIFECYCLE_HELP[command]
+    verb("sessions", command)(run)
 
 
-for _word in TRANSITIONS:
-    _add_lifecycle_verb(_word)
+for _command in TRANSITIONS:
+    _add_lifecycle_verb(_command)
 
 
 @verb("sessions")
 def go(call: Call, *, kasm_url: Address) -> None:
     """Open an address in a running session, with the `go` command of its workspace."""
     answer = call.client.post(f"{call.path}/go", {"kasm_url": kasm_url})
-    ended = "it is still running" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
-    call.output.done(f"`go` ran in session {call.target}: {ended}.", answer)
+    outcome = "it is still running" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
+    call.output.print_result(f"`go` ran in session {call.target}: {outcome}.", answer)
 
 
-@verb("sessions", options=fields_of("DELETE /sessions/{session_id}", "follow"))
+@verb("sessions", options=field_options("DELETE /sessions/{session_id}", "follow"))
 def destroy(call: Call, *, set_aside: SetAside = False) -> None:
     """Destroy a session and its container. The data in the container is lost."""
     query = call.body() | ({"follow": False} if set_aside else {})
     answer = call.client.delete(call.path, query) or {}
-    call.output.done(f"The session {call.target} is {answer.get('status', 'deleting')}.", answer)
+    call.output.print_result(f"The session {call.target} is {answer.get('status', 'deleting')}.", answer)
 
 
 @verb("sessions")
@@ -112,26 +113,26 @@ def placement(call: Call) -> None:
     response = call.client.get(f"{call.path}/placement")
     if call.output.print_if_json(response):
         return
-    call.output.line(f"outcome: {response['outcome']}")
-    call.output.rows(response["steps"], STEPS, "No steps were recorded.", whole=True)
+    call.output.print_line(f"outcome: {response['outcome']}")
+    call.output.print_list(response["steps"], STEP_COLUMNS, "No steps were recorded.", fold=True)
 
 
-@verb("sessions", "exec", options=fields_of("POST /sessions/{session_id}/commands", "command"))
+@verb("sessions", "exec", options=field_options("POST /sessions/{session_id}/commands", "command"))
 def execute(call: Call, *, argv: Argv) -> None:
     """Run a command in a running session and print its output; exit code 1 if the command fails."""
     body: Row = {"command": argv, **call.body()}
     wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
-    done = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
-    if call.output.print_if_json(done):
+    result = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
+    if call.output.print_if_json(result):
         return
-    call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
-    if done["exit_code"] is None:
-        raise ApiError("The command is still running." if done["state"] == "done" else "The command was interrupted.")
-    if done["exit_code"] != 0:
-        raise ApiError(f"The command ended with exit code {done['exit_code']}.")
+    call.output.out.print(printable(result["output"]), end="", soft_wrap=True, highlight=False, markup=False)
+    if result["exit_code"] is None:
+        raise ApiError("The command is still running." if result["state"] == "done" else "The command was interrupted.")
+    if result["exit_code"] != 0:
+        raise ApiError(f"The command ended with exit code {result['exit_code']}.")
 
 
-@verb("sessions", options=fields_of("GET /sessions/{session_id}/screenshot"))
+@verb("sessions", options=field_options("GET /sessions/{session_id}/screenshot"))
 def screenshot(call: Call, *, output: File = Path("screenshot.jpg")) -> None:
     """Save the screen of a running session as a JPEG, by default of at most 1280 x 800 pixels."""
     picture = call.client.download(f"{call.path}/screenshot", {"width": 1280, "height": 800} | call.body())
@@ -139,7 +140,7 @@ def screenshot(call: Call, *, output: File = Path("screenshot.jpg")) -> None:
         output.write_bytes(picture)
     except OSError as error:
         raise SetupError(f"The file {output} cannot be written: {error.strerror}.") from error
-    call.output.done(f"The screenshot was written to {output}.", {"file": str(output)})
+    call.output.print_result(f"The screenshot was written to {output}.", {"file": str(output)})
 
 
 def wait_until_running(client: Client, output: Printer, session_id: str, within_s: float) -> Row:
@@ -156,7 +157,7 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
             message = connection["operational_message"]
             if connection["status"] == "running":
                 return client.get(f"/sessions/{session_id}")
-            if connection["status"] in OVER:
+            if connection["status"] in FINAL_STATUSES:
                 raise ApiError(message)
             if time.monotonic() > end_s:
                 raise ApiError(f"The session {session_id} is not running after {within_s:g} s: {message}.")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from greenroom.agent.fleet.identity import AgentIdentity
-from greenroom.cli.lazy import TitledCommand, application
+from greenroom.cli.lazy import TitledCommand, new_application
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig, comma_parts
 from greenroom.kit.environment import load
@@ -34,7 +34,7 @@ StreamPort = Annotated[int, typer.Option(help="Port of the streams.")]
 
 FOLDER = Path("/opt/kasm/current")
 
-setup = application("Set up a deployment in containers or on several machines.")
+setup = new_application("Set up a deployment in containers or on several machines.")
 
 
 @setup.callback()
@@ -62,13 +62,16 @@ def database(
 ) -> None:
     """Migrate the database. In a new one, create the first data, the zone and a token for the Agent of this host."""
     host_files = Deployment(folder)
-    first = FirstHost(
-        zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
-    )
-    applied = asyncio.run(deployment.initialize_database(host_files, database_url, first))
+    first_host = _first_host(zone, hosts, port, stream_port)
+    applied = asyncio.run(deployment.initialize_database(host_files, database_url, first_host))
     typer.echo("\n".join(applied) or "The database is up to date.")
     if host_files.credentials.exists():
         typer.echo(f"The first password of the administrator is in {host_files.credentials}; only root can read it.")
+
+
+def _first_host(zone: str, hosts: str, port: int, stream_port: int) -> FirstHost:
+    image = desktop_image()
+    return FirstHost(zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=image)
 
 
 @setup.command(cls=TitledCommand)
@@ -84,10 +87,7 @@ def installation(
     stream_port: StreamPort = 8445,
 ) -> None:
     """Create what several machines share: the key, the gateways' credential, the tables and the first data."""
-    first = FirstHost(
-        zone=zone, hosts=comma_parts(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
-    )
-    asyncio.run(deployment.begin_installation(folder, database_url, first))
+    asyncio.run(deployment.begin_installation(folder, database_url, _first_host(zone, hosts, port, stream_port)))
     typer.echo(
         f"Copy installation.key and gateway.credential from {folder} to the web hosts, readable only by the account"
         f" greenroom. The first password of the administrator is in {folder / 'credentials.json'}. Back up the key."
@@ -129,12 +129,12 @@ def limits(
     """Raise the kernel limits of this host for a thousand sessions, now and at every start of the host."""
     too_low = to_raise(host_limits.read())
     if check:
-        for name, wanted in too_low.items():
-            typer.echo(f"{name} should be {wanted}.")
+        for name, required in too_low.items():
+            typer.echo(f"{name} should be {required}.")
     else:
         try:
-            for raised in raise_limits():
-                typer.echo(raised.sentence)
+            for change in raise_limits():
+                typer.echo(change.sentence)
         except OSError as error:
             reason = f"{error.filename} cannot be written ({error.strerror or error})"
             typer.echo(f"The limits were raised only until this host restarts: {reason}.")

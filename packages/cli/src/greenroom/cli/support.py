@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from greenroom.cli.instance import Data, Json
+from greenroom.cli.output import print_local_result
 from greenroom.up import log
 from greenroom.up.layout import Layout
 
@@ -38,11 +38,10 @@ def support_bundle(
     file = output or Path.cwd() / f"greenroom-support-{now:%Y%m%dT%H%M%SZ}.tar.gz"
     archive = create_archive(Layout(data), file, os.environ, now)
     size_bytes = file.stat().st_size
-    if as_json:
-        found = {"file": str(file), "size_bytes": size_bytes, "files": archive.files, "missing": archive.missing}
-        typer.echo(json.dumps(found))
-        return
-    typer.echo(f"{file} has {len(archive.files)} files ({size_bytes // 1024 + 1} KiB). Nothing was sent.")
-    for name, reason in archive.missing.items():
-        typer.echo(f"Missing: {name}: {reason}")
-    typer.echo("The archive has names of hosts and users. Read it before you give it to other people.")
+    print_local_result(
+        {"file": str(file), "size_bytes": size_bytes, "files": archive.files, "missing": archive.missing},
+        f"{file} has {len(archive.files)} files ({size_bytes // 1024 + 1} KiB). Nothing was sent.",
+        *(f"Missing: {name}: {reason}" for name, reason in archive.missing.items()),
+        "The archive has names of hosts and users. Read it before you give it to other people.",
+        as_json=as_json,
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
 from greenroom.cli.instance import Data, Json
+from greenroom.cli.output import print_local_result
 from greenroom.core.errors import SetupError
 from greenroom.up import log
 from greenroom.up.layout import Layout
@@ -38,17 +38,15 @@ def uninstall(
     if keep_data and with_accounts:
         raise SetupError("The kept data belong to the system accounts; specify either --keep-data or --accounts.")
     layout = Layout(data)
-    found = read_installation(layout)
-    removal = plan(found, keep_data=keep_data, with_accounts=with_accounts)
+    installed = read_installation(layout)
+    removal = plan(installed, keep_data=keep_data, with_accounts=with_accounts)
     typer.echo("\n".join(["This is removed:", *(f"- {sentence}" for sentence in removal.removes)]), err=True)
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise SetupError("Nothing was removed. Add --yes to remove all of this.")
         if not typer.confirm("Remove all of this?", err=True):
             raise SetupError("Nothing was removed.")
-    problems = remove(layout, found, on_stderr(), keep_data=keep_data, with_accounts=with_accounts)
+    problems = remove(layout, installed, on_stderr(), keep_data=keep_data, with_accounts=with_accounts)
     remains = [*problems, *removal.remains]
-    if as_json:
-        typer.echo(json.dumps({"data": str(data), "removed": removal.removes, "remains": remains}))
-    else:
-        typer.echo("\n".join(["The instance is removed.", *remains]))
+    result = {"data": str(data), "removed": removal.removes, "remains": remains}
+    print_local_result(result, "The instance is removed.", *remains, as_json=as_json)

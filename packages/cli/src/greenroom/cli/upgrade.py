@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Data, Json
+from greenroom.cli.output import print_local_result
 from greenroom.up.layout import Layout, running_layout
 
 if TYPE_CHECKING:
@@ -49,13 +49,16 @@ def upgrade(
         return
     folder = backup_folder or data.with_name(f"{data.name}-backups")
     upgraded = asyncio.run(_upgrade(layout, folder, lambda: backup_key(passphrase_file, recipient)))
-    if as_json:
-        typer.echo(json.dumps(asdict(upgraded) if upgraded else None))
-    elif upgraded is not None:
-        typer.echo(f"Greenroom {upgraded.new} runs.")
-        if upgraded.back:
-            typer.echo(f"To return to {upgraded.previous}, without the changes since the backup:")
-            typer.echo("\n".join(f"  {command}" for command in upgraded.back))
+    if as_json or upgraded is not None:
+        print_local_result(asdict(upgraded) if upgraded else None, *_result_lines(upgraded), as_json=as_json)
+
+
+def _result_lines(upgraded: Upgraded | None) -> list[str]:
+    if upgraded is None:
+        return []
+    title = f"To return to {upgraded.previous}, without the changes since the backup:"
+    commands = [title, *(f"  {command}" for command in upgraded.back)] if upgraded.back else []
+    return [f"Greenroom {upgraded.new} runs.", *commands]
 
 
 async def _show_plan(layout: Layout, *, as_json: bool) -> None:
@@ -64,12 +67,8 @@ async def _show_plan(layout: Layout, *, as_json: bool) -> None:
 
     async with planned_upgrade(layout, on_stderr()) as planned:
         plan = planned.plan
-        if as_json:
-            typer.echo(json.dumps(plan.as_json()))
-            return
-        typer.echo("\n".join(plan.lines()))
-        if not plan.is_empty:
-            typer.echo("Nothing was changed.")
+        lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
+        print_local_result(plan.as_json(), *lines, as_json=as_json)
 
 
 async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> Upgraded | None:

@@ -1,4 +1,4 @@
-"""Numbers, durations and times in the form of people's input, which every option parses in the same way.
+"""Parses numbers, durations, times and assignments that users type, in the same way for every option.
 
 Secrets that are passed as options are removed from the command line, which every user of this machine can read.
 """
@@ -24,63 +24,63 @@ if TYPE_CHECKING:
 
 UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "days": 86_400, "w": 604_800}
 """Unit of time → seconds, for the command line and for settings."""
-_WORDS: Final = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
-_PART: Final = r"[0-9]+(?:\.[0-9]+)?"
-_PARTS: Final = re.compile(rf"({_PART})\s*({'|'.join(sorted(UNITS_S, key=len, reverse=True))})")
-_DURATION: Final = re.compile(rf"(?:{_PARTS.pattern}\s*)+")
+_UNIT_NAMES: Final = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
+_NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
+_NUMBER_WITH_UNIT: Final = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(UNITS_S, key=len, reverse=True))})")
+_DURATION: Final = re.compile(rf"(?:{_NUMBER_WITH_UNIT.pattern}\s*)+")
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """Return a finite number; `NaN` and `inf` are refused, because JSON lacks them. Raises typer.BadParameter: it is no
     number."""
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
-        found = float("nan")
-    if not isfinite(found):
+        number = float("nan")
+    if not isfinite(number):
         raise typer.BadParameter(f"{text!r} is not a number.")
-    return found
+    return number
 
 
-def with_unit_s(text: str) -> float | None:
+def parse_duration_s(text: str) -> float | None:
     """Return the seconds of a duration such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is no duration."""
     if not _DURATION.fullmatch(text.strip()):
         return None
-    return sum(float(count) * UNITS_S[unit] for count, unit in _PARTS.findall(text))
+    return sum(float(count) * UNITS_S[unit] for count, unit in _NUMBER_WITH_UNIT.findall(text))
 
 
-def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
+def duration_parser(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
     """Return a parser of durations that returns them in `unit` (of `UNITS_S`), which is also the unit of a number
     without unit. `whole`: only whole numbers are allowed, and returned as int.
     """
 
     def parse(value: str | float) -> float:
         text = str(value)  # typer also parses the default of an option
-        seconds = with_unit_s(text)
-        if seconds is None and not re.fullmatch(_PART, text.strip()):
+        seconds = parse_duration_s(text)
+        if seconds is None and not re.fullmatch(_NUMBER, text.strip()):
             raise typer.BadParameter(
-                f"{text!r} is not a duration; specify a number of {_WORDS[unit]}, or 30s, 10m, 2h, 1d."
+                f"{text!r} is not a duration; specify a number of {_UNIT_NAMES[unit]}, or 30s, 10m, 2h, 1d."
             )
-        count = number(text) if seconds is None else seconds / UNITS_S[unit]
+        count = parse_number(text) if seconds is None else seconds / UNITS_S[unit]
         if not whole:
             return count
         if count != int(count):
-            raise typer.BadParameter(f"{text!r} is not a whole number of {_WORDS[unit]}.")
+            raise typer.BadParameter(f"{text!r} is not a whole number of {_UNIT_NAMES[unit]}.")
         return int(count)
 
     return parse
 
 
-def moment(*, ahead: bool) -> Callable[[str], str]:
+def time_parser(*, is_future: bool) -> Callable[[str], str]:
     """Return a parser of times that returns ISO 8601 with an offset. A time without an offset is in the time zone of
-    this machine. A duration is relative to now: in the past, or with `ahead` in the future.
+    this machine. A duration is relative to now: in the past, or with `is_future` in the future.
     """
-    example = "30d (from now)" if ahead else "10m (ago)"
+    example = "30d (from now)" if is_future else "10m (ago)"
 
     def parse(text: str) -> str:
         try:
-            if (seconds := with_unit_s(text)) is not None:
-                return (datetime.now(UTC) + timedelta(seconds=seconds if ahead else -seconds)).isoformat()
+            if (seconds := parse_duration_s(text)) is not None:
+                return (datetime.now(UTC) + timedelta(seconds=seconds if is_future else -seconds)).isoformat()
             return datetime.fromisoformat(text).astimezone().isoformat()
         except (ValueError, OverflowError) as error:
             raise typer.BadParameter(
@@ -90,12 +90,14 @@ def moment(*, ahead: bool) -> Callable[[str], str]:
     return parse
 
 
-def items_of(values: list[str]) -> list[str]:
+def without_empty(values: list[str]) -> list[str]:
     """Return the items of a repeated option. An empty item only states that the list is empty."""
     return [item for item in values if item]
 
 
-def assignments(items: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
+def parse_assignments(
+    items: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None
+) -> Row:
     """Return an object from `NAME=VALUE` and JSON objects. A VALUE that is not JSON is a string, with `as_texts` every
     VALUE.
 
@@ -103,7 +105,7 @@ def assignments(items: list[str], *, as_texts: bool = False, settings: Mapping[s
     neither.
     """
     values: Row = {}
-    for item in items_of(items):
+    for item in without_empty(items):
         if item.lstrip().startswith("{"):
             try:
                 values |= _strict_json(item)
@@ -118,8 +120,8 @@ def assignments(items: list[str], *, as_texts: bool = False, settings: Mapping[s
 
 
 def _setting_value(setting: Setting | None, text: str) -> Any:
-    if setting is not None and setting.unit in UNITS_S and with_unit_s(text) is not None:
-        return duration(setting.unit, whole=setting.kind == "int")(text)
+    if setting is not None and setting.unit in UNITS_S and parse_duration_s(text) is not None:
+        return duration_parser(setting.unit, whole=setting.kind == "int")(text)
     try:
         return _strict_json(text)
     except ValueError:
@@ -137,7 +139,7 @@ def _strict_json(text: str) -> Any:
     return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
-def text_of(path: str) -> str:
+def read_text(path: str) -> str:
     """Return the text of a file, or of stdin. Raises typer.BadParameter: it cannot be read as text."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
@@ -145,23 +147,23 @@ def text_of(path: str) -> str:
         raise typer.BadParameter(f"The file {path} cannot be read: {error}.") from error
 
 
-def restart_without(option: str, variable: str, secret: str) -> NoReturn:
-    """Replace this process by a process that has the secret in the environment `variable` instead of on its command
-    line.
+def move_option_to_environment(option: str, variable: str, secret: str) -> NoReturn:
+    """Start this program again in this process, with the secret in the environment `variable` instead of in `option` on
+    the command line.
     """
     sys.stdout.flush()
-    arguments = [sys.executable, "-P", "-m", "greenroom", *without(option, sys.argv[1:])]
+    arguments = [sys.executable, "-P", "-m", "greenroom", *without_option(option, sys.argv[1:])]
     # -P: no package of this name from the current folder
     os.execve(sys.executable, arguments, os.environ | {variable: secret})  # noqa: S606 -- ourselves
 
 
-def without(option: str, words: Sequence[str]) -> list[str]:
-    """Return the words of a command line without this option and its value."""
+def without_option(option: str, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command line without this option and its value."""
     remaining: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if word == option:
-            next(rest, None)
-        elif not word.startswith(f"{option}="):
-            remaining.append(word)
+    following = iter(arguments)
+    for argument in following:
+        if argument == option:
+            next(following, None)
+        elif not argument.startswith(f"{option}="):
+            remaining.append(argument)
     return remaining

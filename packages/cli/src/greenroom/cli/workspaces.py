@@ -8,25 +8,25 @@ from urllib.parse import quote
 
 import typer
 
-from greenroom.cli.client import ApiError, Client, Row
-from greenroom.cli.output import Column, Printer, columns, printable
-from greenroom.cli.verbs import Call, Within, fields_of, verb
+from greenroom.cli.client import ApiError, Client
+from greenroom.cli.output import Column, Printer, Row, columns, printable
+from greenroom.cli.verbs import Call, Within, field_options, verb
 from greenroom.core.text import size
 
 POLL_S: Final = 1.0
 
 
-def _state(entry: Row) -> str | None:
+def _state_text(entry: Row) -> str | None:
     if entry["update_available"]:
         return "update available"
     return "added" if entry["installed"] else None
 
 
-_COLUMNS: Final = columns(
+_CATALOGUE_COLUMNS: Final = columns(
     "name friendly_name categories",
     Column("Size", lambda entry: None if entry["size_bytes"] is None else size(entry["size_bytes"])),
     Column("First frame", "first_frame_ms"),
-    Column("State", _state),
+    Column("State", _state_text),
     "description",
 )
 
@@ -36,19 +36,19 @@ Wait = Annotated[
 ]
 
 
-@verb("catalogue", "list", of_one=False)
+@verb("catalogue", "list", takes_object=False)
 def catalogue_list(call: Call) -> None:
     """List the entries of the catalogue."""
-    call.show_list("/catalogue", _COLUMNS, "The catalogue is empty.")
+    call.print_list("/catalogue", _CATALOGUE_COLUMNS, "The catalogue is empty.")
 
 
-@verb("catalogue", options=fields_of("POST /catalogue/{name}", "update"), of_one=False)
+@verb("catalogue", options=field_options("POST /catalogue/{name}", "update"), takes_object=False)
 def add(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Add a workspace from the catalogue. Agents then build, copy or pull its image automatically."""
     _add(call, name, call.body(), wait, within)
 
 
-@verb("catalogue", of_one=False)
+@verb("catalogue", takes_object=False)
 def update(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Update a workspace to the current image of its entry. Staged sessions are replaced; running sessions continue."""
     _add(call, name, {"update": True}, wait, within)
@@ -58,7 +58,7 @@ def _add(call: Call, name: str, body: Row, wait: bool, within_s: float) -> None:
     image = call.client.post(f"/catalogue/{quote(name)}", body)
     if wait:
         image = wait_for_image(call.client, call.output, image["image_id"], within_s)
-    call.one(image)
+    call.print_object(image)
 
 
 def wait_for_image(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
@@ -71,7 +71,7 @@ def wait_for_image(client: Client, output: Printer, image_id: str, within_s: flo
             image = client.get(f"/images/{image_id}")
             agents: list[Row] = image["agents"]
             for agent in agents:
-                line = _line(agent)
+                line = _agent_line(agent)
                 if printed_lines.get(agent["agent_id"]) != line:
                     printed_lines[agent["agent_id"]] = line
                     output.err.print(printable(line), markup=False)
@@ -81,41 +81,41 @@ def wait_for_image(client: Client, output: Printer, image_id: str, within_s: flo
                 raise ApiError(" ".join(dict.fromkeys(agent["error"] for agent in agents)))
             if time.monotonic() > end_s:
                 raise ApiError(f"No Agent has the image {image['name']} after {within_s:g} s.")
-            status.update(_progress(agents))
+            status.update(_progress_text(agents))
             time.sleep(POLL_S)
 
 
-def _line(agent: Row) -> str:
+def _agent_line(agent: Row) -> str:
     state = agent["how"] or agent["state"] if agent["state"] == "pulling" else agent["state"]
     reason = agent["error"] or agent["reason"]
     return f"{agent['hostname']}: {state}" + (f": {reason}" if reason else "")
 
 
-def _progress(agents: list[Row]) -> str:
-    coming = [
+def _progress_text(agents: list[Row]) -> str:
+    pulls = [
         f"{agent['hostname']} {agent['progress']} %"
         + (f" of {agent['size_bytes'] / 1e6:.0f} MB" if agent["size_bytes"] else "")
         for agent in agents
         if agent["state"] == "pulling"
     ]
-    return ", ".join(coming) or "Waiting for an Agent …"
+    return ", ".join(pulls) or "Waiting for an Agent …"
 
 
-_REASONS: Final = columns("code setting group reason")
-_SPANS: Final = {1: "last hour", 24: "last 24 h", 168: "last 7 d"}
-_WINDOWS: Final = columns(
-    Column("Launches of the", lambda window: _SPANS.get(window["hours"], f"last {window['hours']} h")),
+_REASON_COLUMNS: Final = columns("code setting group reason")
+_WINDOW_TITLES: Final = {1: "last hour", 24: "last 24 h", 168: "last 7 d"}
+_WINDOW_COLUMNS: Final = columns(
+    Column("Launches of the", lambda window: _WINDOW_TITLES.get(window["hours"], f"last {window['hours']} h")),
     "hits misses served_elsewhere",
     Column("Hit rate", lambda window: None if window["hit_rate"] is None else f"{window['hit_rate']:.0%}"),
 )
-_CAUSES: Final = columns("code setting launches last reason")
-_MISSES: Final = columns(
+_CAUSE_COLUMNS: Final = columns("code setting launches last reason")
+_MISS_COLUMNS: Final = columns(
     "time username outcome launch_id",
     Column("Reason", lambda miss: " ".join(reason["reason"] for reason in miss["reasons"])),
 )
 
 
-@verb("staging", options=fields_of("GET /staging-configs/{staging_config_id}/explain"))
+@verb("staging", options=field_options("GET /staging-configs/{staging_config_id}/explain"))
 def explain(call: Call) -> None:
     """Show whether a user would get a session of a config now, and the reasons if not. Nothing is launched."""
     query = call.body()
@@ -124,11 +124,11 @@ def explain(call: Call) -> None:
         return
     verdict = "would get" if response["would_get"] else "would not get"
     condition = f" when the launch begins in zone {response['zone_name']}" if "zone" in query else ""
-    call.output.line(f"{response['username']} {verdict} a session of this config now{condition}.")
+    call.output.print_line(f"{response['username']} {verdict} a session of this config now{condition}.")
     if response["reasons"]:
-        call.output.rows(response["reasons"], _REASONS, "", whole=True)
+        call.output.print_list(response["reasons"], _REASON_COLUMNS, "", fold=True)
     for note in response["notes"]:
-        call.output.warn(note)
+        call.output.print_warning(note)
 
 
 @verb("staging")
@@ -141,12 +141,12 @@ def history(
     response = call.client.get(f"{call.path}/history", {"limit": limit})
     if call.output.print_if_json(response):
         return
-    call.output.rows(response["windows"], _WINDOWS, "")
+    call.output.print_list(response["windows"], _WINDOW_COLUMNS, "")
     if response["reasons"]:
-        call.output.line()
-        call.output.rows(response["reasons"], _CAUSES, "", whole=True)
-        call.output.line()
-        call.output.rows(response["recent_misses"], _MISSES, "", whole=True)
+        call.output.print_line()
+        call.output.print_list(response["reasons"], _CAUSE_COLUMNS, "", fold=True)
+        call.output.print_line()
+        call.output.print_list(response["recent_misses"], _MISS_COLUMNS, "", fold=True)
 
 
 WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are deleted.")]
@@ -162,10 +162,10 @@ def delete(call: Call, *, wait: WaitForFiles = False, within: Within = 600) -> N
         if time.monotonic() > end_s:
             raise ApiError(f"The home folder is not deleted yet after {within:g} s; the deletion continues. {remark}")
         time.sleep(POLL_S)
-    call.output.done(home["loss"], {"home_id": home["home_id"], "deleted": wait, "loss": home["loss"]})
+    call.output.print_result(home["loss"], {"home_id": home["home_id"], "deleted": wait, "loss": home["loss"]})
 
 
 def _remark(call: Call, home: Row) -> str | None:
     """Return the remark about a home while it exists; None = it is gone."""
     homes = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
-    return next((one["remark"] for one in homes if one["home_id"] == home["home_id"]), None)
+    return next((row["remark"] for row in homes if row["home_id"] == home["home_id"]), None)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from msgspec import UNSET
 
-from greenroom.cli.configuration.deployment import PlanApplication, exported, read_snapshot
-from greenroom.cli.configuration.document import SecretReference, parsed, resolved, schema, written
-from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObjects, Plan, PlanOptions, plan
+from greenroom.cli.configuration.deployment import PlanApplication, export_document, read_snapshot
+from greenroom.cli.configuration.document import SecretReference, parse_document, resolve_secrets, schema, to_yaml
+from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObjects, Plan, PlanOptions, Verb, plan
 from greenroom.cli.output import Row, printable, styled
-from greenroom.cli.values import text_of
-from greenroom.cli.verbs import Call, plain_verb, verb
+from greenroom.cli.values import read_text
+from greenroom.cli.verbs import Call, local_verb, verb
 from greenroom.core.errors import Invalid
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The document, YAML or JSON; - = stdin.")]
@@ -33,11 +35,11 @@ Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if the deploym
 _SIGNS: Final = {"create": ("+", "green"), "update": ("~", "yellow"), "delete": ("-", "red")}
 
 
-@verb("config", of_one=False)
+@verb("config", takes_object=False)
 def export(call: Call, *, output: Output = None) -> None:
     """Write the configuration as a document in YAML. Secrets are references to environment variables."""
-    document = exported(read_snapshot(call.client, with_sessions=False))
-    text = json.dumps({"version": 1, **document}) + "\n" if call.output.as_json else written(document)
+    document = export_document(read_snapshot(call.client, with_sessions=False))
+    text = json.dumps({"version": 1, **document}) + "\n" if call.output.as_json else to_yaml(document)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -47,7 +49,7 @@ def export(call: Call, *, output: Output = None) -> None:
         file.write(text)
 
 
-@verb("config", "plan", of_one=False)
+@verb("config", "plan", takes_object=False)
 def plan_document(
     call: Call,
     *,
@@ -58,27 +60,29 @@ def plan_document(
     check: Check = False,
 ) -> None:
     """Show the changes that make the deployment equal to the document. Nothing is changed."""
-    found, _ = _planned(call, file, PlanOptions(prune, force, send_secrets))
-    if not call.output.print_if_json(_row(found)):
-        _show(call, found)
-    if found.problems or (check and found.actions):
+    planned, _ = _read_plan(call, file, PlanOptions(prune, force, send_secrets))
+    if not call.output.print_if_json(_plan_json(planned)):
+        _show(call, planned)
+    if planned.problems or (check and planned.actions):
         raise typer.Exit(1)
 
 
-@verb("config", of_one=False)
+@verb("config", takes_object=False)
 def apply(
     call: Call, *, file: File, prune: Prune = False, force: Force = False, send_secrets: SendSecrets = False
 ) -> None:
     """Show the changes that make the deployment equal to the document, and make them. A second call changes nothing."""
-    found, snapshot = _planned(call, file, PlanOptions(prune, force, send_secrets))
+    planned, snapshot = _read_plan(call, file, PlanOptions(prune, force, send_secrets))
     if not call.output.as_json:
-        _show(call, found)
+        _show(call, planned)
     progress = call.output.err.print
-    PlanApplication(call.client, snapshot, lambda text: progress(styled(printable(text), ""))).apply(found)
-    if found.actions:
-        call.output.done(f"The document is applied: {_counts(found)}.", _row(found) | {"applied": True})
+    PlanApplication(call.client, snapshot, lambda text: progress(styled(printable(text), ""))).apply(planned)
+    if planned.actions:
+        call.output.print_result(
+            f"The document is applied: {_counts(planned)}.", _plan_json(planned) | {"applied": True}
+        )
     else:
-        call.output.print_if_json(_row(found) | {"applied": True})
+        call.output.print_if_json(_plan_json(planned) | {"applied": True})
 
 
 def print_schema(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON on one line.")] = False) -> None:
@@ -86,18 +90,18 @@ def print_schema(*, as_json: Annotated[bool, typer.Option("--json", help="Print 
     typer.echo(json.dumps(schema(), indent=None if as_json else 2, ensure_ascii=False))
 
 
-plain_verb("config", "schema", print_schema)
+local_verb("config", "schema", print_schema)
 
 
-def _planned(call: Call, file: str, options: PlanOptions) -> tuple[Plan, DeployedObjects]:
-    document = resolved(parsed(text_of(file)), _look_up)
+def _read_plan(call: Call, file: str, options: PlanOptions) -> tuple[Plan, DeployedObjects]:
+    document = resolve_secrets(parse_document(read_text(file)), _read_secret)
     snapshot = read_snapshot(call.client, with_sessions=options.prune)
     return plan(document, snapshot, options), snapshot
 
 
-def _look_up(reference: SecretReference) -> str | None:
-    """Return the secret of a reference. Raises Invalid: its file cannot be read, for another reason than that there is
-    none."""
+def _read_secret(reference: SecretReference) -> str | None:
+    """Return the secret of a reference; None if the variable or the file does not exist. Raises Invalid: the file
+    cannot be read."""
     if reference.env is not UNSET:
         return os.environ.get(str(reference.env))
     try:
@@ -108,11 +112,11 @@ def _look_up(reference: SecretReference) -> str | None:
         raise Invalid(f"The secret in {reference.file} cannot be read: {error}.") from error
 
 
-def _row(found: Plan) -> Row:
-    return {"actions": [_action(action) for action in found.actions], "problems": list(found.problems)}
+def _plan_json(planned: Plan) -> Row:
+    return {"actions": [_action_json(action) for action in planned.actions], "problems": list(planned.problems)}
 
 
-def _action(action: ConfigurationAction) -> Row:
+def _action_json(action: ConfigurationAction) -> Row:
     return {
         "action": action.verb,
         "section": action.kind.section,
@@ -123,24 +127,27 @@ def _action(action: ConfigurationAction) -> Row:
     }
 
 
-def _show(call: Call, found: Plan) -> None:
-    for action in found.actions:
+def _show(call: Call, planned: Plan) -> None:
+    for action in planned.actions:
         sign, color = _SIGNS[action.verb]
-        call.output.line(f"{sign} {action.title}: {action.reason}", color)
+        call.output.print_line(f"{sign} {action.title}: {action.reason}", color)
         for path, (old, new) in action.changes.items():
-            call.output.line(f"    {path}: {_text(new) if action.verb == 'create' else f'{_text(old)} → {_text(new)}'}")
+            change = _value_text(new) if action.verb == "create" else f"{_value_text(old)} → {_value_text(new)}"
+            call.output.print_line(f"    {path}: {change}")
         if action.sessions:
-            call.output.line(f"    live sessions that end: {len(action.sessions)}")
-    call.output.line(f"Plan: {_counts(found)}." if found.actions else "The deployment is equal to the document.")
-    for problem in found.problems:
-        call.output.warn(problem)
+            call.output.print_line(f"    live sessions that end: {len(action.sessions)}")
+    call.output.print_line(
+        f"Plan: {_counts(planned)}." if planned.actions else "The deployment is equal to the document."
+    )
+    for problem in planned.problems:
+        call.output.print_warning(problem)
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _counts(found: Plan) -> str:
-    names = {"create": "to create", "update": "to change", "delete": "to delete"}
-    counts = {word: sum(action.verb == one for action in found.actions) for one, word in names.items()}
-    return ", ".join(f"{count} {word}" for word, count in counts.items())
+def _counts(planned: Plan) -> str:
+    names: Mapping[Verb, str] = {"create": "to create", "update": "to change", "delete": "to delete"}
+    counts = Counter(action.verb for action in planned.actions)
+    return ", ".join(f"{counts[verb]} {name}" for verb, name in names.items())

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from greenroom.cli.client import ApiError, Client, Row
-from greenroom.cli.configuration.document import Document, referenced
+from greenroom.cli.client import ApiError, Client
+from greenroom.cli.configuration.document import Document, reference_secrets
 from greenroom.cli.configuration.kinds import KINDS, NAME_FIELDS, SECTION_OF, ObjectKind
 from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObject, DeployedObjects, Plan
 from greenroom.cli.nouns import NOUNS
+from greenroom.cli.output import Row, warnings_in
 from greenroom.core.masking import MASK
 
 SESSIONS_END_S: Final = 60.0
-"""Maximum wait until the sessions of a workspace or zone have ended, before its deletion."""
+"""The maximum time to wait for the end of the sessions of a workspace or zone before its deletion."""
 POLL_S: Final = 0.5
-UPLOADED: Final = "/api/v1/images/"
-"""Beginning of the address of an uploaded picture, which is not part of a document."""
+UPLOADED_PICTURES: Final = "/api/v1/images/"
+"""The prefix of the address of an uploaded picture, which is not part of a document."""
 
 _ID_FIELDS: Final = {name: field for field, name in NAME_FIELDS.items()}
 Tables = Mapping[str, Mapping[str, str]]
@@ -32,59 +33,63 @@ def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
     names = {"agents": agents}
     for kind in KINDS:
         if len(kind.identity) == 1:
-            names[kind.section] = {row[kind.noun.key]: row[kind.identity[0]] for row in rows[kind.section]}
+            names[kind.section] = {row[kind.noun.id_field]: row[kind.identity[0]] for row in rows[kind.section]}
     objects = {
-        kind.section: [DeployedObject(row[kind.noun.key], _values(kind, row, names), row) for row in rows[kind.section]]
+        kind.section: [
+            DeployedObject(row[kind.noun.id_field], _values(kind, row, names), row) for row in rows[kind.section]
+        ]
         for kind in KINDS
     }
     agent_ids = {hostname: agent_id for agent_id, hostname in agents.items()}
     return DeployedObjects(objects, agent_ids, client.rows("/sessions") if with_sessions else ())
 
 
-def exported(snapshot: DeployedObjects) -> Document:
+def export_document(snapshot: DeployedObjects) -> Document:
     """Return the document of the deployment, with references in place of secrets."""
     document: Document = {}
-    taken: dict[str, tuple[str, ...]] = {}
+    used_names: dict[str, tuple[str, ...]] = {}
     for kind in KINDS:
-        found = [one.values for one in snapshot.objects[kind.section]]
-        document[kind.section] = [referenced(kind, _portable(kind, values), taken) for values in found]
+        objects = [deployed.values for deployed in snapshot.objects[kind.section]]
+        document[kind.section] = [
+            reference_secrets(kind, _portable_values(kind, values), used_names) for values in objects
+        ]
     return document
 
 
-def _portable(kind: ObjectKind, values: Row) -> Row:
-    """Return the values without those that only make sense in this installation, and without secrets that are not
-    set.
+def _portable_values(kind: ObjectKind, values: Row) -> Row:
+    """Return the values for another installation: without values that are valid only in this one, and without secrets
+    that are not set.
     """
-    left_out = {*kind.local, *(name for name in kind.secrets if not values[name])}
-    if str(values.get("image_src", "")).startswith(UPLOADED):
-        left_out.add("image_src")
-    return {name: value for name, value in values.items() if name not in left_out}
+    excluded = {*kind.local_fields, *(name for name in kind.secrets if not values[name])}
+    if str(values.get("image_src", "")).startswith(UPLOADED_PICTURES):
+        excluded.add("image_src")
+    return {name: value for name, value in values.items() if name not in excluded}
 
 
 def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
     """Return a row of the api as in a document, with `MASK` in place of the secrets that exist."""
-    required = (name for name, one in kind.fields.items() if one.is_required)
+    required = (name for name, field in kind.fields.items() if field.is_required)
     values: Row = dict.fromkeys((*kind.identity, *required))
-    values |= _replaced({name: row[one.name] for name, one in kind.fields.items() if one.name in row}, names)
+    values |= _replace_names({name: row[field.name] for name, field in kind.fields.items() if field.name in row}, names)
     secrets: Row = {"docker_token": MASK if row.get("docker_user") else None}
     secrets["secrets"] = dict.fromkeys(row.get("secret_names", ()), MASK)
     return values | {name: secrets[name] for name in kind.secrets}
 
 
-def _replaced(values: Row, tables: Tables) -> Row:
+def _replace_names(values: Row, tables: Tables) -> Row:
     """Return the values of a document with the ids or names of other objects replaced, also in settings. A value that
     its table does not have is not changed."""
 
-    def replaced(name: str, value: Any) -> Any:
+    def replace_value(name: str, value: Any) -> Any:
         if name == "settings" and value:
-            return _replaced(value, tables)
+            return _replace_names(value, tables)
         if name not in SECTION_OF or not value:
             return value
         table = tables[SECTION_OF[name]]
-        many = isinstance(value, list)
-        return [table.get(one, one) for one in cast("list[str]", value)] if many else table.get(value, value)
+        is_list = isinstance(value, list)
+        return [table.get(item, item) for item in cast("list[str]", value)] if is_list else table.get(value, value)
 
-    return {name: replaced(name, value) for name, value in values.items()}
+    return {name: replace_value(name, value) for name, value in values.items()}
 
 
 class PlanApplication:
@@ -121,18 +126,18 @@ class PlanApplication:
         body = self._body(action.values)
         if action.verb == "create":
             answer = self._client.post(kind.noun.path, body)
-            self._ids[kind.section][action.name] = answer[kind.noun.key]
+            self._ids[kind.section][action.name] = answer[kind.noun.id_field]
             if kind.section == "webhooks":
                 self._report(f"Print a signing secret for it: greenroom webhooks renew-secret {action.name}")
         else:
             object_id = action.object_id or self._ids[kind.section][action.name]
             answer = self._client.patch(f"{kind.noun.path}/{object_id}", body)
-        for sentence in _warnings(answer):
+        for sentence in warnings_in(answer):
             self._report(f"Warning: {sentence}")
 
     def _body(self, values: Row) -> Row:
         """Return the request of the api for values of a document."""
-        return {_ID_FIELDS.get(name, name): value for name, value in _replaced(values, self._ids).items()}
+        return {_ID_FIELDS.get(name, name): value for name, value in _replace_names(values, self._ids).items()}
 
     def _delete(self, action: ConfigurationAction) -> None:
         kind = action.kind
@@ -149,7 +154,3 @@ class PlanApplication:
             if time.monotonic() > deadline:
                 raise ApiError(f"Its sessions did not end within {SESSIONS_END_S:g} s.")
             time.sleep(POLL_S)
-
-
-def _warnings(answer: Row) -> Iterable[str]:
-    return filter(None, (answer.get("warning"), *answer.get("warnings", ())))

@@ -1,4 +1,4 @@
-"""The document: its types, which are derived from the requests of the api, its JSON schema, YAML, and its secrets.
+"""The configuration document: its types, which are those of requests of the api, its JSON schema, YAML, and secrets.
 
 A secret is a reference to an environment variable or a file. PyYAML reads the text, msgspec checks the content.
 """
@@ -54,25 +54,25 @@ _GROUP_SETTINGS: Final = msgspec.defstruct(
 
 
 def _type_of(kind: ObjectKind, name: str, field: Field) -> Any:
-    found: Any = Literal[field.choices] if field.choices else _TYPES.get(field.type, str)
+    annotation: Any = Literal[field.choices] if field.choices else _TYPES.get(field.type, str)
     if name in kind.secrets:
-        found = SecretReference
+        annotation = SecretReference
     if name == "settings":
-        found = _GROUP_SETTINGS
-    elif field.holds == "list":
-        found = list[found]
-    elif field.holds == "object":
-        found = dict[str, found]
+        annotation = _GROUP_SETTINGS
+    elif field.shape == "list":
+        annotation = list[annotation]
+    elif field.shape == "object":
+        annotation = dict[str, annotation]
     if field.is_nullable:
-        found = found | None
-    return Annotated[found, Meta(description=field.description)] if field.description else found
+        annotation = annotation | None
+    return Annotated[annotation, Meta(description=field.description)] if field.description else annotation
 
 
 def _type_of_kind(kind: ObjectKind) -> Any:
     required = [(name, _type_of(kind, name, kind.fields[name])) for name in kind.identity]
     others = [
-        (name, _type_of(kind, name, one) | UnsetType, UNSET)
-        for name, one in kind.fields.items()
+        (name, _type_of(kind, name, field) | UnsetType, UNSET)
+        for name, field in kind.fields.items()
         if name not in kind.identity
     ]
     title = "".join(word.capitalize() for word in kind.noun.singular.split())
@@ -102,25 +102,25 @@ class _Loader(yaml.SafeLoader):
         """Return a mapping."""
         construct = cast("Callable[..., Hashable]", self.construct_object)  # pyright: ignore[reportUnknownMemberType]
         keys = [construct(key, deep=True) for key, _ in node.value]
-        if doubled := [key for number, key in enumerate(keys) if key in keys[:number]]:
-            raise yaml.constructor.ConstructorError(None, None, f"{doubled[0]!r} occurs twice", node.start_mark)
+        if duplicates := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise yaml.constructor.ConstructorError(None, None, f"{duplicates[0]!r} occurs twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
-def parsed(text: str) -> Document:
+def parse_document(text: str) -> Document:
     """Return the sections of a document. Raises Invalid: it is not YAML, or does not have the form of the schema; the
     message names the place."""
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
-        found = msgspec.to_builtins(msgspec.convert(content, _DOCUMENT))
+        sections = msgspec.to_builtins(msgspec.convert(content, _DOCUMENT))
     except (yaml.YAMLError, msgspec.ValidationError, RecursionError, TypeError) as error:
         raise Invalid(f"The document cannot be used: {' '.join(str(error).split())}.") from error
-    document: Document = {name: rows for name, rows in found.items() if name != "version"}
+    document: Document = {name: rows for name, rows in sections.items() if name != "version"}
     for kind in KINDS:
         names = [kind.name_of(row) for row in document.get(kind.section, ())]
-        doubled = {name for name in names if names.count(name) > 1}
-        if doubled and kind.section != "staging_configs":  # several pools of a place differ in their permissions
-            raise Invalid(f"The document has several entries of the {kind.noun.singular} {min(doubled)}; keep one.")
+        duplicates = {name for name in names if names.count(name) > 1}
+        if duplicates and kind.section != "staging_configs":  # several pools of a place differ in their permissions
+            raise Invalid(f"The document has several entries of the {kind.noun.singular} {min(duplicates)}; keep one.")
     return document
 
 
@@ -138,33 +138,33 @@ def _represent_text(_dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def written(document: Mapping[str, list[Row]]) -> str:
+def to_yaml(document: Mapping[str, list[Row]]) -> str:
     """Return the YAML of a document."""
     content = {"version": VERSION, **document}
     return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
-LookUp = Callable[[SecretReference], str | None]
+SecretLookup = Callable[[SecretReference], str | None]
 """Returns the secret of a reference; None = it is not set."""
 
 
-def with_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
-    """Return a value of a document with each secret and each variable of a container as `change` returns it; `place`
-    has the keys that lead to it.
+def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
+    """Return a value of a document in which `change` has replaced each secret and each environment variable of a
+    container. `place` are the keys from the document to the value.
     """
     if place[-1:] == ("docker_token",) or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
         return change(value, place)
     if isinstance(value, dict):
-        return {key: with_secrets(part, change, (*place, key)) for key, part in cast("Row", value).items()}
+        return {key: map_secrets(part, change, (*place, key)) for key, part in cast("Row", value).items()}
     if isinstance(value, list):
         parts = enumerate(cast("list[Any]", value))
-        return [with_secrets(part, change, (*place, str(number))) for number, part in parts]
+        return [map_secrets(part, change, (*place, str(number))) for number, part in parts]
     return value
 
 
-def resolved(document: Document, look_up: LookUp) -> Document:
-    """Return the document with each secret in place of its reference, or `MASK` if the secret is not set. Raises
-    Invalid: a value is neither a text nor a reference."""
+def resolve_secrets(document: Document, look_up: SecretLookup) -> Document:
+    """Return the document with secrets in place of the references to them, and `MASK` for a secret that is not set.
+    Raises Invalid: a value is neither a text nor a reference."""
 
     def secret(value: Any, place: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
@@ -178,22 +178,25 @@ def resolved(document: Document, look_up: LookUp) -> Document:
         found = look_up(reference)
         return MASK if found is None else found
 
-    return with_secrets(document, secret)
+    return map_secrets(document, secret)
 
 
-def referenced(kind: ObjectKind, row: Row, taken: dict[str, tuple[str, ...]]) -> Row:
+def reference_secrets(kind: ObjectKind, row: Row, used_names: dict[str, tuple[str, ...]]) -> Row:
     """Return the values of an object with a reference to an environment variable in place of each secret and each
-    variable of a container. `taken` has the names of environment variables that the document uses already, and is
+    variable of a container. `used_names` has the names of environment variables that the document uses already, and is
     changed.
     """
     name = kind.name_of(row)
-    return with_secrets(row, lambda _, place: {"env": _free_name(name, place, taken)})
+    return map_secrets(row, lambda _, place: {"env": _free_name(name, place, used_names)})
 
 
-def _free_name(owner: str, place: tuple[str, ...], taken: dict[str, tuple[str, ...]]) -> str:
+def _free_name(owner: str, place: tuple[str, ...], used_names: dict[str, tuple[str, ...]]) -> str:
     base = re.sub(r"\W+", "_", f"{owner}_{place[-1]}", flags=re.ASCII).strip("_").upper()
     base = f"_{base}" if base[:1].isdigit() else base
     number = 1
-    while taken.setdefault(name := base if number == 1 else f"{base}_{number}", (owner, *place)) != (owner, *place):
+    while used_names.setdefault(name := base if number == 1 else f"{base}_{number}", (owner, *place)) != (
+        owner,
+        *place,
+    ):
         number += 1
     return name

@@ -39,27 +39,27 @@ class ObjectKind:
     """A kind of objects.
 
     `identity` are the fields of the document by which objects are matched. `secrets` are the fields that the api never
-    returns, each with the fields whose change sends it, too. `local` are fields that only make sense in one
-    installation, which are not exported. `session_key` is the field of a session with the id of the object.
+    returns, each with the fields whose change also sends the secret. `local_fields` are valid only in one installation,
+    and are not exported. `session_key` is the field of a session with the id of the object.
     """
 
     section: str
     noun: Noun
     identity: tuple[str, ...]
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    local: frozenset[str] = frozenset()
+    local_fields: frozenset[str] = frozenset()
     session_key: str | None = None
 
     @property
     def fields(self) -> Mapping[str, Field]:
         """Field of the document → its definition in the api."""
-        return {NAME_FIELDS.get(one.name, one.name): one for one in API[f"POST {self.noun.path}"].fields}
+        return {NAME_FIELDS.get(field.name, field.name): field for field in API[f"POST {self.noun.path}"].fields}
 
     @property
-    def fixed(self) -> frozenset[str]:
+    def immutable_fields(self) -> frozenset[str]:
         """The fields of the document that cannot change after the creation."""
-        changeable = {one.name for one in API[self.noun.operation("PATCH")].fields}
-        return frozenset(name for name, one in self.fields.items() if one.name not in changeable)
+        changeable = {field.name for field in API[self.noun.operation("PATCH")].fields}
+        return frozenset(name for name, field in self.fields.items() if field.name not in changeable)
 
     def name_of(self, row: Row) -> str:
         """Return the name of an object for people: `Chromium`, or `Chromium in zone eu`."""
@@ -84,24 +84,24 @@ KINDS: Final = (
         noun=NOUNS["machine-pools"],
         identity=("name",),
         secrets={"secrets": frozenset({"provider", "options"})},
-        local=frozenset({"join_url"}),
+        local_fields=frozenset({"join_url"}),
     ),
     ObjectKind(section="webhooks", noun=NOUNS["webhooks"], identity=("name",)),
 )
 
 
-def stored_form(kind: ObjectKind, row: Row) -> Row:
+def normalize_object(kind: ObjectKind, row: Row) -> Row:
     """Return the values as the api stores them: without a local default, and with the options of the image's maker.
     Raises Invalid: a domain or a line of a schedule is not valid."""
     complete = with_defaults(row["name"], row) if kind.section == "workspaces" and "name" in row else row
     values = {name: complete[name] for name in row if (name, row[name]) != ("join_url", "")}
     try:
-        return {name: comparable(name, value) for name, value in values.items()}
+        return {name: normalize_value(name, value) for name, value in values.items()}
     except Invalid as error:
         raise Invalid(f"The {kind.noun.singular} {kind.name_of(row)} cannot be used: {error.message}") from error
 
 
-_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
+_NORMAL_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "permissions": lambda codes: sorted(set(codes)),
     "groups": lambda names: sorted(set(names)),
     "allow": lambda texts: sorted(set(domains(texts))),
@@ -112,6 +112,6 @@ _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
-def comparable(name: str, value: Any) -> Any:
+def normalize_value(name: str, value: Any) -> Any:
     """Return the value of a field in the form in which the api stores it; the order of a set has no meaning."""
-    return _FORMS[name](value) if name in _FORMS and value is not None else value
+    return _NORMAL_FORMS[name](value) if name in _NORMAL_FORMS and value is not None else value

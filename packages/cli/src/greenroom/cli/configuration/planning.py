@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
-from greenroom.cli.configuration.document import Document, with_secrets
-from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, comparable, stored_form
+from greenroom.cli.configuration.document import Document, map_secrets
+from greenroom.cli.configuration.kinds import KINDS, SECTION_OF, ObjectKind, normalize_object, normalize_value
 from greenroom.cli.output import Row
 from greenroom.core.masking import MASK, masked_difference, replace_variables
 
@@ -78,7 +78,7 @@ class ConfigurationAction:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions, in their order, and the reasons for which they cannot be applied."""
+    """The actions, in their order, and the problems that prevent their application."""
 
     actions: tuple[ConfigurationAction, ...] = ()
     problems: tuple[str, ...] = ()
@@ -91,8 +91,8 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
     changes, deletions = list[ConfigurationAction](), list[ConfigurationAction]()
     for kind in KINDS:
         if kind.section in document:
-            wanted = [stored_form(kind, row) for row in document[kind.section]]
-            pairs = _pairs(kind, wanted, snapshot.objects[kind.section], options)
+            rows = [normalize_object(kind, row) for row in document[kind.section]]
+            pairs = _match_objects(kind, rows, snapshot.objects[kind.section], options)
             changes += [_creation_or_update(kind, row, deployed, options) for row, deployed in pairs]
             kept = {deployed.object_id for _, deployed in pairs if deployed is not None}
             unwanted = [deployed for deployed in snapshot.objects[kind.section] if deployed.object_id not in kept]
@@ -100,30 +100,30 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
                 _deletion(kind, deployed, snapshot) for deployed in unwanted if not deployed.row.get("is_system")
             ]
     deletions = deletions[::-1] if options.prune else []
-    actions = [*_in_order([action for action in changes if action.values]), *deletions]
-    names = _names(document, snapshot, deletions)
+    actions = [*_with_default_workspaces([action for action in changes if action.values]), *deletions]
+    names = _names_after(document, snapshot, deletions)
     problems = [problem for action in actions for problem in _problems(action, names, options)]
     return Plan(tuple(actions), tuple(problems))
 
 
-def _pairs(
-    kind: ObjectKind, wanted: Sequence[Row], present: Sequence[DeployedObject], options: PlanOptions
+def _match_objects(
+    kind: ObjectKind, rows: Sequence[Row], present: Sequence[DeployedObject], options: PlanOptions
 ) -> list[tuple[Row, DeployedObject | None]]:
     """Match each object of the document with a deployed object of the same name. Several staging configs can have the
     same workspace and zone. Those without a difference are matched first.
     """
-    free, matches = list(present), dict[int, DeployedObject]()
+    unmatched, matches = list(present), dict[int, DeployedObject]()
     for exact in (True, False):
-        for number, row in enumerate(wanted):
-            same = [deployed for deployed in free if all(deployed.values[name] == row[name] for name in kind.identity)]
+        for number, row in enumerate(rows):
+            candidates = [item for item in unmatched if all(item.values[name] == row[name] for name in kind.identity)]
             match = next(
-                (deployed for deployed in same if not exact or not _different_fields(kind, row, deployed, options)),
+                (item for item in candidates if not exact or not _different_fields(kind, row, item, options)),
                 None,
             )
             if number not in matches and match is not None:
                 matches[number] = match
-                free.remove(match)
-    return [(row, matches.get(number)) for number, row in enumerate(wanted)]
+                unmatched.remove(match)
+    return [(row, matches.get(number)) for number, row in enumerate(rows)]
 
 
 def _creation_or_update(
@@ -153,7 +153,7 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
     for name, wanted in row.items():
         old = deployed.values.get(name)
         new = replace_variables(wanted, _text_or_present_text, old, name=name)
-        if name in kind.identity or name in kind.secrets or new == comparable(name, old):
+        if name in kind.identity or name in kind.secrets or new == normalize_value(name, old):
             continue
         values[name] = _setting_changes(new, old) if name == "settings" else new
     for name, trigger_fields in kind.secrets.items():
@@ -193,7 +193,7 @@ def _deletion(kind: ObjectKind, deployed: DeployedObject, snapshot: DeployedObje
     )
 
 
-def _in_order(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationAction]:
+def _with_default_workspaces(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationAction]:
     """Yield the actions. If the default workspace of a group is new, an additional action at the end sets it, after the
     creation of the workspace.
     """
@@ -216,7 +216,7 @@ def _in_order(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationA
     yield from default_workspaces
 
 
-def _names(
+def _names_after(
     document: Document, snapshot: DeployedObjects, deletions: Sequence[ConfigurationAction]
 ) -> dict[str, set[str]]:
     """Return the names of each section that exist after the plan."""
@@ -245,16 +245,16 @@ def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], option
     required = [
         name for name, definition in action.kind.fields.items() if definition.is_required and name not in action.values
     ]
-    fixed = action.kind.fixed & action.values.keys()
+    immutable = action.kind.immutable_fields & action.values.keys()
     if action.verb == "create" and required:
         yield f"{title} is new and needs {', '.join(f'`{name}`' for name in required)}."
-    if action.verb == "update" and fixed:
-        yield f"{title} cannot change `{min(fixed)}`; give it another name, or delete it first."
+    if action.verb == "update" and immutable:
+        yield f"{title} cannot change `{min(immutable)}`; give it another name, or delete it first."
     for section, name in _references(action.values):
         if name not in names[section]:
             yield f"{title} refers to `{name}`, which is not in {section.replace('_', ' ')}."
     missing = list[str]()
-    with_secrets(action.values, lambda value, place: missing.append(".".join(place)) if value == MASK else None)
+    map_secrets(action.values, lambda value, place: missing.append(".".join(place)) if value == MASK else None)
     for path in missing:
         yield f"{title}: the secret `{path}` has no value; set the environment variable, or write the file."
 

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.client import ApiError, Client, Row
+from greenroom.cli.client import ApiError, Client
 from greenroom.cli.noun import API
-from greenroom.cli.output import Column, columns, printable, styled
-from greenroom.cli.values import text_of
+from greenroom.cli.output import Column, Row, columns, printable, styled
+from greenroom.cli.values import read_text
 from greenroom.cli.verbs import Call, verb
 from greenroom.client import Unreachable
 from greenroom.core.access.accounts import username_problem
@@ -42,7 +42,7 @@ class UserChange:
     values: Row = field(repr=False)
 
     @property
-    def shown(self) -> Row:
+    def as_row(self) -> Row:
         """The change for people, without the password."""
         fields = [name for name in self.values if name != "username"]
         verb_text = "create" if self.user_id is None else "update"
@@ -67,7 +67,7 @@ class UsersImport:
 
 def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> UsersImport:
     """Return the changes that give the users of the file (CSV with a header) the values of their lines."""
-    found = UsersImport()
+    result = UsersImport()
     reader = csv.DictReader(io.StringIO(text.removeprefix("\N{BYTE ORDER MARK}")), restkey="", strict=True)
     try:
         header = [name.strip() for name in reader.fieldnames or ()]
@@ -75,21 +75,21 @@ def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> Users
         if problem := _header_problem(header):
             return UsersImport(errors=[LineError(1, problem)])
         present = {_key(user["username"]): user for user in users if not user.get("anonymous")}
-        known = {group["name"] for group in groups}
+        group_names = {group["name"] for group in groups}
         seen: dict[str, int] = {}
         for cells in reader:
             line, errors = reader.line_num, list[str]()
-            values = _values(cells, known, errors.append)
+            values = _values(cells, group_names, errors.append)
             key = _key(values.get("username", ""))
             if key in seen:
                 errors.append(f"The user {values['username']} is also in line {seen[key]}.")
             seen.setdefault(key, line)
-            found.errors.extend(LineError(line, error) for error in errors)
+            result.errors.extend(LineError(line, error) for error in errors)
             if not errors and (change := _change(line, values, present.get(key))) is not None:
-                found.changes.append(change)
+                result.changes.append(change)
     except csv.Error as error:
-        found.errors.append(LineError(reader.reader.line_num, f"The line is not CSV: {error}."))
-    return found
+        result.errors.append(LineError(reader.reader.line_num, f"The line is not CSV: {error}."))
+    return result
 
 
 def _key(username: str) -> str:
@@ -107,11 +107,11 @@ def _header_problem(header: Sequence[str]) -> str | None:
     return None
 
 
-def _values(cells: Mapping[str, Any], known: set[str], error: Callable[[str], None]) -> Row:
-    """Return the values of the cells that are not empty; `error` gets each problem."""
+def _values(cells: Mapping[str, Any], group_names: set[str], add_error: Callable[[str], None]) -> Row:
+    """Return the values of the cells that are not empty; `add_error` gets each problem."""
     values: Row = {}
     if "" in cells:
-        error("The line has more cells than the header; quote values that contain a comma.")
+        add_error("The line has more cells than the header; quote values that contain a comma.")
     for name, cell in cells.items():
         text = cell.strip() if isinstance(cell, str) and name != "password" else cell
         if not name or not text:
@@ -119,17 +119,17 @@ def _values(cells: Mapping[str, Any], known: set[str], error: Callable[[str], No
         if name == "groups":
             values[name] = sorted({part.strip() for part in text.split(SEPARATOR) if part.strip()} | {ALL_USERS})
             for group in values[name]:
-                if group not in known:
-                    error(f"There is no group {group}; separate several groups with {SEPARATOR!r}.")
+                if group not in group_names:
+                    add_error(f"There is no group {group}; separate several groups with {SEPARATOR!r}.")
         elif _FIELDS[name].type == "boolean":
             if text.casefold() in _BOOLEANS:
                 values[name] = _BOOLEANS[text.casefold()]
             else:
-                error(f"`{name}` must be true or false, not {text!r}.")
+                add_error(f"`{name}` must be true or false, not {text!r}.")
         else:
             values[name] = text
     if problem := username_problem(values.get("username", "")):
-        error(problem)
+        add_error(problem)
     return values
 
 
@@ -138,8 +138,8 @@ def _change(line: int, values: Row, user: Row | None) -> UserChange | None:
     if user is None:
         return UserChange(line, values["username"], None, values)
     present = {**user, "groups": sorted(group["name"] for group in user["groups"])}
-    fixed = {"username", "password"}
-    changed = {name: value for name, value in values.items() if name not in fixed and present[name] != value}
+    immutable = {"username", "password"}
+    changed = {name: value for name, value in values.items() if name not in immutable and present[name] != value}
     return UserChange(line, user["username"], user["user_id"], changed) if changed else None
 
 
@@ -149,28 +149,28 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, UT
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes and errors; change nothing.")]
 
 
-@verb("users", "import", of_one=False)
+@verb("users", "import", takes_object=False)
 def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     """Create and update users and their memberships from a CSV file. With an invalid line, nothing is changed."""
     groups = call.client.rows("/groups")
-    found = plan_import(text_of(file), call.client.rows("/users"), groups)
-    is_applied = not dry_run and not found.errors
-    done = found if dry_run else UsersImport(errors=found.errors)
+    planned = plan_import(read_text(file), call.client.rows("/users"), groups)
+    is_applied = not dry_run and not planned.errors
+    applied = planned if dry_run else UsersImport(errors=planned.errors)
     if is_applied:
-        done = _apply(call.client, found.changes, {group["name"]: group["group_id"] for group in groups})
-    shown = [change.shown for change in done.changes]
-    report = {"changes": shown, "errors": [asdict(error) for error in done.errors], "applied": is_applied}
+        applied = _apply(call.client, planned.changes, {group["name"]: group["group_id"] for group in groups})
+    rows = [change.as_row for change in applied.changes]
+    report = {"changes": rows, "errors": [asdict(error) for error in applied.errors], "applied": is_applied}
     if not call.output.print_if_json(report):
-        call.output.rows(shown, _COLUMNS, "No user was changed." if done.errors else "No user changes.")
-    for one in done.errors:
-        call.output.err.print(styled(printable(f"{file}:{one.line}: {one.message}"), "red"), soft_wrap=True)
-    if done.errors:
+        call.output.print_list(rows, _COLUMNS, "No user was changed." if applied.errors else "No user changes.")
+    for error in applied.errors:
+        call.output.err.print(styled(printable(f"{file}:{error.line}: {error.message}"), "red"), soft_wrap=True)
+    if applied.errors:
         raise typer.Exit(1)
 
 
 def _apply(client: Client, changes: Sequence[UserChange], ids: Mapping[str, str]) -> UsersImport:
     """Send the request of each change. Return the applied changes and the refusals. A lost server ends the import."""
-    done = UsersImport()
+    applied = UsersImport()
     for change in changes:
         body = dict(change.values)
         if "groups" in body:
@@ -180,9 +180,9 @@ def _apply(client: Client, changes: Sequence[UserChange], ids: Mapping[str, str]
                 client.post("/users", body)
             else:
                 client.patch(f"/users/{change.user_id}", body)
-            done.changes.append(change)
+            applied.changes.append(change)
         except ApiError as error:
-            done.errors.append(LineError(change.line, error.message))
+            applied.errors.append(LineError(change.line, error.message))
             if isinstance(error.__cause__, Unreachable):
                 break
-    return done
+    return applied
