@@ -97,7 +97,7 @@ def cluster() -> Iterator[PostgresCluster]:
     cluster = PostgresCluster(install, folder, 5432, account)
     cluster.create()
     # Tests create separate databases, and drop them while PostgreSQL may be vacuuming them.
-    cluster.execute_alone("ALTER ROLE greenroom CREATEDB", "GRANT pg_signal_backend TO greenroom")
+    cluster.execute_without_server("ALTER ROLE greenroom CREATEDB", "GRANT pg_signal_backend TO greenroom")
     server = subprocess.Popen(
         cluster.command("fsync=off", "full_page_writes=off", "max_connections=200"),
         user=account.uid if os.getuid() == 0 else None,

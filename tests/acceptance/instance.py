@@ -29,12 +29,12 @@ from greenroom.db.database import Database
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import children
 from greenroom.up import health
-from greenroom.up.doctor import examine
+from greenroom.up.doctor import check_invariants
 from greenroom.up.instance import database_of
 from greenroom.up.layout import Layout, running_pid
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 from greenroom.up.site import site_of
-from greenroom.up.status import is_nginx_master, nginx_below
+from greenroom.up.status import find_nginx_pids, is_nginx_master
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class Instance:
         if role == "up":
             return [state["up"]]
         if role == "nginx":
-            master = next(iter(nginx_below(self.pids("gateway"))), None)
+            master = next(iter(find_nginx_pids(self.pids("gateway"))), None)
             if master is None or not is_nginx_master(master):
                 return []  # after a kill, until the gateway has started a new one
             return [master, *(worker.pid for worker in children(master))]
@@ -169,8 +169,8 @@ class Instance:
 
     async def _broken(self) -> list[str]:
         layout = Layout(self.data)
-        async with database_of(layout, Lines(sys.stderr)) as (db, site):
-            found = [finding for finding in await examine(db, site) if finding.code not in CRASH_LOOPS]
+        async with database_of(layout, LineProgress(sys.stderr)) as (db, site):
+            found = [finding for finding in await check_invariants(db, site) if finding.code not in CRASH_LOOPS]
             return [what for finding in found for what in finding.broken]
 
     def logs(self, lines: int = 30) -> str:

@@ -15,7 +15,7 @@ from tests.support.processes import free_port
 
 from greenroom.db.database import Database
 from greenroom.up import roles
-from greenroom.up.invariants import IN_POOL, INVARIANTS, ROTATING, broken
+from greenroom.up.invariants import IN_POOL, INVARIANTS, ROTATING, find_violations
 from greenroom.up.layout import Layout
 from greenroom.up.site import site_of
 
@@ -206,7 +206,10 @@ def broken_rows(instance: Instance) -> list[str]:
         await db.open()
         try:
             return [
-                f"{i.code}: {what}" for i in INVARIANTS if i.code not in CRASH_LOOPS for what in await broken(db, i)
+                f"{i.code}: {what}"
+                for i in INVARIANTS
+                if i.code not in CRASH_LOOPS
+                for what in await find_violations(db, i)
             ]
         finally:
             await db.close()

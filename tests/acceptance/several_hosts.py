@@ -28,7 +28,7 @@ from tests.support.gateways import account
 from greenroom.db.database import Database
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.up.account import Account
-from greenroom.up.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, find_violations
 from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 IMAGE = "greenroom/desktop:openbox"
@@ -306,7 +306,7 @@ class Deployment:
         await db.open()
         try:
             invariants = [invariant for invariant in INVARIANTS if invariant.code not in CRASH_LOOPS]
-            return [what for invariant in invariants for what in await broken(db, invariant)]
+            return [what for invariant in invariants for what in await find_violations(db, invariant)]
         finally:
             await db.close()
 

@@ -23,7 +23,7 @@ from tests.acceptance.race import (
 )
 
 from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings, stored_containers
-from greenroom.up.doctor import compare
+from greenroom.up.doctor import compare_containers
 from greenroom.up.layout import Layout
 
 USERS, STAGED = 60, 15
@@ -119,7 +119,7 @@ def rows_and_containers_agree(stage: Stage) -> None:
 
     def agree() -> bool:
         rows = instance.sql("SELECT session_id::text, status FROM sessions WHERE status <> 'deleted'")
-        wrong = compare({row["session_id"]: row["status"] for row in rows}, sessions_of_host(instance))
+        wrong = compare_containers({row["session_id"]: row["status"] for row in rows}, sessions_of_host(instance))
         return not any(wrong.values())
 
     wait_for(agree, "each session has one container, and no container is without")

@@ -21,7 +21,7 @@ from tests.support.scratch import passing_folder
 
 from greenroom.backup.contents import LOCK_NAME
 from greenroom.backup.create import BackupPlan, create_backup
-from greenroom.backup.database import REPLACED_SCHEMA, emptied
+from greenroom.backup.database import REPLACED_SCHEMA, empty_database
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
 from greenroom.core.errors import SetupError
@@ -29,12 +29,12 @@ from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
 from greenroom.up.postgres import PostgresCluster
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 
 IDENTITY = x25519.Identity.generate()
 KEY = EncryptionKey(recipients=[str(IDENTITY.to_public())])
 DECRYPTION_KEY = DecryptionKey(identities=str(IDENTITY))
-PROGRESS = Lines(sys.stderr)
+PROGRESS = LineProgress(sys.stderr)
 ODD_NAME = os.fsdecode(b"caf\xe9")
 """A file name that is not UTF-8."""
 Backup = Callable[..., Path]
@@ -179,7 +179,7 @@ def test_contents_of_the_target_are_replaced_only_on_request(backup: Backup, sou
 
 def test_a_restore_that_fails_leaves_the_database_as_it_was(dsn: str):
     add_user(dsn, "ann")
-    with pytest.raises(SetupError, match="failed"), emptied(dsn, replace=True):
+    with pytest.raises(SetupError, match="failed"), empty_database(dsn, replace=True):
         raise SetupError("failed")
     assert users(dsn) == ["ann"]
 
@@ -189,7 +189,7 @@ def test_a_failed_restore_after_a_killed_one_puts_the_original_tables_back(dsn: 
     with psycopg.connect(dsn) as connection:
         connection.execute(f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}".encode())
         connection.execute("CREATE SCHEMA public")
-    with pytest.raises(SetupError, match="failed"), emptied(dsn, replace=True):
+    with pytest.raises(SetupError, match="failed"), empty_database(dsn, replace=True):
         raise SetupError("failed")
     assert users(dsn) == ["ann"]
 

@@ -26,12 +26,12 @@ from greenroom.core.errors import SetupError
 from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout, check_folder
 from greenroom.up.options import Settings
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 
 IDENTITY = x25519.Identity.generate()
 KEY = EncryptionKey(recipients=[str(IDENTITY.to_public())])
 DECRYPTION_KEY = DecryptionKey(identities=str(IDENTITY))
-PROGRESS = Lines(sys.stderr)
+PROGRESS = LineProgress(sys.stderr)
 Backup = Callable[[], Path]
 
 

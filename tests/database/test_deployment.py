@@ -13,7 +13,7 @@ from greenroom.db.fleet.enrollment import list_join_tokens, read_token
 from greenroom.kit.secrets import hashed
 from greenroom.up.account import Account
 from greenroom.up.deployment import Deployment, FirstHost, add_host, begin_installation, initialize_database
-from greenroom.up.installation import zones_named
+from greenroom.up.installation import find_zones
 
 MINE = Account(None)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -23,14 +23,14 @@ SITE = FirstHost(zone="eu", hosts=["desk.example"], port=8443, stream_port=8445,
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
     made = Deployment(tmp_path, services=MINE, database=MINE)
-    made.lay_out(["desk.example"], NOW)
+    made.create_files(["desk.example"], NOW)
     return made
 
 
 async def test_a_database_is_filled_once_and_the_agents_token_counts_once(db: Database, deployment: Deployment):
     await initialize_database(deployment, db.dsn, SITE)
     await initialize_database(deployment, db.dsn, SITE)
-    zone = (await zones_named(db, ["eu"]))["eu"]
+    zone = (await find_zones(db, ["eu"]))["eu"]
     token = await read_token(db, hashed(deployment.join_token.read_text().strip()))
     assert token is not None
     assert token.zone_id == zone.zone_id

@@ -13,9 +13,9 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.workspace.images import delete_image
-from greenroom.up.doctor import warnings
+from greenroom.up.doctor import find_warnings
 from greenroom.up.installation import end_sessions_of
-from greenroom.up.invariants import sessions_that_fit, unreadable
+from greenroom.up.invariants import find_unreadable_rows, sessions_that_fit
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ async def test_a_healthy_database_breaks_nothing(stage: System):
 
 
 async def test_a_row_that_cannot_be_read_is_named_with_the_reason(stage: System):
-    assert await unreadable(stage.db) == []
+    assert await find_unreadable_rows(stage.db) == []
     await stage.db.write("UPDATE images SET run_config = '7'")
-    sentence = (await unreadable(stage.db))[-1]
+    sentence = (await find_unreadable_rows(stage.db))[-1]
     assert sentence.startswith(f"a workspace cannot be read, image_id {stage.image_id}")
     assert sentence.endswith("Expected `object`, got `int` - at `$.run_config`")
 
@@ -208,20 +208,20 @@ async def test_pictures_of_recordings_that_are_left_out_are_a_warning(db: Databa
     logs = LogWriter(db, "api")
     logs.write(LogCode.RECORDINGS_FULL, "Pictures of recordings are omitted: it is full")
     await logs.flush()
-    assert await warnings(db) == [
+    assert await find_warnings(db) == [
         "Pictures of recordings are omitted: it is full (greenroom logs list --code recordings-full)"
     ]
 
 
 async def test_recent_failures_of_a_primary_are_one_warning_per_zone(db: Database):
-    assert await warnings(db) == []
+    assert await find_warnings(db) == []
     logs = LogWriter(db, "manager")
     for minutes, zone, code in ((20, "us", "primary-task-failed"), (1, "us", "primary-lost")):
         logs.add(failure(zone, f"{minutes} minutes ago", minutes, code))
     for minutes in (9, 5, 1):
         logs.add(failure("eu", f"{minutes} minutes ago", minutes, "primary-task-failed"))
     await logs.flush()
-    (sentence,) = await warnings(db)
+    (sentence,) = await find_warnings(db)
     assert sentence.startswith(
         "A task of the Primary of zone eu failed 3 times in the last 10 minutes, most recently at "
     )
@@ -240,7 +240,7 @@ async def test_an_administrators_key_that_ends_soon_is_warned_of(db: Database):
             " VALUES (%s, '', %s, ARRAY[%s], now() + make_interval(days => %s))",
             (name, name, permission, days),
         )
-    (sentence,) = await warnings(db)
+    (sentence,) = await find_warnings(db)
     assert sentence.startswith("The API key soon (soon), which has every permission, expires at ")
 
 

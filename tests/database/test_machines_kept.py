@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.machine_providers.contract import ProviderError, ProviderMachine
-from greenroom.up.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, find_violations
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ async def test_a_machine_that_cannot_be_ended_pauses_itself_and_not_its_pool(clo
     ]
     await cloud.system.db.write("UPDATE machine_orders SET releasing = releasing - interval '2 hours'")
     (i25,) = [one for one in INVARIANTS if one.code == "I25"]
-    assert ["It is protected" in what for what in await broken(cloud.system.db, i25)] == [True]
+    assert ["It is protected" in what for what in await find_violations(cloud.system.db, i25)] == [True]
     cloud.cloud.before = lambda _: None
     await _due(cloud)
     await cloud.rounds(2)
@@ -229,7 +229,7 @@ async def test_a_machine_that_other_secrets_do_not_show_stays_in_the_ledger(clou
     assert await cloud.states() == ["releasing"]
     await cloud.system.db.write("UPDATE machine_orders SET releasing = releasing - interval '2 hours'")
     (i25,) = [one for one in INVARIANTS if one.code == "I25"]
-    assert ["check the former account" in what for what in await broken(cloud.system.db, i25)] == [True]
+    assert ["check the former account" in what for what in await find_violations(cloud.system.db, i25)] == [True]
     await _new_secrets(cloud)  # the correct ones again
     cloud.cloud.machines = hidden
     await cloud.rounds(2)

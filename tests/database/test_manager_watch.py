@@ -12,9 +12,9 @@ from tests.support import rows
 
 from greenroom.db.database import Database
 from greenroom.up import health
+from greenroom.up.restart_rules import SILENT_S
 from greenroom.up.site import ManagerSite
 from greenroom.up.supervisor import Part
-from greenroom.up.suspicions import SILENT_S
 from greenroom.up.upkeep import ManagerWatch, PartWatch
 
 
@@ -61,7 +61,7 @@ async def stage(db: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
     async def answered(*_: object) -> tuple[int | None, str]:
         return made.status, made.text
 
-    monkeypatch.setattr(health, "status_of", answered)
+    monkeypatch.setattr(health, "get_status", answered)
     return made
 
 

@@ -13,7 +13,7 @@ from greenroom.db import migrate as db_migrate
 from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
 from greenroom.db.migrate import LAST_REPLACED, Migration, before_new_code, check, migrate, migrations, plan
-from greenroom.up.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, find_violations
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -137,9 +137,9 @@ async def test_users_with_equal_names_are_kept_and_reported(db: Database):
     found = [await find_user(db, name) for name in names]
     assert [user and user.username for user in found] == names, "each by the name as it is written"
     (invariant,) = (one for one in INVARIANTS if one.code == "I28")
-    assert len(await broken(db, invariant)) == 2
+    assert len(await find_violations(db, invariant)) == 2
     await db.write("UPDATE users SET username = 'other ' || username WHERE username_shared")
-    assert await broken(db, invariant) == []
+    assert await find_violations(db, invariant) == []
 
 
 async def test_a_group_that_limits_sessions_limits_leases_to_the_same_number(db: Database):

@@ -31,7 +31,7 @@ def asking(cluster: PostgresCluster) -> Iterator[Server]:
     with own_server(cluster) as server:
         hba = server.cluster.data / "pg_hba.conf"
         hba.write_text(f"local all {ROLE} scram-sha-256\n{hba.read_text()}")
-        server.cluster.execute_alone("ALTER ROLE greenroom CREATEROLE")
+        server.cluster.execute_without_server("ALTER ROLE greenroom CREATEROLE")
         asyncio.run(server.start())
         with psycopg.connect(server.cluster.dsn, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {ROLE} LOGIN".encode())
@@ -97,7 +97,7 @@ async def test_the_right_password_is_taken_although_another_process_was_refused(
 async def test_a_server_that_refuses_does_not_hold_up_the_other(asking: Server, url: str, cluster: PostgresCluster):
     with own_server(cluster) as other:
         (other.cluster.data / "pg_hba.conf").write_text("local all all trust\n")
-        other.cluster.execute_alone(f"CREATE ROLE {ROLE} LOGIN")
+        other.cluster.execute_without_server(f"CREATE ROLE {ROLE} LOGIN")
         await other.start()
         both = make_conninfo(url, host=f"{asking.cluster.folder},{other.cluster.folder}")
         db = Database(both, application_name="both", max_size=1)

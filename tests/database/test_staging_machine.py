@@ -28,7 +28,7 @@ from greenroom.db.pool import configs
 from greenroom.db.session.sessions import request_delete
 from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.rounds import PrimaryRounds
-from greenroom.up.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, find_violations
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
 
 USERS, LIMIT, CORES_OF_AGENT = 4, 1, 5
@@ -132,7 +132,7 @@ class World:
         """No invariant is violated: those of `codes`, or by default all that hold at any instant."""
         for one in INVARIANTS:
             if one.code in codes if codes else one.code not in (*WITHOUT_MANAGERS, *AFTER_A_PLAN):
-                assert await broken(self.db, one) == [], f"{one.code}: {one.holds}"
+                assert await find_violations(self.db, one) == [], f"{one.code}: {one.holds}"
 
     async def limits(self) -> None:
         """No user exceeds their limit, and a session that was assigned to a user is never assigned to another one."""

@@ -53,7 +53,7 @@ async def test_pgbouncer_is_refused(server: PostgresServer, tmp_path: Path, line
         f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\n{lines}\n"
     )
     command = ["/usr/sbin/pgbouncer", "/dev/stdin"]
-    if account.switches:
+    if account.needs_switch:
         command = ["setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups", *command]
     with settings.open() as text:
         pooler = subprocess.Popen(command, stdin=text, cwd="/", stderr=subprocess.DEVNULL)  # noqa: ASYNC220

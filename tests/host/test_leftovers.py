@@ -19,7 +19,7 @@ from greenroom.runtimes.docker.filter_networks import network_name
 from greenroom.runtimes.docker.spec import ContainerOwner, container_name
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
-from greenroom.up.doctor import RepairOutcome, leftovers, remove_leftovers
+from greenroom.up.doctor import RepairOutcome, find_leftovers, remove_leftovers
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
@@ -50,7 +50,7 @@ def everything_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def repair(db: Database, things: Things, *, removes: bool = False) -> list[RepairOutcome]:
-    return await remove_leftovers(things, await leftovers(db, things), removes=removes)
+    return await remove_leftovers(things, await find_leftovers(db, things), removes=removes)
 
 
 async def of_agent(host: Host, agent_id: str, *session_ids: str, policy: str | None = None) -> None:

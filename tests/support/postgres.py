@@ -85,6 +85,6 @@ class PostgresServer:
 
 
 def _as(account: Account) -> list[str]:
-    if not account.switches:
+    if not account.needs_switch:
         return []
     return ["setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]

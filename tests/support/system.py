@@ -26,7 +26,7 @@ from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 from greenroom.manager.tasks.pools import run_pools
-from greenroom.up.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, find_violations
 
 WITHOUT_MANAGERS = ("I2", "I10")
 """The invariants of leases, which require Managers."""
@@ -236,4 +236,4 @@ class System:
     async def broken(self) -> dict[str, list[str]]:
         """The findings of the doctor: invariant → sentences."""
         asked = [invariant for invariant in INVARIANTS if invariant.code not in WITHOUT_MANAGERS]
-        return {invariant.code: what for invariant in asked if (what := await broken(self.db, invariant))}
+        return {invariant.code: what for invariant in asked if (what := await find_violations(self.db, invariant))}

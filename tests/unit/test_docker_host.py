@@ -94,7 +94,7 @@ async def test_only_a_database_of_the_instance_shares_the_disk(site: Site, monke
         asked.append(instance.database)
         return []
 
-    monkeypatch.setattr(doctor, "disk_of", disk)
+    monkeypatch.setattr(doctor, "read_free_disk", disk)
     monkeypatch.setattr(DockerPlugin, "warnings", warnings)
     unused: Any = None
     await doctor.runtime_warnings(unused, site)
@@ -109,7 +109,7 @@ async def test_docker_that_stops_answering_is_a_warning_too(site: Site, monkeypa
     async def silent(*_: object) -> DockerHost:
         raise SetupError("No Docker daemon answers.")
 
-    monkeypatch.setattr(doctor, "disk_of", disk)
+    monkeypatch.setattr(doctor, "read_free_disk", disk)
     monkeypatch.setattr(inspection, "read_host", silent)
     unused: Any = None
     assert await doctor.runtime_warnings(unused, site) == [

@@ -14,7 +14,7 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.kit import program as ending
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid
-from greenroom.up.site import locked
+from greenroom.up.site import lock_data
 
 INTERRUPTED_AT_AN_IMPORT = """
 import builtins, signal, sys
@@ -68,36 +68,36 @@ def test_a_new_folder_that_cannot_be_finished_is_removed(tmp_path: Path, parents
         data.mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
 
-    def lay_out() -> None:
-        with locked(Layout(data)):
+    def create_files() -> None:
+        with lock_data(Layout(data)):
             (data / "logs").mkdir()
             (data / "instance.json").write_text("{}")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        lay_out()
+        create_files()
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_of_an_instance_stays(tmp_path: Path):
     (tmp_path / "instance.json").write_text("{}")
-    with pytest.raises(SetupError), locked(Layout(tmp_path)):
+    with pytest.raises(SetupError), lock_data(Layout(tmp_path)):
         raise SetupError("It cannot be laid out.")
     assert (tmp_path / "instance.json").exists()
 
 
 def test_a_start_that_another_one_forestalled_removes_nothing_of_it(tmp_path: Path):
     layout = Layout(tmp_path / "data")
-    with locked(layout):
+    with lock_data(layout):
         (layout.data / "logs").mkdir()
-        with pytest.raises(SetupError, match="Another greenroom"), locked(layout):
+        with pytest.raises(SetupError, match="Another greenroom"), lock_data(layout):
             pytest.fail("it has the lock")
         assert (layout.data / "logs").exists()
 
 
 def test_the_half_made_folder_of_another_start_is_named_as_such(tmp_path: Path):
     layout = Layout(tmp_path / "data")
-    with locked(layout):
+    with lock_data(layout):
         (layout.data / "logs").mkdir()
         with pytest.raises(SetupError, match=rf"Another greenroom \(pid {os.getpid()}\) is running"):
             check_folder(layout)

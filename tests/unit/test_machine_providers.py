@@ -47,7 +47,7 @@ from greenroom.machine_providers.exchange import (
     CommandProvider,
     WebhookProvider,
 )
-from greenroom.machine_providers.libcloud.provider import THREADS, LibcloudProvider
+from greenroom.machine_providers.libcloud.provider import MAX_THREADS, LibcloudProvider
 from greenroom.machine_providers.libcloud.rules import allowed_clouds
 
 
@@ -131,7 +131,7 @@ async def test_one_that_hangs_is_given_up_and_keeps_no_other_waiting(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with hanging(kind, tmp_path, monkeypatch) as (provider, is_asked):
-        calls = [asyncio.ensure_future(provider.list(PREFIX)) for _ in range(THREADS)]
+        calls = [asyncio.ensure_future(provider.list(PREFIX)) for _ in range(MAX_THREADS)]
         await eventually(is_asked)
         async with asyncio.timeout(20), working(kind, tmp_path, monkeypatch) as other:
             assert await named(other) == {}
@@ -139,7 +139,7 @@ async def test_one_that_hangs_is_given_up_and_keeps_no_other_waiting(
             call.cancel()
         async with asyncio.timeout(3):
             ended = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(error) for error in ended] == [asyncio.CancelledError] * THREADS
+    assert [type(error) for error in ended] == [asyncio.CancelledError] * MAX_THREADS
 
 
 # A program -----------------------------------------------------------------------------------------------------------

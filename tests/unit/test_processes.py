@@ -15,7 +15,7 @@ import pytest
 
 from greenroom.kit import processes
 from greenroom.kit.processes import ProcessInfo
-from greenroom.up.processes import end_all, environment_of, title_of
+from greenroom.up.processes import end_all, read_command_line, read_environment
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
     assert expected in processes.children()
     assert expected not in processes.children(without={child.pid})
     assert processes.folder_of(child.pid) == tmp_path
-    assert environment_of(child.pid) == {"MARK": "here"}
-    assert title_of(child.pid) == "cat -"
+    assert read_environment(child.pid) == {"MARK": "here"}
+    assert read_command_line(child.pid) == "cat -"
     assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
 
 
@@ -63,8 +63,8 @@ def test_an_ended_process_is_a_zombie_until_waited_for(child: subprocess.Popen[b
     child.wait()
     processes.send(child.pid, signal.SIGTERM)  # no longer exists, and causes no error
     assert (_find(child.pid), processes.is_running(child.pid)) == (None, False)
-    assert (processes.folder_of(child.pid), environment_of(child.pid)) == (None, {})
-    assert (title_of(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)
+    assert (processes.folder_of(child.pid), read_environment(child.pid)) == (None, {})
+    assert (read_command_line(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)
 
 
 def test_a_process_listens_where_it_does_itself(child: subprocess.Popen[bytes]):

@@ -66,7 +66,7 @@ except OSError:  # no descriptor with this number is open
 def test_up_loads_nothing_of_the_command_line_and_no_unused_library():
     loaded = subprocess.run([sys.executable, "-c", UP], check=True, capture_output=True, text=True)
     modules = set(loaded.stdout.split())
-    assert {"greenroom.api.main", "greenroom.up.handed"} <= modules
+    assert {"greenroom.api.main", "greenroom.up.start_data"} <= modules
     assert not {"greenroom.cli", "greenroom.up.commands", "greenlet", "h2", "rich", "typer", "watchfiles"} & modules
 
 

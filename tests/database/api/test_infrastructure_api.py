@@ -12,7 +12,7 @@ from tests.database.api.staging import bare_session
 
 from greenroom.core.installation import INSTALLATION_SETTINGS
 from greenroom.db.database import Database
-from greenroom.up.invariants import INVARIANTS, broken
+from greenroom.up.invariants import INVARIANTS, find_violations
 
 
 async def test_the_last_enabled_manager_stays(admin: Client, db: Database):
@@ -124,7 +124,7 @@ async def test_an_agent_with_sessions_is_deleted_only_when_it_is_gone(admin: Cli
 
 async def over_reserved(db: Database) -> list[str]:
     (invariant,) = (one for one in INVARIANTS if one.code == "I5")
-    return await broken(db, invariant)
+    return await find_violations(db, invariant)
 
 
 async def reserve(db: Database, agent_id: str, cores: float) -> None:

@@ -13,7 +13,7 @@ from tests.database.locks import waiting
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_or_insert_manager
 from greenroom.db.fleet.zones import lock_zone, update_zone
-from greenroom.up.installation import ensure_zones, zones_named
+from greenroom.up.installation import ensure_zones, find_zones
 
 
 async def test_a_zone_in_use_stays_and_what_is_in_the_way_is_named(admin: Client, db: Database):
@@ -54,7 +54,7 @@ async def test_a_renamed_zone_keeps_its_old_name_until_another_zone_takes_it(adm
     await admin.patch(f"/api/v1/zones/{zone['zone_id']}", json={"zone_name": "eu"})
 
     async def named(name: str) -> str | None:
-        found = await zones_named(db, [name])
+        found = await find_zones(db, [name])
         return found[name].zone_name if name in found else None
 
     assert (await named("default"), await named("eu"), await named("us")) == ("eu", "eu", None)

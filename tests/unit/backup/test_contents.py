@@ -12,13 +12,13 @@ import pytest
 from greenroom.backup.contents import (
     FORMAT,
     Header,
+    backups_to_delete,
     check_member,
     digest_problem,
-    expired,
     file_name,
     is_included,
+    parse_tables,
     read_header,
-    tables_in,
 )
 from greenroom.core.errors import SetupError
 
@@ -133,8 +133,8 @@ def test_each_difference_of_digests_is_named(found: dict[str, str], problem: str
 def test_the_newest_backups_of_an_installation_are_kept():
     names = [file_name(INSTALLATION, datetime(2026, 11, day, tzinfo=UTC)) for day in (2, 1, 3)]
     others = ["greenroom-fedcba98-20200101T000000Z.backup", f"{names[0]}.part", "notes.txt"]
-    assert expired([*others, *names], INSTALLATION, 1) == [names[1], names[0]]
-    assert expired([*others, *names], INSTALLATION, 3) == []
+    assert backups_to_delete([*others, *names], INSTALLATION, 1) == [names[1], names[0]]
+    assert backups_to_delete([*others, *names], INSTALLATION, 3) == []
 
 
 def test_the_tables_with_rows_are_read_from_a_listing():
@@ -144,4 +144,4 @@ def test_the_tables_with_rows_are_read_from_a_listing():
         "3500; 0 16390 TABLE DATA public users greenroom\n"
         "3499; 0 16380 TABLE DATA public agents greenroom\n"
     )
-    assert tables_in(listing) == ["agents", "users"]
+    assert parse_tables(listing) == ["agents", "users"]

@@ -12,8 +12,8 @@ from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportM
 from greenroom.backup.encryption import (
     DecryptionKey,
     EncryptionKey,
-    decrypted,
-    identities_in,
+    decrypt_backup,
+    parse_identities,
     read_backup_key,
     write_encrypted,
 )
@@ -33,7 +33,7 @@ def encrypted_backup(folder: Path, key: EncryptionKey, data: bytes = DATA) -> Pa
 
 
 def decrypted_backup(file: Path, decryption_key: DecryptionKey) -> bytes:
-    with decrypted(file, read_backup_key(file, decryption_key)) as stream:
+    with decrypt_backup(file, read_backup_key(file, decryption_key)) as stream:
         return stream.read()
 
 
@@ -93,4 +93,4 @@ def test_a_recipient_that_is_no_public_key_is_refused(tmp_path: Path, text: str)
 @pytest.mark.parametrize("text", ["", "AGE-SECRET-KEY-1WRONG", "-----BEGIN OPENSSH PRIVATE KEY-----\nx"])
 def test_a_file_without_a_private_key_is_refused(text: str):
     with pytest.raises(SetupError, match="private key"):
-        identities_in(text)
+        parse_identities(text)

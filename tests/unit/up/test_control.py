@@ -15,12 +15,12 @@ from structlog.testing import capture_logs
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
-from greenroom.up import control, handed, instance, roles
-from greenroom.up.control import Describe, UpControl, request
-from greenroom.up.handed import StartData
+from greenroom.up import control, instance, roles, start_data
+from greenroom.up.control import Describe, UpControl, send_request
 from greenroom.up.layout import Layout
 from greenroom.up.programs import Programs
 from greenroom.up.site import Site
+from greenroom.up.start_data import StartData
 from greenroom.up.supervisor import Supervisor
 
 
@@ -48,7 +48,7 @@ async def test_up_describes_its_own_version_after_another_one_was_installed(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(control, "version", lambda: "0.2.0")
-    assert (await request(layout, Describe())).version == "0.1.0"
+    assert (await send_request(layout, Describe())).version == "0.1.0"
 
 
 async def test_a_connection_without_a_request_is_closed(layout: Layout):
@@ -63,7 +63,7 @@ DATA = StartData(data="/data", environment={}, open_descriptors=(), events=None,
 
 def test_up_still_ends_at_a_signal_if_the_other_up_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(roles, "environment_of_all", lambda _: {})
+    monkeypatch.setattr(roles, "common_environment", lambda _: {})
     programs = Programs(tmp_path / "absent", tmp_path, tmp_path)
     site = cast("Site", SimpleNamespace(layout=Layout(tmp_path), programs=programs))
     with pytest.raises(FileNotFoundError):
@@ -76,8 +76,8 @@ def test_the_reason_why_the_other_up_does_not_work_is_logged(monkeypatch: pytest
         raise SetupError("No port is free.")
 
     monkeypatch.setattr(instance, "run", run)
-    monkeypatch.setattr(handed, "site_of", lambda _: None)
-    monkeypatch.setattr(handed, "replace", lambda site, **_: site)
+    monkeypatch.setattr(start_data, "site_of", lambda _: None)
+    monkeypatch.setattr(start_data, "replace", lambda site, **_: site)
     with capture_logs() as lines, pytest.raises(SetupError):
         StartData(data="/", environment={}, open_descriptors=(), events=None, as_json=False, adopts=True)._run(
             cast("Any", None), cast("Any", None), lambda _: None

@@ -18,7 +18,7 @@ def test_all_folders_of_the_package_are_copied_for_an_account_that_cannot_read_t
 ):
     monkeypatch.setattr(programs, "distributions", lambda: ["greenroom", "greenroom-client"])
     monkeypatch.setattr(programs, "_can_run", lambda _account, files: CODE not in files)
-    copied = programs.prepare(tmp_path, Accounts(*[Account(None)] * 3))
+    copied = programs.prepare_programs(tmp_path, Accounts(*[Account(None)] * 3))
     environment = copied.environment | {"PATH": os.defpath}
     listed = "import greenroom; print(*greenroom.__path__)"
     done = subprocess.run(

@@ -39,7 +39,7 @@ def test_the_cause_is_named_and_what_needs_no_database_is_checked(instance: Path
 
 
 def test_a_command_writes_no_line_of_a_log(capsys: pytest.CaptureFixture[str]):
-    log.for_commands("status")
+    log.configure_for_command("status")
     structlog.get_logger("greenroom.up.health").error("it is unknown which Manager is Primary", reason="none")
     logging.getLogger("psycopg.pool").error("error connecting in 'pool-1': the pool is being closed")
     said = capsys.readouterr()

@@ -18,7 +18,7 @@ from greenroom.recipes.build import BuildProgress
 from greenroom.runtimes.contract import BuildError
 from greenroom.up import checks
 from greenroom.up.layout import Layout
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 
 IMAGE = "greenroom/desktop:xfce"
 
@@ -65,7 +65,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 async def provide(folder: Path) -> None:
     settings: Any = SimpleNamespace(runtime="docker")
-    await checks.provide_desktop_image(Layout(folder), settings, Lines(io.StringIO()))
+    await checks.provide_desktop_image(Layout(folder), settings, LineProgress(io.StringIO()))
 
 
 async def test_a_missing_image_is_built_once(world: World, tmp_path: Path):

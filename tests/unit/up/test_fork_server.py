@@ -18,7 +18,7 @@ from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 from greenroom.kit.processes import is_running
-from greenroom.up.processes import title_of
+from greenroom.up.processes import read_command_line
 
 pytestmark = pytest.mark.program
 
@@ -114,7 +114,7 @@ async def test_forked_roles_are_children_of_up_that_know_nothing_of_each_other(s
     for name in SECRETS:
         process = Path(f"/proc/{pids[name]}")
         assert f"PPid:\t{supervised.process.pid}\n" in (process / "status").read_text()
-        assert title_of(pids[name]).rstrip() == f"{sys.executable} -m greenroom agent"
+        assert read_command_line(pids[name]).rstrip() == f"{sys.executable} -m greenroom agent"
         assert os.getsid(pids[name]) == pids[name]
         assert (process / "cwd").readlink() == supervised.folder
         assert {(process / f"fd/{n}").readlink() for n in (1, 2)} == {supervised.folder / f"{name}.log"}

@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.up.free_space import Space, shortages
 
-NEEDED = Space(disk=350_000_000, memory=450_000_000)
+NEEDED = Space(disk_bytes=350_000_000, memory_bytes=450_000_000)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ NEEDED = Space(disk=350_000_000, memory=450_000_000)
     ],
 )
 def test_what_is_too_small_is_said_with_both_numbers(disk: int, memory: int, sentences: list[str]):
-    assert shortages("/mnt", NEEDED, Space(disk=disk, memory=memory)) == sentences
+    assert shortages("/mnt", NEEDED, Space(disk_bytes=disk, memory_bytes=memory)) == sentences
 
 
 def test_both_can_be_too_small():
-    found = shortages("/mnt", Space(disk=2_500_000_000, memory=1), Space(disk=0, memory=0))
+    found = shortages("/mnt", Space(disk_bytes=2_500_000_000, memory_bytes=1), Space(disk_bytes=0, memory_bytes=0))
     assert len(found) == 2
     assert "about 2.5 GB free, and /mnt has 0 MB" in found[0]

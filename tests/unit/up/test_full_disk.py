@@ -22,7 +22,7 @@ from greenroom.up.account import Account
 from greenroom.up.layout import Layout
 from greenroom.up.options import Options
 from greenroom.up.processes import ProcessCommand
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 from greenroom.up.supervisor import Part, Supervisor
 
 
@@ -98,5 +98,5 @@ async def test_a_start_that_the_disk_refuses_says_so_and_leaves_no_folder(
     monkeypatch.setattr(Layout, "create", full)
     layout = Layout(tmp_path / "data")
     with pytest.raises(SetupError, match=r"cannot be created in .*data: No space left on device"):
-        await site.prepare_instance(layout, Options(port=free_port()), Lines(io.StringIO()))
+        await site.prepare_instance(layout, Options(port=free_port()), LineProgress(io.StringIO()))
     assert not layout.data.exists()

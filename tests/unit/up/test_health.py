@@ -29,7 +29,7 @@ from greenroom.up.installation import ListedAgent
 async def test_the_health_of_a_part_is_a_sentence(status: int, body: str, said: str):
     transport = httpx2.MockTransport(lambda request: httpx2.Response(status, text=body))
     async with httpx2.AsyncClient(transport=transport) as http:
-        found = await health.probe(http, "m", "manager", "http://m/")
+        found = await health.probe_health(http, "m", "manager", "http://m/")
     assert (found.detail, found.ok) == (said, status in (200, 503))
 
 

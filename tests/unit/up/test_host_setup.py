@@ -28,7 +28,7 @@ from greenroom.up.host_setup import (
     plan,
     plan_undo,
     read_record,
-    unsupported,
+    support_warning,
 )
 
 PACKAGES = frozenset(needed.package for needed in REQUIREMENTS)
@@ -139,8 +139,8 @@ def test_undo_keeps_docker_of_another_source():
 
 @pytest.mark.parametrize(("system", "release"), [("debian", "11"), ("fedora", "41")])
 def test_another_distribution_is_named_in_a_warning(system: str, release: str):
-    assert f"not tested on {system} {release}" in unsupported(replace(READY, system=system, release=release))
-    assert unsupported(READY) == ""
+    assert f"not tested on {system} {release}" in support_warning(replace(READY, system=system, release=release))
+    assert support_warning(READY) == ""
 
 
 @pytest.fixture

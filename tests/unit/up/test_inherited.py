@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from greenroom.up.roles import inherited
+from greenroom.up.roles import inherited_environment
 
 CALLER = {
     "GREENROOM_LOG_LEVEL": "DEBUG",
@@ -23,13 +23,13 @@ FOR_ALL = {"GREENROOM_LOG_LEVEL", "LC_ALL", "TZ", "https_proxy", "PATH", "HOME"}
 
 
 def test_only_settings_and_what_programs_need_are_passed_on():
-    given = inherited(CALLER, Path("/data/api"), runs_containers=False)
+    given = inherited_environment(CALLER, Path("/data/api"), runs_containers=False)
     assert given.keys() == FOR_ALL
     assert given["HOME"] == "/data/api"
     assert given["PATH"].startswith("/usr/bin:")
 
 
 def test_who_runs_containers_reaches_docker_as_the_caller_does():
-    given = inherited(CALLER, None, runs_containers=True)
+    given = inherited_environment(CALLER, None, runs_containers=True)
     assert given.keys() == FOR_ALL | {"DOCKER_HOST"}
     assert given["HOME"] == "/root"

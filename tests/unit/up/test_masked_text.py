@@ -47,7 +47,7 @@ SECRETS = st.text(string.ascii_letters + string.digits + "!$%&*+;=~", min_size=8
 
 
 def mask(text: str) -> str:
-    return TextMask().text(text)
+    return TextMask().mask_text(text)
 
 
 def only_assignments(text: str) -> str:
@@ -112,7 +112,9 @@ def test_long_lines_take_linear_time(part: str):
 
 
 def test_a_line_of_json_that_is_nested_too_deeply_is_masked_as_text():
-    assert TextMask().lines('{"password": "abc", "a": ' + "[" * 100_000).startswith(f'{{"password": {MASK}, "a": [')
+    assert (
+        TextMask().mask_lines('{"password": "abc", "a": ' + "[" * 100_000).startswith(f'{{"password": {MASK}, "a": [')
+    )
 
 
 def test_a_word_with_a_digit_after_password_is_masked():
@@ -121,14 +123,14 @@ def test_a_word_with_a_digit_after_password_is_masked():
 
 def test_the_argument_of_a_secret_option_is_masked():
     command = ["mysqladmin", "--password", "abc", "-u", "ann:abc", "--user", "ann", "ping"]
-    assert TextMask().value(command) == ["mysqladmin", "--password", MASK, "-u", MASK, "--user", "ann", "ping"]
+    assert TextMask().mask_value(command) == ["mysqladmin", "--password", MASK, "-u", MASK, "--user", "ann", "ping"]
 
 
 def test_a_known_value_is_masked_in_every_form():
     known = TextMask([SECRET, 'a "quoted" value', "short"])
-    assert known.text(f"{SECRET} Tr0ub4dor%263") == f"{MASK} {MASK}"
+    assert known.mask_text(f"{SECRET} Tr0ub4dor%263") == f"{MASK} {MASK}"
     assert known.known('{"text": "a \\"quoted\\" value"}') == f'{{"text": "{MASK}"}}'
-    assert known.text("a short text") == "a short text"
+    assert known.mask_text("a short text") == "a short text"
     assert len("short") < MIN_KNOWN
 
 
@@ -142,7 +144,7 @@ def test_fields_are_masked_by_their_names():
         "empty_token": "",
         "variables": [{"name": "API_KEY", "value": "abc"}, {"name": "COLOR", "value": "red"}],
     }
-    assert TextMask().value(value) == {
+    assert TextMask().mask_value(value) == {
         "min_password_length": 12,
         "require_password_change": True,
         "adminPassword": MASK,
@@ -151,17 +153,17 @@ def test_fields_are_masked_by_their_names():
         "empty_token": "",
         "variables": [{"name": "API_KEY", "value": MASK}, {"name": "COLOR", "value": "red"}],
     }
-    assert TextMask().value("abc", "docker_token") == MASK
+    assert TextMask().mask_value("abc", "docker_token") == MASK
 
 
 def test_a_line_of_a_log_stays_a_json_object():
     lines = "\n".join([json.dumps({"event": "start", "environment": {"HARMLESS": "abc"}}), "{no json password=abc", ""])
-    assert TextMask().lines(lines).split("\n") == [
+    assert TextMask().mask_lines(lines).split("\n") == [
         json.dumps({"event": "start", "environment": {"HARMLESS": MASK}}),
         f"{{no json password={MASK}",
         "",
     ]
-    assert TextMask().lines("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\nnext") == f"{MASK}\nnext"
+    assert TextMask().mask_lines("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\nnext") == f"{MASK}\nnext"
 
 
 @pytest.mark.parametrize("name", ["password", "GREENROOM_KEY", "clientSecret", "x-auth", "otp", "accessKey", "DB_PASS"])

@@ -15,9 +15,9 @@ from greenroom.core.errors import SetupError
 from greenroom.up import checks
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout, read_json, write_json
-from greenroom.up.options import Options, merge_settings, store_ready_version, stored_before_start
+from greenroom.up.options import Options, merge_settings, settings_before_start, store_ready_version
 from greenroom.up.postgres import PostgresCluster
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 from greenroom.up.site import prepare_instance
 
 
@@ -106,7 +106,7 @@ def test_a_path_may_have_spaces_and_letters_of_any_language():
 def test_a_start_refuses_such_a_path_before_it_makes_anything(tmp_path: Path):
     data = tmp_path / "a:b"
     with pytest.raises(SetupError, match="cannot parse"):
-        asyncio.run(prepare_instance(Layout(data), Options(), Lines(io.StringIO())))
+        asyncio.run(prepare_instance(Layout(data), Options(), LineProgress(io.StringIO())))
     assert not data.exists()
 
 
@@ -126,9 +126,9 @@ def test_an_older_version_is_refused_only_after_a_newer_one_became_ready(tmp_pat
     layout = Layout(tmp_path)
     settings = merge_settings(Options(), {})
     own = settings.stored()["version"]
-    stored = stored_before_start(settings, {"version": "0.0.1"})
+    stored = settings_before_start(settings, {"version": "0.0.1"})
     assert stored["version"] == "0.0.1"
-    assert stored_before_start(settings, {})["version"] == own
+    assert settings_before_start(settings, {})["version"] == own
     write_json(layout.instance, stored, 0o600)
     store_ready_version(layout, settings)
     assert read_json(layout.instance)["version"] == own

@@ -20,7 +20,7 @@ print(*(entry.load().title for entry in metadata.entry_points(group="greenroom.r
 def test_a_runtime_of_a_package_that_is_installed_in_place_is_in_the_copy(tmp_path: Path):
     with installed(tmp_path, CODE, in_place=True):
         names = programs.distributions()
-        packages = programs._packages(names)
+        packages = programs._package_folders(names)
         programs._copy_packages(["greenroom-lab"], packages[1:], tmp_path / "copy")
     assert {"greenroom", "greenroom-lab", "rich"} <= set(names)
     command, environment = [sys.executable, "-S", "-c", LISTED], {"PYTHONPATH": str(tmp_path / "copy")}
@@ -31,6 +31,6 @@ def test_a_runtime_of_a_package_that_is_installed_in_place_is_in_the_copy(tmp_pa
 def test_another_state_of_its_code_is_another_copy(tmp_path: Path):
     with installed(tmp_path, CODE, in_place=True):
         names = programs.distributions()
-        before = programs._stamp(names, programs._packages(names))
+        before = programs._code_digest(names, programs._package_folders(names))
         (tmp_path / "source/greenroom_lab/more.py").touch()
-        assert programs._stamp(names, programs._packages(names)) != before
+        assert programs._code_digest(names, programs._package_folders(names)) != before

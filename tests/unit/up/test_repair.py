@@ -18,7 +18,7 @@ from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, RuntimeObjec
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import doctor
-from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_repair
+from greenroom.up.doctor import RepairOutcome, remove_leftovers, repair_instance
 from greenroom.up.layout import Layout
 
 
@@ -88,7 +88,7 @@ def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
     monkeypatch.setattr(doctor, "_repair", done)
     for as_json in (False, True):
         try:
-            show_repair(tmp_path, removes=False, as_json=as_json)
+            repair_instance(tmp_path, removes=False, as_json=as_json)
             ended = 0
         except SystemExit as end:
             ended = end.code

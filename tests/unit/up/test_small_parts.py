@@ -27,7 +27,7 @@ from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.up import commands, doctor, host_programs, progress, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
-from greenroom.up.doctor import Finding, compare
+from greenroom.up.doctor import Finding, compare_containers
 from greenroom.up.health import Health
 from greenroom.up.host_limits import SessionCapacity
 from greenroom.up.instance import end_sessions
@@ -37,12 +37,12 @@ from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
 from greenroom.up.progress import (
     AdminLogin,
-    DescribedAgent,
-    DescribedZone,
-    Description,
-    Events,
-    Lines,
+    AgentDescription,
+    EventProgress,
+    InstanceDescription,
+    LineProgress,
     Ready,
+    ZoneDescription,
     show_events,
 )
 from greenroom.up.status import PartStatus, Status
@@ -51,16 +51,16 @@ from greenroom.up.upkeep import move_large_logs
 
 MINE = Account(None)
 
-INSTANCE = Description(
+INSTANCE = InstanceDescription(
     url="https://desk.example.org:8443",
     stream_url="https://desk.example.org:8444",
     ca_file="/data/ca.pem",
     admin=AdminLogin("admin", "secret"),
     api_key="key",
     api_key_secret="key's secret",
-    zones=[DescribedZone("z", "default", "https://127.0.0.1:8446")],
+    zones=[ZoneDescription("z", "default", "https://127.0.0.1:8446")],
     managers=[],
-    agents=[DescribedAgent("a", "default", 4444)],
+    agents=[AgentDescription("a", "default", 4444)],
     pids={"up": [6]},
     data="/data",
     public_url="https://desk.example.org:8443",
@@ -164,9 +164,9 @@ def test_the_certificate_is_kept_until_it_expires_or_the_hosts_change(layout: La
 def test_a_key_of_another_certificate_is_refused(layout: Layout):
     tls.ensure_authority(layout)
     certificate, key = tls.ensure_certificate(layout, MINE, ["localhost"], datetime.now(UTC))
-    tls.check_pair(certificate, key)
+    tls.check_certificate_pair(certificate, key)
     with pytest.raises(SetupError, match="is not the key of"):
-        tls.check_pair(certificate, layout.tls / "ca.key")
+        tls.check_certificate_pair(certificate, layout.tls / "ca.key")
 
 
 def test_the_signal_of_an_orphan_depends_on_its_program():
@@ -258,7 +258,7 @@ def test_a_docker_daemon_that_the_setup_of_the_host_started_is_named(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     write_json(layout.instance, {"format": FORMAT}, 0o600)
-    monkeypatch.setattr(host_programs, "started_docker", lambda: 4321)
+    monkeypatch.setattr(host_programs, "find_started_docker", lambda: 4321)
     commands.down(layout.data, as_json=True)
     out, err = capsys.readouterr()
     assert json.loads(out)["docker_pid"] == 4321
@@ -299,7 +299,7 @@ async def test_simulated_containers_are_those_in_the_agents_files(tmp_path: Path
 
 def test_doctor_compares_rows_and_containers():
     sessions = {"a": "running", "b": "running", "c": "requested", "d": "running", "e": "paused", "f": "failed"}
-    found = compare(sessions, ["a", "d", "d", "x"])
+    found = compare_containers(sessions, ["a", "d", "d", "x"])
     assert [len(found[code]) for code in ("I3", "I6", "I7")] == [1, 1, 2]
     assert "d" in found["I3"][0]
     assert "x" in found["I6"][0]
@@ -322,12 +322,12 @@ def test_a_large_log_is_cut_and_its_writer_goes_on(tmp_path: Path):
 
 def test_steps_reach_another_process_as_events():
     pipe, shown = io.StringIO(), io.StringIO()
-    events = Events(pipe)
+    events = EventProgress(pipe)
     with events.step("Creating the database"):
         pass
     events.send(Ready(INSTANCE))
     pipe.seek(0)
-    assert show_events(pipe, Lines(shown)) == Ready(INSTANCE)
+    assert show_events(pipe, LineProgress(shown)) == Ready(INSTANCE)
     assert shown.getvalue() == "Creating the database …\n"
 
 
@@ -343,7 +343,7 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
             shutil.copy(source, target)
 
     bring()
-    given = tls.copy_custom(layout, MINE, *brought)
+    given = tls.copy_custom_certificate(layout, MINE, *brought)
     settings = Settings(hostname="rooms.example", tls_cert=str(brought[0]), tls_key=str(brought[1]))
     before = own.read_bytes(), given[0].stat().st_mtime_ns
     tls.ensure_certificates(layout, settings, MINE, now)
@@ -370,6 +370,6 @@ def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch:
     own.touch(mode=0o755)
     monkeypatch.setattr(sys, "executable", str(own.with_name("python")))
     monkeypatch.setenv("PATH", str(link.parent))
-    assert progress.program() == str(own)
+    assert progress.command_name() == str(own)
     link.symlink_to(own)
-    assert progress.program() == "greenroom"
+    assert progress.command_name() == "greenroom"

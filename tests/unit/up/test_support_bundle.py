@@ -18,7 +18,7 @@ from greenroom.core.errors import SetupError
 from greenroom.up import support_bundle
 from greenroom.up.layout import Layout
 from greenroom.up.masked_text import TextMask
-from greenroom.up.support_bundle import create_archive, end_of, new_archive
+from greenroom.up.support_bundle import create_archive, new_archive, read_end
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
 LETTERS: Final = string.ascii_letters + string.digits
@@ -145,7 +145,7 @@ def test_none_of_500_planted_secrets_is_in_the_archive(layout: Layout, tmp_path:
 def test_without_the_mask_the_archive_would_have_the_secrets(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(TextMask, "text", lambda _, text: text)
+    monkeypatch.setattr(TextMask, "mask_text", lambda _, text: text)
     secrets, environment = planted(layout)
     file = tmp_path / "archive.tar.gz"
     create_archive(layout, file, environment, NOW)
@@ -183,6 +183,6 @@ def test_an_archive_that_could_not_be_written_is_removed(tmp_path: Path):
 def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path):
     file = tmp_path / "long.log"
     file.write_text("password=first\nsecond\nthird\n")
-    assert end_of(file, 20) == "second\nthird\n"
-    assert end_of(file, 1000).startswith("password=first")
-    assert "MemTotal:" in end_of(Path("/proc/meminfo"))
+    assert read_end(file, 20) == "second\nthird\n"
+    assert read_end(file, 1000).startswith("password=first")
+    assert "MemTotal:" in read_end(Path("/proc/meminfo"))

@@ -24,7 +24,7 @@ DATA = Path("/srv/greenroom")
 FOUND = InstalledObjects(
     data=DATA, is_running=True, images=("greenroom/desktop:xfce",), mounts=(DATA / "volumes",), accounts=("greenroom",)
 )
-SHARED = InstalledObjects(data=DATA, is_running=True, users=("the installation 12 uses this Docker.",))
+SHARED = InstalledObjects(data=DATA, is_running=True, other_installations=("the installation 12 uses this Docker.",))
 
 
 def test_everything_is_removed_except_packages_and_the_program():

@@ -12,7 +12,7 @@ from greenroom.core.errors import SetupError
 from greenroom.kit.program import version
 from greenroom.up.control import ControlAnswer, ProgramFiles
 from greenroom.up.layout import Layout
-from greenroom.up.progress import Lines
+from greenroom.up.progress import LineProgress
 from greenroom.upgrade.execute import Upgrade, _wait_until
 from greenroom.upgrade.record import UpgradeRecord
 
@@ -24,9 +24,9 @@ def upgrade(layout: Layout, version_of_up: str, python: str) -> Upgrade:
         site=unused,
         http=unused,
         db=unused,
-        progress=Lines(io.StringIO()),
+        progress=LineProgress(io.StringIO()),
         plan=unused,
-        up=ControlAnswer(version=version_of_up),
+        current_up=ControlAnswer(version=version_of_up),
         files=ProgramFiles(python=python, postgres="", console=""),
         record=None,
     )
@@ -43,7 +43,7 @@ async def test_the_record_stays_if_there_is_no_previous_version_to_return_to(lay
     record = UpgradeRecord(previous="0.0.1", new=version(), python="/opt/old/bin/python", backup="/backup")
     record.write(layout)
     with pytest.raises(SetupError, match=r"api does not work\. .* run it again with: /opt/new/bin/python -m greenroom"):
-        await upgrade(layout, version(), "/opt/new/bin/python")._return(SetupError("api does not work."))
+        await upgrade(layout, version(), "/opt/new/bin/python")._return_and_raise(SetupError("api does not work."))
     assert UpgradeRecord.read(layout) == record
 
 

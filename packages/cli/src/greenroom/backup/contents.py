@@ -1,4 +1,5 @@
-"""What a backup contains: the rules for its files, its first and last member, its name, and how many are kept.
+"""The content of a backup: the rules for its files, its first and last member, its name, and the number of backups to
+keep.
 
 A backup is a tar archive. Its first member is the header, its last member the digests of all others. Between them are
 the dump of the database in parts, so that it needs no temporary file, and the files of DATA.
@@ -31,7 +32,7 @@ REPLACED_PREFIX: Final = "replaced-"
 """The beginning of the name of a folder in DATA with the files that a restore replaced."""
 LOCK_NAME: Final = "backup.lock"
 
-_LEFT_OUT: Final = frozenset(
+_EXCLUDED_NAMES: Final = frozenset(
     {"lock", LOCK_NAME, STAGING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
 )
 """Entries of DATA that the next start creates, and the database, which is dumped."""
@@ -62,8 +63,8 @@ def read_header(data: bytes) -> Header:
         SetupError: this is no header, or that of a newer format.
     """
     try:
-        found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        version = msgspec.json.decode(found.get("format", b"0"), type=int)
+        fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        version = msgspec.json.decode(fields.get("format", b"0"), type=int)
         if version > FORMAT:
             raise SetupError(
                 f"The backup was created by a newer version of Greenroom (format {version}, this version reads"
@@ -81,7 +82,7 @@ def is_included(path: PurePosixPath, *, homes: bool) -> bool:
     credential are included.
     """
     first, *rest = path.parts or ("",)
-    if first in _LEFT_OUT or first.startswith(REPLACED_PREFIX):
+    if first in _EXCLUDED_NAMES or first.startswith(REPLACED_PREFIX):
         return False
     if first == "volumes" or (first == "agent" and rest[1:2] == ["homes"]):
         return homes
@@ -125,14 +126,14 @@ def digest_key(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def digest_problem(expected: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+def digest_problem(expected: Mapping[str, str], actual: Mapping[str, str]) -> str | None:
     """Return the first difference between two lists of digests, as a sentence; None if they are equal."""
-    for name in sorted({*expected, *found}):
-        if name not in found:
+    for name in sorted({*expected, *actual}):
+        if name not in actual:
             return f"{name} is missing."
         if name not in expected:
             return f"{name} is not in the list of digests."
-        if expected[name] != found[name]:
+        if expected[name] != actual[name]:
             return f"{name} has another digest than at its creation."
     return None
 
@@ -145,7 +146,7 @@ def file_name(installation_id: str, created: datetime) -> str:
     return f"greenroom-{installation_id[:8]}-{created.astimezone(UTC):%Y%m%dT%H%M%SZ}.backup"
 
 
-def expired(names: Iterable[str], installation_id: str, keep: int) -> list[str]:
+def backups_to_delete(names: Iterable[str], installation_id: str, keep: int) -> list[str]:
     """Return the names of the backups of this installation without the newest `keep`, oldest first. Other names are
     ignored.
     """
@@ -156,6 +157,6 @@ def expired(names: Iterable[str], installation_id: str, keep: int) -> list[str]:
 _DATA_OF_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE DATA public (\S+) ", re.MULTILINE)
 
 
-def tables_in(contents: str) -> list[str]:
+def parse_tables(contents: str) -> list[str]:
     """Return the tables with rows in the output of `pg_restore --list`, in alphabetical order."""
     return sorted(_DATA_OF_TABLE.findall(contents))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import hashlib
 import io
 import os
 import stat
 import tarfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,19 +28,19 @@ from greenroom.backup.contents import (
     LOCK_NAME,
     RECORDING_TABLES,
     Header,
+    backups_to_delete,
     digest_key,
-    expired,
     file_name,
     is_included,
     may_be_link,
-    tables_in,
+    parse_tables,
 )
 from greenroom.backup.database import PostgresTools, read_facts, running_database
-from greenroom.backup.encryption import EncryptionKey, decrypted, write_encrypted
+from greenroom.backup.encryption import EncryptionKey, decrypt_backup, write_encrypted
 from greenroom.backup.reading import read_backup
 from greenroom.core.errors import SetupError
 from greenroom.up.account import SERVICE_ACCOUNT
-from greenroom.up.layout import Layout, check_folder
+from greenroom.up.layout import Layout, check_folder, exclusive_lock, missing_instance_error
 from greenroom.up.progress import Progress
 
 PART_BYTES: Final = 8 * 2**20
@@ -78,8 +77,8 @@ async def create_backup(layout: Layout, folder: Path, plan: BackupPlan, progress
     """
     check_folder(layout)
     if not layout.instance.exists():
-        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
-    with only_backup(layout):
+        raise missing_instance_error(layout)
+    with backup_lock(layout):
         if not layout.instance.exists():
             raise SetupError(f"A restore replaces the instance in {layout.data}; repeat the backup when it has ended.")
         async with running_database(layout, progress) as dsn:
@@ -90,7 +89,7 @@ def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progr
     """Write and verify a backup of an instance whose database runs at `dsn`. Raises SetupError: as `create_backup`."""
     facts = read_facts(dsn)
     tools = PostgresTools.of_server(facts.version)
-    left_out = () if plan.recordings else RECORDING_TABLES
+    excluded_tables = () if plan.recordings else RECORDING_TABLES
     header = Header(
         format=FORMAT,
         version=version("greenroom"),
@@ -98,17 +97,17 @@ def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progr
         installation_id=facts.installation_id,
         postgres=facts.version,
         migrations=facts.migrations,
-        tables=[table for table in facts.tables if table not in left_out],
+        tables=[table for table in facts.tables if table not in excluded_tables],
         homes=plan.homes,
         recordings=plan.recordings,
     )
 
-    def produce(target: IO[bytes]) -> None:
+    def write_archive(target: IO[bytes]) -> None:
         archive = _Archive(target)
         archive.add_bytes(HEADER_NAME, msgspec.json.encode(header))
         with archive.parts() as dump:
-            tools.dump(dsn, dump.write, left_out)
-        for path in files_of(layout.data, homes=plan.homes):
+            tools.dump(dsn, dump.write, excluded_tables)
+        for path in list_files(layout.data, homes=plan.homes):
             archive.add_file(layout.data, path)
         archive.close()
 
@@ -116,19 +115,19 @@ def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progr
     part = file.with_name(file.name + PART_SUFFIX)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for remains in folder.glob(f"{file.name[:18]}*{PART_SUFFIX}"):  # of this installation, whose lock is held
-            remains.unlink()
+        for unfinished in folder.glob(f"{file.name[:18]}*{PART_SUFFIX}"):  # of this installation, whose lock is held
+            unfinished.unlink()
         with _new_file(part) as target:
             with progress.step("Writing the backup"):
-                own_key = write_encrypted(target, plan.key, produce)
+                own_key = write_encrypted(target, plan.key, write_archive)
                 target.flush()
                 os.fsync(target.fileno())
             with progress.step("Verifying the backup"):
-                files = verify(part, own_key, tools)
+                files = verify_backup(part, own_key, tools)
             part.rename(file)
         # A backup with a later time, by a clock that was wrong, does not count.
-        names = [found.name for found in folder.iterdir() if found.name <= file.name]
-        deleted = _delete(folder, expired(names, facts.installation_id, plan.keep) if plan.keep else [])
+        names = [existing.name for existing in folder.iterdir() if existing.name <= file.name]
+        deleted = _delete(folder, backups_to_delete(names, facts.installation_id, plan.keep) if plan.keep else [])
         return CreatedBackup(file=file, bytes=file.stat().st_size, files=files, deleted=deleted)
     except OSError as error:
         raise SetupError(f"The backup cannot be written to {folder}: {error.strerror or error}.") from error
@@ -152,39 +151,27 @@ def _new_file(path: Path) -> Generator[IO[bytes]]:
         raise
 
 
-@contextmanager
-def only_backup(layout: Layout) -> Generator[None]:
-    """Hold the lock of backups. Raises SetupError: a backup of the instance is running, or this account cannot write to
-    DATA."""
-    try:
-        descriptor = os.open(layout.data / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    except PermissionError as error:
-        raise SetupError(f"This account cannot write to {layout.data}; run the command as its owner.") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise SetupError(f"Another backup of {layout.data} is running; wait until it ends.") from error
-    finally:
-        os.close(descriptor)
+def backup_lock(layout: Layout) -> AbstractContextManager[None]:
+    """Hold the lock of backups for the duration of the block. Raises SetupError: as for `exclusive_lock`."""
+    return exclusive_lock(layout, layout.data / LOCK_NAME, "backup")
 
 
-def verify(file: Path, key: str, tools: PostgresTools) -> int:
+def verify_backup(file: Path, key: str, tools: PostgresTools) -> int:
     """Decrypt a new backup, compare its digests, and the table of contents of its dump with the tables in its header.
     Return the number of its members.
 
     Raises:
         SetupError: there is a difference.
     """
-    with decrypted(file, key) as stream, tools.listing() as listing:
+    with decrypt_backup(file, key) as stream, tools.listing() as listing:
         read = read_backup(stream, listing.write)
-    if (found := tables_in(listing.text)) != read.header.tables:
-        wrong = sorted(set(found) ^ set(read.header.tables))
-        raise SetupError(f"The dump in the new backup is incomplete (table {wrong[0]}); the backup was deleted.")
+    if (tables := parse_tables(listing.text)) != read.header.tables:
+        different = sorted(set(tables) ^ set(read.header.tables))
+        raise SetupError(f"The dump in the new backup is incomplete (table {different[0]}); the backup was deleted.")
     return read.members
 
 
-def files_of(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
+def list_files(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
     """Yield the folders, files and symbolic links of DATA that a backup contains, a folder before its content."""
     for parent, folders, files in os.walk(data, onerror=_refuse_unreadable):
         relative = PurePosixPath(parent).relative_to(data)
@@ -196,12 +183,12 @@ def files_of(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
 
 def _refuse_unreadable(error: OSError) -> None:
     if isinstance(error, PermissionError):
-        raise _unreadable(error.filename) from error
+        raise _unreadable_error(error.filename) from error
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # not deleted or replaced in the meantime
         raise error
 
 
-def _unreadable(path: object) -> SetupError:
+def _unreadable_error(path: object) -> SetupError:
     return SetupError(f"This account cannot read {path}; run the command with sudo.")
 
 
@@ -257,13 +244,13 @@ class _Archive:
         except FileNotFoundError:
             return
         except PermissionError as error:
-            raise _unreadable(data / path) from error
+            raise _unreadable_error(data / path) from error
         self._digests[digest_key(member.name)] = reader.digest.hexdigest()
 
     @contextmanager
-    def parts(self) -> Generator[_Parts]:
+    def parts(self) -> Generator[_DumpParts]:
         """Yield a file whose content becomes the parts of the dump."""
-        parts = _Parts(self.add_bytes)
+        parts = _DumpParts(self.add_bytes)
         yield parts
         parts.flush()
 
@@ -287,14 +274,14 @@ class _FixedSizeReader:
         self._source, self._left = source, size
 
     def read(self, size: int = PART_BYTES, /) -> bytes:
-        wanted = min(size, self._left)
-        data = self._source.read(wanted).ljust(wanted, b"\0")
-        self._left -= wanted
+        count = min(size, self._left)
+        data = self._source.read(count).ljust(count, b"\0")
+        self._left -= count
         self.digest.update(data)
         return data
 
 
-class _Parts:
+class _DumpParts:
     """Collects written data into members of `PART_BYTES`."""
 
     def __init__(self, add: Callable[[str, bytes], None]) -> None:

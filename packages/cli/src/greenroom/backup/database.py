@@ -20,7 +20,7 @@ from greenroom.core.text import cause
 from greenroom.db.migrate import migrations, plan, with_first_schema
 from greenroom.kit.processes import become_subreaper
 from greenroom.up.instance import Instance
-from greenroom.up.layout import Layout, running_pid
+from greenroom.up.layout import Layout, missing_instance_error, running_pid
 from greenroom.up.options import stored_settings
 from greenroom.up.postgres import wheel_folder
 from greenroom.up.progress import Progress
@@ -29,7 +29,7 @@ from greenroom.up.site import site_of, stopped_site
 CHUNK_BYTES: Final = 2**20
 REPLACED_SCHEMA: Final = "greenroom_replaced"
 """The tables of the target during a restore that replaces them."""
-PORTABLE: Final = ("--no-owner", "--no-privileges", "--no-comments", "--no-publications", "--no-subscriptions")
+PORTABLE_OPTIONS: Final = ("--no-owner", "--no-privileges", "--no-comments", "--no-publications", "--no-subscriptions")
 """The roles of the target may have other names; the migration grants the privileges."""
 
 
@@ -42,7 +42,7 @@ async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator
         SetupError: there is no instance, or its database does not start.
     """
     if not layout.ports.exists():
-        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+        raise missing_instance_error(layout)
     if (external := stored_settings(layout).database_url) is not None:
         yield external
     elif running_pid(layout) is not None:
@@ -60,8 +60,8 @@ async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledDatabase:
-    """What a backup states about a database: `version` is the major version of the server, `migrations` name →
-    checksum."""
+    """The properties of a database in the header of a backup: `version` is the major version of the server,
+    `migrations` maps the name of a migration to its checksum."""
 
     version: int
     installation_id: str
@@ -75,7 +75,7 @@ def read_facts(dsn: str) -> InstalledDatabase:
     Raises:
         SetupError: it cannot be used, or has no installation.
     """
-    with _connected(dsn) as connection:
+    with _connect(dsn) as connection:
         tables = _tables(connection)
         if "installation" not in tables:
             raise SetupError("The database contains no installation; run greenroom up first.")
@@ -91,7 +91,7 @@ def read_facts(dsn: str) -> InstalledDatabase:
 
 def server_version(dsn: str) -> int:
     """Return the major version of the server."""
-    with _connected(dsn) as connection:
+    with _connect(dsn) as connection:
         return connection.info.server_version // 10_000
 
 
@@ -110,7 +110,7 @@ def _tables(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 @contextmanager
-def _connected(dsn: str) -> Generator[psycopg.Connection[Any]]:
+def _connect(dsn: str) -> Generator[psycopg.Connection[Any]]:
     try:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
             yield connection
@@ -165,7 +165,9 @@ class PostgresTools:
         """
         excluded = f"--exclude-schema={REPLACED_SCHEMA}"
         options = [excluded, *(f"--exclude-table-data=public.{table}" for table in without_rows_of)]
-        with self._started("pg_dump", dsn, "--format=custom", *PORTABLE, *options, stdout=subprocess.PIPE) as process:
+        with self._run_program(
+            "pg_dump", dsn, "--format=custom", *PORTABLE_OPTIONS, *options, stdout=subprocess.PIPE
+        ) as process:
             while data := _stream(process.stdout).read(CHUNK_BYTES):
                 write(data)
 
@@ -177,7 +179,7 @@ class PostgresTools:
             SetupError: pg_restore cannot read the dump.
         """
         with tempfile.TemporaryFile() as output:
-            with self._started(
+            with self._run_program(
                 "pg_restore", None, "--list", stdin=subprocess.PIPE, stdout=output, bufsize=0
             ) as process:
                 listing = DumpListing(_stream(process.stdin))
@@ -191,12 +193,12 @@ class PostgresTools:
         Raises:
             SetupError: pg_restore failed; nothing was restored.
         """
-        options = ("--exit-on-error", "--single-transaction", *PORTABLE, str(dump))
-        with self._started("pg_restore", dsn, *options, stdout=subprocess.DEVNULL):
+        options = ("--exit-on-error", "--single-transaction", *PORTABLE_OPTIONS, str(dump))
+        with self._run_program("pg_restore", dsn, *options, stdout=subprocess.DEVNULL):
             pass
 
     @contextmanager
-    def _started(self, program: str, dsn: str | None, *arguments: str, **streams: Any) -> Generator[Any]:
+    def _run_program(self, program: str, dsn: str | None, *arguments: str, **streams: Any) -> Generator[Any]:
         """Run a program for the duration of the block. The password is passed in the environment, because other users
         can read command lines.
         """
@@ -224,10 +226,10 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
 
 def _major_version(program: Path) -> int | None:
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None  # not installed here, or not for this machine
-    return int(done.stdout.split()[2].split(".")[0])
+    return int(result.stdout.split()[2].split(".")[0])
 
 
 _REPLACE: Final[tuple[LiteralString, ...]] = (
@@ -240,19 +242,19 @@ _IN_USE: Final = (
     " AND application_name LIKE 'greenroom%' LIMIT 1"
 )
 _HAS_REPLACED: Final = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
-_PUT_BACK: Final[tuple[LiteralString, ...]] = (
+_RESTORE_REPLACED: Final[tuple[LiteralString, ...]] = (
     "DROP SCHEMA public CASCADE",
     f"ALTER SCHEMA {REPLACED_SCHEMA} RENAME TO public",
 )
 
 
-def refuse_contents(dsn: str, *, replace: bool) -> bool:
-    """Return True if the database contains tables, which the caller may replace.
+def check_contents(dsn: str, *, replace: bool) -> bool:
+    """Check the contents of the database. Return True if it contains tables, which the caller may replace.
 
     Raises:
         SetupError: it contains tables, and `replace` is False.
     """
-    with _connected(dsn) as connection:
+    with _connect(dsn) as connection:
         has_tables = bool(_tables(connection))
     if has_tables and not replace:
         raise SetupError(
@@ -262,33 +264,33 @@ def refuse_contents(dsn: str, *, replace: bool) -> bool:
 
 
 @contextmanager
-def emptied(dsn: str, *, replace: bool) -> Generator[None]:
+def empty_database(dsn: str, *, replace: bool) -> Generator[None]:
     """Empty the database for the duration of the block, which restores another one. If the block fails, the database is
-    as before. Otherwise its former tables remain in `REPLACED_SCHEMA` until `drop_replaced`.
+    as before. Otherwise its former tables remain in `REPLACED_SCHEMA` until `drop_replaced_tables`.
 
     Raises:
         SetupError: the database contains tables and `replace` is False, it is in use, or an earlier restore was
             interrupted in a state that only a person can judge.
     """
     _end_interrupted_restore(dsn, replace=replace)
-    if not refuse_contents(dsn, replace=replace):
+    if not check_contents(dsn, replace=replace):
         yield
         return
-    with _connected(dsn) as connection:
+    with _connect(dsn) as connection:
         if row := connection.execute(_IN_USE).fetchone():
             raise SetupError(f"A running process of Greenroom uses the database ({row[0]}); stop it first.")
         _execute(connection, _REPLACE)
     try:
         yield
     except BaseException:
-        with _connected(dsn) as connection:
-            _execute(connection, _PUT_BACK)
+        with _connect(dsn) as connection:
+            _execute(connection, _RESTORE_REPLACED)
         raise
 
 
 def _end_interrupted_restore(dsn: str, *, replace: bool) -> None:
     """Put the tables back that a killed restore left in `REPLACED_SCHEMA`."""
-    with _connected(dsn) as connection:
+    with _connect(dsn) as connection:
         if not connection.execute(_HAS_REPLACED, (REPLACED_SCHEMA,)).fetchone():
             return
         if not replace:
@@ -298,12 +300,12 @@ def _end_interrupted_restore(dsn: str, *, replace: bool) -> None:
                 f"The schemas public and {REPLACED_SCHEMA} of the database both have tables, because an earlier restore"
                 " was interrupted; delete the schema that you do not need with psql (DROP SCHEMA … CASCADE)."
             )
-        _execute(connection, _PUT_BACK)
+        _execute(connection, _RESTORE_REPLACED)
 
 
-def drop_replaced(dsn: str) -> None:
+def drop_replaced_tables(dsn: str) -> None:
     """Delete the tables that a restore has replaced."""
-    with _connected(dsn) as connection:
+    with _connect(dsn) as connection:
         _execute(connection, (f"DROP SCHEMA IF EXISTS {REPLACED_SCHEMA} CASCADE",))
 
 

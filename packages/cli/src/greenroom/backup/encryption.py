@@ -71,10 +71,10 @@ class DecryptionKey:
                 return age.passphrase.decrypt(encrypted, self._passphrase()).decode()
             if self.identities is None:
                 raise SetupError("The backup is encrypted to a recipient key; specify its private key with --identity.")
-            return age.decrypt(encrypted, identities_in(self.identities)).decode()
+            return age.decrypt(encrypted, parse_identities(self.identities)).decode()
         except age.DecryptError as error:
-            used = "passphrase" if SCRYPT_STANZA in encrypted else "private key"
-            raise SetupError(f"The {used} does not open the backup ({error}); specify the right {used}.") from error
+            kind = "passphrase" if SCRYPT_STANZA in encrypted else "private key"
+            raise SetupError(f"The {kind} does not open the backup ({error}); specify the right {kind}.") from error
 
     def _passphrase(self) -> str:
         if self.passphrase is not None:
@@ -84,7 +84,7 @@ class DecryptionKey:
         return self.ask()
 
 
-def identities_in(text: str) -> list[Any]:
+def parse_identities(text: str) -> list[Any]:
     """Return the private keys in a file of `age-keygen`, or the one of ssh.
 
     Raises:
@@ -94,8 +94,8 @@ def identities_in(text: str) -> list[Any]:
         if "PRIVATE KEY-----" in text:
             return [age.ssh.Identity.from_buffer(text.encode())]
         lines = [line.strip() for line in text.splitlines()]
-        if found := [age.x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]:
-            return found
+        if identities := [age.x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]:
+            return identities
     except age.IdentityError as error:
         raise SetupError(f"The file of --identity contains no usable private key ({error}).") from error
     raise SetupError("The file of --identity contains no private key of age (AGE-SECRET-KEY-1…) or ssh.")
@@ -112,7 +112,7 @@ def write_encrypted(target: IO[bytes], key: EncryptionKey, produce: Callable[[IO
     encrypted_key = key.encrypt(f"{identity}\n")
     start = target.write(_tar_header(KEY_NAME, len(encrypted_key)) + encrypted_key + _padding(len(encrypted_key)))
     target.write(bytes(tarfile.BLOCKSIZE))  # the header of `data.age`, when its size is known
-    with piped(produce) as source:
+    with write_in_thread(produce) as source:
         try:
             age.encrypt_io(source, target, [identity.to_public()])
         except age.EncryptError as error:
@@ -140,23 +140,23 @@ def read_backup_key(file: Path, decryption_key: DecryptionKey) -> str:
     Raises:
         SetupError: the file is no backup, or `decryption_key` does not decrypt it.
     """
-    foreign = SetupError(f"{file} is not a backup of Greenroom.")
+    not_a_backup = SetupError(f"{file} is not a backup of Greenroom.")
     try:
         with tarfile.open(file, "r:") as outer:
             member = outer.next()
             source = None if member is None or member.name != KEY_NAME else outer.extractfile(member)
             if source is None:
-                raise foreign
+                raise not_a_backup
             encrypted = source.read(MAX_KEY_BYTES)
     except tarfile.TarError as error:
-        raise foreign from error
+        raise not_a_backup from error
     except OSError as error:
         raise SetupError(f"{file} cannot be read: {error.strerror}.") from error
     return decryption_key.decrypt(encrypted)
 
 
 @contextmanager
-def decrypted(file: Path, key: str) -> Generator[IO[bytes]]:
+def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
     """Yield the decrypted data of a backup as a stream.
 
     Raises:
@@ -167,20 +167,20 @@ def decrypted(file: Path, key: str) -> Generator[IO[bytes]]:
         try:
             with tarfile.open(file, "r:") as outer:
                 source = outer.extractfile(DATA_NAME)
-                age.decrypt_io(source, target, identities_in(key))
+                age.decrypt_io(source, target, parse_identities(key))
         except BrokenPipeError:
             raise
         except (tarfile.TarError, KeyError, age.DecryptError, OSError) as error:
             raise SetupError(f"{file} cannot be decrypted ({error}): {DAMAGED}") from error
 
-    with piped(produce) as stream:
+    with write_in_thread(produce) as stream:
         yield stream
         while stream.read(io.DEFAULT_BUFFER_SIZE):  # the end of the data is authenticated too
             pass
 
 
 @contextmanager
-def piped(produce: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
+def write_in_thread(produce: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
     """Yield a stream of the data that `produce` writes in a thread. An error of `produce` is raised at the end of the
     block, in place of an error of the block about the incomplete stream.
     """
@@ -191,9 +191,9 @@ def piped(produce: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
             produce(target)
 
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run)
+        writing = pool.submit(run)
         try:
             with os.fdopen(read_end, "rb") as source:
                 yield source
         finally:
-            running.result()
+            writing.result()

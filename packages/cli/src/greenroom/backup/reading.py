@@ -61,7 +61,7 @@ def read_backup(
     digests: dict[str, str] = {}
     expected: dict[str, str] = {}
     header: Header | None = None
-    extracted = _Extracted(folder)
+    extractor = _Extractor(folder)
     links: set[str] = set()
     try:
         with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
@@ -77,14 +77,14 @@ def read_backup(
                     expected = msgspec.json.decode(source.read(), type=dict[str, str])
                 elif source and member.name.startswith(DUMP_PREFIX):
                     digests[member.name] = _copy(source, write_dump)
-                elif member.name.startswith(DATA_PREFIX) and (digest := extracted.add(member, source)) is not None:
+                elif member.name.startswith(DATA_PREFIX) and (digest := extractor.add(member, source)) is not None:
                     digests[digest_key(member.name)] = digest
     except (tarfile.TarError, msgspec.MsgspecError) as error:
         raise SetupError(f"The backup cannot be read ({error}): {DAMAGED}") from error
     problem = digest_problem(expected, digests)
     if header is None or problem is not None:
         raise SetupError(f"The backup is incomplete ({problem or 'it has no header'}): {DAMAGED}")
-    extracted.finish()
+    extractor.finish()
     return ReadBackup(header, len(digests))
 
 
@@ -96,7 +96,7 @@ def _copy(source: IO[bytes], write: Callable[[bytes], object]) -> str:
     return digest.hexdigest()
 
 
-class _Extracted:
+class _Extractor:
     """The files of DATA in `folder`; None: nowhere."""
 
     def __init__(self, folder: Path | None) -> None:

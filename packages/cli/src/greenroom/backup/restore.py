@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, STAGING_NAME, Header
-from greenroom.backup.create import only_backup
+from greenroom.backup.create import backup_lock
 from greenroom.backup.database import (
     PostgresTools,
+    check_contents,
     check_not_newer,
-    drop_replaced,
-    emptied,
-    refuse_contents,
+    drop_replaced_tables,
+    empty_database,
     running_database,
     server_version,
 )
-from greenroom.backup.encryption import DecryptionKey, decrypted, read_backup_key
+from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
 from greenroom.backup.reading import ReadBackup, read_backup
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
@@ -34,7 +34,7 @@ from greenroom.up import checks
 from greenroom.up.account import service_accounts
 from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, mounts_below, write_json
 from greenroom.up.options import stored_settings
-from greenroom.up.processes import end_all, leftovers
+from greenroom.up.processes import end_all, find_instance_processes
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 from greenroom.up.versions import Version, check_backup_version
@@ -46,8 +46,8 @@ KEPT_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreTarget:
-    """Where a backup is restored: an instance, whose database is `database_url` or that of the backup. `replace`: both
-    may have contents."""
+    """The target of a restore: an instance, whose database is `database_url`, or None = that in the settings of the
+    backup. With `replace`, DATA and the database may have contents."""
 
     layout: Layout
     database_url: str | None
@@ -56,7 +56,7 @@ class RestoreTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredBackup:
-    """What was restored, or would be."""
+    """The result of a restore, or of the check of a backup."""
 
     header: Header
     files: int
@@ -75,14 +75,14 @@ def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarge
     """
     _check_target(target)
     if target.database_url is not None:
-        refuse_contents(target.database_url, replace=target.replace)
+        check_contents(target.database_url, replace=target.replace)
     key = read_backup_key(file, decryption_key)
-    with decrypted(file, key) as stream:
-        read = read_backup(stream, lambda _: None, accept=_accept)
+    with decrypt_backup(file, key) as stream:
+        read = read_backup(stream, lambda _: None, accept=_check_header)
     return RestoredBackup(header=read.header, files=read.members, migrations=[], replaced=None)
 
 
-def _accept(header: Header) -> None:
+def _check_header(header: Header) -> None:
     check_backup_version(Version.parse(header.version), Version.parse(version()))
     check_not_newer(header.migrations)
 
@@ -113,7 +113,7 @@ def _replaced_instance(layout: Layout) -> Layout:
     killed after it had moved them.
     """
     folders = [layout.data, *sorted(layout.data.glob(f"{REPLACED_PREFIX}*"), reverse=True)]
-    return next((found for found in map(Layout, folders) if found.instance.exists()), layout)
+    return next((candidate for candidate in map(Layout, folders) if candidate.instance.exists()), layout)
 
 
 async def restore_backup(
@@ -129,28 +129,28 @@ async def restore_backup(
     layout = target.layout
     now = datetime.now(UTC)
     try:
-        with _locked(layout), only_backup(layout):
+        with _lock_data(layout), backup_lock(layout):
             _check_target(target)  # an instance may have been created since the first check
-            await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
+            await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
             with _staging(layout) as staging:
                 with progress.step("Decrypting and checking the backup"):
                     read = await asyncio.to_thread(_extract, file, key, staging)
                 _adapt_settings(staging, target)
                 external = stored_settings(staging).database_url
-                with nullcontext() if external is None else emptied(external, replace=target.replace):
+                with nullcontext() if external is None else empty_database(external, replace=target.replace):
                     migrations = await _restore_database(staging, progress)
                     times = {"time": now.isoformat(), "created": read.header.created.isoformat()}
                     write_json(staging.restored, times, 0o600)
                     replaced = _move_into_place(staging, layout, now)
             if external is not None:
-                drop_replaced(external)
+                drop_replaced_tables(external)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {layout.data}: {error.strerror or error}.") from error
     return RestoredBackup(header=read.header, files=read.members, migrations=migrations, replaced=replaced)
 
 
 @contextmanager
-def _locked(layout: Layout) -> Generator[None]:
+def _lock_data(layout: Layout) -> Generator[None]:
     """Lock DATA, which is created if it is missing. If the block fails and left it empty, a new DATA is removed, and in
     an existing one the lock of backups, with which it would not count as empty.
 
@@ -187,9 +187,9 @@ def _staging(layout: Layout) -> Generator[Layout]:
 
 def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
     accounts = service_accounts()  # owners of extracted files
-    with (staging.data / DUMP_FILE).open("wb") as dump, decrypted(file, key) as stream:
+    with (staging.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
         (staging.data / DUMP_FILE).chmod(0o600)
-        read = read_backup(stream, dump.write, accept=_accept, folder=staging.data)
+        read = read_backup(stream, dump.write, accept=_check_header, folder=staging.data)
     check_reachable(staging, accounts)
     staging.create(accounts)
     check_folder(staging)
@@ -243,17 +243,17 @@ def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | N
     moves: list[tuple[Path, Path]] = []
     if replaced is not None:
         replaced.mkdir(mode=0o700)
-        first = sorted(existing, key=lambda name: name != layout.instance.name)
-        moves += [(layout.data / name, replaced / name) for name in first]
-    last = sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name)
-    moves += [(staging.data / name, layout.data / name) for name in last]
-    done: list[tuple[Path, Path]] = []
+        existing_first = sorted(existing, key=lambda name: name != layout.instance.name)
+        moves += [(layout.data / name, replaced / name) for name in existing_first]
+    restored_last = sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name)
+    moves += [(staging.data / name, layout.data / name) for name in restored_last]
+    completed: list[tuple[Path, Path]] = []
     try:
         for source, destination in moves:
             source.rename(destination)
-            done.append((source, destination))
+            completed.append((source, destination))
     except OSError:
-        for source, destination in reversed(done):
+        for source, destination in reversed(completed):
             destination.rename(source)
         if replaced is not None:
             replaced.rmdir()

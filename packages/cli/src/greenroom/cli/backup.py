@@ -50,12 +50,12 @@ def backup(
     from greenroom.backup.create import BackupPlan, create_backup  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
-    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
-    log.for_commands("backup")
+    log.configure_for_command("backup")
     key = backup_key(passphrase_file, recipient)
     plan = BackupPlan(key=key, homes=homes, recordings=recordings, keep=keep)
-    created = asyncio.run(create_backup(Layout(data), folder, plan, on_stderr()))
+    created = asyncio.run(create_backup(Layout(data), folder, plan, stderr_progress()))
     print_local_result(
         {"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted},
         f"{created.file} ({size(created.bytes)}, {created.files} verified parts)",
@@ -89,10 +89,10 @@ def restore(
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
-    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
     external_url = external_database(database_url)
-    log.for_commands("restore")
+    log.configure_for_command("restore")
     os.umask(0o022)
     decryption_key = DecryptionKey(
         passphrase=None if passphrase_file is None else _passphrase(passphrase_file),
@@ -103,7 +103,7 @@ def restore(
     if dry_run:
         restored = check_backup(file, decryption_key, target)
     else:
-        restored = asyncio.run(restore_backup(file, decryption_key, target, on_stderr()))
+        restored = asyncio.run(restore_backup(file, decryption_key, target, stderr_progress()))
     header, replaced = restored.header, None if restored.replaced is None else str(restored.replaced)
     facts = {"created": header.created.isoformat(), "version": header.version, "homes": header.homes}
     backup_line = (

@@ -37,7 +37,7 @@ def setup(
     """
     host_state = host_setup.read_host()
     record = host_setup.read_record()
-    if (warning := host_setup.unsupported(host_state)) and not undo:
+    if (warning := host_setup.support_warning(host_state)) and not undo:
         typer.echo(warning, err=True)
     steps = host_setup.plan_undo(record, host_state) if undo else host_setup.plan(host_state)
     if dry_run:

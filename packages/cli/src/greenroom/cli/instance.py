@@ -124,13 +124,13 @@ def doctor(
     """
     from greenroom.cli.repair import repair_remote  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
-    from greenroom.up.doctor import show_repair  # noqa: PLC0415
+    from greenroom.up.doctor import repair_instance  # noqa: PLC0415
 
     if repair and url is not None:
         with Client(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
             repair_remote(client, removes=yes, as_json=as_json)
     elif repair:
-        show_repair(data, removes=yes, as_json=as_json)
+        repair_instance(data, removes=yes, as_json=as_json)
     elif yes:
         raise SetupError("--yes requires --repair. Without --repair, greenroom doctor changes nothing.")
     else:

@@ -53,7 +53,7 @@ def import_object(path: str) -> Any:
     """Return the object with the path `MODULE:NAME`."""
     module, _, name = path.partition(":")
     imported = getattr(import_module(module), name)
-    log.for_commands("greenroom")  # configure structlog, which the module may have imported for the first time
+    log.configure_for_command("greenroom")  # configure structlog, which the module may have imported for the first time
     return imported
 
 

@@ -31,7 +31,7 @@ def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
         SetupError: those settings cannot be used.
         GreenroomError: the deployment, Docker or the cluster does not respond.
     """
-    log.for_commands("doctor")
+    log.configure_for_command("doctor")
     installation: str = client.get("/diagnostics/installation")["installation_id"]
     outcomes = asyncio.run(_repair(client, installation, removes=removes))
     show_outcomes(outcomes, "greenroom doctor --repair --yes", as_json=as_json)

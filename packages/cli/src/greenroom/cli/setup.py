@@ -20,8 +20,8 @@ from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
-from greenroom.up.deployment import Deployment, FirstHost, deployment_in, secrets_of
-from greenroom.up.host_limits import raise_limits, session_capacity, to_raise
+from greenroom.up.deployment import Deployment, FirstHost, caller_deployment, kubernetes_secrets
+from greenroom.up.host_limits import limits_to_raise, raise_limits, session_capacity
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
 Hosts = Annotated[
@@ -46,7 +46,7 @@ def _log() -> None:  # pyright: ignore[reportUnusedFunction] -- typer calls it b
 def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     """Create the missing keys, certificates and folders of this host for its roles."""
     host_files = Deployment(folder)
-    host_files.lay_out(comma_parts(hosts), datetime.now(UTC))
+    host_files.create_files(comma_parts(hosts), datetime.now(UTC))
     typer.echo(f"Files of this host are in {folder}; back up {host_files.installation}.")
 
 
@@ -117,7 +117,7 @@ def kubernetes(
     namespace: Annotated[str, typer.Option(help="Namespace of the roles.")] = "greenroom",
 ) -> None:
     """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; create missing files in the folder."""
-    secrets = secrets_of(deployment_in(folder), namespace, comma_parts(hosts), datetime.now(UTC))
+    secrets = kubernetes_secrets(caller_deployment(folder), namespace, comma_parts(hosts), datetime.now(UTC))
     typer.echo(json.dumps(secrets))
 
 
@@ -127,7 +127,7 @@ def limits(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if a limit is too low.")] = False,
 ) -> None:
     """Raise the kernel limits of this host for a thousand sessions, now and at every start of the host."""
-    too_low = to_raise(host_limits.read())
+    too_low = limits_to_raise(host_limits.read())
     if check:
         for name, required in too_low.items():
             typer.echo(f"{name} should be {required}.")

@@ -33,7 +33,7 @@ def support_bundle(
     """
     from greenroom.up.support_bundle import create_archive  # noqa: PLC0415 -- the import takes time
 
-    log.for_commands("support-bundle")
+    log.configure_for_command("support-bundle")
     now = datetime.now(UTC)
     file = output or Path.cwd() / f"greenroom-support-{now:%Y%m%dT%H%M%SZ}.tar.gz"
     archive = create_archive(Layout(data), file, os.environ, now)

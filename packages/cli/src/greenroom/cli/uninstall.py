@@ -31,10 +31,10 @@ def uninstall(
     The command lists what it removes and what remains, and asks. The system accounts remain without
     --accounts, and the Debian packages until `greenroom host setup --undo`.
     """
-    from greenroom.up.progress import on_stderr  # noqa: PLC0415 -- the imports take time
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415 -- the imports take time
     from greenroom.up.uninstall import plan, read_installation, remove  # noqa: PLC0415
 
-    log.for_commands("uninstall")
+    log.configure_for_command("uninstall")
     if keep_data and with_accounts:
         raise SetupError("The kept data belong to the system accounts; specify either --keep-data or --accounts.")
     layout = Layout(data)
@@ -46,7 +46,7 @@ def uninstall(
             raise SetupError("Nothing was removed. Add --yes to remove all of this.")
         if not typer.confirm("Remove all of this?", err=True):
             raise SetupError("Nothing was removed.")
-    problems = remove(layout, installed, on_stderr(), keep_data=keep_data, with_accounts=with_accounts)
+    problems = remove(layout, installed, stderr_progress(), keep_data=keep_data, with_accounts=with_accounts)
     remains = [*problems, *removal.remains]
     result = {"data": str(data), "removed": removal.removes, "remains": remains}
     print_local_result(result, "The instance is removed.", *remains, as_json=as_json)

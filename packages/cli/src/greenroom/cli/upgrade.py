@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from greenroom.backup.encryption import EncryptionKey
-    from greenroom.upgrade.execute import Upgraded
+    from greenroom.upgrade.execute import UpgradeResult
 
 
 def upgrade(
@@ -42,7 +42,7 @@ def upgrade(
     """
     from greenroom.up import log  # noqa: PLC0415
 
-    log.for_commands("upgrade")
+    log.configure_for_command("upgrade")
     layout = running_layout(data)
     if dry_run:
         asyncio.run(_show_plan(layout, as_json=as_json))
@@ -53,7 +53,7 @@ def upgrade(
         print_local_result(asdict(upgraded) if upgraded else None, *_result_lines(upgraded), as_json=as_json)
 
 
-def _result_lines(upgraded: Upgraded | None) -> list[str]:
+def _result_lines(upgraded: UpgradeResult | None) -> list[str]:
     if upgraded is None:
         return []
     title = f"To return to {upgraded.previous}, without the changes since the backup:"
@@ -62,24 +62,24 @@ def _result_lines(upgraded: Upgraded | None) -> list[str]:
 
 
 async def _show_plan(layout: Layout, *, as_json: bool) -> None:
-    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
 
-    async with planned_upgrade(layout, on_stderr()) as planned:
+    async with planned_upgrade(layout, stderr_progress()) as planned:
         plan = planned.plan
         lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
         print_local_result(plan.as_json(), *lines, as_json=as_json)
 
 
-async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> Upgraded | None:
+async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> UpgradeResult | None:
     """Execute the upgrade. Return None if there is nothing to upgrade."""
     from greenroom.backup.create import BackupPlan  # noqa: PLC0415
-    from greenroom.up.progress import on_stderr  # noqa: PLC0415
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
     from greenroom.upgrade.record import upgrade_lock  # noqa: PLC0415
 
     with upgrade_lock(layout):
-        async with planned_upgrade(layout, on_stderr()) as planned:
+        async with planned_upgrade(layout, stderr_progress()) as planned:
             typer.echo("\n".join(planned.plan.lines()), err=True)
             if planned.plan.is_empty:
                 return None

@@ -34,7 +34,7 @@ class Account:
         return os.getgid() if self.user is None else pwd.getpwnam(self.user).pw_gid
 
     @property
-    def switches(self) -> bool:
+    def needs_switch(self) -> bool:
         """True if a process must change from root to this account."""
         return os.getuid() == 0 and self.user is not None
 

@@ -24,15 +24,15 @@ from greenroom.up.free_space import Space, shortages
 from greenroom.up.host_programs import has_program
 from greenroom.up.installation import has_first_data
 from greenroom.up.layout import Layout
-from greenroom.up.options import Settings, listen_error
+from greenroom.up.options import Settings, find_listen_error
 from greenroom.up.programs import bytes_to_copy
 from greenroom.up.progress import Progress
-from greenroom.up.tls import check_pair
+from greenroom.up.tls import check_certificate_pair
 
 PROGRAMS: Final = ("nginx", "setpriv")
 """Programs of the distribution."""
 
-_UNUSABLE: Final = re.compile(r"""["$'\\`:,]""")
+_UNUSABLE_CHARACTERS: Final = re.compile(r"""["$'\\`:,]""")
 """Characters that a path cannot contain: nginx cannot escape `$`; programs of PostgreSQL pass paths to a shell in
 double quotes; commas separate the hosts of a database address, and colons the entries of PYTHONPATH.
 """
@@ -55,15 +55,15 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     check_programs()
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
-        check_pair(Path(settings.tls_cert), Path(settings.tls_key))
+        check_certificate_pair(Path(settings.tls_cert), Path(settings.tls_key))
     await find_runtime(settings.runtime).check("")
     if settings.database_url is not None:
         await check(settings.database_url)
         await refuse_pooler(settings.database_url)
     if not layout.key_file.exists():
-        await _check_new(layout, settings.database_url)
+        await _check_new_key(layout, settings.database_url)
     elif settings.database_url is not None and layout.installation_id.exists():
-        await _check_same(layout, settings.database_url)
+        await _check_same_installation(layout, settings.database_url)
 
 
 async def provide_desktop_image(layout: Layout, settings: Settings, progress: Progress) -> None:
@@ -92,16 +92,18 @@ async def _build(progress_percent: AsyncIterator[int], image: str) -> None:
 
 def check_path(data: Path) -> None:
     """Refuse a path with a character that cannot be quoted for a program that must read the path."""
-    wrong = {character for character in str(data) if _UNUSABLE.match(character) or not character.isprintable()}
-    if wrong:
+    unusable = {
+        character for character in str(data) if _UNUSABLE_CHARACTERS.match(character) or not character.isprintable()
+    }
+    if unusable:
         raise SetupError(
             f"The path {one_line(str(data))} cannot be used, because programs of the instance cannot parse"
-            f" {' '.join(map(repr, sorted(wrong)))} in it. Specify a --data without quotes, backslashes, dollar signs,"
-            " colons, commas and control characters."
+            f" {' '.join(map(repr, sorted(unusable)))} in it. Specify a --data without quotes, backslashes, dollar"
+            " signs, colons, commas and control characters."
         )
 
 
-async def _check_new(layout: Layout, database_url: str | None) -> None:
+async def _check_new_key(layout: Layout, database_url: str | None) -> None:
     """Refuse to create a new key for a database that was written with another key."""
     if database_url is None:
         if (layout.postgres / "data").exists():
@@ -114,7 +116,7 @@ async def _check_new(layout: Layout, database_url: str | None) -> None:
             )
 
 
-async def _check_same(layout: Layout, database_url: str) -> None:
+async def _check_same_installation(layout: Layout, database_url: str) -> None:
     """Refuse the database of another installation: its secrets are encrypted with another key."""
     expected = layout.installation_id.read_text().strip()
     async with open_database(database_url) as db:
@@ -163,16 +165,16 @@ def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
         SetupError: there is too little space; the message contains the required and the free space.
     """
     database = 0 if settings.database_url is not None or layout.postgres.exists() else DATABASE_BYTES
-    folder = next(each for each in (layout.data, *layout.data.parents) if each.exists())
-    needed = Space(disk=database + bytes_to_copy(layout.runtime, accounts), memory=MEMORY_BYTES)
-    free = Space(disk=shutil.disk_usage(folder).free, memory=host_limits.free_memory())
+    folder = next(path for path in (layout.data, *layout.data.parents) if path.exists())
+    needed = Space(disk_bytes=database + bytes_to_copy(layout.runtime, accounts), memory_bytes=MEMORY_BYTES)
+    free = Space(disk_bytes=shutil.disk_usage(folder).free, memory_bytes=host_limits.free_memory())
     if problems := shortages(str(folder), needed, free):
         raise SetupError(" ".join(problems))
 
 
 def check_port(port: int) -> None:
     """Refuse a main port on which this process cannot listen."""
-    error = listen_error(port)
+    error = find_listen_error(port)
     if isinstance(error, PermissionError):
         raise SetupError(f"Port {port} requires root; specify a --port of 1024 or higher.") from error
     if error is not None:

@@ -28,31 +28,31 @@ from greenroom.kit.program import version
 from greenroom.up import host_programs, instance, log
 from greenroom.up.doctor import (
     Finding,
+    check_invariants,
     database_to_check,
-    examine,
+    find_warnings,
     host_capacity,
     restore_warnings,
     runtime_warnings,
-    warnings,
-    without_database,
+    skip_all_invariants,
 )
-from greenroom.up.handed import StartData
 from greenroom.up.health import database_problem
 from greenroom.up.host_limits import SessionCapacity
 from greenroom.up.installation import set_password
-from greenroom.up.layout import Layout, check_folder, running_layout, running_pid, wait_for_end
+from greenroom.up.layout import Layout, check_folder, missing_instance_error, running_layout, running_pid, wait_for_end
 from greenroom.up.options import Options
 from greenroom.up.progress import (
-    Description,
-    Events,
+    EventProgress,
     Failed,
+    InstanceDescription,
     Progress,
     Ready,
-    on_stderr,
     show_events,
     show_ready,
+    stderr_progress,
 )
 from greenroom.up.site import prepare_instance, site_of
+from greenroom.up.start_data import StartData
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State
 from greenroom.up.terminal import console
@@ -71,7 +71,7 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     if detach:
         show_ready(_start_in_background(layout, options), as_json=as_json)
         return
-    _exec_up(layout, options, on_stderr(), as_json=as_json)
+    _exec_up(layout, options, stderr_progress(), as_json=as_json)
 
 
 def _exec_up(
@@ -83,7 +83,7 @@ def _exec_up(
         SetupError: it cannot be started as requested.
         KeyboardInterrupt: a signal to end.
     """
-    log.for_commands("up")
+    log.configure_for_command("up")
     for number in instance.END_SIGNALS:
         signal.signal(number, _interrupt)  # asyncio's own handler of Ctrl-C would let a long copy finish first
     signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.END_SIGNALS)
@@ -101,7 +101,7 @@ def _exec_up(
     ).become_up(site)
 
 
-def _start_in_background(layout: Layout, options: Options) -> Description:
+def _start_in_background(layout: Layout, options: Options) -> InstanceDescription:
     """Fork the background process. Display its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
@@ -111,12 +111,12 @@ def _start_in_background(layout: Layout, options: Options) -> Description:
         _run_in_background(layout, options, write_end)
     os.close(write_end)
     with os.fdopen(read_end) as source, _forward_interrupt_to(pid):
-        event = show_events(source, on_stderr())
+        event = show_events(source, stderr_progress())
     if isinstance(event, Ready):
         return event.description
     os.waitpid(pid, 0)
-    last_line = instance.last_line(layout.log("up"))
-    raise SetupError(event.sentence if event else f"The background process has ended. Its log ends with: {last_line}")
+    line = instance.last_log_line(layout.log("up"))
+    raise SetupError(event.sentence if event else f"The background process has ended. Its log ends with: {line}")
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 def _run_in_background(layout: Layout, options: Options, write_end: int) -> NoReturn:
     """Run the background process."""
-    events = Events(os.fdopen(write_end, "w"))
+    events = EventProgress(os.fdopen(write_end, "w"))
     try:
         os.setsid()
         _redirect_output(Path(os.devnull))
@@ -175,18 +175,18 @@ def down(data: Path, *, as_json: bool = False) -> None:
     layout = Layout(data)
     check_folder(layout)
     if not layout.instance.exists():
-        raise SetupError(f"There is no Greenroom instance in {data}; specify the --data of an instance.")
-    progress = on_stderr()
+        raise missing_instance_error(layout)
+    progress = stderr_progress()
     pid = running_pid(layout)
     stopped = pid is not None or layout.state.exists()
     if pid is not None:
         _stop_running(layout, pid, progress)
     elif stopped:
-        log.for_commands("down")
+        log.configure_for_command("down")
         asyncio.run(instance.clean_up(layout, progress))
     else:
         print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's output
-    docker_pid = host_programs.started_docker()
+    docker_pid = host_programs.find_started_docker()
     if docker_pid is not None:
         note = f"The Docker daemon that the setup of this host started (pid {docker_pid}) continues to run."
         print(note, file=sys.stderr)  # noqa: T201 -- the command's output
@@ -198,7 +198,7 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
     with progress.step("Stopping the instance and ending its sessions"):
         os.kill(pid, signal.SIGTERM)
         if not wait_for_end(layout, pid, DOWN_WITHIN_S):
-            log_end = f"Its log {layout.log('up')} ends with: {instance.last_line(layout.log('up'))}"
+            log_end = f"Its log {layout.log('up')} ends with: {instance.last_log_line(layout.log('up'))}"
             raise SetupError(f"The instance has not ended after {DOWN_WITHIN_S:g} s. {log_end}")
     if layout.state.exists():
         if left := State.read(layout.state).left:
@@ -210,22 +210,22 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
 
 def status(layout: Layout, *, as_json: bool) -> None:
     """Print the state of each part of a running instance; exit code 1 if a part does not work."""
-    log.for_commands("status")
+    log.configure_for_command("status")
     current_status = asyncio.run(read_status(layout))
     if as_json:
         print(json.dumps(current_status.as_json()))  # noqa: T201 -- the command's result
     else:
         _show_status(current_status)
-    if not all(part.check.ok for part in current_status.parts):
+    if not all(part.health.ok for part in current_status.parts):
         raise SystemExit(1)
 
 
 def _show_status(current_status: Status) -> None:
     table = Table("part", "pid", "port", "starts", "state", box=None, pad_edge=False)
     for part in current_status.parts:
-        color = "green" if part.check.ok else "red"
-        cells = (str(cell or "") for cell in (part.check.name, part.state.pid, part.port, part.state.starts))
-        table.add_row(*cells, Text(part.check.detail, style=color))
+        color = "green" if part.health.ok else "red"
+        cells = (str(cell or "") for cell in (part.health.name, part.state.pid, part.port, part.state.starts))
+        table.add_row(*cells, Text(part.health.detail, style=color))
     out = console()
     out.print(
         f"{current_status.url}  (pid {current_status.pids['up'][0]}, {current_status.phase}, version {version()})"
@@ -233,7 +233,7 @@ def _show_status(current_status: Status) -> None:
     out.print(table)
     for part in current_status.parts:
         if part.crash_loop:
-            out.print(Text(with_subject(part.check.name, part.crash_loop), style="red"))
+            out.print(Text(with_subject(part.health.name, part.crash_loop), style="red"))
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
@@ -243,7 +243,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
     Raises:
         SetupError: the instance does not run, or is of an older version than this program.
     """
-    log.for_commands("doctor")
+    log.configure_for_command("doctor")
     failure, findings, warning_texts, capacity = asyncio.run(_doctor(running_layout(data)))
     for sentence in warning_texts:
         print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
@@ -279,9 +279,9 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], Sessio
     site = site_of(layout)
     if (problem := await database_problem(site.dsn)) is not None:
         failure = cause(problem)
-        return failure, without_database("The database cannot be used."), await runtime_warnings(None, site), None
+        return failure, skip_all_invariants("The database cannot be used."), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):
-        findings, warning_texts = await examine(db, site), await warnings(db)
+        findings, warning_texts = await check_invariants(db, site), await find_warnings(db)
         warning_texts += await restore_warnings(db, layout, datetime.now(UTC))
         capacity = await host_capacity(db, site)
         if skipped := [finding for finding in findings if finding.skipped]:
@@ -301,7 +301,7 @@ def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> 
     Raises:
         SetupError: the database is newer than this program, or cannot be reached.
     """
-    log.for_commands("migrate")
+    log.configure_for_command("migrate")
     if database_url is not None:
         return asyncio.run(_migrate(database_url, only_pre=only_pre))
     return asyncio.run(_migrate_instance(Layout(data), only_pre=only_pre))
@@ -315,7 +315,7 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
     check_folder(layout)
     if running_pid(layout) is not None:
         return await _migrate(site_of(layout).dsn, only_pre=only_pre)
-    async with instance.database_of(layout, on_stderr()):  # not in use: all migrations were applied
+    async with instance.database_of(layout, stderr_progress()):  # not in use: all migrations were applied
         return [], []
 
 
@@ -326,7 +326,7 @@ def reset_password(data: Path, username: str) -> str:
         SetupError: there is no instance.
         NotFound: there is no such user.
     """
-    log.for_commands("reset-password")
+    log.configure_for_command("reset-password")
     layout = Layout(data)
     check_folder(layout)
     return asyncio.run(_reset_password(layout, username))
@@ -334,6 +334,6 @@ def reset_password(data: Path, username: str) -> str:
 
 async def _reset_password(layout: Layout, username: str) -> str:
     password = secrets.token_urlsafe(12)
-    async with instance.database_of(layout, on_stderr()) as (db, _):
+    async with instance.database_of(layout, stderr_progress()) as (db, _):
         await set_password(db, username, hash_password(password))
     return password

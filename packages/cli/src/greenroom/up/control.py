@@ -28,9 +28,9 @@ from greenroom.up.supervisor import FORK_SERVER, Part, Supervisor
 
 log = structlog.get_logger(__name__)
 
-REPLACED_WITHIN_S: Final = 30.0
-"""The time limit for loading programs, and for the end of a role and the start of its next process."""
-ANSWER_WITHIN_S: Final = REPLACED_WITHIN_S + 5.0
+CHANGE_WITHIN_S: Final = 30.0
+"""The time limit of one change: the fork server loads programs, or a role ends and its next process starts."""
+ANSWER_WITHIN_S: Final = CHANGE_WITHIN_S + 5.0
 REQUEST_WITHIN_S: Final = 5.0
 """The time limit for a request after its connection. From Python 3.12 on, an open connection delays the end of `up`."""
 
@@ -91,13 +91,13 @@ class UpControl:
     """Executes the requests for a running instance. `become_up` replaces the process."""
 
     def __init__(self, site: Site, supervisor: Supervisor, become_up: Callable[[Site], NoReturn]) -> None:
-        own = ProgramFiles.of(replace(site.programs, python=Path(sys.executable)))
-        self._own_files = None if site.programs.environment else own
+        own_files = ProgramFiles.of(replace(site.programs, python=Path(sys.executable)))
+        self._own_files = None if site.programs.environment else own_files
         self._site = site
         self._supervisor = supervisor
         self._become_up = become_up
         self._version, self._plugins = version(), tuple(plugins.distributions())
-        """Read now: later, other packages than those of this process may be installed."""
+        """Read at the start, because other packages may be installed later."""
         self._lock = asyncio.Lock()
         """Held during a request: the client of the previous one may have been killed."""
 
@@ -122,7 +122,7 @@ class UpControl:
             writer.write(msgspec.json.encode(answer) + b"\n")
             await writer.drain()
             if isinstance(request, BecomeUp):
-                self._exec(request.files)
+                self._replace_up(request.files)
         except (msgspec.MsgspecError, OSError, ValueError) as error:
             log.warning("a request of an upgrade failed", reason=summary(error))
         finally:
@@ -131,55 +131,55 @@ class UpControl:
     async def _answer(self, request: Request) -> ControlAnswer:
         match request:
             case UsePrograms():
-                return ControlAnswer(error=await self._use(request.files))
+                return ControlAnswer(error=await self._change_programs(request.files))
             case ReplaceRole():
-                return ControlAnswer(error=await self._replace(request.name))
+                return ControlAnswer(error=await self._replace_role(request.name))
             case _:
                 pass
         return ControlAnswer(version=self._version, files=self._own_files, plugins=self._plugins)
 
-    async def _use(self, files: ProgramFiles) -> str:
-        """Change the programs of later processes, and wait until the fork server has loaded them. Return the reason why
-        it has not, as a sentence.
+    async def _change_programs(self, files: ProgramFiles) -> str:
+        """Change the programs of later processes, and wait until the fork server has loaded them. Return the reason of
+        a failure as a sentence, empty after a success.
         """
         log.info("the programs of the roles change", python=files.python)
         self._site = replace(self._site, programs=files.programs)
-        changed = {part.name: part for part in roles.all_parts(self._site, self._supervisor.forks)}
+        parts = {part.name: part for part in roles.all_parts(self._site, self._supervisor.forks)}
         for part in self._supervisor.parts:
-            part.command = changed[part.name].command
+            part.command = parts[part.name].command
         self._supervisor.forks.close()
         self._supervisor.restart(self._part(FORK_SERVER), "it has loaded other programs")
         try:
-            async with asyncio.timeout(REPLACED_WITHIN_S):
+            async with asyncio.timeout(CHANGE_WITHIN_S):
                 await self._supervisor.forks.wait_until_ready()
         except TimeoutError:
             log_file = self._site.layout.log(FORK_SERVER)
-            return f"The roles were not loaded within {REPLACED_WITHIN_S:g} s; see {log_file}."
+            return f"The roles were not loaded within {CHANGE_WITHIN_S:g} s; see {log_file}."
         return ""
 
     def _part(self, name: str) -> Part:
         return next(part for part in self._supervisor.parts if part.name == name)
 
-    async def _replace(self, name: str) -> str:
-        """Replace a role; return the reason why that failed, as a sentence."""
+    async def _replace_role(self, name: str) -> str:
+        """Replace a role. Return the reason of a failure as a sentence, empty after a success."""
         try:
-            async with asyncio.timeout(REPLACED_WITHIN_S):
+            async with asyncio.timeout(CHANGE_WITHIN_S):
                 pid = await self._supervisor.replace(self._part(name))
         except TimeoutError:
-            return f"{name} was not started within {REPLACED_WITHIN_S:g} s."
+            return f"{name} was not started within {CHANGE_WITHIN_S:g} s."
         log.info("a role was replaced", part=name, pid=pid)
         return ""
 
-    def _exec(self, files: ProgramFiles) -> NoReturn:
+    def _replace_up(self, files: ProgramFiles) -> NoReturn:
         log.info("up changes to other programs", python=files.python)
         self._become_up(replace(self._site, programs=files.programs))
 
 
-async def request(layout: Layout, message: Request) -> ControlAnswer:
+async def send_request(layout: Layout, message: Request) -> ControlAnswer:
     """Send a request to the `up` of an instance, and return its answer.
 
     Raises:
-        SetupError: it does not answer, or could not do it.
+        SetupError: `up` does not answer, or the request failed.
     """
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):

@@ -68,7 +68,7 @@ class Deployment:
     def installation(self) -> Path:
         return self.folder / "installation"
 
-    def secrets_of(self, role: str) -> Path:
+    def secrets_folder(self, role: str) -> Path:
         """Return the folder that is mounted at /run/secrets/greenroom in the container of this role."""
         return self.folder / "secrets" / role
 
@@ -94,7 +94,7 @@ class Deployment:
     def agent_has_joined(self) -> bool:
         return (self.folder / "agent/identity.json").exists()
 
-    def lay_out(self, hosts: Sequence[str], now: datetime) -> None:
+    def create_files(self, hosts: Sequence[str], now: datetime) -> None:
         """Create missing files, renew certificates that expire soon, and give each role its copies.
 
         `hosts`: names and addresses of this host, in addition to the local ones.
@@ -187,7 +187,7 @@ class Deployment:
         return _read(certificate) + _read(SYSTEM_AUTHORITIES) if certificate.exists() else ""
 
     def _write_files_of(self, role: str, account: Account, files: dict[str, str]) -> None:
-        folder = self.secrets_of(role)
+        folder = self.secrets_folder(role)
         create_folder(folder, 0o700, account)
         for name, text in files.items():
             if not (folder / name).exists() or (folder / name).read_text() != text:
@@ -216,7 +216,7 @@ async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost)
     """
     applied = await migrate(dsn)
     async with open_database(dsn) as db:
-        await _fill_new(db, deployment.credentials, host)
+        await _insert_first_data(db, deployment.credentials, host)
         if not deployment.agent_has_joined:
             await _allow_agent_to_join(deployment, db, host.zone)
     return applied
@@ -240,7 +240,7 @@ async def begin_installation(folder: Path, dsn: str, host: FirstHost) -> list[st
             )
         _create_key(key)
         applied = await migrate(dsn)
-        await _fill_new(db, folder / "credentials.json", host)
+        await _insert_first_data(db, folder / "credentials.json", host)
     return applied
 
 
@@ -254,7 +254,7 @@ def _create_key(key: Path) -> None:
         raise SetupError(f"The folder {folder} cannot be written: {error.strerror}.") from error
 
 
-async def _fill_new(db: Database, credentials: Path, host: FirstHost) -> None:
+async def _insert_first_data(db: Database, credentials: Path, host: FirstHost) -> None:
     await ensure_first_data(db, credentials, host.desktop_image, reachable=True)
     origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *host.hosts]))
     address = f"{[*host.hosts, '127.0.0.1'][0]}:{host.port}"
@@ -321,12 +321,12 @@ CALLER: Final = Account(None)
 """The files belong to the account that runs the command: the roles get copies of them from the cluster."""
 
 
-def deployment_in(folder: Path) -> Deployment:
+def caller_deployment(folder: Path) -> Deployment:
     """Return the deployment in the folder; its files belong to the caller."""
     return Deployment(folder, services=CALLER, database=CALLER)
 
 
-def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now: datetime) -> dict[str, Any]:
+def kubernetes_secrets(deployment: Deployment, namespace: str, hosts: Sequence[str], now: datetime) -> dict[str, Any]:
     """Create missing files in the folder, renew certificates that expire soon, and return a List of Secrets.
 
     `hosts`: names and addresses at which people reach the gateway.
@@ -334,10 +334,10 @@ def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now
     Raises:
         SetupError: the folder cannot be used, or a file is missing that cannot be created again.
     """
-    inside = [name for role in ("proxy", "db") for name in (f"kasm-{role}", f"kasm-{role}.{namespace}.svc")]
+    service_names = [name for role in ("proxy", "db") for name in (f"kasm-{role}", f"kasm-{role}.{namespace}.svc")]
     try:
         deployment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deployment.lay_out([*hosts, *inside], now)
+        deployment.create_files([*hosts, *service_names], now)
         prepare_credentials(deployment.credentials)
         write_once(deployment.installation / "stream_secret", secrets.token_hex(32))
     except OSError as error:
@@ -345,7 +345,7 @@ def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now
     authority_file = deployment.installation / DATABASE_AUTHORITY
     database = {authority_file.name: authority_file.read_bytes()} if authority_file.exists() else {}
     streams = {"stream_secret": (deployment.installation / "stream_secret").read_bytes()}
-    further = {
+    other_files = {
         "setup": {
             "installation.key": (deployment.installation / "installation.key").read_bytes(),
             "credentials.json": deployment.credentials.read_bytes(),
@@ -359,9 +359,10 @@ def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now
         "agent": streams,
     }
     files = {
-        role: {file.name: file.read_bytes() for file in sorted(deployment.secrets_of(role).iterdir())} for role in ROLES
+        role: {file.name: file.read_bytes() for file in sorted(deployment.secrets_folder(role).iterdir())}
+        for role in ROLES
     }
-    items = [_secret(f"kasm-{role}", namespace, {**files[role], **further.get(role, {})}) for role in ROLES]
+    items = [_secret(f"kasm-{role}", namespace, {**files[role], **other_files.get(role, {})}) for role in ROLES]
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
 

@@ -35,22 +35,22 @@ from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
 from greenroom.up import instance, log
-from greenroom.up.doctor_facts import disk_of, failed_tasks, read_full_warning, repairs_since
+from greenroom.up.doctor_facts import count_repairs, read_failed_tasks, read_free_disk, read_recordings_full_message
 from greenroom.up.host_limits import SessionCapacity, session_capacity
-from greenroom.up.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
+from greenroom.up.invariants import INVARIANTS, find_unreadable_rows, find_violations, live_sessions, sessions_that_fit
 from greenroom.up.layout import Layout, read_json, running_layout
-from greenroom.up.progress import on_stderr
+from greenroom.up.progress import stderr_progress
 from greenroom.up.site import Site, site_of
 from greenroom.up.terminal import console
 
 SETTLE_S: Final = 3.0
 """Only violations that still exist after this time are reported; others were in flight."""
-LATELY_S: Final = 600.0
+RECENT_S: Final = 600.0
 """Older failures of tasks do not count: tasks are tried again at least every 30 s."""
-KEYS_WARNED_S: Final = 30 * 86400.0
+KEY_WARNING_S: Final = 30 * 86400.0
 """The time before the expiry of administrators' keys from which there is a warning."""
-RESTORE_SHOWN: Final = timedelta(days=7)
-FULL_WARNED_S: Final = 2 * 3600.0
+RESTORE_WARNING: Final = timedelta(days=7)
+FULL_WARNING_S: Final = 2 * 3600.0
 """While pictures of recordings are left out, the log gets a row once an hour."""
 
 
@@ -65,61 +65,65 @@ class Finding:
     """The reason why it could not be checked; empty if it was."""
 
 
-async def examine(db: Database, site: Site) -> list[Finding]:
+async def check_invariants(db: Database, site: Site) -> list[Finding]:
     """Return the result of every invariant, in order. Outside the database, only the Agents and Managers of this
     machine are checked.
     """
-    findings = [await _checked_twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
+    findings = [await _check_twice(i.code, i.holds, lambda i=i: find_violations(db, i)) for i in INVARIANTS]
     installation, folders = await installation_id(db), [agent.folder for agent in site.agents]
 
     async def containers() -> dict[str, list[str]]:
         session_ids = await find_runtime(site.settings.runtime).session_ids(installation, folders)
-        return compare(await live_sessions(db, site.agent_ids), session_ids)
+        return compare_containers(await live_sessions(db, site.agent_ids), session_ids)
 
     for code, holds in CONTAINER_INVARIANTS.items():
         try:
-            findings.append(await _checked_twice(code, holds, lambda code=code: _violations_of(containers, code)))
+            findings.append(await _check_twice(code, holds, lambda code=code: _violations_of(containers, code)))
         except (SetupError, RuntimeUnavailable) as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
-    findings.append(await _checked_twice(*SENTINELS, lambda: _sentinels(db, site)))
-    findings.append(await _checked_twice(*API_LOOPS, lambda: api_loops(site)))
-    findings.append(await _checked_twice(*READABLE, lambda: unreadable(db)))
+    findings.append(await _check_twice(*SENTINELS, lambda: _sentinels(db, site)))
+    findings.append(await _check_twice(*API_LOOPS, lambda: api_loops(site)))
+    findings.append(await _check_twice(*READABLE, lambda: find_unreadable_rows(db)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 
-def without_database(reason: str) -> list[Finding]:
+def skip_all_invariants(reason: str) -> list[Finding]:
     """Return every invariant as skipped, because each concerns rows."""
-    known = {i.code: i.holds for i in INVARIANTS} | CONTAINER_INVARIANTS | OTHER_INVARIANTS
-    found = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in known.items()]
-    return sorted(found, key=lambda finding: int(finding.code[1:]))
+    conditions = {i.code: i.holds for i in INVARIANTS} | CONTAINER_INVARIANTS | OTHER_INVARIANTS
+    findings = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in conditions.items()]
+    return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 
-async def warnings(db: Database) -> list[str]:
+async def find_warnings(db: Database) -> list[str]:
     """Return problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon,
     pictures of recordings that are left out.
     """
-    failed = [
-        f"A task of the Primary of zone {task.zone_name} failed {task.times} times in the last {LATELY_S / 60:g}"
+    task_warnings = [
+        f"A task of the Primary of zone {task.zone_name} failed {task.times} times in the last {RECENT_S / 60:g}"
         f" minutes, most recently at {task.time:%H:%M:%S} UTC. {task.message}"
         " (greenroom logs list --code primary-task-failed)"
-        for task in await failed_tasks(db, LATELY_S)
+        for task in await read_failed_tasks(db, RECENT_S)
     ]
-    ending = [
+    key_warnings = [
         f"The API key {key.key_id} ({key.name}), which has every permission, expires at"
         f" {key.expires:%Y-%m-%d %H:%M} UTC. Log in as an administrator, create another key (Access, API"
         " Keys) and use it in the programs that use this key. A key cannot create a key that expires later than itself."
-        for key in await find_expiring_administrator_keys(db, KEYS_WARNED_S)
+        for key in await find_expiring_administrator_keys(db, KEY_WARNING_S)
     ]
-    full = await read_full_warning(db, FULL_WARNED_S)
-    return failed + ending + ([f"{full} (greenroom logs list --code recordings-full)"] if full else [])
+    full_message = await read_recordings_full_message(db, FULL_WARNING_S)
+    return (
+        task_warnings
+        + key_warnings
+        + ([f"{full_message} (greenroom logs list --code recordings-full)"] if full_message else [])
+    )
 
 
 async def restore_warnings(db: Database, layout: Layout, now: datetime) -> list[str]:
     """Return what was repaired since a restore in the last days, because the backup was older than the containers."""
     stored = read_json(layout.restored)
-    if not stored or (restored := datetime.fromisoformat(stored["time"])) < now - RESTORE_SHOWN:
+    if not stored or (restored := datetime.fromisoformat(stored["time"])) < now - RESTORE_WARNING:
         return []
-    repairs = await repairs_since(db, restored)
+    repairs = await count_repairs(db, restored)
     sentence = (
         f"Since the restore of a backup at {restored:%Y-%m-%d %H:%M} UTC, sessions that ended because their container"
         f" was gone: {repairs.ended}; removed containers without a session: {repairs.removed}."
@@ -134,7 +138,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
     runtime = find_runtime(site.settings.runtime)
     try:
         instance = InstanceFacts(
-            disk=FreeDisk() if db is None else await disk_of(db, site.agent_ids),
+            disk=FreeDisk() if db is None else await read_free_disk(db, site.agent_ids),
             database=None if site.settings.database_url is not None else site.layout.postgres,
             runtime_classes=AgentConfig(agent_dir=site.layout.data).offered_runtimes(),
         )
@@ -162,16 +166,16 @@ CONTAINER_INVARIANTS: Final = {
 HAS_CONTAINER: Final = frozenset({SessionStatus.RUNNING, SessionStatus.STOPPED, SessionStatus.PAUSED})
 
 
-def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str, list[str]]:
+def compare_containers(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str, list[str]]:
     """Compare rows with containers, and return code of the invariant → sentences. `sessions` is session id → status of
     all sessions that are not deleted, `containers` the session id on the label of each container.
     """
     several = [session for session, count in Counter(containers).items() if count > 1]
-    strangers = sorted(set(containers) - set(sessions))
-    missing = [s for s, status in sessions.items() if status in HAS_CONTAINER and s not in containers]
+    unknown = sorted(set(containers) - set(sessions))
+    missing = [session for session, status in sessions.items() if status in HAS_CONTAINER and session not in containers]
     return {
         "I3": [f"session {session} has several containers" for session in several],
-        "I6": [f"a container names session {session}, which has ended or never existed" for session in strangers],
+        "I6": [f"a container names session {session}, which has ended or never existed" for session in unknown],
         "I7": [f"session {session} is {sessions[session]} without a container" for session in missing],
     }
 
@@ -179,11 +183,13 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
 async def _sentinels(db: Database, site: Site) -> list[str]:
     """Return a sentence for each Manager of this machine whose sentinel file contradicts its flag."""
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
-    wrong = [m for m in site.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
+    contradicting = [
+        manager for manager in site.managers if enabled.get(manager.instance_id) is manager.sentinel_file.exists()
+    ]
     return [
-        f"{m.instance_id} is {'enabled' if enabled[m.instance_id] else 'disabled'}, but its sentinel file"
-        f" {m.sentinel_file} {'exists' if enabled[m.instance_id] else 'is missing'}"
-        for m in wrong
+        f"{manager.instance_id} is {'enabled' if enabled[manager.instance_id] else 'disabled'}, but its sentinel file"
+        f" {manager.sentinel_file} {'exists' if enabled[manager.instance_id] else 'is missing'}"
+        for manager in contradicting
     ]
 
 
@@ -197,12 +203,12 @@ async def _violations_of(check: Callable[[], Awaitable[dict[str, list[str]]]], c
     return (await check())[code]
 
 
-async def _checked_twice(code: str, holds: str, check: Callable[[], Awaitable[list[str]]]) -> Finding:
-    found = await check()
-    if found:
+async def _check_twice(code: str, holds: str, check: Callable[[], Awaitable[list[str]]]) -> Finding:
+    violations = await check()
+    if violations:
         await asyncio.sleep(SETTLE_S)
-        found = [what for what in await check() if what in found]
-    return Finding(code=code, holds=holds, broken=tuple(found))
+        violations = [sentence for sentence in await check() if sentence in violations]
+    return Finding(code=code, holds=holds, broken=tuple(violations))
 
 
 @asynccontextmanager
@@ -219,7 +225,7 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
             " restart it with greenroom down and greenroom up."
         )
     await refuse_pooler(dsn)
-    async with instance.database_of(layout, on_stderr()) as opened:
+    async with instance.database_of(layout, stderr_progress()) as opened:
         yield opened
 
 
@@ -235,7 +241,7 @@ class RepairOutcome:
     reason: str
 
 
-async def leftovers(db: Database, things: Things) -> list[Leftover]:
+async def find_leftovers(db: Database, things: Things) -> list[Leftover]:
     """Return the leftovers, which belong to no session or Agent. Without the database or the runtime, there is no
     result.
 
@@ -262,37 +268,37 @@ async def remove_leftovers(things: Things, found: Sequence[Leftover], *, removes
     return outcomes
 
 
-def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
+def repair_instance(data: Path, *, removes: bool, as_json: bool) -> None:
     """List leftovers, or remove them; exit code 1 if one that can be removed still exists.
 
     Raises:
         SetupError: the instance does not run, or there is no result.
     """
-    log.for_commands("doctor")
+    log.configure_for_command("doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
     show_outcomes(outcomes, f"greenroom doctor --repair --yes --data {shlex.quote(str(data))}", as_json=as_json)
 
 
 def show_outcomes(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bool) -> None:
     """Print the outcome of each leftover; `remove` is the command that removes them. The exit code is that of
-    `show_repair`.
+    `repair_instance`.
     """
     if as_json:
-        rows = [{"thing": one.thing, "became": one.became, "reason": one.reason} for one in outcomes]
+        rows = [{"thing": outcome.thing, "became": outcome.became, "reason": outcome.reason} for outcome in outcomes]
         print(json.dumps(rows))  # noqa: T201 -- the command's result
     else:
         _show_lines(outcomes, remove)
-    if any(one.became in {"would be removed", "not removed"} for one in outcomes):
+    if any(outcome.became in {"would be removed", "not removed"} for outcome in outcomes):
         raise SystemExit(1)
 
 
 def _show_lines(outcomes: Sequence[RepairOutcome], remove: str) -> None:
     out = console(soft_wrap=True)
-    for one in outcomes:
-        out.print(f"{one.became}: {one.thing}: {one.reason}.", markup=False)
+    for outcome in outcomes:
+        out.print(f"{outcome.became}: {outcome.thing}: {outcome.reason}.", markup=False)
     if not outcomes:
         out.print("Nothing is left over.")
-    elif any(one.became == "would be removed" for one in outcomes):
+    elif any(outcome.became == "would be removed" for outcome in outcomes):
         out.print(f"Nothing was removed. To remove the leftovers, run: {remove}", markup=False)
 
 
@@ -301,4 +307,4 @@ async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
         database_to_check(layout) as (db, site),
         find_runtime(site.settings.runtime).things(await installation_id(db)) as things,
     ):
-        return await remove_leftovers(things, await leftovers(db, things), removes=removes)
+        return await remove_leftovers(things, await find_leftovers(db, things), removes=removes)

@@ -21,7 +21,7 @@ class FailedTasks:
     message: str
 
 
-async def failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
+async def read_failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
     """Return the recent failed tasks of Primaries, by zone."""
     return await db.fetch_as(
         FailedTasks,
@@ -44,7 +44,7 @@ class RestoreRepairs:
     removed: int
 
 
-async def repairs_since(db: Database, since: datetime) -> RestoreRepairs:
+async def count_repairs(db: Database, since: datetime) -> RestoreRepairs:
     """Return the repairs since the restore of a backup."""
     row = await db.fetch_one(
         "SELECT (SELECT count(*) FROM sessions WHERE status_changed >= %(since)s AND error LIKE %(gone)s) AS ended,"
@@ -54,7 +54,7 @@ async def repairs_since(db: Database, since: datetime) -> RestoreRepairs:
     return RestoreRepairs(**row) if row else RestoreRepairs(0, 0)
 
 
-async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
+async def read_free_disk(db: Database, agent_ids: list[str]) -> FreeDisk:
     """Return the free space of a host, from the latest reports of its Agents."""
     row = await db.fetch_one(
         "SELECT min((usage->>'disk_free_bytes')::bigint) AS free_bytes,"
@@ -66,7 +66,7 @@ async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
     return FreeDisk(**row) if row else FreeDisk()
 
 
-async def read_full_warning(db: Database, within_s: float) -> str | None:
+async def read_recordings_full_message(db: Database, within_s: float) -> str | None:
     """Return the message of the newest log row about omitted pictures in the last `within_s`; None if there is none."""
     row = await db.fetch_one(
         "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"

@@ -17,7 +17,7 @@ from greenroom.db.installation import installation_id
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import hashed, new_secret
 from greenroom.up import installation
-from greenroom.up.installation import allow_join, ensure_zones, password_is_one_time, zone_of_agent
+from greenroom.up.installation import allow_join, ensure_zones, has_one_time_password, zone_of_agent
 from greenroom.up.layout import Layout, read_json, write_json, write_text
 from greenroom.up.progress import AdminLogin
 from greenroom.up.site import Site
@@ -27,7 +27,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
     """Insert the first data of a new installation. `file` gets its password and API key before that. A database with
     data (an external database that was used before) is not changed, and the file is not written.
     """
-    fresh = not read_json(file)
+    is_new = not read_json(file)
     stored = prepare_credentials(file)
     inserted = await installation.ensure_first_data(
         db,
@@ -37,7 +37,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
         key_secret_hash=hashed(stored["api_key_secret"]),
         reachable=reachable,
     )
-    if fresh and not inserted:
+    if is_new and not inserted:
         await asyncio.to_thread(file.unlink)
 
 
@@ -67,7 +67,7 @@ class FirstCredentials:
 async def read_credentials(db: Database, layout: Layout) -> FirstCredentials:
     """Return the credentials. The password is None after its user has replaced it."""
     stored = read_json(layout.credentials)
-    password = stored.get("admin_password") if await password_is_one_time(db, ADMIN) else None
+    password = stored.get("admin_password") if await has_one_time_password(db, ADMIN) else None
     return FirstCredentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))
 
 

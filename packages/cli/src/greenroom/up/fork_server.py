@@ -29,7 +29,7 @@ from greenroom.kit import program
 READY: Final = b"ready"
 """The first message of a replacement, after it has imported the modules."""
 _MAX_BYTES: Final = 16
-_USED_LATER: Final = (
+_LATE_IMPORTS: Final = (
     *("concurrent.futures.thread", "encodings.idna", "uvicorn.loops.uvloop"),
     *("anyio._backends._asyncio", "httpcore2", "uvicorn.lifespan.off", "uvicorn.protocols.http.auto"),
 )
@@ -106,7 +106,7 @@ def import_all() -> None:
         program.load(role)
     from greenroom.runtimes.registry import preloaded  # noqa: PLC0415 -- `load` first blocks modules without a use
 
-    for name in (*_USED_LATER, *preloaded()):
+    for name in (*_LATE_IMPORTS, *preloaded()):
         __import__(name)
     gc.freeze()
 
@@ -198,11 +198,11 @@ def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
     _raise_on_failure(_libc.prctl(_PR_SET_KEEPCAPS, 1 if capabilities else 0, 0, 0, 0))
     os.setresuid(uid, uid, uid)
     if capabilities:
-        bits = sum(1 << one for one in capabilities)
+        bits = sum(1 << capability for capability in capabilities)
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
         _raise_on_failure(_libc.capset(header, (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0)))
-        for one in capabilities:
-            _raise_on_failure(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0))
+        for capability in capabilities:
+            _raise_on_failure(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
     _raise_on_failure(
         _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     )  # as after an exec: its files in /proc belong to the account

@@ -25,9 +25,9 @@ class ForkClient:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
-        self._awaited: socket.socket | None = None
+        self._starting_channel: socket.socket | None = None
         """The channel of a fork server that is not ready yet."""
-        self._requested: socket.socket | None = None
+        self._request_channel: socket.socket | None = None
         """The channel of a request whose response is awaited."""
         self._connected = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -40,8 +40,8 @@ class ForkClient:
     def connect(self) -> socket.socket:
         """Return the stdin of a fork server that is about to be started. It is used as soon as it is ready."""
         channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._use(channel)
-        self._awaited = channel
+        self._set_channel(channel)
+        self._starting_channel = channel
         asyncio.get_running_loop().add_reader(channel, self._read_ready, channel)
         return peer
 
@@ -55,18 +55,18 @@ class ForkClient:
 
     def adopt(self, channel: socket.socket) -> None:
         """Use the fork server at the other end of the socket, which is ready."""
-        self._use(channel)
+        self._set_channel(channel)
         self._connected.set()
 
-    def _use(self, channel: socket.socket) -> None:
+    def _set_channel(self, channel: socket.socket) -> None:
         self.close()
         self._channel = channel
         self._channel.setblocking(False)
 
     def _stop_waiting(self) -> None:
-        if self._awaited is not None:
-            asyncio.get_running_loop().remove_reader(self._awaited)
-            self._awaited = None
+        if self._starting_channel is not None:
+            asyncio.get_running_loop().remove_reader(self._starting_channel)
+            self._starting_channel = None
 
     async def wait_until_ready(self) -> None:
         """Wait until the fork server has loaded its modules."""
@@ -79,7 +79,7 @@ class ForkClient:
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        if channel is self._requested:
+        if channel is self._request_channel:
             # Its descriptor is still registered in the event loop: after a close, the wait for a response never ends.
             channel.shutdown(socket.SHUT_RDWR)
         else:
@@ -110,7 +110,7 @@ class ForkClient:
         if channel is None:
             raise ConnectionError
         request = os.memfd_create("fork request")
-        self._requested = channel
+        self._request_channel = channel
         try:
             os.write(request, msgspec.json.encode(_fork_request(command, role)))
             os.lseek(request, 0, os.SEEK_SET)
@@ -121,7 +121,7 @@ class ForkClient:
             self._close(channel)  # otherwise its response would count for the next request
             raise
         finally:
-            self._requested = None
+            self._request_channel = None
             os.close(request)
             if channel is not self._channel:
                 channel.close()
@@ -137,7 +137,7 @@ def _fork_request(command: ProcessCommand, role: str) -> ForkRequest:
         argv=command.argv,
         environment=dict(command.environment),
         folder=str(command.folder),
-        account=(account.uid, account.gid) if account.switches else None,
+        account=(account.uid, account.gid) if account.needs_switch else None,
         capabilities=command.capabilities,
         death_signal=command.death_signal,
     )

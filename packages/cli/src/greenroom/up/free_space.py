@@ -8,27 +8,28 @@ from math import ceil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """An amount of disk and of memory, in bytes."""
+    """An amount of disk space and an amount of memory."""
 
-    disk: int
-    memory: int
+    disk_bytes: int
+    memory_bytes: int
 
 
 def shortages(folder: str, needed: Space, free: Space) -> list[str]:
     """Return a sentence for each resource of which too little is free. `folder` contains DATA, or will contain it."""
     sentences: list[str] = []
-    if needed.disk > free.disk:
+    if needed.disk_bytes > free.disk_bytes:
         sentences.append(
-            f"DATA needs about {_size_text(needed.disk)} free, and {folder} has {_size_text(free.disk)}. Free some "
-            "space, or pass another --data."
+            f"DATA needs about {_size_text(needed.disk_bytes)} free, and {folder} has {_size_text(free.disk_bytes)}."
+            " Free some space, or pass another --data."
         )
-    if needed.memory > free.memory:
+    if needed.memory_bytes > free.memory_bytes:
         sentences.append(
-            f"The processes of an instance need about {_size_text(needed.memory)} of memory without any desktop, and"
-            f" this machine has {_size_text(free.memory)} free; end other programs, or use a machine with more."
+            f"The processes of an instance need about {_size_text(needed.memory_bytes)} of memory without any desktop,"
+            f" and this machine has {_size_text(free.memory_bytes)} free; end other programs, or use a machine with"
+            " more."
         )
     return sentences
 
 
-def _size_text(count: int) -> str:
-    return f"{ceil(count / 1e6)} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+def _size_text(size_bytes: int) -> str:
+    return f"{ceil(size_bytes / 1e6)} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"

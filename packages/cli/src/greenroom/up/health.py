@@ -1,4 +1,4 @@
-"""Health checks of each part of the instance, from outside, as its users access it."""
+"""Health checks of each part of the instance, at the addresses that its users use."""
 
 from __future__ import annotations
 
@@ -47,10 +47,12 @@ async def client(ca_file: Path) -> AsyncGenerator[httpx2.AsyncClient]:
         yield http
 
 
-MAX_TEXT: Final = 300
+MAX_TEXT_CHARACTERS: Final = 300
 
 
-async def status_of(http: httpx2.AsyncClient, url: str, length: int | None = MAX_TEXT) -> tuple[int | None, str]:
+async def get_status(
+    http: httpx2.AsyncClient, url: str, length: int | None = MAX_TEXT_CHARACTERS
+) -> tuple[int | None, str]:
     """Return (HTTP status, the first `length` characters of the body), or (None, the reason why there was no
     response).
     """
@@ -72,7 +74,7 @@ async def database_problem(dsn: str) -> str | None:
     return None
 
 
-def database(problem: str | None) -> Health:
+def database_health(problem: str | None) -> Health:
     """Return the health of the database; `problem` is the result of `database_problem`."""
     return Health(name="postgres", role="postgres", ok=problem is None, detail=cause(problem) if problem else "answers")
 
@@ -80,16 +82,16 @@ def database(problem: str | None) -> Health:
 async def check_all(http: httpx2.AsyncClient, db: Database, site: Site) -> list[Health]:
     """Return the health of every part, in start order. A disabled Manager is healthy."""
     problem = await database_problem(db.dsn)
-    found = [database(problem)]
+    states = [database_health(problem)]
     primary_states = await _primary_states(db) if problem is None else {}
-    probes = [probe(http, "api", "api", site.api_health_url)]
+    probes = [probe_health(http, "api", "api", site.api_health_url)]
     probes += [
-        probe(http, manager.name, "manager", manager.health_url, primary_states.get(manager.instance_id, ""))
+        probe_health(http, manager.name, "manager", manager.health_url, primary_states.get(manager.instance_id, ""))
         for manager in site.managers
     ]
-    probes += [probe(http, agent.name, "agent", agent.health_url) for agent in site.agents]
-    found += await asyncio.gather(*probes, _gateway(http, site))
-    return found + await _agents(db, site, problem)
+    probes += [probe_health(http, agent.name, "agent", agent.health_url) for agent in site.agents]
+    states += await asyncio.gather(*probes, _gateway_health(http, site))
+    return states + await _agent_health(db, site, problem)
 
 
 async def _primary_states(db: Database) -> dict[str, str]:
@@ -99,22 +101,30 @@ async def _primary_states(db: Database) -> dict[str, str]:
     except Unavailable as error:
         log.warning("it is unknown which Manager is Primary", reason=error.message)
         return {}
-    return {m.instance_id: f"Primary of zone {m.zone_name} with term {m.term}" for m in managers if m.is_primary}
+    return {
+        manager.instance_id: f"Primary of zone {manager.zone_name} with term {manager.term}"
+        for manager in managers
+        if manager.is_primary
+    }
 
 
-async def _gateway(http: httpx2.AsyncClient, site: Site) -> Health:
+async def _gateway_health(http: httpx2.AsyncClient, site: Site) -> Health:
     """Return the health of the gateway: it must serve the listener of every Manager. The detail is that of the first
     failure.
     """
-    probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
-    found = await asyncio.gather(*probes)
-    failed = [f"for {m.name}: {a.detail}" for m, a in zip(site.managers, found, strict=True) if not a.ok]
+    probes = (probe_health(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
+    states = await asyncio.gather(*probes)
+    failed = [
+        f"for {manager.name}: {state.detail}"
+        for manager, state in zip(site.managers, states, strict=True)
+        if not state.ok
+    ]
     return Health(name="gateway", role="gateway", ok=not failed, detail=failed[0] if failed else "answers")
 
 
-async def probe(http: httpx2.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
+async def probe_health(http: httpx2.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
     """Return the health of the part at `url`. `primary_state` is added to its detail if it works."""
-    status, text = await status_of(http, url)
+    status, text = await get_status(http, url)
     if status == 200:
         failing = _parse_body(text).failing_tasks
         failures = f"failing tasks: {', '.join(failing)}" if failing else ""
@@ -161,7 +171,7 @@ def _problem_in(text: str) -> str:
     return body.detail or body.runtime_error or (body.status if isinstance(body.status, str) else "") or text
 
 
-async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]:
+async def _agent_health(db: Database, site: Site, problem: str | None) -> list[Health]:
     """Return the state of each Agent: promoted, or waiting for an administrator; unknown while the database has a
     `problem`.
     """
@@ -181,6 +191,6 @@ def health_at_manager(name: str, agent: ListedAgent | None, unknown: str = "not 
     if agent is None:
         return Health(name=title, role="agent", ok=False, detail=unknown)
     detail = agent.state
-    if why := shortage(agent.hostname, agent.disk):
-        detail = f"{agent.state}, no new session: {why}"
+    if reason := shortage(agent.hostname, agent.disk):
+        detail = f"{agent.state}, no new session: {reason}"
     return Health(name=title, role="agent", ok=agent.state in ("running", WAITS_FOR_ADMINISTRATOR), detail=detail)

@@ -11,16 +11,16 @@ from greenroom.core.fleet.host_limits import LIMITS, HostLimitValue, too_low
 from greenroom.kit.host_limits import PROC, read, setting_file
 
 
-def narrowest(values: Mapping[str, int]) -> HostLimitValue | None:
+def find_lowest_limit(values: Mapping[str, int]) -> HostLimitValue | None:
     """Return the limit that permits the fewest sessions; None if no value is known.
 
     `values` maps the name of each limit to its value on this host, without limits that cannot be read or are unlimited.
     """
     known = [HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
-    return min(known, key=lambda narrow: narrow.room, default=None)
+    return min(known, key=lambda limit_value: limit_value.room, default=None)
 
 
-def to_raise(values: Mapping[str, int]) -> dict[str, int]:
+def limits_to_raise(values: Mapping[str, int]) -> dict[str, int]:
     """Return the kernel settings to raise, as name → new value. A setting is never lowered."""
     return {
         limit.name: limit.required
@@ -39,22 +39,22 @@ class SessionCapacity:
     is_short: bool = False
 
 
-def session_capacity(values: Mapping[str, int], fit: int = 0) -> SessionCapacity:
+def session_capacity(values: Mapping[str, int], fitting_sessions: int = 0) -> SessionCapacity:
     """Return the number of sessions that a host supports.
 
-    `fit` is the number of sessions that fit into the memory and cores that its Agents offer.
+    `fitting_sessions` is the number of sessions that fit into the memory and cores that its Agents offer.
     """
-    lowest = narrowest(values)
+    lowest = find_lowest_limit(values)
     if lowest is None:
         return SessionCapacity("The limits of this host are unknown, because /proc/sys cannot be read.")
     permitted_text = f"The limits of this host permit {lowest.room} sessions"
-    if lowest.room >= fit:
+    if lowest.room >= fitting_sessions:
         return SessionCapacity(f"{permitted_text}; the lowest limit: {lowest.sentence}.")
-    low = too_low(values, fit)
-    remedies = " ".join(dict.fromkeys(narrow.remedy for narrow in low))
-    causes = "; ".join(narrow.sentence for narrow in low)
+    low = too_low(values, fitting_sessions)
+    remedies = " ".join(dict.fromkeys(limit.remedy for limit in low))
+    causes = "; ".join(limit.sentence for limit in low)
     return SessionCapacity(
-        f"{permitted_text}, and {fit} fit into its memory and cores: {causes}. {remedies}", is_short=True
+        f"{permitted_text}, and {fitting_sessions} fit into its memory and cores: {causes}. {remedies}", is_short=True
     )
 
 
@@ -86,7 +86,7 @@ def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Lim
     """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host. Raises
     OSError: the limits were raised, but the file could not be written."""
     before = read(proc)
-    changes = [_raise(proc, name, before[name], target) for name, target in to_raise(before).items()]
+    changes = [_raise(proc, name, before[name], target) for name, target in limits_to_raise(before).items()]
     if raised := {change.name: change.target for change in changes if not change.problem}:
         _store(sysctl_file, raised)
     return changes

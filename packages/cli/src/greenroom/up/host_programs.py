@@ -21,7 +21,7 @@ DOCKERD_PID: Final = Path("/run/greenroom-dockerd.pid")
 SYSTEMD: Final = Path("/run/systemd/system")
 """The folder that exists if systemd runs."""
 _SOCKET: Final = "/var/run/docker.sock"
-_WAIT_S: Final = 60.0
+DOCKER_WAIT_S: Final = 60.0
 
 DockerState = Literal["running", "stopped", "remote", "unreachable"]
 """The state of the Docker daemon. `remote` and `unreachable`: DOCKER_HOST names another one."""
@@ -39,22 +39,22 @@ def has_program(name: str) -> bool:
 
 def run(*command: str) -> str:
     """Run a command and return its output. Raises SetupError: it failed, with the end of its output."""
-    done = _completed(command)
-    if done.returncode:
-        end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+    result = _run_command(command)
+    if result.returncode:
+        end = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
         raise SetupError(
-            f"`{' '.join(command)}` failed with exit code {done.returncode}. Repair the cause and run"
+            f"`{' '.join(command)}` failed with exit code {result.returncode}. Repair the cause and run"
             f" `greenroom host setup` again:\n{end}"
         )
-    return done.stdout
+    return result.stdout
 
 
-def output(*command: str) -> str | None:
+def try_output(*command: str) -> str | None:
     """Return the output of a command; None if it is missing or fails."""
     if not has_program(command[0]):
         return None
-    done = _completed(command)
-    return done.stdout if done.returncode == 0 else None
+    result = _run_command(command)
+    return result.stdout if result.returncode == 0 else None
 
 
 def command_output(*command: str, within_s: float) -> str:
@@ -63,14 +63,14 @@ def command_output(*command: str, within_s: float) -> str:
     if not has_program(command[0]):
         raise SetupError(f"{command[0]} is not installed.")
     try:
-        done = _completed(command, within_s)
+        result = _run_command(command, within_s)
     except subprocess.TimeoutExpired as error:
         raise SetupError(f"`{' '.join(command)}` did not end within {within_s:g} s.") from error
-    end = f"exit code {done.returncode}\n" if done.returncode else ""
-    return "\n".join(part for part in (done.stdout, done.stderr, end) if part)
+    end = f"exit code {result.returncode}\n" if result.returncode else ""
+    return "\n".join(part for part in (result.stdout, result.stderr, end) if part)
 
 
-def _completed(command: Sequence[str], within_s: float | None = None) -> subprocess.CompletedProcess[str]:
+def _run_command(command: Sequence[str], within_s: float | None = None) -> subprocess.CompletedProcess[str]:
     # A question of the program must not wait for an answer, because its output is not displayed.
     return subprocess.run(
         command,
@@ -112,7 +112,7 @@ def start_docker() -> None:
     else:
         log_of_docker = str(DOCKERD_LOG)
         with DOCKERD_LOG.open("ab") as log:
-            started = subprocess.Popen(
+            process = subprocess.Popen(
                 ["dockerd"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -120,21 +120,23 @@ def start_docker() -> None:
                 start_new_session=True,
                 env=_environment(),
             )
-        DOCKERD_PID.write_text(f"{started.pid}\n")
-    until = time.monotonic() + _WAIT_S
-    while output("docker", "version") is None:
-        if time.monotonic() > until:
-            raise SetupError(f"The Docker daemon did not respond within {_WAIT_S:.0f} s; read {log_of_docker}.")
+        DOCKERD_PID.write_text(f"{process.pid}\n")
+    end_s = time.monotonic() + DOCKER_WAIT_S
+    while try_output("docker", "version") is None:
+        if time.monotonic() > end_s:
+            raise SetupError(f"The Docker daemon did not respond within {DOCKER_WAIT_S:.0f} s; read {log_of_docker}.")
         time.sleep(0.5)
 
 
-def started_docker() -> int | None:
+def find_started_docker() -> int | None:
     """Return the pid of the daemon that `start_docker` started without systemd; None if it does not run."""
     try:
         pid = int(DOCKERD_PID.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    is_running = any(seen.pid == pid and seen.name == "dockerd" and not seen.is_zombie for seen in processes())
+    is_running = any(
+        process.pid == pid and process.name == "dockerd" and not process.is_zombie for process in processes()
+    )
     return pid if is_running else None
 
 
@@ -144,13 +146,13 @@ def stop_docker() -> None:
     if SYSTEMD.is_dir():
         run("systemctl", "stop", "docker.service", "docker.socket")
         return
-    if (pid := started_docker()) is not None:
+    if (pid := find_started_docker()) is not None:
         os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + _WAIT_S
-        while started_docker() == pid:
-            if time.monotonic() > until:
+        end_s = time.monotonic() + DOCKER_WAIT_S
+        while find_started_docker() == pid:
+            if time.monotonic() > end_s:
                 raise SetupError(
-                    f"The Docker daemon (pid {pid}) did not end within {_WAIT_S:.0f} s; read {DOCKERD_LOG}."
+                    f"The Docker daemon (pid {pid}) did not end within {DOCKER_WAIT_S:.0f} s; read {DOCKERD_LOG}."
                 )
             time.sleep(0.2)
     DOCKERD_PID.unlink(missing_ok=True)

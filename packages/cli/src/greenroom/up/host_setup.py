@@ -19,26 +19,26 @@ import msgspec
 
 from greenroom.core.errors import SetupError
 from greenroom.kit import host_limits
-from greenroom.up.host_limits import raise_limits, restore_limits, to_raise
+from greenroom.up.host_limits import limits_to_raise, raise_limits, restore_limits
 from greenroom.up.host_programs import (
     SYSTEMD,
     DockerState,
     docker_state,
     has_program,
-    output,
     run,
     start_docker,
     stop_docker,
+    try_output,
 )
 from greenroom.up.layout import read_json, write_json
 
-SUPPORTED: Final[Mapping[str, Sequence[str]]] = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+SUPPORTED_RELEASES: Final[Mapping[str, Sequence[str]]] = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 """ID of a distribution (os-release) → its supported releases."""
 MACHINES: Final = ("x86_64", "aarch64")
 RECORD: Final = Path("/var/lib/greenroom-host/setup.json")
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 """The program that the scripts of Debian packages ask before they start a service."""
-NO_SERVICES: Final = "#!/bin/sh\n# Written by `greenroom host setup`.\nexit 101\n"
+NO_SERVICES_POLICY: Final = "#!/bin/sh\n# Written by `greenroom host setup`.\nexit 101\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ class SetupStep:
     @property
     def sentence(self) -> str:
         """The step as a line for people."""
-        return f"{_WORDS[self.action].format(', '.join(self.subjects))}: {self.reason}."
+        return f"{_STEP_TEXTS[self.action].format(', '.join(self.subjects))}: {self.reason}."
 
 
-_WORDS: Final[Mapping[Action, str]] = {
+_STEP_TEXTS: Final[Mapping[Action, str]] = {
     "repair": "Complete the interrupted installation of packages",
     "install": "Install {}",
     "disable": "Disable the service {}",
@@ -134,35 +134,35 @@ def plan(host: Host) -> list[SetupStep]:
             "No Docker daemon responds at the address in DOCKER_HOST; start it, or unset DOCKER_HOST to use the daemon"
             " of this host."
         )
-    missing = [needed for needed in REQUIREMENTS if _is_missing(needed, host)]
-    names = tuple(needed.package for needed in missing)
+    missing = [requirement for requirement in REQUIREMENTS if _is_missing(requirement, host)]
+    names = tuple(requirement.package for requirement in missing)
     if missing and not host.has_apt:
         raise SetupError(f"Install {', '.join(names)}: packages are installed automatically only on Debian and Ubuntu.")
     steps = list[SetupStep]()
     if missing and host.is_interrupted:
         steps.append(SetupStep("repair", (), "dpkg reports packages that are not configured"))
-    steps += [SetupStep("install", (needed.package,), needed.use) for needed in missing]
+    steps += [SetupStep("install", (requirement.package,), requirement.use) for requirement in missing]
     steps += [
-        SetupStep("disable", (needed.service,), "Greenroom runs its own process of this program")
-        for needed in missing
-        if needed.service and host.has_systemd
+        SetupStep("disable", (requirement.service,), "Greenroom runs its own process of this program")
+        for requirement in missing
+        if requirement.service and host.has_systemd
     ]
     if host.docker == "stopped":
         steps.append(SetupStep("start-docker", (), "no Docker daemon responds"))
     steps += [
-        SetupStep("raise", (f"{name} from {host.limits[name]} to {wanted}",), "a thousand sessions need it")
-        for name, wanted in to_raise(host.limits).items()
+        SetupStep("raise", (f"{name} from {host.limits[name]} to {target}",), "a thousand sessions need it")
+        for name, target in limits_to_raise(host.limits).items()
     ]
     return steps
 
 
-def _is_missing(needed: Requirement, host: Host) -> bool:
-    if needed.package in host.installed or needed.program in host.programs:
+def _is_missing(requirement: Requirement, host: Host) -> bool:
+    if requirement.package in host.installed or requirement.program in host.programs:
         return False
-    if needed.package == "docker.io":
+    if requirement.package == "docker.io":
         return host.docker != "remote"
     # Older releases have the program in docker.io; after the installation of this, `Setup` looks for the program.
-    return needed.package != "docker-cli" or "docker.io" in host.installed or "dockerd" in host.programs
+    return requirement.package != "docker-cli" or "docker.io" in host.installed or "dockerd" in host.programs
 
 
 def plan_undo(record: Record, host: Host) -> list[SetupStep]:
@@ -190,19 +190,21 @@ def plan_undo(record: Record, host: Host) -> list[SetupStep]:
     return steps
 
 
-def unsupported(host: Host) -> str:
+def support_warning(host: Host) -> str:
     """Return a warning if Greenroom is not tested on this distribution; empty if it is supported."""
-    if host.release in SUPPORTED.get(host.system, ()):
+    if host.release in SUPPORTED_RELEASES.get(host.system, ()):
         return ""
-    known = "; ".join(f"{system.capitalize()} {', '.join(releases)}" for system, releases in SUPPORTED.items())
-    return f"Greenroom is not tested on {host.system or 'this system'} {host.release}; supported: {known}."
+    supported = "; ".join(
+        f"{system.capitalize()} {', '.join(releases)}" for system, releases in SUPPORTED_RELEASES.items()
+    )
+    return f"Greenroom is not tested on {host.system or 'this system'} {host.release}; supported: {supported}."
 
 
 def read_host() -> Host:
     """Take a snapshot of this host."""
     system = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     has_apt = has_program("apt-get")
-    containers = output("docker", "ps", "--quiet")
+    containers = try_output("docker", "ps", "--quiet")
     return Host(
         system=system.get("ID", ""),
         release=system.get("VERSION_ID", ""),
@@ -210,9 +212,9 @@ def read_host() -> Host:
         is_root=os.geteuid() == 0,
         has_systemd=SYSTEMD.is_dir(),
         has_apt=has_apt,
-        is_interrupted=has_apt and bool(output("dpkg", "--audit")),
+        is_interrupted=has_apt and bool(try_output("dpkg", "--audit")),
         installed=_installed() if has_apt else frozenset(),
-        programs=frozenset(needed.program for needed in REQUIREMENTS if has_program(needed.program)),
+        programs=frozenset(requirement.program for requirement in REQUIREMENTS if has_program(requirement.program)),
         docker=docker_state(responds=containers is not None),
         containers=len((containers or "").split()),
         limits=host_limits.read(),
@@ -241,7 +243,7 @@ def delete_record(file: Path = RECORD) -> None:
 class Setup:
     """Executes steps on this host and records its changes. `say` prints a line."""
 
-    say: Callable[[str], None]
+    print_line: Callable[[str], None]
     record: Record
     file: Path = RECORD
 
@@ -261,7 +263,7 @@ class Setup:
         for _, group in groupby(steps, key=lambda step: step.action):
             same = list(group)
             for step in same:
-                self.say(step.sentence)
+                self.print_line(step.sentence)
             actions[same[0].action]([subject for step in same for subject in step.subjects])
 
     def _repair(self) -> None:
@@ -271,35 +273,35 @@ class Setup:
     def _install(self, packages: Sequence[str]) -> None:
         _apt("update")
         with _no_services():
-            self._add(packages)
+            self._install_packages(packages)
             if "docker.io" in packages and not has_program("docker"):
-                self._add(("docker-cli",))
+                self._install_packages(("docker-cli",))
 
-    def _add(self, packages: Sequence[str]) -> None:
+    def _install_packages(self, packages: Sequence[str]) -> None:
         # apt lists a package that is installed already with its version in brackets, and must not remove another one.
-        listed = [line.split() for line in _apt("install", "--simulate", "--no-remove", *packages).splitlines()]
-        new = {words[1] for words in listed if words[0] == "Inst" and not words[2].startswith("[")}
-        self._keep(msgspec.structs.replace(self.record, packages=tuple(sorted({*self.record.packages, *new}))))
+        lines = [line.split() for line in _apt("install", "--simulate", "--no-remove", *packages).splitlines()]
+        new = {words[1] for words in lines if words[0] == "Inst" and not words[2].startswith("[")}
+        self._store_record(msgspec.structs.replace(self.record, packages=tuple(sorted({*self.record.packages, *new}))))
         _apt("install", "--no-remove", *packages)
 
     def _start_docker(self) -> None:
-        self._keep(msgspec.structs.replace(self.record, docker_started=True))
+        self._store_record(msgspec.structs.replace(self.record, docker_started=True))
         start_docker()
 
     def _raise_limits(self) -> None:
-        earlier, found = self.record.limits, host_limits.read()
+        earlier, limits = self.record.limits, host_limits.read()
         # Before the change: the file of the settings may be read-only.
-        self._keep_limits({name: found[name] for name in to_raise(found)} | earlier)
-        raised = raise_limits()
-        self._keep_limits({one.name: one.before for one in raised if not one.problem} | earlier)
-        for one in raised:
-            if one.problem:
-                self.say(one.sentence)
+        self._store_limits({name: limits[name] for name in limits_to_raise(limits)} | earlier)
+        changes = raise_limits()
+        self._store_limits({change.name: change.before for change in changes if not change.problem} | earlier)
+        for change in changes:
+            if change.problem:
+                self.print_line(change.sentence)
 
-    def _keep_limits(self, limits: dict[str, int]) -> None:
-        self._keep(msgspec.structs.replace(self.record, limits=limits))
+    def _store_limits(self, limits: dict[str, int]) -> None:
+        self._store_record(msgspec.structs.replace(self.record, limits=limits))
 
-    def _keep(self, record: Record) -> None:
+    def _store_record(self, record: Record) -> None:
         self.record = record
         self.file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_json(self.file, msgspec.to_builtins(record), 0o644)
@@ -308,10 +310,10 @@ class Setup:
 @contextmanager
 def _no_services() -> Generator[None]:
     """Keep the scripts of packages from starting services during the block. A policy of the host's own stays."""
-    if POLICY.exists() and POLICY.read_text() != NO_SERVICES:
+    if POLICY.exists() and POLICY.read_text() != NO_SERVICES_POLICY:
         yield
         return
-    POLICY.write_text(NO_SERVICES)
+    POLICY.write_text(NO_SERVICES_POLICY)
     POLICY.chmod(0o755)
     try:
         yield

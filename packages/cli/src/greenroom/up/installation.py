@@ -81,7 +81,7 @@ async def allow_join(
     zone_id = await zone_of_agent(db, agent_id) if agent_id else None
     known_id = agent_id if zone_id else None
     if zone_id is None:
-        zone = (await zones_named(db, [zone_name])).get(zone_name)
+        zone = (await find_zones(db, [zone_name])).get(zone_name)
         if zone is None:
             raise NotFound(f"There is no zone {zone_name}; create it first (greenroom zones create).")
         zone_id = zone.zone_id
@@ -133,7 +133,7 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, List
     }
 
 
-async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone]:
+async def find_zones(db: Database, names: Sequence[str]) -> dict[str, NamedZone]:
     """Return present or former name → the zone; a name without a zone is omitted."""
     rows = await db.fetch(
         "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
@@ -143,7 +143,7 @@ async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone
     return {row["name"]: NamedZone(row["zone_id"], row["zone_name"]) for row in rows}
 
 
-async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:
+async def find_manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:
     """Return instance id → manager id."""
     rows = await db.fetch(
         "SELECT manager_id, instance_id FROM managers WHERE instance_id = ANY(%s)", (list(instance_ids),)
@@ -172,7 +172,7 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
     return ended
 
 
-async def password_is_one_time(db: Database, username: str) -> bool:
+async def has_one_time_password(db: Database, username: str) -> bool:
     """Return True if the user still has the password with which the installation was created."""
     row = await db.fetch_one("SELECT password_once FROM users WHERE lower(username) = lower(%s)", (username,))
     return row is not None and bool(row["password_once"])
@@ -223,7 +223,7 @@ async def ensure_first_data(
         cursor = await connection.execute("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,))
         if await cursor.fetchone() is not None:
             return False
-        administrators = await _groups(connection)
+        administrators = await _insert_groups(connection)
         admin = await insert_user(
             connection, UserFields(username=ADMIN, password_hash=admin_password_hash, password_once=True)
         )
@@ -235,7 +235,7 @@ async def ensure_first_data(
             name="First key of the installation",
             permissions=[GLOBAL_ADMIN, USER],
         )
-        await _desktop(connection, image)
+        await _insert_desktop(connection, image)
         if reachable:
             await connection.execute(
                 "INSERT INTO settings (name, value) VALUES ('require_password_change', 'true') ON CONFLICT DO NOTHING"
@@ -243,7 +243,7 @@ async def ensure_first_data(
     return True
 
 
-async def _groups(connection: Connection) -> str:
+async def _insert_groups(connection: Connection) -> str:
     """Create both system groups; returns the id of Administrators."""
     await connection.execute(
         "INSERT INTO groups (group_id, name, description, priority, is_system, permissions)"
@@ -259,7 +259,7 @@ async def _groups(connection: Connection) -> str:
     return str((await returned(cursor))["group_id"])
 
 
-async def _desktop(connection: Connection, image: str) -> None:
+async def _insert_desktop(connection: Connection, image: str) -> None:
     """Insert the workspace `Desktop` for All Users; its web browser needs 2 GiB. The picture is the recipe's."""
     cursor = await connection.execute(
         "INSERT INTO images (name, friendly_name, description, image_src, cores, memory, memory_limit, categories,"

@@ -28,11 +28,11 @@ from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.installation import end_sessions_of
 from greenroom.up.invariants import live_sessions
-from greenroom.up.layout import Layout, running_pid
+from greenroom.up.layout import Layout, missing_instance_error, running_pid
 from greenroom.up.options import store_ready_version
 from greenroom.up.postgres import clear_after_crash
-from greenroom.up.processes import end_all, leftovers, watch_child
-from greenroom.up.progress import Description, Progress
+from greenroom.up.processes import end_all, find_instance_processes, watch_child
+from greenroom.up.progress import InstanceDescription, Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, Site, site_of, stopped_site
 from greenroom.up.status import describe
 from greenroom.up.supervisor import State, Supervisor
@@ -41,7 +41,7 @@ from greenroom.up.upkeep import ManagerWatch, PartWatch, limit_log_sizes, renew_
 log = structlog.get_logger(__name__)
 
 
-def ready_within_s() -> float:
+def start_timeout_s() -> float:
     """Return the time limit of a start. Increase it on a slow machine."""
     text = os.environ.get("GREENROOM_READY_WITHIN_S", "90")
     try:
@@ -75,7 +75,7 @@ async def run(
     site: Site,
     server: ForkServer,
     progress: Progress,
-    on_ready: Callable[[Description], None],
+    on_ready: Callable[[InstanceDescription], None],
     upgrade: UpgradeSupport,
 ) -> signal.Signals | None:
     """Start the instance and keep it running until one of `END_SIGNALS`, which is returned; then end it with its
@@ -198,7 +198,7 @@ class Instance:
         if not cluster.exists():
             with self._progress.step("Creating the database"):
                 await asyncio.to_thread(cluster.create)
-        cluster.write_access()
+        cluster.write_access_rules()
         with self._progress.step("Starting PostgreSQL"):
             self.supervisor.run(roles.postgres(self.site, lambda: clear_after_crash(cluster)))
             await self._wait_for_database()
@@ -219,7 +219,7 @@ class Instance:
     async def _wait_for_database(self) -> None:
         async def failing() -> list[health.Health]:
             problem = await health.database_problem(self.site.dsn)
-            return [] if problem is None else [health.database(problem)]
+            return [] if problem is None else [health.database_health(problem)]
 
         await self._wait_while(failing)
 
@@ -237,18 +237,18 @@ class Instance:
             SetupError: a part was not ready in time, or is given up; with its last problem and the last line of its
                 log.
         """
-        end = asyncio.get_running_loop().time() + ready_within_s()
+        end = asyncio.get_running_loop().time() + start_timeout_s()
         while failed := await failing():
             self._raise_if_failed()
             if asyncio.get_running_loop().time() > end:
                 problems = " ".join(f"{state.name}: {state.detail} {self._end_of_log(state.name)}" for state in failed)
-                raise SetupError(f"The instance is not ready after {ready_within_s():g} s. {problems}")
+                raise SetupError(f"The instance is not ready after {start_timeout_s():g} s. {problems}")
             await asyncio.sleep(CHECK_INTERVAL_S)
 
     def _end_of_log(self, name: str) -> str:
         """Return the last line of the log of the part that is named by the first word of `name`."""
         log_file = self.site.layout.log(name.split(maxsplit=1)[0])
-        return f"Its log {log_file} ends with: {last_line(log_file)}"
+        return f"Its log {log_file} ends with: {last_log_line(log_file)}"
 
     def _raise_if_failed(self) -> None:
         """Refuse parts that cannot become ready.
@@ -275,7 +275,7 @@ class Instance:
         async with health.client(self.site.layout.ca_file) as http:
             await watch.run(http)
 
-    async def describe(self) -> Description:
+    async def describe(self) -> InstanceDescription:
         return await describe(self.db, self.site)
 
     def _start_task(self, work: Any, name: str) -> None:
@@ -319,7 +319,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
         SetupError: there is no instance, or its database does not start.
     """
     if not layout.ports.exists():
-        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+        raise missing_instance_error(layout)
     if running_pid(layout) is not None:
         site = site_of(layout)
         db = Database(site.dsn, application_name="greenroom", max_size=2)
@@ -345,7 +345,7 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
         SetupError: an `up` is running here, or something cannot be ended.
     """
     with progress.step("Ending the remaining processes"):
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
+        await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
     if layout.ports.exists():
         async with database_of(layout, progress) as (db, site):
             with progress.step("Ending sessions"):
@@ -384,7 +384,7 @@ async def end_sessions(db: Database, site: Site) -> None:
         ) from error
 
 
-def last_line(file: Path) -> str:
+def last_log_line(file: Path) -> str:
     """Return the last non-empty line of a log."""
     try:
         lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]

@@ -273,7 +273,7 @@ INVARIANTS: Final = (
 )
 
 
-async def broken(db: Database, invariant: Invariant) -> list[str]:
+async def find_violations(db: Database, invariant: Invariant) -> list[str]:
     """Return the present violations, one sentence each."""
     rows = await db.fetch(invariant.query, invariant.parameters)
     if (problem_of := invariant.problem_of) is None:
@@ -315,7 +315,7 @@ _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
 }
 
 
-async def unreadable(db: Database) -> list[str]:
+async def find_unreadable_rows(db: Database) -> list[str]:
     """Return the rows that cannot be read, each as a sentence with its ids."""
     sentences = list[str]()
     for noun, read in _READS.items():

@@ -8,6 +8,8 @@ import os
 import re
 import shlex
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -227,6 +229,11 @@ def check_folder(layout: Layout) -> None:
         )
 
 
+def missing_instance_error(layout: Layout) -> SetupError:
+    """Return the error for a folder that is no instance."""
+    return SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+
+
 def check_reachable(layout: Layout, accounts: Accounts) -> None:
     """Refuse a DATA that an account cannot reach. Modes of parent folders are never changed.
 
@@ -288,6 +295,28 @@ class DataLock:
 
     def release(self) -> None:
         os.close(self.descriptor)
+
+
+@contextmanager
+def exclusive_lock(layout: Layout, file: Path, action: str) -> Generator[None]:
+    """Hold the lock on a file of DATA, which only one process can hold, for the duration of the block. `action` is the
+    noun for the work of the block.
+
+    Raises:
+        SetupError: another process holds the lock, or this account cannot write to DATA.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except PermissionError as error:
+        raise SetupError(f"This account cannot write to {layout.data}; run the command as its owner.") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SetupError(f"Another {action} of {layout.data} is running; wait until it ends.") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_same_file(path: Path, descriptor: int) -> bool:

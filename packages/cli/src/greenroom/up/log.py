@@ -1,4 +1,4 @@
-"""The log of commands, which report problems themselves."""
+"""The log of commands. It is off, because commands print their errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 from greenroom.kit.log import configure
 
 
-def for_commands(process_name: str) -> None:
-    """Disable the log, because a command reports problems itself; with GREENROOM_LOG_LEVEL=DEBUG, enable the whole log.
+def configure_for_command(process_name: str) -> None:
+    """Disable the log of this process, or enable it completely with GREENROOM_LOG_LEVEL=DEBUG.
 
     Code that imports structlog later must call this function again.
     """

@@ -1,4 +1,4 @@
-"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`, with the data from the command line (`up.handed`).
+"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`, with the data from the command line (`up.start_data`).
 
 It imports the modules of all roles, forks the fork server, which shares that memory, and only then reads the data.
 """
@@ -26,7 +26,7 @@ def main() -> None:
     has_priority = raise_priority(NICE)
     server = fork_server.fork_from_up()
     gc.enable()
-    from greenroom.up.handed import StartData  # noqa: PLC0415 -- no role needs any of it
+    from greenroom.up.start_data import StartData  # noqa: PLC0415 -- no role needs any of it
 
     StartData.read(int(sys.argv[1])).run(server, has_priority=has_priority)
 

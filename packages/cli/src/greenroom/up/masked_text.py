@@ -35,10 +35,10 @@ _ACCOUNT: Final = r"""(?!\d+:\d+\b)[^\s:"',]{1,200}:[^\s"']+"""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _without_user(found: re.Match[str]) -> str:
+def _without_user(match: re.Match[str]) -> str:
     """Return an address from its `://` on, with its user and password masked."""
-    _, separator, host = found[0].rpartition("@")
-    return f"://{MASK}@{host}" if separator else found[0]
+    _, separator, host = match[0].rpartition("@")
+    return f"://{MASK}@{host}" if separator else match[0]
 
 
 _RULES: Final = tuple(
@@ -75,11 +75,11 @@ _RULES: Final = tuple(
 """(pattern, replacement) in the order of their use: headers before the names in them. Each pattern takes linear time:
 it begins only at the start of a word, does not go back (`*+`), or reads at most a fixed number of characters."""
 
-_RUNS: Final = (  # The second one is base64, which can contain slashes.
+_RUN_PATTERNS: Final = (  # The second one is base64, which can contain slashes.
     re.compile(r"(?<!sha256:)(?<![\w+~-])[\w+~-]{16,}={0,2}", re.ASCII),
     re.compile(r"(?<!sha256:)(?<![\w+/-])[A-Za-z0-9+/]{24,}+={0,2}(?![\w-])", re.ASCII),
 )
-_CHANGES: Final = ((14, 0.3), (32, 0.2))
+_RANDOM_THRESHOLDS: Final = ((14, 0.3), (32, 0.2))
 """(minimum length, share) of a random text: at least this share of its characters follow a character of another class
 (upper case, lower case, digit). The average of base64 is 0.6; words, names and paths have a smaller share."""
 _MIN_ALNUM: Final = 20
@@ -99,64 +99,64 @@ class TextMask:
         forms = {form for value in values for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])}
         self._known = sorted(forms, key=len, reverse=True)
 
-    def text(self, text: str) -> str:
+    def mask_text(self, text: str) -> str:
         """Return the text with its secrets masked."""
-        text = self.known(text)
+        text = self.mask_known_values(text)
         for pattern, replacement in _RULES:
             text = pattern.sub(replacement, text)
-        for run in _RUNS:
-            text = run.sub(lambda found: MASK if _is_random(found[0]) else found[0], text)
+        for pattern in _RUN_PATTERNS:
+            text = pattern.sub(lambda match: MASK if _is_random(match[0]) else match[0], text)
         return text
 
-    def known(self, text: str) -> str:
+    def mask_known_values(self, text: str) -> str:
         """Return the text with only the known values masked."""
         for value in self._known:
             text = text.replace(value, MASK)
         return text
 
-    def lines(self, text: str) -> str:
+    def mask_lines(self, text: str) -> str:
         """Return a log with its secrets masked. A line that is a JSON object keeps its names."""
         return "\n".join(self._line(line) for line in self._without_private_keys(text).split("\n"))
 
-    def value(self, value: object, name: str = "") -> Any:
+    def mask_value(self, value: object, name: str = "") -> Any:
         """Return the JSON value of the field `name` with its secrets masked."""
-        return self._walk(masked(name, value), name, hidden=False)
+        return self._mask_recursively(masked(name, value), name, hidden=False)
 
     def _line(self, line: str) -> str:
         if line.startswith("{"):
             try:
-                return json.dumps(self.value(json.loads(line)), ensure_ascii=False)
+                return json.dumps(self.mask_value(json.loads(line)), ensure_ascii=False)
             except (ValueError, RecursionError):  # no JSON, or nested too deeply
-                return self.text(line)
-        return self.text(line)
+                return self.mask_text(line)
+        return self.mask_text(line)
 
     @staticmethod
     def _without_private_keys(text: str) -> str:
         pattern, replacement = _RULES[0]
         return pattern.sub(replacement, text)
 
-    def _walk(self, value: object, name: str, *, hidden: bool) -> Any:
+    def _mask_recursively(self, value: object, name: str, *, hidden: bool) -> Any:
         hidden = hidden or name.lower() in _ENVIRONMENTS or is_secret_name(name)
         if isinstance(value, Mapping):
             inner = cast("Mapping[str, object]", value)
             # A variable can also be an object with the fields `name` and `value`.
             named = is_secret_name(str(inner.get("name", inner.get("key", ""))))
             return {
-                self.text(key): self._walk(part, key, hidden=hidden or (named and key == "value"))
+                self.mask_text(key): self._mask_recursively(part, key, hidden=hidden or (named and key == "value"))
                 for key, part in inner.items()
             }
         if isinstance(value, list):
             parts = cast("list[object]", value)
             return [
-                self._walk(part, "", hidden=hidden or _takes_secret(before, part))
+                self._mask_recursively(part, "", hidden=hidden or _is_secret_argument(before, part))
                 for before, part in zip([None, *parts], parts, strict=False)
             ]
         if isinstance(value, str):
-            return MASK if hidden and value else self.text(value)
+            return MASK if hidden and value else self.mask_text(value)
         return value
 
 
-def _takes_secret(option: object, value: object) -> bool:
+def _is_secret_argument(option: object, value: object) -> bool:
     """Return True if `option` is an option of a command, and `value`, the next argument, is its secret."""
     if not isinstance(option, str) or not isinstance(value, str) or not option.startswith("-") or "=" in option:
         return False
@@ -170,7 +170,7 @@ def _is_random(run: str) -> bool:
         return True
     classes = ["upper" if c.isupper() else "lower" if c.islower() else "digit" for c in rest if c.isalnum()]
     changes = sum(one != other for one, other in pairwise(classes))
-    return any(len(classes) >= length and changes >= share * len(classes) for length, share in _CHANGES)
+    return any(len(classes) >= length and changes >= share * len(classes) for length, share in _RANDOM_THRESHOLDS)
 
 
 def _is_mixed(part: str) -> bool:

@@ -39,10 +39,10 @@ def preferred_ports(managers: Iterable[str], agents: Iterable[str]) -> dict[str,
 
 
 def choose_ports(
-    preferred: Mapping[str, int], remembered: Mapping[str, int], main: int, is_free: Callable[[int], bool]
+    preferred: Mapping[str, int], stored: Mapping[str, int], main: int, is_free: Callable[[int], bool]
 ) -> dict[str, int]:
-    """Return a port for each name: the `remembered` port if it is free, else the `preferred` port, else the next higher
-    free port, but never `main`, the port of the console. Unknown names in `remembered` are ignored.
+    """Return a port for each name: the `stored` port if it is free, else the `preferred` port, else the next higher
+    free port, but never `main`, the port of the console. Unknown names in `stored` are ignored.
 
     Raises:
         SetupError: there is no free port above the preferred port.
@@ -53,8 +53,8 @@ def choose_ports(
         return port != main and port not in chosen.values() and is_free(port)
 
     for name in preferred:
-        if name in remembered and is_usable(remembered[name]):
-            chosen[name] = remembered[name]
+        if name in stored and is_usable(stored[name]):
+            chosen[name] = stored[name]
     for name in (name for name in preferred if name not in chosen):
         port = next((port for port in range(preferred[name], 65536) if is_usable(port)), None)
         if port is None:
@@ -78,7 +78,7 @@ class Reservations:
         """Reserve a TCP port if it is neither in use nor reserved. Return True if it is reserved now."""
         if port in self._sockets:
             return True
-        if listen_error(port):
+        if find_listen_error(port):
             return False
         reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -96,7 +96,7 @@ class Reservations:
         return tuple(reservation.detach() for reservation in self._sockets.values())
 
 
-def listen_error(port: int) -> OSError | None:
+def find_listen_error(port: int) -> OSError | None:
     """Return the reason why no listener can be opened on this port of all addresses now; None if it can be opened."""
     try:
         _listen("0.0.0.0", port)
@@ -146,7 +146,7 @@ class Options:
     tls_key: Path | None = None
 
 
-def runtime_name() -> str:
+def default_runtime() -> str:
     """Return the runtime of the Agents, the setting that `up` passes to them."""
     return os.environ.get("GREENROOM_RUNTIME", "docker")
 
@@ -168,7 +168,7 @@ class Settings:
     """Served names in addition to those of `url` and `public_url`."""
     tls_cert: str | None = None
     tls_key: str | None = None
-    runtime: str = field(default_factory=runtime_name)
+    runtime: str = field(default_factory=default_runtime)
     """Recorded at the start for programs that inspect the instance from outside."""
 
     @property
@@ -242,7 +242,7 @@ def stored_settings(layout: Layout) -> Settings:
     return merge_settings(Options(), read_json(layout.instance))
 
 
-def stored_before_start(settings: Settings, stored: Mapping[str, Any]) -> dict[str, Any]:
+def settings_before_start(settings: Settings, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings to store before a start: with the version in the `stored` ones, so that it can start again
     if this version does not become ready.
     """

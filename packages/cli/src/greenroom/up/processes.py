@@ -50,11 +50,11 @@ class ProcessCommand:
     def with_setpriv(self) -> list[str]:
         """Return the command line with setpriv, which changes the account, sets the death signal, and runs exec."""
         options = [f"--pdeathsig={self.death_signal}"]
-        if self.account.switches:
+        if self.account.needs_switch:
             options += [f"--reuid={self.account.uid}", f"--regid={self.account.gid}", "--clear-groups"]
         if self.capabilities:
-            wanted = ",".join(f"+{name}" for name in self.capabilities)
-            options += [f"--inh-caps={wanted}", f"--ambient-caps={wanted}"]
+            capabilities = ",".join(f"+{name}" for name in self.capabilities)
+            options += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}"]
         return ["setpriv", *options, "--", *self.argv]
 
 
@@ -74,7 +74,7 @@ class ChildProcess:
             signal.pidfd_send_signal(self.descriptor, number)
 
 
-_owned: Final[set[int]] = set()
+_watched_pids: Final[set[int]] = set()
 
 
 def start(command: ProcessCommand) -> ChildProcess:
@@ -94,14 +94,14 @@ def start(command: ProcessCommand) -> ChildProcess:
 
 def watch_child(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
     """Return a child that was just created; `wait` collects its exit code."""
-    _owned.add(pid)
+    _watched_pids.add(pid)
     loop = asyncio.get_running_loop()
     process = ChildProcess(pid, loop.create_future(), os.pidfd_open(pid))
 
     def reap() -> None:
         loop.remove_reader(process.descriptor)
         code = wait() if wait is not None else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        _owned.discard(pid)
+        _watched_pids.discard(pid)
         if not process.ended.done():
             process.ended.set_result(code)
         os.close(process.descriptor)
@@ -134,18 +134,20 @@ class Orphans:
     def __init__(self) -> None:
         self._signalled: set[tuple[int, int | None]] = set()
 
-    def retire(self) -> None:
+    def handle_new(self) -> None:
         """Send each new orphan the signal of its policy, and reap those that ended."""
-        for seen in _orphans():
-            known = seen.pid, started_ticks(seen.pid)
-            if seen.is_zombie:
-                _reap(seen.pid)
-            elif known not in self._signalled:
-                self._signalled.add(known)
-                number, reason = orphan_policy(seen.name)
-                log.info("orphan adopted", pid=seen.pid, name=seen.name, signal=number and number.name, reason=reason)
+        for process in _orphans():
+            identity = process.pid, started_ticks(process.pid)
+            if process.is_zombie:
+                _reap(process.pid)
+            elif identity not in self._signalled:
+                self._signalled.add(identity)
+                number, reason = orphan_policy(process.name)
+                log.info(
+                    "orphan adopted", pid=process.pid, name=process.name, signal=number and number.name, reason=reason
+                )
                 if number is not None:
-                    send(seen.pid, number)
+                    send(process.pid, number)
 
     async def end(self, within_s: float) -> None:
         """End all remaining orphans: SIGTERM, then SIGKILL after `within_s`."""
@@ -155,7 +157,7 @@ class Orphans:
 
 
 def _orphans() -> list[ProcessInfo]:
-    return children(without=_owned)
+    return children(without=_watched_pids)
 
 
 def _reap(pid: int) -> None:
@@ -165,24 +167,24 @@ def _reap(pid: int) -> None:
         log.debug("an orphan was reaped by another process", pid=pid)
 
 
-MARK: Final = "GREENROOM_INSTANCE_DATA"
+INSTANCE_VARIABLE: Final = "GREENROOM_INSTANCE_DATA"
 """The environment variable that marks the processes of an instance, to find them after its `up` was killed."""
 
 
-def leftovers(data: Path) -> list[ProcessInfo]:
+def find_instance_processes(data: Path) -> list[ProcessInfo]:
     """Return the running processes of an instance: those with its mark, and PostgreSQL or nginx, that work
     inside DATA.
     """
     inside = [
-        seen
-        for seen in processes()
-        if not seen.is_zombie and (folder := folder_of(seen.pid)) is not None and folder.is_relative_to(data)
+        process
+        for process in processes()
+        if not process.is_zombie and (folder := folder_of(process.pid)) is not None and folder.is_relative_to(data)
     ]
     return [
-        seen
-        for seen in inside
-        if seen.pid != os.getpid()
-        and (seen.name in {"postgres", "nginx"} or environment_of(seen.pid).get(MARK) == str(data))
+        process
+        for process in inside
+        if process.pid != os.getpid()
+        and (process.name in {"postgres", "nginx"} or read_environment(process.pid).get(INSTANCE_VARIABLE) == str(data))
     ]
 
 
@@ -198,7 +200,7 @@ def raise_priority(nice: int) -> bool:
     return True
 
 
-def environment_of(pid: int) -> dict[str, str]:
+def read_environment(pid: int) -> dict[str, str]:
     """Return the initial environment of a process; empty if there is no such process or its environment is not
     readable.
     """
@@ -208,7 +210,7 @@ def environment_of(pid: int) -> dict[str, str]:
         return {}
 
 
-def title_of(pid: int) -> str:
+def read_command_line(pid: int) -> str:
     """Return the command line of a process, or the title that it set; empty if there is no such process."""
     try:
         return " ".join(psutil.Process(pid).cmdline())

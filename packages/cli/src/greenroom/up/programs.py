@@ -54,19 +54,19 @@ class Programs:
 def programs_of_run(runtime: Path) -> Programs:
     """Return the programs that a running instance was started with. Copy nothing."""
     copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
-    return _programs_in(copies[0]) if copies else in_place()
+    return _programs_in(copies[0]) if copies else own_programs()
 
 
-def prepare(runtime: Path, accounts: Accounts) -> Programs:
+def prepare_programs(runtime: Path, accounts: Accounts) -> Programs:
     """Return programs that the accounts can run. If the accounts cannot read the originals, they are copied to
     `runtime`; older copies are removed.
     """
     names = distributions()
-    packages = _packages(names)
+    packages = _package_folders(names)
     if all(_can_run(account, _required_paths(packages)) for account in accounts.all):
         shutil.rmtree(runtime, ignore_errors=True)
-        return in_place()
-    copy = runtime / _stamp(names, packages)
+        return own_programs()
+    copy = runtime / _code_digest(names, packages)
     create_folder(runtime, 0o755)
     for old in runtime.iterdir():
         if old != copy:
@@ -81,34 +81,34 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
     return _programs_in(copy)
 
 
-def unreadable(accounts: Accounts) -> Path | None:
+def find_unreadable_path(accounts: Accounts) -> Path | None:
     """Return a path of the programs of this process that an account of the services cannot read; None if they can."""
-    required = _required_paths(_packages(distributions()))
-    return next((path for path in required if not all(_can_run(one, [path]) for one in accounts.all)), None)
+    required = _required_paths(_package_folders(distributions()))
+    return next((path for path in required if not all(_can_run(account, [path]) for account in accounts.all)), None)
 
 
 def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
     """Return the bytes that `prepare` would write, without those that it would link; 0 if there is nothing to copy."""
     names = distributions()
-    packages = _packages(names)
+    packages = _package_folders(names)
     if all(_can_run(account, _required_paths(packages)) for account in accounts.all):
         return 0
-    if (runtime / _stamp(names, packages)).exists():
+    if (runtime / _code_digest(names, packages)).exists():
         return 0
     own_files = [file for package in packages for file in package.rglob("*") if file.is_file()]
     existing_parent = next(folder for folder in runtime.parents if folder.exists())
     is_linked = existing_parent.stat().st_dev == packages[0].stat().st_dev
     return sum(
         file.stat().st_size
-        for file in (own_files if is_linked else [*own_files, *(source for source, _ in _files(names))])
+        for file in (own_files if is_linked else [*own_files, *(source for source, _ in _distribution_files(names))])
     ) + (0 if is_linked else _INTERPRETER_BYTES)
 
 
 def _can_run(account: Account, programs: Iterable[Path]) -> bool:
-    return not account.switches or all(can_read(account, path) for path in programs)
+    return not account.needs_switch or all(can_read(account, path) for path in programs)
 
 
-def in_place() -> Programs:
+def own_programs() -> Programs:
     """Return the programs of this process, without a copy."""
     return Programs(Path(sys.executable), wheel_folder(), CODE / "gateway" / "console")
 
@@ -150,7 +150,7 @@ def _copy_packages(names: list[str], packages: list[Path], target: Path) -> None
     """Copy the packages with their bytecode: the account cannot write bytecode, and a role without it takes seconds to
     start.
     """
-    for source, relative in _files(names):
+    for source, relative in _distribution_files(names):
         destination = target / relative
         destination.parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy(source, destination)
@@ -172,7 +172,7 @@ def _link_or_copy(source: str | Path, destination: str | Path) -> None:
     Path(destination).chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
 
 
-def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
+def _distribution_files(names: list[str]) -> Iterator[tuple[Path, Path]]:
     """Yield (file, its path relative to the packages' folder) of every installed file of these distributions."""
     for name in names:
         for file in metadata.files(name) or ():
@@ -185,7 +185,7 @@ def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
                 yield bytecode, Path(*file.parts[:-1], "__pycache__", bytecode.name)
 
 
-def _packages(names: list[str]) -> list[Path]:
+def _package_folders(names: list[str]) -> list[Path]:
     """Return the folder of Greenroom, and those of packages that are installed in place. The metadata of these list no
     files of code, but a path file with their location.
     """
@@ -209,17 +209,17 @@ def distributions() -> list[str]:
         raise SetupError(
             "The package greenroom is not installed; install it with pip, or in a checkout with script/up."
         ) from error
-    found: dict[str, frozenset[str]] = {}
-    waiting = [(name, frozenset[str]()) for name in ("greenroom", "greenroom-cli", *plugins.distributions())]
-    while waiting:
-        current, extras = waiting.pop()
-        if extras <= found.get(current, frozenset()) and current in found:
+    extras_by_name: dict[str, frozenset[str]] = {}
+    queue = [(name, frozenset[str]()) for name in ("greenroom", "greenroom-cli", *plugins.distributions())]
+    while queue:
+        current, extras = queue.pop()
+        if extras <= extras_by_name.get(current, frozenset()) and current in extras_by_name:
             continue
-        found[current] = found.get(current, frozenset()) | extras
-        for required, wanted, condition in _requirements(current):
+        extras_by_name[current] = extras_by_name.get(current, frozenset()) | extras
+        for required, extras_of_requirement, condition in _requirements(current):
             if (condition is None or condition in extras) and _is_installed(required):
-                waiting.append((required, wanted))
-    return sorted(found)
+                queue.append((required, extras_of_requirement))
+    return sorted(extras_by_name)
 
 
 def _requirements(name: str) -> Iterator[tuple[str, frozenset[str], str | None]]:
@@ -241,7 +241,7 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _stamp(names: list[str], packages: list[Path]) -> str:
+def _code_digest(names: list[str], packages: list[Path]) -> str:
     """Return 12 hex digits that change with the interpreter, the version of a package, or a file of Greenroom."""
     lines = [sys.version, sys.base_prefix, *(f"{name}=={metadata.version(name)}" for name in names)]
     for package in packages:

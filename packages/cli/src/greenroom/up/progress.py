@@ -34,7 +34,7 @@ class AdminLogin:
 
 
 @dataclass(frozen=True, slots=True)
-class DescribedZone:
+class ZoneDescription:
     """A zone. `zone_id` is None while the database does not have it."""
 
     zone_id: str | None
@@ -43,7 +43,7 @@ class DescribedZone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedManager:
+class ManagerDescription:
     """A Manager. `manager_id` is None before it registered, `pid` while it does not run."""
 
     manager_id: str | None
@@ -56,7 +56,7 @@ class DescribedManager:
 
 
 @dataclass(frozen=True, slots=True)
-class DescribedAgent:
+class AgentDescription:
     """An Agent of this host."""
 
     agent_id: str
@@ -65,7 +65,7 @@ class DescribedAgent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class InstanceDescription:
     """Addresses, credentials, ids and, by role, pids."""
 
     url: str
@@ -74,9 +74,9 @@ class Description:
     admin: AdminLogin
     api_key: str | None
     api_key_secret: str | None
-    zones: list[DescribedZone]
-    managers: list[DescribedManager]
-    agents: list[DescribedAgent]
+    zones: list[ZoneDescription]
+    managers: list[ManagerDescription]
+    agents: list[AgentDescription]
     pids: dict[str, list[int]]
     data: str
     public_url: str
@@ -95,7 +95,7 @@ class Progress(Protocol):
         ...
 
 
-class Lines:
+class LineProgress:
     """Plain lines: one at the beginning of a step, and one with its time if it took long."""
 
     def __init__(self, out: TextIO) -> None:
@@ -112,7 +112,7 @@ class Lines:
                 print(f"{text}: {took_s:.1f} s", file=self._out, flush=True)
 
 
-class Spinner:
+class SpinnerProgress:
     """A spinner that is replaced by a check mark."""
 
     def __init__(self, console: Console) -> None:
@@ -143,7 +143,7 @@ class End(msgspec.Struct, tag=True):
 class Ready(msgspec.Struct, tag=True):
     """The instance serves. `description` is the object of `--json`."""
 
-    description: Description
+    description: InstanceDescription
 
 
 class Failed(msgspec.Struct, tag=True):
@@ -152,7 +152,7 @@ class Failed(msgspec.Struct, tag=True):
     sentence: str
 
 
-class Events:
+class EventProgress:
     """Steps as lines of JSON, for `show_events` in another process."""
 
     def __init__(self, out: TextIO) -> None:
@@ -183,13 +183,13 @@ class Events:
         self._is_closed = True
 
 
-def on_stderr() -> Progress:
+def stderr_progress() -> Progress:
     """Return the display that fits stderr."""
     if not sys.stderr.isatty():
-        return Lines(sys.stderr)
+        return LineProgress(sys.stderr)
     from rich.console import Console  # noqa: PLC0415 -- 10 MiB, which the background process does not need
 
-    return Spinner(Console(stderr=True))
+    return SpinnerProgress(Console(stderr=True))
 
 
 def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
@@ -205,12 +205,12 @@ def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
     return None
 
 
-def show_ready(description: Description, *, as_json: bool) -> None:
+def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
     """Print the address of the instance and the log-in, or the whole description as JSON."""
     if as_json:
         print(json.dumps(asdict(description)), flush=True)  # noqa: T201 -- the command's result
         return
-    from greenroom.up.terminal import console  # noqa: PLC0415 -- as in `on_stderr`
+    from greenroom.up.terminal import console  # noqa: PLC0415 -- as in `stderr_progress`
 
     out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
     out.print(f"\n[bold]Greenroom is ready at {description.url}[/bold]")
@@ -222,10 +222,10 @@ def show_ready(description: Description, *, as_json: bool) -> None:
     else:
         out.print(f"Log in as {admin.username} (the password was changed).")
     out.print(f"Certificate authority: {description.ca_file}", markup=False)
-    out.print(f"Stop it with: {program()} down --data {shlex.quote(description.data)}", markup=False)
+    out.print(f"Stop it with: {command_name()} down --data {shlex.quote(description.data)}", markup=False)
 
 
-def program() -> str:
+def command_name() -> str:
     """Return the command for this program: its name if the shell of the user finds it, else its path."""
     own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
     is_found = found is not None and own.exists() and own.samefile(found)

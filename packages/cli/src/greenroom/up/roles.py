@@ -16,7 +16,7 @@ from greenroom.up.account import Account
 from greenroom.up.forks import ForkClient
 from greenroom.up.host_programs import search_path
 from greenroom.up.options import has_ipv6
-from greenroom.up.processes import MARK, ProcessCommand
+from greenroom.up.processes import INSTANCE_VARIABLE, ProcessCommand
 from greenroom.up.site import AgentSite, ManagerSite, Site
 from greenroom.up.supervisor import FORK_SERVER, Part
 
@@ -27,7 +27,7 @@ _NOT_FOR_ROLES: Final = frozenset(
 )
 """Settings of the command line, not of a role. Only roles that use the database get its address."""
 
-_INHERITED: Final = frozenset(
+_INHERITED_VARIABLES: Final = frozenset(
     (
         *("LANG", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ"),
         *("PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT"),
@@ -67,7 +67,7 @@ def fork_server(site: Site, forks: ForkClient) -> Part:
         role=FORK_SERVER,
         command=lambda: ProcessCommand(
             argv=site.programs.module("greenroom.up.fork_server"),
-            environment=environment_of_all(site),
+            environment=common_environment(site),
             folder=site.layout.data,
             account=CALLER,
             log=site.layout.log(FORK_SERVER),
@@ -147,7 +147,7 @@ def gateway(site: Site) -> Part:
         site.layout.gateway,
         _gateway_settings(site),
         account=site.accounts.gateway,
-        capabilities=("net_bind_service",) if site.accounts.gateway.switches and needs_root else (),
+        capabilities=("net_bind_service",) if site.accounts.gateway.needs_switch and needs_root else (),
     )
     part.replace_signal = signal.SIGKILL
     return part
@@ -156,12 +156,12 @@ def gateway(site: Site) -> Part:
 def all_parts(site: Site, forks: ForkClient) -> list[Part]:
     """Return all parts of the instance. The start of an external database is not used."""
 
-    async def nothing() -> None:
+    async def do_nothing() -> None:
         pass
 
     return [
         fork_server(site, forks),
-        postgres(site, nothing),
+        postgres(site, do_nothing),
         api(site),
         *(manager(site, one) for one in site.managers),
         gateway(site),
@@ -232,9 +232,11 @@ def _role(
     account = account or site.accounts.services
     command = ProcessCommand(
         argv=site.programs.role(role),
-        environment=inherited(os.environ, folder if account.switches else None, runs_containers=role == "agent")
+        environment=inherited_environment(
+            os.environ, folder if account.needs_switch else None, runs_containers=role == "agent"
+        )
         | site.programs.environment
-        | {MARK: str(site.layout.data), "GREENROOM_PROCESS_NAME": name}
+        | {INSTANCE_VARIABLE: str(site.layout.data), "GREENROOM_PROCESS_NAME": name}
         | settings,
         folder=folder,
         account=account,
@@ -244,17 +246,17 @@ def _role(
     return Part(name=name, role=role, command=lambda: command, is_forked=True)
 
 
-def environment_of_all(site: Site) -> dict[str, str]:
+def common_environment(site: Site) -> dict[str, str]:
     """Return the environment that any process of the instance may have: without the settings, which may be secrets."""
-    settings = inherited(os.environ, None, runs_containers=False)
+    settings = inherited_environment(os.environ, None, runs_containers=False)
     return (
         {name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
         | site.programs.environment
-        | {MARK: str(site.layout.data)}
+        | {INSTANCE_VARIABLE: str(site.layout.data)}
     )
 
 
-def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
+def inherited_environment(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
     """Return the part of the caller's environment that a role gets: its settings, and the variables that programs need.
     `home`: that of the role, if it runs as another account. `runs_containers`: the role uses Docker with the caller's
     settings.
@@ -264,7 +266,7 @@ def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: 
         for name, value in caller.items()
         if name not in _NOT_FOR_ROLES
         and (
-            name.upper() in _INHERITED
+            name.upper() in _INHERITED_VARIABLES
             or name.startswith(_INHERITED_PREFIXES)
             or (runs_containers and name.startswith("DOCKER_"))
         )

@@ -38,15 +38,15 @@ from greenroom.up.options import (
     Settings,
     check_last_version,
     choose_ports,
+    default_runtime,
     merge_settings,
     preferred_ports,
-    runtime_name,
-    stored_before_start,
+    settings_before_start,
     stored_settings,
 )
 from greenroom.up.postgres import PostgresCluster
-from greenroom.up.processes import end_all, leftovers
-from greenroom.up.programs import Programs, prepare, programs_of_run
+from greenroom.up.processes import end_all, find_instance_processes
+from greenroom.up.programs import Programs, prepare_programs, programs_of_run
 from greenroom.up.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -197,12 +197,12 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
     """
     checks.check_path(layout.data)
     check_folder(layout)
-    with locked(layout) as lock:
+    with lock_data(layout) as lock:
         reservations = Reservations()
         stored = read_json(layout.instance)
         check_last_version(stored)
-        settings = merge_settings(options, {**stored, "runtime": runtime_name()})
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
+        settings = merge_settings(options, {**stored, "runtime": default_runtime()})
+        await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
         with progress.step("Checking this machine"):
             await checks.check_machine(layout, settings)
             if not reservations.take(settings.port):
@@ -213,9 +213,9 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
         await checks.provide_desktop_image(layout, settings, progress)
         try:
             layout.create(accounts)
-            write_json(layout.instance, stored_before_start(settings, stored), 0o600)
+            write_json(layout.instance, settings_before_start(settings, stored), 0o600)
             with progress.step("Preparing the programs"):
-                programs = prepare(layout.runtime, accounts)
+                programs = prepare_programs(layout.runtime, accounts)
             _create_files(layout, settings, accounts, reservations)
         except OSError as error:
             raise SetupError(
@@ -225,7 +225,7 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
 
 
 @contextmanager
-def locked(layout: Layout) -> Generator[DataLock]:
+def lock_data(layout: Layout) -> Generator[DataLock]:
     """Lock DATA before any file is created in it. If the block fails and DATA had no instance, remove DATA and the
     parent folders that were created for it.
 
@@ -300,9 +300,9 @@ async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
     """
     lock = DataLock.take(layout)
     try:
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
+        await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
         accounts = service_accounts()
-        yield Site.of(layout, stored_settings(layout), accounts, prepare(layout.runtime, accounts))
+        yield Site.of(layout, stored_settings(layout), accounts, prepare_programs(layout.runtime, accounts))
     finally:
         lock.release()
 

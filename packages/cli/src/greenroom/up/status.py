@@ -14,20 +14,20 @@ from greenroom.kit.starts import StartLog
 from greenroom.up import health
 from greenroom.up.first_start import read_credentials
 from greenroom.up.health import Health
-from greenroom.up.installation import manager_ids, zones_named
+from greenroom.up.installation import find_manager_ids, find_zones
 from greenroom.up.layout import Layout
-from greenroom.up.processes import title_of
-from greenroom.up.progress import DescribedAgent, DescribedManager, DescribedZone, Description
+from greenroom.up.processes import read_command_line
+from greenroom.up.progress import AgentDescription, InstanceDescription, ManagerDescription, ZoneDescription
 from greenroom.up.site import Site, site_of
 from greenroom.up.supervisor import PartState, State
 
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
 
-async def describe(db: Database, site: Site) -> Description:
+async def describe(db: Database, site: Site) -> InstanceDescription:
     """Return the description of the instance from its database and its state file."""
-    managers = await manager_ids(db, [manager.instance_id for manager in site.managers])
-    zones = await zones_named(db, [agent.zone for agent in site.agents])
+    managers = await find_manager_ids(db, [manager.instance_id for manager in site.managers])
+    zones = await find_zones(db, [agent.zone for agent in site.agents])
 
     def name_of(zone: str) -> str:
         return zones[zone].zone_name if zone in zones else zone
@@ -35,7 +35,7 @@ async def describe(db: Database, site: Site) -> Description:
     layout = site.layout
     pid_of = {part.name: part.pid for part in State.read(layout.state).parts}
     credentials = await read_credentials(db, layout)
-    return Description(
+    return InstanceDescription(
         url=site.url,
         stream_url=site.stream_url,
         ca_file=str(layout.ca_file),
@@ -43,13 +43,13 @@ async def describe(db: Database, site: Site) -> Description:
         api_key=credentials.api_key,
         api_key_secret=credentials.api_key_secret,
         zones=[
-            DescribedZone(
+            ZoneDescription(
                 zones[zone].zone_id if zone in zones else None, name_of(zone), site.managers_of(zone)[0].gateway_url
             )
             for zone in dict.fromkeys(agent.zone for agent in site.agents)
         ],
         managers=[
-            DescribedManager(
+            ManagerDescription(
                 manager_id=managers.get(manager.instance_id),
                 instance_id=manager.instance_id,
                 zone_name=name_of(manager.zone),
@@ -60,7 +60,7 @@ async def describe(db: Database, site: Site) -> Description:
             )
             for manager in site.managers
         ],
-        agents=[DescribedAgent(agent.agent_id, name_of(agent.zone), agent.port) for agent in site.agents],
+        agents=[AgentDescription(agent.agent_id, name_of(agent.zone), agent.port) for agent in site.agents],
         pids=pids_by_role(layout),
         data=str(layout.data),
         public_url=site.settings.console_url,
@@ -77,17 +77,21 @@ def pids_by_role(layout: Layout) -> dict[str, list[int]]:
     for part in state.parts:
         if part.pid is not None and part.role in pids:
             pids[part.role].append(part.pid)
-    pids["nginx"] = nginx_below([*pids["gateway"], *pids["up"]])
+    pids["nginx"] = find_nginx_pids([*pids["gateway"], *pids["up"]])
     return pids
 
 
-def nginx_below(parents: Sequence[int]) -> list[int]:
+def find_nginx_pids(parents: Sequence[int]) -> list[int]:
     """Return the pids of nginx: its masters, the newest first, then all workers. `parents` are the gateway and `up`:
     both adopt the nginx processes of a killed master or gateway.
     """
-    below = [pid for parent in parents for pid in _nginx_of(parent)]
-    masters = sorted(filter(is_nginx_master, below), key=lambda pid: started_ticks(pid) or 0, reverse=True)
-    return [*masters, *(pid for pid in below if pid not in masters), *(w for m in masters for w in _nginx_of(m))]
+    pids = [pid for parent in parents for pid in _nginx_of(parent)]
+    masters = sorted(filter(is_nginx_master, pids), key=lambda pid: started_ticks(pid) or 0, reverse=True)
+    return [
+        *masters,
+        *(pid for pid in pids if pid not in masters),
+        *(worker for master in masters for worker in _nginx_of(master)),
+    ]
 
 
 def _nginx_of(parent: int) -> list[int]:
@@ -96,7 +100,7 @@ def _nginx_of(parent: int) -> list[int]:
 
 def is_nginx_master(pid: int) -> bool:
     """True if this nginx is a master, by its process title."""
-    return title_of(pid).startswith("nginx: master")
+    return read_command_line(pid).startswith("nginx: master")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +109,13 @@ class PartStatus:
     sentence (empty: it does not).
     """
 
-    check: Health
+    health: Health
     state: PartState
     port: int | None
     crash_loop: str = ""
 
     def as_json(self) -> dict[str, object]:
-        return {**asdict(self.check), **asdict(self.state), "port": self.port, "crash_loop": self.crash_loop}
+        return {**asdict(self.health), **asdict(self.state), "port": self.port, "crash_loop": self.crash_loop}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +126,11 @@ class Status:
     pids: dict[str, list[int]]
     phase: str
     parts: list[PartStatus]
-    described: Description | None
+    description: InstanceDescription | None
 
     def as_json(self) -> dict[str, object]:
         """Return the object of `up --json`, as far as it is known, with `phase` and `parts`."""
-        description = asdict(self.described) if self.described else {"url": self.url, "pids": self.pids}
+        description = asdict(self.description) if self.description else {"url": self.url, "pids": self.pids}
         return {
             **description,
             "version": version(),
@@ -137,7 +141,7 @@ class Status:
 
 async def read_status(layout: Layout) -> Status:
     """Return the current status, even if the database is unavailable."""
-    site, described = site_of(layout), None
+    site, description = site_of(layout), None
     async with AsyncExitStack() as stack:
         db = Database(site.dsn, application_name="greenroom status", max_size=2)
         await db.open()
@@ -145,17 +149,17 @@ async def read_status(layout: Layout) -> Status:
         http = await stack.enter_async_context(health.client(layout.ca_file))
         checks = await health.check_all(http, db, site)
         if next(check.ok for check in checks if check.role == "postgres"):
-            described = await describe(db, site)
+            description = await describe(db, site)
     state = State.read(layout.state)
-    known = {part.name: part for part in state.parts}
+    states = {part.name: part for part in state.parts}
     loops = {name: StartLog(folder).read_crash_loop() for name, folder in site.folders.items()}
     parts = [
         PartStatus(
             check,
-            known.get(check.name, PartState(name=check.name, role=check.role)),
+            states.get(check.name, PartState(name=check.name, role=check.role)),
             site.ports.get(check.name),
             loops.get(check.name, ""),
         )
         for check in checks
     ]
-    return Status(site.url, pids_by_role(layout), state.phase, parts, described)
+    return Status(site.url, pids_by_role(layout), state.phase, parts, description)

@@ -33,7 +33,7 @@ KILL_AFTER_S: Final = 10.0
 """The time after which a part that was requested to end is killed."""
 
 FORK_SERVER: Final = "fork-server"
-FORKED_WITHIN_S: Final = 60.0
+FORK_WITHIN_S: Final = 60.0
 """A fork server that needs longer counts as frozen. After its start, it needs about a second before its first
 response.
 """
@@ -62,7 +62,7 @@ class Part:
     last_exit: str = ""
     running: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while the part has a process."""
-    replaced: asyncio.Future[int] | None = None
+    replacement_pid: asyncio.Future[int] | None = None
     """Completes with the pid of the process that replaces the current one, which was requested to end."""
 
     @property
@@ -107,7 +107,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Adopted:
+class _AdoptedProcess:
     """A process that this process already had as a child."""
 
     role: str
@@ -124,7 +124,7 @@ class Supervisor:
         self._state_file = state_file
         self._orphans = Orphans()
         self._tasks: list[asyncio.Task[None]] = []
-        self._adopted: dict[str, _Adopted] = {}
+        self._adopted: dict[str, _AdoptedProcess] = {}
         self._stopping = False
         self._is_unwritten = False
 
@@ -132,7 +132,7 @@ class Supervisor:
         """Use the children that this process already has as the processes of the parts that will run."""
         pids = {child.pid for child in children() if not child.is_zombie}
         self._adopted = {
-            part.name: _Adopted(part.role, watch_child(part.pid))
+            part.name: _AdoptedProcess(part.role, watch_child(part.pid))
             for part in state.parts
             if part.pid is not None and part.pid in pids and part.role != FORK_SERVER
         }
@@ -147,7 +147,7 @@ class Supervisor:
     async def watch(self) -> None:
         """Retire orphans, and retry to write the state, until cancelled."""
         while True:
-            self._retire_orphans()
+            self._handle_orphans()
             if self._is_unwritten:
                 self._write_state()
             await asyncio.sleep(WATCH_S)
@@ -163,13 +163,13 @@ class Supervisor:
         is starting, first wait for the end of that start.
         """
         await part.running.wait()
-        part.replaced = asyncio.get_running_loop().create_future()
+        part.replacement_pid = asyncio.get_running_loop().create_future()
         try:
             if part.process is not None:
                 await self._end_process(part.process, part.name, part.replace_signal)
-            return await part.replaced
+            return await part.replacement_pid
         finally:
-            part.replaced = None
+            part.replacement_pid = None
 
     def failed_task(self) -> tuple[str, BaseException] | None:
         """Return the name and the exception of a part that could not be started, or None."""
@@ -222,8 +222,8 @@ class Supervisor:
             part.running.set()
             log.info("part started", part=part.name, pid=part.process.pid)
             self._write_state()
-            if part.replaced is not None and not part.replaced.done():
-                part.replaced.set_result(part.process.pid)
+            if part.replacement_pid is not None and not part.replacement_pid.done():
+                part.replacement_pid.set_result(part.process.pid)
             code = await part.process.ended
             part.process = None
             part.running.clear()
@@ -231,24 +231,24 @@ class Supervisor:
             if self._stopping:
                 self._write_state()
                 return
-            if part.replaced is None or part.replaced.done():
+            if part.replacement_pid is None or part.replacement_pid.done():
                 await self._wait_before_restart(part)
 
     async def _start(self, part: Part) -> ChildProcess:
         command = part.command()
         while part.is_forked:
             try:
-                async with asyncio.timeout(FORKED_WITHIN_S):
+                async with asyncio.timeout(FORK_WITHIN_S):
                     return watch_child(await self.forks.fork(command, part.role))
             except TimeoutError:
                 for server in self.parts:
                     if server.role == FORK_SERVER:
-                        self.restart(server, f"it has not forked {part.name} within {FORKED_WITHIN_S:g} s")
+                        self.restart(server, f"it has not forked {part.name} within {FORK_WITHIN_S:g} s")
         return start(command)
 
-    def _retire_orphans(self) -> None:
+    def _handle_orphans(self) -> None:
         if not self.forks.is_forking:
-            self._orphans.retire()
+            self._orphans.handle_new()
 
     async def _wait_before_restart(self, part: Part) -> None:
         now_s = time.monotonic()
@@ -256,7 +256,7 @@ class Supervisor:
         restart = next_start(part.name, part.last_exit, part.exits_s, now_s)
         log.warning("part ended", part=part.name, reason=restart.reason)
         self._write_state()
-        self._retire_orphans()
+        self._handle_orphans()
         await asyncio.sleep(restart.pause_s)
 
     def set_phase(self, phase: str) -> None:
@@ -266,7 +266,8 @@ class Supervisor:
 
     def _write_state(self) -> None:
         parts = tuple(
-            PartState(name=p.name, role=p.role, pid=p.pid, starts=p.starts, last_exit=p.last_exit) for p in self.parts
+            PartState(name=part.name, role=part.role, pid=part.pid, starts=part.starts, last_exit=part.last_exit)
+            for part in self.parts
         )
         try:
             State(up=os.getpid(), phase=self.phase, parts=parts).write(self._state_file)

@@ -40,9 +40,9 @@ from greenroom.up.masked_text import TextMask, is_secret_name
 from greenroom.up.site import site_of
 from greenroom.up.support_facts import encrypted_values, recent_log_rows, support_facts
 
-COMMAND_S: Final = 30.0
+PROGRAM_TIMEOUT_S: Final = 30.0
 """The time limit of a program."""
-CHECK_S: Final = 120.0
+CHECK_TIMEOUT_S: Final = 120.0
 """The time limit of `greenroom status` and `greenroom doctor`."""
 LOG_BYTES: Final = 1 << 20
 """The size of the end of each log in the archive."""
@@ -50,11 +50,11 @@ LOG_BYTES: Final = 1 << 20
 Source = Callable[[], object]
 """Returns the content of a file: a text, or a JSON value. Each exception becomes the reason why it is missing."""
 
-_LIST: Final = "table {{.Names}}\t{{.Image}}\t{{.Status}}"
+_CONTAINER_FORMAT: Final = "table {{.Names}}\t{{.Image}}\t{{.Status}}"
 PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
     "docker/version.json": ("docker", "version", "--format", "{{json .}}"),
     "docker/info.json": ("docker", "info", "--format", "{{json .}}"),
-    "docker/containers.txt": ("docker", "ps", "--all", "--format", _LIST),
+    "docker/containers.txt": ("docker", "ps", "--all", "--format", _CONTAINER_FORMAT),
     "docker/networks.txt": ("docker", "network", "ls"),
     "docker/images.txt": ("docker", "images"),
     "docker/disk.txt": ("docker", "system", "df"),
@@ -107,17 +107,17 @@ class SupportArchive:
         try:
             content = source()
         except Exception as error:  # noqa: BLE001 -- a broken installation needs an archive most; the reason is in it
-            self.missing[name] = self.mask.text(summary(error))
+            self.missing[name] = self.mask.mask_text(summary(error))
             return
         self.write(name, content)
 
     def write(self, name: str, content: object) -> None:
         """Add a file: the masked text, or the masked JSON value."""
         if isinstance(content, str):
-            text = self.mask.lines(content)
+            text = self.mask.mask_lines(content)
         else:
-            text = json.dumps(self.mask.value(content), indent=1, ensure_ascii=False, default=str)
-        data = self.mask.known(text).encode(errors="replace")
+            text = json.dumps(self.mask.mask_value(content), indent=1, ensure_ascii=False, default=str)
+        data = self.mask.mask_known_values(text).encode(errors="replace")
         entry = tarfile.TarInfo(f"greenroom-support/{name}")
         entry.size, entry.mode, entry.mtime = len(data), 0o600, int(time.time())
         self.tar.addfile(entry, io.BytesIO(data))
@@ -148,7 +148,7 @@ def new_archive(file: Path, mask: TextMask) -> Generator[SupportArchive]:
 
 def sources(layout: Layout, environment: Mapping[str, str]) -> Iterator[tuple[str, Source]]:
     """Yield the file and source of each part, except those from the database."""
-    yield "versions/versions.json", versions
+    yield "versions/versions.json", read_versions
     yield "settings/environment.json", lambda: environment_facts(environment)
     yield "settings/instance.json", lambda: json.loads(layout.instance.read_text())
     yield "settings/ports.json", lambda: json.loads(layout.ports.read_text())
@@ -157,17 +157,17 @@ def sources(layout: Layout, environment: Mapping[str, str]) -> Iterator[tuple[st
     yield "host/host.json", lambda: host_facts(layout.data)
     yield "host/limits.json", host_limits.read
     for name, path in HOST_FILES.items():
-        yield name, lambda path=path, name=name: parsed(name, end_of(path))
+        yield name, lambda path=path, name=name: parse_if_json(name, read_end(path))
     for name, command in PROGRAMS.items():
-        yield name, lambda command=command: command_output(*command, within_s=COMMAND_S)
-    for name, words in {"status.json": ("status", "--json"), "doctor.txt": ("doctor",)}.items():
-        check = (sys.executable, "-m", "greenroom", *words, "--data", str(layout.data))
-        yield name, lambda check=check: command_output(*check, within_s=CHECK_S)
+        yield name, lambda command=command: command_output(*command, within_s=PROGRAM_TIMEOUT_S)
+    for name, arguments in {"status.json": ("status", "--json"), "doctor.txt": ("doctor",)}.items():
+        check = (sys.executable, "-m", "greenroom", *arguments, "--data", str(layout.data))
+        yield name, lambda check=check: command_output(*check, within_s=CHECK_TIMEOUT_S)
     for file in sorted(layout.logs.glob("*.log*")) if os.access(layout.logs, os.R_OK | os.X_OK) else ():
-        yield f"logs/{file.name}", lambda file=file: end_of(file)
+        yield f"logs/{file.name}", lambda file=file: read_end(file)
 
 
-def parsed(name: str, text: str) -> object:
+def parse_if_json(name: str, text: str) -> object:
     """Return the content of a file whose name ends with `.json` as a value, so that its fields are masked by name."""
     try:
         return json.loads(text) if name.endswith(".json") else text
@@ -175,18 +175,18 @@ def parsed(name: str, text: str) -> object:
         return text
 
 
-def end_of(file: Path, limit_bytes: int = LOG_BYTES) -> str:
+def read_end(file: Path, limit_bytes: int = LOG_BYTES) -> str:
     """Return the end of a file without an incomplete first line, in which a name before a secret could be missing."""
-    with file.open("rb") as opened:
-        start = max(0, os.fstat(opened.fileno()).st_size - limit_bytes)  # 0 for files of /proc
-        opened.seek(start)
-        text = opened.read().decode(errors="replace")
+    with file.open("rb") as stream:
+        start = max(0, os.fstat(stream.fileno()).st_size - limit_bytes)  # 0 for files of /proc
+        stream.seek(start)
+        text = stream.read().decode(errors="replace")
     return text.partition("\n")[2] if start else text
 
 
-def versions() -> dict[str, Any]:
+def read_versions() -> dict[str, Any]:
     """Return the versions of Greenroom, Python and all installed distributions."""
-    installed = {found.name: found.version for found in metadata.distributions()}
+    installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
     return {"greenroom": version(), "python": sys.version, "prefix": sys.prefix, "distributions": installed}
 
 
@@ -214,13 +214,19 @@ def environment_facts(environment: Mapping[str, str]) -> dict[str, Any]:
 def known_secrets(layout: Layout, environment: Mapping[str, str]) -> set[str]:
     """Return the values of secrets that this account can read: those in DATA, in the environment and in the files that
     it names. Unreadable files are left out, because their content cannot be in the archive."""
-    found = {value for name, value in environment.items() if is_secret_name(name)}
-    named = [Path(value) for name, value in environment.items() if name.startswith(PREFIX) and name.endswith("_FILE")]
-    for file in (layout.key_file, layout.gateway_credential, *(file for file in named if is_secret_name(file.name))):
-        found.add(_text_of(file))
-    for text in (_text_of(layout.credentials), _text_of(layout.instance), *environment.values()):
-        found |= set(_secrets_in(text))
-    return found
+    secrets = {value for name, value in environment.items() if is_secret_name(name)}
+    secret_files = [
+        Path(value) for name, value in environment.items() if name.startswith(PREFIX) and name.endswith("_FILE")
+    ]
+    for file in (
+        layout.key_file,
+        layout.gateway_credential,
+        *(file for file in secret_files if is_secret_name(file.name)),
+    ):
+        secrets.add(_read_or_empty(file))
+    for text in (_read_or_empty(layout.credentials), _read_or_empty(layout.instance), *environment.values()):
+        secrets |= set(_secrets_in(text))
+    return secrets
 
 
 def _secrets_in(text: str) -> Iterator[str]:
@@ -249,7 +255,7 @@ def _leaves(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _text_of(file: Path) -> str:
+def _read_or_empty(file: Path) -> str:
     try:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError):
@@ -300,7 +306,7 @@ def create_archive(layout: Layout, file: Path, environment: Mapping[str, str], n
         for name, source in sources(layout, environment):
             archive.add(name, source)
         if reason:
-            archive.missing["database/"] = archive.mask.text(reason)
+            archive.missing["database/"] = archive.mask.mask_text(reason)
         else:
             archive.write("database/facts.json", database.facts)
             archive.write("database/log.json", database.log_rows)

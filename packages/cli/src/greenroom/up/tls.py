@@ -45,7 +45,7 @@ def ensure_certificates(layout: Layout, settings: Settings, account: Account, no
     """
     ensure_certificate(layout, account, settings.served_hosts, now)
     if settings.tls_cert is not None and settings.tls_key is not None:
-        copy_custom(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
+        copy_custom_certificate(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
 
 
 def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], now: datetime) -> tuple[Path, Path]:
@@ -87,14 +87,14 @@ def ensure_pair(
     return certificate_file, key_file
 
 
-def copy_custom(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
+def copy_custom_certificate(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
     """Copy the administrator's certificate and key to a place where the gateway can read them, unless the copies are
     current.
 
     Raises:
         SetupError: they cannot be read, or do not belong together.
     """
-    check_pair(certificate, key)
+    check_certificate_pair(certificate, key)
     copies = layout.custom_certificate
     for original, copy, mode in zip((certificate, key), copies, (0o644, 0o600), strict=True):
         if not copy.exists() or copy.read_bytes() != original.read_bytes():
@@ -102,7 +102,7 @@ def copy_custom(layout: Layout, account: Account, certificate: Path, key: Path) 
     return copies
 
 
-def check_pair(certificate: Path, key: Path) -> None:
+def check_certificate_pair(certificate: Path, key: Path) -> None:
     """Refuse a certificate and a key that do not belong together.
 
     Raises:

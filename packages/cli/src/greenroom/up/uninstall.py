@@ -28,9 +28,9 @@ from greenroom.runtimes.plugin import RuntimePlugin
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
-from greenroom.up.layout import DataLock, Layout, check_folder, mounts_below, running_pid
+from greenroom.up.layout import DataLock, Layout, check_folder, missing_instance_error, mounts_below, running_pid
 from greenroom.up.options import Settings, default_data, stored_settings
-from greenroom.up.processes import MARK, end_all, environment_of, leftovers
+from greenroom.up.processes import INSTANCE_VARIABLE, end_all, find_instance_processes, read_environment
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
 
@@ -41,8 +41,8 @@ UNITS: Final = Path("/etc/systemd/system")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledObjects:
-    """What an installation has on this machine. `users` are the reasons why images and accounts remain: other
-    installations that use them. `mounts` are below DATA, the innermost first.
+    """The objects of an installation on this machine. `other_installations` has a sentence for each other installation
+    that uses the images and accounts, which therefore remain. `mounts` are below DATA, the innermost first.
     """
 
     data: Path
@@ -50,7 +50,7 @@ class InstalledObjects:
     images: tuple[str, ...] = ()
     mounts: tuple[Path, ...] = ()
     accounts: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
+    other_installations: tuple[str, ...] = ()
     has_own_database: bool = True
 
 
@@ -62,32 +62,32 @@ class UninstallPlan:
     remains: list[str]
 
 
-def plan(found: InstalledObjects, *, keep_data: bool, with_accounts: bool = False) -> UninstallPlan:
+def plan(installed: InstalledObjects, *, keep_data: bool, with_accounts: bool = False) -> UninstallPlan:
     """Return what `remove` removes, and what remains."""
     removes = ["All sessions, with their containers, networks and firewall rules, and all processes of the instance."]
-    if found.images:
-        removes.append(f"The images {', '.join(found.images)}.")
-    remains = [f"The images and system accounts remain: {user}" for user in found.users]
+    if installed.images:
+        removes.append(f"The images {', '.join(installed.images)}.")
+    remains = [f"The images and system accounts remain: {reason}" for reason in installed.other_installations]
     if keep_data:
-        remains.append(f"The data in {found.data} remain; `greenroom up` continues with them.")
+        remains.append(f"The data in {installed.data} remain; `greenroom up` continues with them.")
     else:
         removes += [
-            f"The mount {mount} is unmounted; its files remain on its own file system." for mount in found.mounts
+            f"The mount {mount} is unmounted; its files remain on its own file system." for mount in installed.mounts
         ]
         removes.append(
-            f"The folder {found.data} with {'the database, ' if found.has_own_database else ''}keys, home folders,"
-            " recordings and logs. Without a backup, they are lost."
+            f"The folder {installed.data} with {'the database, ' if installed.has_own_database else ''}keys, home"
+            " folders, recordings and logs. Without a backup, they are lost."
         )
-        if found.accounts and with_accounts:
-            removes.append(f"The system accounts {', '.join(found.accounts)}.")
-        elif found.accounts:
+        if installed.accounts and with_accounts:
+            removes.append(f"The system accounts {', '.join(installed.accounts)}.")
+        elif installed.accounts:
             remains.append(
-                f"The system accounts {', '.join(found.accounts)} remain, because the files of a stopped instance may"
-                f" belong to them; remove them with: {'; '.join(f'userdel {name}' for name in found.accounts)}"
+                f"The system accounts {', '.join(installed.accounts)} remain, because the files of a stopped instance"
+                f" may belong to them; remove them with: {'; '.join(f'userdel {name}' for name in installed.accounts)}"
             )
-    if not found.has_own_database:
+    if not installed.has_own_database:
         remains.append("The external database remains; delete it with the tools of its server.")
-    if not found.is_running:
+    if not installed.is_running:
         remains.append("Images from registries remain, because the instance does not run; list them: docker images")
     remains += [
         "Debian packages and kernel limits remain; revert them with: sudo greenroom host setup --undo",
@@ -101,19 +101,21 @@ def read_installation(layout: Layout) -> InstalledObjects:
     its runtime does not answer."""
     check_folder(layout)
     if not layout.instance.exists():
-        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+        raise missing_instance_error(layout)
     check_identity(layout, running_folders())
     settings, is_running = stored_settings(layout), running_pid(layout) is not None
-    references = asyncio.run(_references(layout)) if is_running else []
-    others, images = asyncio.run(_in_runtime(find_runtime(settings.runtime), _installation_id(layout), references))
-    users = (*others, *_other_users(layout))
+    references = asyncio.run(_read_image_references(layout)) if is_running else []
+    runtime_reasons, images = asyncio.run(
+        _read_runtime(find_runtime(settings.runtime), _installation_id(layout), references)
+    )
+    reasons = (*runtime_reasons, *_reasons_on_machine(layout))
     return InstalledObjects(
         data=layout.data,
         is_running=is_running,
-        images=() if users else tuple(images),
+        images=() if reasons else tuple(images),
         mounts=tuple(mounts_below(layout.data)),
-        accounts=() if users or os.geteuid() != 0 else tuple(filter(_exists, ACCOUNTS)),
-        users=users,
+        accounts=() if reasons or os.geteuid() != 0 else tuple(filter(_account_exists, ACCOUNTS)),
+        other_installations=reasons,
         has_own_database=settings.database_url is None,
     )
 
@@ -137,9 +139,13 @@ def check_identity(layout: Layout, folders: Iterable[Path]) -> None:
 def running_folders() -> list[Path]:
     """Return the data folders of the instances that run on this machine. Without root, instances of other accounts are
     found only in a default folder."""
-    marked = {mark for seen in processes() if not seen.is_zombie and (mark := environment_of(seen.pid).get(MARK))}
+    marked_folders = {
+        path
+        for process in processes()
+        if not process.is_zombie and (path := read_environment(process.pid).get(INSTANCE_VARIABLE))
+    }
     defaults = {default_data(), Path("/var/lib/greenroom")}
-    return sorted({Path(mark) for mark in marked} | {folder for folder in defaults if _may_run(Layout(folder))})
+    return sorted({Path(path) for path in marked_folders} | {folder for folder in defaults if _may_run(Layout(folder))})
 
 
 def _may_run(layout: Layout) -> bool:
@@ -150,7 +156,7 @@ def _may_run(layout: Layout) -> bool:
         return True
 
 
-async def _references(layout: Layout) -> list[str]:
+async def _read_image_references(layout: Layout) -> list[str]:
     db = Database(site_of(layout).dsn, application_name="greenroom uninstall", max_size=1)
     await db.open()
     try:
@@ -159,7 +165,7 @@ async def _references(layout: Layout) -> list[str]:
         await db.close()
 
 
-async def _in_runtime(
+async def _read_runtime(
     runtime: RuntimePlugin[Any], installation_id: str, references: Iterable[str]
 ) -> tuple[list[str], list[str]]:
     """Return the other installations in the runtime, as reasons, and the images."""
@@ -174,7 +180,7 @@ async def _in_runtime(
     return [f"the installation {other} uses this {runtime.title}." for other in others], images
 
 
-def _other_users(layout: Layout) -> list[str]:
+def _reasons_on_machine(layout: Layout) -> list[str]:
     """Return the reasons why the accounts of this machine are in use by another installation."""
     reasons = [f"{unit} runs a role." for unit in sorted(UNITS.glob("greenroom-*.service"))]
     other = Layout(default_data())
@@ -183,7 +189,7 @@ def _other_users(layout: Layout) -> list[str]:
     return reasons
 
 
-def _exists(account: str) -> bool:
+def _account_exists(account: str) -> bool:
     try:
         pwd.getpwnam(account)
     except KeyError:
@@ -196,32 +202,32 @@ def _installation_id(layout: Layout) -> str:
 
 
 def remove(
-    layout: Layout, found: InstalledObjects, progress: Progress, *, keep_data: bool, with_accounts: bool = False
+    layout: Layout, installed: InstalledObjects, progress: Progress, *, keep_data: bool, with_accounts: bool = False
 ) -> list[str]:
     """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: something
     could not be removed; the command can be repeated."""
     check_identity(layout, running_folders())
     settings = stored_settings(layout)
-    if found.is_running or layout.state.exists():
+    if installed.is_running or layout.state.exists():
         commands.down(layout.data)
     lock = DataLock.take(layout)
     try:
         asyncio.run(_remove_from_runtime(layout, settings))
         with progress.step("Removing images"):
-            problems = asyncio.run(find_runtime(settings.runtime).remove_images(found.images))
+            problems = asyncio.run(find_runtime(settings.runtime).remove_images(installed.images))
         if not keep_data:
             with progress.step("Deleting the data"):
-                _delete(layout)
+                _delete_data(layout)
     finally:
         lock.release()
-    if with_accounts and not keep_data and found.accounts:
-        problems += _remove_accounts(found.accounts)
+    if with_accounts and not keep_data and installed.accounts:
+        problems += _remove_accounts(installed.accounts)
     return problems
 
 
 async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
     """End what remains after `down`, for example of an instance that was killed."""
-    await end_all(lambda: leftovers(layout.data), LEFTOVERS_TIMEOUT_S)
+    await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
     if not (installation := _installation_id(layout)):
         return
     for folder in sorted((layout.data / "agent").glob("*/")):
@@ -233,13 +239,13 @@ def unmount_below(folder: Path) -> None:
     """Unmount all file systems below a folder. Raises SetupError: one is still or again mounted."""
     reason = "it was mounted during the removal"
     for mount in mounts_below(folder):
-        done = subprocess.run(["umount", str(mount)], capture_output=True, text=True, check=False)
-        reason = done.stderr.strip() or reason
-    if left := mounts_below(folder):  # a mount that ended by itself is no error
-        raise SetupError(f"{left[0]} cannot be unmounted ({reason}); unmount it, and repeat the command.")
+        result = subprocess.run(["umount", str(mount)], capture_output=True, text=True, check=False)
+        reason = result.stderr.strip() or reason
+    if mounts := mounts_below(folder):  # a mount that ended by itself is no error
+        raise SetupError(f"{mounts[0]} cannot be unmounted ({reason}); unmount it, and repeat the command.")
 
 
-def _delete(layout: Layout) -> None:
+def _delete_data(layout: Layout) -> None:
     unmount_below(layout.data)  # the table is read again: a file system may have been mounted since the question
     try:
         remove_data(layout, [layout.data])
@@ -250,6 +256,6 @@ def _delete(layout: Layout) -> None:
 
 
 def _remove_accounts(names: Iterable[str]) -> list[str]:
-    problems = [f"The account {name} remains: {why}" for name in names if (why := accounts.remove_account(name))]
+    problems = [f"The account {name} remains: {reason}" for name in names if (reason := accounts.remove_account(name))]
     accounts.LOCK.unlink(missing_ok=True)
     return problems

@@ -25,25 +25,25 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.fleet.managers import list_managers
 from greenroom.up import health, tls
+from greenroom.up.restart_rules import NO_FAILED_CHECKS, decide_manager_restart, decide_restart
 from greenroom.up.site import ManagerSite, Site
 from greenroom.up.supervisor import Part
-from greenroom.up.suspicions import NO_SUSPICION, judge_manager, judge_silence
 
 log = structlog.get_logger(__name__)
 
-WATCH_S: Final = 10.0
-"""The interval of health checks if only a long silence counts (`up.suspicions.judge_silence`)."""
-MANAGER_WATCH_S: Final = 2.0
+CHECK_INTERVAL_S: Final = 10.0
+"""The interval of health checks of the api and of Agents, which are restarted only after a long silence."""
+MANAGER_CHECK_INTERVAL_S: Final = 2.0
 
 Restart = Callable[[Part, str], None]
 
 
 class PartWatch:
-    """Watches one process that is never silent for long: the api or an Agent. `restart` ends it, with the reason, and
-    it is started again; `db` gets a log row.
+    """Watches the api or an Agent, and restarts it if it does not answer for a long time. `restart` kills the process,
+    which the supervisor then starts again. `db` gets a log row about the restart.
     """
 
-    every_s = WATCH_S
+    interval_s = CHECK_INTERVAL_S
 
     def __init__(self, part: Part, url: str, restart: Restart, db: Database) -> None:
         self._part = part
@@ -51,28 +51,28 @@ class PartWatch:
         self._restart = restart
         self._logs = LogWriter(db, "up")
         self._pid: int | None = None
-        self._suspicion = NO_SUSPICION
+        self._failures = NO_FAILED_CHECKS
 
     async def run(self, http: httpx2.AsyncClient) -> None:
         while True:
-            await asyncio.sleep(self.every_s)
+            await asyncio.sleep(self.interval_s)
             await self.check(http, asyncio.get_running_loop().time())
 
     async def check(self, http: httpx2.AsyncClient, now_s: float) -> None:
         """Check the health once, and restart the part if it has not worked for long enough."""
         status = await self._status(http)
-        verdict = judge_silence(self._part.name, self._suspicion, status, now_s)
-        self._suspicion = verdict.suspicion
-        if verdict.restart is not None:
-            await self._end(LogCode.PART_RESTARTED, verdict.restart, None)
+        decision = decide_restart(self._part.name, self._failures, status, now_s)
+        self._failures = decision.failures
+        if decision.reason is not None:
+            await self._restart_part(LogCode.PART_RESTARTED, decision.reason, None)
 
     async def _status(self, http: httpx2.AsyncClient) -> int | None:
-        if self._part.pid != self._pid:  # a new process, not responsible for the previous one
-            self._pid, self._suspicion = self._part.pid, NO_SUSPICION
-        status, text = await health.status_of(http, self._url)
+        if self._part.pid != self._pid:  # the failures of the previous process do not count for the new one
+            self._pid, self._failures = self._part.pid, NO_FAILED_CHECKS
+        status, text = await health.get_status(http, self._url)
         return None if health.is_frozen(text) else status
 
-    async def _end(self, code: LogCode, reason: str, zone_name: str | None) -> None:
+    async def _restart_part(self, code: LogCode, reason: str, zone_name: str | None) -> None:
         if self._part.pid != self._pid:
             return
         self._restart(self._part, reason)
@@ -82,15 +82,15 @@ class PartWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _ManagerRecord:
     enabled: bool
     zone_name: str
 
 
 class ManagerWatch(PartWatch):
-    """Watches one Manager, which may be disabled (in `db`), and which responds with 500 if it hangs."""
+    """Watches one Manager. `db` states whether it is disabled. A Manager that hangs responds with 500."""
 
-    every_s = MANAGER_WATCH_S
+    interval_s = MANAGER_CHECK_INTERVAL_S
 
     def __init__(self, manager: ManagerSite, part: Part, restart: Restart, db: Database) -> None:
         super().__init__(part, manager.health_url, restart, db)
@@ -101,12 +101,12 @@ class ManagerWatch(PartWatch):
         status = await self._status(http)
         record = await self._record() if status in (500, None) else None
         name, enabled = self._manager.instance_id, record.enabled if record else None
-        verdict = judge_manager(name, self._suspicion, status, now_s, enabled=enabled)
-        self._suspicion = verdict.suspicion
-        if verdict.restart is not None and record is not None:
-            await self._end(LogCode.MANAGER_RESTARTED, verdict.restart, record.zone_name)
+        decision = decide_manager_restart(name, self._failures, status, now_s, enabled=enabled)
+        self._failures = decision.failures
+        if decision.reason is not None and record is not None:
+            await self._restart_part(LogCode.MANAGER_RESTARTED, decision.reason, record.zone_name)
 
-    async def _record(self) -> _Record | None:
+    async def _record(self) -> _ManagerRecord | None:
         """Return the record of the Manager; None if the database cannot be read. A deleted Manager counts as
         enabled.
         """
@@ -115,8 +115,10 @@ class ManagerWatch(PartWatch):
         except (GreenroomError, psycopg.Error) as error:
             log.warning("it is unknown whether a Manager is enabled", reason=str(error).strip())
             return None
-        found = next((found for found in managers if found.instance_id == self._manager.instance_id), None)
-        return _Record(found.enabled, found.zone_name) if found else _Record(True, self._manager.zone)
+        manager = next((manager for manager in managers if manager.instance_id == self._manager.instance_id), None)
+        return (
+            _ManagerRecord(manager.enabled, manager.zone_name) if manager else _ManagerRecord(True, self._manager.zone)
+        )
 
 
 CERTIFICATE_CHECK_S: Final = 3600.0
@@ -132,27 +134,27 @@ async def renew_certificates(site: Site) -> None:
             log.error("the gateway keeps its certificates", reason=str(error))
 
 
-MAX_BYTES: Final = 20 << 20
+MAX_LOG_BYTES: Final = 20 << 20
 LOG_CHECK_S: Final = 60.0
 
 
 async def limit_log_sizes(folder: Path) -> None:
-    """Cut large logs until cancelled."""
+    """Move large logs until cancelled."""
     while True:
         try:
-            await asyncio.to_thread(move_large_logs, folder, MAX_BYTES)
+            await asyncio.to_thread(move_large_logs, folder, MAX_LOG_BYTES)
         except OSError as error:
             log.warning("a large log could not be cut", folder=str(folder), reason=str(error), next_try_s=LOG_CHECK_S)
         await asyncio.sleep(LOG_CHECK_S)
 
 
-def move_large_logs(folder: Path, largest_bytes: int) -> list[Path]:
-    """Move a log of more than `largest_bytes` to `<name>.log.1`, which is replaced; return the logs that were cut.
+def move_large_logs(folder: Path, max_bytes: int) -> list[Path]:
+    """Move a log of more than `max_bytes` to `<name>.log.1`, which is replaced; return the logs that were cut.
 
     The writers append, so they continue at the beginning of the emptied file. A line that is written at the same time
     may be lost.
     """
-    large = [file for file in folder.glob("*.log") if file.stat().st_size > largest_bytes]
+    large = [file for file in folder.glob("*.log") if file.stat().st_size > max_bytes]
     for file in large:
         shutil.copyfile(file, file.with_suffix(".log.1"))
         os.truncate(file, 0)

@@ -27,14 +27,15 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.db.migrate import Migration, before_new_code, check, migrate
+from greenroom.db.migrate import Migration, before_new_code, migrate
+from greenroom.db.migrate import check as pending_migrations
 from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
-from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, request
-from greenroom.up.instance import last_line, ready_within_s
+from greenroom.up.control import BecomeUp, ControlAnswer, Describe, ProgramFiles, ReplaceRole, UsePrograms, send_request
+from greenroom.up.instance import last_log_line, start_timeout_s
 from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
-from greenroom.up.programs import in_place, unreadable
+from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
 from greenroom.up.versions import Version, check_upgrade
@@ -59,13 +60,13 @@ POLL_S: Final = 0.5
 END_WITHIN_S: Final = 10.0
 START_WITHIN_S: Final = 180.0
 """The time limit for the start of the previous version after its `up` has ended."""
-_LOAD: Final = "from greenroom.up import fork_server; fork_server.import_all()"
+_LOAD_ROLES: Final = "from greenroom.up import fork_server; fork_server.import_all()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upgraded:
-    """The result of an upgrade. `back` are the commands that return to the previous version and the backup; empty if
-    they are not known.
+class UpgradeResult:
+    """The result of an upgrade. `back` are the commands that return to the previous version and restore the backup;
+    empty if they are not known.
     """
 
     previous: str
@@ -76,9 +77,9 @@ class Upgraded:
 
 @dataclass(slots=True, kw_only=True)
 class Upgrade:
-    """An upgrade of a running instance to the version of this program. `plan` and `up` are the state before it, and
-    `record` that of an interrupted upgrade. `changed` are the roles that were replaced, the last one possibly not
-    completely.
+    """An upgrade of a running instance to the version of this program. `current_up` describes the `up` before the
+    upgrade; `record` is the record of an interrupted upgrade. `changed_roles` are the roles that were replaced; the
+    replacement of the last one may not be complete.
     """
 
     layout: Layout
@@ -87,24 +88,24 @@ class Upgrade:
     db: Database
     progress: Progress
     plan: UpgradePlan
-    up: ControlAnswer
+    current_up: ControlAnswer
     files: ProgramFiles
     """The programs of the running roles."""
     record: UpgradeRecord | None
-    changed: list[str] = field(default_factory=list[str])
+    changed_roles: list[str] = field(default_factory=list[str])
 
     @property
     def needs_backup(self) -> bool:
         """False at the end of an interrupted upgrade, and for the return from it."""
-        return self.up.version != version()
+        return self.current_up.version != version()
 
     @property
-    def _again(self) -> str:
+    def _repeat_command(self) -> str:
         """The command that gives all roles the version of `up`."""
         python, data = shlex.quote(self.files.python), shlex.quote(str(self.layout.data))
         return f"{python} -m greenroom upgrade --data {data}"
 
-    async def run(self, folder: Path, backup: BackupPlan | None) -> Upgraded:
+    async def run(self, folder: Path, backup: BackupPlan | None) -> UpgradeResult:
         """Execute the plan. The backup is written into the folder; it is required if `needs_backup`.
 
         Raises:
@@ -113,7 +114,7 @@ class Upgrade:
         if backup is not None:
             await self._prepare(folder, backup)
         await self._replace_roles()
-        if self.up.version != version():
+        if self.current_up.version != version():
             await self._replace_up()
         with self.progress.step("Applying the migrations after the roles"):
             await self._check_all()
@@ -121,9 +122,9 @@ class Upgrade:
         UpgradeRecord.remove(self.layout)
         record = self.record
         if record is None or record.new != version():
-            return Upgraded(previous=self.up.version, new=version(), backup="", back=[])
+            return UpgradeResult(previous=self.current_up.version, new=version(), backup="", back=[])
         back = return_commands(record.python, str(self.layout.data), record.backup)
-        return Upgraded(previous=record.previous, new=version(), backup=record.backup, back=back)
+        return UpgradeResult(previous=record.previous, new=version(), backup=record.backup, back=back)
 
     async def _prepare(self, folder: Path, backup: BackupPlan) -> None:
         """Load the new version, back up, and apply the migrations that the previous version supports."""
@@ -134,22 +135,24 @@ class Upgrade:
             try:
                 await migrate(self.site.dsn, only_pre=True)
             except SetupError as error:
-                raise SetupError(f"{error.message} Nothing was changed; Greenroom {self.up.version} runs.") from error
+                raise SetupError(
+                    f"{error.message} Nothing was changed; Greenroom {self.current_up.version} runs."
+                ) from error
         self.record = UpgradeRecord(
-            previous=self.up.version, new=version(), python=self.files.python, backup=str(created.file)
+            previous=self.current_up.version, new=version(), python=self.files.python, backup=str(created.file)
         )
         self.record.write(self.layout)
 
     async def _replace_roles(self) -> None:
         try:
-            await request(self.layout, UsePrograms(ProgramFiles.of(in_place())))
+            await send_request(self.layout, UsePrograms(ProgramFiles.of(own_programs())))
             for role in self.plan.roles:
-                self.changed.append(role.name)
+                self.changed_roles.append(role.name)
                 with self.progress.step(f"Replacing {role.name}"):
                     await self._replace(role.name, version())
             await self._check_all()
         except GreenroomError as error:
-            await self._return(error)
+            await self._return_and_raise(error)
 
     async def _replace(self, name: str, expected: str) -> None:
         """Replace a role, and wait until it works with this version.
@@ -157,12 +160,12 @@ class Upgrade:
         Raises:
             SetupError: it was not ready in time.
         """
-        await request(self.layout, ReplaceRole(name))
+        await send_request(self.layout, ReplaceRole(name))
         try:
             await _wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S)
         except SetupError as error:
             file = self.layout.log(name)
-            raise SetupError(f"{error.message} Its log {file} ends with: {last_line(file)}") from error
+            raise SetupError(f"{error.message} Its log {file} ends with: {last_log_line(file)}") from error
 
     async def _problem_of(self, name: str, expected: str) -> str:
         roles = await read_roles(self.http, self.db, self.site)
@@ -174,34 +177,34 @@ class Upgrade:
             if problem := role.problem_with(version()):
                 raise SetupError(f"{role.name}: {problem}.")
 
-    async def _return(self, cause: GreenroomError) -> None:
+    async def _return_and_raise(self, cause: GreenroomError) -> None:
         """Return to the previous version after `cause`, and raise it.
 
         Raises:
             SetupError: `cause`, with the version that runs now.
         """
-        previous = self.up.version
+        previous = self.current_up.version
         if previous == version():  # the supervisor has this version: there is no other one to return to
             raise SetupError(
-                f"The upgrade failed: {cause.message} Remove the cause, and run it again with: {self._again}"
+                f"The upgrade failed: {cause.message} Remove the cause, and run it again with: {self._repeat_command}"
             ) from cause
         log.warning("the upgrade failed; the roles return to the previous version", reason=cause.message)
         try:
-            await request(self.layout, UsePrograms(self.files))
+            await send_request(self.layout, UsePrograms(self.files))
             roles = await read_roles(self.http, self.db, self.site)
-            for name in plan_return(roles, previous, self.changed):
+            for name in plan_return(roles, previous, self.changed_roles):
                 with self.progress.step(f"Returning {name} to {previous}"):
                     await self._replace(name, previous)
         except GreenroomError as error:
             raise SetupError(
                 f"The upgrade failed: {cause.message} The return to {previous} failed, too: {error.message} Run it"
-                f" again with: {self._again}"
+                f" again with: {self._repeat_command}"
             ) from error
         UpgradeRecord.remove(self.layout)
         raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
 
     async def _replace_up(self) -> None:
-        """Let `up` become that of the new version. If it does not answer in time, start the previous version.
+        """Replace `up` by that of the new version. If it does not answer in time, start the previous version.
 
         Raises:
             SetupError: the new `up` does not work.
@@ -209,9 +212,9 @@ class Upgrade:
         settings = self.layout.instance.read_text()
         with self.progress.step("Replacing the supervisor"):
             try:
-                await request(self.layout, BecomeUp(ProgramFiles.of(in_place())))
+                await send_request(self.layout, BecomeUp(ProgramFiles.of(own_programs())))
                 # It waits up to this time for the roles and then for the Agents. All roles continue meanwhile.
-                await _wait_until(self._problem_of_up, "The supervisor", 2 * ready_within_s())
+                await _wait_until(self._problem_of_up, "The supervisor", 2 * start_timeout_s())
             except SetupError as error:
                 await asyncio.to_thread(self._start_previous, settings, error)
 
@@ -219,7 +222,7 @@ class Upgrade:
         if running_pid(self.layout) is None:
             raise SetupError(f"The new supervisor has ended. Its log is {self.layout.log('up')}.")
         try:
-            answer = await request(self.layout, Describe())
+            answer = await send_request(self.layout, Describe())
         except SetupError as error:
             return error.message
         return "" if answer.version == version() else f"it has the version {answer.version}"
@@ -231,17 +234,17 @@ class Upgrade:
         Raises:
             SetupError: `cause`, with the version that runs now.
         """
-        previous = self.up.version
+        previous = self.current_up.version
         if (pid := running_pid(self.layout)) is not None:
             os.kill(pid, signal.SIGKILL)  # SIGTERM would end the sessions
             wait_for_end(self.layout, pid, END_WITHIN_S)  # the next start reports a process that has not ended
         command = [self.files.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
         try:
             write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
-            started = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
+            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
             problem = ""
-            if started.returncode != 0:
-                problem = one_line(started.stderr) or f"it ended with exit code {started.returncode}"
+            if result.returncode != 0:
+                problem = one_line(result.stderr) or f"it ended with exit code {result.returncode}"
         except (OSError, subprocess.TimeoutExpired) as error:
             problem = str(error)
         if problem:
@@ -259,7 +262,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
     Raises:
         SetupError: the instance cannot be upgraded to this version.
     """
-    up = await request(layout, Describe())
+    up = await send_request(layout, Describe())
     current, new = Version.parse(up.version), Version.parse(version())
     check_upgrade(current, new)
     site, record = site_of(layout), UpgradeRecord.read(layout)
@@ -275,8 +278,8 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
     async with health.client(layout.ca_file) as http:
         await db.open()
         try:
-            pending = await check(site.dsn)
-            pre = [one.name for one in before_new_code([Migration(name, "") for name in pending])]
+            pending = await pending_migrations(site.dsn)
+            pre = [migration.name for migration in before_new_code([Migration(name, "") for name in pending])]
             roles = await read_roles(http, db, site)
             check_managers(await list_managers(db), [manager.instance_id for manager in site.managers])
             plan = plan_upgrade(current, new, roles, pre, pending, interrupted=record is not None)
@@ -287,7 +290,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
                 db=db,
                 progress=progress,
                 plan=plan,
-                up=up,
+                current_up=up,
                 files=up.files,
                 record=record,
             )
@@ -301,23 +304,23 @@ def _check_programs(site: Site) -> None:
     Raises:
         SetupError: they cannot.
     """
-    if (path := unreadable(site.accounts)) is not None:
+    if (path := find_unreadable_path(site.accounts)) is not None:
         raise SetupError(
             f"An account of the services cannot read {path}; install the new version where all accounts can read it,"
             " for example below /opt."
         )
     if site.settings.database_url is None:
-        replace(site, programs=in_place()).cluster.check_version()
-    command = [sys.executable, "-P", "-c", _LOAD]
+        replace(site, programs=own_programs()).cluster.check_version()
+    command = [sys.executable, "-P", "-c", _LOAD_ROLES]
     try:
-        loaded = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADED_WITHIN_S)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADED_WITHIN_S)
     except subprocess.TimeoutExpired as error:
         raise SetupError(
             f"The roles of Greenroom {version()} were not loaded within {LOADED_WITHIN_S:g} s; run the upgrade again"
             " when the machine has less load."
         ) from error
-    if loaded.returncode != 0:
-        lines = loaded.stderr.strip().splitlines() or ["(no output)"]
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines() or ["(no output)"]
         raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
 
 

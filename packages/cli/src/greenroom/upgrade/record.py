@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from greenroom.core.errors import SetupError
-from greenroom.up.layout import Layout, read_json, write_json
+from greenroom.up.layout import Layout, exclusive_lock, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +41,6 @@ def _record_file(layout: Layout) -> Path:
     return layout.state.parent / "upgrade.json"
 
 
-@contextmanager
-def upgrade_lock(layout: Layout) -> Generator[None]:
-    """Hold the lock that only one upgrade of an instance can hold. Raises SetupError: another upgrade is running, or
-    this account cannot write to DATA."""
-    try:
-        descriptor = os.open(layout.state.parent / "upgrade.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except PermissionError as error:
-        raise SetupError(f"This account cannot write to {layout.data}; run the command as its owner.") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SetupError(f"Another upgrade of {layout.data} is running; wait until it ends.") from error
-        yield
-    finally:
-        os.close(descriptor)
+def upgrade_lock(layout: Layout) -> AbstractContextManager[None]:
+    """Hold the lock of upgrades for the duration of the block. Raises SetupError: as for `exclusive_lock`."""
+    return exclusive_lock(layout, layout.state.parent / "upgrade.lock", "upgrade")

@@ -26,8 +26,8 @@ async def read_roles(http: httpx2.AsyncClient, db: Database, site: Site) -> list
     checks = await health.check_all(http, db, site)
     if problems := [check.detail for check in checks if check.role == "postgres" and not check.ok]:
         raise SetupError(problems[0])
-    primaries = {one.instance_id for one in await list_managers(db) if one.is_primary}
-    primary_names = {one.name for one in site.managers if one.instance_id in primaries}
+    primaries = {manager.instance_id for manager in await list_managers(db) if manager.is_primary}
+    primary_names = {manager.name for manager in site.managers if manager.instance_id in primaries}
     ports = {**site.ports, "gateway": site.ports["gateway-metrics"]}
     return await _roles(http, checks, ports, primary_names)
 
@@ -35,21 +35,21 @@ async def read_roles(http: httpx2.AsyncClient, db: Database, site: Site) -> list
 async def _roles(
     http: httpx2.AsyncClient, checks: list[Health], ports: Mapping[str, int], primaries: Collection[str]
 ) -> list[RunningRole]:
-    found: dict[str, RunningRole] = {}
+    roles: dict[str, RunningRole] = {}
     for check in checks:
         name = check.name.partition(" ")[0]  # an Agent has a second check, at its Manager
         if check.role == "postgres":
             continue
-        if name not in found:
+        if name not in roles:
             version = await _version(http, ports[name], check.role)
-            found[name] = RunningRole(name=name, role=check.role, version=version, is_primary=name in primaries)
-        if not check.ok and not found[name].problem:
-            found[name] = replace(found[name], problem=check.detail)
-    return list(found.values())
+            roles[name] = RunningRole(name=name, role=check.role, version=version, is_primary=name in primaries)
+        if not check.ok and not roles[name].problem:
+            roles[name] = replace(roles[name], problem=check.detail)
+    return list(roles.values())
 
 
 async def _version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
     """Return the version in the metrics of a role; None if it does not answer."""
-    status, text = await health.status_of(http, f"http://127.0.0.1:{port}{PATH}", None)
+    status, text = await health.get_status(http, f"http://127.0.0.1:{port}{PATH}", None)
     match = re.search(build_metric(role) + _LABEL, text)
     return match[1] if status is not None and match else None

@@ -12,7 +12,7 @@ from greenroom.machine_providers.libcloud.rules import LIBCLOUD, allowed_clouds
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
 
 
-def _checked_clouds(setting: str) -> str:
+def _validate_clouds(setting: str) -> str:
     """Check the setting. Raises SetupError: it is not a JSON object of objects."""
     allowed_clouds(setting)
     return setting
@@ -21,7 +21,7 @@ def _checked_clouds(setting: str) -> str:
 class LibcloudSettings(FromEnvironment):
     """Settings of the provider `libcloud`."""
 
-    machine_clouds: Annotated[str, AfterValidator(_checked_clouds)] = ""
+    machine_clouds: Annotated[str, AfterValidator(_validate_clouds)] = ""
     """JSON: the drivers of Apache Libcloud that machine pools may use, each with its fixed arguments, for example
     `{"openstack": {"ex_force_auth_url": "https://cloud.example:5000"}}`; empty = the large public clouds."""
 

@@ -22,10 +22,10 @@ from greenroom.machine_providers.libcloud.rules import LIBCLOUD, PUBLIC_CLOUDS
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-THREADS: Final = 4
+MAX_THREADS: Final = 4
 _USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
 """Driver → the argument of its `create_node` for the user data; empty = it supports none."""
-_GONE: Final = "terminated"
+_TERMINATED: Final = "terminated"
 
 
 class LibcloudProvider:
@@ -45,25 +45,25 @@ class LibcloudProvider:
         self._secrets = secrets
         self._timeout_s = timeout_s
         self._name = str(options.get("driver", ""))
-        self._threads = ThreadPoolExecutor(THREADS, "libcloud")
-        self._of_thread = threading.local()
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "libcloud")
+        self._thread_local = threading.local()
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
         def nodes(driver: Any) -> Sequence[ProviderMachine]:
             return [
                 ProviderMachine(str(node.id), str(node.name))
                 for node in driver.list_nodes()
-                if str(node.state) != _GONE and str(node.name).startswith(prefix)
+                if str(node.state) != _TERMINATED and str(node.name).startswith(prefix)
             ]
 
-        return await self._called(nodes)
+        return await self._call_in_thread(nodes)
 
     async def create(self, machine: NewMachine) -> str:
         def node(driver: Any) -> str:
             from libcloud.compute.base import NodeImage  # noqa: PLC0415
 
             image = str(self._options.get("image", ""))
-            wanted: dict[str, Any] = {
+            arguments: dict[str, Any] = {
                 **self._options.get("create", {}),
                 "name": machine.name,
                 "size": self._size(driver),
@@ -71,26 +71,26 @@ class LibcloudProvider:
             }
             argument = self._options.get("user_data_argument", _USER_DATA.get(self._name, "ex_userdata"))
             if argument:
-                wanted[argument] = machine.user_data
-            made = driver.create_node(**wanted)
-            if str(made.name) != machine.name:
-                driver.destroy_node(made)
+                arguments[argument] = machine.user_data
+            created = driver.create_node(**arguments)
+            if str(created.name) != machine.name:
+                driver.destroy_node(created)
                 raise ProviderError(
                     f"{self._name} does not store the names of machines, which Greenroom needs to recognize them."
                 )
-            return str(made.id)
+            return str(created.id)
 
-        return await self._called(node, may_be_made=True, hidden=(machine.join.token,))
+        return await self._call_in_thread(node, may_create=True, secret_texts=(machine.join.token,))
 
     async def end(self, ref: str, name: str) -> None:
         del name
 
         def destroy(driver: Any) -> None:
             for node in driver.list_nodes():
-                if str(node.id) == ref and str(node.state) != _GONE and not driver.destroy_node(node):
+                if str(node.id) == ref and str(node.state) != _TERMINATED and not driver.destroy_node(node):
                     raise ProviderError(f"{self._name} did not end the machine {ref}.")
 
-        await self._called(destroy)
+        await self._call_in_thread(destroy)
 
     def _size(self, driver: Any) -> Any:
         """Return the size of the pool. Raises ProviderError: the cloud has no such size."""
@@ -103,36 +103,36 @@ class LibcloudProvider:
             )
         return sizes[size_name]
 
-    async def _called(
-        self, action: Callable[[Any], T], *, may_be_made: bool = False, hidden: Collection[str] = ()
+    async def _call_in_thread(
+        self, action: Callable[[Any], T], *, may_create: bool = False, secret_texts: Collection[str] = ()
     ) -> T:
         def run() -> T:
-            if not hasattr(self._of_thread, "driver"):
-                self._of_thread.driver = self._connected()
-            return action(self._of_thread.driver)
+            if not hasattr(self._thread_local, "driver"):
+                self._thread_local.driver = self._new_driver()
+            return action(self._thread_local.driver)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except ProviderError:
             raise
         except Exception as error:
-            reason = provider_text(str(error), (*self._secrets.values(), *hidden))
+            reason = provider_text(str(error), (*self._secrets.values(), *secret_texts))
             log.warning("a request to a cloud failed", driver=self._name, reason=reason)
             code = _code(error)
             raise ProviderError(
                 f"The request to {self._name} failed: {type(error).__name__}{f' (HTTP {code})' if code else ''}."
                 " The log of the Manager has the reason.",
                 retry_after_s=_retry_after_s(error),
-                refused=not may_be_made or _is_refusal(error),
+                refused=not may_create or _is_refusal(error),
             ) from error
 
-    def _connected(self) -> Any:
+    def _new_driver(self) -> Any:
         """Raises ProviderError: there is no such driver, or it does not accept the arguments."""
         if self._name not in self._clouds:
-            listed = ", ".join(sorted(self._clouds))
+            allowed = ", ".join(sorted(self._clouds))
             raise ProviderError(
                 f"This Manager does not use the driver {provider_text(self._name)!r}: its setting"
-                f" GREENROOM_MACHINE_CLOUDS allows {listed}.",
+                f" GREENROOM_MACHINE_CLOUDS allows {allowed}.",
                 refused=True,
             )
         if problem := options_problem("libcloud", LIBCLOUD, self._options):
@@ -140,12 +140,12 @@ class LibcloudProvider:
         from libcloud.compute.providers import get_driver  # noqa: PLC0415
 
         try:
-            kind: Any = get_driver(self._name)
+            driver_class: Any = get_driver(self._name)
         except AttributeError as error:
             raise ProviderError(f"Libcloud has no driver {provider_text(self._name)!r}.", refused=True) from error
         credentials = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]
         try:
-            driver = kind(*credentials, **{**self._options.get("arguments", {}), **self._clouds[self._name]})
+            driver = driver_class(*credentials, **{**self._options.get("arguments", {}), **self._clouds[self._name]})
         except TypeError as error:
             reason = provider_text(str(error), self._secrets.values())
             raise ProviderError(f"The driver {self._name} takes other arguments: {reason}.", refused=True) from error

@@ -12,13 +12,13 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import Options, ProviderRules
 
-_OBJECTS: Final = ("arguments", "create")
+_OBJECT_OPTIONS: Final = ("arguments", "create")
 ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
 """Arguments of a driver that a pool may choose. The addresses of clouds, and files, are only in the Manager's
 settings."""
-_PLACES: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
+_LOCATION_ARGUMENTS: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
 """Names of arguments that lead to another address or read a file."""
-_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
 }
@@ -40,18 +40,18 @@ def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
-    if wrong := next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None):
-        return f"The option {wrong} must be an object of names and values."
-    arguments, create = (options.get(name, {}) for name in _OBJECTS)
+    if name := next((name for name in _OBJECT_OPTIONS if not isinstance(options.get(name, {}), Mapping)), None):
+        return f"The option {name} must be an object of names and values."
+    arguments, create = (options.get(name, {}) for name in _OBJECT_OPTIONS)
     if others := sorted(set(arguments) - ARGUMENTS):
         return (
             f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
             " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
         )
-    if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
+    if places := sorted(name for name in create if _LOCATION_ARGUMENTS.fullmatch(name.lower())):
         return f"The option create may not have {places[0]}, which leads to an address or a file."
-    if wrong := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN.fullmatch(v)), None):
-        return f"The argument {wrong} must be a string of letters, digits and ._-."
+    if name := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN_VALUE.fullmatch(v)), None):
+        return f"The argument {name} must be a string of letters, digits and ._-."
     return None
 
 

@@ -1,4 +1,5 @@
-"""The data that the command line passes to the process `up`, which it becomes as soon as DATA is laid out.
+"""The data that the command line passes to the process `up`. The command line becomes this process after it has created
+the files in DATA.
 
 `up` starts as a new program (`up.main`) because it shares the memory of its imports with the roles. At first it has
 only the variables that roles have. It reads the caller's environment only after it has forked the fork server.
@@ -26,8 +27,16 @@ from greenroom.kit.log import configure
 from greenroom.up import instance, roles
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.layout import Layout
-from greenroom.up.programs import in_place
-from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr, show_ready
+from greenroom.up.programs import own_programs
+from greenroom.up.progress import (
+    EventProgress,
+    Failed,
+    InstanceDescription,
+    Progress,
+    Ready,
+    show_ready,
+    stderr_progress,
+)
 from greenroom.up.site import Site, site_of
 
 log = structlog.get_logger(__name__)
@@ -51,11 +60,11 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         descriptor = os.memfd_create("start data")
         os.write(descriptor, msgspec.json.encode(self))
         os.lseek(descriptor, 0, os.SEEK_SET)
-        for one in (descriptor, *self.descriptors):
-            os.set_inheritable(one, True)
+        for passed in (descriptor, *self.descriptors):
+            os.set_inheritable(passed, True)
         os.chdir(site.layout.data)
         command = site.programs.module("greenroom.up.main")
-        os.execve(command[0], [*command, str(descriptor)], roles.environment_of_all(site))  # noqa: S606 -- ourselves
+        os.execve(command[0], [*command, str(descriptor)], roles.common_environment(site))  # noqa: S606 -- ourselves
 
     def become_other_up(self, site: Site) -> NoReturn:
         """Replace this running `up` by that of another version, whose programs are those of the site.
@@ -75,8 +84,8 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
     def read(cls, descriptor: int) -> Self:
         with os.fdopen(descriptor, "rb") as file:
             data = msgspec.json.decode(file.read(), type=cls)
-        for one in data.descriptors:
-            os.set_inheritable(one, False)
+        for received in data.descriptors:
+            os.set_inheritable(received, False)
         return data
 
     @property
@@ -94,21 +103,21 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
                 "the roles get no more of the processor than sessions do", reason="a higher priority requires root"
             )
         if self.events is not None:
-            self._run_in_background(server, Events(os.fdopen(self.events, "w")))
+            self._run_in_background(server, EventProgress(os.fdopen(self.events, "w")))
         sys.modules.pop("rich", None)  # roles work without it; the display on a terminal needs it
         try:
-            ended_by = self._run(server, on_stderr(), self._show_ready)
+            ended_by = self._run(server, stderr_progress(), self._show_ready)
         except (GreenroomError, OSError) as error:
             program.exit_with_error(error)
         if ended_by == signal.SIGINT:
             program.exit_interrupted()
 
-    def _show_ready(self, description: Description) -> None:
+    def _show_ready(self, description: InstanceDescription) -> None:
         if not self.adopts:
             show_ready(description, as_json=self.as_json)
 
-    def _run_in_background(self, server: ForkServer, events: Events) -> NoReturn:
-        def ready(description: Description) -> None:
+    def _run_in_background(self, server: ForkServer, events: EventProgress) -> NoReturn:
+        def ready(description: InstanceDescription) -> None:
             events.send(Ready(description))
             events.close()
 
@@ -124,11 +133,11 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
             os._exit(code)
 
     def _run(
-        self, server: ForkServer, progress: Progress, on_ready: Callable[[Description], None]
+        self, server: ForkServer, progress: Progress, on_ready: Callable[[InstanceDescription], None]
     ) -> signal.Signals | None:
         site = site_of(Layout(Path(self.data)))
         if self.adopts:
-            site = replace(site, programs=in_place())
+            site = replace(site, programs=own_programs())
         upgrade = instance.UpgradeSupport(self.become_other_up, adopts=self.adopts)
         try:
             return asyncio.run(instance.run(site, server, progress, on_ready, upgrade))
