@@ -215,7 +215,7 @@ import msgspec
 
 from greenroom.client.asynchronous import AsyncConnection
 from greenroom.client.models import {records}
-from greenroom.client.requests import without_none, words
+from greenroom.client.requests import list_of_texts, without_none
 
 
 class AsyncGreenroom(AsyncConnection):
@@ -283,7 +283,7 @@ def _passed(name: str, kind: str, example: list[str], *, is_optional: bool) -> s
     """Return the expression for the value of a field. A list of texts must not be one text."""
     if not kind.startswith("Sequence["):
         return name
-    checked = f"words({name}, {name!r}, {json.dumps(example, ensure_ascii=False)!r})"
+    checked = f"list_of_texts({name}, {name!r}, {json.dumps(example, ensure_ascii=False)!r})"
     return f"None if {name} is None else {checked}" if is_optional else checked
 
 

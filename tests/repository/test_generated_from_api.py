@@ -131,7 +131,7 @@ def test_a_method_of_the_client_has_the_parameters_of_its_operation(generator: d
         '        """',
         (
             '        return await self.ask(File, "POST", f"/{site}/zones", without_none(zone_name=zone_name,'
-            """ owner=owner, words=words(words, 'words', '["…"]')))"""
+            """ owner=owner, words=list_of_texts(words, 'words', '["…"]')))"""
         ),
     ]
 

@@ -11,7 +11,7 @@ import pytest
 from packages.client.tests.leases import LEASE
 
 from greenroom.client import AsyncDesk, AsyncGreenroom, Desk, Greenroom
-from greenroom.client.desk import command
+from greenroom.client.desk import command_request
 
 ADDRESS = ("http://desk.example", "key", "secret")
 DONE = {"exit_code": 0, "stdout": "", "stderr": ""}
@@ -62,4 +62,4 @@ def test_a_command_says_how_long_it_waits_to_begin(streamed: bool, options: dict
 
 @pytest.mark.parametrize(("streamed", "within_s"), [(True, 75.0), (False, 135.0)])
 def test_an_answer_is_awaited_while_the_command_waits_to_begin(streamed: bool, within_s: float):
-    assert command("l", ["ls"], timeout_s=60.0, wait_s=45.0, is_streamed=streamed).timeout_s == within_s
+    assert command_request("l", ["ls"], timeout_s=60.0, wait_s=45.0, is_streamed=streamed).timeout_s == within_s

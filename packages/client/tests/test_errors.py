@@ -13,7 +13,7 @@ from packages.client.tests.leases import LEASE
 
 import greenroom.client
 from greenroom.client import Greenroom, Retries, Unreachable
-from greenroom.client.errors import BY_CODE, error_of
+from greenroom.client.errors import BY_CODE, error_from
 
 PLAIN = "<html><center>The plain HTTP request was sent to HTTPS port</center></html>"
 
@@ -41,7 +41,7 @@ def test_an_http_address_of_a_tls_port_names_the_https_address():
 
 def test_an_https_address_of_a_port_without_tls_names_the_cause():
     request = httpx.Request("GET", "https://desk.example")
-    error = error_of(httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number", request=request))
+    error = error_from(httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number", request=request))
     assert error.message.endswith("This port may be served without TLS; check whether the address begins with http://.")
 
 

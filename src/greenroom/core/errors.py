@@ -65,7 +65,7 @@ from typing import TypeVar, cast
 
 # All errors of responses, for the importers of this module.
 from greenroom.shared.errors import *  # noqa: F403 -- one import for all errors # pyright: ignore[reportWildcardImportFromLibrary]
-from greenroom.shared.errors import GreenroomError, NotFound, Unavailable, whole
+from greenroom.shared.errors import GreenroomError, NotFound, Unavailable, replace_surrogates
 
 T = TypeVar("T")
 
@@ -119,4 +119,4 @@ def reason_of(error: BaseException) -> str:
     if (singles := single_errors(error)) != [error]:
         return " ".join(dict.fromkeys(map(reason_of, singles)))
     first_line = str(error).strip().partition("\n")[0].rstrip(".")
-    return whole(f"{type(error).__name__}: {first_line or 'no reason was given'}.")
+    return replace_surrogates(f"{type(error).__name__}: {first_line or 'no reason was given'}.")

@@ -11,7 +11,7 @@ import httpx
 from greenroom.cli.output import Row
 from greenroom.cli.server import Server
 from greenroom.client import Greenroom, Retries
-from greenroom.client.requests import TIMEOUT_S, Send
+from greenroom.client.requests import TIMEOUT_S, ApiRequest
 from greenroom.core.errors import GreenroomError
 
 RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
@@ -55,11 +55,11 @@ class Client(Greenroom):
                 if _requires_read(line, topic):
                     yield
 
-    def answered(self, send: Send) -> httpx.Response:
+    def send(self, request: ApiRequest) -> httpx.Response:
         """Return the response to a request. Raises ApiError: the server refused the request (the message contains the
         stable code), or it does not respond (the message contains a hint)."""
         try:
-            return super().answered(send)
+            return super().send(request)
         except GreenroomError as error:
             code, message = error.details.get("code"), error.message.replace(" as ca_file.", " with --ca-file.")
             has_no_hint = message.endswith(f"{error.details.get('reason')}.")

@@ -27,8 +27,8 @@ from greenroom.agent.fleet.identity import AgentIdentity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
 from greenroom.cli.output import print_local_result
 from greenroom.cli.values import move_option_to_environment, read_text
-from greenroom.client.errors import error_of
-from greenroom.client.requests import json_of
+from greenroom.client.errors import error_from
+from greenroom.client.requests import parse_json
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address
 from greenroom.kit.certificates import fingerprint, first_certificate
@@ -112,8 +112,8 @@ class DeploymentToJoin:
         hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
         response = _send("POST", f"{self.url}/api/v1{path}", self.tls, body, hint=hint)
         if not response.is_success:
-            raise SetupError(f"{self.url} refused the request: {error_of(response).message}")
-        return json_of(response)
+            raise SetupError(f"{self.url} refused the request: {error_from(response).message}")
+        return parse_json(response)
 
 
 def _read_token(file: Path | None) -> str:

@@ -17,19 +17,19 @@ import msgspec
 
 from greenroom.client.asynchronous_desk import AsyncDesk
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_options
-from greenroom.client.errors import error_of
-from greenroom.client.events import Event, event_of, interrupted, listening, reconnect_wait_s
+from greenroom.client.errors import error_from
+from greenroom.client.events import Event, connection_lost_error, events_request, parse_event, reconnect_wait_s
 from greenroom.client.models import Lease
 from greenroom.client.requests import (
     PAGE_ROWS,
     PREFIX,
     TIMEOUT_S,
+    ApiRequest,
+    EventDecoder,
     Retries,
-    Send,
-    SentEvents,
     T,
-    json_of,
-    whole_file,
+    parse_json,
+    replace_atomically,
     without_none,
 )
 from greenroom.shared.errors import Interrupted, NotFound
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTICED_S: Final = 1.0
+WARNED_WAIT_S: Final = 1.0
 """Waits from this length on are logged as warnings, because a user may notice them."""
 
 
@@ -95,70 +95,72 @@ class AsyncConnection:
     ) -> Any:
         """Return the JSON answer of a route of `/api/v1`; `path` is below that, such as `/sessions`. Raises
         GreenroomError: the server refused the request, or does not answer."""
-        return json_of(await self.answered(Send(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
+        return parse_json(await self.send(ApiRequest(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
 
     async def rows(
         self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Return all rows of a list, or the first `limit`, page by page. Raises the same errors as `request`."""
         size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
-        send = Send("GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)})
-        found: list[dict[str, Any]] = []
+        request = ApiRequest(
+            "GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)}
+        )
+        rows: list[dict[str, Any]] = []
         while True:
-            answer = await self.answered(send)
-            found += json_of(answer)
-            if "next" not in answer.links or (limit is not None and len(found) >= limit):
-                return found[:limit]
-            send = Send("GET", answer.links["next"]["url"])
+            answer = await self.send(request)
+            rows += parse_json(answer)
+            if "next" not in answer.links or (limit is not None and len(rows) >= limit):
+                return rows[:limit]
+            request = ApiRequest("GET", answer.links["next"]["url"])
 
     async def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         """Return the answer of a route of `/api/v1`, such as a picture. Raises the same errors as `request`."""
-        return (await self.answered(Send("GET", PREFIX + path, query=query or {}))).content
+        return (await self.send(ApiRequest("GET", PREFIX + path, query=query or {}))).content
 
     async def ask(self, kind: type[T], method: str, path: str, body: object = None, **options: Any) -> T:
         """Return the answer of a route of `/api/v1`, as a type of this library. Raises the same errors as `request`."""
-        answer = await self.answered(Send(method, PREFIX + path, body, **options))
+        answer = await self.send(ApiRequest(method, PREFIX + path, body, **options))
         return msgspec.json.decode(answer.content, type=kind)
 
     async def events(self, last: int = 0) -> AsyncGenerator[Event]:
         """Yield change events, without end; first the `last` events of the past. A lost connection is opened again.
         Raises GreenroomError: the server refused the request, or does not answer; no connection lasts
         (`Interrupted`)."""
-        lines, lost, again = SentEvents(event_of), 0, False
+        decoder, failures, is_reconnect = EventDecoder(parse_event), 0, False
         while True:
-            lost, ended_by = lost + 1, None
+            failures, ended_by = failures + 1, None
             try:
-                async with self.listen(last, again=again) as said:
-                    async for line in said:
-                        if (event := lines.take(line)) is not None:
-                            lost = 1
+                async with self.listen(last, is_reconnect=is_reconnect) as stream:
+                    async for line in stream:
+                        if (event := decoder.decode_line(line)) is not None:
+                            failures = 1
                             yield event
             except Interrupted as error:
                 ended_by = error
-            await asyncio.sleep(reconnect_wait_s(self.retries, lost, ended_by))
-            again = True
+            await asyncio.sleep(reconnect_wait_s(self.retries, failures, ended_by))
+            is_reconnect = True
 
     async def recent_events(self, most: int = 100) -> list[Event]:
         """Return the last events, oldest first; the server stores some hundreds.
 
         Raises the same errors as `request`.
         """
-        lines, found = SentEvents(event_of), list[Event]()
-        async with self.listen(most) as said:
-            async for line in said:
+        decoder, events = EventDecoder(parse_event), list[Event]()
+        async with self.listen(most) as stream:
+            async for line in stream:
                 if line.startswith(":"):
                     break
-                if (event := lines.take(line)) is not None:
-                    found.append(event)
-        return found
+                if (event := decoder.decode_line(line)) is not None:
+                    events.append(event)
+        return events
 
     @asynccontextmanager
-    async def listen(self, last: int = 0, *, again: bool = False) -> AsyncGenerator[AsyncIterator[str]]:
+    async def listen(self, last: int = 0, *, is_reconnect: bool = False) -> AsyncGenerator[AsyncIterator[str]]:
         """Yield the lines of one connection to the events, as the server sends them.
 
         Raises the same errors as `events`.
         """
-        async with self.streamed(listening(last, again=again), interrupted) as answer:
+        async with self.stream(events_request(last, is_reconnect=is_reconnect), connection_lost_error) as answer:
             yield answer.aiter_lines()
 
     async def lease(
@@ -192,12 +194,12 @@ class AsyncConnection:
             **({} if record == "none" else {"record": record, "record_text": record_text}),
         )
         key = {"Idempotency-Key": str(uuid.uuid4())}
-        made = await self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
-        desk, wait, status = AsyncDesk(self, made), LeaseWait(made, ready_within_s), made.status
+        lease = await self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
+        desk, wait, status = AsyncDesk(self, lease), LeaseWait(lease, ready_within_s), lease.status
         try:
             while (pause_s := wait.next_s(status)) is not None:
                 await asyncio.sleep(pause_s)
-                status = (await self.ask(Lease, "GET", f"/leases/{made.lease_id}")).status
+                status = (await self.ask(Lease, "GET", f"/leases/{lease.lease_id}")).status
         except BaseException:
             await desk.release()
             raise
@@ -205,47 +207,52 @@ class AsyncConnection:
 
     async def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
-        send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
-        async with self.streamed(send, interrupted) as answer:
-            with whole_file(file) as written:
+        request = ApiRequest("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
+        async with self.stream(request, connection_lost_error) as answer:
+            with replace_atomically(file) as target:
                 async for piece in answer.aiter_bytes():
-                    written.write(piece)
+                    target.write(piece)
 
     async def _delete(self, path: str) -> None:
         """Delete an object. A repeated call succeeds."""
         with suppress(NotFound):
-            await self.answered(Send("DELETE", PREFIX + path))
+            await self.send(ApiRequest("DELETE", PREFIX + path))
 
     @asynccontextmanager
-    async def streamed(self, send: Send, lost: Callable[[Exception], Interrupted]) -> AsyncGenerator[httpx.Response]:
-        """Yield the answer to a request, to be read while it arrives; `lost` creates the error of a lost connection."""
-        answer = await self.answered(send)
+    async def stream(
+        self, request: ApiRequest, lost_error: Callable[[Exception], Interrupted]
+    ) -> AsyncGenerator[httpx.Response]:
+        """Yield the answer to a request, to be read while it arrives; `lost_error` creates the error of a lost
+        connection."""
+        answer = await self.send(request)
         try:
             yield answer
         except httpx.HTTPError as error:
-            raise lost(error) from error
+            raise lost_error(error) from error
         finally:
             await answer.aclose()
 
-    async def answered(self, send: Send) -> httpx.Response:
+    async def send(self, request: ApiRequest) -> httpx.Response:
         """Return the answer to a request, which is sent again if `retries` allows it. Raises GreenroomError: the server
         refused it, by the code of its problem; or it does not answer (`Unreachable`)."""
         waited_s, attempt = 0.0, 1
         while True:
-            outcome = await self._outcome(send)
+            outcome = await self._send_once(request)
             if isinstance(outcome, httpx.Response) and outcome.is_success:
                 return outcome
             wait_s = self.retries.wait_s(attempt, waited_s, outcome)
             if wait_s is None:
-                raise error_of(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
-            level = logging.WARNING if wait_s >= NOTICED_S else logging.INFO
-            log.log(level, "%s %s is sent again in %.1f s, after attempt %d", send.method, send.path, wait_s, attempt)
+                raise error_from(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
+            level = logging.WARNING if wait_s >= WARNED_WAIT_S else logging.INFO
+            log.log(
+                level, "%s %s is sent again in %.1f s, after attempt %d", request.method, request.path, wait_s, attempt
+            )
             await asyncio.sleep(wait_s)
             waited_s, attempt = waited_s + wait_s, attempt + 1
 
-    async def _outcome(self, send: Send) -> httpx.Response | httpx.HTTPError:
+    async def _send_once(self, request: ApiRequest) -> httpx.Response | httpx.HTTPError:
         try:
-            answer = await self._http.send(self._http.build_request(**send.options), stream=send.is_streamed)
+            answer = await self._http.send(self._http.build_request(**request.options), stream=request.is_streamed)
             if not answer.is_success:
                 await answer.aread()
             return answer

@@ -12,7 +12,7 @@ from greenroom.client import desk
 from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Change, Direction, Output
 from greenroom.client.errors import ActionFailed
 from greenroom.client.models import Acted, ActionResult, Command, Element, Lease, LeaseUrls, Listing
-from greenroom.client.requests import Send, SentEvents, T, without_none
+from greenroom.client.requests import ApiRequest, EventDecoder, T, without_none
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -50,8 +50,8 @@ class AsyncDesk:
 
     async def extend(self, seconds: int) -> None:
         """Set the deadline to `seconds` from now."""
-        now = await self._greenroom.ask(Lease, "PATCH", self._path, {"seconds": seconds})
-        self.lease = msgspec.structs.replace(now, token=self.lease.token, urls=self.lease.urls)
+        lease = await self._greenroom.ask(Lease, "PATCH", self._path, {"seconds": seconds})
+        self.lease = msgspec.structs.replace(lease, token=self.lease.token, urls=self.lease.urls)
 
     async def release(self) -> None:
         """End the lease: the session is destroyed. A repeated call succeeds."""
@@ -91,11 +91,11 @@ class AsyncDesk:
         ref: str | None = None,
     ) -> None:
         """Click at x, y, at an element (`find`) or at the pointer, with keys such as `ctrl` pressed."""
-        await self._do(desk.click(desk.at(x, y, ref), button, times, keys))
+        await self._do(desk.click_action(desk.action_place(x, y, ref), button, times, keys))
 
     async def move(self, x: int | None = None, y: int | None = None, *, ref: str | None = None) -> None:
         """Move the pointer to x, y, or to an element."""
-        await self._do({"action": "mouse_move", **desk.at(x, y, ref)})
+        await self._do({"action": "mouse_move", **desk.action_place(x, y, ref)})
 
     async def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
         """Drag with the left button, with keys such as `ctrl` pressed."""
@@ -112,12 +112,12 @@ class AsyncDesk:
         ref: str | None = None,
     ) -> None:
         """Turn the wheel, at x, y, at an element or at the pointer."""
-        turn = {"action": "scroll", "scroll_direction": direction, "scroll_amount": notches}
-        await self._do({**turn, **desk.at(x, y, ref)})
+        action = {"action": "scroll", "scroll_direction": direction, "scroll_amount": notches}
+        await self._do({**action, **desk.action_place(x, y, ref)})
 
     async def type(self, text: str, *, ref: str | None = None) -> None:
         """Type text, with any Unicode characters; into an element after a click at it."""
-        await self._do({"action": "type", "text": text, **desk.at(None, None, ref)})
+        await self._do({"action": "type", "text": text, **desk.action_place(None, None, ref)})
 
     async def focus(self, ref: str) -> None:
         """Give an element the keyboard focus without a click."""
@@ -125,8 +125,8 @@ class AsyncDesk:
 
     async def key(self, keys: str, *, seconds: float = 0) -> None:
         """Press keys: `Return`, `ctrl+s`, `ctrl+a Delete`; with `seconds`, hold them for this time."""
-        held = {"action": "hold_key", "duration": seconds} if seconds else {"action": "key"}
-        await self._do({**held, "text": keys})
+        action = {"action": "hold_key", "duration": seconds} if seconds else {"action": "key"}
+        await self._do({**action, "text": keys})
 
     async def open(self, url: str) -> None:
         """Open a web address."""
@@ -165,7 +165,7 @@ class AsyncDesk:
         """
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
-        answer = await self._greenroom.answered(desk.command(self.lease.lease_id, command, **options))
+        answer = await self._greenroom.send(desk.command_request(self.lease.lease_id, command, **options))
         return msgspec.json.decode(answer.content, type=Command)
 
     async def exec_stream(
@@ -187,12 +187,12 @@ class AsyncDesk:
         """
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
-        send = desk.command(self.lease.lease_id, command, is_streamed=True, **options)
-        async for output in _parsed_lines(self._greenroom, send, desk.output_of):
+        request = desk.command_request(self.lease.lease_id, command, is_streamed=True, **options)
+        async for output in _stream_lines(self._greenroom, request, desk.parse_output):
             yield output
             if output.has_ended:
                 return
-        raise desk.cut_short()
+        raise desk.interruption_error()
 
     async def tree(
         self, ref: str | None = None, *, depth: int | None = None, everything: bool = False
@@ -204,7 +204,7 @@ class AsyncDesk:
     async def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
         """Return the first element with this role and name, of all elements or of those below the element `below` (a
         `ref`). Raises NotFound: there is none."""
-        return desk.first(await self.find_all(role, name, below=below), role, name)
+        return desk.first_element(await self.find_all(role, name, below=below), role, name)
 
     async def find_all(
         self, role: str | None = None, name: str | None = None, *, below: str | None = None
@@ -222,51 +222,53 @@ class AsyncFiles:
 
     async def read(self, path: str) -> bytes:
         """Return the content of a file. Raises GreenroomError: it does not exist (`NotFound`), …"""
-        return await self._content(path)
+        return await self._read(path)
 
     async def write(self, path: str, content: bytes | str) -> str:
         """Write a file, and create the folders above it; return its path."""
-        return await self._written(path, content)
+        return await self._write(path, content)
 
     async def list(self, path: str = "") -> Listing:
         """List a folder."""
-        answer = await self._greenroom.answered(desk.file(self._lease_id, "GET", path, "list"))
+        answer = await self._greenroom.send(desk.file_request(self._lease_id, "GET", path, "list"))
         return msgspec.json.decode(answer.content, type=Listing)
 
     async def make_folder(self, path: str) -> str:
         """Create a folder, with those above it; return its path."""
-        return await self._written(f"{path.rstrip('/')}/", b"")
+        return await self._write(f"{path.rstrip('/')}/", b"")
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
         """Delete a file or an empty folder; with `recursive` any folder."""
         flags = ("recursive",) if recursive else ()
-        await self._greenroom.answered(desk.file(self._lease_id, "DELETE", path, *flags))
+        await self._greenroom.send(desk.file_request(self._lease_id, "DELETE", path, *flags))
 
     async def read_tar(self, path: str) -> bytes:
         """Return a folder as a tar."""
-        return await self._content(path, "tar")
+        return await self._read(path, "tar")
 
     async def write_tar(self, path: str, content: bytes) -> str:
         """Unpack a tar into a folder; return its path."""
-        return await self._written(path, content, "tar")
+        return await self._write(path, content, "tar")
 
     def watch(self, path: str = "") -> AsyncGenerator[Change]:
         """Yield the changes below a folder, without end."""
-        send = desk.file(self._lease_id, "GET", path, "watch", is_streamed=True)
-        return _parsed_lines(self._greenroom, send, SentEvents(desk.change_of).take)
+        request = desk.file_request(self._lease_id, "GET", path, "watch", is_streamed=True)
+        return _stream_lines(self._greenroom, request, EventDecoder(desk.parse_change).decode_line)
 
-    async def _content(self, path: str, *flags: str) -> bytes:
-        send = desk.file(self._lease_id, "GET", path, *flags, timeout_s=TRANSFER_S)
-        return (await self._greenroom.answered(send)).content
+    async def _read(self, path: str, *flags: str) -> bytes:
+        request = desk.file_request(self._lease_id, "GET", path, *flags, timeout_s=TRANSFER_S)
+        return (await self._greenroom.send(request)).content
 
-    async def _written(self, path: str, content: bytes | str, *flags: str) -> str:
+    async def _write(self, path: str, content: bytes | str, *flags: str) -> str:
         data = content.encode() if isinstance(content, str) else content
-        send = desk.file(self._lease_id, "PUT", path, *flags, content=data, timeout_s=TRANSFER_S)
-        return (await self._greenroom.answered(send)).json()["path"]
+        request = desk.file_request(self._lease_id, "PUT", path, *flags, content=data, timeout_s=TRANSFER_S)
+        return (await self._greenroom.send(request)).json()["path"]
 
 
-async def _parsed_lines(greenroom: AsyncConnection, send: Send, take: Callable[[str], T | None]) -> AsyncGenerator[T]:
-    async with greenroom.streamed(send, desk.cut_short) as answer:
+async def _stream_lines(
+    greenroom: AsyncConnection, request: ApiRequest, decode: Callable[[str], T | None]
+) -> AsyncGenerator[T]:
+    async with greenroom.stream(request, desk.interruption_error) as answer:
         async for line in answer.aiter_lines():
-            if (said := take(line)) is not None:
-                yield said
+            if (item := decode(line)) is not None:
+                yield item

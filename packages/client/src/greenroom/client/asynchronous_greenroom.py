@@ -9,7 +9,7 @@ import msgspec
 
 from greenroom.client.asynchronous import AsyncConnection
 from greenroom.client.models import Lease, RecordedRow, Recording, Secret
-from greenroom.client.requests import without_none, words
+from greenroom.client.requests import list_of_texts, without_none
 
 
 class AsyncGreenroom(AsyncConnection):
@@ -62,14 +62,14 @@ class AsyncGreenroom(AsyncConnection):
             "/secrets",
             without_none(
                 name=name,
-                hosts=words(hosts, "hosts", '["api.github.com"]'),
+                hosts=list_of_texts(hosts, "hosts", '["api.github.com"]'),
                 value=value,
                 header=header,
                 template=template,
                 description=description,
-                users=None if users is None else words(users, "users", '["…"]'),
-                groups=None if groups is None else words(groups, "groups", '["…"]'),
-                keys=None if keys is None else words(keys, "keys", '["…"]'),
+                users=None if users is None else list_of_texts(users, "users", '["…"]'),
+                groups=None if groups is None else list_of_texts(groups, "groups", '["…"]'),
+                keys=None if keys is None else list_of_texts(keys, "keys", '["…"]'),
             ),
         )
 
@@ -108,14 +108,16 @@ class AsyncGreenroom(AsyncConnection):
             f"/secrets/{secret_id}",
             without_none(
                 name=name,
-                hosts=None if hosts is None else words(hosts, "hosts", '["api.github.com", "uploads.github.com"]'),
+                hosts=None
+                if hosts is None
+                else list_of_texts(hosts, "hosts", '["api.github.com", "uploads.github.com"]'),
                 value=value,
                 header=header,
                 template=template,
                 description=description,
-                users=None if users is None else words(users, "users", '["…"]'),
-                groups=None if groups is None else words(groups, "groups", '["…"]'),
-                keys=None if keys is None else words(keys, "keys", '["…"]'),
+                users=None if users is None else list_of_texts(users, "users", '["…"]'),
+                groups=None if groups is None else list_of_texts(groups, "groups", '["…"]'),
+                keys=None if keys is None else list_of_texts(keys, "keys", '["…"]'),
             ),
         )
 

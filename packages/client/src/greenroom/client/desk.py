@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from greenroom.client.models import Element, Lease
-from greenroom.client.requests import PREFIX, Send, without_none, words
+from greenroom.client.requests import PREFIX, ApiRequest, list_of_texts, without_none
 from greenroom.shared.errors import Interrupted, NotFound, Unavailable, WrongState
 from greenroom.shared.states import OVER, SessionStatus
 
@@ -25,7 +25,7 @@ Action = Mapping[str, Any]
 Button = Literal["left", "right", "middle"]
 Direction = Literal["up", "down", "left", "right"]
 ACTIONS_S: Final = 130.0
-"""Longer than any list of actions takes."""
+"""The time limit of a list of actions; the server ends them earlier."""
 TRANSFER_S: Final = 300.0
 """The limit of each wait during the transfer of a file."""
 SLACK_S: Final = 30.0
@@ -60,9 +60,9 @@ def lease_options(
     options: Mapping[str, Any] | None, egress: Egress | None, secrets: Sequence[str]
 ) -> dict[str, Any] | None:
     """Return the options of a lease; None if there are none. Raises TypeError: a list of texts is one text."""
-    domains = egress if egress in (None, "none") else {"allow": words(egress, "egress", '["example.com"]')}
-    used = words(secrets, "secrets", '["billing"]') if secrets else None
-    return {**(options or {}), **without_none(egress=domains, secrets=used)} or None
+    domains = egress if egress in (None, "none") else {"allow": list_of_texts(egress, "egress", '["example.com"]')}
+    secret_names = list_of_texts(secrets, "secrets", '["billing"]') if secrets else None
+    return {**(options or {}), **without_none(egress=domains, secrets=secret_names)} or None
 
 
 class LeaseWait:
@@ -90,9 +90,9 @@ class LeaseWait:
         return wait_s
 
 
-def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
-    """Return the place of an action: at x and y, at an element, or at the pointer. Raises ValueError: it is more than
-    one of these, or only one of x and y."""
+def action_place(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
+    """Return the fields with the place of an action: the position x, y, an element, or the pointer. Raises ValueError:
+    there are a position and an element, or only one of x and y."""
     if (x is None) != (y is None) or (x is not None and ref is not None):
         raise ValueError("An action is done at x and y, or at the ref of an element.")
     if ref is not None:
@@ -100,15 +100,15 @@ def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
     return {} if x is None else {"coordinate": [x, y]}
 
 
-def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None) -> Action:
+def click_action(place: Mapping[str, Any], button: Button, times: int, keys: str | None) -> Action:
     """Return a click as an action. Raises ValueError: there is no such click."""
     action = _CLICKS.get((button, times)) or (f"{button}_click" if times == 1 else "")
     if not action:
         raise ValueError("Clicks are single ones of any button, double or triple ones of the left one.")
-    return {"action": action, **where, **without_none(text=keys or None)}
+    return {"action": action, **place, **without_none(text=keys or None)}
 
 
-def command(
+def command_request(
     lease_id: str,
     argv: Sequence[str],
     *,
@@ -116,14 +116,14 @@ def command(
     wait_s: float | None,
     is_streamed: bool = False,
     **options: Any,
-) -> Send:
+) -> ApiRequest:
     """Return the request that runs a command. Raises TypeError: it is one text."""
     begun_within_s = SLACK_S + (DEFAULT_WAIT_S if wait_s is None else wait_s)
-    return Send(
+    return ApiRequest(
         method="POST",
         path=f"{PREFIX}/leases/{lease_id}/exec",
         body={
-            "command": words(argv, "A command", '["ls", "-l"], or ["sh", "-c", "ls -l"] with a shell'),
+            "command": list_of_texts(argv, "A command", '["ls", "-l"], or ["sh", "-c", "ls -l"] with a shell'),
             "timeout_s": timeout_s,
             "stream": is_streamed,
             **without_none(wait_s=wait_s, **options),
@@ -133,7 +133,7 @@ def command(
     )
 
 
-class _Line(msgspec.Struct):
+class _OutputLine(msgspec.Struct):
     stdout: str = ""
     stderr: str = ""
     stdout_base64: str = ""
@@ -142,54 +142,54 @@ class _Line(msgspec.Struct):
     error_message: str | None = None
 
 
-def output_of(line: str) -> Output | None:
-    """Return the content of a line of a command's output; None for a keepalive."""
-    said = msgspec.json.decode(line or "{}", type=_Line)
-    if said == _Line():
+def parse_output(line: str) -> Output | None:
+    """Return the output of a command in a line of the response; None for a keepalive."""
+    content = msgspec.json.decode(line or "{}", type=_OutputLine)
+    if content == _OutputLine():
         return None
     return Output(
-        stdout=said.stdout.encode() + base64.b64decode(said.stdout_base64),
-        stderr=said.stderr.encode() + base64.b64decode(said.stderr_base64),
-        has_ended=said.exit_code is not msgspec.UNSET,
-        exit_code=None if said.exit_code is msgspec.UNSET else said.exit_code,
-        error=said.error_message,
+        stdout=content.stdout.encode() + base64.b64decode(content.stdout_base64),
+        stderr=content.stderr.encode() + base64.b64decode(content.stderr_base64),
+        has_ended=content.exit_code is not msgspec.UNSET,
+        exit_code=None if content.exit_code is msgspec.UNSET else content.exit_code,
+        error=content.error_message,
     )
 
 
-def cut_short(_: Exception | None = None) -> Interrupted:
-    """Return the error for a connection that ended before the command did."""
+def interruption_error(_: Exception | None = None) -> Interrupted:
+    """Return the error for a connection that ended before its command."""
     return Interrupted("The connection was broken off; the command was ended.")
 
 
-def file(lease_id: str, method: str, path: str, *flags: str, **options: Any) -> Send:
-    """Return a request for a path, with these names in its query."""
+def file_request(lease_id: str, method: str, path: str, *flags: str, **options: Any) -> ApiRequest:
+    """Return a request for a path in the session. Each of `flags` is a query parameter with the value `true`."""
     quoted = path.replace(".", "%2E") if path in {".", ".."} else quote(path, safe="")
     address = f"{PREFIX}/leases/{lease_id}/files/{quoted}"
-    return Send(method=method, path=address, query=dict.fromkeys(flags, "true"), **options)
+    return ApiRequest(method=method, path=address, query=dict.fromkeys(flags, "true"), **options)
 
 
-def change_of(kind: str, data: str) -> Change:
+def parse_change(kind: str, data: str) -> Change:
     """Return a change as the server sends it."""
-    said = msgspec.json.decode(data, type=dict[str, Any])
-    path, is_folder = said.get("path", ""), said.get("is_folder", False)
-    return Change(kind=kind, path=path, is_folder=is_folder, error=said.get("error_message"))
+    content = msgspec.json.decode(data, type=dict[str, Any])
+    path, is_folder = content.get("path", ""), content.get("is_folder", False)
+    return Change(kind=kind, path=path, is_folder=is_folder, error=content.get("error_message"))
 
 
 def matching_elements(tree: Sequence[Mapping[str, Any]], role: str | None, name: str | None) -> list[Element]:
     """Return the elements with this role and name, in the order of the tree."""
-    every = _all(msgspec.convert(tree, list[Element]))
-    return [one for one in every if role in (None, one.role) and name in (None, one.name)]
+    elements = _flatten(msgspec.convert(tree, list[Element]))
+    return [element for element in elements if role in (None, element.role) and name in (None, element.name)]
 
 
-def first(elements: Sequence[Element], role: str | None, name: str | None) -> Element:
+def first_element(elements: Sequence[Element], role: str | None, name: str | None) -> Element:
     """Return the first of the elements with this role and name. Raises NotFound: there is none."""
     if not elements:
-        wanted = " ".join(part for part in (role or "element", name and f"named {name}") if part)
-        raise NotFound(f"No {wanted} is on the screen; desk.tree() has what there is.")
+        description = " ".join(part for part in (role or "element", name and f"named {name}") if part)
+        raise NotFound(f"No {description} is on the screen; desk.tree() has what there is.")
     return elements[0]
 
 
-def _all(elements: list[Element]) -> Iterator[Element]:
+def _flatten(elements: list[Element]) -> Iterator[Element]:
     for element in elements:
         yield element
-        yield from _all(element.children)
+        yield from _flatten(element.children)

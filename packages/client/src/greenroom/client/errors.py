@@ -11,7 +11,7 @@ from greenroom.shared.errors import GreenroomError, Invalid, Refused, Unavailabl
 
 
 class Unreachable(Unavailable):
-    """The deployment does not answer. `details["reason"]` is why, where the connection failed."""
+    """The deployment does not answer. `details["reason"]` is the reason of a failed connection."""
 
 
 class ActionFailed(Refused, code="action-failed"):
@@ -39,7 +39,7 @@ _HINTS: Final = {
 }
 
 
-def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
+def error_from(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
     """Return the exception for a failed request.
 
     A problem document has a code and a sentence. For any other answer, only the status is known. `details` contains the
@@ -55,8 +55,8 @@ def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
             url = outcome.request.url
             address = url.netloc.decode()
             return Unreachable(f"{url.scheme}://{address} is served with TLS only. Use https://{address}.")
-        asked = f"{outcome.request.method} {outcome.request.url}"
-        sentence = f"{asked} was answered with {outcome.status_code} {outcome.reason_phrase}."
+        request_text = f"{outcome.request.method} {outcome.request.url}"
+        sentence = f"{request_text} was answered with {outcome.status_code} {outcome.reason_phrase}."
         return _BY_STATUS.get(outcome.status_code, GreenroomError)(sentence)
     details = {name: value for name, value in problem.items() if name not in ("detail", "type", "title")}
     return (BY_CODE.get(code) or _BY_STATUS.get(outcome.status_code, GreenroomError))(detail, **details)
@@ -65,5 +65,5 @@ def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
 def _unreachable(error: httpx.HTTPError) -> Unreachable:
     url = error.request.url
     reason = str(error) or type(error).__name__
-    hint = next((said for part, said in _HINTS.items() if part in reason), "")
+    hint = next((text for part, text in _HINTS.items() if part in reason), "")
     return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}", reason=reason)

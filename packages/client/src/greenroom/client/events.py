@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from greenroom.client.requests import PREFIX, Retries, Send
+from greenroom.client.requests import PREFIX, ApiRequest, Retries
 from greenroom.shared.errors import Interrupted
 
 log = logging.getLogger(__name__)
@@ -29,31 +29,31 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
 
 
-def listening(last: int, *, again: bool) -> Send:
-    """Return the request for events; `again`: events since the last connection may be missing."""
-    headers = {"Last-Event-ID": "0"} if again else dict[str, str]()
-    query = {"last": last} if last and not again else dict[str, int]()
-    return Send(
+def events_request(last: int, *, is_reconnect: bool) -> ApiRequest:
+    """Return the request for events; `is_reconnect`: events since the last connection may be missing."""
+    headers = {"Last-Event-ID": "0"} if is_reconnect else dict[str, str]()
+    query = {"last": last} if last and not is_reconnect else dict[str, int]()
+    return ApiRequest(
         method="GET", path=f"{PREFIX}/events", query=query, headers=headers, timeout_s=SILENCE_S, is_streamed=True
     )
 
 
-def event_of(kind: str, data: str) -> Event:
+def parse_event(kind: str, data: str) -> Event:
     """Return an event as the server sends it."""
     return Event(topic=RESYNC) if kind == RESYNC else msgspec.json.decode(data, type=Event)
 
 
-def reconnect_wait_s(retries: Retries, lost: int, error: Interrupted | None) -> float:
-    """Return the time to wait before the next connection, after `lost` connections in a row without an event; `error`
-    ended the last one. Raises Interrupted: there were too many."""
+def reconnect_wait_s(retries: Retries, failures: int, error: Interrupted | None) -> float:
+    """Return the time to wait before the next connection, after `failures` connections in a row without an event;
+    `error` ended the last one. Raises Interrupted: there were too many."""
     reason = error.message if error else "The server ended the connection to the events."
-    if lost >= retries.attempts:
-        raise Interrupted(f"{reason} It was the last of {lost} in a row.") from error
-    wait_s = retries.first_wait_s * 2 ** (lost - 1)
+    if failures >= retries.attempts:
+        raise Interrupted(f"{reason} It was the last of {failures} in a row.") from error
+    wait_s = retries.first_wait_s * 2 ** (failures - 1)
     log.warning("connecting to the events again in %.1f s: %s", wait_s, reason)
     return wait_s
 
 
-def interrupted(error: Exception) -> Interrupted:
+def connection_lost_error(error: Exception) -> Interrupted:
     """Return the error for a lost connection."""
     return Interrupted(f"The connection to the events was lost: {str(error) or type(error).__name__}.")

@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """A request, with its path from the root."""
+class ApiRequest:
+    """A request to a deployment. `path` begins with `/api/v1`."""
 
     method: str
     path: str
@@ -56,14 +56,14 @@ def without_none(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def words(texts: Sequence[str], what: str, example: str) -> list[str]:
+def list_of_texts(texts: Sequence[str], what: str, example: str) -> list[str]:
     """Return a list of texts. Raises TypeError: `texts` is one text, which would be split into letters."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"{what} must be a list of texts, such as {example}, not one text.")
     return list(texts)
 
 
-def json_of(answer: httpx.Response) -> Any:
+def parse_json(answer: httpx.Response) -> Any:
     """Return the JSON of an answer; None if it is empty.
 
     Raises Unreachable: it is not JSON, so it is not from Greenroom.
@@ -77,15 +77,15 @@ def json_of(answer: httpx.Response) -> Any:
         raise Unreachable(sentence) from error
 
 
-class SentEvents(Generic[T]):
+class EventDecoder(Generic[T]):
     """Decodes server-sent events line by line. `decode` gets the kind of an event and its data."""
 
     def __init__(self, decode: Callable[[str, str], T]) -> None:
         self._decode = decode
         self._kind = ""
 
-    def take(self, line: str) -> T | None:
-        """Return the event that this line completes."""
+    def decode_line(self, line: str) -> T | None:
+        """Decode the next line. Return the event if the line completes one."""
         name, _, text = line.partition(": ")
         if not line:
             self._kind = ""
@@ -95,21 +95,21 @@ class SentEvents(Generic[T]):
 
 
 @contextmanager
-def whole_file(file: Path | str) -> Generator[IO[bytes]]:
-    """Yield a file that replaces `file` once all of it is written, and not before."""
+def replace_atomically(file: Path | str) -> Generator[IO[bytes]]:
+    """Yield a temporary file, which replaces `file` at the end of the block. After an error, `file` is unchanged."""
     target = Path(file)
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as written:
+    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
         try:
-            yield written
+            yield temporary
         except BaseException:
-            written.close()  # Windows does not delete open files
-            Path(written.name).unlink()
+            temporary.close()  # Windows does not delete open files
+            Path(temporary.name).unlink()
             raise
-    Path(written.name).replace(target)
+    Path(temporary.name).replace(target)
 
 
-_REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_PASSING: Final = frozenset({502, 503, 504})
+_REPEATABLE_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_TRANSIENT_STATUSES: Final = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,13 @@ class Retries:
 
 
 def _may_repeat(outcome: httpx.Response | httpx.HTTPError) -> bool:
-    """True if a request may be sent again: it was not begun, or it can be repeated without a further effect."""
+    """True if a request may be sent again: the server did not process it, or a repetition has no further effect."""
     if isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return "CERTIFICATE_VERIFY_FAILED" not in str(outcome)
-    repeatable = outcome.request.method in _REPEATABLE or "Idempotency-Key" in outcome.request.headers
+    repeatable = outcome.request.method in _REPEATABLE_METHODS or "Idempotency-Key" in outcome.request.headers
     if isinstance(outcome, httpx.Response):
         was_refused = outcome.status_code == 429 or (outcome.status_code == 503 and "Retry-After" in outcome.headers)
-        return was_refused or (repeatable and outcome.status_code in _PASSING)
+        return was_refused or (repeatable and outcome.status_code in _TRANSIENT_STATUSES)
     return repeatable and isinstance(outcome, httpx.TransportError)
 
 

@@ -17,19 +17,19 @@ import httpx
 import msgspec
 
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_options
-from greenroom.client.errors import error_of
-from greenroom.client.events import Event, event_of, interrupted, listening, reconnect_wait_s
+from greenroom.client.errors import error_from
+from greenroom.client.events import Event, connection_lost_error, events_request, parse_event, reconnect_wait_s
 from greenroom.client.models import Lease
 from greenroom.client.requests import (
     PAGE_ROWS,
     PREFIX,
     TIMEOUT_S,
+    ApiRequest,
+    EventDecoder,
     Retries,
-    Send,
-    SentEvents,
     T,
-    json_of,
-    whole_file,
+    parse_json,
+    replace_atomically,
     without_none,
 )
 from greenroom.client.synchronous_desk import Desk
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTICED_S: Final = 1.0
+WARNED_WAIT_S: Final = 1.0
 """Waits from this length on are logged as warnings, because a user may notice them."""
 
 
@@ -96,68 +96,70 @@ class Connection:
     ) -> Any:
         """Return the JSON answer of a route of `/api/v1`; `path` is below that, such as `/sessions`. Raises
         GreenroomError: the server refused the request, or does not answer."""
-        return json_of(self.answered(Send(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
+        return parse_json(self.send(ApiRequest(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
 
     def rows(self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None) -> list[dict[str, Any]]:
         """Return all rows of a list, or the first `limit`, page by page. Raises the same errors as `request`."""
         size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
-        send = Send("GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)})
-        found: list[dict[str, Any]] = []
+        request = ApiRequest(
+            "GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)}
+        )
+        rows: list[dict[str, Any]] = []
         while True:
-            answer = self.answered(send)
-            found += json_of(answer)
-            if "next" not in answer.links or (limit is not None and len(found) >= limit):
-                return found[:limit]
-            send = Send("GET", answer.links["next"]["url"])
+            answer = self.send(request)
+            rows += parse_json(answer)
+            if "next" not in answer.links or (limit is not None and len(rows) >= limit):
+                return rows[:limit]
+            request = ApiRequest("GET", answer.links["next"]["url"])
 
     def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         """Return the answer of a route of `/api/v1`, such as a picture. Raises the same errors as `request`."""
-        return (self.answered(Send("GET", PREFIX + path, query=query or {}))).content
+        return (self.send(ApiRequest("GET", PREFIX + path, query=query or {}))).content
 
     def ask(self, kind: type[T], method: str, path: str, body: object = None, **options: Any) -> T:
         """Return the answer of a route of `/api/v1`, as a type of this library. Raises the same errors as `request`."""
-        answer = self.answered(Send(method, PREFIX + path, body, **options))
+        answer = self.send(ApiRequest(method, PREFIX + path, body, **options))
         return msgspec.json.decode(answer.content, type=kind)
 
     def events(self, last: int = 0) -> Generator[Event]:
         """Yield change events, without end; first the `last` events of the past. A lost connection is opened again.
         Raises GreenroomError: the server refused the request, or does not answer; no connection lasts
         (`Interrupted`)."""
-        lines, lost, again = SentEvents(event_of), 0, False
+        decoder, failures, is_reconnect = EventDecoder(parse_event), 0, False
         while True:
-            lost, ended_by = lost + 1, None
+            failures, ended_by = failures + 1, None
             try:
-                with self.listen(last, again=again) as said:
-                    for line in said:
-                        if (event := lines.take(line)) is not None:
-                            lost = 1
+                with self.listen(last, is_reconnect=is_reconnect) as stream:
+                    for line in stream:
+                        if (event := decoder.decode_line(line)) is not None:
+                            failures = 1
                             yield event
             except Interrupted as error:
                 ended_by = error
-            time.sleep(reconnect_wait_s(self.retries, lost, ended_by))
-            again = True
+            time.sleep(reconnect_wait_s(self.retries, failures, ended_by))
+            is_reconnect = True
 
     def recent_events(self, most: int = 100) -> list[Event]:
         """Return the last events, oldest first; the server stores some hundreds.
 
         Raises the same errors as `request`.
         """
-        lines, found = SentEvents(event_of), list[Event]()
-        with self.listen(most) as said:
-            for line in said:
+        decoder, events = EventDecoder(parse_event), list[Event]()
+        with self.listen(most) as stream:
+            for line in stream:
                 if line.startswith(":"):
                     break
-                if (event := lines.take(line)) is not None:
-                    found.append(event)
-        return found
+                if (event := decoder.decode_line(line)) is not None:
+                    events.append(event)
+        return events
 
     @contextmanager
-    def listen(self, last: int = 0, *, again: bool = False) -> Generator[Iterator[str]]:
+    def listen(self, last: int = 0, *, is_reconnect: bool = False) -> Generator[Iterator[str]]:
         """Yield the lines of one connection to the events, as the server sends them.
 
         Raises the same errors as `events`.
         """
-        with self.streamed(listening(last, again=again), interrupted) as answer:
+        with self.stream(events_request(last, is_reconnect=is_reconnect), connection_lost_error) as answer:
             yield answer.iter_lines()
 
     def lease(
@@ -191,12 +193,12 @@ class Connection:
             **({} if record == "none" else {"record": record, "record_text": record_text}),
         )
         key = {"Idempotency-Key": str(uuid.uuid4())}
-        made = self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
-        desk, wait, status = Desk(self, made), LeaseWait(made, ready_within_s), made.status
+        lease = self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
+        desk, wait, status = Desk(self, lease), LeaseWait(lease, ready_within_s), lease.status
         try:
             while (pause_s := wait.next_s(status)) is not None:
                 time.sleep(pause_s)
-                status = (self.ask(Lease, "GET", f"/leases/{made.lease_id}")).status
+                status = (self.ask(Lease, "GET", f"/leases/{lease.lease_id}")).status
         except BaseException:
             desk.release()
             raise
@@ -204,46 +206,49 @@ class Connection:
 
     def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
-        send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
-        with self.streamed(send, interrupted) as answer, whole_file(file) as written:
+        request = ApiRequest("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
+        with self.stream(request, connection_lost_error) as answer, replace_atomically(file) as target:
             for piece in answer.iter_bytes():
-                written.write(piece)
+                target.write(piece)
 
     def _delete(self, path: str) -> None:
         """Delete an object. A repeated call succeeds."""
         with suppress(NotFound):
-            self.answered(Send("DELETE", PREFIX + path))
+            self.send(ApiRequest("DELETE", PREFIX + path))
 
     @contextmanager
-    def streamed(self, send: Send, lost: Callable[[Exception], Interrupted]) -> Generator[httpx.Response]:
-        """Yield the answer to a request, to be read while it arrives; `lost` creates the error of a lost connection."""
-        answer = self.answered(send)
+    def stream(self, request: ApiRequest, lost_error: Callable[[Exception], Interrupted]) -> Generator[httpx.Response]:
+        """Yield the answer to a request, to be read while it arrives; `lost_error` creates the error of a lost
+        connection."""
+        answer = self.send(request)
         try:
             yield answer
         except httpx.HTTPError as error:
-            raise lost(error) from error
+            raise lost_error(error) from error
         finally:
             answer.close()
 
-    def answered(self, send: Send) -> httpx.Response:
+    def send(self, request: ApiRequest) -> httpx.Response:
         """Return the answer to a request, which is sent again if `retries` allows it. Raises GreenroomError: the server
         refused it, by the code of its problem; or it does not answer (`Unreachable`)."""
         waited_s, attempt = 0.0, 1
         while True:
-            outcome = self._outcome(send)
+            outcome = self._send_once(request)
             if isinstance(outcome, httpx.Response) and outcome.is_success:
                 return outcome
             wait_s = self.retries.wait_s(attempt, waited_s, outcome)
             if wait_s is None:
-                raise error_of(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
-            level = logging.WARNING if wait_s >= NOTICED_S else logging.INFO
-            log.log(level, "%s %s is sent again in %.1f s, after attempt %d", send.method, send.path, wait_s, attempt)
+                raise error_from(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
+            level = logging.WARNING if wait_s >= WARNED_WAIT_S else logging.INFO
+            log.log(
+                level, "%s %s is sent again in %.1f s, after attempt %d", request.method, request.path, wait_s, attempt
+            )
             time.sleep(wait_s)
             waited_s, attempt = waited_s + wait_s, attempt + 1
 
-    def _outcome(self, send: Send) -> httpx.Response | httpx.HTTPError:
+    def _send_once(self, request: ApiRequest) -> httpx.Response | httpx.HTTPError:
         try:
-            answer = self._http.send(self._http.build_request(**send.options), stream=send.is_streamed)
+            answer = self._http.send(self._http.build_request(**request.options), stream=request.is_streamed)
             if not answer.is_success:
                 answer.read()
             return answer

@@ -27,7 +27,7 @@ class GreenroomError(Exception):
 
     def __init__(self, message: str | None = None, **details: object) -> None:
         text = message or " ".join((self.__doc__ or "").split())
-        super().__init__(whole(text))
+        super().__init__(replace_surrogates(text))
         self.details = details
 
     @property
@@ -152,6 +152,6 @@ class MisdirectedHost(GreenroomError, code="misdirected-host", http_status=421):
     """This address is not served here; use the address of the deployment."""
 
 
-def whole(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return the text with a question mark in place of each half of a surrogate pair, which JSON cannot encode."""
     return text.encode(errors="replace").decode()
