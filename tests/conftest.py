@@ -24,7 +24,7 @@ from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.kit.accounts import system_account
+from greenroom.kit.accounts import ensure_system_account
 from greenroom.up.account import Account
 from greenroom.up.postgres import PostgresCluster, copy_binaries
 
@@ -83,7 +83,7 @@ def _test_account() -> str | None:
     """An ordinary account for PostgreSQL when the tests run as root (postgres refuses root)."""
     if os.getuid() != 0:
         return None
-    return system_account("greenroom").pw_name
+    return ensure_system_account("greenroom").pw_name
 
 
 @pytest.fixture(scope="session")

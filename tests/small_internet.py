@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 
 SERVER = r"""
 import http.server, socket, socketserver, ssl, struct, sys, threading
@@ -111,7 +111,7 @@ def small_internet() -> Iterator[SmallInternet]:
         certificate = internet.folder / "certificate.pem"
         authority, key = new_authority("test", datetime.now(UTC)), new_key()
         internet.authority.write_text(authority.certificate)
-        certificate.write_text(key_text(key) + authority.sign(key.public_key(), CERTIFIED, 2, datetime.now(UTC)))
+        certificate.write_text(key_to_pem(key) + authority.sign(key.public_key(), CERTIFIED, 2, datetime.now(UTC)))
         _run("ip", "netns", "add", name)
         server: subprocess.Popen[str] | None = None
         try:

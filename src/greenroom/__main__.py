@@ -23,7 +23,7 @@ def _run() -> None:
     from greenroom.kit import program  # noqa: PLC0415
 
     if len(sys.argv) == 2 and sys.argv[1] in program.ROLES:
-        program.run(sys.argv[1])
+        program.run_role(sys.argv[1])
         return
     program.block_imports("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # to look for them, pydantic reads what all packages say

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 from greenroom.runtimes.probe.screen import BGRX, RAW, SECURITY_NONE, VERSION
 
 WIDTH, HEIGHT = 64, 48
@@ -27,7 +27,7 @@ class PaintedPage:
     def __init__(self, folder: Path) -> None:
         key = new_key()
         authority = new_authority("Test authority of a page", datetime.now(UTC))
-        (folder / "page.key").write_text(key_text(key))
+        (folder / "page.key").write_text(key_to_pem(key))
         (folder / "page.crt").write_text(authority.sign(key.public_key(), ["127.0.0.1"], 1, datetime.now(UTC)))
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(folder / "page.crt", folder / "page.key")

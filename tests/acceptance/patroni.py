@@ -23,7 +23,7 @@ from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine, Network, setpriv
 from tests.commands_of_pages import ROOT, blocks_of
 
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 
 PAGE: Final = ROOT / "docs/howto/database-failover.md"
 PROGRAMS: Final = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("nowhere"))
@@ -104,7 +104,7 @@ class Patroni:
         for server in self.servers:
             folder, key = server.machine.folder, new_key()
             signed = authority.sign(key.public_key(), [server.machine.address], 1, datetime.now(UTC))
-            files = {"server.crt": signed, "server.key": key_text(key), "config.yml": self._config(server.machine)}
+            files = {"server.crt": signed, "server.key": key_to_pem(key), "config.yml": self._config(server.machine)}
             for name, content in files.items():
                 (folder / name).write_text(content)
                 (folder / name).chmod(0o600)

@@ -26,7 +26,7 @@ from tests.acceptance.machines import Machine, Network
 from tests.support.gateways import account
 
 from greenroom.db.database import Database
-from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
+from greenroom.kit.certificates import Authority, key_to_pem, new_authority, new_key
 from greenroom.up.account import Account
 from greenroom.up.invariants import INVARIANTS, find_violations
 from greenroom.up.postgres import PostgresCluster, copy_binaries
@@ -42,7 +42,7 @@ _GATEWAY = """
 import os, sys, tomllib, greenroom.gateway.main, greenroom.kit.program, httpx2, encodings.idna
 uid, gid = int(sys.argv[1]), int(sys.argv[2])
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
-greenroom.kit.program.run("gateway")
+greenroom.kit.program.run_role("gateway")
 """
 """A gateway as an ordinary account that may not be able to read this checkout."""
 
@@ -272,7 +272,7 @@ class Deployment:
 
     def _certificate(self, folder: Path, address: str) -> None:
         key = new_key()
-        (folder / "server.key").write_text(key_text(key))
+        (folder / "server.key").write_text(key_to_pem(key))
         signed = self.authority.sign(key.public_key(), [address], 1, datetime.now(UTC))
         (folder / "server.pem").write_text(signed)
 

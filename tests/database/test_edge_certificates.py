@@ -18,7 +18,7 @@ from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.views import read_routes
-from greenroom.kit.certificates import general_name, names_in, new_key, request_for
+from greenroom.kit.certificates import general_name, names_in, new_certificate_request, new_key
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 
 Door = httpx2.AsyncBaseTransport
@@ -43,26 +43,28 @@ async def test_an_agent_gets_a_certificate_for_its_own_name_alone(door: Door, db
     agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
     other = await joined(db, door)
     key = new_key()
-    response = await ask_for_certificate(agent, request_for(key, "edge-2.example.org"))
+    response = await ask_for_certificate(agent, new_certificate_request(key, "edge-2.example.org"))
     assert response.status_code == 200, response.text
     issued = msgspec.json.decode(response.content, type=EdgeCertificate)
     own = [general_name(edge_name(agent.agent_id[:8]))]
     assert names_in(issued.certificate) == own, "neither what the request named nor the host of its edge"
     signed = x509.load_pem_x509_certificate(issued.certificate.encode())
     signed.verify_directly_issued_by(x509.load_pem_x509_certificate(issued.authority.encode()))
-    again = msgspec.json.decode((await ask_for_certificate(agent, request_for(key, "x"))).content, type=EdgeCertificate)
+    again = msgspec.json.decode(
+        (await ask_for_certificate(agent, new_certificate_request(key, "x"))).content, type=EdgeCertificate
+    )
     assert again.authority == issued.authority, "there is one authority"
 
-    response = await ask_for_certificate(agent, request_for(key, "x"), agent_id=other.agent_id)
+    response = await ask_for_certificate(agent, new_certificate_request(key, "x"), agent_id=other.agent_id)
     assert response.status_code == 401, "with another's credential"
-    response = await ask_for_certificate(agent, request_for(key, "x"), incarnation=99)
+    response = await ask_for_certificate(agent, new_certificate_request(key, "x"), incarnation=99)
     assert response.status_code == 409
-    response = await ask_for_certificate(other, request_for(key, "x"))
+    response = await ask_for_certificate(other, new_certificate_request(key, "x"))
     assert response.status_code == 422
     assert "without an edge address" in response.json()["message"]
     assert (await ask_for_certificate(agent, "no request")).status_code == 422
     await revoke_credential(db, agent.agent_id)
-    assert (await ask_for_certificate(agent, request_for(key, "x"))).status_code == 401
+    assert (await ask_for_certificate(agent, new_certificate_request(key, "x"))).status_code == 401
 
 
 HERE = "https://edge-1.example.org:9443"
@@ -91,7 +93,9 @@ async def test_an_address_reported_after_joining_waits_for_an_administrator(door
     (message,) = await eventually(lambda: warnings(db, "edge-address-requested"))
     assert f"reports {ELSEWHERE} as the address of its edge gateway; {HERE} stays in use" in message
     assert f"greenroom agents confirm-edge {agent.agent_id}" in message
-    assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200, "of its own name alone"
+    assert (await ask_for_certificate(agent, new_certificate_request(new_key(), "x"))).status_code == 200, (
+        "of its own name alone"
+    )
 
     agent.edge_url = HERE
     assert (await agent.register()).status_code == 200
@@ -112,6 +116,6 @@ async def test_rejoining_with_a_token_confirms_the_address_of_an_agent(door: Doo
 
 async def test_the_authoritys_key_is_stored_encrypted(door: Door, db: Database):
     agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
-    assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200
+    assert (await ask_for_certificate(agent, new_certificate_request(new_key(), "x"))).status_code == 200
     (row,) = await db.fetch("SELECT key_encrypted FROM fleet_authority")
     assert b"PRIVATE KEY" not in row["key_encrypted"]

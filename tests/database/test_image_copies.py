@@ -15,7 +15,7 @@ from tests.support.agents import ToldAgent, joined
 from tests.support.managers import Fleet, manager_here
 
 from greenroom.db.database import Database
-from greenroom.kit.certificates import new_key, request_for
+from greenroom.kit.certificates import new_certificate_request, new_key
 from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCheck, TicketResult
 from greenroom.wire.messages import EdgeRequest
 
@@ -51,7 +51,7 @@ async def two(door: httpx2.AsyncBaseTransport, db: Database) -> Two:
     await rows.image(db, name=IMAGE)
     assert having.registered is not None
     request = EdgeRequest(
-        agent_id=having.agent_id, incarnation=having.registered.incarnation, csr=request_for(new_key(), "x")
+        agent_id=having.agent_id, incarnation=having.registered.incarnation, csr=new_certificate_request(new_key(), "x")
     )
     assert (await having.post("/v1/edge-certificate", request)).status_code == 200
     return Two(having, await joined(db, door))

@@ -19,7 +19,7 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover,
 from greenroom.agent.stream.admission import UpstreamAuth
 from greenroom.cli.join import DeploymentToJoin, find_deployment
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
-from greenroom.kit.certificates import Authority, fingerprint, key_text, new_authority, new_key
+from greenroom.kit.certificates import Authority, fingerprint, key_to_pem, new_authority, new_key
 from greenroom.wire.messages import Register, Registered
 from greenroom.wire.viewers import Stream, StreamVerdict
 
@@ -76,7 +76,7 @@ async def host(kind: Kind, tmp_path: Path) -> AsyncIterator[Host]:
     key = new_key()
     certificate = kind.authority.sign(key.public_key(), [kind.host], 90, datetime.now(UTC) + kind.made)
     (tmp_path / "cert.pem").write_text(certificate)
-    (tmp_path / "key.pem").write_text(key_text(key))
+    (tmp_path / "key.pem").write_text(key_to_pem(key))
     (tmp_path / "ca.pem").write_text(OURS.certificate)
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer, methods=["GET", "POST"])]), tls=tmp_path)
     yield Host(served, received, tmp_path / "ca.pem")
@@ -124,7 +124,7 @@ async def test_a_new_host_to_the_deployment(kind: Kind, host: Host):
 async def test_a_host_that_knows_no_authority_is_shown_how_to_name_one(tmp_path: Path):
     key = new_key()
     (tmp_path / "cert.pem").write_text(OURS.sign(key.public_key(), ["127.0.0.1"], 90, datetime.now(UTC)))
-    (tmp_path / "key.pem").write_text(key_text(key))
+    (tmp_path / "key.pem").write_text(key_to_pem(key))
     served = await serve(Starlette(), tls=tmp_path)
     try:
         deployment = find_deployment(f"https://{served.address}", None, None)
@@ -144,7 +144,7 @@ async def test_an_interceptor_adds_no_authority_beside_the_fingerprint(tmp_path:
 
     key = new_key()
     (tmp_path / "cert.pem").write_text(OTHERS.sign(key.public_key(), ["127.0.0.1"], 90, datetime.now(UTC)))
-    (tmp_path / "key.pem").write_text(key_text(key))
+    (tmp_path / "key.pem").write_text(key_to_pem(key))
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer, methods=["GET", "POST"])]), tls=tmp_path)
     try:
         url = f"https://{served.address}"
@@ -163,7 +163,7 @@ async def test_words_of_an_unknown_server_do_not_reach_the_terminal(tmp_path: Pa
 
     key = new_key()
     (tmp_path / "cert.pem").write_text(OTHERS.sign(key.public_key(), ["127.0.0.1"], 90, datetime.now(UTC)))
-    (tmp_path / "key.pem").write_text(key_text(key))
+    (tmp_path / "key.pem").write_text(key_to_pem(key))
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer)]), tls=tmp_path)
     try:
         with pytest.raises(SetupError, match="the status is 404") as caught:

@@ -23,7 +23,7 @@ from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.leadership import read_leadership
 from greenroom.db.migrate import migrate
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 from greenroom.up.account import Account, service_account
 
 HOST = "127.93.7.2"
@@ -76,7 +76,7 @@ def prepared(folder: Path, files: Path) -> PostgresServer:
     data.mkdir()
     now, account, key = datetime.now(UTC), service_account(), new_key()
     authority, wrong = new_authority("database", now), new_authority("another's", now)
-    own(folder / "server.key", key_text(key), account)
+    own(folder / "server.key", key_to_pem(key), account)
     own(folder / "server.pem", authority.sign(key.public_key(), [NAME], 90, now), account)
     (files / "ca.pem").write_text(authority.certificate)
     (files / "wrong.pem").write_text(wrong.certificate)

@@ -25,7 +25,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from greenroom.core.fleet.addresses import edge_name
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 from greenroom.wire.fleet import DirectZone, EdgeGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -120,7 +120,7 @@ async def test_a_host_that_was_taken_over_gets_no_api_key_and_sets_no_cookie(hos
     key = new_key()
     signed = hosts.authority.sign(key.public_key(), [edge_name(route)], 1, datetime.now(UTC))
     (folder / "cert.pem").write_text(signed)
-    (folder / "key.pem").write_text(key_text(key))
+    (folder / "key.pem").write_text(key_to_pem(key))
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer)]), tls=folder)
     try:
         edge = EdgeGateway(route=route, url=f"https://{served.address}")

@@ -18,7 +18,7 @@ from tests.support.played import make_certificate
 from tests.support.processes import free_port
 
 from greenroom.gateway.nginx import nginx_processes
-from greenroom.kit.processes import send
+from greenroom.kit.processes import send_signal
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def test_an_nginx_that_is_frozen_is_replaced(world: World):
         assert await ok(world)
     finally:
         for pid in frozen:
-            send(pid, signal.SIGCONT)
+            send_signal(pid, signal.SIGCONT)
     await world.until(lambda: old not in world.masters())
 
 

@@ -22,7 +22,7 @@ from greenroom.core.errors import TooLarge
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.processes import listens
+from greenroom.kit.processes import is_listening
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve_until_cancelled
 
@@ -105,7 +105,7 @@ async def test_the_request_after_one_that_failed_is_answered(own_world: World):
     await replaced.stop()
     serving = asyncio.create_task(serve_until_cancelled(raising_late, "127.0.0.1", replaced.port))
     try:
-        await own_world.until(lambda: listens(os.getpid(), "127.0.0.1", replaced.port))
+        await own_world.until(lambda: is_listening(os.getpid(), "127.0.0.1", replaced.port))
         with capture_logs() as lines:
             got = [(await client.get(f"{own_world.main}/api/{path}")).status_code for path in ("fails", "follows")]
     finally:

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root makes accounts")
 
-MAKE = "from greenroom.kit.accounts import system_account; print(system_account('gr-twice').pw_uid)"
+MAKE = "from greenroom.kit.accounts import ensure_system_account; print(ensure_system_account('gr-twice').pw_uid)"
 AT_ONCE = """
 cp -a /etc/. "$1/etc" && mount --bind "$1/etc" /etc
 for number in 1 2 3 4; do "$2" -c "$3" >"$1/$number" & done

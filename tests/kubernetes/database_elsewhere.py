@@ -14,7 +14,7 @@ from typing import Final
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import setpriv
 
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 
 PROGRAMS: Final = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("nowhere"))
 PORT: Final = 5432
@@ -46,7 +46,7 @@ class DatabaseElsewhere:
     def _lay_out(self) -> None:
         signer, key = new_authority("Test authority of the database", datetime.now(UTC)), new_key()
         signed = signer.sign(key.public_key(), [self.address], 1, datetime.now(UTC))
-        for name, content in {"server.crt": signed, "server.key": key_text(key)}.items():
+        for name, content in {"server.crt": signed, "server.key": key_to_pem(key)}.items():
             (self.folder / name).write_text(content)
             (self.folder / name).chmod(0o600)
         self.authority.write_text(signer.certificate)

@@ -23,7 +23,7 @@ from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.gateway.nginx import nginx_processes
-from greenroom.kit.processes import send
+from greenroom.kit.processes import send_signal
 from greenroom.kit.tcp import StreamTerminator
 
 SECRET = "stream-secret-of-the-tests-0123456789"
@@ -138,7 +138,7 @@ class Elsewhere:
     async def close(self) -> None:
         await self.end_gateway()
         for process in nginx_processes(self.folder):
-            send(process.pid, signal.SIGKILL)
+            send_signal(process.pid, signal.SIGKILL)
         for process in self.processes:
             await process.stop()
         await self.world.close()

@@ -38,7 +38,7 @@ from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx import nginx_processes
-from greenroom.kit.processes import send
+from greenroom.kit.processes import send_signal
 from greenroom.kit.tcp import StreamTerminator
 
 RUN_AS_ACCOUNT = """
@@ -47,7 +47,7 @@ import concurrent.futures.thread
 if sys.argv[1:]:
     uid, gid = map(int, sys.argv[1:])
     os.setgroups([]); os.setgid(gid); os.setuid(uid)
-greenroom.kit.program.run("gateway")
+greenroom.kit.program.run_role("gateway")
 """
 STARTED_S = 60.0
 """The time within which a process starts on a busy machine."""
@@ -210,7 +210,7 @@ class World:
             self.process.terminate()
             await asyncio.to_thread(self.process.wait, 15)
         for process in nginx_processes(self.prefix):
-            send(process.pid, signal.SIGKILL)
+            send_signal(process.pid, signal.SIGKILL)
         await asyncio.gather(*(served.stop() for served in self.served.values()))
         shutil.rmtree(self.folder)
 

@@ -57,7 +57,7 @@ class Lab(ProviderPlugin[Settings]):
 def without(group: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the rest of the test without the package that provides this plug-in."""
     found = plugins._entry_points
-    others = {entry: found(group)[entry] for entry in plugins.names(group) if entry != name}
+    others = {entry: found(group)[entry] for entry in plugins.plugin_names(group) if entry != name}
     monkeypatch.setattr(plugins, "_entry_points", lambda asked: others if asked == group else found(asked))
 
 

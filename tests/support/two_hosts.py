@@ -20,8 +20,8 @@ from tests.support.processes import free_port
 
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.gateway.nginx import nginx_processes
-from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
-from greenroom.kit.processes import send
+from greenroom.kit.certificates import Authority, key_to_pem, new_authority, new_key
+from greenroom.kit.processes import send_signal
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
 EDGE_HOST = "127.0.0.2"
@@ -56,7 +56,7 @@ class Hosts:
         """Give the edge a certificate."""
         key = new_key()
         signed = (authority or self.authority).sign(key.public_key(), [name, EDGE_HOST], 1, datetime.now(UTC))
-        for file, text in (("edge.key", key_text(key)), ("edge.pem", signed)):
+        for file, text in (("edge.key", key_to_pem(key)), ("edge.pem", signed)):
             part = self.edge_dir / f"{file}.new"
             part.write_text(text)
             give(part, self.world.account)
@@ -132,7 +132,7 @@ class Hosts:
         await asyncio.gather(self.end(self.web), self.end(self.edge))
         for folder in ("web", "edge"):
             for process in nginx_processes(self.folder(folder)):
-                send(process.pid, signal.SIGKILL)
+                send_signal(process.pid, signal.SIGKILL)
         await self.world.close()
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from greenroom.core.session.viewing import Connection
 from greenroom.kit import tcp
-from greenroom.kit.tcp import StreamTerminator, connections_to, shut_down
+from greenroom.kit.tcp import StreamTerminator, connections_to, shut_down_connections
 
 HOLD = """
 import socket, sys
@@ -80,7 +80,7 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
         tried.append(remote)
         raise BlockingIOError(11, "no process can be started")
 
-    monkeypatch.setattr(tcp, "destroy", no_process)
+    monkeypatch.setattr(tcp, "abort_connections", no_process)
     monkeypatch.setattr(tcp, "REPEAT_S", (0.0, 0.0))
     cutter = StreamTerminator()
     cutter.ss_works = True
@@ -97,8 +97,8 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"connected\n"
-    assert shut_down(Connection("127.0.0.1", ports[1])) == 0
-    assert shut_down(Connection("127.0.0.1", ports[0])) == 1
+    assert shut_down_connections(Connection("127.0.0.1", ports[1])) == 0
+    assert shut_down_connections(Connection("127.0.0.1", ports[0])) == 1
     assert await asyncio.wait_for(process.stdout.readline(), WITHIN_S) == b"ended\n"
     assert await process.wait() == 0
 
@@ -107,7 +107,7 @@ async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int]
     monkeypatch.setattr(tcp, "_processes_connected_to", lambda *_: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
     with pytest.raises(PermissionError, match="1 connections belong to processes that this process cannot see"):
-        shut_down(Connection("127.0.0.1", ports[0]))
+        shut_down_connections(Connection("127.0.0.1", ports[0]))
     writer.close()
 
 
@@ -117,7 +117,7 @@ def test_a_descriptor_that_is_no_socket_any_more_is_skipped_and_closed(monkeypat
     with Path("/dev/null").open() as file:
         monkeypatch.setattr(tcp, "_processes_connected_to", lambda *_: iter([(os.getpid(), file.fileno())]))
         before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
-        assert shut_down(Connection("127.0.0.1", 1)) == 0
+        assert shut_down_connections(Connection("127.0.0.1", 1)) == 0
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile
 
 
@@ -130,7 +130,7 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
     def logged(event: str, *, session_id: str, reason: str) -> None:
         said.append(f"{session_id}: {event}: {reason}")
 
-    monkeypatch.setattr(tcp, "shut_down", refused)
+    monkeypatch.setattr(tcp, "shut_down_connections", refused)
     monkeypatch.setattr(tcp, "REPEAT_S", (0.0,))
     monkeypatch.setattr(tcp.log, "error", logged)
     cutter = StreamTerminator()
@@ -148,5 +148,5 @@ def test_only_established_connections_to_exactly_this_address_count(monkeypatch:
    3: 0100007F:C002 0100007F:1F90 06 00000000:00000000 00:00000000 00000000     0        0 14 1
    4: 0100007F:C003 0200007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 15 1
 """
-    monkeypatch.setattr(tcp, "tables", lambda: [table])
+    monkeypatch.setattr(tcp, "read_tables", lambda: [table])
     assert connections_to(Connection("127.0.0.1", 8080)) == {"12"}

@@ -18,7 +18,15 @@ from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import EDGE_DOMAIN
-from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_authority, new_key, requested_key
+from greenroom.kit.certificates import (
+    general_name,
+    is_pair,
+    key_in_request,
+    key_to_pem,
+    names_in,
+    new_authority,
+    new_key,
+)
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -29,11 +37,11 @@ NAMES = ["0f6e8a52.edge.greenroom.internal"]
 
 def test_a_certificate_is_renewed_by_age_or_for_new_names_or_key():
     key = new_key()
-    certificate, text = AUTHORITY.sign(key.public_key(), NAMES, 90, NOW), key_text(key)
+    certificate, text = AUTHORITY.sign(key.public_key(), NAMES, 90, NOW), key_to_pem(key)
     assert not is_due(certificate, text, NAMES, NOW + timedelta(days=59))
     assert is_due(certificate, text, NAMES, NOW + timedelta(days=61))
     assert is_due(certificate, text, ["99999999.edge.greenroom.internal"], NOW)
-    assert is_due(certificate, key_text(new_key()), NAMES, NOW)
+    assert is_due(certificate, key_to_pem(new_key()), NAMES, NOW)
     assert is_due("", text, NAMES, NOW)
     assert is_due("damaged", text, NAMES, NOW)
 
@@ -66,7 +74,7 @@ class Signer:
     async def ask(self, _path: str, message: EdgeRequest, _answer: Any, *, bearer: str) -> EdgeCertificate:
         assert bearer == f"Bearer {AGENT_ID}.secret"
         self.asked.append(message)
-        certificate = AUTHORITY.sign(requested_key(message.csr), NAMES, 90, self.now)
+        certificate = AUTHORITY.sign(key_in_request(message.csr), NAMES, 90, self.now)
         return EdgeCertificate(certificate=certificate, authority=AUTHORITY.certificate)
 
 
@@ -121,4 +129,4 @@ def test_an_edge_address_that_is_none_is_refused_at_the_start(tmp_path: Path):
 def test_what_is_no_request_for_a_certificate_is_refused():
     for wrong in ("", "nonsense", AUTHORITY.certificate):
         with pytest.raises(Invalid):
-            requested_key(wrong)
+            key_in_request(wrong)

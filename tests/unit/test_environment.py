@@ -10,7 +10,7 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.environment import load, unknown_variables
+from greenroom.kit.environment import load_settings, unknown_variables
 from greenroom.kit.program import version
 
 
@@ -36,21 +36,21 @@ GOOD = "database_url = 'postgresql:///x'\nsecret_key_file = '/k'\nmanager_dir = 
 def test_an_unknown_key_in_the_file_is_refused_with_the_nearest(file: Path, line: str, sentence: str):
     file.write_text(GOOD + line)
     with pytest.raises(SetupError) as refused:
-        load(ManagerConfig)
+        load_settings(ManagerConfig)
     assert refused.value.message == f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {sentence}."
 
 
 def test_a_file_may_have_the_settings_of_several_roles(file: Path):
     file.write_text(GOOD + "zone = 'lab'\nagent_dir = '/a'")
-    assert load(ManagerConfig).zone == "lab"
+    assert load_settings(ManagerConfig).zone == "lab"
 
 
 def test_a_log_level_is_one_of_five_in_any_case(file: Path):
     file.write_text(GOOD + "log_level = 'debug'")
-    assert load(ManagerConfig).log_level == "DEBUG"
+    assert load_settings(ManagerConfig).log_level == "DEBUG"
     file.write_text(GOOD + "log_level = 'banana'")
     with pytest.raises(SetupError, match=r"GREENROOM_LOG_LEVEL: must be 'DEBUG'.* or 'CRITICAL'"):
-        load(ManagerConfig)
+        load_settings(ManagerConfig)
 
 
 def test_a_variable_that_nothing_reads_is_named_with_the_nearest():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.agent.capacity import HostLimits
-from greenroom.kit.host_limits import read
+from greenroom.kit.host_limits import read_limits
 from greenroom.runtimes.docker.usage import containers_on_this_host
 from greenroom.up.host_limits import raise_limits, restore_limits
 
@@ -55,7 +55,7 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_what_is_there_is_read_and_what_has_no_bound_is_left_out(proc: Path):
-    assert read(proc, proc.parent / "sys") == {
+    assert read_limits(proc, proc.parent / "sys") == {
         "fs.inotify.max_user_instances": 128,
         "kernel.pid_max": 4194304,
         "ports in net.ipv4.ip_local_port_range": 28232,
@@ -68,21 +68,21 @@ def test_what_is_there_is_read_and_what_has_no_bound_is_left_out(proc: Path):
 
 
 def test_no_process_in_a_container_or_ended_one_is_taken_for_docker(proc: Path):
-    honest = read(proc, proc.parent / "sys")
+    honest = read_limits(proc, proc.parent / "sys")
     for name, ids in (("51", "51\t7"), ("52", "52")):
         (proc / name).mkdir()
         (proc / name / "comm").write_text("dockerd\n")
         (proc / name / "status").write_text(f"NSpid:\t{ids}\n")
     (proc / "51/limits").write_text("Max open files            10   10  files\n")
     (proc / "52/limits").write_text("")  # no process has been reaped
-    assert read(proc, proc.parent / "sys") == honest
+    assert read_limits(proc, proc.parent / "sys") == honest
 
 
 def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path, tmp_path: Path):
     kept = tmp_path / "sysctl.d" / "60-greenroom.conf"
     (raised,) = raise_limits(proc, kept)
     assert raised.sentence == "fs.inotify.max_user_instances: 128 → 5000."
-    assert read(proc)["fs.inotify.max_user_instances"] == 5000
+    assert read_limits(proc)["fs.inotify.max_user_instances"] == 5000
     (proc / "sys/kernel/pid_max").write_text("32768")
     kept.write_text(kept.read_text().replace(" = ", "="))  # as people write it when they change it
     raise_limits(proc, kept)
@@ -93,10 +93,10 @@ def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path
 def test_restored_limits_leave_the_settings_of_others(proc: Path, tmp_path: Path):
     kept = tmp_path / "60-greenroom.conf"
     kept.write_text("-kernel.pty.max = 4096\n")
-    before = read(proc)
+    before = read_limits(proc)
     raised = {change.name: change.before for change in raise_limits(proc, kept)}
     restore_limits(raised | {"net.netfilter.nf_conntrack_max": 7}, proc, kept)
-    assert read(proc) == before
+    assert read_limits(proc) == before
     assert kept.read_text().splitlines()[1:] == ["-kernel.pty.max = 4096"]
     restore_limits({"kernel.pty.max": 4096}, proc, kept)
     assert not kept.exists()

@@ -26,7 +26,7 @@ from greenroom.core.workspace.volumes import source_problem
 from greenroom.kit import serving, stops
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig
-from greenroom.kit.environment import load
+from greenroom.kit.environment import load_settings
 from greenroom.kit.repeats import RepeatFilter
 from greenroom.kit.secrets import Secrets, hashed, is_same, new_secret
 from greenroom.recipes import shelf
@@ -122,7 +122,7 @@ def test_secrets_differ_and_have_256_bits():
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("GREENROOM_DATABASE_URL", raising=False)
     with pytest.raises(SetupError, match="GREENROOM_DATABASE_URL"):
-        load(ManagerConfig)
+        load_settings(ManagerConfig)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_no_credential_is_sent_where_no_server_is_verified(
     for needed in ("AGENT_DIR", "MANAGER_DIR", "SECRET_KEY_FILE", "DATABASE_URL"):
         monkeypatch.setenv(f"GREENROOM_{needed}", "/nowhere/none")
     monkeypatch.setenv(name, "https://m-1.example.org, http://127.0.0.1:8446, http://[::1]:8446")
-    load(kind)
+    load_settings(kind)
     for wrong in ("http://m-2.example.org", "http://127.0.0.1@m-2.example.org", "http://10.0.0.1", "m-2.example.org"):
         monkeypatch.setenv(name, f"https://m-1.example.org, {wrong}")
         with pytest.raises(SetupError, match=f"{name}: .*{wrong} must begin with https"):
-            load(kind)
+            load_settings(kind)
 
 
 async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -185,7 +185,7 @@ def test_settings_that_cannot_be_read_are_named(
         file.write_text(content)
     monkeypatch.setenv("GREENROOM_CONFIG", str(file))
     with pytest.raises(SetupError) as refused:
-        load(AgentConfig)
+        load_settings(AgentConfig)
     assert refused.value.message.endswith(sentence.format(file=file))
 
 
@@ -193,7 +193,7 @@ def test_a_setting_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GREENROOM_GATEWAY_DIR", "/x")
     monkeypatch.setenv("GREENROOM_GATEWAY_MANAGERS", "manager-1")
     with pytest.raises(SetupError, match=r'"gateway_managers" .*; its value must be JSON'):
-        load(GatewayConfig)
+        load_settings(GatewayConfig)
 
 
 def test_no_files_or_code_of_the_agent_are_mounted_into_a_container(tmp_path: Path):
@@ -248,7 +248,7 @@ async def test_a_server_at_rest_wakes_for_the_date_only(monkeypatch: pytest.Monk
         await asyncio.to_thread(_eventually_connected, port)
         serving_it.cancel()
     assert timers
-    assert min(timers) > serving.DATE_S / 2
+    assert min(timers) > serving.DATE_RESOLUTION_S / 2
 
 
 async def _silent(scope: Scope, receive: Receive, send: Send) -> None:

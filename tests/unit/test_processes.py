@@ -47,33 +47,35 @@ def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
     assert _find(child.pid) == expected
     assert expected in processes.children()
     assert expected not in processes.children(without={child.pid})
-    assert processes.folder_of(child.pid) == tmp_path
+    assert processes.read_working_folder(child.pid) == tmp_path
     assert read_environment(child.pid) == {"MARK": "here"}
     assert read_command_line(child.pid) == "cat -"
-    assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
+    assert (
+        processes.read_start_ticks(child.pid) == processes.read_start_ticks(child.pid) != processes.read_start_ticks(1)
+    )
 
 
 def test_an_ended_process_is_a_zombie_until_waited_for(child: subprocess.Popen[bytes]):
-    processes.send(child.pid, signal.SIGKILL)
+    processes.send_signal(child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     zombie = _find(child.pid)
     assert zombie is not None
     assert zombie.is_zombie
-    assert (processes.is_running(child.pid), processes.folder_of(child.pid)) == (False, None)
+    assert (processes.is_running(child.pid), processes.read_working_folder(child.pid)) == (False, None)
     child.wait()
-    processes.send(child.pid, signal.SIGTERM)  # no longer exists, and causes no error
+    processes.send_signal(child.pid, signal.SIGTERM)  # no longer exists, and causes no error
     assert (_find(child.pid), processes.is_running(child.pid)) == (None, False)
-    assert (processes.folder_of(child.pid), read_environment(child.pid)) == (None, {})
-    assert (read_command_line(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)
+    assert (processes.read_working_folder(child.pid), read_environment(child.pid)) == (None, {})
+    assert (read_command_line(child.pid), processes.is_listening(child.pid, "127.0.0.1", 1)) == ("", False)
 
 
 def test_a_process_listens_where_it_does_itself(child: subprocess.Popen[bytes]):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        assert processes.listens(os.getpid(), "127.0.0.1", port)
-        assert not processes.listens(os.getpid(), "127.0.0.2", port)
-        assert not processes.listens(child.pid, "127.0.0.1", port)
-    assert not processes.listens(os.getpid(), "127.0.0.1", port)
+        assert processes.is_listening(os.getpid(), "127.0.0.1", port)
+        assert not processes.is_listening(os.getpid(), "127.0.0.2", port)
+        assert not processes.is_listening(child.pid, "127.0.0.1", port)
+    assert not processes.is_listening(os.getpid(), "127.0.0.1", port)
 
 
 async def test_a_process_that_does_not_end_on_request_is_killed():
@@ -110,8 +112,8 @@ processes.become_subreaper()
 said = subprocess.run(["sh", "-c", "sleep 60 >/dev/null & echo $!"], stdout=subprocess.PIPE, text=True)
 pid = int(said.stdout)
 print(pid in {child.pid for child in processes.children()})
-processes.send(pid, 9)
-while not (ended := processes.reap()):
+processes.send_signal(pid, 9)
+while not (ended := processes.collect_ended_children()):
     pass
 print(ended == {pid: 9})
 """

@@ -36,8 +36,8 @@ OF_GREENROOM = {
 LOADED = """
 import sys
 before = set(sys.modules)
-from greenroom.kit.program import load
-load(sys.argv[1])
+from greenroom.kit.program import load_main
+load_main(sys.argv[1])
 print(*(name for name, module in sys.modules.items() if module is not None and name not in before))
 """
 
@@ -96,11 +96,11 @@ def test_a_role_may_open_as_many_files_as_its_account(monkeypatch: pytest.Monkey
     async def main() -> None:
         found.append(resource.getrlimit(resource.RLIMIT_NOFILE))
 
-    monkeypatch.setattr(program, "load", lambda _role: main)
+    monkeypatch.setattr(program, "load_main", lambda _role: main)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        program.run("agent")
+        program.run_role("agent")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found == [(hard, hard)]

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from greenroom.core.errors import Invalid
-from greenroom.kit.ssh_keys import new_pair, pair_of, public_key, same_key
+from greenroom.kit.ssh_keys import is_same_key, new_key_pair, normalize_public_key, parse_private_key
 
 LOCKED = """\
 -----BEGIN OPENSSH PRIVATE KEY-----
@@ -45,11 +45,11 @@ def private(key: Any, form: PrivateFormat, password: bytes | None = None) -> str
 
 
 def test_the_public_key_of_a_new_pair_matches_and_names_its_owner():
-    pair = new_pair("ada@example.com")
+    pair = new_key_pair("ada@example.com")
     assert pair.public.startswith("ssh-ed25519 ")
     assert pair.public.endswith(" ada@example.com")
-    assert same_key(pair_of(pair.private).public, pair.public)
-    assert new_pair("ada@example.com") != pair
+    assert is_same_key(parse_private_key(pair.private).public, pair.public)
+    assert new_key_pair("ada@example.com") != pair
     assert pair.private not in repr(pair)
 
 
@@ -57,7 +57,7 @@ def test_the_public_key_of_a_new_pair_matches_and_names_its_owner():
 @pytest.mark.parametrize("form", [PrivateFormat.OpenSSH, PrivateFormat.PKCS8])
 def test_a_private_key_is_kept_in_the_form_of_openssh(key: object, form: PrivateFormat):
     text = private(key, form).replace("\n", "\r\n")
-    pair = pair_of(f"\n{text}\n", "me")
+    pair = parse_private_key(f"\n{text}\n", "me")
     assert pair.public == f"{line(key)} me"
     assert "\r" not in pair.private
     assert line(load_ssh_private_key(pair.private.encode(), None)) == line(key)
@@ -65,7 +65,7 @@ def test_a_private_key_is_kept_in_the_form_of_openssh(key: object, form: Private
 
 @pytest.mark.parametrize("key", KINDS)
 def test_a_public_key_keeps_its_comment(key: object):
-    assert public_key(f"  {line(key)} ada at home \n") == f"{line(key)} ada at home"
+    assert normalize_public_key(f"  {line(key)} ada at home \n") == f"{line(key)} ada at home"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_public_key_keeps_its_comment(key: object):
 )
 def test_an_unusable_private_key_is_refused_with_the_reason(text: str, words: str):
     with pytest.raises(Invalid, match=words) as refused:
-        pair_of(text)
+        parse_private_key(text)
     assert "BEGIN" not in refused.value.message
 
 
@@ -102,4 +102,4 @@ def test_an_unusable_private_key_is_refused_with_the_reason(text: str, words: st
 )
 def test_an_invalid_public_key_is_refused_with_the_reason(text: str, words: str):
     with pytest.raises(Invalid, match=words):
-        public_key(text)
+        normalize_public_key(text)

@@ -16,7 +16,7 @@ from greenroom.kit.starts import StartLog
 
 def _start(folder: Path, error: Exception | None) -> str:
     starts = StartLog(folder)
-    with starts.recorded():
+    with starts.record_start():
         said = starts.crash_loop
         if error is not None:
             raise error
@@ -45,7 +45,7 @@ def test_another_process_reads_the_crash_loop_between_two_starts_and_after_one(
     assert starts.read_crash_loop() == ""
     _end_with_errors(tmp_path, CRASH_STARTS)
     assert starts.read_crash_loop() == CRASH_LOOP
-    with StartLog(tmp_path).recorded():
+    with StartLog(tmp_path).record_start():
         assert starts.read_crash_loop() == CRASH_LOOP.replace("3", "4")
         late_s = time.time() + HEALTHY_S
         monkeypatch.setattr(time, "time", lambda: late_s)
@@ -55,7 +55,7 @@ def test_another_process_reads_the_crash_loop_between_two_starts_and_after_one(
 def test_a_process_that_was_killed_is_not_blamed_for_an_earlier_error(tmp_path: Path):
     _end_with_errors(tmp_path, 1)
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt), StartLog(tmp_path).recorded():
+        with pytest.raises(KeyboardInterrupt), StartLog(tmp_path).record_start():
             raise KeyboardInterrupt
     assert "It was killed, or ended without an error." in StartLog(tmp_path).read_crash_loop()
 

@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.agent.stream.viewers import StreamOrigin, Viewer, VisitLog, client_of
 from greenroom.core.session.viewing import AWAY_S, Connection
-from greenroom.kit.tcp import connected, table_notation
+from greenroom.kit.tcp import find_established, table_notation
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 
@@ -95,10 +95,10 @@ async def test_the_kernel_knows_who_is_connected(host: str):
     _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
     mine = Connection(*writer.get_extra_info("sockname")[:2])
     stranger = Connection(mine.address, 1)
-    assert connected({mine, stranger}) == {mine}
+    assert find_established({mine, stranger}) == {mine}
     writer.close()
     await ended.wait()
-    assert connected({mine}) == frozenset()
+    assert find_established({mine}) == frozenset()
     server.close()
 
 

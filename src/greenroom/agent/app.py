@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.core.session.states import ObservedState
-from greenroom.kit.metrics import CONTENT_TYPE, PATH, RoleMetrics
+from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH, RoleMetrics
 from greenroom.wire.viewers import SECRET_HEADER
 
 
@@ -136,5 +136,5 @@ def build(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Sequen
     async def metrics(_request: Request) -> Response:
         return Response(metrics_text(), media_type=CONTENT_TYPE)
 
-    own_routes = [Route(HEALTH_PATH, _healthcheck(health)), Route(PATH, metrics)]
+    own_routes = [Route(HEALTH_PATH, _healthcheck(health)), Route(METRICS_PATH, metrics)]
     return Starlette(routes=[*own_routes, *routes])

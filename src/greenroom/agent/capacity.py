@@ -24,7 +24,7 @@ from greenroom.core.fleet import host_limits
 from greenroom.core.fleet.disk import DiskAmount, DiskUse, FreeDisk, SessionToStop, sessions_to_stop, shortage
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
-from greenroom.kit.host_limits import read
+from greenroom.kit.host_limits import read_limits
 from greenroom.runtimes.contract import Containers, DiskCountError, FilterRunner, HostCapacity, HostDisk, LogInKeeper
 from greenroom.wire.messages import ReportedCapacity, Usage
 
@@ -165,7 +165,7 @@ class HostLimits:
         hostname: str,
         log_line: Callable[[LogCode, str], None],
         containers: Callable[[], int],
-        limits: Callable[[], Mapping[str, int]] = read,
+        limits: Callable[[], Mapping[str, int]] = read_limits,
     ) -> None:
         self._hostname = hostname
         self._log_line = log_line

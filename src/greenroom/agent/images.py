@@ -77,12 +77,12 @@ class Fetcher:
             async for percent in self._runtime.pull(image.name, credentials_of(image)):
                 yield percent
         except PullError as error:
-            if image.name.startswith(recipes.REPOSITORY) and recipes.installed() is None:
+            if image.name.startswith(recipes.REPOSITORY) and recipes.find_recipes() is None:
                 raise PullError(f"{error.message} {recipes.NOT_INSTALLED}") from error
             raise
 
     async def _build(self, name: str) -> AsyncIterator[int]:
-        installed_recipes = recipes.installed()
+        installed_recipes = recipes.find_recipes()
         if installed_recipes is None or not isinstance(self._runtime, BuildHost):
             raise PullError(f"The image {name} cannot be built on this host.")
         yield 0
@@ -97,7 +97,7 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
 
 
 def _has_recipe(name: str) -> bool:
-    installed_recipes = recipes.installed()
+    installed_recipes = recipes.find_recipes()
     return installed_recipes is not None and installed_recipes.has(name)
 
 

@@ -190,7 +190,7 @@ async def main() -> None:
     agent.health.crash_loop = lambda: starts.crash_loop
     await agent.prepare()
     try:
-        with starts.recorded():
+        with starts.record_start():
             await serving.serve(
                 agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.log_loop_failure
             )

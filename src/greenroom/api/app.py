@@ -132,7 +132,7 @@ def _all_routes() -> APIRouter:
     root.include_router(metrics_router)
     for router, prefix in ROUTERS:
         root.include_router(router, prefix=prefix)
-    for name in plugins.names(plugins.INTERFACES):
+    for name in plugins.plugin_names(plugins.INTERFACES):
         root.include_router(_router(plugins.INTERFACES, name))
     check_declared(root)
     return root

@@ -37,7 +37,7 @@ async def main() -> None:
     config = environment.configure_role(kit_config.ApiConfig)
     await stops.serve_commands(config.stop_dir, config.process_name)
     starts = StartLog(config.api_dir)
-    with starts.recorded():
+    with starts.record_start():
         await _run(config, starts)
 
 

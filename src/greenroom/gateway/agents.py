@@ -27,7 +27,7 @@ import structlog
 
 from greenroom.core.session.viewing import Connection
 from greenroom.gateway.api_client import api_client
-from greenroom.kit.tcp import StreamTerminator, connected
+from greenroom.kit.tcp import StreamTerminator, find_established
 from greenroom.wire.messages import Message
 from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, SECRET_HEADER, Admission, Check, Checked, Listen, News
 
@@ -92,7 +92,7 @@ class Admissions:
         """Return the positions of the admissions whose connection exists."""
         clients = [None if admission.client is None else _without_gateway(admission.client) for admission in admissions]
         connections = frozenset(client for client in clients if client is not None)
-        existing = await asyncio.to_thread(connected, connections) if connections else connections
+        existing = await asyncio.to_thread(find_established, connections) if connections else connections
         return [n for n, client in enumerate(clients) if client in existing]
 
     def end_connections(self, agent_id: str, admissions: Iterable[Admission]) -> None:

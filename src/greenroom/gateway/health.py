@@ -24,7 +24,7 @@ from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.nginx import STATUS_PATH
 from greenroom.gateway.plan import GatewayPlan
 from greenroom.kit.certificates import validity
-from greenroom.kit.metrics import CONTENT_TYPE, PATH, RoleMetrics
+from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH, RoleMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -144,7 +144,7 @@ class GatewayMetrics(RoleMetrics):
         async def page(_request: Request) -> Response:
             return Response(self.text() + await self._nginx_metrics(), media_type=CONTENT_TYPE)
 
-        return Starlette(routes=[Route(PATH, page)])
+        return Starlette(routes=[Route(METRICS_PATH, page)])
 
     async def _nginx_metrics(self) -> bytes:
         """Return the metrics of nginx; empty if nginx does not respond or has no status page (profile `edge`)."""

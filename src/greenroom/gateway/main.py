@@ -42,7 +42,7 @@ from greenroom.gateway.plan import GatewayPlan, read_plan
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.processes import become_subreaper, reap, send
+from greenroom.kit.processes import become_subreaper, collect_ended_children, send_signal
 from greenroom.kit.serving import serve_until_cancelled
 from greenroom.kit.tcp import StreamTerminator
 
@@ -107,7 +107,7 @@ class Gateway:
     async def _round(self) -> None:
         await wait_for(self._wake, POLL_S)
         self._wake.clear()
-        ended = reap()
+        ended = collect_ended_children()
         if self._nginx is not None and self._nginx.pid in ended:
             log.error("nginx ended; it is started again", pid=self._nginx.pid, status=ended[self._nginx.pid])
             self._nginx = None
@@ -190,7 +190,7 @@ class Gateway:
             if pid not in self._retired:
                 self._retired.add(pid)
                 log.info("a previous nginx finishes its connections and ends", pid=pid)
-                send(pid, signal.SIGQUIT)
+                send_signal(pid, signal.SIGQUIT)
         self._retired &= {process.pid for process in nginx_processes(self._folder)}
 
     async def probe(self) -> None:
@@ -212,16 +212,16 @@ class Gateway:
         self._listeners.close()
         is_drain = signal_number == signal.SIGQUIT
         for process in nginx_processes(self._folder):
-            send(process.pid, signal.SIGQUIT if is_drain else signal.SIGTERM)
+            send_signal(process.pid, signal.SIGQUIT if is_drain else signal.SIGTERM)
         waited = 0.0
         while processes := nginx_processes(self._folder):
-            reap()
+            collect_ended_children()
             await asyncio.sleep(0.05)
             waited += 0.05
             if not is_drain and waited >= END_S:
                 for process in processes:
-                    send(process.pid, signal.SIGKILL)
-        reap()
+                    send_signal(process.pid, signal.SIGKILL)
+        collect_ended_children()
 
 
 def check_sentinels(plan: GatewayPlan) -> None:

@@ -38,8 +38,8 @@ from greenroom.core.errors import SetupError, TooLarge
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served, origin_host
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, port_of
-from greenroom.kit.processes import ProcessInfo, folder_of, is_running, processes
-from greenroom.kit.templates import templates
+from greenroom.kit.processes import ProcessInfo, is_running, processes, read_working_folder
+from greenroom.kit.templates import load_templates
 
 STATUS_PATH: Final = "/gateway_status"
 """The path of the counters of nginx on the main listener. Only 127.0.0.1 and ::1 can read them."""
@@ -80,7 +80,7 @@ def _quoted(path: str) -> str:
     return f'"{path}"'
 
 
-_TEMPLATES: Final = templates("greenroom.gateway")
+_TEMPLATES: Final = load_templates("greenroom.gateway")
 
 
 def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers: int = 0, connections: int = 0) -> str:
@@ -307,7 +307,9 @@ def _relay(stream: IO[bytes]) -> None:
 
 def nginx_processes(folder: Path) -> list[ProcessInfo]:
     """Return all running nginx processes whose working folder is `folder` (zombies have none)."""
-    return [process for process in processes() if process.name == "nginx" and folder_of(process.pid) == folder]
+    return [
+        process for process in processes() if process.name == "nginx" and read_working_folder(process.pid) == folder
+    ]
 
 
 def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:

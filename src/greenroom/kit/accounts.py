@@ -14,7 +14,7 @@ from greenroom.core.errors import SetupError
 LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
-def system_account(name: str) -> pwd.struct_passwd:
+def ensure_system_account(name: str) -> pwd.struct_passwd:
     """Return the account `name`. If it does not exist, create it without a home, a shell and a password. Raises
     SetupError: it could not be created."""
     with contextlib.suppress(KeyError):

@@ -48,11 +48,11 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName([general_name(host) for host in hosts]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .sign(signer, hashes.SHA256())
         )
-        return _pem(certificate) + self.certificate
+        return _certificate_to_pem(certificate) + self.certificate
 
 
 def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Authority:
@@ -65,14 +65,14 @@ def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Aut
     builder = (
         _builder(subject, subject, key.public_key(), AUTHORITY_DAYS, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
     )
     if domain is not None:
-        builder = builder.add_extension(_constraint_to(domain), critical=True)
-    return Authority(_pem(builder.sign(key, hashes.SHA256())), key_text(key))
+        builder = builder.add_extension(_name_constraints(domain), critical=True)
+    return Authority(_certificate_to_pem(builder.sign(key, hashes.SHA256())), key_to_pem(key))
 
 
-def _constraint_to(domain: str) -> x509.NameConstraints:
+def _name_constraints(domain: str) -> x509.NameConstraints:
     all_networks = [x509.IPAddress(ipaddress.ip_network(network)) for network in ("0.0.0.0/0", "::/0")]
     return x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=all_networks)
 
@@ -82,21 +82,21 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def key_text(key: ec.EllipticCurvePrivateKey) -> str:
+def key_to_pem(key: ec.EllipticCurvePrivateKey) -> str:
     """Return a private key as PEM."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
 
 
-def request_for(key: ec.EllipticCurvePrivateKey, name: str) -> str:
+def new_certificate_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
     """Return a certificate request for this key. The authority selects the names in the certificate."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def requested_key(request: str) -> ec.EllipticCurvePublicKey:
+def key_in_request(request: str) -> ec.EllipticCurvePublicKey:
     """Return the key in a signing request. The signature proves that the sender has the private key. Raises Invalid:
     the request cannot be used."""
     try:
@@ -149,7 +149,7 @@ def fingerprint(certificate: str) -> str:
 def first_certificate(text: str) -> str:
     """Return the first certificate in a PEM text without the others, as in `fingerprint`. Raises ValueError: there is
     no certificate."""
-    return _pem(x509.load_pem_x509_certificate(text.encode()))
+    return _certificate_to_pem(x509.load_pem_x509_certificate(text.encode()))
 
 
 def _builder(
@@ -167,7 +167,7 @@ def _builder(
     )
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,
@@ -181,5 +181,5 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _pem(certificate: x509.Certificate) -> str:
+def _certificate_to_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -119,12 +119,12 @@ class FairLimit:
             self._free -= 1
         else:
             self._admit(sum(map(len, self._waiting.values())), len(self._waiting.get(source, ())))
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(source, deque()).append(turn)
+            turn_future = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(source, deque()).append(turn_future)
             try:
-                await turn
+                await turn_future
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
+                if turn_future.done() and not turn_future.cancelled():
                     self._end()  # the turn began, but is not used
                 raise
         try:
@@ -210,15 +210,15 @@ async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] 
     chained."""
     failures = 0
     while True:
-        begun_s = time.monotonic()
+        start_s = time.monotonic()
         try:
             await loop()
             failure: Exception = Unexpected("It returned.")
         except Exception as error:  # noqa: BLE001 -- any error of a loop is logged, and the loop restarted
             failure = error
         reason = reason_of(failure)
-        failures = 1 if time.monotonic() - begun_s >= STABLE_AFTER_S else failures + 1
-        if failures >= MAX_FAILURES or any(isinstance(one, FATAL_ERRORS) for one in single_errors(failure)):
+        failures = 1 if time.monotonic() - start_s >= STABLE_AFTER_S else failures + 1
+        if failures >= MAX_FAILURES or any(isinstance(error, FATAL_ERRORS) for error in single_errors(failure)):
             log.error("a loop failed; the process ends", loop=name, reason=reason, exc_info=failure)
             raise LoopEndedError(f"The loop {name} failed: {reason}") from failure
         pause_s = BACKOFF.delay_s(failures)

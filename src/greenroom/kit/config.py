@@ -24,7 +24,7 @@ import greenroom
 from greenroom.core.errors import SetupError
 from greenroom.kit import plugins
 
-CODE: Final = Path(__file__).parents[1]
+CODE_FOLDER: Final = Path(__file__).parents[1]
 """The folder of the server's packages."""
 
 
@@ -50,9 +50,9 @@ HttpsUrls = Annotated[str, AfterValidator(_require_https)]
 
 def _require_installed_adapters(names: str) -> str:
     for name in comma_parts(names):
-        if name not in (installed := plugins.names(plugins.SDK_ADAPTERS)):
+        if name not in (installed := plugins.plugin_names(plugins.SDK_ADAPTERS)):
             unknown = f"there is no adapter {name}; installed adapters: {', '.join(installed) or 'none'}"
-            raise ValueError(plugins.remedy(plugins.SDK_ADAPTERS, name) or unknown)
+            raise ValueError(plugins.installation_hint(plugins.SDK_ADAPTERS, name) or unknown)
     return names
 
 
@@ -365,7 +365,7 @@ class GatewayConfig(ProcessConfig):
     api_upstream: str = "127.0.0.1:8080"
     """host:port of the api, on this host or in a separate network, because the connection is not encrypted."""
     gateway_credential_file: Path | None = None
-    console_dir: Path = CODE / "gateway" / "console"
+    console_dir: Path = CODE_FOLDER / "gateway" / "console"
     gateway_managers: tuple[GatewayManager, ...] = ()
     gateway_agents: tuple[GatewayAgent, ...] = ()
     """Agents on this host, in addition to that of `edge_dir`."""

@@ -43,7 +43,7 @@ Settings = TypeVar("Settings", bound=FromEnvironment)
 Config = TypeVar("Config", bound=ProcessConfig)
 
 
-def _keys(kinds: Iterable[type[FromEnvironment]]) -> set[str]:
+def _setting_keys_of(kinds: Iterable[type[FromEnvironment]]) -> set[str]:
     return {name for kind in kinds for name in kind.model_fields}
 
 
@@ -51,14 +51,14 @@ def _variables(keys: Iterable[str]) -> set[str]:
     return {PREFIX + key.upper() for key in keys}
 
 
-def keys() -> set[str]:
+def setting_keys() -> set[str]:
     """Return the names of the settings of all roles and installed plug-ins, in the form in which a file has them."""
-    return _keys((*ROLE_SETTINGS, *plugins.settings_types()))
+    return _setting_keys_of((*ROLE_SETTINGS, *plugins.settings_types()))
 
 
 def known_variables() -> set[str]:
     """Return every `GREENROOM_*` variable that any program reads."""
-    return _variables(keys()) | OTHER_VARIABLES
+    return _variables(setting_keys()) | OTHER_VARIABLES
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -73,19 +73,19 @@ def _variables_without_role(environment: Mapping[str, str]) -> list[str]:
     """Return the `GREENROOM_*` variables that no role reads. The caller searches for plug-ins, which takes time, only
     if there are such variables.
     """
-    role_variables = _variables(_keys(ROLE_SETTINGS)) | OTHER_VARIABLES
+    role_variables = _variables(_setting_keys_of(ROLE_SETTINGS)) | OTHER_VARIABLES
     return [name for name in environment if name.startswith(PREFIX) and name not in role_variables]
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; the most similar name is {near[0]}" if near else ""
+    matches = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; the most similar name is {matches[0]}" if matches else ""
 
 
 def configure_role(kind: type[Config]) -> Config:
     """Read the settings of one role, set up its log, and log a warning for variables that no program reads. Raises
-    SetupError: as for `load`."""
-    config = load(kind)
+    SetupError: as for `load_settings`."""
+    config = load_settings(kind)
     require_valid_settings(())
     log.configure(config.log_level, config.process_name)
     for sentence in unknown_variables(os.environ):
@@ -93,7 +93,7 @@ def configure_role(kind: type[Config]) -> Config:
     return config
 
 
-def load(kind: type[Settings], **values: object) -> Settings:
+def load_settings(kind: type[Settings], **values: object) -> Settings:
     """Read the settings of one role or plug-in. `values` replace the settings of these names. The file may also have
     settings of other roles and plug-ins. Raises SetupError: a setting is missing or has an invalid value, or the file
     has an unknown setting (the message names each); or the file cannot be read."""
@@ -124,7 +124,7 @@ def _invalid_values(kind: type[FromEnvironment]) -> list[str]:
     try:
         kind()
     except ValidationError as error:
-        return [_problems([one]) for one in error.errors() if one["type"] != "missing"]
+        return [_problems([detail]) for detail in error.errors() if detail["type"] != "missing"]
     return []
 
 
@@ -139,24 +139,24 @@ def _read_errors(file: str | None) -> Generator[None]:
 
 
 def _problems(errors: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {error_text(e)}" for e in errors)
+    return "; ".join(f"{PREFIX}{'_'.join(map(str, error['loc'])).upper()}: {error_text(error)}" for error in errors)
 
 
-def _content(file: str | None) -> dict[str, Any]:
+def _read_file(file: str | None) -> dict[str, Any]:
     return tomllib.loads(Path(file).read_text()) if file and Path(file).exists() else {}
 
 
 def _has_only_role_keys(file: str | None) -> bool:
     """True if the file has only keys of roles, so that no search for plug-ins is necessary."""
-    return _content(file).keys() <= _keys(ROLE_SETTINGS)
+    return _read_file(file).keys() <= _setting_keys_of(ROLE_SETTINGS)
 
 
 def _refuse_unknown_keys(file: str | None) -> None:
     if _has_only_role_keys(file):
         return
-    known, content = keys(), _content(file)
+    known, content = setting_keys(), _read_file(file)
     if unknown := [key for key in content if key not in known]:
-        if remedy := plugins.remedy(plugins.RUNTIMES, str(content.get("runtime"))):
+        if remedy := plugins.installation_hint(plugins.RUNTIMES, str(content.get("runtime"))):
             raise SetupError(remedy)
         names = "; ".join(f"{key}{_suggestion(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
         raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {names}.")

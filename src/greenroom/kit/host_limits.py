@@ -31,7 +31,7 @@ _PROCESSES: Final = {
 """Limit → the process that has it, and its line in /proc/<pid>/limits. Containers inherit the limits of processes."""
 
 
-def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
+def read_limits(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name, without limits that are unreadable or
     unlimited.
     """
@@ -46,7 +46,7 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def free_memory() -> int:
+def read_free_memory_bytes() -> int:
     """Return the bytes of memory and swap that are available to programs."""
     lines = (line.split() for line in (PROC / "meminfo").read_text().splitlines())
     return sum(int(words[1]) * 1024 for words in lines if words[0] in {"MemAvailable:", "SwapFree:"})
@@ -81,11 +81,11 @@ def _addresses(routes: Path) -> Iterator[int]:
 
 
 def _process_limits(proc: Path, name: str, line: str) -> Iterator[int]:
-    for comm in proc.glob("[0-9]*/comm"):
+    for name_file in proc.glob("[0-9]*/comm"):
         try:
-            if comm.read_text().strip() != name or not _is_on_host(comm.parent):
+            if name_file.read_text().strip() != name or not _is_on_host(name_file.parent):
                 continue
-            limits = (comm.parent / "limits").read_text()
+            limits = (name_file.parent / "limits").read_text()
         except OSError:  # it has ended, or is not readable
             continue
         for text in limits.splitlines():  # no lines, if it ended and no process has waited for it

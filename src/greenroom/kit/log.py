@@ -62,16 +62,16 @@ class LogStream:
         try:
             self._stream.flush()
             if self._failures:
-                self._stream.write(self._gap())
+                self._stream.write(self._missing_lines_event())
                 self._stream.flush()
                 self._failures = 0
         except OSError:
             self._failures += 1
 
-    def _gap(self) -> str:
+    def _missing_lines_event(self) -> str:
         event = "lines of this log are missing: it could not be written"
-        gap = {"failures": self._failures, "event": event, "level": "warning"}
-        return json.dumps({**gap, "timestamp": datetime.now(UTC).isoformat()}) + "\n"
+        fields = {"failures": self._failures, "event": event, "level": "warning"}
+        return json.dumps({**fields, "timestamp": datetime.now(UTC).isoformat()}) + "\n"
 
 
 def _route_libraries(output: LogStream, level: int, shared: list[Processor], renderer: Processor) -> None:

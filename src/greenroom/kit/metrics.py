@@ -25,12 +25,12 @@ from prometheus_client.registry import Collector
 from greenroom.kit.program import version
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-PATH: Final = "/metrics"
+METRICS_PATH: Final = "/metrics"
 
 disable_created_metrics()  # it would be a second, unused series for each counter
 
 
-def build_metric(role: str) -> str:
+def build_info_name(role: str) -> str:
     """Return the name of the metric with the version of a process."""
     return f"greenroom_{role}_build_info"
 
@@ -46,7 +46,7 @@ class RoleMetrics:
         self._prefix = f"greenroom_{role}_"
         self.registry = CollectorRegistry()
         ProcessCollector(namespace=f"greenroom_{role}", registry=self.registry)
-        name = build_metric(role)
+        name = build_info_name(role)
         Gauge(name, "1, with the version of the process", ["version"], registry=self.registry).labels(version()).set(1)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
@@ -87,7 +87,7 @@ class _ReadCounter(Collector):
         return [CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else None)]
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else [])
+        metric = CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else [])
         for label, value in self._values().items():
-            family.add_metric([label] if self._label else [], value)
-        return [family]
+            metric.add_metric([label] if self._label else [], value)
+        return [metric]

@@ -22,7 +22,7 @@ PASSES: Final = 2
 _CURRENT_PREFIX: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1$"
 """The beginning of a stored password with the current parameters."""
 
-CONCURRENT: Final = 2
+MAX_CONCURRENT_CHECKS: Final = 2
 """The maximum number of checks at the same time."""
 MAX_WAITING: Final = 2000
 MAX_WAITING_OF_SOURCE: Final = 500
@@ -55,12 +55,12 @@ class PasswordVerdict:
 
 
 class Passwords:
-    """Verifies and hashes passwords in threads, at most `CONCURRENT` at the same time. Sources are served in rotation
-    (`FairLimit`), so that many log-ins from one address do not block users at other addresses.
+    """Verifies and hashes passwords in threads, at most `MAX_CONCURRENT_CHECKS` at the same time. Sources are served in
+    rotation (`FairLimit`), so that many log-ins from one address do not block users at other addresses.
     """
 
     def __init__(self) -> None:
-        self._turns = FairLimit(CONCURRENT, admit)
+        self._turns = FairLimit(MAX_CONCURRENT_CHECKS, admit)
         self._hash_without_user = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:
@@ -78,11 +78,11 @@ class Passwords:
         """
         async with self._turns.turn(source):
             admit()
-            verdict = await asyncio.to_thread(_verdict, stored or self._hash_without_user, password)
+            verdict = await asyncio.to_thread(_check_password, stored or self._hash_without_user, password)
         return verdict if stored is not None else PasswordVerdict(is_correct=False)
 
 
-def _verdict(stored: str, password: str) -> PasswordVerdict:
+def _check_password(stored: str, password: str) -> PasswordVerdict:
     normal = normal_password(password)
     if _matches(stored, normal):
         return PasswordVerdict(is_correct=True, outdated=not stored.startswith(_CURRENT_PREFIX))

@@ -24,13 +24,13 @@ def screen_as_jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]
     picture.thumbnail(bounds, reducing_gap=2.0)
     while True:
         for quality in JPEG_QUALITIES:
-            encoded = _encoded(picture, quality)
+            encoded = _encode_jpeg(picture, quality)
             if len(encoded) <= MAX_JPEG_BYTES:
                 return encoded
         picture.thumbnail((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
 
 
-def _encoded(picture: Image.Image, quality: int) -> bytes:
+def _encode_jpeg(picture: Image.Image, quality: int) -> bytes:
     output = BytesIO()
     picture.save(output, "JPEG", quality=quality, optimize=True)
     return output.getvalue()

@@ -59,7 +59,7 @@ class Plugin(Generic[S]):
         self.settings = settings
 
 
-def names(group: str) -> list[str]:
+def plugin_names(group: str) -> list[str]:
     """Return the names of the installed plug-ins of a group."""
     return sorted(_entry_points(group))
 
@@ -74,15 +74,15 @@ def find_plugin(group: str, name: str) -> type[Plugin[Any]] | None:
     return cast("type[Plugin[Any]]", loaded)
 
 
-def remedy(group: str, name: str) -> str | None:
+def installation_hint(group: str, name: str) -> str | None:
     """Return the sentence with the package that offers a plug-in; None = the plug-in is installed, or its package is
     not known.
     """
     package = PACKAGE_OF_PLUGIN.get((group, name))
-    return None if package is None or name in _entry_points(group) else not_installed_text(f"{name!r} is", package)
+    return None if package is None or name in _entry_points(group) else not_installed_sentence(f"{name!r} is", package)
 
 
-def not_installed_text(subject: str, package: str) -> str:
+def not_installed_sentence(subject: str, package: str) -> str:
     """Return the sentence about a package that is not installed. `subject` is the subject with its verb, such as "The
     recipes are".
     """
@@ -102,13 +102,13 @@ def command_function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
     """Return the function that does the work of a command. Raises SetupError: no installed distribution offers it."""
     loaded = load_object(COMMANDS, command)
     if not callable(loaded):
-        raise SetupError(remedy(COMMANDS, command) or f"No installed package offers the command {command}.")
+        raise SetupError(installation_hint(COMMANDS, command) or f"No installed package offers the command {command}.")
     return cast("Callable[..., Coroutine[Any, Any, None]]", loaded)
 
 
 def api_loops() -> dict[str, Callable[[Any], Coroutine[Any, Any, None]]]:
     """Return the loops of the api by their names. Raises SetupError: one is not a function."""
-    loops = {name: load_object(API_LOOPS, name) for name in names(API_LOOPS)}
+    loops = {name: load_object(API_LOOPS, name) for name in plugin_names(API_LOOPS)}
     for name, loop in loops.items():
         if not callable(loop):
             raise SetupError(f"{_offer_text(API_LOOPS, name)}, which is not a function.")
@@ -122,7 +122,7 @@ def _offer_text(group: str, name: str) -> str:
 
 def settings_types() -> list[type[FromEnvironment]]:
     """Return the settings of all installed plug-ins. Raises SetupError: as for `find_plugin`."""
-    plugins = [find_plugin(group, name) for group in WITH_SETTINGS for name in names(group)]
+    plugins = [find_plugin(group, name) for group in WITH_SETTINGS for name in plugin_names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
 
 

@@ -44,7 +44,7 @@ def processes() -> list[ProcessInfo]:
 
 def children(pid: int | None = None, without: Collection[int] = ()) -> list[ProcessInfo]:
     """Return the children of a process, or of this process, including adopted children and zombies."""
-    pids = [int(child) for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
+    pids = [int(child) for thread in _threads(pid or os.getpid()) for child in _read_words(thread / "children")]
     return [process for child in pids if child not in without and (process := _read_process(child)) is not None]
 
 
@@ -55,7 +55,7 @@ def _threads(pid: int) -> list[Path]:
         return []
 
 
-def _words(file: Path) -> list[str]:
+def _read_words(file: Path) -> list[str]:
     """Return the words of a file in /proc; none for a process or thread that has ended."""
     try:
         return file.read_text().split()
@@ -74,10 +74,10 @@ def _read_process(pid: int) -> ProcessInfo | None:
 
 def is_running(pid: int) -> bool:
     """True if the process exists and has not ended."""
-    return started_ticks(pid) is not None
+    return read_start_ticks(pid) is not None
 
 
-def started_ticks(pid: int) -> int | None:
+def read_start_ticks(pid: int) -> int | None:
     """Return the start of a process in clock ticks since boot; None if there is none or it has ended. The value
     distinguishes a reused pid even after a restart of this process; psutil's `create_time` moves with the wall clock.
     """
@@ -89,7 +89,7 @@ def started_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def folder_of(pid: int) -> Path | None:
+def read_working_folder(pid: int) -> Path | None:
     """Return the working folder of a process; None if there is no such process, it has ended, or its folder is not
     readable.
     """
@@ -99,7 +99,7 @@ def folder_of(pid: int) -> Path | None:
         return None
 
 
-def listens(pid: int, address: str, port: int) -> bool:
+def is_listening(pid: int, address: str, port: int) -> bool:
     """True if the process itself, not one of its children, listens on a TCP port of an IPv4 address."""
     try:
         sockets = psutil.Process(pid).net_connections("tcp4")
@@ -110,7 +110,7 @@ def listens(pid: int, address: str, port: int) -> bool:
     )
 
 
-def send(pid: int, number: signal.Signals) -> None:
+def send_signal(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process that may have ended."""
     try:
         os.kill(pid, number)
@@ -118,14 +118,14 @@ def send(pid: int, number: signal.Signals) -> None:
         return
 
 
-def reap() -> dict[int, int]:
+def collect_ended_children() -> dict[int, int]:
     """Collect every ended child, as pid → wait status."""
-    ended: dict[int, int] = {}
+    statuses: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return ended
+            return statuses
         if pid == 0:
-            return ended
-        ended[pid] = status
+            return statuses
+        statuses[pid] = status

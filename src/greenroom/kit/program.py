@@ -52,20 +52,20 @@ def block_unused_imports() -> None:
 ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
-def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
+def load_main(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
     """Return `greenroom.<role>.main.main`, without the modules that no role uses."""
     block_unused_imports()
     return importlib.import_module(f"greenroom.{role}.main").main
 
 
-def run(role: str) -> None:
+def run_role(role: str) -> None:
     """Run a role until it ends. After a Greenroom error, print its message to stderr and exit with code 1."""
     import asyncio  # noqa: PLC0415 -- the command line imports this module for the names of the roles
 
     try:
-        main = load(role)
+        main = load_main(role)
         raise_open_files()
-        with asyncio.Runner(loop_factory=_loop(role)) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory(role)) as runner:
             runner.run(main())
     except GreenroomError as error:
         exit_with_error(error)
@@ -79,7 +79,7 @@ def raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return the faster event loop for roles with many requests: the api with requests of users, a Manager with
     requests of Agents (ADR 25).
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"
 """The prefix of the names of images of recipes."""
-NOT_INSTALLED: Final = plugins.not_installed_text(
+NOT_INSTALLED: Final = plugins.not_installed_sentence(
     "The recipes of the catalogue are", plugins.PACKAGE_OF_PLUGIN[plugins.RECIPES, NAME]
 )
 
@@ -73,7 +73,7 @@ class RecipeSource(ABC):
         """True if this version builds the image of this name."""
 
 
-def installed() -> RecipeSource | None:
+def find_recipes() -> RecipeSource | None:
     """Return the recipes of this installation; None = the package is not installed (`NOT_INSTALLED`). Raises
     SetupError: the package cannot be used."""
     source = plugins.load_object(plugins.RECIPES, NAME)

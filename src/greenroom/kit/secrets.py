@@ -38,20 +38,20 @@ class Secrets:
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
             raise SetupError("The installation's key must have 32 bytes; restore the file from a backup.")
-        self._token_key = _derived(key, b"greenroom connect token v1")
-        self._share_key = _derived(key, b"greenroom share link v1")
-        self._viewer_key = _derived(key, b"greenroom viewer token v1")
-        self._lease_key = _derived(key, b"greenroom lease token v1")
-        self._desk_key = _derived(key, b"greenroom desk token v1")
-        self._session_token_key = _derived(key, b"greenroom session token v1")
-        self._machine_key = _derived(key, b"greenroom machine order v1")
-        self._device_key = _derived(key, b"greenroom known device v1")
-        self._gateway_key = _derived(key, b"greenroom gateway credential v1")
-        self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
-        self._tickets = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom image ticket v1")))
-        self._attempts = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom sign-on attempt v1")))
+        self._token_key = _derive_key(key, b"greenroom connect token v1")
+        self._share_key = _derive_key(key, b"greenroom share link v1")
+        self._viewer_key = _derive_key(key, b"greenroom viewer token v1")
+        self._lease_key = _derive_key(key, b"greenroom lease token v1")
+        self._desk_key = _derive_key(key, b"greenroom desk token v1")
+        self._session_token_key = _derive_key(key, b"greenroom session token v1")
+        self._machine_key = _derive_key(key, b"greenroom machine order v1")
+        self._device_key = _derive_key(key, b"greenroom known device v1")
+        self._gateway_key = _derive_key(key, b"greenroom gateway credential v1")
+        self._fernet = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom column v1")))
+        self._tickets = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom image ticket v1")))
+        self._attempts = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom sign-on attempt v1")))
         self._decrypt = lru_cache(MAX_CACHED)(self._fernet.decrypt)
-        self._siv = AESSIV(_derived(key, b"greenroom sealed text v1", 64))
+        self._siv = AESSIV(_derive_key(key, b"greenroom sealed text v1", 64))
         self._decrypt_sealed = lru_cache(MAX_CACHED)(self._siv.decrypt)
 
     @classmethod
@@ -131,7 +131,7 @@ class Secrets:
         """Return the token with which a viewer of a share opens a stream: the viewer's id and its signature."""
         return f"{viewer_id}.{_signature(self._viewer_key, viewer_id)}"
 
-    def viewer_of(self, token: str) -> str | None:
+    def viewer_id_in(self, token: str) -> str | None:
         """Return the id in a viewer token; None if it is no viewer token of this installation."""
         return _id_of(token, self.viewer_token)
 
@@ -151,7 +151,7 @@ class Secrets:
         """Return the token of the log-in of a program: its id and its signature."""
         return f"{login_id}.{_signature(self._session_token_key, login_id)}"
 
-    def login_of(self, token: str) -> str | None:
+    def login_id_in(self, token: str) -> str | None:
         """Return the id of the log-in in a session token; None if it is no session token of this installation."""
         return _id_of(token, self.session_token)
 
@@ -187,7 +187,7 @@ class Secrets:
         """Return the credential that the installation's own gateways send to the api. `up` writes it to the
         `credential_file` of the plan.
         """
-        return _text(self._gateway_key)
+        return _encode(self._gateway_key)
 
 
 def is_same(token: str, expected: str) -> bool:
@@ -201,14 +201,14 @@ def _id_of(token: str, token_of: Callable[[str], str]) -> str | None:
 
 
 def _signature(key: bytes, *parts: object) -> str:
-    return _text(hmac.digest(key, "|".join(map(str, parts)).encode(), "sha256"))
+    return _encode(hmac.digest(key, "|".join(map(str, parts)).encode(), "sha256"))
 
 
-def _text(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def _derived(key: bytes, purpose: bytes, length: int = 32) -> bytes:
+def _derive_key(key: bytes, purpose: bytes, length: int = 32) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(key)
 
 

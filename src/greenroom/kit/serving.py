@@ -41,7 +41,7 @@ PORT_WAIT_S: Final = 2.0
 if child processes had copies of its socket.
 """
 PORT_POLL_S: Final = 0.05
-DATE_S: Final = 1.0
+DATE_RESOLUTION_S: Final = 1.0
 """The resolution of the header Date."""
 
 __all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_until_cancelled"]
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         while not await self.on_tick(0):  # 0: it sets the date of the responses
             with suppress(TimeoutError):
-                async with asyncio.timeout(DATE_S):
+                async with asyncio.timeout(DATE_RESOLUTION_S):
                     await self._ending.wait()
 
 
@@ -170,24 +170,24 @@ class _ErrorsAfterResponse:
 async def _listen(host: str, port: int) -> socket.socket:
     """Listen on host:port; a port in use is tried again for `PORT_WAIT_S`. Raises SetupError: the process cannot listen
     on it."""
-    end_s = None
+    deadline_s = None
     while True:
         try:
-            return _bound(host, port)
+            return _open_socket(host, port)
         except OSError as error:
             now_s = time.monotonic()
-            if error.errno != errno.EADDRINUSE or (end_s is not None and now_s >= end_s):
+            if error.errno != errno.EADDRINUSE or (deadline_s is not None and now_s >= deadline_s):
                 raise SetupError(
                     f"This process cannot listen on {host}:{port}: {error.strerror}. Stop the program that uses the"
                     " port, or choose another port."
                 ) from error
-            if end_s is None:
-                end_s = now_s + PORT_WAIT_S
+            if deadline_s is None:
+                deadline_s = now_s + PORT_WAIT_S
                 log.info("the port is taken; it is waited for", host=host, port=port, at_most_s=PORT_WAIT_S)
         await asyncio.sleep(PORT_POLL_S)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only for sockets with an explicit TCP protocol. With it, the body of a
     # response waits until its head is acknowledged, and the other side delays this by 40 ms.

@@ -23,7 +23,7 @@ from greenroom.core.errors import Invalid
 
 MIN_RSA_BITS: Final = 2048
 MAX_KEY_CHARACTERS: Final = 16_384
-KINDS: Final = "Ed25519, ECDSA or RSA"
+KEY_TYPES: Final = "Ed25519, ECDSA or RSA"
 _FIRST_WORDS: Final = ("ssh-ed25519 ", "ecdsa-sha2-", "ssh-rsa ")
 
 
@@ -35,18 +35,18 @@ class KeyPair:
     private: str = field(repr=False)
 
 
-def new_pair(comment: str) -> KeyPair:
+def new_key_pair(comment: str) -> KeyPair:
     """Return a new Ed25519 pair with the comment at the end of the public key."""
-    return _pair(Ed25519PrivateKey.generate(), comment)
+    return _key_pair(Ed25519PrivateKey.generate(), comment)
 
 
-def public_key(text: str) -> str:
+def normalize_public_key(text: str) -> str:
     """Return a public key in its normal form: `kind base64 comment`. Raises Invalid: the text is not one public key, or
     the key is too weak."""
     line = text.strip()
     if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
         raise Invalid("ssh_public_key must be one line, as in the file id_….pub.")
-    refusal = Invalid(f"ssh_public_key is not an OpenSSH public key of a supported type ({KINDS}).")
+    refusal = Invalid(f"ssh_public_key is not an OpenSSH public key of a supported type ({KEY_TYPES}).")
     if not line.startswith(_FIRST_WORDS):
         raise refusal
     try:
@@ -57,10 +57,10 @@ def public_key(text: str) -> str:
         raise refusal
     _check_strength(key)
     comment = " ".join(line.split()[2:])
-    return f"{_line(key)} {comment}".rstrip()
+    return f"{_key_line(key)} {comment}".rstrip()
 
 
-def pair_of(private: str, comment: str = "") -> KeyPair:
+def parse_private_key(private: str, comment: str = "") -> KeyPair:
     """Return the key pair of a private key. Raises Invalid: the text is not a private key, or the key has a passphrase
     or is too weak."""
     text = private.strip().replace("\r\n", "\n") + "\n"
@@ -78,16 +78,16 @@ def pair_of(private: str, comment: str = "") -> KeyPair:
             raise Invalid(
                 "ssh_private_key has a passphrase, so that sessions cannot use it; provide a key without one."
             ) from error
-        raise Invalid(f"ssh_private_key is not a private key in OpenSSH or PEM form ({KINDS}).") from error
+        raise Invalid(f"ssh_private_key is not a private key in OpenSSH or PEM form ({KEY_TYPES}).") from error
     if not isinstance(key, (Ed25519PrivateKey, EllipticCurvePrivateKey, RSAPrivateKey)):
-        raise Invalid(f"ssh_private_key has an unsupported type; use {KINDS}.")
+        raise Invalid(f"ssh_private_key has an unsupported type; use {KEY_TYPES}.")
     _check_strength(key.public_key())
-    return _pair(key, comment)
+    return _key_pair(key, comment)
 
 
-def same_key(one: str, other: str) -> bool:
+def is_same_key(first: str, second: str) -> bool:
     """True if two public keys differ at most in their comments."""
-    return one.split()[:2] == other.split()[:2]
+    return first.split()[:2] == second.split()[:2]
 
 
 def _check_strength(key: object) -> None:
@@ -95,10 +95,10 @@ def _check_strength(key: object) -> None:
         raise Invalid(f"An RSA key must have at least {MIN_RSA_BITS} bits; this key has {key.key_size}.")
 
 
-def _pair(key: Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey, comment: str) -> KeyPair:
+def _key_pair(key: Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey, comment: str) -> KeyPair:
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    return KeyPair(f"{_line(key.public_key())} {comment}".rstrip(), private)
+    return KeyPair(f"{_key_line(key.public_key())} {comment}".rstrip(), private)
 
 
-def _line(key: Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey) -> str:
+def _key_line(key: Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey) -> str:
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

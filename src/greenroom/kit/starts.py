@@ -62,7 +62,7 @@ class StartLog:
         return starts.crash_loop if starts.at_s and time.time() - starts.at_s[-1] < HEALTHY_S else ""
 
     @contextmanager
-    def recorded(self) -> Generator[None]:
+    def record_start(self) -> Generator[None]:
         """Record the start, and the error that ends the block. If the block ends without an error, delete the file."""
         starts = self._read()
         starts = _Starts([*starts.at_s, time.time()][-MAX_STARTS:], error_before=starts.error)

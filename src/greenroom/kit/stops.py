@@ -59,10 +59,10 @@ class _Stops:
         self.reached.setdefault(name, asyncio.Event()).clear()
 
     async def hold(self, name: str) -> None:
-        released = self.armed.get(name)
-        if released is not None:
+        release_event = self.armed.get(name)
+        if release_event is not None:
             self.reached[name].set()
-            await released.wait()
+            await release_event.wait()
 
 
 _stops: _Stops | None = None
@@ -80,7 +80,7 @@ def hold_function(name: str) -> Callable[[], Awaitable[None]] | None:
 
 
 async def serve_commands(folder: Path | None, process_name: str) -> None:
-    """Serve the commands of tests on the socket of this process, until it ends. Without a folder, do nothing."""
+    """Serve the commands of tests on the socket of this process in the background. Without a folder, do nothing."""
     global _stops  # noqa: PLW0603 -- there is one per process, and none in production
     if folder is None:
         return
@@ -107,14 +107,14 @@ async def _answer_commands(reader: asyncio.StreamReader, writer: asyncio.StreamW
     writer.close()
 
 
-async def _execute(verb: str, name: str) -> str:
+async def _execute(command: str, name: str) -> str:
     if _stops is None or name not in STOPS:
         return f"error: there is no stop {name}"
-    if verb == "arm":
+    if command == "arm":
         _stops.arm(name)
-    elif verb == "wait":
+    elif command == "wait":
         await _stops.reached.setdefault(name, asyncio.Event()).wait()
         return "reached"
-    elif verb == "release" and (released := _stops.armed.pop(name, None)):
-        released.set()
+    elif command == "release" and (release_event := _stops.armed.pop(name, None)):
+        release_event.set()
     return "ok"

@@ -38,19 +38,19 @@ def table_notation(address: bytes, port: int) -> str:
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
 
 
-def established(table: str) -> Iterable[tuple[str, str]]:
+def parse_established(table: str) -> Iterable[tuple[str, str]]:
     """Return (remote end, inode) of every established connection, from the text of a table."""
     rows = (line.split() for line in table.splitlines()[1:])
     return ((row[2], row[9]) for row in rows if row[3] == _ESTABLISHED)
 
 
-def connected(connections: Set[Connection]) -> frozenset[Connection]:
+def find_established(connections: Set[Connection]) -> frozenset[Connection]:
     """Return those of the connections that are established on this host now."""
-    remote = {end for table in tables() for end, _ in established(table)}
+    remote = {end for table in read_tables() for end, _ in parse_established(table)}
     return frozenset(connection for connection in connections if not remote.isdisjoint(table_notations(connection)))
 
 
-def tables() -> list[str]:
+def read_tables() -> list[str]:
     """Return the texts of the tables for IPv4 and IPv6."""
     return [table.read_text() for table in _TABLES if table.exists()]
 
@@ -68,7 +68,7 @@ _PIDFD_GETFD: Final = 438
 _CLOSED_ERRORS: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
 
 
-def shut_down(remote: Connection) -> int:
+def shut_down_connections(remote: Connection) -> int:
     """End every TCP connection of this host to this remote end, in any process, and return their number. Raises
     OSError: the kernel lacks the call, or this process cannot see or trace a process with such a connection."""
     before = connections_to(remote)
@@ -84,15 +84,17 @@ def shut_down(remote: Connection) -> int:
         except OSError as error:
             if error.errno not in _CLOSED_ERRORS:
                 raise
-    if left := before & connections_to(remote):
-        raise PermissionError(errno.EPERM, f"{len(left)} connections belong to processes that this process cannot see")
+    if remaining := before & connections_to(remote):
+        raise PermissionError(
+            errno.EPERM, f"{len(remaining)} connections belong to processes that this process cannot see"
+        )
     return ended
 
 
 def connections_to(remote: Connection) -> frozenset[str]:
     """Return the inodes of the established connections of this host to this remote end."""
     notations = table_notations(remote)
-    return frozenset(inode for table in tables() for end, inode in established(table) if end in notations)
+    return frozenset(inode for table in read_tables() for end, inode in parse_established(table) if end in notations)
 
 
 def _processes_connected_to(remote: Connection) -> Iterator[tuple[int, int]]:
@@ -144,7 +146,7 @@ class StreamTerminator:
 
     async def probe(self) -> None:
         """Find out if `ss -K` works on this host, with a connection of this process to itself."""
-        self.ss_works = shutil.which("ss") is not None and await _can_destroy()
+        self.ss_works = shutil.which("ss") is not None and await _can_abort()
         if not self.ss_works:
             log.warning("ss -K does not work here; the streams of a revoked viewer are shut down in nginx")
 
@@ -170,9 +172,9 @@ class StreamTerminator:
             try:
                 for remote in ends:
                     if self.ss_works:
-                        await destroy(remote)
+                        await abort_connections(remote)
                     else:
-                        await asyncio.to_thread(shut_down, remote)
+                        await asyncio.to_thread(shut_down_connections, remote)
             except OSError as error:
                 log.error(
                     "the streams of a session could not be cut; they stay open until they are closed",
@@ -181,7 +183,7 @@ class StreamTerminator:
                 )
 
 
-async def destroy(remote: Connection) -> None:
+async def abort_connections(remote: Connection) -> None:
     """Abort every TCP connection of this host to this remote end."""
     address = f"[{remote.address}]:{remote.port}" if ":" in remote.address else f"{remote.address}:{remote.port}"
     process = await asyncio.create_subprocess_exec(
@@ -200,13 +202,13 @@ async def destroy(remote: Connection) -> None:
         log.debug("ss -K", address=address, errors=errors.decode("utf-8", "replace").strip())
 
 
-async def _can_destroy() -> bool:
+async def _can_abort() -> bool:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
         reader, writer = await asyncio.open_connection(host, port)
         accepted, _ = listening.accept()
         try:
-            await destroy(Connection(host, port))
+            await abort_connections(Connection(host, port))
             async with asyncio.timeout(PROBE_S):
                 await reader.read(1)
         except ConnectionError:

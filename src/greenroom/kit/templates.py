@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import DictLoader, Environment, StrictUndefined
 
 
-def templates(package: str) -> Environment:
+def load_templates(package: str) -> Environment:
     """Return the templates of a package; a name without a value is an error.
 
     All templates are compiled immediately, so that an error in one is found at the start, and so that the process may

@@ -53,9 +53,9 @@ def find_provider(name: str) -> type[ProviderPlugin[Any]]:
     """
     plugin = plugins.find_plugin(plugins.MACHINE_PROVIDERS, name)
     if plugin is None:
-        installed = ", ".join(plugins.names(plugins.MACHINE_PROVIDERS)) or "none"
+        installed = ", ".join(plugins.plugin_names(plugins.MACHINE_PROVIDERS)) or "none"
         message = f"There is no machine provider {name!r}; installed: {installed}."
-        raise Invalid(plugins.remedy(plugins.MACHINE_PROVIDERS, name) or message)
+        raise Invalid(plugins.installation_hint(plugins.MACHINE_PROVIDERS, name) or message)
     if not issubclass(plugin, ProviderPlugin):
         raise Invalid(f"The machine provider {name!r} is not a ProviderPlugin.")
     return plugin

@@ -22,8 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.views import RequestLog
-from greenroom.kit.metrics import CONTENT_TYPE
-from greenroom.kit.metrics import PATH as METRICS_PATH
+from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus

@@ -298,7 +298,7 @@ async def main() -> None:
     config = configure_role(ManagerConfig)
     await stops.serve_commands(config.stop_dir, config.process_name)
     starts = StartLog(config.manager_dir)
-    with starts.recorded():
+    with starts.record_start():
         manager = Manager(config, lambda: starts.crash_loop)
         await manager.start()
         await serve(

@@ -7,7 +7,7 @@ from typing import Any
 
 from greenroom.core.errors import SetupError
 from greenroom.kit import plugins
-from greenroom.kit.environment import load
+from greenroom.kit.environment import load_settings
 from greenroom.runtimes.contract import Runtime
 from greenroom.runtimes.plugin import Context, RuntimePlugin
 
@@ -16,7 +16,7 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
     """Return the runtime of this name, with its settings; the passed settings are not read from the environment. Raises
     SetupError: there is no such runtime, or its settings cannot be used."""
     plugin = plugins.find_plugin(plugins.RUNTIMES, name)
-    installed = plugins.names(plugins.RUNTIMES)
+    installed = plugins.plugin_names(plugins.RUNTIMES)
     if not installed:
         raise SetupError(
             "The metadata of the installed package greenroom lists no runtime: it is missing, or older than the code."
@@ -24,10 +24,10 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
         )
     if plugin is None:
         message = f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}."
-        raise SetupError(plugins.remedy(plugins.RUNTIMES, name) or message)
+        raise SetupError(plugins.installation_hint(plugins.RUNTIMES, name) or message)
     if not issubclass(plugin, RuntimePlugin):
         raise SetupError(f"The runtime {name!r} is not a RuntimePlugin.")
-    return plugin(name, load(plugin.settings_type, **settings))
+    return plugin(name, load_settings(plugin.settings_type, **settings))
 
 
 def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
@@ -39,7 +39,7 @@ def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
 
 def preloaded() -> Iterator[str]:
     """Yield the modules of all installed runtimes to import once for several processes."""
-    for name in plugins.names(plugins.RUNTIMES):
+    for name in plugins.plugin_names(plugins.RUNTIMES):
         plugin = plugins.find_plugin(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):
             yield from plugin.preloaded

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from greenroom.kit.ssh_keys import new_pair
+from greenroom.kit.ssh_keys import new_key_pair
 
 SECRET: Final = "correct horse battery"
 VARIABLES: Final = {"environment": {"TOKEN": SECRET}}
-PAIR: Final = new_pair("ada")
+PAIR: Final = new_key_pair("ada")
 
 
 @dataclass(frozen=True)

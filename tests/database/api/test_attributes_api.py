@@ -12,10 +12,10 @@ from greenroom.core.errors import Invalid
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
-from greenroom.kit.ssh_keys import new_pair, pair_of, same_key
+from greenroom.kit.ssh_keys import is_same_key, new_key_pair, parse_private_key
 
 OWN = "/api/v1/me/attributes"
-PAIR, OTHER = new_pair("ada"), new_pair("bob")
+PAIR, OTHER = new_key_pair("ada"), new_key_pair("bob")
 
 
 async def stored_key(db: Database) -> str | None:
@@ -60,10 +60,10 @@ async def test_the_private_key_goes_in_and_never_comes_out(user: Client, admin: 
     answer = await user.patch(OWN, json={"ssh_private_key": PAIR.private})
     assert answer.status_code == 200, answer.text
     assert answer.json()["has_ssh_private_key"] is True
-    assert same_key(answer.json()["ssh_public_key"], PAIR.public)
+    assert is_same_key(answer.json()["ssh_public_key"], PAIR.public)
     stored = await stored_key(db)
     assert stored is not None
-    assert same_key(pair_of(stored).public, PAIR.public)
+    assert is_same_key(parse_private_key(stored).public, PAIR.public)
     (raw,) = await db.fetch("SELECT ssh_private_key_encrypted::bytea AS key FROM user_attributes")
     assert b"PRIVATE KEY" not in bytes(raw["key"])
     user_id = answer.json()["user_id"]
@@ -98,7 +98,7 @@ async def test_a_pair_is_made_for_a_user_without_one(user: Client, admin: Client
     assert first["ssh_public_key"].endswith(" user@greenroom.local")
     key = await stored_key(db)
     assert key is not None
-    assert same_key(pair_of(key).public, first["ssh_public_key"])
+    assert is_same_key(parse_private_key(key).public, first["ssh_public_key"])
     second = (await admin.post(f"/api/v1/users/{first['user_id']}/ssh-key")).json()
     assert second["ssh_public_key"] != first["ssh_public_key"]
 

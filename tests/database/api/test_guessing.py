@@ -13,7 +13,7 @@ from tests.database.api.client import ADMIN, KEY, PASSWORD, SAME_ORIGIN, Client,
 from greenroom.api.diagnostics.audit import REPEAT_S
 from greenroom.api.events import MAX_SUBSCRIPTIONS
 from greenroom.db.database import Database
-from greenroom.kit.passwords import CONCURRENT, Passwords, PasswordVerdict
+from greenroom.kit.passwords import MAX_CONCURRENT_CHECKS, Passwords, PasswordVerdict
 
 WRONG = "wrong"
 
@@ -47,7 +47,7 @@ async def test_one_password_at_many_accounts_is_throttled_by_address(connect: Ma
 async def test_waiting_guesses_count_before_they_are_checked(connect: MakeClient):
     attacker = await connect(address="203.0.113.9")
     answers = await asyncio.gather(*(guess(attacker, f"user-{number}") for number in range(40)))
-    assert answers.count(401) <= 10 + CONCURRENT - 1
+    assert answers.count(401) <= 10 + MAX_CONCURRENT_CHECKS - 1
 
 
 @pytest.mark.usefixtures("strict")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.support.kubernetes.layout import DOMAIN, Layout, NodeLayout
 from tests.support.processes import free_port
 
-from greenroom.kit.certificates import key_text, new_authority, new_key
+from greenroom.kit.certificates import key_to_pem, new_authority, new_key
 
 ADMINISTRATOR: Final = "administrator"
 USERS: Final = {
@@ -43,8 +43,8 @@ def write_files(cluster: Layout, binaries: Path) -> None:
     names = [cluster.host, "127.0.0.1", f"{cluster.services.removesuffix('0/24')}1", "kubernetes.default.svc"]
     (folder / "ca.pem").write_text(authority.certificate)
     (folder / "server.pem").write_text(authority.sign(key.public_key(), names, 30, now))
-    (folder / "server.key").write_text(key_text(key))
-    (folder / "accounts.key").write_text(key_text(signer))
+    (folder / "server.key").write_text(key_to_pem(key))
+    (folder / "accounts.key").write_text(key_to_pem(signer))
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     (folder / "accounts.pem").write_bytes(signer.public_key().public_bytes(serialization.Encoding.PEM, form))
     tokens: list[str] = []

@@ -17,7 +17,7 @@ from greenroom.agent import main as agent
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.kit import plugins
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.environment import configure_role, load, require_valid_settings, unknown_variables
+from greenroom.kit.environment import configure_role, load_settings, require_valid_settings, unknown_variables
 from greenroom.machine_providers.plugin import PoolContext, find_provider
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
@@ -36,7 +36,7 @@ def lab(tmp_path: Path) -> Iterator[None]:
 def test_an_unknown_runtime_is_refused_with_those_that_are_installed(tmp_path: Path):
     with pytest.raises(SetupError) as refused:
         find_runtime("dokcer")
-    names = plugins.names(plugins.RUNTIMES)
+    names = plugins.plugin_names(plugins.RUNTIMES)
     assert {"docker", "kubernetes", "simulated"} <= set(names)
     words = f"There is no runtime 'dokcer'; GREENROOM_RUNTIME is one of {', '.join(names)}."
     assert refused.value.message == words
@@ -64,7 +64,7 @@ def test_a_runtime_of_a_package_that_is_not_installed_names_the_package(
     if kept == "variable":
         monkeypatch.setenv("GREENROOM_RUNTIME", "kubernetes")
     with pytest.raises(SetupError) as refused:
-        find_runtime(load(AgentConfig).runtime)
+        find_runtime(load_settings(AgentConfig).runtime)
     sentence = "'kubernetes' is in the package greenroom-kubernetes, which is not installed"
     assert refused.value.message == f"{sentence}: pip install greenroom-kubernetes."
 
@@ -107,10 +107,10 @@ def test_settings_of_a_runtime_are_known_where_it_is_installed(tmp_path: Path, m
     named = [re.findall(r"GREENROOM_\w+", sentence)[0] for sentence in unknown_variables(given)]
     assert named == ["GREENROOM_LAB_RACKS"]
     with pytest.raises(SetupError, match="has settings that do not exist: lab_racks"):
-        load(AgentConfig)
+        load_settings(AgentConfig)
     with installed(tmp_path, RUNTIME):
         assert unknown_variables(given) == []
-        assert load(AgentConfig).agent_dir == Path("/a")
+        assert load_settings(AgentConfig).agent_dir == Path("/a")
         assert find_runtime("lab").settings.lab_racks == 3
 
 
@@ -188,7 +188,7 @@ async def test_a_machine_provider_of_another_package_is_made_with_its_settings(
     with installed(tmp_path, PROVIDER, group=plugins.MACHINE_PROVIDERS):
         found = find_provider("lab")
         pool = PoolContext(machine_pool_id="a-pool", options={"row": "r1"}, secrets={}, call_s=1.0)
-        provider = found("lab", load(found.settings_type)).provider(pool)
+        provider = found("lab", load_settings(found.settings_type)).provider(pool)
     assert [shown.ref for shown in await provider.list("gr-")] == ["r1-0", "r1-1"]
 
 

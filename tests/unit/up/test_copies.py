@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.kit.config import CODE
+from greenroom.kit.config import CODE_FOLDER
 from greenroom.up import programs
 from greenroom.up.account import Account, Accounts
 
@@ -17,7 +17,7 @@ def test_all_folders_of_the_package_are_copied_for_an_account_that_cannot_read_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(programs, "distributions", lambda: ["greenroom", "greenroom-client"])
-    monkeypatch.setattr(programs, "_can_run", lambda _account, files: CODE not in files)
+    monkeypatch.setattr(programs, "_can_run", lambda _account, files: CODE_FOLDER not in files)
     copied = programs.prepare_programs(tmp_path, Accounts(*[Account(None)] * 3))
     environment = copied.environment | {"PATH": os.defpath}
     listed = "import greenroom; print(*greenroom.__path__)"

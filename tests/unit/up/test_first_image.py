@@ -57,7 +57,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     found = World()
     monkeypatch.setattr(checks, "find_runtime", lambda _: found)
-    monkeypatch.setattr(recipes, "installed", lambda: shelf.SOURCE)
+    monkeypatch.setattr(recipes, "find_recipes", lambda: shelf.SOURCE)
     monkeypatch.setattr(build, "make", found.make)
     monkeypatch.delenv("GREENROOM_DESKTOP_IMAGE", raising=False)
     return found

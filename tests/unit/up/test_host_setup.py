@@ -176,7 +176,7 @@ def test_the_state_of_a_remote_daemon(monkeypatch: pytest.MonkeyPatch, responds:
 
 def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "folder/setup.json"
-    monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
+    monkeypatch.setattr(host_limits, "read_limits", lambda: {"kernel.pid_max": 1})
     monkeypatch.setattr(host_setup, "raise_limits", lambda: [LimitChange("kernel.pid_max", 1, 2)])
     Setup(lambda _: None, Record(), file).apply([SetupStep("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(file) == Record(limits={"kernel.pid_max": 1})
@@ -187,7 +187,7 @@ def test_nothing_remains_of_a_deleted_record(tmp_path: Path, monkeypatch: pytest
 def test_a_limit_that_could_not_be_raised_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = list[str]()
     change = LimitChange("kernel.pid_max", 1, 2, "Read-only file system")
-    monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
+    monkeypatch.setattr(host_limits, "read_limits", lambda: {"kernel.pid_max": 1})
     monkeypatch.setattr(host_setup, "raise_limits", lambda: [change])
     Setup(said.append, Record(), tmp_path / "setup.json").apply([SetupStep("raise", ("kernel.pid_max",), "it is low")])
     assert read_record(tmp_path / "setup.json") == Record()
@@ -198,7 +198,7 @@ def test_a_limit_is_recorded_although_its_file_cannot_be_written(tmp_path: Path,
     def fail() -> None:
         raise PermissionError
 
-    monkeypatch.setattr(host_limits, "read", lambda: {"kernel.pid_max": 1})
+    monkeypatch.setattr(host_limits, "read_limits", lambda: {"kernel.pid_max": 1})
     monkeypatch.setattr(host_setup, "raise_limits", fail)
     with pytest.raises(PermissionError):
         Setup(lambda _: None, Record(), tmp_path / "setup.json").apply(

@@ -229,7 +229,7 @@ def test_a_part_that_is_crash_looping_is_named_below_the_parts(capsys: pytest.Ca
 async def test_a_crash_looping_api_of_this_machine_is_found(layout: Layout):
     site: Any = SimpleNamespace(layout=layout)
     for _ in range(CRASH_STARTS):
-        with pytest.raises(SetupError), StartLog(layout.api).recorded():
+        with pytest.raises(SetupError), StartLog(layout.api).record_start():
             raise SetupError("Port 8080 is taken.")
     (found,) = await doctor.api_loops(site)
     assert found.endswith("The last error: Port 8080 is taken.")

@@ -27,7 +27,15 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedEr
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.core.rate_limits import Backoff
-from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_key, request_for, validity
+from greenroom.kit.certificates import (
+    general_name,
+    is_pair,
+    key_to_pem,
+    names_in,
+    new_certificate_request,
+    new_key,
+    validity,
+)
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 
 log = structlog.get_logger(__name__)
@@ -107,12 +115,12 @@ class EdgeFiles:
         """
         name = edge_name(self.identity.route)
         key = self._key()
-        if not is_due(self._read("edge.pem"), key_text(key), [name], self.now()):
+        if not is_due(self._read("edge.pem"), key_to_pem(key), [name], self.now()):
             return False
         request = EdgeRequest(
             agent_id=self.identity.agent_id,
             incarnation=self.identity.incarnation,
-            csr=request_for(key, name),
+            csr=new_certificate_request(key, name),
         )
         answer = await self.manager_client.ask(PATH, request, EdgeCertificate, bearer=self.identity.bearer)
         self._write("authority.pem", answer.authority)
@@ -129,7 +137,7 @@ class EdgeFiles:
         if isinstance(key, ec.EllipticCurvePrivateKey):
             return key
         key = new_key()
-        self._write("edge.key", key_text(key))
+        self._write("edge.key", key_to_pem(key))
         return key
 
     def _read(self, name: str) -> str:

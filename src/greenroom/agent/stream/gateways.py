@@ -26,7 +26,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import Grant, still_holds
 from greenroom.core.session.viewing import Connection
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.tcp import connected
+from greenroom.kit.tcp import find_established
 from greenroom.wire.messages import Message
 from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
 
@@ -160,7 +160,7 @@ class Gateways:
         gateways.
         """
         now_s = self.clock()
-        local = connected(frozenset(connection for connection in connections if not connection.gateway))
+        local = find_established(frozenset(connection for connection in connections if not connection.gateway))
         remote = (connection for connection in connections if connection.gateway)
         return local | frozenset(connection for connection in remote if self._is_present(connection, now_s))
 

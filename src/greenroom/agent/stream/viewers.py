@@ -30,7 +30,7 @@ from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, Per
 from greenroom.core.session.viewing import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.repeats import RepeatFilter
-from greenroom.kit.tcp import connected
+from greenroom.kit.tcp import find_established
 from greenroom.wire.viewers import Watched, Watcher
 
 log = structlog.get_logger(__name__)
@@ -230,7 +230,7 @@ class VisitLog:
         opened: Write,
         closed: Write,
         clock: Callable[[], float],
-        find_existing: Callable[[Set[Connection]], Set[Connection]] = connected,
+        find_existing: Callable[[Set[Connection]], Set[Connection]] = find_established,
     ) -> None:
         self._opened = opened
         self._closed = closed
@@ -309,7 +309,7 @@ class GuestPresence:
         viewers: Viewers,
         send: Send,
         clock: Callable[[], float] = time.monotonic,
-        find_existing: Callable[[Set[Connection]], Set[Connection]] = connected,
+        find_existing: Callable[[Set[Connection]], Set[Connection]] = find_established,
     ) -> None:
         self._viewers = viewers
         self._send = send

@@ -18,7 +18,7 @@ from greenroom.agent.web_filter.squid import ACCOUNT, Squid, SquidLocation, conf
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.web_filter import CLOSED_PORT, PORT, Denial, FilterPolicy, name_servers, parse_denial
-from greenroom.kit.accounts import system_account
+from greenroom.kit.accounts import ensure_system_account
 from greenroom.kit.concurrency import convert_item_error
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, FilterRunner, RuntimeUnavailable
 
@@ -92,7 +92,7 @@ def filter_owner() -> Owner:
     if os.geteuid() != 0:
         raise FilterError("The session requires the web filter, so the Agent of this host must run as root.")
     try:
-        account = system_account(ACCOUNT)
+        account = ensure_system_account(ACCOUNT)
     except SetupError as error:
         raise FilterError(error.message) from error
     return Owner(account.pw_uid, account.pw_gid)

@@ -21,7 +21,7 @@ import msgspec
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.named_secrets import FilterSecret, names_of_certificate
-from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
+from greenroom.kit.certificates import Authority, key_to_pem, new_authority, new_key
 
 
 class FilterError(GreenroomError, code="web-filter-down"):
@@ -102,7 +102,7 @@ class SecretFiles:
             pass  # there is no certificate yet
         key = new_key()
         chain = self.authority().sign(key.public_key(), names, CERTIFICATE_DAYS, datetime.now(UTC))
-        _write(self.certificate, (chain + key_text(key)).encode(), uid=self._owner.uid)
+        _write(self.certificate, (chain + key_to_pem(key)).encode(), uid=self._owner.uid)
         _write(listing, msgspec.json.encode(names), uid=os.geteuid())
         return True
 

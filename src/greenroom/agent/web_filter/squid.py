@@ -24,8 +24,8 @@ import structlog
 from greenroom.agent.web_filter.secret_files import FilterError, Owner, SecretFiles, require_tls
 from greenroom.core.named_secrets import FilterSecret, quoted
 from greenroom.core.web_filter import PORT, PRIVATE, PRIVATE_IPV6, FilterPolicy, levels, open_ports
-from greenroom.kit.processes import listens, send, started_ticks
-from greenroom.kit.templates import templates
+from greenroom.kit.processes import is_listening, read_start_ticks, send_signal
+from greenroom.kit.templates import load_templates
 
 PAGES: Final = {
     "ERR_GREENROOM_LISTED": "It is in the deny list of the policy.",
@@ -35,7 +35,7 @@ PAGES: Final = {
 }
 """Page → the reason for the user."""
 
-_TEMPLATES: Final = templates("greenroom.agent.web_filter")
+_TEMPLATES: Final = load_templates("greenroom.agent.web_filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ class Squid:
         if self._running is None:
             await self._start(policy, address)
         elif changed:
-            send(self._running.pid, signal.SIGHUP)
+            send_signal(self._running.pid, signal.SIGHUP)
             log.info("the web filter reloads its policy", policy=policy.name, pid=self._running.pid)
 
     async def stop(self) -> None:
@@ -192,7 +192,7 @@ class Squid:
     def reopen_log(self) -> None:
         """Make Squid open its log again, after the file was moved."""
         if self._running is not None:
-            send(self._running.pid, signal.SIGUSR1)
+            send_signal(self._running.pid, signal.SIGUSR1)
 
     # Files --------------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class Squid:
     async def _start(self, policy: FilterPolicy, address: str) -> None:
         errors = self._folder / "errors"
         child = self._child = self._spawn(errors)
-        running = _Running(child.pid, started_ticks(child.pid) or 0)
+        running = _Running(child.pid, read_start_ticks(child.pid) or 0)
         (self._folder / "process").write_bytes(msgspec.json.encode(running))
         self._watch(running)
         if not await self._listens(running.pid, address):
@@ -259,7 +259,7 @@ class Squid:
         """
         end = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end and not self._ended.is_set():
-            if listens(pid, address, PORT):
+            if is_listening(pid, address, PORT):
                 return True
             await asyncio.sleep(POLL_S)
         return False
@@ -269,7 +269,7 @@ class Squid:
             previous = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
         except (OSError, msgspec.MsgspecError):
             return
-        if previous.started != 0 and started_ticks(previous.pid) == previous.started:
+        if previous.started != 0 and read_start_ticks(previous.pid) == previous.started:
             self._watch(previous)
             log.info("adopted a running web filter", pid=previous.pid)
 
@@ -319,8 +319,8 @@ def _program() -> str:
 async def _kill(running: _Running) -> None:
     """Kill a process and wait for its end. Raises FilterError: it does not end within `ENDED_WITHIN_S`."""
     end = time.monotonic() + ENDED_WITHIN_S
-    while started_ticks(running.pid) == running.started:
-        send(running.pid, signal.SIGKILL)
+    while read_start_ticks(running.pid) == running.started:
+        send_signal(running.pid, signal.SIGKILL)
         if time.monotonic() > end:
             raise FilterError(f"The web filter (pid {running.pid}) does not end.")
         await asyncio.sleep(POLL_S)

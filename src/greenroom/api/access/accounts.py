@@ -31,7 +31,7 @@ from greenroom.db.session.shares import rights_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
-from greenroom.kit.ssh_keys import new_pair, pair_of, public_key, same_key
+from greenroom.kit.ssh_keys import is_same_key, new_key_pair, normalize_public_key, parse_private_key
 
 
 async def create_user(change: CallerChange, passwords: Passwords, body: UserCreate) -> users.User:
@@ -199,7 +199,7 @@ async def generate_ssh_key(change: CallerChange, user_id: str) -> Attributes:
         Forbidden: the user has more permissions than the caller.
     """
     user = await users.get_user(change.db, user_id)
-    pair = new_pair(user.username)
+    pair = new_key_pair(user.username)
     keys = AttributesPatch(ssh_public_key=pair.public, ssh_private_key=SecretStr(pair.private))
     return await change_attributes(change, user_id, keys)
 
@@ -244,10 +244,10 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
     The keys are a pair: a request with the private key replaces both.
     """
     keys, secret = body.model_fields_set & _KEYS, body.ssh_private_key
-    public = public_key(body.ssh_public_key) if body.ssh_public_key else None
+    public = normalize_public_key(body.ssh_public_key) if body.ssh_public_key else None
     if secret is not None and secret.get_secret_value():
-        pair = pair_of(secret.get_secret_value(), comment)
-        if public is not None and not same_key(public, pair.public):
+        pair = parse_private_key(secret.get_secret_value(), comment)
+        if public is not None and not is_same_key(public, pair.public):
             raise Invalid("ssh_public_key does not belong to ssh_private_key; omit it, because it is derived.")
         return replace(
             after, ssh_public_key=public or pair.public, ssh_private_key_encrypted=secrets.encrypt(pair.private)
@@ -256,7 +256,7 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
         after = replace(after, ssh_private_key_encrypted=None)
     if "ssh_public_key" not in keys:
         return after
-    is_pair = public is not None and after.ssh_public_key is not None and same_key(public, after.ssh_public_key)
+    is_pair = public is not None and after.ssh_public_key is not None and is_same_key(public, after.ssh_public_key)
     if public is not None and after.has_ssh_private_key and not is_pair:
         raise Invalid(
             "The stored private key belongs to another public key. Set ssh_private_key, too, or null to remove it."

@@ -68,7 +68,7 @@ def picture_address(name: str) -> str:
 
 def recipe_entries() -> list[CatalogueEntry]:
     """Return the recipes of Greenroom; none if their package is not installed."""
-    if (installed := recipes.installed()) is None:
+    if (installed := recipes.find_recipes()) is None:
         return []
     return [
         entry_of_recipe(recipe, installed.reference(recipe), picture_address(recipe.name))
@@ -112,7 +112,7 @@ async def find_entry(db: Database, name: str) -> CatalogueEntry:
 
 
 def _missing(name: str) -> str:
-    if "/" not in name and recipes.installed() is None:
+    if "/" not in name and recipes.find_recipes() is None:
         return recipes.NOT_INSTALLED
     return f"There is no {name} in the catalogue; see GET /api/v1/catalogue."
 
@@ -194,7 +194,7 @@ async def picture_of(db: Database, name: str, *, networks: AllowedNetworks) -> C
     """Return the picture of an entry. Raises NotFound: there is no such entry, or its picture is missing or cannot be
     read."""
     if "/" not in name:
-        if (installed := recipes.installed()) is None:
+        if (installed := recipes.find_recipes()) is None:
             raise NotFound(recipes.NOT_INSTALLED)
         return CataloguePicture("image/svg+xml", installed.picture(name))
     entry = await find_entry(db, name)

@@ -190,7 +190,7 @@ class _Viewer:
 
 async def _viewer(db: Database, secrets: Secrets, question: Stream, session: StreamSession) -> _Viewer | None:
     """Return the viewer of a token; None if the token does not belong to a viewer by a share."""
-    viewer_id = secrets.viewer_of(question.token)
+    viewer_id = secrets.viewer_id_in(question.token)
     if viewer_id is None:
         return None
     joined = await find_joined_viewer(db, viewer_id)

@@ -328,7 +328,7 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
             else None,
             cdp=service_urls.get("cdp"),
             webdriver=service_urls.get("webdriver"),
-            mcp=leasing.streams.page_origin + MCP_PATH if MCP in plugins.names(plugins.INTERFACES) else None,
+            mcp=leasing.streams.page_origin + MCP_PATH if MCP in plugins.plugin_names(plugins.INTERFACES) else None,
             live=live,
         ),
     )

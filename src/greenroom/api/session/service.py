@@ -261,7 +261,7 @@ def is_connect_token_of(secrets: Secrets, token: str, session: StreamSession) ->
 
 async def token_login(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
     """Return the log-in of a valid session token, which a program created for a user; None if there is none."""
-    login_id = secrets.login_of(token)
+    login_id = secrets.login_id_in(token)
     login = await find_token_login(db, login_id, idle_s) if login_id is not None else None
     return login if login is not None and login.token_hash == hashed(token) else None
 

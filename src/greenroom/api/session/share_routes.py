@@ -312,7 +312,7 @@ async def come_back(
     share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, failed_attempts: FailedAttemptsDep
 ) -> JoinedView:
     """Open the session again for a viewer who joined before, by the `session_token` from then."""
-    viewer_id = sharing.secrets.viewer_of(body.session_token.get_secret_value())
+    viewer_id = sharing.secrets.viewer_id_in(body.session_token.get_secret_value())
     joined = await viewers.find_joined_viewer(sharing.db, viewer_id) if viewer_id else None
     share = await shares.find_share(sharing.db, share_id)
     if viewer_id is None or joined is None or share is None or joined.share_id != share_id:

@@ -26,7 +26,7 @@ from greenroom.db.fleet.enrollment import StoredAuthority, add_authority, read_a
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
 from greenroom.db.installation import stored_settings
-from greenroom.kit.certificates import Authority, new_authority, requested_key
+from greenroom.kit.certificates import Authority, key_in_request, new_authority
 from greenroom.kit.secrets import hashed, new_secret
 from greenroom.manager.checkin import answers
 from greenroom.manager.status import ManagerContext
@@ -166,7 +166,7 @@ class Enrollment:
             raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
         if len(message.csr) > MAX_REQUEST_CHARACTERS:
             raise Invalid("The certificate request is too long.")
-        key = requested_key(message.csr)
+        key = key_in_request(message.csr)
         try:
             authority = await self._authority()
             certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))

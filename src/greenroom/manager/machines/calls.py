@@ -30,7 +30,7 @@ from greenroom.core.fleet.machines.provider import (
 from greenroom.db.fleet import machine_orders
 from greenroom.db.fleet.leadership import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
-from greenroom.kit.environment import load
+from greenroom.kit.environment import load_settings
 from greenroom.kit.secrets import Secrets
 from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider, ProviderError
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin, find_provider
@@ -69,7 +69,7 @@ class Providers:
     def _new(self, pool: MachinePoolRow) -> Provider:
         if pool.provider not in self._plugins:
             plugin_type = find_provider(pool.provider)
-            self._plugins[pool.provider] = plugin_type(pool.provider, load(plugin_type.settings_type))
+            self._plugins[pool.provider] = plugin_type(pool.provider, load_settings(plugin_type.settings_type))
         return self._plugins[pool.provider].provider(
             PoolContext(
                 machine_pool_id=pool.machine_pool_id,

@@ -43,7 +43,7 @@ def _role(text: str) -> Entry:
 
     def load(name: str) -> Any:
         def run() -> None:
-            program.run(name)
+            program.run_role(name)
 
         run.__doc__ = text
         return build_command(name, run)

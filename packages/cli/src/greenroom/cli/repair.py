@@ -16,7 +16,7 @@ from greenroom.cli.client import Client
 from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, RuntimeObject, in_removal_order
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.environment import load
+from greenroom.kit.environment import load_settings
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import log
 from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_outcomes
@@ -38,7 +38,7 @@ def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
 
 
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
-    runtime = load(AgentConfig, agent_dir=Path()).runtime
+    runtime = load_settings(AgentConfig, agent_dir=Path()).runtime
     async with find_runtime(runtime).things(installation) as things:
         found = await asyncio.to_thread(find_leftovers, client, await things.list())
         return await remove_leftovers(things, found, removes=removes)

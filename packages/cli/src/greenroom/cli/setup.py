@@ -16,7 +16,7 @@ from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.cli.lazy import TitledCommand, new_application
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig, comma_parts
-from greenroom.kit.environment import load
+from greenroom.kit.environment import load_settings
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
@@ -127,7 +127,7 @@ def limits(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if a limit is too low.")] = False,
 ) -> None:
     """Raise the kernel limits of this host for a thousand sessions, now and at every start of the host."""
-    too_low = limits_to_raise(host_limits.read())
+    too_low = limits_to_raise(host_limits.read_limits())
     if check:
         for name, required in too_low.items():
             typer.echo(f"{name} should be {required}.")
@@ -138,7 +138,7 @@ def limits(
         except OSError as error:
             reason = f"{error.filename} cannot be written ({error.strerror or error})"
             typer.echo(f"The limits were raised only until this host restarts: {reason}.")
-    typer.echo(session_capacity(host_limits.read()).sentence)
+    typer.echo(session_capacity(host_limits.read_limits()).sentence)
     if check and too_low:
         raise typer.Exit(1)
 
@@ -149,7 +149,7 @@ def remove() -> None:
 
     Pass the settings of the Agent. The Agent must be stopped.
     """
-    settings = load(AgentConfig)
+    settings = load_settings(AgentConfig)
     installation_id = AgentIdentity.load(settings.agent_dir).installation_id
     runtime = find_runtime(settings.runtime)
     ended = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.kit.accounts import system_account
+from greenroom.kit.accounts import ensure_system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
 """Runs api and Managers. Reads the installation's key and logs in to the database."""
@@ -70,7 +70,7 @@ def service_account() -> Account:
 def _account(name: str) -> Account:
     if os.getuid() != 0:
         return Account(None)
-    system_account(name)
+    ensure_system_account(name)
     return Account(name)
 
 

@@ -71,7 +71,7 @@ async def provide_desktop_image(layout: Layout, settings: Settings, progress: Pr
     Raises SetupError: the image is missing, and cannot be built."""
     if layout.instance.exists():
         return
-    image, runtime, source = desktop_image(), find_runtime(settings.runtime), recipes.installed()
+    image, runtime, source = desktop_image(), find_runtime(settings.runtime), recipes.find_recipes()
     try:
         await runtime.check(image)
     except SetupError:
@@ -167,7 +167,7 @@ def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
     database = 0 if settings.database_url is not None or layout.postgres.exists() else DATABASE_BYTES
     folder = next(path for path in (layout.data, *layout.data.parents) if path.exists())
     needed = Space(disk_bytes=database + bytes_to_copy(layout.runtime, accounts), memory_bytes=MEMORY_BYTES)
-    free = Space(disk_bytes=shutil.disk_usage(folder).free, memory_bytes=host_limits.free_memory())
+    free = Space(disk_bytes=shutil.disk_usage(folder).free, memory_bytes=host_limits.read_free_memory_bytes())
     if problems := shortages(str(folder), needed, free):
         raise SetupError(" ".join(problems))
 

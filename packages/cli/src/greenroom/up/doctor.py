@@ -151,7 +151,7 @@ async def host_capacity(db: Database, site: Site) -> SessionCapacity:
     """Return the number of sessions that this host can run."""
     if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
         return SessionCapacity(f"Sessions are {elsewhere} and use no resources of this host.")
-    return session_capacity(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
+    return session_capacity(host_limits.read_limits(), await sessions_that_fit(db, site.agent_ids))
 
 
 API_LOOPS: Final = ("I29", "the api of this machine is not crash-looping")

@@ -103,7 +103,7 @@ def import_all() -> None:
     """
     gc.disable()
     for role in program.ROLES:
-        program.load(role)
+        program.load_main(role)
     from greenroom.runtimes.registry import preloaded  # noqa: PLC0415 -- `load` first blocks modules without a use
 
     for name in (*_LATE_IMPORTS, *preloaded()):
@@ -116,7 +116,7 @@ def _serve(channel: socket.socket, up: int) -> None:
     request, log = _next_request(channel)
     role = _apply_request(request, log, up)
     gc.enable()
-    program.run(role)
+    program.run_role(role)
 
 
 def _next_request(channel: socket.socket) -> tuple[int, int]:

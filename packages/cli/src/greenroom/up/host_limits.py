@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.fleet.host_limits import LIMITS, HostLimitValue, too_low
-from greenroom.kit.host_limits import PROC, read, setting_file
+from greenroom.kit.host_limits import PROC, read_limits, setting_file
 
 
 def find_lowest_limit(values: Mapping[str, int]) -> HostLimitValue | None:
@@ -85,7 +85,7 @@ class LimitChange:
 def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[LimitChange]:
     """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host. Raises
     OSError: the limits were raised, but the file could not be written."""
-    before = read(proc)
+    before = read_limits(proc)
     changes = [_raise(proc, name, before[name], target) for name, target in limits_to_raise(before).items()]
     if raised := {change.name: change.target for change in changes if not change.problem}:
         _store(sysctl_file, raised)
@@ -95,7 +95,7 @@ def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Lim
 def restore_limits(before: Mapping[str, int], proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> None:
     """Restore earlier values, and remove them from `sysctl_file`. A setting that the kernel no longer has is left out.
     Raises OSError: a setting or the file could not be written."""
-    now = read(proc)
+    now = read_limits(proc)
     for name, value in before.items():
         if now.get(name, value) != value:
             setting_file(proc, name).write_text(f"{value}\n")

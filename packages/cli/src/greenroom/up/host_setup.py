@@ -217,7 +217,7 @@ def read_host() -> Host:
         programs=frozenset(requirement.program for requirement in REQUIREMENTS if has_program(requirement.program)),
         docker=docker_state(responds=containers is not None),
         containers=len((containers or "").split()),
-        limits=host_limits.read(),
+        limits=host_limits.read_limits(),
     )
 
 
@@ -289,7 +289,7 @@ class Setup:
         start_docker()
 
     def _raise_limits(self) -> None:
-        earlier, limits = self.record.limits, host_limits.read()
+        earlier, limits = self.record.limits, host_limits.read_limits()
         # Before the change: the file of the settings may be read-only.
         self._store_limits({name: limits[name] for name in limits_to_raise(limits)} | earlier)
         changes = raise_limits()

@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import OWNER_ROLE, ROLES, SERVICE_ROLE
-from greenroom.kit.processes import ProcessInfo, folder_of, processes
+from greenroom.kit.processes import ProcessInfo, processes, read_working_folder
 from greenroom.up.account import Account
 from greenroom.up.processes import end_all
 
@@ -199,7 +199,7 @@ async def clear_after_crash(cluster: PostgresCluster) -> None:
 
     def find_postmasters() -> list[ProcessInfo]:
         servers = [process for process in processes() if process.name == "postgres" and not process.is_zombie]
-        return [server for server in servers if folder_of(server.pid) == cluster.data]
+        return [server for server in servers if read_working_folder(server.pid) == cluster.data]
 
     await end_all(find_postmasters, 1.0)
     (cluster.data / "postmaster.pid").unlink(missing_ok=True)

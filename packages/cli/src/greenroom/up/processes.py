@@ -23,7 +23,7 @@ import psutil
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.kit.processes import ProcessInfo, children, folder_of, processes, send, started_ticks
+from greenroom.kit.processes import ProcessInfo, children, processes, read_start_ticks, read_working_folder, send_signal
 from greenroom.up.account import Account
 
 log = structlog.get_logger(__name__)
@@ -137,7 +137,7 @@ class Orphans:
     def handle_new(self) -> None:
         """Send each new orphan the signal of its policy, and reap those that ended."""
         for process in _orphans():
-            identity = process.pid, started_ticks(process.pid)
+            identity = process.pid, read_start_ticks(process.pid)
             if process.is_zombie:
                 _reap(process.pid)
             elif identity not in self._signalled:
@@ -147,7 +147,7 @@ class Orphans:
                     "orphan adopted", pid=process.pid, name=process.name, signal=number and number.name, reason=reason
                 )
                 if number is not None:
-                    send(process.pid, number)
+                    send_signal(process.pid, number)
 
     async def end(self, within_s: float) -> None:
         """End all remaining orphans: SIGTERM, then SIGKILL after `within_s`."""
@@ -178,7 +178,9 @@ def find_instance_processes(data: Path) -> list[ProcessInfo]:
     inside = [
         process
         for process in processes()
-        if not process.is_zombie and (folder := folder_of(process.pid)) is not None and folder.is_relative_to(data)
+        if not process.is_zombie
+        and (folder := read_working_folder(process.pid)) is not None
+        and folder.is_relative_to(data)
     ]
     return [
         process
@@ -224,7 +226,7 @@ async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) ->
     for number in (signal.SIGTERM, signal.SIGKILL):
         running = find()
         for process in running:
-            send(process.pid, number)
+            send_signal(process.pid, number)
         end = time.monotonic() + within_s
         while running and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)

@@ -23,7 +23,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.kit import plugins
-from greenroom.kit.config import CODE
+from greenroom.kit.config import CODE_FOLDER
 from greenroom.up.account import Account, Accounts, can_read
 from greenroom.up.layout import create_folder
 from greenroom.up.postgres import wheel_folder
@@ -110,7 +110,7 @@ def _can_run(account: Account, programs: Iterable[Path]) -> bool:
 
 def own_programs() -> Programs:
     """Return the programs of this process, without a copy."""
-    return Programs(Path(sys.executable), wheel_folder(), CODE / "gateway" / "console")
+    return Programs(Path(sys.executable), wheel_folder(), CODE_FOLDER / "gateway" / "console")
 
 
 def _required_paths(packages: Iterable[Path]) -> tuple[Path, ...]:
@@ -193,7 +193,7 @@ def _package_folders(names: list[str]) -> list[Path]:
     lines = [line for path in paths for line in Path(str(path.locate())).read_text().splitlines()]
     sources = [Path(line) for line in lines if line and Path(line).is_dir()]
     in_place = [folder for source in sources for folder in source.iterdir() if folder.is_dir()]
-    return list(dict.fromkeys((CODE, *in_place)))
+    return list(dict.fromkeys((CODE_FOLDER, *in_place)))
 
 
 def distributions() -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from greenroom.db.database import Database
-from greenroom.kit.processes import children, started_ticks
+from greenroom.kit.processes import children, read_start_ticks
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.up import health
@@ -86,7 +86,7 @@ def find_nginx_pids(parents: Sequence[int]) -> list[int]:
     both adopt the nginx processes of a killed master or gateway.
     """
     pids = [pid for parent in parents for pid in _nginx_of(parent)]
-    masters = sorted(filter(is_nginx_master, pids), key=lambda pid: started_ticks(pid) or 0, reverse=True)
+    masters = sorted(filter(is_nginx_master, pids), key=lambda pid: read_start_ticks(pid) or 0, reverse=True)
     return [
         *masters,
         *(pid for pid in pids if pid not in masters),

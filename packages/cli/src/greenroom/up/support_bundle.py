@@ -155,7 +155,7 @@ def sources(layout: Layout, environment: Mapping[str, str]) -> Iterator[tuple[st
     if config := environment.get(f"{PREFIX}CONFIG"):
         yield "settings/config.toml", lambda: Path(config).read_text()
     yield "host/host.json", lambda: host_facts(layout.data)
-    yield "host/limits.json", host_limits.read
+    yield "host/limits.json", host_limits.read_limits
     for name, path in HOST_FILES.items():
         yield name, lambda path=path, name=name: parse_if_json(name, read_end(path))
     for name, command in PROGRAMS.items():

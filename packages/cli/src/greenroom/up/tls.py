@@ -12,7 +12,7 @@ from greenroom.kit.certificates import (
     Authority,
     general_name,
     is_pair,
-    key_text,
+    key_to_pem,
     names_in,
     new_authority,
     new_key,
@@ -82,7 +82,7 @@ def ensure_pair(
         raise SetupError(f"{error.filename} cannot be read ({error.strerror}); restore it from a backup.") from error
     key = new_key()
     certificate = signer.sign(key.public_key(), hosts, SERVER_DAYS, now)
-    write_text(key_file, key_text(key), 0o600, account)
+    write_text(key_file, key_to_pem(key), 0o600, account)
     write_text(certificate_file, certificate, 0o644, account)
     return certificate_file, key_file
 

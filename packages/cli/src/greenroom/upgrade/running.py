@@ -12,7 +12,7 @@ import httpx2
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.kit.metrics import PATH, build_metric
+from greenroom.kit.metrics import METRICS_PATH, build_info_name
 from greenroom.up import health
 from greenroom.up.health import Health
 from greenroom.up.site import Site
@@ -50,6 +50,6 @@ async def _roles(
 
 async def _version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
     """Return the version in the metrics of a role; None if it does not answer."""
-    status, text = await health.get_status(http, f"http://127.0.0.1:{port}{PATH}", None)
-    match = re.search(build_metric(role) + _LABEL, text)
+    status, text = await health.get_status(http, f"http://127.0.0.1:{port}{METRICS_PATH}", None)
+    match = re.search(build_info_name(role) + _LABEL, text)
     return match[1] if status is not None and match else None
