@@ -8,7 +8,7 @@ import traceback
 from datetime import UTC, datetime
 
 from bench.summary import write
-from bench.table import Figure, show
+from bench.table import Figure, print_table
 
 ALL = (
     "command_line",
@@ -35,8 +35,8 @@ GROUPS = {
 
 def main() -> None:
     """The entry point of script/bench."""
-    asked = sys.argv[1:] or list(ALL)
-    names = [name for each in asked for name in GROUPS.get(each, (each,))]
+    arguments = sys.argv[1:] or list(ALL)
+    names = [name for argument in arguments for name in GROUPS.get(argument, (argument,))]
     if unknown := sorted(set(names) - set(ALL)):
         raise SystemExit(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join((*ALL, *GROUPS))}")
     figures: list[Figure] = []
@@ -52,10 +52,10 @@ def main() -> None:
             failed.append(name)
             break
     if figures:
-        show(figures)
+        print_table(figures)
         print(f"written to {write(figures, datetime.now(UTC)).name} in bench/results/")
     if failed:
-        raise SystemExit(f"bench: {', '.join(failed)} could not be measured; the reasons stand above")
+        raise SystemExit(f"bench: {', '.join(failed)} could not be measured; the reasons are in the output above")
 
 
 main()

@@ -36,15 +36,15 @@ from greenroom.wire.messages import (
 
 PAUSE_S: Final = 0.5
 """The minimum time between two attempts after no Manager answered; the maximum is twice as long."""
-SILENT_S: Final = 5.0
-"""An answer counts as lost if it is later than the hold by this time."""
+ANSWER_MARGIN_S: Final = 5.0
+"""An answer counts as lost if it arrives later than the end of the hold by this time."""
 CAPACITY: Final = ReportedCapacity(cores=4, memory_bytes=16 << 30)
-JOINING: Final = 4
+MAX_CONCURRENT_REGISTRATIONS: Final = 4
 """The number of Agents of a process that register at the same time: they all wait for the lock of one join token."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _encoder: Final = msgspec.json.Encoder()
-_Answered = TypeVar("_Answered", bound=Message)
+_AnswerType = TypeVar("_AnswerType", bound=Message)
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -86,12 +86,12 @@ class ManagerConnection:
     def __init__(self, managers: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
         self._managers = [urlsplit(url.rstrip("/")) for url in managers]
         self._tls = tls
-        self._used = 0
+        self._index = 0
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(
-        self, path: str, message: Message, kind: type[_Answered], bearer: str = "", hold_s: float = 0.0
-    ) -> _Answered:
+    async def request(
+        self, path: str, message: Message, kind: type[_AnswerType], bearer: str = "", hold_s: float = 0.0
+    ) -> _AnswerType:
         """Send a message and return its answer; without an answer, the next message goes to the next Manager.
 
         Raises:
@@ -99,34 +99,34 @@ class ManagerConnection:
             RefusedError: the Manager does not serve this Agent.
         """
         try:
-            async with asyncio.timeout(hold_s + SILENT_S):
+            async with asyncio.timeout(hold_s + ANSWER_MARGIN_S):
                 status, body = await self._exchange(path, _encoder.encode(message), bearer)
         except (OSError, EOFError, TimeoutError) as error:
-            self._leave()
+            self._use_next_manager()
             raise NoAnswerError(f"{path}: {error!r}") from error
         if status != 200:
-            self._leave()
+            self._use_next_manager()
             raise RefusedError(f"{path}: {status} {body[:200]!r}")
         return msgspec.json.decode(body, type=kind)
 
     async def _exchange(self, path: str, body: bytes, bearer: str) -> tuple[int, bytes]:
-        manager = self._managers[self._used]
+        manager = self._managers[self._index]
         if self._streams is None:
             tls = self._tls if manager.scheme == "https" else None
             self._streams = await asyncio.open_connection(manager.hostname, manager.port, ssl=tls)
         reader, writer = self._streams
-        head = (
+        request_head = (
             f"POST {manager.path}{path} HTTP/1.1\r\nHost: {manager.netloc}\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer {bearer}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        writer.write(head.encode() + body)
-        answered = await reader.readuntil(b"\r\n\r\n")
-        length = _LENGTH.search(answered)
-        return int(answered[9:12]), await reader.readexactly(int(length[1]) if length else 0)
+        writer.write(request_head.encode() + body)
+        response_head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(response_head)
+        return int(response_head[9:12]), await reader.readexactly(int(length[1]) if length else 0)
 
-    def _leave(self) -> None:
+    def _use_next_manager(self) -> None:
         self.close()
-        self._used = (self._used + 1) % len(self._managers)
+        self._index = (self._index + 1) % len(self._managers)
 
     def close(self) -> None:
         if self._streams is not None:
@@ -137,14 +137,16 @@ class ManagerConnection:
 class SimulatedAgent:
     """A simulated Agent of the machine `name`; counts its events in `tally`.
 
-    `me` is its identity; None if it must register.
+    `identity` is its identity; None if it must register.
     """
 
-    def __init__(self, name: str, connection: ManagerConnection, tally: Tally, me: Registered | None = None) -> None:
+    def __init__(
+        self, name: str, connection: ManagerConnection, tally: Tally, identity: Registered | None = None
+    ) -> None:
         self._name = name
         self._connection = connection
         self._tally = tally
-        self.me = me
+        self.identity = identity
         self._agent_id = str(uuid.uuid4())
         self._seq = time.time_ns() // 1_000_000
         """Higher than in an earlier run with this identity."""
@@ -155,20 +157,20 @@ class SimulatedAgent:
         self._unreported: dict[str, Observed] = {}
         self._filter_policies = ""
 
-    async def run(self, join_token: str, joining: asyncio.Semaphore) -> None:
-        """Register when `joining` allows it, and check in continuously."""
+    async def run(self, join_token: str, registration_limit: asyncio.Semaphore) -> None:
+        """Register when `registration_limit` allows it, and check in continuously."""
         while True:
             try:
-                if self.me is None:
-                    async with joining:
-                        self.me = await self._register(join_token)
-                await self._check_in(self.me)
+                if self.identity is None:
+                    async with registration_limit:
+                        self.identity = await self._register(join_token)
+                await self._check_in(self.identity)
             except NoAnswerError as error:
-                self._tally.now.lost += 1
-                self._tally.now.reason = str(error)
+                self._tally.current.lost += 1
+                self._tally.current.reason = str(error)
             except RefusedError as error:
-                self._tally.now.refused += 1
-                self._tally.now.reason = str(error)
+                self._tally.current.refused += 1
+                self._tally.current.reason = str(error)
             else:
                 continue
             await asyncio.sleep(PAUSE_S * (1.0 + random.random()))  # noqa: S311 -- spreads load, protects nothing
@@ -181,16 +183,16 @@ class SimulatedAgent:
             join_token=join_token,
             place=self._name,
         )
-        return await self._connection.ask("/v1/register", message, Registered)
+        return await self._connection.request("/v1/register", message, Registered)
 
-    async def _check_in(self, me: Registered) -> None:
+    async def _check_in(self, identity: Registered) -> None:
         self._seq += 1
         generations = self._generations or {}
         message = CheckIn(
-            installation_id=me.installation_id,
-            db_epoch=me.db_epoch,
-            agent_id=me.agent_id,
-            incarnation=me.incarnation,
+            installation_id=identity.installation_id,
+            db_epoch=identity.db_epoch,
+            agent_id=identity.agent_id,
+            incarnation=identity.incarnation,
             seq=self._seq,
             hold_s=0.0 if self._generations is None or self._unreported else self._hold_s,
             term_seen=self._term_seen,
@@ -201,20 +203,20 @@ class SimulatedAgent:
             capacity=CAPACITY,
             sessions=list(self._unreported.values()),
         )
-        answer = await self._connection.ask(
-            "/v1/check-in", message, Answer, bearer=f"{me.agent_id}.{me.credential}", hold_s=message.hold_s
+        answer = await self._connection.request(
+            "/v1/check-in", message, Answer, bearer=f"{identity.agent_id}.{identity.credential}", hold_s=message.hold_s
         )
         if answer.fresh:
-            self._tally.now.fresh += 1
+            self._tally.current.fresh += 1
         else:
-            self._tally.now.not_fresh += 1
+            self._tally.current.not_fresh += 1
         if answer.acked_seq >= message.seq:
             self._unreported.clear()
-        self._take(answer)
+        self._apply(answer)
         if answer.desired is None:
             await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311 -- no secret
 
-    def _take(self, answer: Answer) -> None:
+    def _apply(self, answer: Answer) -> None:
         self._hold_s = answer.hold_s
         self._term_seen = max(self._term_seen, answer.term)
         if answer.filter_policies is not None:
@@ -222,61 +224,63 @@ class SimulatedAgent:
         if answer.desired is None:
             return
         known = self._generations or {}
-        for one in answer.desired:
-            if known.get(one.session_id, -1) < one.generation:
-                self._tally.now.received.append(Received(one.session_id, one.generation, time.time()))
-                state = "running" if one.want == "running" else "absent"
-                self._unreported[one.session_id] = Observed(
-                    session_id=one.session_id, generation=one.generation, state=state, usable=state == "running"
+        for desired in answer.desired:
+            if known.get(desired.session_id, -1) < desired.generation:
+                self._tally.current.received.append(Received(desired.session_id, desired.generation, time.time()))
+                state = "running" if desired.want == "running" else "absent"
+                self._unreported[desired.session_id] = Observed(
+                    session_id=desired.session_id, generation=desired.generation, state=state, usable=state == "running"
                 )
-        self._generations = {one.session_id: one.generation for one in answer.desired}
+        self._generations = {desired.session_id: desired.generation for desired in answer.desired}
 
 
 class Tally:
     """The counters of the current second."""
 
     def __init__(self) -> None:
-        self.now = Second()
+        self.current = Second()
 
-    def next(self, registered: int) -> Second:
+    def end_second(self, registered: int) -> Second:
         """End the current second and return it."""
-        ended, self.now = self.now, Second()
-        ended.registered = registered
-        ended.cpu_s = time.process_time()
-        return ended
+        second, self.current = self.current, Second()
+        second.registered = registered
+        second.cpu_s = time.process_time()
+        return second
 
 
 async def run(
-    number: int, managers: Sequence[str], *, name: str, join_token: str, identities: Path | None, ca_file: Path | None
+    count: int, managers: Sequence[str], *, name: str, join_token: str, identities: Path | None, ca_file: Path | None
 ) -> None:
-    """Run `number` Agents, `<name>-0` and so on, and print a `Second` each second, until cancelled.
+    """Run `count` Agents, `<name>-0` and so on, and print a `Second` each second, until cancelled.
 
     The file `identities` stores their identities: Agents in that file do not register again.
     """
     tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
-    tally, joining = Tally(), asyncio.Semaphore(JOINING)
-    known = _read(identities)[:number] if identities else []
+    tally, registration_limit = Tally(), asyncio.Semaphore(MAX_CONCURRENT_REGISTRATIONS)
+    known = _read_identities(identities)[:count] if identities else []
     agents = [
-        SimulatedAgent(f"{name}-{i}", ManagerConnection(managers, tls), tally, known[i] if i < len(known) else None)
-        for i in range(number)
+        SimulatedAgent(
+            f"{name}-{number}", ManagerConnection(managers, tls), tally, known[number] if number < len(known) else None
+        )
+        for number in range(count)
     ]
     async with asyncio.TaskGroup() as group:
         for agent in agents:
-            group.create_task(agent.run(join_token, joining))
+            group.create_task(agent.run(join_token, registration_limit))
         while True:
             await asyncio.sleep(1.0)
-            registered = [agent.me for agent in agents if agent.me is not None]
+            registered = [agent.identity for agent in agents if agent.identity is not None]
             if identities and len(registered) > len(known):
-                known = _keep(identities, registered)
-            sys.stdout.write(f"{msgspec.json.encode(tally.next(len(registered))).decode()}\n")
+                known = _write_identities(identities, registered)
+            sys.stdout.write(f"{msgspec.json.encode(tally.end_second(len(registered))).decode()}\n")
             sys.stdout.flush()
 
 
-def _read(identities: Path) -> list[Registered]:
+def _read_identities(identities: Path) -> list[Registered]:
     return msgspec.json.Decoder(Registered).decode_lines(identities.read_bytes()) if identities.exists() else []
 
 
-def _keep(identities: Path, registered: list[Registered]) -> list[Registered]:
+def _write_identities(identities: Path, registered: list[Registered]) -> list[Registered]:
     identities.write_bytes(_encoder.encode_lines(registered))
     return registered
 
@@ -284,23 +288,23 @@ def _keep(identities: Path, registered: list[Registered]) -> list[Registered]:
 def main() -> None:
     """The entry point of `python -m bench.agents`."""
     parser = argparse.ArgumentParser(prog="python -m bench.agents", description="Run simulated Agents.")
-    parser.add_argument("--agents", type=int, required=True, help="how many")
+    parser.add_argument("--agents", type=int, required=True, help="number of Agents")
     parser.add_argument("--manager", action="append", required=True, help="base URL, e.g. https://HOST/manager_api")
-    parser.add_argument("--token-file", type=Path, help="join token for all of them")
-    parser.add_argument("--identities", type=Path, help="file that keeps who they are, for the next run")
-    parser.add_argument("--name", default="simulated", help="begin of their host names, another one in each process")
-    parser.add_argument("--ca-file", type=Path, help="authority of the gateways' certificates")
-    given = parser.parse_args()
-    running = run(
-        given.agents,
-        given.manager,
-        name=given.name,
-        join_token=given.token_file.read_text().strip() if given.token_file else "",
-        identities=given.identities,
-        ca_file=given.ca_file,
+    parser.add_argument("--token-file", type=Path, help="file with the join token of all Agents")
+    parser.add_argument("--identities", type=Path, help="file with the identities of the Agents, for the next run")
+    parser.add_argument("--name", default="simulated", help="prefix of their host names, different in each process")
+    parser.add_argument("--ca-file", type=Path, help="certificate authority of the gateways")
+    arguments = parser.parse_args()
+    coroutine = run(
+        arguments.agents,
+        arguments.manager,
+        name=arguments.name,
+        join_token=arguments.token_file.read_text().strip() if arguments.token_file else "",
+        identities=arguments.identities,
+        ca_file=arguments.ca_file,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(running)
+        runner.run(coroutine)
 
 
 if __name__ == "__main__":

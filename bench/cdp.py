@@ -13,8 +13,8 @@ import time
 import psutil
 from websockets.asyncio.client import connect
 
-from bench.instance import Instance, instance
-from bench.line import Line
+from bench.api_connection import ApiConnection
+from bench.instance import Instance, run_instance
 from bench.table import Figure, median, percentile, spread
 from greenroom.recipes import shelf
 
@@ -23,96 +23,96 @@ SAMPLES = 20
 BUSY_PERCENT = 15.0
 """The usage of all processors below which the machine is at rest."""
 POLL_S = 1.0
-REST_WITHIN_S = 30.0
+MAX_WAIT_FOR_REST_S = 30.0
 P50_MS, P99_MS = 30.0, 105.0
 CHROMIUM = "/usr/bin/chromium"
-QUESTION = '{"id": 1, "method": "Browser.getVersion"}'
+COMMAND = '{"id": 1, "method": "Browser.getVersion"}'
 
 
 def run() -> list[Figure]:
     """Lease one session after the other, each with a full pool at rest; run images/build chromium first."""
-    leased_ms, answered_ms, open_ms = list[float](), list[float](), list[float]()
-    with instance() as running, asyncio.Runner() as runner:
-        image_id = _workspace(running)
-        config = running.begin_staging(image_id, POOL)
-        for user in running.many_users(SAMPLES):
-            running.await_current(config, POOL)
-            _await_rest()
-            line = Line(running)
-            line.ask("GET", "/images")
+    lease_ms, answer_ms, open_ms = list[float](), list[float](), list[float]()
+    with run_instance() as instance, asyncio.Runner() as runner:
+        image_id = _create_workspace(instance)
+        config_id = instance.create_staging_config(image_id, POOL)
+        for user in instance.create_users(SAMPLES):
+            instance.wait_for_claimable(config_id, POOL)
+            _wait_for_rest()
+            connection = ApiConnection(instance)
+            connection.request("GET", "/images")
             start = time.perf_counter()
-            lease = line.ask("POST", "/leases", {"workspace": image_id, "seconds": 60, "user_id": user})
-            leased_ms.append((time.perf_counter() - start) * 1000)
+            lease = connection.request("POST", "/leases", {"workspace": image_id, "seconds": 60, "user_id": user})
+            lease_ms.append((time.perf_counter() - start) * 1000)
             url = lease["urls"]["cdp"].replace("https", "wss", 1)
-            answered_ms.append((runner.run(_answered_s(url, line.context)) - start) * 1000)
-            begun = time.perf_counter()
-            open_ms.append((runner.run(_answered_s(url, line.context)) - begun) * 1000)
-            running.http.delete(f"/api/v1/leases/{lease['lease_id']}").raise_for_status()
-    plain_ms = _plain(SAMPLES)
-    half, most = median(answered_ms), percentile(answered_ms, 99)
+            answer_ms.append((runner.run(_answer_time_s(url, connection.context)) - start) * 1000)
+            start = time.perf_counter()
+            open_ms.append((runner.run(_answer_time_s(url, connection.context)) - start) * 1000)
+            instance.http.delete(f"/api/v1/leases/{lease['lease_id']}").raise_for_status()
+    local_ms = _measure_local_ms(SAMPLES)
+    p50_ms, p99_ms = median(answer_ms), percentile(answer_ms, 99)
     return [
         Figure(
-            "POST /leases until the answer, staged Chromium, p50", median(leased_ms), median(answered_ms), "ms",
-            "first answer over DevTools", len(leased_ms), spread(leased_ms), leased_ms,
+            "POST /leases until the answer, staged Chromium, p50", median(lease_ms), median(answer_ms), "ms",
+            "first answer over DevTools", len(lease_ms), spread(lease_ms), lease_ms,
         ),
         Figure(
-            "POST /leases until the first answer over DevTools, p50", half, P50_MS, "ms",
-            "the goal", len(answered_ms), spread(answered_ms), answered_ms, goal=1,
+            "POST /leases until the first answer over DevTools, p50", p50_ms, P50_MS, "ms",
+            "the goal", len(answer_ms), spread(answer_ms), answer_ms, goal=1,
         ),
         Figure(
-            "POST /leases until the first answer over DevTools, p99", most, P99_MS, "ms",
-            "the goal", len(answered_ms), spread(answered_ms), answered_ms, goal=1,
+            "POST /leases until the first answer over DevTools, p99", p99_ms, P99_MS, "ms",
+            "the goal", len(answer_ms), spread(answer_ms), answer_ms, goal=1,
         ),
         Figure(
-            "a further DevTools connection until its first answer, p50", median(open_ms), median(plain_ms), "ms",
-            "to a Chromium on this host", len(open_ms), spread(open_ms), open_ms, plain_ms,
+            "a further DevTools connection until its first answer, p50", median(open_ms), median(local_ms), "ms",
+            "to a Chromium on this host", len(open_ms), spread(open_ms), open_ms, local_ms,
         ),
     ]  # fmt: skip
 
 
-def _await_rest() -> None:
+def _wait_for_rest() -> None:
     """Wait until the processors are idle: a browser is busy for seconds after its first frame."""
-    until_s = time.monotonic() + REST_WITHIN_S
-    while psutil.cpu_percent(POLL_S) > BUSY_PERCENT and time.monotonic() < until_s:
+    deadline_s = time.monotonic() + MAX_WAIT_FOR_REST_S
+    while psutil.cpu_percent(POLL_S) > BUSY_PERCENT and time.monotonic() < deadline_s:
         pass
 
 
-def _workspace(running: Instance) -> str:
+def _create_workspace(instance: Instance) -> str:
     """Create a workspace from the recipe; returns its id."""
     recipe = shelf.find("chromium")
-    made = recipe.definition(shelf.reference(recipe))
+    definition = recipe.definition(shelf.reference(recipe))
     body = {
-        "name": made.name, "friendly_name": made.friendly_name, "cores": 0.5, "memory": made.memory,
-        "port_map": made.port_map, "run_config": made.run_config, "exec_config": made.exec_config,
+        "name": definition.name, "friendly_name": definition.friendly_name, "cores": 0.5, "memory": definition.memory,
+        "port_map": definition.port_map, "run_config": definition.run_config, "exec_config": definition.exec_config,
     }  # fmt: skip
-    return running.post("/images", body)["image_id"]
+    return instance.post("/images", body)["image_id"]
 
 
-async def _answered_s(url: str, context: ssl.SSLContext | None = None) -> float:
+async def _answer_time_s(url: str, context: ssl.SSLContext | None = None) -> float:
     """Connect, send one command, close; returns the time of the answer by time.perf_counter(). Closing takes longer.
 
     The threaded client of the library reads and writes on one TLS connection at the same time, which Python 3.11 does
     not protect: one of 30 connections failed.
     """
     async with connect(url, ssl=context, proxy=None, compression=None, close_timeout=0.2) as socket:
-        await socket.send(QUESTION)
+        await socket.send(COMMAND)
         answer = await asyncio.wait_for(socket.recv(), 10)
         answered_s = time.perf_counter()
         assert "product" in json.loads(answer)["result"]
     return answered_s
 
 
-def _plain(samples: int) -> list[float]:
+def _measure_local_ms(samples: int) -> list[float]:
     """Milliseconds of the same with a Chromium on this host, without gateway and TLS."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # its helpers end a moment later
-        words = [CHROMIUM, "--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={folder}/p"]
-        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as chromium:
+        options = ("--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={folder}/p")
+        with subprocess.Popen([CHROMIUM, *options], stderr=subprocess.PIPE, text=True) as chromium:
             assert chromium.stderr is not None
-            found = next(filter(None, (re.search(r"ws://\S+", line) for line in chromium.stderr)))
-            made: list[float] = []
+            address = next(filter(None, (re.search(r"ws://\S+", line) for line in chromium.stderr)))
+            samples_ms: list[float] = []
             with asyncio.Runner() as runner:
                 for _ in range(samples):
-                    begun = time.perf_counter()
-                    made.append((runner.run(_answered_s(found[0])) - begun) * 1000)
+                    start = time.perf_counter()
+                    samples_ms.append((runner.run(_answer_time_s(address[0])) - start) * 1000)
             chromium.terminate()
-    return made
+    return samples_ms

@@ -43,38 +43,38 @@ from greenroom.wire.messages import Registered
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
 TIMINGS = {**DEFAULTS, **LONG_LEADERSHIP}
 """The timings of a deployment, except those of the leadership: that of a killed Manager ends at once."""
-SETTLED_S = 2 * CHECK_IN_S
+SETTLE_S = 2 * CHECK_IN_S
 WINDOW_S = 20.0
 INSTRUCTIONS = 100
-LEAVING = 20
+LEAVING_AGENTS = 20
 """The number of Agents that end without notice."""
 MISSING_S = 15.0
 
 
 @dataclass
-class Rig:
+class Testbed:
     """The database and the processes of a measurement."""
 
     db: Database
     server: PostgresServer
     fleet: Fleet
     folder: Path
-    crowds: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
-    async def join(self, number: int, name: str) -> subprocess.Popen[bytes]:
+    async def start_agents(self, number: int, name: str) -> subprocess.Popen[bytes]:
         """Start a process with registered Agents; its seconds are written to `<name>.jsonl`."""
         identities = self.folder / f"{name}.identities"
-        identities.write_bytes(msgspec.json.Encoder().encode_lines(await _registered(self.db, number, name)))
+        identities.write_bytes(msgspec.json.Encoder().encode_lines(await _insert_agents(self.db, number, name)))
         managers = [argument for url in self.fleet.urls.values() for argument in ("--manager", url)]
         options = ("--agents", str(number), "--name", name, "--identities", str(identities), *managers)
         with (self.folder / f"{name}.jsonl").open("wb") as output:
-            crowd = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
+            process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
                 [sys.executable, "-m", "bench.agents", *options], stdout=output
             )
-        self.crowds.append(crowd)
-        return crowd
+        self.processes.append(process)
+        return process
 
-    def seconds(self, name: str) -> list[Second]:
+    def read_seconds(self, name: str) -> list[Second]:
         """The seconds that these Agents have counted so far."""
         lines = (self.folder / f"{name}.jsonl").read_bytes().split(b"\n")[:-1]
         return [msgspec.json.decode(line, type=Second) for line in lines]
@@ -84,10 +84,10 @@ class Rig:
         assert process is not None
         return psutil.Process(process.pid)
 
-    async def until_recorded(self, number: int, manager: str, timeout_s: float) -> None:
+    async def wait_until_recorded(self, number: int, manager: str, timeout_s: float) -> None:
         """Wait until `number` Agents are recorded with this Manager in the current term."""
 
-        async def look() -> bool:
+        async def check() -> bool:
             row = await self.db.fetch_one(
                 "SELECT count(*) AS n FROM agents a JOIN managers m USING (manager_id) JOIN zone_leases l"
                 " ON l.manager_id = m.manager_id AND l.term = a.manager_term WHERE m.instance_id = %s",
@@ -95,26 +95,26 @@ class Rig:
             )
             return row is not None and row["n"] >= number
 
-        await eventually(look, timeout_s)
+        await eventually(check, timeout_s)
 
-    async def until_held(self, number: int, timeout_s: float) -> None:
+    async def wait_until_held(self, number: int, timeout_s: float) -> None:
         """Wait until almost `number` check-ins are held at the same time."""
 
-        async def look() -> bool:
+        async def check() -> bool:
             async with httpx2.AsyncClient(timeout=20) as http:
                 text = (await http.get(f"{self.fleet.urls['one']}/metrics")).text
             (line,) = [line for line in text.splitlines() if line.startswith("greenroom_manager_held_check_ins ")]
             return float(line.split()[1]) >= 0.95 * number
 
-        await eventually(look, timeout_s)
+        await eventually(check, timeout_s)
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def run_testbed() -> AsyncIterator[Testbed]:
     """PostgreSQL with one zone and its Primary `one`. `two` is started only for the takeover, so that no Agent that
     lost an answer connects to it earlier.
     """
-    folder = _folder()
+    folder = _create_folder()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         server = PostgresServer(folder / "postgres")
@@ -127,16 +127,16 @@ async def rig() -> AsyncIterator[Rig]:
         await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
         await history.record(db)
         fleet = Fleet(server.dsn, folder)
-        made = Rig(db, server, fleet, folder)
+        testbed = Testbed(db, server, fleet, folder)
         stack.callback(fleet.close)
-        stack.callback(_end, made.crowds)
+        stack.callback(_kill, testbed.processes)
         await fleet.start("one", **TIMINGS)
         await primary_is(db, "one")
         fleet.make("two", **TIMINGS)
-        yield made
+        yield testbed
 
 
-async def _registered(db: Database, number: int, name: str) -> list[Registered]:
+async def _insert_agents(db: Database, number: int, name: str) -> list[Registered]:
     """Insert enabled Agents of zone `default` in one statement: individual registrations would wait for each other."""
     credential = new_secret()
     rows = await db.write(
@@ -150,28 +150,28 @@ async def _registered(db: Database, number: int, name: str) -> list[Registered]:
     return [Registered(credential=credential, incarnation=1, **row) for row in rows]
 
 
-def _folder() -> Path:
+def _create_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     folder.chmod(0o755)
     (folder / "postgres").mkdir()
     return folder
 
 
-def _end(crowds: list[subprocess.Popen[bytes]]) -> None:
-    for crowd in crowds:
-        crowd.kill()
-        crowd.wait()
+def _kill(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Measurement:
     """The results of a fleet; times of instructions in milliseconds."""
 
     agents: int
     manager_percent: float
     postgres_percent: float
     agents_percent: float
-    kib_an_agent: float
+    memory_kib_per_agent: float
     transactions: float
     """Transactions per second."""
     check_ins: float
@@ -180,111 +180,114 @@ class Measured:
     lost: int
     received_ms: list[float]
     missing_s: float
-    taken_over_s: float
+    takeover_s: float
     stale_writes: int
 
 
-async def measure(number: int) -> Measured:
+async def measure(number: int) -> Measurement:
     """Let `number` Agents join, be held, receive instructions, leave, and lose their Primary."""
-    async with rig() as made:
-        manager, before_bytes = made.manager("one"), made.manager("one").memory_info().rss
-        await made.join(number - LEAVING, "staying")
-        leaving = await made.join(LEAVING, "leaving")
-        await made.until_recorded(number, "one", 60 + number / 20)
-        await made.until_held(number, 120)
-        await asyncio.sleep(SETTLED_S)
-        sessions = await _sessions(made)
-        begun, spent = time.monotonic(), (_cpu_s(manager), _tree_cpu_s(made.server), await _transactions(made))
-        first = len(made.seconds("staying"))
-        committed = await _instruct(made, sessions)
-        await asyncio.sleep(max(0.0, WINDOW_S - (time.monotonic() - begun)))
-        took_s = time.monotonic() - begun
-        manager_s, postgres_s = _cpu_s(manager) - spent[0], _tree_cpu_s(made.server) - spent[1]
-        transactions = (await _transactions(made) - spent[2]) / took_s
-        seconds = made.seconds("staying")[first:]
-        received = {(t.session_id, t.generation): t.at for second in made.seconds("staying") for t in second.received}
-        grown_bytes = manager.memory_info().rss - before_bytes
-        missing_s = await _until_missing(made, leaving)
-        taken_over_s = await _until_taken_over(made, number - LEAVING)
-        return Measured(
+    async with run_testbed() as testbed:
+        manager, before_bytes = testbed.manager("one"), testbed.manager("one").memory_info().rss
+        await testbed.start_agents(number - LEAVING_AGENTS, "staying")
+        leaving = await testbed.start_agents(LEAVING_AGENTS, "leaving")
+        await testbed.wait_until_recorded(number, "one", 60 + number / 20)
+        await testbed.wait_until_held(number, 120)
+        await asyncio.sleep(SETTLE_S)
+        sessions = await _create_sessions(testbed)
+        start_s = time.monotonic()
+        before = (_cpu_s(manager), _tree_cpu_s(testbed.server), await _count_transactions(testbed))
+        first_second = len(testbed.read_seconds("staying"))
+        commit_times = await _change_sessions(testbed, sessions)
+        await asyncio.sleep(max(0.0, WINDOW_S - (time.monotonic() - start_s)))
+        elapsed_s = time.monotonic() - start_s
+        manager_s, postgres_s = _cpu_s(manager) - before[0], _tree_cpu_s(testbed.server) - before[1]
+        transactions = (await _count_transactions(testbed) - before[2]) / elapsed_s
+        seconds = testbed.read_seconds("staying")[first_second:]
+        receive_times = {
+            (t.session_id, t.generation): t.at for second in testbed.read_seconds("staying") for t in second.received
+        }
+        growth_bytes = manager.memory_info().rss - before_bytes
+        missing_s = await _measure_missing_s(testbed, leaving)
+        takeover_s = await _measure_takeover_s(testbed, number - LEAVING_AGENTS)
+        return Measurement(
             agents=number,
-            manager_percent=100 * manager_s / took_s,
-            postgres_percent=100 * postgres_s / took_s,
+            manager_percent=100 * manager_s / elapsed_s,
+            postgres_percent=100 * postgres_s / elapsed_s,
             agents_percent=100 * (seconds[-1].cpu_s - seconds[0].cpu_s) / len(seconds),
-            kib_an_agent=grown_bytes / number / 1024,
+            memory_kib_per_agent=growth_bytes / number / 1024,
             transactions=transactions,
             check_ins=sum(s.fresh for s in seconds) / len(seconds),
             not_fresh=sum(s.not_fresh for s in seconds),
             refused=sum(s.refused for s in seconds),
             lost=sum(s.lost for s in seconds),
-            received_ms=[(received[key] - at) * 1000 for key, at in committed.items() if key in received],
+            received_ms=[(receive_times[key] - at) * 1000 for key, at in commit_times.items() if key in receive_times],
             missing_s=missing_s,
-            taken_over_s=taken_over_s,
-            stale_writes=len(history.problems(await history.read(made.db))),
+            takeover_s=takeover_s,
+            stale_writes=len(history.problems(await history.read(testbed.db))),
         )
 
 
-async def _sessions(made: Rig) -> dict[str, str]:
+async def _create_sessions(testbed: Testbed) -> dict[str, str]:
     """Create a session on some of the Agents that stay: session → Agent, all known to their Agents."""
-    rows = await made.db.fetch(
+    rows = await testbed.db.fetch(
         "SELECT agent_id::text FROM agents WHERE hostname LIKE 'staying-%%' ORDER BY random() LIMIT %s", (INSTRUCTIONS,)
     )
-    door = httpx2.AsyncHTTPTransport()
-    found: dict[str, str] = {}
+    transport = httpx2.AsyncHTTPTransport()
+    agent_ids: dict[str, str] = {}
     for row in rows:
-        found[await session(made.db, ToldAgent(door, agent_id=row["agent_id"]))] = row["agent_id"]
-        await made.db.notify(ChangeEvent.agent(row["agent_id"]))
+        agent_ids[await session(testbed.db, ToldAgent(transport, agent_id=row["agent_id"]))] = row["agent_id"]
+        await testbed.db.notify(ChangeEvent.agent(row["agent_id"]))
 
-    async def run() -> bool:
-        left = await made.db.fetch("SELECT 1 FROM sessions WHERE status <> 'running'")
-        return not left
+    async def all_running() -> bool:
+        remaining = await testbed.db.fetch("SELECT 1 FROM sessions WHERE status <> 'running'")
+        return not remaining
 
-    await eventually(run, 60)
-    return found
+    await eventually(all_running, 60)
+    return agent_ids
 
 
-async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int], float]:
+async def _change_sessions(testbed: Testbed, sessions: dict[str, str]) -> dict[tuple[str, int], float]:
     """Change each session once during the window: (session, generation) → time of the commit."""
-    committed: dict[tuple[str, int], float] = {}
+    commit_times: dict[tuple[str, int], float] = {}
     for session_id, agent_id in sessions.items():
         await asyncio.sleep(random.uniform(0, 2 * WINDOW_S / 1.3 / len(sessions)))  # noqa: S311 -- no secret
-        (row,) = await made.db.write(
+        (row,) = await testbed.db.write(
             "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s RETURNING generation", (session_id,)
         )
-        committed[session_id, row["generation"]] = time.time()
-        await made.db.notify(ChangeEvent.agent(agent_id))
-    return committed
+        commit_times[session_id, row["generation"]] = time.time()
+        await testbed.db.notify(ChangeEvent.agent(agent_id))
+    return commit_times
 
 
-async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
+async def _measure_missing_s(testbed: Testbed, leaving: subprocess.Popen[bytes]) -> float:
     """The maximum time from an Agent's last report until it is recorded as missing, in seconds."""
     leaving.kill()
     silent_s: dict[str, float] = {}
 
-    async def look() -> bool:
-        rows = await made.db.fetch(
+    async def check() -> bool:
+        rows = await testbed.db.fetch(
             "SELECT agent_id::text, extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s"
             " FROM agents WHERE hostname LIKE 'leaving-%%' AND status = 'missing'"
         )
         silent_s.update({row["agent_id"]: row["silent_s"] for row in rows if row["agent_id"] not in silent_s})
-        return len(silent_s) == LEAVING
+        return len(silent_s) == LEAVING_AGENTS
 
-    await eventually(look, 120)
+    await eventually(check, 120)
     return max(silent_s.values())
 
 
-async def _until_taken_over(made: Rig, number: int) -> float:
+async def _measure_takeover_s(testbed: Testbed, number: int) -> float:
     """The time from the death of the Primary until all Agents are recorded with the next one, in seconds."""
-    made.fleet.managers["two"].start()
-    await answers(f"{made.fleet.urls['two']}/health", 200)
-    begun = time.monotonic()
-    made.fleet.managers["one"].kill()
-    await made.until_recorded(number, "two", 240)
-    return time.monotonic() - begun
+    testbed.fleet.managers["two"].start()
+    await answers(f"{testbed.fleet.urls['two']}/health", 200)
+    start_s = time.monotonic()
+    testbed.fleet.managers["one"].kill()
+    await testbed.wait_until_recorded(number, "two", 240)
+    return time.monotonic() - start_s
 
 
-async def _transactions(made: Rig) -> int:
-    (row,) = await made.db.fetch("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+async def _count_transactions(testbed: Testbed) -> int:
+    (row,) = await testbed.db.fetch("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
     return row["xact_commit"]
 
 
@@ -301,63 +304,75 @@ def _tree_cpu_s(server: PostgresServer) -> float:
 
 def run() -> list[Figure]:
     """Measure fleets of `SIZES`, one after the other."""
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for number in SIZES:
-        measured = asyncio.run(measure(number))
+        measurement = asyncio.run(measure(number))
         print(
-            json.dumps({**msgspec.to_builtins(measured), "received_ms": spread(measured.received_ms)}), file=sys.stderr
+            json.dumps({**msgspec.to_builtins(measurement), "received_ms": spread(measurement.received_ms)}),
+            file=sys.stderr,
         )
-        found += _figures(measured)
-    return found
+        figures += _figures(measurement)
+    return figures
 
 
-def _figures(m: Measured) -> list[Figure]:
+def _figures(measurement: Measurement) -> list[Figure]:
     note = (
-        f"{m.check_ins:.0f} check-ins/s, {m.transactions:.0f} transactions/s, PostgreSQL {m.postgres_percent:.0f} %,"
-        f" the Agents themselves {m.agents_percent:.0f} %, {m.not_fresh} not fresh, {m.refused} refused, {m.lost} lost"
+        f"{measurement.check_ins:.0f} check-ins/s, {measurement.transactions:.0f} transactions/s,"
+        f" PostgreSQL {measurement.postgres_percent:.0f} %, the Agents themselves {measurement.agents_percent:.0f} %,"
+        f" {measurement.not_fresh} not fresh, {measurement.refused} refused, {measurement.lost} lost"
     )
 
     def figure(name: str, product: float, goal: float, unit: str, *, n: int, note: str = "", curve: str = "") -> Figure:
-        point = Point(curve, m.agents) if curve else None
-        return Figure(f"{m.agents} Agents: {name}", product, goal, unit, "the goal", n, note, goal=1.0, point=point)
+        point = Point(curve, measurement.agents) if curve else None
+        return Figure(
+            f"{measurement.agents} Agents: {name}", product, goal, unit, "the goal", n, note, goal=1.0, point=point
+        )
 
     def share(role: str, percent: float) -> Figure:
-        name = f"{m.agents} Agents: CPU, {role}"
-        return Figure(name, percent, 100, "% of a core", "a core", 1, note, point=Point(role, m.agents))
+        name = f"{measurement.agents} Agents: CPU, {role}"
+        return Figure(name, percent, 100, "% of a core", "a core", 1, note, point=Point(role, measurement.agents))
 
     return [
-        share("Manager", m.manager_percent),
-        share("PostgreSQL beside it", m.postgres_percent),
+        share("Manager", measurement.manager_percent),
+        share("PostgreSQL beside it", measurement.postgres_percent),
         *(
-            [figure("CPU of the Manager per 1,000 Agents", 1000 * m.manager_percent / m.agents, 9, "% of a core", n=1)]
-            if m.agents >= 1000  # in smaller fleets most is the cost of a Manager without Agents
+            [
+                figure(
+                    "CPU of the Manager per 1,000 Agents",
+                    1000 * measurement.manager_percent / measurement.agents,
+                    9,
+                    "% of a core",
+                    n=1,
+                )
+            ]
+            if measurement.agents >= 1000  # in smaller fleets most is the cost of a Manager without Agents
             else []
         ),
-        figure("memory of the Manager per Agent", m.kib_an_agent, 30, "KiB", n=1),
+        figure("memory of the Manager per Agent", measurement.memory_kib_per_agent, 30, "KiB", n=1),
         figure(
             "an Agent receives an instruction, p50",
-            percentile(m.received_ms, 50),
+            percentile(measurement.received_ms, 50),
             20,
             "ms",
-            n=len(m.received_ms),
-            note=spread(m.received_ms),
+            n=len(measurement.received_ms),
+            note=spread(measurement.received_ms),
             curve="instruction p50",
         ),
         figure(
             "an Agent receives an instruction, p99",
-            percentile(m.received_ms, 99),
+            percentile(measurement.received_ms, 99),
             500,
             "ms",
-            n=len(m.received_ms),
+            n=len(measurement.received_ms),
             curve="instruction p99",
         ),
-        figure("lost Agents are marked as missing", m.missing_s, MISSING_S + 2, "s", n=LEAVING),
+        figure("lost Agents are marked as missing", measurement.missing_s, MISSING_S + 2, "s", n=LEAVING_AGENTS),
         figure(
             "all Agents check in at the next Primary",
-            m.taken_over_s,
+            measurement.takeover_s,
             10,
             "s",
             n=1,
-            note=f"{m.stale_writes} stale writes",
+            note=f"{measurement.stale_writes} stale writes",
         ),
     ]

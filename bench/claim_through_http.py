@@ -15,8 +15,8 @@ from functools import partial
 import uvloop
 from tests.support import rows
 
-from bench.instance import Instance, instance
-from bench.line import Line
+from bench.api_connection import ApiConnection
+from bench.instance import Instance, run_instance
 from bench.table import Figure, median, percentile, spread
 from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
@@ -29,7 +29,7 @@ PAUSE_S = 0.1
 """The time between two samples with one client, in which the pool is refilled."""
 CLIENTS = 8
 ROUNDS = 10
-EACH = 6
+LAUNCHES_PER_CLIENT = 6
 """Launches of each of the eight clients in a round, one right after the other while the pool is being refilled."""
 P99_MS = 25.0
 
@@ -40,72 +40,73 @@ async def _open(dsn: str) -> Database:
     return db
 
 
-async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> float:
+async def _claim_ms(db: Database, config_id: str, config_hash: str, user_id: str) -> float:
     """Milliseconds of a claim by the product's function, on a connection that has been used before."""
     start = time.perf_counter()
-    wanted = rows.claim(config, rows.session_user(user_id), config_hash=config_hash)
-    claimed = await claim(db, wanted, LedgerLine(), max_sessions=100)
+    request = rows.claim(config_id, rows.session_user(user_id), config_hash=config_hash)
+    claimed = await claim(db, request, LedgerLine(), max_sessions=100)
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert isinstance(claimed, ClaimedSession), claimed
     # Without the second event the pool would be refilled later than after the others.
-    await db.notify(ChangeEvent.agent(claimed.agent_id), ChangeEvent.staging(config))
+    await db.notify(ChangeEvent.agent(claimed.agent_id), ChangeEvent.staging(config_id))
     return elapsed_ms
 
 
-def _launched(line: Line, image_id: str, user_id: str) -> float:
+def _launch_ms(connection: ApiConnection, image_id: str, user_id: str) -> float:
     """Milliseconds until the reply."""
     start = time.perf_counter()
-    line.launch(image_id, user_id)
+    connection.launch(image_id, user_id)
     return (time.perf_counter() - start) * 1000
 
 
-def _each_launched(image_id: str, line: Line, user_ids: list[str]) -> list[float]:
-    return [_launched(line, image_id, user_id) for user_id in user_ids]
+def _launch_each(image_id: str, connection: ApiConnection, user_ids: list[str]) -> list[float]:
+    return [_launch_ms(connection, image_id, user_id) for user_id in user_ids]
 
 
 def run() -> list[Figure]:
     """Measure one client first, launches and bare claims in turn; then eight clients, each launching again after
     each reply."""
-    with instance(runtime="simulated") as running:
-        image_id, config = running.desktop()["image_id"], running.stage(POOL)
-        return [_one_client(running, image_id, config), _eight_clients(running, image_id, config)]
+    with run_instance(runtime="simulated") as instance:
+        image_id, config_id = instance.find_desktop()["image_id"], instance.stage(POOL)
+        return [_one_client(instance, image_id, config_id), _eight_clients(instance, image_id, config_id)]
 
 
-def _one_client(running: Instance, image_id: str, config: str) -> Figure:
-    line, config_hash = Line(running), running.claimable_hash(config)
-    http: list[float] = []
-    bare: list[float] = []
-    warm = 10
+def _one_client(instance: Instance, image_id: str, config_id: str) -> Figure:
+    connection, config_hash = ApiConnection(instance), instance.claimable_hash(config_id)
+    http_ms: list[float] = []
+    bare_ms: list[float] = []
+    warm_up = 10
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        db = runner.run(_open(running.facts["database_url"]))
-        for number, user in enumerate(running.many_users(2 * (SAMPLES + warm))):
-            if number == 2 * warm:
-                http, bare = [], []
+        db = runner.run(_open(instance.facts["database_url"]))
+        for number, user in enumerate(instance.create_users(2 * (SAMPLES + warm_up))):
+            if number == 2 * warm_up:
+                http_ms, bare_ms = [], []
             time.sleep(PAUSE_S)
             if number % 2:
-                bare.append(runner.run(_bare(db, config, config_hash, user)))
+                bare_ms.append(runner.run(_claim_ms(db, config_id, config_hash, user)))
             else:
-                http.append(_launched(line, image_id, user))
+                http_ms.append(_launch_ms(connection, image_id, user))
         runner.run(db.close())
     return Figure(
-        "staged launch through gateway and HTTP, 1 client, p50", median(http), median(bare), "ms",
-        "the claim in the database alone", len(http), f"{spread(http)}; bare {spread(bare)}", http, bare, goal=8,
+        "staged launch through gateway and HTTP, 1 client, p50", median(http_ms), median(bare_ms), "ms",
+        "the claim in the database alone", len(http_ms), f"{spread(http_ms)}; bare {spread(bare_ms)}", http_ms,
+        bare_ms, goal=8,
     )  # fmt: skip
 
 
-def _eight_clients(running: Instance, image_id: str, config: str) -> Figure:
-    taken: list[float] = []
+def _eight_clients(instance: Instance, image_id: str, config_id: str) -> Figure:
+    samples_ms: list[float] = []
     for number in range(ROUNDS + 1):
-        running.end_assigned()
-        running.await_current(config, POOL)
-        users = running.many_users(CLIENTS * EACH)
-        lines = [Line(running) for _ in range(CLIENTS)]
-        shares = [users[which::CLIENTS] for which in range(CLIENTS)]
+        instance.end_assigned()
+        instance.wait_for_claimable(config_id, POOL)
+        users = instance.create_users(CLIENTS * LAUNCHES_PER_CLIENT)
+        connections = [ApiConnection(instance) for _ in range(CLIENTS)]
+        users_by_client = [users[client::CLIENTS] for client in range(CLIENTS)]
         with ThreadPoolExecutor(CLIENTS) as pool:
-            rounds = list(pool.map(partial(_each_launched, image_id), lines, shares))
+            rounds = list(pool.map(partial(_launch_each, image_id), connections, users_by_client))
         if number:  # the first round opens the api's connections and prepares its statements
-            taken += [ms for of_one in rounds for ms in of_one]
+            samples_ms += [ms for client_samples in rounds for ms in client_samples]
     return Figure(
-        f"staged launch through gateway and HTTP, {CLIENTS} clients, p99", percentile(taken, 99), P99_MS, "ms",
-        "the goal", len(taken), spread(taken), taken, goal=1,
+        f"staged launch through gateway and HTTP, {CLIENTS} clients, p99", percentile(samples_ms, 99), P99_MS, "ms",
+        "the goal", len(samples_ms), spread(samples_ms), samples_ms, goal=1,
     )  # fmt: skip

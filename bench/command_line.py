@@ -13,14 +13,19 @@ from bench.table import Figure, spread
 
 ROUNDS = 9
 GOAL_S = 0.3
-NOWHERE = ("--url", "https://127.0.0.1:1", "--key", "key", "--secret", "secret")
+UNREACHABLE_SERVER = ("--url", "https://127.0.0.1:1", "--key", "key", "--secret", "secret")
 """Nothing listens at this address: a call has its usual cost, without an answer to print."""
-CALLS = (("--version",), ("--help",), ("zones", "list", *NOWHERE), ("sessions", "list", "--staged", *NOWHERE))
+CALLS = (
+    ("--version",),
+    ("--help",),
+    ("zones", "list", *UNREACHABLE_SERVER),
+    ("sessions", "list", "--staged", *UNREACHABLE_SERVER),
+)
 
 
-def _cpu_s(words: tuple[str, ...]) -> float:
+def _cpu_s(arguments: tuple[str, ...]) -> float:
     before = getrusage(RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "greenroom", *words], capture_output=True, check=False)
+    subprocess.run([sys.executable, "-m", "greenroom", *arguments], capture_output=True, check=False)
     after = getrusage(RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -28,9 +33,9 @@ def _cpu_s(words: tuple[str, ...]) -> float:
 def run() -> list[Figure]:
     """Measure each of `CALLS`."""
     figures: list[Figure] = []
-    for words in CALLS:
-        samples = [_cpu_s(words) for _ in range(ROUNDS)]
-        name = " ".join(word for word in words if word not in NOWHERE)
+    for arguments in CALLS:
+        samples = [_cpu_s(arguments) for _ in range(ROUNDS)]
+        name = " ".join(argument for argument in arguments if argument not in UNREACHABLE_SERVER)
         figures.append(
             Figure(
                 name=f"`greenroom {name}`: CPU time, minimum of several calls",

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def empty_server() -> Generator[PostgresCluster]:
+def run_empty_server() -> Generator[PostgresCluster]:
     """A migrated PostgreSQL with its defaults (fsync on) on a unix socket."""
     account = Account("greenroom")
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
@@ -47,8 +47,8 @@ def empty_server() -> Generator[PostgresCluster]:
 
 
 def _wait(dsn: str) -> None:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s:
         try:
             psycopg.connect(dsn).close()
         except psycopg.OperationalError:
@@ -58,7 +58,7 @@ def _wait(dsn: str) -> None:
     raise TimeoutError("PostgreSQL did not start")
 
 
-def as_the_api(work: Coroutine[Any, Any, T]) -> T:
-    """Run it on the event loop of the api."""
+def run_on_api_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the event loop of the api."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        return runner.run(coroutine)

@@ -10,8 +10,8 @@ from typing import Final
 
 from tests.support.crowd import LARGE, Crowd
 
-from bench.database import as_the_api, empty_server
-from bench.installations import installation
+from bench.database import run_empty_server, run_on_api_loop
+from bench.installations import open_installation
 from bench.rounds import claims_ms
 from bench.table import Figure, Point, median, spread
 from greenroom.up.postgres import PostgresCluster
@@ -37,18 +37,18 @@ LISTS: Final = (
 LIVE: Final = replace(LARGE, users=1000, images=50, pools=100, live=1500)
 
 
-def _grown(ended: int) -> Crowd:
+def _crowd_with_history(ended: int) -> Crowd:
     return replace(LIVE, ended=ended, logs=3 * ended, requests=ended)
 
 
-async def _measured(cluster: PostgresCluster, ended: int) -> tuple[dict[str, float], list[float]]:
+async def _measure(cluster: PostgresCluster, ended: int) -> tuple[dict[str, float], list[float]]:
     """Milliseconds of each list, by its path, and of claims."""
-    async with installation(cluster, _grown(ended)) as made:
+    async with open_installation(cluster, _crowd_with_history(ended)) as installation:
         lists: dict[str, float] = {}
         for path in LISTS:
-            cost = await made.cost(lambda path=path: made.read(path), REPEATS)
+            cost = await installation.measure_cost(lambda path=path: installation.read(path), REPEATS)
             lists[path] = median(cost.ms)
-        return lists, await claims_ms(made)
+        return lists, await claims_ms(installation)
 
 
 def run() -> list[Figure]:
@@ -56,8 +56,8 @@ def run() -> list[Figure]:
     figures: list[Figure] = []
     smallest: tuple[dict[str, float], list[float]] | None = None
     for ended in SIZES:
-        with empty_server() as cluster:
-            lists, claims = as_the_api(_measured(cluster, ended))
+        with run_empty_server() as cluster:
+            lists, claims = run_on_api_loop(_measure(cluster, ended))
         smallest = smallest or (lists, claims)
         slowest = max(lists, key=lambda path: lists[path])
         for curve, product, yardstick, goal, note in (

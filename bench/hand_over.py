@@ -8,14 +8,14 @@ from datetime import datetime
 
 import psycopg
 
-from bench.instance import Instance, instance
-from bench.line import Line
-from bench.opened import await_open
+from bench.api_connection import ApiConnection
+from bench.instance import Instance, run_instance
+from bench.session_stream import wait_until_open
 from bench.table import Figure, median, spread
 
 POOL = 3
 SAMPLES = 12
-REST_S = 0.5
+PAUSE_S = 0.5
 """The time between the refill of the pool and the next launch."""
 OPEN_MS = 30.0
 CREATION_MS = 20.0
@@ -27,19 +27,19 @@ _CLAIMS = "SELECT extract(epoch FROM assigned)::double precision FROM sessions W
 def run() -> list[Figure]:
     """Launch one session after the other, each with a full pool at rest; the image has no `assign`."""
     open_ms: list[float] = []
-    with instance() as running:
-        config, image_id = running.stage(POOL), running.desktop()["image_id"]
-        for user in running.many_users(SAMPLES):
-            running.await_current(config, POOL)
-            time.sleep(REST_S)
-            line, events = Line(running), Line(running).events()
+    with run_instance() as instance:
+        config_id, image_id = instance.stage(POOL), instance.find_desktop()["image_id"]
+        for user in instance.create_users(SAMPLES):
+            instance.wait_for_claimable(config_id, POOL)
+            time.sleep(PAUSE_S)
+            connection, events = ApiConnection(instance), ApiConnection(instance).events()
             start = time.perf_counter()
-            session = line.launch(image_id, user)["session_id"]
-            await_open(line, events, session)
+            session = connection.launch(image_id, user)["session_id"]
+            wait_until_open(connection, events, session)
             open_ms.append((time.perf_counter() - start) * 1000)
-            line.ask("DELETE", f"/sessions/{session}")
-        running.await_current(config, POOL)
-        creation_ms = _creation_ms(running)
+            connection.request("DELETE", f"/sessions/{session}")
+        instance.wait_for_claimable(config_id, POOL)
+        creation_ms = _creation_ms(instance)
     return [
         Figure(
             "launch of a staged session until its stream may be opened, p50", median(open_ms), OPEN_MS, "ms",
@@ -52,19 +52,21 @@ def run() -> list[Figure]:
     ]  # fmt: skip
 
 
-def _creation_ms(running: Instance) -> list[float]:
+def _creation_ms(instance: Instance) -> list[float]:
     """Milliseconds from each claim until the Agent, according to its log, next began to create a container."""
-    with psycopg.connect(running.facts["database_url"]) as connection:
+    with psycopg.connect(instance.facts["database_url"]) as connection:
         claims = [row[0] for row in connection.execute(_CLAIMS).fetchall()]
     creations = sorted(
         datetime.fromisoformat(line["timestamp"]).timestamp()
-        for file in (running.data / "logs").glob("agent-*.log")
-        for line in map(_object, file.read_text().splitlines())
+        for file in (instance.data / "logs").glob("agent-*.log")
+        for line in map(_parse_line, file.read_text().splitlines())
         if line.get("event") == "changing a container" and line.get("action") == "create"
     )
-    return [(min(at for at in creations if at > claim) - claim) * 1000 for claim in claims]
+    return [
+        (min(creation_s for creation_s in creations if creation_s > claim_s) - claim_s) * 1000 for claim_s in claims
+    ]
 
 
-def _object(line: str) -> dict[str, str]:
+def _parse_line(line: str) -> dict[str, str]:
     """A line of the log; empty if it is no JSON object (a traceback)."""
     return json.loads(line) if line.startswith("{") else {}

@@ -23,7 +23,7 @@ from greenroom.up.installation import ensure_first_data
 from greenroom.up.postgres import PostgresCluster
 
 KEY: Final = ("abcdefghijkl", "the secret half")
-WARM: Final = 6
+WARM_UP_REQUESTS: Final = 6
 """The number of requests that are not measured: statements are prepared after the fifth use."""
 
 
@@ -45,33 +45,33 @@ class Installation:
     api: httpx2.AsyncClient
     postmaster: psutil.Process
 
-    def used_s(self) -> float:
+    def cpu_s(self) -> float:
         """CPU seconds of this process and of PostgreSQL."""
         own = time.process_time()
-        ended = self.postmaster.cpu_times()
-        servers = sum(_on_cpu_s(process.pid) for process in self.postmaster.children())
-        return own + servers + ended.children_user + ended.children_system
+        postmaster_times = self.postmaster.cpu_times()
+        servers = sum(_process_cpu_s(process.pid) for process in self.postmaster.children())
+        return own + servers + postmaster_times.children_user + postmaster_times.children_system
 
-    async def cost(self, act: Callable[[], Awaitable[object]], repeats: int) -> Cost:
-        for _ in range(WARM):
-            await act()
+    async def measure_cost(self, send: Callable[[], Awaitable[object]], repeats: int) -> Cost:
+        for _ in range(WARM_UP_REQUESTS):
+            await send()
         self.db.noted = []
-        await act()
+        await send()
         readings = await self.db.readings()
-        made = Cost(rows=sum(each.rows for each in readings), pages=sum(each.pages for each in readings))
-        begun_s = self.used_s()
+        cost = Cost(rows=sum(reading.rows for reading in readings), pages=sum(reading.pages for reading in readings))
+        start_cpu_s = self.cpu_s()
         for _ in range(repeats):
-            begun = time.perf_counter()
-            await act()
-            made.ms.append((time.perf_counter() - begun) * 1000)
-        made.cpu_ms = (self.used_s() - begun_s) * 1000 / repeats
-        return made
+            start = time.perf_counter()
+            await send()
+            cost.ms.append((time.perf_counter() - start) * 1000)
+        cost.cpu_ms = (self.cpu_s() - start_cpu_s) * 1000 / repeats
+        return cost
 
     async def read(self, path: str) -> None:
         (await self.api.get(f"/api/v1/{path}")).raise_for_status()
 
 
-def _on_cpu_s(pid: int) -> float:
+def _process_cpu_s(pid: int) -> float:
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
     except FileNotFoundError:  # it ended meanwhile
@@ -79,16 +79,16 @@ def _on_cpu_s(pid: int) -> float:
 
 
 @asynccontextmanager
-async def installation(cluster: PostgresCluster, crowd: Crowd | None) -> AsyncIterator[Installation]:
+async def open_installation(cluster: PostgresCluster, crowd: Crowd | None) -> AsyncIterator[Installation]:
     """Start the api on a cluster; `crowd` is the data to fill it with first, None if it is filled already."""
     if crowd is not None:
-        filling = NotingDatabase(cluster.dsn, application_name="bench", statement_timeout_ms=0)
-        await filling.open()
+        db_to_fill = NotingDatabase(cluster.dsn, application_name="bench", statement_timeout_ms=0)
+        await db_to_fill.open()
         await ensure_first_data(
-            filling, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1])
+            db_to_fill, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1])
         )
-        await fill(filling, crowd)
-        await filling.close()
+        await fill(db_to_fill, crowd)
+        await db_to_fill.close()
     db = NotingDatabase(cluster.dsn, application_name="bench", max_size=1, statement_timeout_ms=60_000)
     await db.open()
     config = ApiConfig(database_url=cluster.dsn, secret_key_file=Path("unused"))

@@ -51,52 +51,44 @@ class Instance:
         """POST below /api/v1, as JSON."""
         return self.http.post(f"/api/v1{path}", json=body).raise_for_status().json()
 
-    def status(self) -> dict[str, Any]:
+    def read_status(self) -> dict[str, Any]:
         """The output of `greenroom status --json`, with the current process ids."""
         command = [GREENROOM, "status", "--data", str(self.data), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(result.stdout.splitlines()[-1])
 
-    def desktop(self) -> dict[str, Any]:
+    def find_desktop(self) -> dict[str, Any]:
         """The workspace Desktop."""
         return next(i for i in self.get("/images") if i["friendly_name"] == "Desktop")
 
-    def users(self, count: int) -> list[str]:
-        """Create `count` users; returns their ids."""
-        made: list[str] = []
-        for _ in range(count):
-            name = f"bench-{time.time_ns()}@example.com"
-            made.append(self.post("/users", {"username": name, "password": "a long enough password"})["user_id"])
-        return made
-
-    def stage(self, count: int, deadline_s: float = 120) -> str:
+    def stage(self, count: int, timeout_s: float = 120) -> str:
         """Create a staging config of the desktop, wait until its `count` sessions are claimable, and return its id."""
-        config = self.begin_staging(self.desktop()["image_id"], count)
-        self.await_current(config, count, deadline_s)
-        return config
+        config_id = self.create_staging_config(self.find_desktop()["image_id"], count)
+        self.wait_for_claimable(config_id, count, timeout_s)
+        return config_id
 
-    def begin_staging(self, image_id: str, count: int) -> str:
+    def create_staging_config(self, image_id: str, count: int) -> str:
         """Create a staging config of a workspace; returns its id."""
         zone_id = self.facts["zones"][0]["zone_id"]
         body = {"zone_id": zone_id, "image_id": image_id, "num_sessions": count, "expiration": 24}
         return self.post("/staging-configs", body)["staging_config_id"]
 
-    def await_current(self, config: str, count: int, deadline_s: float = 120) -> None:
+    def wait_for_claimable(self, config_id: str, count: int, timeout_s: float = 120) -> None:
         """Wait until the pool has `count` claimable sessions."""
-        wait(lambda: self.get(f"/staging-configs/{config}")["num_current_sessions"] >= count, deadline_s)
+        wait(lambda: self.get(f"/staging-configs/{config_id}")["num_current_sessions"] >= count, timeout_s)
 
-    def many_users(self, count: int) -> list[str]:
+    def create_users(self, count: int) -> list[str]:
         """Create `count` users of the group All Users, who cannot log in, so that no password must be hashed;
         returns their ids."""
         with psycopg.connect(self.facts["database_url"], autocommit=True) as connection:
             rows = connection.execute(_MAKE_USERS, {"prefix": f"bench-{time.time_ns()}", "count": count}).fetchall()
         return [str(row[0]) for row in rows]
 
-    def claimable_hash(self, config: str) -> str:
+    def claimable_hash(self, config_id: str) -> str:
         """The `config_hash` of the claimable sessions of a pool."""
         with psycopg.connect(self.facts["database_url"]) as connection:
             row = connection.execute(
-                "SELECT config_hash FROM sessions WHERE claimable AND staging_config_id = %s LIMIT 1", (config,)
+                "SELECT config_hash FROM sessions WHERE claimable AND staging_config_id = %s LIMIT 1", (config_id,)
             ).fetchone()
         assert row is not None, "the pool is empty"
         return row[0]
@@ -109,35 +101,35 @@ class Instance:
         """Delete every session and wait until they are gone."""
         self._end("/sessions")
 
-    def _end(self, listed: str) -> None:
-        """Delete the listed sessions page by page: a list has at most 1,000 sessions."""
-        asked: set[str] = set()
+    def _end(self, path: str) -> None:
+        """Delete the sessions of a list page by page: a response has at most 1,000 sessions."""
+        deleted: set[str] = set()
 
-        def gone() -> bool:
-            left = {session["session_id"] for session in self.get(listed)}
-            for session_id in left - asked:
+        def all_gone() -> bool:
+            remaining = {session["session_id"] for session in self.get(path)}
+            for session_id in remaining - deleted:
                 self.http.delete(f"/api/v1/sessions/{session_id}")
-            asked.update(left)
-            return not left
+            deleted.update(remaining)
+            return not remaining
 
-        wait(gone, 120)
+        wait(all_gone, 120)
 
 
-def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) -> None:
+def wait(ready: Callable[[], bool], timeout_s: float, pause_s: float = 0.02) -> None:
     """Poll until `ready()` is true.
 
     Raises:
         TimeoutError: it was not true at the deadline.
     """
-    end = time.monotonic() + deadline_s
+    deadline_s = time.monotonic() + timeout_s
     while not ready():
-        if time.monotonic() > end:
+        if time.monotonic() > deadline_s:
             raise TimeoutError("the instance did not get there in time")
         time.sleep(pause_s)
 
 
 @contextmanager
-def instance(
+def run_instance(
     *options: str, runtime: str = "docker", environment: Mapping[str, str] | None = None
 ) -> Iterator[Instance]:
     """Start an instance and stop it at the end. With `runtime` "simulated" its Agent has no containers; all else is
@@ -146,10 +138,10 @@ def instance(
     data.chmod(0o755)
     command = [GREENROOM, "up", "--data", str(data / "data"), "--port", str(PORT), "--detach", "--json", *options]
     settings = {**os.environ, "GREENROOM_RUNTIME": runtime, **(environment or {})}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
-    if done.returncode:
-        raise SystemExit(f"bench: greenroom up failed: {done.stderr[-2000:]}")
-    facts = json.loads(done.stdout.splitlines()[-1])
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
+    if result.returncode:
+        raise SystemExit(f"bench: greenroom up failed: {result.stderr[-2000:]}")
+    facts = json.loads(result.stdout.splitlines()[-1])
     context = ssl.create_default_context(cafile=facts["ca_file"])
     auth = (facts["api_key"], facts["api_key_secret"])
     try:
@@ -157,7 +149,7 @@ def instance(
             yield Instance(facts, data / "data", http)
     finally:
         down = [GREENROOM, "down", "--data", str(data / "data")]
-        done = subprocess.run(down, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"bench: greenroom down failed: {done.stderr[-2000:]}")
+        result = subprocess.run(down, stderr=subprocess.PIPE, text=True, check=False)
+        if result.returncode:
+            raise SystemExit(f"bench: greenroom down failed: {result.stderr[-2000:]}")
         shutil.rmtree(data)

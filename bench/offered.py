@@ -21,17 +21,17 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 
-from bench.instance import Instance, instance, wait
+from bench.instance import Instance, run_instance, wait
 from bench.table import Figure, Point, median, percentile, spread
 from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
 RATES = [float(rate) for rate in os.environ.get("BENCH_RATES", "20,60,90,120,150,200").split(",")]
-SECONDS = 8.0
+DURATION_S = 8.0
 """The duration of each rate."""
 POOL = 300
 ROUNDS = 3
-SETTLES_S = 2.0
+SETTLE_S = 2.0
 """The time after the last launch, in which the pool is refilled: that is part of its cost."""
 COST_MS = 8.0
 """The goal for the CPU time of a launch with hand-over and refill, in all roles together."""
@@ -42,7 +42,7 @@ HOST = SimulationSettings(cores=100_000, memory_bytes=1 << 48)
 
 
 @dataclass(slots=True)
-class Offered:
+class RateResult:
     """The results of the launches at one rate."""
 
     rate: float
@@ -53,7 +53,7 @@ class Offered:
     """Role → CPU time per launch."""
 
     @property
-    def achieved(self) -> float:
+    def served_per_s(self) -> float:
         """Launches per second that returned a session."""
         return (self.outcomes["staged"] + self.outcomes["on demand"]) / self.elapsed_s
 
@@ -61,11 +61,11 @@ class Offered:
 class _Client:
     """Connections to the gateway, as many as are needed at once."""
 
-    def __init__(self, running: Instance) -> None:
-        url = urlsplit(running.facts["url"])
+    def __init__(self, instance: Instance) -> None:
+        url = urlsplit(instance.facts["url"])
         self._host, self._port = url.hostname or "", url.port or 443
-        self._context = ssl.create_default_context(cafile=running.facts["ca_file"])
-        secret = f"{running.facts['api_key']}:{running.facts['api_key_secret']}"
+        self._context = ssl.create_default_context(cafile=instance.facts["ca_file"])
+        secret = f"{instance.facts['api_key']}:{instance.facts['api_key_secret']}"
         self._basic = b64encode(secret.encode()).decode()
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -102,8 +102,8 @@ class _Client:
             writer.close()
 
 
-async def _offer(running: Instance, rate: float, image_id: str, users: list[str]) -> Offered:
-    client, result = _Client(running), Offered(rate)
+async def _launch_at_rate(instance: Instance, rate: float, image_id: str, users: list[str]) -> RateResult:
+    client, result = _Client(instance), RateResult(rate)
 
     async def launch(user_id: str) -> None:
         start = time.perf_counter()
@@ -124,65 +124,68 @@ async def _offer(running: Instance, rate: float, image_id: str, users: list[str]
     return result
 
 
-def cpu_s(running: Instance) -> dict[str, float]:
+def cpu_s(instance: Instance) -> dict[str, float]:
     """Role → CPU seconds of its processes so far, with descendants that belong to no other role: each is counted
     once."""
-    pids: dict[str, list[int]] = running.status()["pids"]
-    named = {pid for ids in pids.values() for pid in ids}
-    return {role: sum(_of_tree(pid, named, alone=role == "up") for pid in ids) for role, ids in pids.items()}
+    pids: dict[str, list[int]] = instance.read_status()["pids"]
+    role_pids = {pid for ids in pids.values() for pid in ids}
+    return {
+        role: sum(_process_cpu_s(pid, role_pids, only_itself=role == "up") for pid in ids) for role, ids in pids.items()
+    }
 
 
-def _of_tree(pid: int, named: set[int], *, alone: bool) -> float:
-    """CPU seconds of a process; `alone`: without its descendants, which belong to other roles."""
+def _process_cpu_s(pid: int, role_pids: set[int], *, only_itself: bool) -> float:
+    """CPU seconds of a process; `only_itself`: without its descendants, which belong to other roles."""
     try:
         process = psutil.Process(pid)
-        below = [] if alone else [one for one in process.children(recursive=True) if one.pid not in named]
-        times = [one.cpu_times() for one in (process, *below)]
+        children = [] if only_itself else process.children(recursive=True)
+        times = [part.cpu_times() for part in (process, *children) if part is process or part.pid not in role_pids]
     except psutil.NoSuchProcess:
         return 0.0
-    return sum(one.user + one.system for one in times)
+    return sum(part_times.user + part_times.system for part_times in times)
 
 
-def _measured(running: Instance, rate: float, image_id: str, config: str) -> Offered:
-    users = running.many_users(int(rate * SECONDS))
-    before = cpu_s(running)
-    result = asyncio.run(_offer(running, rate, image_id, users))
-    time.sleep(SETTLES_S)
-    after = cpu_s(running)
+def _measure_rate(instance: Instance, rate: float, image_id: str, config_id: str) -> RateResult:
+    users = instance.create_users(int(rate * DURATION_S))
+    before = cpu_s(instance)
+    result = asyncio.run(_launch_at_rate(instance, rate, image_id, users))
+    time.sleep(SETTLE_S)
+    after = cpu_s(instance)
     result.cpu_ms = {role: (after[role] - before[role]) * 1000 / len(users) for role in after}
-    running.end_assigned()
-    running.await_current(config, POOL)
+    instance.end_assigned()
+    instance.wait_for_claimable(config_id, POOL)
     return result
 
 
-def _figures(one: Offered) -> list[Figure]:
-    parts = " + ".join(f"{role} {cost:.1f}" for role, cost in one.cpu_ms.items())
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in one.outcomes.most_common())
-    name = f"{one.rate:g} launches requested per second"
-    count = len(one.latencies_ms)
+def _figures(result: RateResult) -> list[Figure]:
+    parts = " + ".join(f"{role} {cost:.1f}" for role, cost in result.cpu_ms.items())
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in result.outcomes.most_common())
+    name = f"{result.rate:g} launches requested per second"
+    count = len(result.latencies_ms)
     return [
         Figure(
-            f"{name}: served per second", one.achieved, min(one.rate, RATE_GOAL), "1/s", "requested, at most the goal",
-            count, outcomes, goal=0.98, more_is_better=True, point=Point("served", one.rate),
+            f"{name}: served per second", result.served_per_s, min(result.rate, RATE_GOAL), "1/s",
+            "requested, at most the goal", count, outcomes, goal=0.98, more_is_better=True,
+            point=Point("served", result.rate),
         ),
         Figure(
-            f"{name}: until the reply, p99", percentile(one.latencies_ms, 99), percentile(one.latencies_ms, 50), "ms",
-            "p50", count, spread(one.latencies_ms), samples_of_product=one.latencies_ms,
+            f"{name}: until the reply, p99", percentile(result.latencies_ms, 99), percentile(result.latencies_ms, 50),
+            "ms", "p50", count, spread(result.latencies_ms), samples_of_product=result.latencies_ms,
         ),
         Figure(
-            f"{name}: CPU time of all roles per launch", sum(one.cpu_ms.values()), COST_MS, "ms", "the goal", count,
+            f"{name}: CPU time of all roles per launch", sum(result.cpu_ms.values()), COST_MS, "ms", "the goal", count,
             parts, goal=1,
         ),
     ]  # fmt: skip
 
 
-async def _at_once(running: Instance, image_id: str, users: list[str]) -> tuple[float, Counter[str]]:
+async def _launch_at_once(instance: Instance, image_id: str, users: list[str]) -> tuple[float, Counter[str]]:
     """Seconds from the simultaneous launches until all are usable, and the number of each kind of answer."""
-    client = _Client(running)
+    client = _Client(instance)
     await client.prepare(len(users))
     begin = time.perf_counter()
     outcomes = Counter(await asyncio.gather(*(client.launch(image_id, user_id) for user_id in users)))
-    async with await psycopg.AsyncConnection.connect(running.facts["database_url"], autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(instance.facts["database_url"], autocommit=True) as connection:
         while (await (await connection.execute(_USABLE, [users])).fetchone()) != (len(users),):
             await asyncio.sleep(0.02)
     elapsed_s = time.perf_counter() - begin
@@ -193,29 +196,29 @@ async def _at_once(running: Instance, image_id: str, users: list[str]) -> tuple[
 _USABLE = "SELECT count(*) FROM sessions WHERE user_id = ANY(%s::uuid[]) AND status = 'running'"
 
 
-def _all_at_once(running: Instance, image_id: str, config: str) -> Figure:
-    taken: list[float] = []
+def _measure_at_once(instance: Instance, image_id: str, config_id: str) -> Figure:
+    samples_s: list[float] = []
     answers: Counter[str] = Counter()
     for number in range(ROUNDS + 1):
-        elapsed_s, outcomes = asyncio.run(_at_once(running, image_id, running.many_users(POOL)))
+        elapsed_s, outcomes = asyncio.run(_launch_at_once(instance, image_id, instance.create_users(POOL)))
         if number:  # the first round opens connections and prepares statements
-            taken.append(elapsed_s)
+            samples_s.append(elapsed_s)
             answers += outcomes
-        running.end_assigned()
-        running.await_current(config, POOL)
+        instance.end_assigned()
+        instance.wait_for_claimable(config_id, POOL)
     outcome = ", ".join(f"{number} {name}" for name, number in answers.most_common())
     return Figure(
-        f"{POOL} simultaneous launches until all sessions are usable", median(taken), AT_ONCE_GOAL_S, "s", "the goal",
-        ROUNDS, f"{spread(taken)}; {outcome}", taken, goal=1,
+        f"{POOL} simultaneous launches until all sessions are usable", median(samples_s), AT_ONCE_GOAL_S, "s",
+        "the goal", ROUNDS, f"{spread(samples_s)}; {outcome}", samples_s, goal=1,
     )  # fmt: skip
 
 
 def run() -> list[Figure]:
     """Measure each rate in turn, on one instance; a full host would refuse launches."""
-    with instance(runtime="simulated") as running:
-        host = SimulatedRuntime("", "", folder=Layout(running.data).agent("agent-default"))
+    with run_instance(runtime="simulated") as instance:
+        host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
         host.configure(HOST)
-        wait(lambda: all(agent["cores"] > SECONDS * max(RATES) for agent in running.get("/agents")), 60)
-        image_id, config = running.desktop()["image_id"], running.stage(POOL)
-        rates = [figure for rate in RATES for figure in _figures(_measured(running, rate, image_id, config))]
-        return [*rates, _all_at_once(running, image_id, config)]
+        wait(lambda: all(agent["cores"] > DURATION_S * max(RATES) for agent in instance.get("/agents")), 60)
+        image_id, config_id = instance.find_desktop()["image_id"], instance.stage(POOL)
+        rates = [figure for rate in RATES for figure in _figures(_measure_rate(instance, rate, image_id, config_id))]
+        return [*rates, _measure_at_once(instance, image_id, config_id)]

@@ -14,16 +14,16 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture of some curves; `straight` is the title of the line y = x, such as the offered rate."""
+    """A picture of some curves; `diagonal_title` is the title of the line y = x, such as the offered rate."""
 
     file: str
     title: str
     x: str
     y: str
     curves: tuple[str, ...]
-    logarithmic: str = ""
+    logarithmic_axes: str = ""
     """The logarithmic axes: "x", "y" or "xy"."""
-    straight: str = ""
+    diagonal_title: str = ""
 
 
 PLOTS: Final = (
@@ -45,20 +45,20 @@ PLOTS: Final = (
     ),
     Plot(
         "scale-offered.png", "Launches, all staged as long as refill keeps up", "offered a second", "served a second",
-        ("served",), straight="offered",
+        ("served",), diagonal_title="offered",
     ),
 )  # fmt: skip
 
 
 def draw(curves: Curves, folder: Path) -> list[Path]:
     """Write a picture for each of `PLOTS` whose curves have all been measured; returns the paths."""
-    written: list[Path] = []
+    paths: list[Path] = []
     for plot in PLOTS:
         if all(name in curves for name in plot.curves):
             path = folder / plot.file
             subprocess.run(["gnuplot"], input=_script(plot, curves, path), text=True, check=True)
-            written.append(path)
-    return written
+            paths.append(path)
+    return paths
 
 
 def _script(plot: Plot, curves: Curves, path: Path) -> str:
@@ -70,8 +70,8 @@ def _script(plot: Plot, curves: Curves, path: Path) -> str:
         f"$curve{number} with linespoints linewidth 2 pointtype 7 title '{name}'"
         for number, name in enumerate(plot.curves)
     ]
-    if plot.straight:
-        lines.append(f"x with lines linecolor 'gray' dashtype 2 title '{plot.straight}'")
+    if plot.diagonal_title:
+        lines.append(f"x with lines linecolor 'gray' dashtype 2 title '{plot.diagonal_title}'")
     return "\n".join(
         [
             "set terminal pngcairo size 720,400 font 'sans,11'",
@@ -84,8 +84,8 @@ def _script(plot: Plot, curves: Curves, path: Path) -> str:
             "set rmargin 5",
             "set autoscale xfix",
             "set key top left",
-            *([f"set logscale {plot.logarithmic}"] if plot.logarithmic else []),
-            *([] if "y" in plot.logarithmic else ["set yrange [0:*]"]),
+            *([f"set logscale {plot.logarithmic_axes}"] if plot.logarithmic_axes else []),
+            *([] if "y" in plot.logarithmic_axes else ["set yrange [0:*]"]),
             f"plot {', '.join(lines)}\n",
         ]
     )

@@ -20,19 +20,19 @@ from typing import Any, Final
 import psycopg
 from tests.support.kubernetes.cluster import Cluster, running_cluster
 
-from bench import raw
-from bench.instance import Instance, instance, wait
-from bench.line import Line
-from bench.opened import await_open, open_stream
+from bench import baseline
+from bench.api_connection import ApiConnection
+from bench.instance import Instance, run_instance, wait
+from bench.session_stream import open_stream, wait_until_open
 from bench.table import Figure, median, spread
 from greenroom.runtimes.probe import Prober
 
 IMAGE: Final = "greenroom/desktop:openbox"
 POOL: Final = 3
 SAMPLES: Final = 9
-REFILL: Final = 8
+REFILL_SESSIONS: Final = 8
 ROUNDS: Final = 3
-REST_S: Final = 1.0
+PAUSE_S: Final = 1.0
 CORES: Final = 0.1
 """The cores of each session: all sessions of the pool must fit on two nodes on two cores."""
 MEMORY: Final = 512 << 20
@@ -40,7 +40,7 @@ QUOTA: Final = {"requests.cpu": "16", "requests.memory": "64Gi"}
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class PlainPods:
     """Pods created with `kubectl run`, with the resources of a session's Pod and without Greenroom."""
 
     cluster: Cluster
@@ -54,7 +54,7 @@ class Plain:
             "name": name,
             "image": IMAGE,
             "imagePullPolicy": "IfNotPresent",
-            "env": [{"name": "VNC_PW", "value": raw.SPEC.credential}],
+            "env": [{"name": "VNC_PW", "value": baseline.SPEC.credential}],
             "resources": {"requests": limits, "limits": {"memory": limits["memory"]}},
             "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}],  # noqa: S108 -- in the container
         }
@@ -69,7 +69,7 @@ class Plain:
             "run", name, f"--image={IMAGE}", "--restart=Never", f"--overrides={json.dumps({'spec': spec})}"
         )
         await self._kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
-        return f"{await self._kubectl('get', 'pod', name, '--output=jsonpath={.status.podIP}')}:{raw.SPEC.port}"
+        return f"{await self._kubectl('get', 'pod', name, '--output=jsonpath={.status.podIP}')}:{baseline.SPEC.port}"
 
     async def remove(self, names: list[str]) -> None:
         await self._kubectl("delete", "pod", *names, "--grace-period=0", "--force")
@@ -85,50 +85,50 @@ class Plain:
 
 
 @contextmanager
-def on_pods(cluster: Cluster) -> Generator[tuple[Instance, str]]:
+def run_on_pods(cluster: Cluster) -> Generator[tuple[Instance, str]]:
     """Greenroom on this machine, whose sessions are Pods of a namespace."""
     with cluster.namespace("bench") as namespace:
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "desks"}, "spec": {"hard": QUOTA}}
         cluster.apply(quota, namespace=namespace)
         settings = {"GREENROOM_KUBE_CONFIG": str(cluster.kubeconfig), "GREENROOM_KUBE_NAMESPACE": namespace}
         settings["GREENROOM_DESKTOP_IMAGE"] = IMAGE
-        with instance(runtime="kubernetes", environment=settings) as running:
-            wait(lambda: _has_image(running), 60)
-            yield light(running), namespace
+        with run_instance(runtime="kubernetes", environment=settings) as instance:
+            wait(lambda: _has_image(instance), 60)
+            yield reduce_resources(instance), namespace
 
 
-def _has_image(running: Instance) -> bool:
+def _has_image(instance: Instance) -> bool:
     """True if the nodes have the image, as an advance Pod has shown; nothing is launched before."""
-    with psycopg.connect(running.facts["database_url"]) as connection:
+    with psycopg.connect(instance.facts["database_url"]) as connection:
         return connection.execute("SELECT 1 FROM agent_images WHERE state = 'present'").fetchone() is not None
 
 
-def light(running: Instance) -> Instance:
+def reduce_resources(instance: Instance) -> Instance:
     """Reduce the resources of the desktop so that many fit on two cores."""
     changes = {"cores": CORES, "memory": MEMORY}
-    running.http.patch(f"/api/v1/images/{running.desktop()['image_id']}", json=changes).raise_for_status()
-    return running
+    instance.http.patch(f"/api/v1/images/{instance.find_desktop()['image_id']}", json=changes).raise_for_status()
+    return instance
 
 
 def run() -> list[Figure]:
     """Measure Docker's claims first, in a separate instance; then the Pods."""
     with running_cluster() as cluster:
         cluster.load_image(IMAGE)
-        with instance(environment={"GREENROOM_DESKTOP_IMAGE": IMAGE}) as running:
-            docker = _staged(light(running))
-        with on_pods(cluster) as (running, namespace):
-            plain = Plain(cluster, namespace)
-            on_demand, by_hand = _on_demand(running, plain)
-            staged = _staged(running)
-            refills = _refills(running, plain)
+        with run_instance(environment={"GREENROOM_DESKTOP_IMAGE": IMAGE}) as instance:
+            docker = _measure_staged(reduce_resources(instance))
+        with run_on_pods(cluster) as (instance, namespace):
+            plain = PlainPods(cluster, namespace)
+            on_demand_ms, plain_ms = _measure_on_demand(instance, plain)
+            staged = _measure_staged(instance)
+            own_s, plain_s = _measure_refills(instance, plain)
     return [
         Figure(
-            "Pods: on demand to first frame", median(on_demand), median(by_hand), "ms", "kubectl run, same image",
-            len(on_demand), f"{spread(on_demand)}; {spread(by_hand)}", on_demand, by_hand, goal=1.2,
+            "Pods: on demand to first frame", median(on_demand_ms), median(plain_ms), "ms", "kubectl run, same image",
+            len(on_demand_ms), f"{spread(on_demand_ms)}; {spread(plain_ms)}", on_demand_ms, plain_ms, goal=1.2,
         ),
         Figure(
-            "Pods: click to first frame, staged", median(staged.frame_ms), median(on_demand), "ms",
-            "on demand, same image", SAMPLES, f"{spread(staged.frame_ms)}", staged.frame_ms, on_demand, goal=0.15,
+            "Pods: click to first frame, staged", median(staged.frame_ms), median(on_demand_ms), "ms",
+            "on demand, same image", SAMPLES, f"{spread(staged.frame_ms)}", staged.frame_ms, on_demand_ms, goal=0.15,
         ),
         Figure(
             "Pods: launch of a staged session until the reply", median(staged.reply_ms), median(docker.reply_ms), "ms",
@@ -141,36 +141,36 @@ def run() -> list[Figure]:
             f"{spread(staged.open_ms)}; {spread(docker.open_ms)}", staged.open_ms, docker.open_ms,
         ),
         Figure(
-            f"Pods: refill, {REFILL} sessions", 60 * REFILL / median(refills[0]), 60 * REFILL / median(refills[1]),
-            "a minute", f"{REFILL} kubectl run at once", ROUNDS, f"{spread(refills[0])} s; {spread(refills[1])} s",
-            goal=0.85, more_is_better=True,
+            f"Pods: refill, {REFILL_SESSIONS} sessions", 60 * REFILL_SESSIONS / median(own_s),
+            60 * REFILL_SESSIONS / median(plain_s), "a minute", f"{REFILL_SESSIONS} kubectl run at once", ROUNDS,
+            f"{spread(own_s)} s; {spread(plain_s)} s", goal=0.85, more_is_better=True,
         ),
     ]  # fmt: skip
 
 
-def _on_demand(running: Instance, plain: Plain) -> tuple[list[float], list[float]]:
+def _measure_on_demand(instance: Instance, plain: PlainPods) -> tuple[list[float], list[float]]:
     """Milliseconds of Greenroom's Pods and of plain Pods, in turn; the first of each is not counted."""
-    image_id = running.desktop()["image_id"]
-    ours, theirs = list[float](), list[float]()
-    for user in running.many_users(SAMPLES + 1):
-        line, events = Line(running), Line(running).events()
+    image_id = instance.find_desktop()["image_id"]
+    own_ms, plain_ms = list[float](), list[float]()
+    for user in instance.create_users(SAMPLES + 1):
+        connection, events = ApiConnection(instance), ApiConnection(instance).events()
         start = time.perf_counter()
-        session = line.ask("POST", "/sessions", {"image_id": image_id, "user_id": user})["session_id"]
-        open_stream(running, line, events, session)
-        ours.append((time.perf_counter() - start) * 1000)
-        running.end_all()
-        theirs.append(asyncio.run(_plain(plain)))
-        time.sleep(REST_S)
-    return ours[1:], theirs[1:]
+        session = connection.request("POST", "/sessions", {"image_id": image_id, "user_id": user})["session_id"]
+        open_stream(instance, connection, events, session)
+        own_ms.append((time.perf_counter() - start) * 1000)
+        instance.end_all()
+        plain_ms.append(asyncio.run(_plain_ms(plain)))
+        time.sleep(PAUSE_S)
+    return own_ms[1:], plain_ms[1:]
 
 
-async def _plain(plain: Plain) -> float:
-    (name,) = raw.names(1)
+async def _plain_ms(plain: PlainPods) -> float:
+    (name,) = baseline.new_names(1)
     prober = Prober()
     start = time.perf_counter()
     address = await plain.run(name)
-    await raw.painted(prober, address, is_alone=True)
-    await raw.seen(address)
+    await baseline.wait_until_painted(prober, address, is_alone=True)
+    await baseline.receive_frame(address)
     taken_ms = (time.perf_counter() - start) * 1000
     await plain.remove([name])
     await prober.close()
@@ -178,7 +178,7 @@ async def _plain(plain: Plain) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class StagedTimes:
     """Milliseconds from the request: until the reply, until the stream may be opened, until the first frame."""
 
     reply_ms: list[float]
@@ -186,59 +186,59 @@ class Staged:
     frame_ms: list[float]
 
 
-def _staged(running: Instance) -> Staged:
+def _measure_staged(instance: Instance) -> StagedTimes:
     """Launch one session after the other, each with a full pool at rest; the first is not counted."""
-    config, image_id = running.stage(POOL), running.desktop()["image_id"]
-    found = Staged([], [], [])
-    for number, user in enumerate(running.many_users(2 * SAMPLES + 1)):
-        running.await_current(config, POOL)
-        time.sleep(REST_S)
-        line, events = Line(running), Line(running).events()
+    config_id, image_id = instance.stage(POOL), instance.find_desktop()["image_id"]
+    times = StagedTimes([], [], [])
+    for number, user in enumerate(instance.create_users(2 * SAMPLES + 1)):
+        instance.wait_for_claimable(config_id, POOL)
+        time.sleep(PAUSE_S)
+        connection, events = ApiConnection(instance), ApiConnection(instance).events()
         start = time.perf_counter()
-        session = line.launch(image_id, user)["session_id"]
+        session = connection.launch(image_id, user)["session_id"]
         reply_ms = (time.perf_counter() - start) * 1000
         if number % 2:
-            await_open(line, events, session)
-            found.open_ms.append((time.perf_counter() - start) * 1000)
+            wait_until_open(connection, events, session)
+            times.open_ms.append((time.perf_counter() - start) * 1000)
         elif number:
-            open_stream(running, line, events, session)
-            found.frame_ms.append((time.perf_counter() - start) * 1000)
+            open_stream(instance, connection, events, session)
+            times.frame_ms.append((time.perf_counter() - start) * 1000)
         if number:
-            found.reply_ms.append(reply_ms)
-        line.ask("DELETE", f"/sessions/{session}")
-    running.http.delete(f"/api/v1/staging-configs/{config}").raise_for_status()
-    running.end_all()
-    return found
+            times.reply_ms.append(reply_ms)
+        connection.request("DELETE", f"/sessions/{session}")
+    instance.http.delete(f"/api/v1/staging-configs/{config_id}").raise_for_status()
+    instance.end_all()
+    return times
 
 
-def _refills(running: Instance, plain: Plain) -> tuple[list[float], list[float]]:
+def _measure_refills(instance: Instance, plain: PlainPods) -> tuple[list[float], list[float]]:
     """Seconds of rounds of Greenroom's Pods and of plain Pods, in turn."""
-    ours, theirs = list[float](), list[float]()
-    config = running.begin_staging(running.desktop()["image_id"], 0)
+    own_s, plain_s = list[float](), list[float]()
+    config_id = instance.create_staging_config(instance.find_desktop()["image_id"], 0)
     for _ in range(ROUNDS):
-        theirs.append(asyncio.run(_plain_at_once(plain)))
-        line, events = Line(running), Line(running).events()
+        plain_s.append(asyncio.run(_plain_refill_s(plain)))
+        connection, events = ApiConnection(instance), ApiConnection(instance).events()
         start = time.perf_counter()
-        line.ask("PATCH", f"/staging-configs/{config}", {"num_sessions": REFILL})
-        events.first(config, partial(_is_full, line, config))
-        ours.append(time.perf_counter() - start)
-        line.ask("PATCH", f"/staging-configs/{config}", {"num_sessions": 0})
-        wait(lambda: not running.get("/sessions"), 120)
-    return ours, theirs
+        connection.request("PATCH", f"/staging-configs/{config_id}", {"num_sessions": REFILL_SESSIONS})
+        events.wait_for(config_id, partial(_is_full, connection, config_id))
+        own_s.append(time.perf_counter() - start)
+        connection.request("PATCH", f"/staging-configs/{config_id}", {"num_sessions": 0})
+        wait(lambda: not instance.get("/sessions"), 120)
+    return own_s, plain_s
 
 
-def _is_full(line: Line, config: str) -> bool:
-    return line.ask("GET", f"/staging-configs/{config}")["num_current_sessions"] >= REFILL
+def _is_full(connection: ApiConnection, config_id: str) -> bool:
+    return connection.request("GET", f"/staging-configs/{config_id}")["num_current_sessions"] >= REFILL_SESSIONS
 
 
-async def _plain_at_once(plain: Plain) -> float:
-    names, prober = raw.names(REFILL), Prober()
+async def _plain_refill_s(plain: PlainPods) -> float:
+    names, prober = baseline.new_names(REFILL_SESSIONS), Prober()
 
-    async def one(name: str) -> None:
-        await raw.painted(prober, await plain.run(name), is_alone=False)
+    async def run_pod(name: str) -> None:
+        await baseline.wait_until_painted(prober, await plain.run(name), is_alone=False)
 
     start = time.perf_counter()
-    await asyncio.gather(*map(one, names))
+    await asyncio.gather(*map(run_pod, names))
     taken_s = time.perf_counter() - start
     await plain.remove(names)
     await prober.close()

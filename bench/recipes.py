@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 from playwright.async_api import async_playwright
 
-from bench import raw
+from bench import baseline
 from greenroom.core.catalogue.entries import MIB, Recipe
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.recipes import shelf
@@ -26,18 +26,18 @@ from greenroom.runtimes.probe import Prober
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "reference/recipes.md"
 STARTS = 3
-SETTLES_S = 20.0
+SETTLE_S = 20.0
 """The time after which an application has completed its start."""
 IDLE_S = 20.0
 WIDTH, HEIGHT = 1280, 800
 CHROMIUM = "/usr/bin/chromium"
 
 
-def _docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
+def _docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _own_mb(image: str) -> float:
+def _own_layer_mb(image: str) -> float:
     """The size of the image without the shared base, in MB."""
     base = _docker("image", "inspect", "-f", '{{index .Config.Labels "greenroom.base"}}', image)
     sizes = [int(_docker("image", "inspect", "-f", "{{.Size}}", name)) for name in (image, base)]
@@ -46,7 +46,7 @@ def _own_mb(image: str) -> float:
 
 def _start(recipe: Recipe, image: str) -> tuple[str, str]:
     """Run a container with the settings of the recipe's workspace; returns its name and address."""
-    (name,) = raw.names(1)
+    (name,) = baseline.new_names(1)
     config = recipe.workspace.run_config
     tmpfs = [f"--tmpfs={path}:{options}" for path, options in config.get("tmpfs", {}).items()]
     _docker(
@@ -65,58 +65,62 @@ def _start(recipe: Recipe, image: str) -> tuple[str, str]:
         *("--pids-limit", "512", "--memory", f"{recipe.workspace.memory_mb}m"),
         *(["--read-only"] if config.get("read_only") else []),
         *tmpfs,
-        *("-e", f"VNC_PW={raw.SPEC.credential}", "-p", f"127.0.0.1::{recipe.workspace.port}", image),
+        *("-e", f"VNC_PW={baseline.SPEC.credential}", "-p", f"127.0.0.1::{recipe.workspace.port}", image),
     )
     return name, _docker("port", name, f"{recipe.workspace.port}/tcp").split()[0]
 
 
-def _group(name: str) -> dict[str, Any]:
+def _read_statistics(name: str) -> dict[str, Any]:
     """Docker's statistics of a container."""
     command = ["curl", "-s", "--unix-socket", "/var/run/docker.sock", f"http://d/containers/{name}/stats?stream=false"]
     return json.loads(subprocess.check_output(command))
 
 
-async def _measured(recipe: Recipe) -> tuple[str, Image.Image]:
+async def _measure(recipe: Recipe) -> tuple[str, Image.Image]:
     image = shelf.reference(recipe)
-    spec = SessionSpec(image=image, image_id="", credential=raw.SPEC.credential, ready_path=recipe.workspace.ready_path)
+    spec = SessionSpec(
+        image=image, image_id="", credential=baseline.SPEC.credential, ready_path=recipe.workspace.ready_path
+    )
     prober = Prober()
-    firsts: list[float] = []
+    start_times_s: list[float] = []
     name = ""
     try:
         for _ in range(STARTS):
             if name:
-                raw.remove([name])
-            begun = time.monotonic()
+                baseline.remove_containers([name])
+            start_s = time.monotonic()
             name, address = await asyncio.to_thread(_start, recipe, image)
             while not (await prober.probe(address, spec)).usable:
-                await asyncio.sleep(raw.POLL_S)
-            firsts.append(time.monotonic() - begun)
-        await asyncio.sleep(SETTLES_S)
-        before = _group(name)
+                await asyncio.sleep(baseline.POLL_S)
+            start_times_s.append(time.monotonic() - start_s)
+        await asyncio.sleep(SETTLE_S)
+        before = _read_statistics(name)
         await asyncio.sleep(IDLE_S)
-        after = _group(name)
+        after = _read_statistics(name)
         address = _docker("port", name, f"{recipe.workspace.port}/tcp").split()[0]
-        picture = await (_page(address, recipe) if recipe.kind == "page" else _screen(prober, address, spec))
+        picture = await (
+            _screenshot_page(address, recipe) if recipe.kind == "page" else _screenshot_desktop(prober, address, spec)
+        )
     finally:
-        raw.remove([name])
+        baseline.remove_containers([name])
         await prober.close()
     memory = after["memory_stats"]
-    kept = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
-    used = after["cpu_stats"]["cpu_usage"]["total_usage"] - before["cpu_stats"]["cpu_usage"]["total_usage"]
-    shown = f"[picture](../images/recipe-{recipe.name}.png)"
+    cache_bytes = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
+    cpu_ns = after["cpu_stats"]["cpu_usage"]["total_usage"] - before["cpu_stats"]["cpu_usage"]["total_usage"]
+    picture_link = f"[picture](../images/recipe-{recipe.name}.png)"
     return (
-        f"| `{recipe.name}` | {recipe.friendly_name} | {recipe.kind} | {_own_mb(image):.0f} MB"
-        f" | {statistics.median(firsts):.1f} s | {(memory['usage'] - kept) / MIB:.0f} MiB"
-        f" | {used / 1e9 / IDLE_S:.3f} | {shown} |"
+        f"| `{recipe.name}` | {recipe.friendly_name} | {recipe.kind} | {_own_layer_mb(image):.0f} MB"
+        f" | {statistics.median(start_times_s):.1f} s | {(memory['usage'] - cache_bytes) / MIB:.0f} MiB"
+        f" | {cpu_ns / 1e9 / IDLE_S:.3f} | {picture_link} |"
     ), picture
 
 
-async def _screen(prober: Prober, address: str, spec: SessionSpec) -> Image.Image:
+async def _screenshot_desktop(prober: Prober, address: str, spec: SessionSpec) -> Image.Image:
     return Image.open(io.BytesIO(await prober.screenshot(address, spec, WIDTH, HEIGHT)))
 
 
-async def _page(address: str, recipe: Recipe) -> Image.Image:
-    login: Any = {"username": recipe.workspace.auth_user, "password": raw.SPEC.credential}
+async def _screenshot_page(address: str, recipe: Recipe) -> Image.Image:
+    login: Any = {"username": recipe.workspace.auth_user, "password": baseline.SPEC.credential}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = await browser.new_context(
@@ -124,13 +128,13 @@ async def _page(address: str, recipe: Recipe) -> Image.Image:
         )
         page = await context.new_page()
         await page.goto(f"https://{address}/{recipe.workspace.start_page}")
-        await asyncio.sleep(SETTLES_S)
+        await asyncio.sleep(SETTLE_S)
         picture = await page.screenshot()
         await browser.close()
     return Image.open(io.BytesIO(picture))
 
 
-def _keep(name: str, picture: Image.Image) -> None:
+def _save_picture(name: str, picture: Image.Image) -> None:
     small = picture.convert("RGB").resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.LANCZOS)
     small.quantize(256).save(DOCS / f"images/recipe-{name}.png", optimize=True)
 
@@ -139,12 +143,12 @@ async def _run(names: list[str]) -> None:
     for recipe in shelf.all_recipes():
         if names and recipe.name not in names:
             continue
-        row, picture = await _measured(recipe)
+        row, picture = await _measure(recipe)
         print(row, flush=True)
-        _keep(recipe.name, picture)
+        _save_picture(recipe.name, picture)
         text = PAGE.read_text()
-        found = re.compile(rf"^\| `{recipe.name}` \|.*\n", re.MULTILINE)
-        PAGE.write_text(found.sub(lambda _, row=row: f"{row}\n", text))
+        row_pattern = re.compile(rf"^\| `{recipe.name}` \|.*\n", re.MULTILINE)
+        PAGE.write_text(row_pattern.sub(lambda _, row=row: f"{row}\n", text))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from typing import Any, Final
 from playwright.async_api import Page, async_playwright
 from tests.browser.own_machine import chromium_options
 
-from bench import raw
+from bench import baseline
 from bench.table import Figure, percentile
 from greenroom.runtimes.probe import Prober
 from greenroom.up.checks import desktop_image
 
-WATCHED_S: Final = 10.0
-SETTLES_S: Final = 4.0
+MEASUREMENT_S: Final = 10.0
+SETTLE_S: Final = 4.0
 KEYS: Final = 60
 KINDS: Final = ("light", "video")
 FILM: Final = Path(__file__).parent / "scenes/video.py"
@@ -44,7 +44,7 @@ while :; do for i in $(seq 0 8 400) $(seq 400 -8 0); do
 xdotool windowmove "$(head -1 /tmp/window)" $((i + 40)) $((i / 2 + 60)); sleep 0.016; done; done
 """
 
-LOOK: Final = """() => {
+PAGE_SCRIPT: Final = """() => {
   const small = new OffscreenCanvas(16, 16).getContext('2d', {willReadFrequently: true});
   const pixels = (x, y, w, h) => {
     small.drawImage(document.querySelector('canvas'), x, y, w, h, 0, 0, 16, 16);
@@ -94,19 +94,19 @@ def run() -> list[Figure]:
 
 
 async def _run(options: dict[str, Any]) -> list[Figure]:
-    async def seen(play: Callable[[_Session], Any]) -> dict[str, Any]:
-        return {kind: await _in_session(kind, play, options) for kind in KINDS}
+    async def measure_kinds(measure: Callable[[_Session], Any]) -> dict[str, Any]:
+        return {kind: await _run_in_session(kind, measure, options) for kind in KINDS}
 
     figures: list[Figure] = []
-    idle = await seen(_idle)
+    idle = await measure_kinds(_idle)
     figures.append(_figure("a desktop at rest, one viewer", "memory", "MiB", {k: i[0] for k, i in idle.items()}))
     figures.append(_figure("a desktop at rest, one viewer", "CPU", "% of a core", {k: i[1] for k, i in idle.items()}))
-    delays = await seen(_typing)
+    delays = await measure_kinds(_typing)
     for percent in (50, 95):
-        values = {kind: percentile(found, percent) for kind, found in delays.items()}
+        values = {kind: percentile(samples, percent) for kind, samples in delays.items()}
         figures.append(_figure("typing", f"key to pixel p{percent}", "ms", values, delays))
-    for name, play in (("scrolling text", _scrolling), ("window drag", _dragging), ("720p video", _film)):
-        scenes = await seen(play)
+    for name, measure in (("scrolling text", _scrolling), ("window drag", _dragging), ("720p video", _film)):
+        scenes = await measure_kinds(measure)
         for title, unit in (("frames_s", "1/s"), ("kb_s", "kB/s"), ("cpu_percent", "% of a core")):
             values = {kind: getattr(scene, title) for kind, scene in scenes.items()}
             figures.append(_figure(name, {"frames_s": "frames", "kb_s": "data"}.get(title, "CPU"), unit, values))
@@ -136,38 +136,38 @@ class _Session:
     def __init__(self, name: str, page: Page) -> None:
         self.name = name
         self.page = page
-        found = subprocess.run(
+        output = subprocess.run(
             ["docker", "inspect", "-f", "{{.Id}} {{.State.Pid}}", name], check=True, capture_output=True, text=True
         )
-        self._id, self._pid = found.stdout.split()
+        self._id, self._pid = output.stdout.split()
 
-    async def starts(self, *argv: str, script: str = "") -> None:
+    async def execute(self, *argv: str, script: str = "") -> None:
         """Start a program on its screen; `script` is its standard input."""
         command = ["docker", "exec", "-i", self.name, *argv]
         process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         await process.communicate(script.encode())
         assert process.returncode == 0
 
-    async def terminal(self, script: str, size: str) -> None:
+    async def run_in_terminal(self, script: str, size: str) -> None:
         """Run a shell script in a terminal."""
-        await self.starts("bash", "-c", "cat >/tmp/scene", script=script)
-        look = f"-fa 'DejaVu Sans Mono' -fs 11 -geometry {size} -bg black -fg white"
-        await self.starts("bash", "-c", f"setsid xterm {look} -e bash /tmp/scene >/dev/null 2>&1 &")
+        await self.execute("bash", "-c", "cat >/tmp/scene", script=script)
+        options = f"-fa 'DejaVu Sans Mono' -fs 11 -geometry {size} -bg black -fg white"
+        await self.execute("bash", "-c", f"setsid xterm {options} -e bash /tmp/scene >/dev/null 2>&1 &")
 
-    async def watched(self) -> Scene:
-        """Measure the scene for `WATCHED_S`."""
-        await asyncio.sleep(SETTLES_S)
-        cpu, sent, begun = self._cpu_s(), self._sent_bytes(), time.monotonic()
-        changes = await self.page.evaluate(f"changes({WATCHED_S * 1000})")
-        took_s = time.monotonic() - begun
-        used_s, kilobytes = self._cpu_s() - cpu, (self._sent_bytes() - sent) / 1000
-        return Scene(changes / took_s, kilobytes / took_s, used_s * 100 / took_s)
+    async def measure_scene(self) -> Scene:
+        """Measure the scene for `MEASUREMENT_S`."""
+        await asyncio.sleep(SETTLE_S)
+        start_cpu_s, start_bytes, start_s = self._cpu_s(), self._sent_bytes(), time.monotonic()
+        changes = await self.page.evaluate(f"changes({MEASUREMENT_S * 1000})")
+        elapsed_s = time.monotonic() - start_s
+        used_s, kilobytes = self._cpu_s() - start_cpu_s, (self._sent_bytes() - start_bytes) / 1000
+        return Scene(changes / elapsed_s, kilobytes / elapsed_s, used_s * 100 / elapsed_s)
 
     def memory_mib(self) -> float:
         """The PSS of all processes."""
-        listed = subprocess.run(["docker", "top", self.name, "-eo", "pid"], check=True, capture_output=True, text=True)
+        output = subprocess.run(["docker", "top", self.name, "-eo", "pid"], check=True, capture_output=True, text=True)
         total = 0
-        for pid in listed.stdout.split()[1:]:
+        for pid in output.stdout.split()[1:]:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         return total / 1024
@@ -185,41 +185,41 @@ class _Session:
         return next(int(line.split(":")[1].split()[8]) for line in lines if line.strip().startswith("eth0:"))
 
 
-async def _in_session(kind: str, play: Callable[[_Session], Any], options: dict[str, Any]) -> Any:
-    name = raw.names(1)[0]
+async def _run_in_session(kind: str, measure: Callable[[_Session], Any], options: dict[str, Any]) -> Any:
+    name = baseline.new_names(1)[0]
     prober = Prober()
     try:
-        address = await raw.start(name, desktop_image(), GREENROOM_PICTURE=kind)
-        await raw.painted(prober, address, is_alone=True)
+        address = await baseline.start_container(name, desktop_image(), GREENROOM_PICTURE=kind)
+        await baseline.wait_until_painted(prober, address, is_alone=True)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(**options)
             context = await browser.new_context(
                 ignore_https_errors=True,
                 bypass_csp=True,
                 viewport={"width": 1280, "height": 800},
-                http_credentials={"username": raw.SPEC.auth_user, "password": raw.SPEC.credential},
+                http_credentials={"username": baseline.SPEC.auth_user, "password": baseline.SPEC.credential},
             )
             page = await context.new_page()
             await page.goto(f"https://{address}/")
             await page.wait_for_selector("html[data-state=connected]", state="attached")
             await page.wait_for_selector(f"html[data-picture={kind}]", state="attached")
-            await page.evaluate(LOOK)
-            found = await play(_Session(name, page))
+            await page.evaluate(PAGE_SCRIPT)
+            result = await measure(_Session(name, page))
             await browser.close()
-        return found
+        return result
     finally:
         await prober.close()
         subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
 
 
 async def _idle(session: _Session) -> tuple[float, float]:
-    scene = await session.watched()
+    scene = await session.measure_scene()
     return session.memory_mib(), scene.cpu_percent
 
 
 async def _typing(session: _Session) -> list[float]:
-    await session.terminal(TYPING, "100x30+100+100")
-    await asyncio.sleep(SETTLES_S)
+    await session.run_in_terminal(TYPING, "100x30+100+100")
+    await asyncio.sleep(SETTLE_S)
     await session.page.mouse.click(400, 400)
     delays: list[float] = []
     # This position is in the colored field.
@@ -228,27 +228,27 @@ async def _typing(session: _Session) -> list[float]:
         await session.page.wait_for_function("window.armed")
         await session.page.evaluate("window.armed = false")
         await session.page.keyboard.press("a")
-        found = await delay
+        delay_ms = await delay
         if number >= 3:
-            assert found is not None, "a key changed nothing on the screen"
-            delays.append(found)
+            assert delay_ms is not None, "a key changed nothing on the screen"
+            delays.append(delay_ms)
         await asyncio.sleep(0.1 + number * 37 % 50 / 1000)
     return delays
 
 
 async def _scrolling(session: _Session) -> Scene:
-    await session.terminal(SCROLLING, "140x45+40+30")
-    return await session.watched()
+    await session.run_in_terminal(SCROLLING, "140x45+40+30")
+    return await session.measure_scene()
 
 
 async def _dragging(session: _Session) -> Scene:
-    await session.terminal("seq 2000; sleep 1000", "80x24+40+60")
-    await session.starts("bash", "-c", "cat >/tmp/drag; setsid bash /tmp/drag >/dev/null 2>&1 &", script=DRAGGING)
-    return await session.watched()
+    await session.run_in_terminal("seq 2000; sleep 1000", "80x24+40+60")
+    await session.execute("bash", "-c", "cat >/tmp/drag; setsid bash /tmp/drag >/dev/null 2>&1 &", script=DRAGGING)
+    return await session.measure_scene()
 
 
 async def _film(session: _Session) -> Scene:
-    await session.starts("bash", "-c", "cat >/tmp/film.py", script=FILM.read_text())
-    await session.starts("bash", "-c", "setsid python3 -u /tmp/film.py >/tmp/film.log 2>&1 &")
-    await session.starts("bash", "-c", "until grep -q playing /tmp/film.log; do sleep 0.2; done")
-    return await session.watched()
+    await session.execute("bash", "-c", "cat >/tmp/film.py", script=FILM.read_text())
+    await session.execute("bash", "-c", "setsid python3 -u /tmp/film.py >/tmp/film.log 2>&1 &")
+    await session.execute("bash", "-c", "until grep -q playing /tmp/film.log; do sleep 0.2; done")
+    return await session.measure_scene()

@@ -53,7 +53,7 @@ def write(figures: list[Figure], now: datetime) -> Path:
     )
     RESULTS.mkdir(exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
-    newest = _merged(figures, path.stem, round(run.load, 2))
+    newest = _merge(figures, path.stem, round(run.load, 2))
     FIGURES.write_bytes(b"[\n" + b",\n".join(map(msgspec.json.encode, newest)) + b"\n]\n")
     before, rest = PAGE.read_text().split(BEGIN)
     PAGE.write_text(before + BEGIN + _table(newest) + END + rest.split(END)[1])
@@ -61,15 +61,15 @@ def write(figures: list[Figure], now: datetime) -> Path:
     return path
 
 
-def _merged(figures: list[Figure], run: str, load: float) -> list[Newest]:
+def _merge(figures: list[Figure], run: str, load: float) -> list[Newest]:
     """The newest figure of each name that has a goal or a position in a picture, without its samples."""
     before = msgspec.json.decode(FIGURES.read_bytes(), type=list[Newest]) if FIGURES.exists() else []
-    found = {each.figure.name: each for each in before}
+    by_name = {entry.figure.name: entry for entry in before}
     for figure in figures:
         if figure.goal is not None or figure.point is not None:
-            summed_up = replace(figure, note="", samples_of_product=[], samples_of_yardstick=[])
-            found[figure.name] = Newest(run=run, load=load, figure=summed_up)
-    return list(found.values())
+            short_figure = replace(figure, note="", samples_of_product=[], samples_of_yardstick=[])
+            by_name[figure.name] = Newest(run=run, load=load, figure=short_figure)
+    return list(by_name.values())
 
 
 def _table(newest: list[Newest]) -> str:
@@ -77,20 +77,20 @@ def _table(newest: list[Newest]) -> str:
         "| figure | Greenroom | reference | ratio | goal | result | load | run |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for each in newest:
-        figure = each.figure
+    for entry in newest:
+        figure = entry.figure
         if figure.goal is not None:
             lines.append(
                 f"| {figure.name} | {figure.product:.4g} {figure.unit} | {figure.yardstick_name}:"
-                f" {figure.yardstick:.4g} | {figure.ratio:.3g} | {figure.bound}"
-                f" | {'met' if figure.met else '**missed**'} | {each.load:.0f} | {each.run} |"
+                f" {figure.yardstick:.4g} | {figure.ratio:.3g} | {figure.goal_text}"
+                f" | {'met' if figure.is_met else '**missed**'} | {entry.load:.0f} | {entry.run} |"
             )
     return "\n".join(lines) + "\n"
 
 
 def _curves(newest: list[Newest]) -> dict[str, list[tuple[float, float]]]:
     curves: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-    for each in newest:
-        if (point := each.figure.point) is not None:
-            curves[point.curve].append((point.at, each.figure.product))
+    for entry in newest:
+        if (point := entry.figure.point) is not None:
+            curves[point.curve].append((point.at, entry.figure.product))
     return {name: sorted(points) for name, points in curves.items()}

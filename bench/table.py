@@ -41,21 +41,21 @@ class Figure:
     point: Point | None = None
 
     @property
-    def met(self) -> bool | None:
+    def is_met(self) -> bool | None:
         """True if the goal is reached; None if there is none."""
         if self.goal is None:
             return None
         return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
 
     @property
-    def bound(self) -> str:
+    def goal_text(self) -> str:
         """The goal as text, e.g. "≤ 8"; empty if there is none."""
         return "" if self.goal is None else f"{'≥' if self.more_is_better else '≤'} {self.goal:g}"
 
     @property
     def verdict(self) -> str:
         """The goal and the result, e.g. "≤ 8 met"; empty without a goal."""
-        return f"{self.bound} {'met' if self.met else 'MISSED'}" if self.bound else ""
+        return f"{self.goal_text} {'met' if self.is_met else 'MISSED'}" if self.goal_text else ""
 
     @property
     def ratio(self) -> float:
@@ -81,7 +81,7 @@ def spread(values: list[float]) -> str:
     return " / ".join(f"{number:.4g}" for number in numbers)
 
 
-def show(figures: list[Figure]) -> None:
+def print_table(figures: list[Figure]) -> None:
     """Print the table."""
     table = Table(
         title="Greenroom: figures (medians unless named otherwise; one run; min / p50 / p99 / max)",
@@ -100,16 +100,16 @@ def show(figures: list[Figure]) -> None:
     )
     for title, justify in columns:
         table.add_column(title, justify=justify, overflow="fold")
-    for f in figures:
+    for figure in figures:
         table.add_row(
-            f.name,
-            f"{f.product:.4g}",
-            f"{f.yardstick:.4g}",
-            f.unit,
-            f"{f.ratio:.3g}",
-            f.verdict,
-            str(f.samples),
-            f.yardstick_name,
-            f.note,
+            figure.name,
+            f"{figure.product:.4g}",
+            f"{figure.yardstick:.4g}",
+            figure.unit,
+            f"{figure.ratio:.3g}",
+            figure.verdict,
+            str(figure.samples),
+            figure.yardstick_name,
+            figure.note,
         )
     Console(width=150).print(table)

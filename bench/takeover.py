@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from tests.support import history
 
 from bench.table import Figure, percentile, spread
-from bench.zone import AGENTS, CHECK_IN_S, LEASE_RENEW_S, Zone, zone
+from bench.zone import AGENTS, CHECK_IN_S, LEASE_RENEW_S, Zone, run_zone
 
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "20"))
 
@@ -51,21 +51,21 @@ class Fault:
     """The action on the current Primary, and the action that makes it a working Manager again."""
 
     name: str
-    happens: Callable[[Zone, str], Awaitable[None]]
-    ends: Callable[[Zone, str], Awaitable[None]]
+    start: Callable[[Zone, str], Awaitable[None]]
+    end: Callable[[Zone, str], Awaitable[None]]
     pause_s: float = 0.0
     """The time before the next sample, so that the memory of Agents about this one does not affect it."""
 
 
 @dataclass(slots=True)
-class Measured:
+class Measurement:
     """Milliseconds from the fault, one of each per sample."""
 
     take_ms: list[float] = field(default_factory=list[float])
     write_ms: list[float] = field(default_factory=list[float])
     agents_ms: list[float] = field(default_factory=list[float])
     agents_after_write_ms: list[float] = field(default_factory=list[float])
-    stale: int = 0
+    stale_writes: int = 0
     """The number of writes of the old Primary that were accepted although the next term had begun."""
 
     def last(self) -> str:
@@ -84,72 +84,73 @@ def run() -> list[Figure]:
 
 async def _run() -> list[Figure]:
     figures: list[Figure] = []
-    wanted = os.environ.get("BENCH_FAULTS", ",".join(fault.name for fault in FAULTS)).split(",")
-    async with zone() as made:
-        with_watch = {fault.name: await _measured(made, fault) for fault in FAULTS if fault.name in wanted}
-        await made.db.write(_WITHOUT_DEATH_WATCH)
-        await _drop_locks(made)
-        without = {fault.name: await _measured(made, fault, agents=0) for fault in FAULTS if fault.name in wanted}
-        wrong = history.problems(await history.read(made.db))
-    if wrong:
-        raise SystemExit(f"bench: what must not happen happened: {'; '.join(wrong[:5])}")
-    for name, measured in with_watch.items():
-        figures += _figures(name, measured, without[name])
+    names = os.environ.get("BENCH_FAULTS", ",".join(fault.name for fault in FAULTS)).split(",")
+    async with run_zone() as zone:
+        with_watch = {fault.name: await _measure(zone, fault) for fault in FAULTS if fault.name in names}
+        await zone.db.write(_WITHOUT_DEATH_WATCH)
+        await _drop_locks(zone)
+        without = {fault.name: await _measure(zone, fault, agents=0) for fault in FAULTS if fault.name in names}
+        problems = history.problems(await history.read(zone.db))
+    if problems:
+        raise SystemExit(f"bench: the rules of leadership were violated: {'; '.join(problems[:5])}")
+    for name, with_death_watch in with_watch.items():
+        figures += _figures(name, with_death_watch, without[name])
     return figures
 
 
-async def _drop_locks(made: Zone) -> None:
+async def _drop_locks(zone: Zone) -> None:
     """Close every leadership connection, so that no earlier lock remains."""
-    await made.db.write(
+    await zone.db.write(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom leadership %'"
     )
 
 
-async def _measured(made: Zone, fault: Fault, agents: int = AGENTS) -> Measured:
+async def _measure(zone: Zone, fault: Fault, agents: int = AGENTS) -> Measurement:
     """The samples of one fault; with 0 `agents` only until the first write."""
-    measured = Measured()
+    measurement = Measurement()
     for number in range(SAMPLES):
-        primary, term = await made.at_work(agents)
+        primary, term = await zone.wait_until_working(agents)
         await asyncio.sleep(1 + random.uniform(0, LEASE_RENEW_S))  # noqa: S311 -- anywhere between two renewals
-        begun = time.time()
-        await fault.happens(made, primary)
-        new_term, taken, written = await made.first_write(term)
-        measured.take_ms.append((taken - begun) * 1000)
-        measured.write_ms.append((written - begun) * 1000)
+        fault_s = time.time()
+        await fault.start(zone, primary)
+        new_term, take_s, write_s = await zone.wait_for_first_write(term)
+        measurement.take_ms.append((take_s - fault_s) * 1000)
+        measurement.write_ms.append((write_s - fault_s) * 1000)
         if agents:
-            there = await made.agents_there(new_term)
-            measured.agents_ms.append((there - begun) * 1000)
-            measured.agents_after_write_ms.append((there - written) * 1000)
-        await fault.ends(made, primary)
-        measured.stale += await made.later_writes(primary, term)
-        print(f"    {fault.name} {number + 1}: {measured.last()}", flush=True)
+            agents_s = await zone.wait_for_agents(new_term)
+            measurement.agents_ms.append((agents_s - fault_s) * 1000)
+            measurement.agents_after_write_ms.append((agents_s - write_s) * 1000)
+        await fault.end(zone, primary)
+        measurement.stale_writes += await zone.count_stale_writes(primary, term)
+        print(f"    {fault.name} {number + 1}: {measurement.last()}", flush=True)
         await asyncio.sleep(fault.pause_s if agents else 0)
-    return measured
+    return measurement
 
 
-def _figures(name: str, product: Measured, plain: Measured) -> list[Figure]:
+def _figures(name: str, with_death_watch: Measurement, without_death_watch: Measurement) -> list[Figure]:
     return [
         Figure(
             f"takeover, {name}: p99 until the next Primary's first write",
-            percentile(product.write_ms, 99),
-            percentile(plain.write_ms, 99),
+            percentile(with_death_watch.write_ms, 99),
+            percentile(without_death_watch.write_ms, 99),
             "ms",
             "our leadership without the death-watch",
-            len(product.write_ms),
-            f"{spread(product.write_ms)}, leadership taken {spread(product.take_ms)}; "
-            f"without {spread(plain.write_ms)}; stale writes {product.stale}",
-            samples_of_product=product.write_ms,
-            samples_of_yardstick=plain.write_ms,
+            len(with_death_watch.write_ms),
+            f"{spread(with_death_watch.write_ms)}, leadership taken {spread(with_death_watch.take_ms)}; "
+            f"without {spread(without_death_watch.write_ms)}; stale writes {with_death_watch.stale_writes}",
+            samples_of_product=with_death_watch.write_ms,
+            samples_of_yardstick=without_death_watch.write_ms,
         ),
         Figure(
             f"takeover, {name}: p99 until all Agents are with the next Primary",
-            percentile(product.agents_ms, 99),
+            percentile(with_death_watch.agents_ms, 99),
             CHECK_IN_S * 1000,
             "ms",
             "one check-in interval",
-            len(product.agents_ms),
-            f"{spread(product.agents_ms)}; after its first write {spread(product.agents_after_write_ms)}",
-            samples_of_product=product.agents_ms,
+            len(with_death_watch.agents_ms),
+            f"{spread(with_death_watch.agents_ms)}; "
+            f"after its first write {spread(with_death_watch.agents_after_write_ms)}",
+            samples_of_product=with_death_watch.agents_ms,
         ),
     ]
 
@@ -157,32 +158,32 @@ def _figures(name: str, product: Measured, plain: Measured) -> list[Figure]:
 # The faults -----------------------------------------------------------------------------------------------------------
 
 
-async def _disable(made: Zone, name: str) -> None:
-    await made.enable(name, False)
+async def _disable(zone: Zone, name: str) -> None:
+    await zone.enable(name, False)
 
 
-async def _enable(made: Zone, name: str) -> None:
-    await made.enable(name, True)
+async def _enable(zone: Zone, name: str) -> None:
+    await zone.enable(name, True)
 
 
 def _signal(number: int) -> Callable[[Zone, str], Awaitable[None]]:
-    async def send(made: Zone, name: str) -> None:
-        made.fleet.managers[name].kill(number)
+    async def send(zone: Zone, name: str) -> None:
+        zone.fleet.managers[name].kill(number)
 
     return send
 
 
-async def _start(made: Zone, name: str) -> None:
-    await made.fleet.managers[name].ended()
-    made.fleet.managers[name].start()
+async def _start(zone: Zone, name: str) -> None:
+    await zone.fleet.managers[name].ended()
+    zone.fleet.managers[name].start()
 
 
-async def _pull(made: Zone, name: str) -> None:
-    made.islands.pull(name)
+async def _disconnect(zone: Zone, name: str) -> None:
+    zone.islands.pull(name)
 
 
-async def _plug(made: Zone, name: str) -> None:
-    made.islands.plug(name)
+async def _connect(zone: Zone, name: str) -> None:
+    zone.islands.plug(name)
 
 
 FAULTS = (
@@ -190,5 +191,5 @@ FAULTS = (
     Fault("SIGTERM", _signal(signal.SIGTERM), _start),
     Fault("kill -9", _signal(signal.SIGKILL), _start),
     Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT)),
-    Fault("partition", _pull, _plug),
+    Fault("partition", _disconnect, _connect),
 )

@@ -39,7 +39,7 @@ LEASE_RENEW_S = 2.0
 CHECK_IN_S = 5.0
 DEFAULTS = {"lease_ttl_s": str(LEASE_TTL_S), "lease_renew_s": str(LEASE_RENEW_S), "lease_margin_s": "1"}
 
-_AT_WORK = """
+_WORKING = """
 SELECT m.instance_id, l.term FROM zone_leases l JOIN managers m USING (manager_id)
  WHERE l.expires_at > clock_timestamp()
    AND (SELECT count(*) FROM managers WHERE enabled AND last_reported > clock_timestamp() - interval '2 seconds') = %s
@@ -69,37 +69,37 @@ class Zone:
         for gateway in self.gateways:
             gateway.wait(20)
 
-    async def at_work(self, agents: int = AGENTS) -> tuple[str, int]:
+    async def wait_until_working(self, agents: int = AGENTS) -> tuple[str, int]:
         """Wait until all Managers work and `agents` Agents are with the Primary; returns its name and its term."""
 
-        async def look() -> tuple[str, int] | None:
-            rows = await self.db.fetch(_AT_WORK, (len(MANAGERS), agents, len(MANAGERS)))
+        async def check() -> tuple[str, int] | None:
+            rows = await self.db.fetch(_WORKING, (len(MANAGERS), agents, len(MANAGERS)))
             return (rows[0]["instance_id"], rows[0]["term"]) if rows else None
 
-        found: tuple[str, int] = await eventually(look, 120)
-        return found
+        result: tuple[str, int] = await eventually(check, 120)
+        return result
 
-    async def first_write(self, after_term: int) -> tuple[int, float, float]:
+    async def wait_for_first_write(self, after_term: int) -> tuple[int, float, float]:
         """Wait for a guarded write under a later term; returns that term and the commit times of its TAKE and of
         that write."""
 
-        async def look() -> tuple[int, float, float] | None:
+        async def check() -> tuple[int, float, float] | None:
             rows = await self.db.fetch(
                 "SELECT kind, term, extract(epoch FROM pg_xact_commit_timestamp(xid))::double precision AS at"
                 " FROM history WHERE term > %s ORDER BY history_id",
                 (after_term,),
             )
-            taken = {row["term"]: row["at"] for row in reversed(rows) if row["kind"] == "take"}
+            take_times = {row["term"]: row["at"] for row in reversed(rows) if row["kind"] == "take"}
             written = next((row for row in rows if row["kind"] == "write"), None)
-            return (written["term"], taken[written["term"]], written["at"]) if written and written["at"] else None
+            return (written["term"], take_times[written["term"]], written["at"]) if written and written["at"] else None
 
-        found: tuple[int, float, float] = await eventually(look, 60)
-        return found
+        result: tuple[int, float, float] = await eventually(check, 60)
+        return result
 
-    async def agents_there(self, term: int) -> float:
+    async def wait_for_agents(self, term: int) -> float:
         """Wait until all Agents are recorded with the holder of this term; returns the time of the observation."""
 
-        async def look() -> float | None:
+        async def check() -> float | None:
             rows = await self.db.fetch(
                 "SELECT 1 FROM agents a JOIN zone_leases l ON l.manager_id = a.manager_id"
                 " WHERE l.term = %s AND a.manager_term = l.term",
@@ -107,8 +107,8 @@ class Zone:
             )
             return time.time() if len(rows) == AGENTS else None
 
-        found: float = await eventually(look, 60)
-        return found
+        result: float = await eventually(check, 60)
+        return result
 
     async def enable(self, name: str, enabled: bool) -> None:
         """Enable or disable a Manager, like the api."""
@@ -116,17 +116,17 @@ class Zone:
         assert manager_id is not None
         await set_enabled(self.db, manager_id, enabled)
 
-    async def later_writes(self, name: str, term: int) -> int:
+    async def count_stale_writes(self, name: str, term: int) -> int:
         """The number of guarded writes of a Manager that were accepted after a later term had begun."""
         entries = await history.read(self.db)
-        begun = next(n for n, entry in enumerate(entries) if entry.term > term)
-        return sum(entry.writer == name and entry.manager != name for entry in entries[begun:])
+        first_later = next(n for n, entry in enumerate(entries) if entry.term > term)
+        return sum(entry.writer == name and entry.manager != name for entry in entries[first_later:])
 
 
 @asynccontextmanager
-async def zone() -> AsyncIterator[Zone]:
+async def run_zone() -> AsyncIterator[Zone]:
     """Start the zone, wait until it works, and remove it at the end."""
-    folder = _folder()
+    folder = _create_folder()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         islands = Islands()
@@ -146,15 +146,15 @@ async def zone() -> AsyncIterator[Zone]:
         await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
         await history.record(db)
         fleet = Fleet(f"host={MAINLAND} port=5432 user=greenroom dbname=greenroom", folder)
-        made = Zone(db, server, islands, fleet, folder)
-        stack.callback(made.close)
-        _managers(made)
-        await _agents(made)
-        await made.at_work()
-        yield made
+        zone = Zone(db, server, islands, fleet, folder)
+        stack.callback(zone.close)
+        _start_managers(zone)
+        await _start_agents(zone)
+        await zone.wait_until_working()
+        yield zone
 
 
-def _folder() -> Path:
+def _create_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     folder.chmod(0o755)
     for name in ("postgres", "console"):
@@ -162,36 +162,36 @@ def _folder() -> Path:
     return folder
 
 
-def _managers(made: Zone) -> None:
-    addresses = {name: made.islands.add(name) for name in MANAGERS}
-    _certificate(made.folder, list(addresses.values()))
+def _start_managers(zone: Zone) -> None:
+    addresses = {name: zone.islands.add(name) for name in MANAGERS}
+    _create_certificate(zone.folder, list(addresses.values()))
     for name, address in addresses.items():
-        inside = made.islands.inside(name)
-        made.fleet.make(name, *inside, gateway_url=f"https://{address}:8443", **DEFAULTS).start()
-        sentinel = made.fleet.sentinel(name)
+        inside = zone.islands.inside(name)
+        zone.fleet.make(name, *inside, gateway_url=f"https://{address}:8443", **DEFAULTS).start()
+        sentinel = zone.fleet.sentinel(name)
         sentinel.parent.mkdir(parents=True)
         plan = {
-            "tls_certificate": str(made.folder / "cert.pem"),
-            "tls_key": str(made.folder / "key.pem"),
+            "tls_certificate": str(zone.folder / "cert.pem"),
+            "tls_key": str(zone.folder / "key.pem"),
             "main_listen": f"{address}:8443",
             "stream_listen": f"{address}:8445",
             "api": "127.0.0.1:9",
-            "console_dir": str(made.folder / "console"),
+            "console_dir": str(zone.folder / "console"),
             "served_hosts": [address],
             "managers": [
                 {
                     "name": name,
-                    "upstream": made.fleet.urls[name].removeprefix("http://"),
+                    "upstream": zone.fleet.urls[name].removeprefix("http://"),
                     "sentinel_file": str(sentinel),
                 }
             ],
         }
-        file = made.folder / f"gateway-{name}.json"
+        file = zone.folder / f"gateway-{name}.json"
         file.write_text(json.dumps(plan))
-        made.gateways.append(_gateway(file, inside))
+        zone.gateways.append(_start_gateway(file, inside))
 
 
-def _gateway(plan: Path, inside: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start_gateway(plan: Path, inside: tuple[str, ...]) -> subprocess.Popen[bytes]:
     """Start a gateway with the ordinary account that it requires."""
     home = plan.with_suffix("")
     home.mkdir()
@@ -207,26 +207,26 @@ def _gateway(plan: Path, inside: tuple[str, ...]) -> subprocess.Popen[bytes]:
         )
 
 
-async def _agents(made: Zone) -> None:
-    token = made.folder / "token"
-    await eventually(lambda: made.db.fetch("SELECT 1 FROM managers"), 60)
-    token.write_text(await join_token(made.db, uses=AGENTS))
-    urls = ",".join(f"https://{made.islands.address(name)}:8443" for name in MANAGERS)
+async def _start_agents(zone: Zone) -> None:
+    token = zone.folder / "token"
+    await eventually(lambda: zone.db.fetch("SELECT 1 FROM managers"), 60)
+    token.write_text(await join_token(zone.db, uses=AGENTS))
+    urls = ",".join(f"https://{zone.islands.address(name)}:8443" for name in MANAGERS)
     for number in range(AGENTS):
         environment = {
-            "GREENROOM_AGENT_DIR": str(made.folder / f"agent-{number}"),
+            "GREENROOM_AGENT_DIR": str(zone.folder / f"agent-{number}"),
             "GREENROOM_AGENT_PORT": str(4444 + number),
             "GREENROOM_MANAGER_URLS": urls,
-            "GREENROOM_CA_FILE": str(made.folder / "cert.pem"),
+            "GREENROOM_CA_FILE": str(zone.folder / "cert.pem"),
             "GREENROOM_JOIN_TOKEN_FILE": str(token),
             "GREENROOM_RUNTIME": "simulated",
         }
-        agent = RoleProcess("agent", f"agent-{number}", made.folder, environment, made.islands.inside())
-        made.agents.append(agent)
+        agent = RoleProcess("agent", f"agent-{number}", zone.folder, environment, zone.islands.inside())
+        zone.agents.append(agent)
         agent.start()
 
 
-def _certificate(folder: Path, addresses: list[str]) -> None:
+def _create_certificate(folder: Path, addresses: list[str]) -> None:
     """Create cert.pem, which is also its authority, and key.pem for these addresses."""
     names = ",".join(f"IP:{address}" for address in addresses)
     subprocess.run(

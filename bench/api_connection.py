@@ -16,39 +16,39 @@ from urllib.parse import urlsplit
 
 from bench.instance import Instance
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class Events:
     """The stream of events, which every page of the console opens: a client that waits rarely has to poll."""
 
-    def __init__(self, answer: http.client.HTTPResponse) -> None:
-        self._answer = answer
-        self._answer.readline()  # it is connected: no event is missed from here on
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self._response.readline()  # it is connected: no event is missed from here on
 
-    def first(self, subject: str, look: Callable[[], Found], deadline_s: float = 120) -> Found:
-        """Return the first true value of `look()`, called now and after each event about `subject`, a session or
+    def wait_for(self, subject: str, check: Callable[[], Result], timeout_s: float = 120) -> Result:
+        """Return the first true value of `check()`, called now and after each event about `subject`, a session or
         staging config, or about all objects of a kind.
 
         Raises:
             TimeoutError: there was none in time; noticed 15 s later at most, when the stream shows life.
             RuntimeError: the stream has ended.
         """
-        end = time.monotonic() + deadline_s
-        while not (found := look()):
-            if time.monotonic() > end:
+        deadline_s = time.monotonic() + timeout_s
+        while not (result := check()):
+            if time.monotonic() > deadline_s:
                 raise TimeoutError(f"{subject} did not get there in time")
             self._await_change(subject)
-        return found
+        return result
 
     def _await_change(self, subject: str) -> None:
-        while line := self._answer.readline():
+        while line := self._response.readline():
             if subject.encode() in line or b'"id": ""' in line or line.startswith(b": alive"):
                 return
         raise RuntimeError("the stream of events has ended")
 
 
-class Line:
+class ApiConnection:
     """A persistent connection to the gateway or to `netloc`, with a key that has every permission. For one thread at
     a time."""
 
@@ -60,7 +60,7 @@ class Line:
         self._connection = http.client.HTTPSConnection(url.hostname or "", url.port, context=self.context, timeout=30)
         self._connection.connect()
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Send a request and return the JSON of the answer.
 
         Raises:
@@ -69,18 +69,18 @@ class Line:
         self._connection.request(
             method, f"/api/v1{path}", None if body is None else json.dumps(body).encode(), self._headers
         )
-        answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
+        response = self._connection.getresponse()
+        content = response.read()
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status} {content.decode()}")
         return json.loads(content)
 
-    def cookie_of(self, path: str) -> str:
+    def fetch_cookie(self, path: str) -> str:
         """The cookie that a page receives when it is opened like a browser's frame."""
         self._connection.request("GET", path, headers={"Sec-Fetch-Dest": "iframe"})
-        answer = self._connection.getresponse()
-        answer.read()
-        return (answer.getheader("set-cookie") or "").split(";")[0]
+        response = self._connection.getresponse()
+        response.read()
+        return (response.getheader("set-cookie") or "").split(";")[0]
 
     def events(self) -> Events:
         """The events from now on; the line cannot be used for other requests."""
@@ -93,7 +93,7 @@ class Line:
         Raises:
             RuntimeError: Greenroom refused, or the session is not a staged one.
         """
-        launched = self.ask("POST", "/sessions", {"image_id": image_id, "user_id": user_id})
-        if not launched["staged"]:
+        session = self.request("POST", "/sessions", {"image_id": image_id, "user_id": user_id})
+        if not session["staged"]:
             raise RuntimeError("the pool was empty")
-        return launched
+        return session

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from bench.api_connection import ApiConnection, Events
 from bench.instance import Instance
-from bench.line import Events, Line
 
 
 class _Reader:
@@ -21,15 +21,15 @@ class _Reader:
         self._socket = socket
         self._buffer = b""
 
-    async def take(self, count: int) -> bytes:
+    async def read(self, count: int) -> bytes:
         while len(self._buffer) < count:
             data = await self._socket.recv()
             self._buffer += data if isinstance(data, bytes) else data.encode()
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        return taken
+        result, self._buffer = self._buffer[:count], self._buffer[count:]
+        return result
 
 
-def stream(url: str, headers: dict[str, str], context: ssl.SSLContext) -> connect:
+def connect_stream(url: str, headers: dict[str, str], context: ssl.SSLContext) -> connect:
     """Connect to the websocket of a session at this address."""
     return connect(
         url,
@@ -43,43 +43,45 @@ def stream(url: str, headers: dict[str, str], context: ssl.SSLContext) -> connec
     )
 
 
-async def first_frame(socket: ClientConnection) -> None:
+async def receive_first_frame(socket: ClientConnection) -> None:
     """Receive a full update of the screen over RFB 3.8 with security type None."""
     reader = _Reader(socket)
-    await reader.take(12)
+    await reader.read(12)
     await socket.send(b"RFB 003.008\n")
-    kinds = await reader.take((await reader.take(1))[0])
-    assert 1 in kinds, kinds
+    security_types = await reader.read((await reader.read(1))[0])
+    assert 1 in security_types, security_types
     await socket.send(b"\x01")
-    assert await reader.take(4) == bytes(4)
+    assert await reader.read(4) == bytes(4)
     await socket.send(b"\x01")
-    width, height = struct.unpack(">HH", await reader.take(4))
-    await reader.take(16)
-    await reader.take(struct.unpack(">I", await reader.take(4))[0])
+    width, height = struct.unpack(">HH", await reader.read(4))
+    await reader.read(16)
+    await reader.read(struct.unpack(">I", await reader.read(4))[0])
     await socket.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
-    assert (await reader.take(1))[0] == 0
+    assert (await reader.read(1))[0] == 0
 
 
-def await_open(line: Line, events: Events, session_id: str) -> str:
+def wait_until_open(connection: ApiConnection, events: Events, session_id: str) -> str:
     """Wait until the session may be opened, with a request after each event about it; returns the address that opens
     it."""
-    return events.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
+    return events.wait_for(
+        session_id, lambda: connection.request("GET", f"/sessions/{session_id}/connection")["frame_url"], 60
+    )
 
 
-def entered(instance: Instance, address: str) -> connect:
+def connect_with_token(instance: Instance, address: str) -> connect:
     """Open the address with a token, like a browser; returns the connection to the stream behind it."""
     parts = urlsplit(address)
-    line = Line(instance, parts.netloc)
-    headers = {"Cookie": line.cookie_of(f"{parts.path}?{parts.query}"), "Origin": instance.facts["url"]}
-    return stream(f"wss://{parts.netloc}{parts.path}websockify", headers, line.context)
+    connection = ApiConnection(instance, parts.netloc)
+    headers = {"Cookie": connection.fetch_cookie(f"{parts.path}?{parts.query}"), "Origin": instance.facts["url"]}
+    return connect_stream(f"wss://{parts.netloc}{parts.path}websockify", headers, connection.context)
 
 
-def open_stream(instance: Instance, line: Line, events: Events, session_id: str) -> None:
+def open_stream(instance: Instance, connection: ApiConnection, events: Events, session_id: str) -> None:
     """Wait until the session may be opened, open the address with the token, and receive the first frame."""
-    address = await_open(line, events, session_id)
+    address = wait_until_open(connection, events, session_id)
 
-    async def look() -> None:
-        async with entered(instance, address) as socket:
-            await first_frame(socket)
+    async def receive() -> None:
+        async with connect_with_token(instance, address) as socket:
+            await receive_first_frame(socket)
 
-    asyncio.run(look())
+    asyncio.run(receive())
