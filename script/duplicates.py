@@ -1,4 +1,4 @@
-"""Count duplicate declarations in greenroom: `python script/duplicates.py [--list]`. It fails above `MOST`.
+"""Count duplicate declarations in greenroom: `python script/duplicates.py [--list]`. It fails above `LIMITS`.
 
 Counted are the public classes whose name also exists in another module, and twin records: pairs of dataclasses, structs
 and models of different packages that declare mostly the same fields. A view of the HTTP API that takes its fields from
@@ -28,7 +28,7 @@ ROOTFS: Final = "/recipes/base/rootfs/"
 """The programs of a session, which are not part of the package."""
 GENERATED: Final = "# Written by script/"
 """The beginning of files that declare nothing themselves."""
-MOST: Final = {"class names in several modules": 0, "twin records": 15, "separate twin records": 8}
+LIMITS: Final = {"class names in several modules": 0, "twin records": 15, "separate twin records": 8}
 """No number may grow; lower these limits when the numbers fall."""
 SEPARATE: Final = {
     "client": "It is a separate distribution, which also works with deployments of other versions.",
@@ -36,13 +36,13 @@ SEPARATE: Final = {
     "agent.session.journal": "An Agent reads what another version of it wrote.",
 }
 """Package or module → the reason why its records have separate fields."""
-LEAST_FIELDS: Final = 5
-LEAST_SHARED: Final = 0.7
+MIN_FIELDS: Final = 5
+MIN_SHARED_FRACTION: Final = 0.7
 """The minimum share of the fields of the larger record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredClass:
     """A public class; `fields` are the annotated names in its body."""
 
     name: str
@@ -57,35 +57,36 @@ class Declared:
         return f"{self.module}.{self.name}"
 
 
-def declared(source: str, module: str) -> Iterator[Declared]:
+def declared_classes(source: str, module: str) -> Iterator[DeclaredClass]:
     """The public classes of a module's top level."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             annotated = (item for item in node.body if isinstance(item, ast.AnnAssign))
             names = {item.target.id for item in annotated if isinstance(item.target, ast.Name)}
             public = frozenset(name for name in names if not name.startswith("_"))
-            is_derived = any(each.arg == "row" for each in node.keywords)
-            yield Declared(node.name, module, frozenset() if is_derived else public)
+            is_derived = any(keyword.arg == "row" for keyword in node.keywords)
+            yield DeclaredClass(node.name, module, frozenset() if is_derived else public)
 
 
-def repeated_names(classes: Iterable[Declared]) -> list[str]:
+def repeated_names(classes: Iterable[DeclaredClass]) -> list[str]:
     """The names of classes that several modules declare, with the modules."""
     by_name: dict[str, list[str]] = defaultdict(list)
-    for each in classes:
-        by_name[each.name].append(each.module)
+    for declared_class in classes:
+        by_name[declared_class.name].append(declared_class.module)
     return [f"{name}: {', '.join(sorted(modules))}" for name, modules in sorted(by_name.items()) if len(modules) > 1]
 
 
-def twins(classes: Iterable[Declared], *, separate: bool = False) -> list[str]:
+def twin_records(classes: Iterable[DeclaredClass], *, separate: bool = False) -> list[str]:
     """Pairs of records of different packages with mostly the same fields; `separate`: those with a record of
     `SEPARATE`."""
-    records = [each for each in classes if len(each.fields) >= LEAST_FIELDS]
+    records = [record for record in classes if len(record.fields) >= MIN_FIELDS]
     return [
-        f"{one} and {other}: {len(one.fields & other.fields)} of {max(len(one.fields), len(other.fields))} fields"
-        for one, other in itertools.combinations(records, 2)
-        if one.package != other.package
-        and separate == any(each.module.startswith(tuple(SEPARATE)) for each in (one, other))
-        and len(one.fields & other.fields) >= LEAST_SHARED * max(len(one.fields), len(other.fields))
+        f"{first} and {second}: "
+        f"{len(first.fields & second.fields)} of {max(len(first.fields), len(second.fields))} fields"
+        for first, second in itertools.combinations(records, 2)
+        if first.package != second.package
+        and separate == any(record.module.startswith(tuple(SEPARATE)) for record in (first, second))
+        and len(first.fields & second.fields) >= MIN_SHARED_FRACTION * max(len(first.fields), len(second.fields))
     ]
 
 
@@ -94,14 +95,17 @@ def main() -> None:
     paths = sorted((path, root) for root in FOLDERS for path in root.rglob("*.py") if ROOTFS not in str(path))
     modules = ((path.read_text(), ".".join(path.relative_to(root).with_suffix("").parts)) for path, root in paths)
     classes = [
-        each for source, module in modules if not source.startswith(GENERATED) for each in declared(source, module)
+        declared_class
+        for source, module in modules
+        if not source.startswith(GENERATED)
+        for declared_class in declared_classes(source, module)
     ]
-    grew = False
-    counted = (repeated_names(classes), twins(classes), twins(classes, separate=True))
-    for (what, most), found in zip(MOST.items(), counted, strict=True):
-        print(f"{len(found)} {what}, at most {most}", *found if "--list" in sys.argv else (), sep="\n  ")
-        grew |= len(found) > most
-    sys.exit(1 if grew else 0)
+    has_grown = False
+    lists = (repeated_names(classes), twin_records(classes), twin_records(classes, separate=True))
+    for (description, limit), items in zip(LIMITS.items(), lists, strict=True):
+        print(f"{len(items)} {description}, at most {limit}", *items if "--list" in sys.argv else (), sep="\n  ")
+        has_grown |= len(items) > limit
+    sys.exit(1 if has_grown else 0)
 
 
 if __name__ == "__main__":

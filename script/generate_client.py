@@ -16,13 +16,13 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
 
-from generated import by_ruff, refresh
+from generated import run_ruff, write_or_check
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "packages/client/src/greenroom/client"
 HEADER: Final = "# Written by script/generate_client.py from {source}: change that file, and run script/lint --fix.\n"
 
-DROPPED: Final = frozenset({"async", "await"})
+REMOVED_KEYWORDS: Final = frozenset({"async", "await"})
 NAMES: Final = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
@@ -53,17 +53,17 @@ def _edits(source: str) -> Iterator[tuple[int, int, str]]:
         start, end, after = (lines[row - 1] + column for row, column in (token.start, token.end, following.start))
         if token.type == tokenize.STRING and "with asyncio" in token.string:
             yield start, end, token.string.replace("with asyncio", "without asyncio")
-        elif token.string in DROPPED:
+        elif token.string in REMOVED_KEYWORDS:
             yield start, after, ""
         elif token.type == tokenize.NAME:
             yield start, end, NAMES.get(token.string) or PREFIXES.sub("", token.string)
 
 
-def generated(source: Path) -> str:
+def generate(source: Path) -> str:
     """The generated text for `source`, with imports sorted, `with` statements joined and lines formatted by ruff."""
     text = HEADER.format(source=source.name) + without_asyncio(source.read_text())
-    text = by_ruff(text, target_of(source), "check", "--select", "I,SIM117", "--fix")
-    return by_ruff(text, target_of(source), "format")
+    text = run_ruff(text, target_of(source), "check", "--select", "I,SIM117", "--fix")
+    return run_ruff(text, target_of(source), "format")
 
 
 def target_of(source: Path) -> Path:
@@ -74,7 +74,7 @@ def target_of(source: Path) -> Path:
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check print those that are not current."""
     sources = sorted(FOLDER.glob("asynchronous*.py"))
-    return refresh(((target_of(one), generated(one), one.name) for one in sources), ROOT, arguments)
+    return write_or_check(((target_of(source), generate(source), source.name) for source in sources), ROOT, arguments)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from generated import by_ruff, refresh
+from generated import run_ruff, write_or_check
 
 from greenroom.api.openapi import document
 from greenroom.core.access.group_settings import SETTINGS
@@ -26,30 +26,30 @@ MODELS: Final = ROOT / "packages/client/src/greenroom/client/models.py"
 CLIENT: Final = MODELS.with_name("asynchronous_greenroom.py")
 NAMES: Final = MODELS.with_name("names.py")
 PREFIX: Final = "/api/v1"
-OF_ALL_LISTS: Final = frozenset({"limit", "cursor", "sort", "count"})
+COMMON_LIST_PARAMETERS: Final = frozenset({"limit", "cursor", "sort", "count"})
 """Query parameters of lists that are no filters."""
 
 Schema = dict[str, Any]
 
 
-def resolved(schema: Schema, schemas: Schema) -> Schema:
+def resolve_reference(schema: Schema, schemas: Schema) -> Schema:
     """Return the schema to which a reference leads."""
-    return schemas[name_of(schema)] if "$ref" in schema else schema
+    return schemas[referenced_name(schema)] if "$ref" in schema else schema
 
 
-def name_of(reference: Schema) -> str:
+def referenced_name(reference: Schema) -> str:
     """Return the name of the schema to which a reference leads."""
     return str(reference["$ref"]).rpartition("/")[2]
 
 
-def not_null(schema: Schema) -> list[Schema]:
+def types_without_null(schema: Schema) -> list[Schema]:
     """Return the kinds of values of a schema, without null."""
-    return [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    return [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
 
 
 def is_nullable(schema: Schema) -> bool:
     """True if null is allowed."""
-    return len(not_null(schema)) < len(schema.get("anyOf", [schema]))
+    return len(types_without_null(schema)) < len(schema.get("anyOf", [schema]))
 
 
 # The fields of requests ---------------------------------------------------------------------------------------------
@@ -63,14 +63,18 @@ def operations(api: Schema) -> Iterator[tuple[str, str, list[Schema]]]:
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
             if method in {"get", "delete"}:
-                query = [one for one in operation.get("parameters", ()) if one["in"] == "query"]
-                found = {one["name"]: one["schema"] for one in query if one["name"] not in OF_ALL_LISTS}
-                required = {one["name"] for one in query if one["required"]}
+                query = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "query"]
+                properties = {
+                    parameter["name"]: parameter["schema"]
+                    for parameter in query
+                    if parameter["name"] not in COMMON_LIST_PARAMETERS
+                }
+                required = {parameter["name"] for parameter in query if parameter["required"]}
             else:
                 content = operation.get("requestBody", {}).get("content", {})
-                body = resolved(content.get("application/json", {}).get("schema", {}), schemas)
-                found, required = body.get("properties", {}), set(body.get("required", ()))
-            fields = [field(name, schema, schemas, name in required) for name, schema in found.items()]
+                body = resolve_reference(content.get("application/json", {}).get("schema", {}), schemas)
+                properties, required = body.get("properties", {}), set(body.get("required", ()))
+            fields = [field(name, schema, schemas, name in required) for name, schema in properties.items()]
             text = re.split(r"(?<=\.)\s", operation["description"])[0]
             yield f"{method.upper()} {path.removeprefix(PREFIX)}", text, fields
 
@@ -78,22 +82,22 @@ def operations(api: Schema) -> Iterator[tuple[str, str, list[Schema]]]:
 def field(name: str, schema: Schema, schemas: Schema, is_required: bool) -> Schema:
     """Return a field as `greenroom.cli.noun.Field` reads it; values equal to its defaults are left out."""
     text = schema.get("description") or (SETTINGS[name].description if name in SETTINGS else "")
-    found = {"name": name, "description": text, "is_required": is_required, "is_nullable": is_nullable(schema)}
-    kind = resolved(not_null(schema)[0], schemas)
+    result = {"name": name, "description": text, "is_required": is_required, "is_nullable": is_nullable(schema)}
+    kind = resolve_reference(types_without_null(schema)[0], schemas)
     if kind.get("type") in {"array", "object"}:
-        found["shape"] = {"array": "list", "object": "object"}[kind["type"]]
+        result["shape"] = {"array": "list", "object": "object"}[kind["type"]]
         values = [*kind.get("patternProperties", {}).values(), kind.get("items"), kind.get("additionalProperties")]
-        schema_of_values = next((one for one in values if isinstance(one, dict)), {})
-        kind = resolved(not_null(schema_of_values)[0], schemas)
-    found |= {"type": kind.get("format") or kind.get("type", "any"), "choices": kind.get("enum")}
-    return {key: value for key, value in found.items() if value and (key, value) != ("type", "string")}
+        schema_of_values = next((value for value in values if isinstance(value, dict)), {})
+        kind = resolve_reference(types_without_null(schema_of_values)[0], schemas)
+    result |= {"type": kind.get("format") or kind.get("type", "any"), "choices": kind.get("enum")}
+    return {key: value for key, value in result.items() if value and (key, value) != ("type", "string")}
 
 
 def fields_file(api: Schema) -> str:
     """Return the text of the file of operations: one line for each field."""
     parts: list[str] = []
     for name, text, fields in sorted(operations(api), key=lambda found: found[0]):
-        lines = ",\n".join(f"  {json.dumps(one, ensure_ascii=False)}" for one in fields)
+        lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False)}" for entry in fields)
         head = f'{json.dumps(name)}: {{"text": {json.dumps(text, ensure_ascii=False)}, "fields": ['
         parts.append(head + (f"\n{lines}\n]}}" if lines else "]}"))
     return "{\n" + ",\n".join(parts) + "\n}\n"
@@ -138,7 +142,7 @@ def python_type(schema: Schema) -> str:
     if "anyOf" in schema:
         return " | ".join(map(python_type, schema["anyOf"]))
     if "$ref" in schema:
-        return next(RECORDS[one] for one in RECORDS if name_of(schema) in (one, PARTS.get(one)))
+        return next(RECORDS[name] for name in RECORDS if referenced_name(schema) in (name, PARTS.get(name)))
     if "enum" in schema:
         return f"Literal[{', '.join(map(json.dumps, schema['enum']))}]"
     if schema.get("type") == "array":
@@ -186,7 +190,7 @@ def _docstring(text: str) -> str:
 def models_file(api: Schema) -> str:
     """Return the text of the module of records."""
     text = "\n\n\n".join([HEADER, *(record(name, api["components"]["schemas"]) for name in RECORDS)]) + "\n"
-    return by_ruff(text, MODELS, "format")
+    return run_ruff(text, MODELS, "format")
 
 
 # The requests of the client -----------------------------------------------------------------------------------------
@@ -229,57 +233,68 @@ class AsyncGreenroom(AsyncConnection):
 
 def client_file(api: Schema) -> str:
     """Return the text of the module of the client with asyncio."""
-    found = {
+    operations_by_id = {
         operation["operationId"]: (verb, path.removeprefix(PREFIX), operation)
         for path, operations in api["paths"].items()
         for verb, operation in operations.items()
     }
-    methods = [method(name, *found[operation], api["components"]["schemas"]) for name, operation in METHODS.items()]
+    methods = [
+        method(name, *operations_by_id[operation], api["components"]["schemas"]) for name, operation in METHODS.items()
+    ]
     records = sorted({name for name in RECORDS.values() if re.search(rf"\b{name}\b", "".join(methods))})
-    return by_ruff(CLIENT_HEADER.format(records=", ".join(records)) + "\n".join(methods), CLIENT, "format")
+    return run_ruff(CLIENT_HEADER.format(records=", ".join(records)) + "\n".join(methods), CLIENT, "format")
 
 
 def method(name: str, verb: str, path: str, operation: Schema, schemas: Schema) -> str:
     """Return the method that sends a request. Flags, and fields of a body that may be omitted, are keywords."""
-    fields = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["name"] not in OF_ALL_LISTS}
+    fields = {
+        parameter["name"]: parameter["schema"]
+        for parameter in operation.get("parameters", ())
+        if parameter["name"] not in COMMON_LIST_PARAMETERS
+    }
     in_path = re.findall(r"{(\w+)}", path)
     query = [field_name for field_name in fields if field_name not in in_path]
     media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    body = resolved(media.get("schema", {}), schemas)
+    body = resolve_reference(media.get("schema", {}), schemas)
     fields |= body.get("properties", {})
     positional = [*in_path, *body.get("required", ())]
-    types = {one: parameter_type(schema) for one, schema in fields.items()}
-    filters = [one for one in query if types[one] != "bool"]
-    keywords = [one for one in fields if one not in (*positional, *filters)]
+    types = {field_name: parameter_type(schema) for field_name, schema in fields.items()}
+    filters = [field_name for field_name in query if types[field_name] != "bool"]
+    keywords = [field_name for field_name in fields if field_name not in (*positional, *filters)]
     parameters = [
         "self",
-        *(f"{one}: {types[one]}" for one in positional),
-        *(f"{one}: {types[one]} | None = None" for one in filters),
+        *(f"{field_name}: {types[field_name]}" for field_name in positional),
+        *(f"{field_name}: {types[field_name]} | None = None" for field_name in filters),
         *(["*"] if keywords else []),
-        *(f"{one}: {types[one]} | None = None" for one in keywords),
+        *(f"{field_name}: {types[field_name]} | None = None" for field_name in keywords),
     ]
     examples = next(iter(media.get("examples", {}).values()), {}).get("value", {})
-    passed = [
-        f"{one}={_passed(one, types[one], examples.get(one, ['…']), is_optional=one not in positional)}"
-        for one in fields
-        if one not in in_path
+    arguments = [
+        f"{field_name}="
+        + _argument_expression(
+            field_name, types[field_name], examples.get(field_name, ["…"]), is_optional=field_name not in positional
+        )
+        for field_name in fields
+        if field_name not in in_path
     ]
     route = f'f"{path}"' if in_path else f'"{path}"'
-    returned, statement = _answer(verb, route, operation, passed, has_body=bool(body))
-    text = _method_docstring(operation["description"], {one: fields[one].get("description") for one in fields})
-    head = f"    async def {name}({', '.join(parameters)}) -> {returned}:"
+    return_type, statement = _return_statement(verb, route, operation, arguments, has_body=bool(body))
+    text = _method_docstring(
+        operation["description"], {field_name: fields[field_name].get("description") for field_name in fields}
+    )
+    head = f"    async def {name}({', '.join(parameters)}) -> {return_type}:"
     return f"{head}\n{text}\n        {statement}\n"
 
 
 def parameter_type(schema: Schema) -> str:
     """Return the annotation of a parameter: of each kind of values, only that which is not null."""
-    kind = not_null(schema)[0]
+    kind = types_without_null(schema)[0]
     if kind.get("type") == "array":
         return f"Sequence[{parameter_type(kind['items'])}]"
     return TYPES[kind["type"]]
 
 
-def _passed(name: str, kind: str, example: list[str], *, is_optional: bool) -> str:
+def _argument_expression(name: str, kind: str, example: list[str], *, is_optional: bool) -> str:
     """Return the expression for the value of a field. A list of texts must not be one text."""
     if not kind.startswith("Sequence["):
         return name
@@ -287,7 +302,9 @@ def _passed(name: str, kind: str, example: list[str], *, is_optional: bool) -> s
     return f"None if {name} is None else {checked}" if is_optional else checked
 
 
-def _answer(verb: str, route: str, operation: Schema, values: list[str], *, has_body: bool) -> tuple[str, str]:
+def _return_statement(
+    verb: str, route: str, operation: Schema, values: list[str], *, has_body: bool
+) -> tuple[str, str]:
     """Return the type of the answer, and the statement that returns it."""
     media, content = next(iter(next(iter(operation["responses"].values())).get("content", {}).items()), ("", {}))
     fields = f", without_none({', '.join(values)})" if values else ""
@@ -305,10 +322,10 @@ def _answer(verb: str, route: str, operation: Schema, values: list[str], *, has_
 
 
 def _method_docstring(description: str, fields: Mapping[str, str | None]) -> str:
-    described = [f"`{name}`: {text}" for name, text in fields.items() if text]
+    field_lines = [f"`{name}`: {text}" for name, text in fields.items() if text]
     paragraphs = [" ".join(part.split()) for part in description.split("\n\n")]
     lines = ["\n".join(textwrap.wrap(part, 110)) for part in paragraphs]
-    lines += ["\n".join(wrapped for one in described for wrapped in textwrap.wrap(one, 110))] if described else []
+    lines += ["\n".join(part for line in field_lines for part in textwrap.wrap(line, 110))] if field_lines else []
     text = "\n\n".join(lines)
     text = re.sub(r"\bnull\b", "None", text)
     closed = f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
@@ -329,17 +346,17 @@ __all__ = {all}
 
 def names_file() -> str:
     """Return the text of the module with the names of all records and errors."""
-    found = [kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)]
-    parts = {"records": ", ".join(RECORDS.values()), "errors": ", ".join(found)}
-    text = NAMES_TEXT.format(**parts, all=[*RECORDS.values(), *found])
-    return by_ruff(by_ruff(text, NAMES, "check", "--select", "I,RUF022", "--fix"), NAMES, "format")
+    error_names = [kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)]
+    parts = {"records": ", ".join(RECORDS.values()), "errors": ", ".join(error_names)}
+    text = NAMES_TEXT.format(**parts, all=[*RECORDS.values(), *error_names])
+    return run_ruff(run_ruff(text, NAMES, "check", "--select", "I,RUF022", "--fix"), NAMES, "format")
 
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check print those that are not current."""
     api = document()
     files = {FIELDS: fields_file(api), MODELS: models_file(api), CLIENT: client_file(api), NAMES: names_file()}
-    return refresh(((file, text, "the api") for file, text in files.items()), ROOT, arguments)
+    return write_or_check(((file, text, "the api") for file, text in files.items()), ROOT, arguments)
 
 
 if __name__ == "__main__":

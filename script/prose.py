@@ -21,16 +21,16 @@ from mdit_py_plugins.anchors import anchors_plugin
 from pyphen import Pyphen
 
 ROOT: Final = Path(__file__).parents[1]
-HIGHEST_GRADE: Final = 9.0
-LONGEST_SENTENCE: Final = 30
+MAX_GRADE: Final = 9.0
+MAX_SENTENCE_WORDS: Final = 30
 """Words."""
-FEWEST_WORDS: Final = 100
+MIN_WORDS: Final = 100
 """A shorter page has no grade: one sentence would decide it."""
 CODE: Final = "Code"
 """Replaces each word of code."""
 _MARKDOWN: Final = MarkdownIt().enable("table").use(anchors_plugin, max_level=6)
-_END: Final = re.compile(r"(?<=[.!?])\s+")
-_QUESTION: Final = re.compile(r"(What|Who|Which|Whether|Where|How)\s")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
+_QUESTION_WORD: Final = re.compile(r"(What|Who|Which|Whether|Where|How)\s")
 _WORD: Final = re.compile(r"[^\W\d_][\w'-]*")
 _SYLLABLES: Final = Pyphen(lang="en_US", left=1, right=1)
 
@@ -45,7 +45,7 @@ class Block:
 
     @property
     def sentences(self) -> list[str]:
-        return _END.split(self.text)
+        return _SENTENCE_END.split(self.text)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,11 @@ class Page:
 
     def grade(self) -> float | None:
         """The grade of the paragraphs and lists; None for a page with few words."""
-        sentences = [one for block in self.blocks() if not block.in_table for one in block.sentences if one]
+        sentences = [
+            sentence for block in self.blocks() if not block.in_table for sentence in block.sentences if sentence
+        ]
         words = _WORD.findall(" ".join(sentences))
-        if len(words) < FEWEST_WORDS:
+        if len(words) < MIN_WORDS:
             return None
         syllables = sum(len(_SYLLABLES.positions(word)) + 1 for word in words)
         return 0.39 * len(words) / len(sentences) + 11.8 * syllables / len(words) - 15.59
@@ -131,24 +133,24 @@ def hard_sentences(page: Page) -> Iterator[str]:
     """Long sentences, clauses in place of nouns, and a page with a high grade."""
     for block in page.blocks():
         for sentence in block.sentences:
-            if (word := _QUESTION.match(sentence)) and not sentence.endswith("?"):
+            if (word := _QUESTION_WORD.match(sentence)) and not sentence.endswith("?"):
                 yield f"{block.line}: it begins with {word[1]} and is no question; name the noun first: {sentence}"
-            if (words := len(sentence.split())) > LONGEST_SENTENCE:
-                yield f"{block.line}: a sentence has {words} words; split it, at most {LONGEST_SENTENCE}: {sentence}"
-    if (grade := page.grade()) is not None and grade > HIGHEST_GRADE:
-        yield f"1: the page has the grade {grade:.1f}; shorten its sentences and words, at most {HIGHEST_GRADE:.0f}"
+            if (words := len(sentence.split())) > MAX_SENTENCE_WORDS:
+                yield f"{block.line}: a sentence has {words} words; split it, at most {MAX_SENTENCE_WORDS}: {sentence}"
+    if (grade := page.grade()) is not None and grade > MAX_GRADE:
+        yield f"1: the page has the grade {grade:.1f}; shorten its sentences and words, at most {MAX_GRADE:.0f}"
 
 
 def pages() -> list[Page]:
     """All documents of the checkout."""
-    listed = subprocess.run(
+    result = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.md"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    return [Page(ROOT / name) for name in sorted(filter(None, listed.stdout.split("\0"))) if (ROOT / name).is_file()]
+    return [Page(ROOT / name) for name in sorted(filter(None, result.stdout.split("\0"))) if (ROOT / name).is_file()]
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-MOST_LINES: Final = 60
+MAX_LINES: Final = 60
 """The highest number of lines of the release notes."""
 DEPLOYMENT: Final = (
     "deploy/compose/*.yaml",
@@ -43,25 +43,30 @@ def check_version(version: str, project: str) -> None:
         raise ReleaseError(sentence)
 
 
-def pinned(text: str, version: str) -> str:
+def pin_image_tags(text: str, version: str) -> str:
     """Replace the tag `latest` of the images of the roles. Raises ReleaseError: another image has this tag."""
-    found = _IMAGE.sub(rf"\1:{version}", text)
-    if ":latest" in found:
+    result = _IMAGE.sub(rf"\1:{version}", text)
+    if ":latest" in result:
         raise ReleaseError("an image with the tag latest in deploy/ is not an image of a role; give it another tag")
-    return found
+    return result
 
 
 def deployment_files(checkout: Path, version: str) -> dict[str, bytes]:
     """The files of the archive for deployments by their paths below `deploy/`."""
     paths = {path for pattern in DEPLOYMENT for path in checkout.glob(pattern) if path.is_file()}
-    files = {path.relative_to(checkout / "deploy").as_posix(): pinned(path.read_text(), version) for path in paths}
+    files = {
+        path.relative_to(checkout / "deploy").as_posix(): pin_image_tags(path.read_text(), version) for path in paths
+    }
     return {name: text.encode() for name, text in files.items()}
 
 
 def archive(folder: str, files: Mapping[str, bytes], time: int) -> bytes:
     """A tar.gz with these files below `folder`. `time` is their time in seconds; equal files give equal bytes."""
     content = io.BytesIO()
-    with gzip.GzipFile(fileobj=content, mode="wb", mtime=time) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+    with (
+        gzip.GzipFile(fileobj=content, mode="wb", mtime=time) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as tar,
+    ):
         for name in sorted(files):
             entry = tarfile.TarInfo(f"{folder}/{name}")
             entry.size, entry.mtime, entry.mode = len(files[name]), time, 0o644
@@ -76,7 +81,7 @@ def release_notes(changelog: str, version: str) -> str:
     heading, changes = _section(changelog, version)
     groups = [part.splitlines() for part in re.split(r"\n(?=[^-])", changes)]
     removed = 0
-    while sum(map(_height, groups)) + 3 > MOST_LINES:
+    while sum(map(_height, groups)) + 3 > MAX_LINES:
         max((group for group in groups if not group[0].startswith("### Upgrade")), key=len).pop()
         removed += 1
     lines = [f"# Greenroom {heading}"]
@@ -114,8 +119,8 @@ def _check(version: str) -> None:
 
 def _write_deployment(version: str, folder: str) -> None:
     name = f"greenroom-deploy-{version}"
-    packed = archive(name, deployment_files(Path(), version), int(os.environ["SOURCE_DATE_EPOCH"]))
-    Path(folder, f"{name}.tar.gz").write_bytes(packed)
+    content = archive(name, deployment_files(Path(), version), int(os.environ["SOURCE_DATE_EPOCH"]))
+    Path(folder, f"{name}.tar.gz").write_bytes(content)
 
 
 def _write_notes(version: str, folder: str) -> None:

@@ -47,62 +47,69 @@ class Artifact:
 
 
 def bill_of_distribution(
-    listed: Bill, name: str, artifact: Artifact, bundled: Bill | None, wheels: Iterable[str] = ()
+    environment: Bill, name: str, artifact: Artifact, npm_bill: Bill | None, wheels: Iterable[str] = ()
 ) -> Bill:
     """The bill of a wheel or a source distribution.
 
-    `listed` is what cyclonedx-py printed about an environment with the distribution `name`. `bundled` is what npm
+    `environment` is what cyclonedx-py printed about an environment with the distribution `name`. `npm_bill` is what npm
     printed about the packages in its scripts. `wheels` are the names of the wheels of others that it contains.
     """
-    (subject,) = (one for one in listed["components"] if one["name"] == name)
-    components = [one for one in listed["components"] if one is not subject]
-    dependencies = {one["ref"]: sorted(one.get("dependsOn", [])) for one in listed["dependencies"]}
-    if bundled:
-        root = bundled["metadata"]["component"]["bom-ref"]
-        of_npm = {one["ref"]: one["dependsOn"] for one in bundled["dependencies"]}
-        dependencies[subject["bom-ref"]] = sorted({*dependencies[subject["bom-ref"]], *of_npm.pop(root)})
-        dependencies |= of_npm
-        components += bundled["components"]
+    (subject,) = (component for component in environment["components"] if component["name"] == name)
+    components = [component for component in environment["components"] if component is not subject]
+    dependencies = {
+        component["ref"]: sorted(component.get("dependsOn", [])) for component in environment["dependencies"]
+    }
+    if npm_bill:
+        root = npm_bill["metadata"]["component"]["bom-ref"]
+        npm_dependencies = {component["ref"]: component["dependsOn"] for component in npm_bill["dependencies"]}
+        dependencies[subject["bom-ref"]] = sorted({*dependencies[subject["bom-ref"]], *npm_dependencies.pop(root)})
+        dependencies |= npm_dependencies
+        components += npm_bill["components"]
     for wheel in wheels:
         package, version = wheel.split("-")[:2]
         purl = f"pkg:pypi/{package.replace('_', '-')}@{version}"
         components.append({"bom-ref": purl, "type": "library", "name": package, "version": version, "purl": purl})
         dependencies[subject["bom-ref"]].append(purl)
         dependencies[purl] = []
-    return _bill(listed["metadata"], subject, artifact, components, dependencies)
+    return _bill(environment["metadata"], subject, artifact, components, dependencies)
 
 
-def bill_of_deployment(listed: Bill, version: str, artifact: Artifact) -> Bill:
+def bill_of_deployment(environment: Bill, version: str, artifact: Artifact) -> Bill:
     """The bill of the archive for deployments, whose files name the images of the roles."""
     components = [
         {"bom-ref": f"greenroom/{role}:{version}", "type": "container", "name": f"greenroom/{role}", "version": version}
         for role in ROLES
     ]
-    return _bill_of_files(listed, "greenroom-deploy", version, artifact, components)
+    return _bill_of_files(environment, "greenroom-deploy", version, artifact, components)
 
 
-def bill_of_images(listed: Iterable[Bill], debian: str, version: str, artifact: Artifact) -> Bill:
+def bill_of_images(environments: Iterable[Bill], debian: str, version: str, artifact: Artifact) -> Bill:
     """The bill of the images of the roles, which have the same files.
 
-    `debian` has a line with the name, the version and the architecture of each Debian package, and `listed` what
+    `debian` has a line with the name, the version and the architecture of each Debian package, and `environments` what
     cyclonedx-py printed about the Python packages.
     """
-    bills = list(listed)
-    components = {one["bom-ref"]: one for bill in bills for one in bill["components"] if one["name"] != NOT_IN_IMAGES}
-    for name, found, architecture in map(str.split, debian.splitlines()):
-        purl = f"pkg:deb/debian/{name}@{quote(found)}?arch={architecture}"
-        components[purl] = {"bom-ref": purl, "type": "library", "name": name, "version": found, "purl": purl}
+    bills = list(environments)
+    components = {
+        component["bom-ref"]: component
+        for bill in bills
+        for component in bill["components"]
+        if component["name"] != NOT_IN_IMAGES
+    }
+    for name, package_version, architecture in map(str.split, debian.splitlines()):
+        purl = f"pkg:deb/debian/{name}@{quote(package_version)}?arch={architecture}"
+        components[purl] = {"bom-ref": purl, "type": "library", "name": name, "version": package_version, "purl": purl}
     return _bill_of_files(bills[0], "greenroom-images", version, artifact, components.values())
 
 
 def _bill_of_files(
-    listed: Bill, name: str, version: str, artifact: Artifact, components: Iterable[Mapping[str, Any]]
+    environment: Bill, name: str, version: str, artifact: Artifact, components: Iterable[Mapping[str, Any]]
 ) -> Bill:
-    found = [dict(one) for one in components]
+    component_list = [dict(component) for component in components]
     subject = {"bom-ref": f"{name}=={version}", "name": name, "version": version}
-    refs = sorted(one["bom-ref"] for one in found)
+    refs = sorted(component["bom-ref"] for component in component_list)
     dependencies = {subject["bom-ref"]: refs} | {ref: [] for ref in refs}
-    return _bill(listed["metadata"], subject, artifact, found, dependencies)
+    return _bill(environment["metadata"], subject, artifact, component_list, dependencies)
 
 
 def _bill(
@@ -112,7 +119,7 @@ def _bill(
     components: list[dict[str, Any]],
     dependencies: Mapping[str, list[str]],
 ) -> Bill:
-    described = {
+    described_subject = {
         **subject,
         "type": "application",
         "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
@@ -123,8 +130,8 @@ def _bill(
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {**metadata, "component": described},
-        "components": sorted(components, key=lambda one: str(one["bom-ref"])),
+        "metadata": {**metadata, "component": described_subject},
+        "components": sorted(components, key=lambda component: str(component["bom-ref"])),
         "dependencies": [{"ref": ref, "dependsOn": dependencies[ref]} for ref in sorted(dependencies)],
     }
 
@@ -135,16 +142,16 @@ def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
     locked = [option for name in ("kubernetes.txt", "machines.txt") for option in ("--constraint", str(dist / name))]
     own = ["--constraint", str(work / "own.txt")]
     subprocess.run((UV, "venv", "--quiet", "--python", sys.executable, str(venv)), check=True)
-    into = ("--quiet", "--python", str(venv / "bin/python"))
-    subprocess.run((UV, "pip", "install", *into, *locked, *own, str(wheel)), check=True)
+    install_options = ("--quiet", "--python", str(venv / "bin/python"))
+    subprocess.run((UV, "pip", "install", *install_options, *locked, *own, str(wheel)), check=True)
     for file in venv.rglob("direct_url.json"):
         file.unlink()  # it has the path of the wheel in a temporary folder
     options = ("--output-reproducible", "--no-validate", "--spec-version", "1.6")
     command = (python, "-m", "cyclonedx_py", "environment", *options, str(venv))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:  # otherwise, its standard error is a warning that it does not validate
-        sys.exit(f"script/release: cyclonedx-py could not list what {wheel.name} requires: {done.stderr}")
-    return json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:  # otherwise, its standard error is a warning that it does not validate
+        sys.exit(f"script/release: cyclonedx-py could not list what {wheel.name} requires: {result.stderr}")
+    return json.loads(result.stdout)
 
 
 def _write(bill: Bill, artifact: Artifact, dist: Path) -> str:
@@ -164,7 +171,7 @@ def main(version: str, dist: Path, work: Path, python: str) -> None:
     own = [f"{name.replace('_', '-')} @ {wheel.as_uri()}\n" for wheel, name in names.items()]
     (work / "own.txt").write_text("".join(own))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        listed = dict(
+        environments = dict(
             zip(
                 names.values(),
                 threads.map(lambda wheel: _list_environment(wheel, dist, work, python), wheels),
@@ -175,17 +182,20 @@ def main(version: str, dist: Path, work: Path, python: str) -> None:
     for wheel, name in names.items():
         distribution = name.replace("_", "-")
         file = work / f"{distribution}.npm.json"
-        bundled = json.loads(file.read_bytes()) if file.exists() else None
+        npm_bill = json.loads(file.read_bytes()) if file.exists() else None
         artifacts = (_artifact(wheel), _artifact(dist / f"{name}-{version}.tar.gz"))
         with ZipFile(wheel) as files:
             inside = [Path(file).name for file in files.namelist() if file.endswith(".whl")]
-        bills = ((bill_of_distribution(listed[name], distribution, one, bundled, inside), one) for one in artifacts)
-        texts += [_write(bill, one, dist) for bill, one in bills]
+        bills = (
+            (bill_of_distribution(environments[name], distribution, artifact, npm_bill, inside), artifact)
+            for artifact in artifacts
+        )
+        texts += [_write(bill, artifact, dist) for bill, artifact in bills]
     deployment = _artifact(dist / f"greenroom-deploy-{version}.tar.gz")
-    texts.append(_write(bill_of_deployment(listed["greenroom"], version, deployment), deployment, dist))
+    texts.append(_write(bill_of_deployment(environments["greenroom"], version, deployment), deployment, dist))
     if (images := dist / f"greenroom-images-{version}.tar.gz").exists():
         debian = (work / "debian-packages").read_text()
-        bill = bill_of_images([listed[name] for name in IN_IMAGES], debian, version, _artifact(images))
+        bill = bill_of_images([environments[name] for name in IN_IMAGES], debian, version, _artifact(images))
         texts.append(_write(bill, _artifact(images), dist))
     for text in (max(texts[:-1], key=len), texts[-1]):  # a validation takes seconds, and the others have the same form
         subprocess.run((python, "-c", VALIDATE), input=text, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Find retired words in code and pages. `INSTEAD` has their replacements, `KEPT` the places where a word must stay."""
+"""Find retired words in code and pages. `REPLACEMENTS` has the words to use, `ALLOWED` the places of exceptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEARCHED: Final = (
     ":!docs/images",
     ":!*.gz",
 )
-INSTEAD: Final = {
+REPLACEMENTS: Final = {
     "he|him|his|himself|she|her|hers|herself": "they, or the role: the user, the administrator, the caller",
     "whoever|whomever": "anyone who, a user who, the process that",
     "whom": "who, or the role",
@@ -62,8 +62,8 @@ def _occurrences(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-ANY: Final = _occurrences("|".join(INSTEAD))
-OLDER: Final = (
+ANY_RETIRED_WORD: Final = _occurrences("|".join(REPLACEMENTS))
+OLDER_WORDS: Final = (
     "told|tell|tells|telling",
     "hear|hears|heard|unheard",
     "somebody|nobody|anybody",
@@ -74,50 +74,53 @@ OLDER: Final = (
     "seldom",
 )
 """Words in texts that are not rewritten."""
-KEPT: Final = {
-    "script/words.py": tuple(INSTEAD),
+ALLOWED: Final = {
+    "script/words.py": tuple(REPLACEMENTS),
     "src/greenroom/core/access/accounts.py": ("he", "whatever"),
-    "src/greenroom/db/migrations/0001_pre_schema.sql": OLDER,
+    "src/greenroom/db/migrations/0001_pre_schema.sql": OLDER_WORDS,
     "tests/support/gateways.py": ("nobody",),
     "web/src/components/AttributesForm.tsx": ("he",),
 }
-"""Path, or the beginning of paths → the words that may stay there: entries of `INSTEAD`, or single words of an
+"""Path, or the beginning of paths → the words that may stay there: entries of `REPLACEMENTS`, or single words of an
 entry."""
 
 
-def retired(text: str, kept: tuple[str, ...] = ()) -> list[tuple[int, str, str]]:
+def find_retired_words(text: str, allowed: tuple[str, ...] = ()) -> list[tuple[int, str, str]]:
     """Find the retired words in `text`: line, word, replacement."""
-    found: list[tuple[int, str, str]] = []
-    if not ANY.search(text):
-        return found
-    for words, instead in INSTEAD.items():
+    occurrences: list[tuple[int, str, str]] = []
+    if not ANY_RETIRED_WORD.search(text):
+        return occurrences
+    for words, replacement in REPLACEMENTS.items():
         matches = _occurrences(words).finditer(text)
-        found += [
-            (text.count("\n", 0, match.start()) + 1, match[0], instead)
+        occurrences += [
+            (text.count("\n", 0, match.start()) + 1, match[0], replacement)
             for match in matches
-            if words not in kept and match[0].lower() not in kept
+            if words not in allowed and match[0].lower() not in allowed
         ]
-    return sorted(found)
+    return sorted(occurrences)
 
 
 def main() -> None:
     """Print each occurrence of a retired word; exit code 1 if there is one."""
-    listed = subprocess.run(
+    result = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *SEARCHED],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    places: list[str] = []
-    for name in filter(None, listed.stdout.split("\0")):
+    findings: list[str] = []
+    for name in filter(None, result.stdout.split("\0")):
         path = ROOT / name
         if not path.is_file():
             continue
-        kept = tuple(word for start, words in KEPT.items() if name.startswith(start) for word in words)
-        places += [f"{name}:{line}: {word!r}: use {instead}" for line, word, instead in retired(path.read_text(), kept)]
-    print("\n".join(places), end="\n" if places else "")
-    sys.exit(1 if places else 0)
+        allowed = tuple(word for start, words in ALLOWED.items() if name.startswith(start) for word in words)
+        findings += [
+            f"{name}:{line}: {word!r}: use {replacement}"
+            for line, word, replacement in find_retired_words(path.read_text(), allowed)
+        ]
+    print("\n".join(findings), end="\n" if findings else "")
+    sys.exit(1 if findings else 0)
 
 
 if __name__ == "__main__":

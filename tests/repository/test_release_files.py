@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from script.release_files import (
-    MOST_LINES,
+    MAX_LINES,
     ReleaseError,
     archive,
     check_version,
     checksums,
     deployment_files,
-    pinned,
+    pin_image_tags,
     release_notes,
 )
 
@@ -67,7 +67,7 @@ def test_release_notes_have_one_line_for_each_change():
 
 def test_long_release_notes_are_shortened_in_their_longest_group():
     lines = release_notes(CHANGELOG, "1.1.0").splitlines()
-    assert len(lines) == MOST_LINES
+    assert len(lines) == MAX_LINES
     assert lines[:4] == ["# Greenroom 1.1.0 - 2027-02-01", "", "### Upgrade notes", "- Read the page first."]
     assert {"Sessions:", "- Change 0 goes on.", "Users:", "- Groups.", "### Security", "- Keys."} <= set(lines)
     kept = sum(line.startswith("- Change") for line in lines)
@@ -85,18 +85,18 @@ def test_a_version_without_changes_is_refused():
 
 
 def test_the_changelog_of_this_version_makes_release_notes():
-    assert len(release_notes((ROOT / "CHANGELOG.md").read_text(), "0.1.0").splitlines()) <= MOST_LINES
+    assert len(release_notes((ROOT / "CHANGELOG.md").read_text(), "0.1.0").splitlines()) <= MAX_LINES
 
 
 def test_the_images_of_the_roles_get_the_version():
-    assert pinned("image: greenroom/api:latest\nimage: greenroom/desktop:xfce", "1.2") == (
+    assert pin_image_tags("image: greenroom/api:latest\nimage: greenroom/desktop:xfce", "1.2") == (
         "image: greenroom/api:1.2\nimage: greenroom/desktop:xfce"
     )
 
 
 def test_another_image_with_the_tag_latest_is_refused():
     with pytest.raises(ReleaseError, match="not an image of a role"):
-        pinned("image: acme/api:latest", "1.2")
+        pin_image_tags("image: acme/api:latest", "1.2")
 
 
 def test_the_archive_has_every_file_that_compose_and_kustomize_read():
