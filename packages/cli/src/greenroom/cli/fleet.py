@@ -53,6 +53,9 @@ def join_token(call: Call) -> None:
     call.output.out.file.write(token["join_command"] + "\n")
 
 
+_ACTION_COLUMNS: Final = columns("action machine reason")
+
+
 @verb("machine-pools")
 def preview(call: Call) -> None:
     """Show the machines that the pool would order, drain and release if it were enabled; nothing is changed."""
@@ -60,9 +63,7 @@ def preview(call: Call) -> None:
     if call.output.print_if_json(response):
         return
     call.output.print_line(response["sentence"])
-    call.output.print_list(
-        response["actions"], columns("action machine reason"), "The pool needs no action.", fold=True
-    )
+    call.output.print_list(response["actions"], _ACTION_COLUMNS, "The pool needs no action.", fold=True)
 
 
 REQUEST_COLUMNS: Final = columns(

@@ -207,9 +207,8 @@ async def _join_agent(
         ca_file = folder / "authority.pem" if deployment.authority else None
         values = {"agent_dir": str(folder), **settings, "ca_file": str(ca_file or "")}
         file = _write_settings(folder, "agent.toml", values, {"authority.pem": deployment.authority})
-        registered = await _register(
-            identity, ManagerClient(ManagerFailover(urls), ca_file), token, settings["edge_url"]
-        )
+        client = ManagerClient(ManagerFailover(urls), ca_file)
+        registered = await _register(identity, client, token, settings["edge_url"])
         identity.store(registered)
     finally:
         identity.close()

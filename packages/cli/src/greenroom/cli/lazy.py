@@ -15,34 +15,31 @@ from typer.core import TyperCommand, TyperGroup
 from greenroom.up import log
 
 
-def _write_panels(command: Any, ctx: Any, formatter: Any) -> None:
-    """Write the arguments, options and commands of a command or group, with the titles of their panels."""
-    panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-    for parameter in command.get_params(ctx):
-        if (record := parameter.get_help_record(ctx)) is not None:
-            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
-    for name, inner in getattr(command, "commands", {}).items():
-        title = getattr(inner, "rich_help_panel", None) or "Commands"
-        panels.setdefault(title, []).append((name, (inner.help or "").partition("\n\n")[0]))
-    for title, rows in panels.items():
-        if rows:
-            with formatter.section(title):
-                formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
+class _TitledHelp:
+    """The `--help` of a command or group that lists the arguments, options and commands below the titles of their
+    panels."""
+
+    def format_options(self: Any, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
+        for name, inner in getattr(self, "commands", {}).items():
+            title = getattr(inner, "rich_help_panel", None) or "Commands"
+            panels.setdefault(title, []).append((name, (inner.help or "").partition("\n\n")[0]))
+        for title, rows in panels.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
 
 
-class TitledCommand(TyperCommand):
-    """A command whose `--help` lists the options below the titles of their panels."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_panels(self, ctx, formatter)
+class TitledCommand(_TitledHelp, TyperCommand):
+    """A command with such a help."""
 
 
-class TitledGroup(TyperGroup):
-    """A group whose `--help` lists the commands below the titles of their panels."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_panels(self, ctx, formatter)
+class TitledGroup(_TitledHelp, TyperGroup):
+    """A group with such a help."""
 
 
 HELP_WIDTH: Final = 100

@@ -155,11 +155,8 @@ def _value_kind(field: Field) -> _OptionKind:
         return _OptionKind(StrEnum(field.name, {choice: choice for choice in field.choices}))
     if field.name in DURATION_UNITS:
         is_whole = field.type == "integer"
-        return _OptionKind(
-            int if is_whole else float,
-            parser=duration_parser(DURATION_UNITS[field.name], whole=is_whole),
-            metavar="DURATION",
-        )
+        parser = duration_parser(DURATION_UNITS[field.name], whole=is_whole)
+        return _OptionKind(int if is_whole else float, parser=parser, metavar="DURATION")
     if field.type == "date-time":
         return _OptionKind(parser=time_parser(is_future=field.name in FUTURE_TIME_FIELDS), metavar="TIME")
     return _OPTION_KINDS.get(field.type, _OptionKind())
@@ -172,17 +169,15 @@ def _secret_or_file_kind(field: Field) -> _OptionKind:
     if name in SECRET_FILE_FIELDS:
         note = "a file; '-' prompts for the value, or reads a line from stdin"
         return _OptionKind(convert=lambda value, _: _read_secret(name, value), metavar="FILE", note=note)
-    return _OptionKind(
-        convert=lambda value, _: _prompt_secret(name, value), note="'-' prompts for it, or reads it from stdin"
-    )
+    note = "'-' prompts for it, or reads it from stdin"
+    return _OptionKind(convert=lambda value, _: _prompt_secret(name, value), note=note)
 
 
 def _parse_object(field: Field, items: list[str]) -> Row:
     from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- slow to import, and rarely used
 
-    return parse_assignments(
-        items, as_texts=field.type == "string", settings=SETTINGS if field.name == "settings" else None
-    )
+    settings = SETTINGS if field.name == "settings" else None
+    return parse_assignments(items, as_texts=field.type == "string", settings=settings)
 
 
 def _reference_kind(noun: Noun, *, is_list: bool) -> _OptionKind:

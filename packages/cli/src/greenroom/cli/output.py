@@ -271,9 +271,8 @@ def _format_value(value: Any, field: str, now: datetime, *, full: bool) -> str:
         case bool() | int() | float():
             return _format_number(value, field)
         case str() if (time := _parse_time(value)) is not None:
-            return (
-                f"{format_time(time)} ({format_relative_time(time, now)})" if full else format_relative_time(time, now)
-            )
+            relative = format_relative_time(time, now)
+            return f"{format_time(time)} ({relative})" if full else relative
         case list() | dict():
             return _format_compound(value, full=full)
         case _:

@@ -40,6 +40,9 @@ POLL_S: Final = 0.1
 """The interval between two checks of the sessions that users wait for, up to `IDS_PER_REQUEST` in one request."""
 IDS_PER_REQUEST: Final = 100
 
+Report = Callable[[str], None]
+"""Displays a sentence."""
+
 
 class RehearsedUsers:
     """The users of a rehearsal, with one key for all of them. `on_visit` is called at the end of each visit."""
@@ -123,9 +126,7 @@ ENDED_WITHIN_S: Final = 60.0
 PAUSE_S: Final = 0.5
 
 
-def _run_rehearsal(
-    call: Call, plan: RehearsalPlan, agents: Sequence[Row], show_progress: Callable[[str], None]
-) -> RehearsalResult:
+def _run_rehearsal(call: Call, plan: RehearsalPlan, agents: Sequence[Row], show_progress: Report) -> RehearsalResult:
     """Run the rehearsal and delete the objects that it created; warn about those that could not be deleted."""
     client = call.client
     supply = read_supply(client, plan, agents)
@@ -182,7 +183,7 @@ def _in_zone(row: Row, plan: RehearsalPlan) -> bool:
 
 
 async def _run_visits(
-    client: Client, plan: RehearsalPlan, user_ids: Sequence[str], show_progress: Callable[[str], None]
+    client: Client, plan: RehearsalPlan, user_ids: Sequence[str], show_progress: Report
 ) -> list[RehearsedVisit]:
     served = 0
 
@@ -213,9 +214,7 @@ def _read_misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[R
 
 
 @contextmanager
-def _temporary_users(
-    client: Client, plan: RehearsalPlan, show_progress: Callable[[str], None], warn: Callable[[str], None]
-) -> Generator[list[str]]:
+def _temporary_users(client: Client, plan: RehearsalPlan, show_progress: Report, warn: Report) -> Generator[list[str]]:
     """Yield the users, in a group that may use the workspace. They are deleted at the end, even if only a part was
     created.
     """
@@ -228,7 +227,7 @@ def _temporary_users(
             warn(sentence)
 
 
-def _create_users(client: Client, plan: RehearsalPlan, name: str, show_progress: Callable[[str], None]) -> list[str]:
+def _create_users(client: Client, plan: RehearsalPlan, name: str, show_progress: Report) -> list[str]:
     settings = {"allow_zone_selection": True} if plan.zone_id is not None else {}
     group = client.post("/groups", {"name": name, "description": "Created by greenroom rehearse", "settings": settings})
     client.request("PUT", f"/groups/{group['group_id']}/images/{plan.image_id}")

@@ -231,19 +231,16 @@ def _standard_verbs(noun: Noun) -> list[LazyCommand]:
 
     # Single rows of a list are `get` on the command line.
     filters = field_options(f"GET {noun.path}", noun.id_field)
+    delete_options = field_options(noun.operation("DELETE"), *noun.excluded)
     verbs = [
         _lazy_verb("list", f"List {noun.plural}.", rows, None, filters),
         _request_verb(RequestVerb("get", f"Show one {noun.singular} with all its fields.", method="GET"), noun),
         _lazy_verb("create", f"Create {a_noun}.", create, None, partial(_create_options, noun)),
         _request_verb(RequestVerb("update", f"Update {a_noun}. Omitted options change nothing."), noun),
-        _lazy_verb(
-            "delete", f"Delete {a_noun}.", delete, noun, field_options(noun.operation("DELETE"), *noun.excluded)
-        ),
+        _lazy_verb("delete", f"Delete {a_noun}.", delete, noun, delete_options),
     ]
-    return [
-        *(verb for verb in verbs if verb.name not in missing),
-        *(_request_verb(action, noun) for action in noun.actions),
-    ]
+    actions = [_request_verb(action, noun) for action in noun.actions]
+    return [*(verb for verb in verbs if verb.name not in missing), *actions]
 
 
 def _create_options(noun: Noun) -> list[FieldOption]:

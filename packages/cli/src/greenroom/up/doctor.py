@@ -111,11 +111,8 @@ async def find_warnings(db: Database) -> list[str]:
         for key in await find_expiring_administrator_keys(db, KEY_WARNING_S)
     ]
     full_message = await read_recordings_full_message(db, FULL_WARNING_S)
-    return (
-        task_warnings
-        + key_warnings
-        + ([f"{full_message} (greenroom logs list --code recordings-full)"] if full_message else [])
-    )
+    recordings_warnings = [f"{full_message} (greenroom logs list --code recordings-full)"] if full_message else []
+    return task_warnings + key_warnings + recordings_warnings
 
 
 async def restore_warnings(db: Database, layout: Layout, now: datetime) -> list[str]:

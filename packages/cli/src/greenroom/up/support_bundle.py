@@ -215,15 +215,9 @@ def known_secrets(layout: Layout, environment: Mapping[str, str]) -> set[str]:
     """Return the values of secrets that this account can read: those in DATA, in the environment and in the files that
     it names. Unreadable files are left out, because their content cannot be in the archive."""
     secrets = {value for name, value in environment.items() if is_secret_name(name)}
-    secret_files = [
-        Path(value) for name, value in environment.items() if name.startswith(PREFIX) and name.endswith("_FILE")
-    ]
-    for file in (
-        layout.key_file,
-        layout.gateway_credential,
-        *(file for file in secret_files if is_secret_name(file.name)),
-    ):
-        secrets.add(_read_or_empty(file))
+    files = [Path(value) for name, value in environment.items() if name.startswith(PREFIX) and name.endswith("_FILE")]
+    secret_files = [layout.key_file, layout.gateway_credential, *(file for file in files if is_secret_name(file.name))]
+    secrets |= set(map(_read_or_empty, secret_files))
     for text in (_read_or_empty(layout.credentials), _read_or_empty(layout.instance), *environment.values()):
         secrets |= set(_secrets_in(text))
     return secrets

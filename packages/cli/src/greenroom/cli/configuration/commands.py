@@ -77,12 +77,11 @@ def apply(
         _show(call, planned)
     progress = call.output.err.print
     PlanApplication(call.client, snapshot, lambda text: progress(styled(printable(text), ""))).apply(planned)
+    result = _plan_json(planned) | {"applied": True}
     if planned.actions:
-        call.output.print_result(
-            f"The document is applied: {_counts(planned)}.", _plan_json(planned) | {"applied": True}
-        )
+        call.output.print_result(f"The document is applied: {_counts(planned)}.", result)
     else:
-        call.output.print_if_json(_plan_json(planned) | {"applied": True})
+        call.output.print_if_json(result)
 
 
 def print_schema(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON on one line.")] = False) -> None:
@@ -136,9 +135,8 @@ def _show(call: Call, planned: Plan) -> None:
             call.output.print_line(f"    {path}: {change}")
         if action.sessions:
             call.output.print_line(f"    live sessions that end: {len(action.sessions)}")
-    call.output.print_line(
-        f"Plan: {_counts(planned)}." if planned.actions else "The deployment is equal to the document."
-    )
+    summary = f"Plan: {_counts(planned)}." if planned.actions else "The deployment is equal to the document."
+    call.output.print_line(summary)
     for problem in planned.problems:
         call.output.print_warning(problem)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
+from itertools import count
 from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
@@ -193,10 +194,5 @@ def reference_secrets(kind: ObjectKind, row: Row, used_names: dict[str, tuple[st
 def _free_name(owner: str, place: tuple[str, ...], used_names: dict[str, tuple[str, ...]]) -> str:
     base = re.sub(r"\W+", "_", f"{owner}_{place[-1]}", flags=re.ASCII).strip("_").upper()
     base = f"_{base}" if base[:1].isdigit() else base
-    number = 1
-    while used_names.setdefault(name := base if number == 1 else f"{base}_{number}", (owner, *place)) != (
-        owner,
-        *place,
-    ):
-        number += 1
-    return name
+    names = (base if number == 1 else f"{base}_{number}" for number in count(1))
+    return next(name for name in names if used_names.setdefault(name, (owner, *place)) == (owner, *place))
