@@ -257,10 +257,13 @@ async def run(
     """
     tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
     tally, registration_limit = Tally(), asyncio.Semaphore(MAX_CONCURRENT_REGISTRATIONS)
-    known = _read_identities(identities)[:count] if identities else []
+    identities_in_file = _read_identities(identities)[:count] if identities else []
     agents = [
         SimulatedAgent(
-            f"{name}-{number}", ManagerConnection(managers, tls), tally, known[number] if number < len(known) else None
+            f"{name}-{number}",
+            ManagerConnection(managers, tls),
+            tally,
+            identities_in_file[number] if number < len(identities_in_file) else None,
         )
         for number in range(count)
     ]
@@ -270,8 +273,8 @@ async def run(
         while True:
             await asyncio.sleep(1.0)
             registered = [agent.identity for agent in agents if agent.identity is not None]
-            if identities and len(registered) > len(known):
-                known = _write_identities(identities, registered)
+            if identities and len(registered) > len(identities_in_file):
+                identities_in_file = _write_identities(identities, registered)
             sys.stdout.write(f"{msgspec.json.encode(tally.end_second(len(registered))).decode()}\n")
             sys.stdout.flush()
 

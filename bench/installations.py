@@ -47,10 +47,10 @@ class Installation:
 
     def cpu_s(self) -> float:
         """CPU seconds of this process and of PostgreSQL."""
-        own = time.process_time()
+        own_s = time.process_time()
         postmaster_times = self.postmaster.cpu_times()
         servers = sum(_process_cpu_s(process.pid) for process in self.postmaster.children())
-        return own + servers + postmaster_times.children_user + postmaster_times.children_system
+        return own_s + servers + postmaster_times.children_user + postmaster_times.children_system
 
     async def measure_cost(self, send: Callable[[], Awaitable[object]], repeats: int) -> Cost:
         for _ in range(WARM_UP_REQUESTS):

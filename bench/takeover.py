@@ -89,12 +89,12 @@ async def _run() -> list[Figure]:
         with_watch = {fault.name: await _measure(zone, fault) for fault in FAULTS if fault.name in names}
         await zone.db.write(_WITHOUT_DEATH_WATCH)
         await _drop_locks(zone)
-        without = {fault.name: await _measure(zone, fault, agents=0) for fault in FAULTS if fault.name in names}
+        without_watch = {fault.name: await _measure(zone, fault, agents=0) for fault in FAULTS if fault.name in names}
         problems = history.problems(await history.read(zone.db))
     if problems:
         raise SystemExit(f"bench: the rules of leadership were violated: {'; '.join(problems[:5])}")
     for name, with_death_watch in with_watch.items():
-        figures += _figures(name, with_death_watch, without[name])
+        figures += _figures(name, with_death_watch, without_watch[name])
     return figures
 
 

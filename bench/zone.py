@@ -90,8 +90,8 @@ class Zone:
                 (after_term,),
             )
             take_times = {row["term"]: row["at"] for row in reversed(rows) if row["kind"] == "take"}
-            written = next((row for row in rows if row["kind"] == "write"), None)
-            return (written["term"], take_times[written["term"]], written["at"]) if written and written["at"] else None
+            write = next((row for row in rows if row["kind"] == "write"), None)
+            return (write["term"], take_times[write["term"]], write["at"]) if write and write["at"] else None
 
         result: tuple[int, float, float] = await eventually(check, 60)
         return result

@@ -53,13 +53,13 @@ def _root() -> Any:
 
 
 def _section(name: str, heading: str, command: Any) -> str:
-    own = [parameter for parameter in command.params if not _is_common(parameter, command)]
-    own.sort(key=lambda parameter: str(parameter.param_type_name))
-    arguments = "".join(f" {_value(parameter)}" for parameter in own if parameter.param_type_name == "argument")
-    required = "".join(f" {option}" for option in _required(own))
+    parameters = [parameter for parameter in command.params if not _is_common(parameter, command)]
+    parameters.sort(key=lambda parameter: str(parameter.param_type_name))
+    arguments = "".join(f" {_value(parameter)}" for parameter in parameters if parameter.param_type_name == "argument")
+    required = "".join(f" {option}" for option in _required(parameters))
     lines = [f"{heading} `{name}{arguments}{required}`", "", command.help]
-    listed = [_line(parameter) for parameter in own]
-    return "\n".join([*lines, "", *listed] if listed else lines)
+    parameter_lines = [_line(parameter) for parameter in parameters]
+    return "\n".join([*lines, "", *parameter_lines] if parameter_lines else lines)
 
 
 def _is_common(parameter: Any, command: Any) -> bool:

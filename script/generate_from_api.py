@@ -96,7 +96,7 @@ def field(name: str, schema: Schema, schemas: Schema, is_required: bool) -> Sche
 def fields_file(api: Schema) -> str:
     """Return the text of the file of operations: one line for each field."""
     parts: list[str] = []
-    for name, text, fields in sorted(operations(api), key=lambda found: found[0]):
+    for name, text, fields in sorted(operations(api), key=lambda operation: operation[0]):
         lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False)}" for entry in fields)
         head = f'{json.dumps(name)}: {{"text": {json.dumps(text, ensure_ascii=False)}, "fields": ['
         parts.append(head + (f"\n{lines}\n]}}" if lines else "]}"))
@@ -298,8 +298,8 @@ def _argument_expression(name: str, kind: str, example: list[str], *, is_optiona
     """Return the expression for the value of a field. A list of texts must not be one text."""
     if not kind.startswith("Sequence["):
         return name
-    checked = f"list_of_texts({name}, {name!r}, {json.dumps(example, ensure_ascii=False)!r})"
-    return f"None if {name} is None else {checked}" if is_optional else checked
+    check = f"list_of_texts({name}, {name!r}, {json.dumps(example, ensure_ascii=False)!r})"
+    return f"None if {name} is None else {check}" if is_optional else check
 
 
 def _return_statement(
@@ -328,8 +328,8 @@ def _method_docstring(description: str, fields: Mapping[str, str | None]) -> str
     lines += ["\n".join(part for line in field_lines for part in textwrap.wrap(line, 110))] if field_lines else []
     text = "\n\n".join(lines)
     text = re.sub(r"\bnull\b", "None", text)
-    closed = f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
-    return textwrap.indent(closed, " " * 8)
+    docstring = f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
+    return textwrap.indent(docstring, " " * 8)
 
 
 # The names of records and errors ------------------------------------------------------------------------------------

@@ -101,8 +101,8 @@ def _section(changelog: str, version: str) -> tuple[str, str]:
     for part in re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]:
         heading, _, text = part.partition("\n")
         if heading.split()[0] == version:
-            joined = re.sub(r"\n\n+", "\n", re.sub(r"\n +", " ", text.strip()))
-            return heading, _LINK.sub(r"\1", _ADDED_LINK.sub("", joined))
+            changes = re.sub(r"\n\n+", "\n", re.sub(r"\n +", " ", text.strip()))
+            return heading, _LINK.sub(r"\1", _ADDED_LINK.sub("", changes))
     raise ReleaseError(f"CHANGELOG.md has no section {version}; name the section of its changes '## {version} - DATE'")
 
 

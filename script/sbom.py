@@ -140,10 +140,10 @@ def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
     """Install a wheel, and what it requires, and return what cyclonedx-py prints about the environment."""
     venv = work / wheel.name.partition("-")[0]
     locked = [option for name in ("kubernetes.txt", "machines.txt") for option in ("--constraint", str(dist / name))]
-    own = ["--constraint", str(work / "own.txt")]
+    own_wheels = ["--constraint", str(work / "own.txt")]
     subprocess.run((UV, "venv", "--quiet", "--python", sys.executable, str(venv)), check=True)
     install_options = ("--quiet", "--python", str(venv / "bin/python"))
-    subprocess.run((UV, "pip", "install", *install_options, *locked, *own, str(wheel)), check=True)
+    subprocess.run((UV, "pip", "install", *install_options, *locked, *own_wheels, str(wheel)), check=True)
     for file in venv.rglob("direct_url.json"):
         file.unlink()  # it has the path of the wheel in a temporary folder
     options = ("--output-reproducible", "--no-validate", "--spec-version", "1.6")
@@ -168,8 +168,8 @@ def main(version: str, dist: Path, work: Path, python: str) -> None:
     """Write the bills of all artifacts in `dist`. Raises CalledProcessError: a bill does not conform to its schema."""
     wheels = sorted(dist.glob("*.whl"))
     names = {wheel: wheel.name.partition("-")[0] for wheel in wheels}
-    own = [f"{name.replace('_', '-')} @ {wheel.as_uri()}\n" for wheel, name in names.items()]
-    (work / "own.txt").write_text("".join(own))
+    wheel_lines = [f"{name.replace('_', '-')} @ {wheel.as_uri()}\n" for wheel, name in names.items()]
+    (work / "own.txt").write_text("".join(wheel_lines))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         environments = dict(
             zip(

@@ -45,18 +45,18 @@ def picture(number: int) -> bytearray:
     for y in range(HEIGHT):
         offset = int(30 * math.sin(y / 60 + turn) + y / 3) & 255
         levels += line.translate(bytes((level + offset) & 255 for level in range(256)))
-    made = bytearray(WIDTH * HEIGHT * 4)
+    pixels = bytearray(WIDTH * HEIGHT * 4)
     for channel, phase in enumerate((0.0, turn, 2.1 + turn)):
-        made[channel::4] = levels.translate(colors(phase))
+        pixels[channel::4] = levels.translate(colors(phase))
     noise = grain[: WIDTH * HEIGHT].translate(bytes(level // 16 for level in range(256)))
     start = random.randrange(1 << 16)  # noqa: S311 -- for a picture
-    made[1::4] = bytes(map(int.__xor__, made[1::4], noise[start:] + noise[:start]))
+    pixels[1::4] = bytes(map(int.__xor__, pixels[1::4], noise[start:] + noise[:start]))
     middle_x, middle_y = WIDTH // 2 + int(400 * math.cos(turn)), HEIGHT // 2 + int(200 * math.sin(turn))
     for y in range(-60, 61):
-        half = int(math.sqrt(60 * 60 - y * y))
-        at = ((middle_y + y) * WIDTH + middle_x - half) * 4
-        made[at : at + 8 * half] = b"\xff\xf0\xe0\x00" * (2 * half)
-    return made
+        half_width = int(math.sqrt(60 * 60 - y * y))
+        start_byte = ((middle_y + y) * WIDTH + middle_x - half_width) * 4
+        pixels[start_byte : start_byte + 8 * half_width] = b"\xff\xf0\xe0\x00" * (2 * half_width)
+    return pixels
 
 
 pixmaps = []

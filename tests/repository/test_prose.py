@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from script.prose import (
-    FEWEST_WORDS,
-    HIGHEST_GRADE,
-    LONGEST_SENTENCE,
+    MAX_GRADE,
+    MAX_SENTENCE_WORDS,
+    MIN_WORDS,
     Page,
     broken_links,
     broken_tables,
     hard_sentences,
 )
 
-LONG = " ".join(["word"] * (LONGEST_SENTENCE + 1))
+LONG = " ".join(["word"] * (MAX_SENTENCE_WORDS + 1))
 HARD = "Administrative reconfiguration necessitates organizational authorization procedures. "
 
 
@@ -48,7 +48,7 @@ def test_a_link_to_a_heading_or_to_another_host_is_no_finding(tmp_path: Path, te
 @pytest.mark.parametrize("text", [LONG, f"- {LONG}", f"| a |\n|---|\n| {LONG} |"])
 def test_a_long_sentence_is_found(tmp_path: Path, text: str):
     (problem,) = hard_sentences(page(tmp_path, text))
-    assert f"a sentence has {LONGEST_SENTENCE + 1} words" in problem
+    assert f"a sentence has {MAX_SENTENCE_WORDS + 1} words" in problem
 
 
 @pytest.mark.parametrize("text", [f"# {LONG}", f"    {LONG}", f"`{LONG}`", LONG.replace("word", "end.", 1)])
@@ -68,5 +68,5 @@ def test_a_clause_in_place_of_a_noun_is_found(tmp_path: Path):
 
 
 def test_a_page_with_hard_words_is_found(tmp_path: Path):
-    (problem,) = hard_sentences(page(tmp_path, HARD * FEWEST_WORDS))
-    assert f"at most {HIGHEST_GRADE:.0f}" in problem
+    (problem,) = hard_sentences(page(tmp_path, HARD * MIN_WORDS))
+    assert f"at most {MAX_GRADE:.0f}" in problem

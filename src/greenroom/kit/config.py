@@ -298,8 +298,8 @@ class AgentConfig(ProcessConfig):
         gets the rights of these programs.
         """
         code = (Path(sys.prefix), Path(sys.base_prefix), *map(Path, greenroom.__path__))
-        own = (self.agent_dir, self.instance_data)
-        return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})
+        own_folders = (self.agent_dir, self.instance_data)
+        return sorted({str(folder.resolve()) for folder in (*own_folders, *code) if folder is not None})
 
 
 class GatewayManager(BaseModel, frozen=True, extra="forbid"):

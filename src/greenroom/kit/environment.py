@@ -64,9 +64,9 @@ def known_variables() -> set[str]:
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Return a sentence for each `GREENROOM_*` variable that no program reads."""
     names = _variables_without_role(environment)
-    known = known_variables() if names else set[str]()
-    unknown = sorted(name for name in names if name not in known)
-    return [f"No program reads the variable {name}{_suggestion(name, known)}." for name in unknown]
+    known_names = known_variables() if names else set[str]()
+    unknown = sorted(name for name in names if name not in known_names)
+    return [f"No program reads the variable {name}{_suggestion(name, known_names)}." for name in unknown]
 
 
 def _variables_without_role(environment: Mapping[str, str]) -> list[str]:
@@ -77,8 +77,8 @@ def _variables_without_role(environment: Mapping[str, str]) -> list[str]:
     return [name for name in environment if name.startswith(PREFIX) and name not in role_variables]
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name, sorted(known), 1)
+def _suggestion(name: str, known_names: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, sorted(known_names), 1)
     return f"; the most similar name is {matches[0]}" if matches else ""
 
 
@@ -154,9 +154,9 @@ def _has_only_role_keys(file: str | None) -> bool:
 def _refuse_unknown_keys(file: str | None) -> None:
     if _has_only_role_keys(file):
         return
-    known, content = setting_keys(), _read_file(file)
-    if unknown := [key for key in content if key not in known]:
+    known_names, content = setting_keys(), _read_file(file)
+    if unknown := [key for key in content if key not in known_names]:
         if remedy := plugins.installation_hint(plugins.RUNTIMES, str(content.get("runtime"))):
             raise SetupError(remedy)
-        names = "; ".join(f"{key}{_suggestion(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
+        names = "; ".join(f"{key}{_suggestion(key.lower().removeprefix('greenroom_'), known_names)}" for key in unknown)
         raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {names}.")

@@ -49,7 +49,7 @@ def read_limits(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
 def read_free_memory_bytes() -> int:
     """Return the bytes of memory and swap that are available to programs."""
     lines = (line.split() for line in (PROC / "meminfo").read_text().splitlines())
-    return sum(int(words[1]) * 1024 for words in lines if words[0] in {"MemAvailable:", "SwapFree:"})
+    return sum(int(fields[1]) * 1024 for fields in lines if fields[0] in {"MemAvailable:", "SwapFree:"})
 
 
 def _number(file: Path) -> int | None:

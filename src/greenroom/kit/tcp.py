@@ -34,7 +34,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 def table_notation(address: bytes, port: int) -> str:
     """Return an address and port in the notation of the table."""
-    words = (address[at : at + 4] for at in range(0, len(address), 4))
+    words = (address[start : start + 4] for start in range(0, len(address), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
 
 
@@ -72,7 +72,7 @@ def shut_down_connections(remote: Connection) -> int:
     """End every TCP connection of this host to this remote end, in any process, and return their number. Raises
     OSError: the kernel lacks the call, or this process cannot see or trace a process with such a connection."""
     before = connections_to(remote)
-    ended = 0
+    count = 0
     for pid, descriptor in _processes_connected_to(remote) if before else ():
         try:
             with _copied_socket(pid, descriptor) as connection:
@@ -80,7 +80,7 @@ def shut_down_connections(remote: Connection) -> int:
                     remote, connection.getpeername()
                 ):  # the descriptor may refer to another file in the meantime
                     connection.shutdown(socket.SHUT_RDWR)
-                    ended += 1
+                    count += 1
         except OSError as error:
             if error.errno not in _CLOSED_ERRORS:
                 raise
@@ -88,7 +88,7 @@ def shut_down_connections(remote: Connection) -> int:
         raise PermissionError(
             errno.EPERM, f"{len(remaining)} connections belong to processes that this process cannot see"
         )
-    return ended
+    return count
 
 
 def connections_to(remote: Connection) -> frozenset[str]:

@@ -150,8 +150,8 @@ def backups_to_delete(names: Iterable[str], installation_id: str, keep: int) -> 
     """Return the names of the backups of this installation without the newest `keep`, oldest first. Other names are
     ignored.
     """
-    own = sorted(n for n in names if _NAME.fullmatch(n) and n.startswith(f"greenroom-{installation_id[:8]}-"))
-    return own[: max(len(own) - keep, 0)]
+    backups = sorted(n for n in names if _NAME.fullmatch(n) and n.startswith(f"greenroom-{installation_id[:8]}-"))
+    return backups[: max(len(backups) - keep, 0)]
 
 
 _DATA_OF_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE DATA public (\S+) ", re.MULTILINE)

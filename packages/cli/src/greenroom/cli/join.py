@@ -268,22 +268,22 @@ def _join_gateway(deployment: DeploymentToJoin, token: str, folder: Path) -> tup
         raise SetupError(f"{folder} has already joined. Specify another --dir, or remove the folder to join again.")
     gateway_id = _gateway_id(folder)
     body = {"token": token, "hostname": socket.gethostname(), "gateway_id": gateway_id}
-    joined = deployment.post("/join/gateway", body)
+    admission = deployment.post("/join/gateway", body)
     values = {
         "gateway_profile": "web",
         "gateway_dir": str(folder / "nginx"),
         "gateway_credential_file": str(folder / "credential"),
-        "public_url": joined["public_url"],
-        "stream_url": joined["stream_url"],
+        "public_url": admission["public_url"],
+        "stream_url": admission["stream_url"],
     }
-    file = _write_settings(folder, "gateway.toml", values, {"credential": joined["credential"]})
+    file = _write_settings(folder, "gateway.toml", values, {"credential": admission["credential"]})
     sentence = (
-        f"This host joined zone {joined['zone_name']} as gateway {gateway_id}. Set the certificate (tls_certificate,"
+        f"This host joined zone {admission['zone_name']} as gateway {gateway_id}. Set the certificate (tls_certificate,"
         " tls_key), the listening addresses (main_listen, stream_listen) and the address of the api (api_upstream) in"
         f" {file}. Then start the gateway with the unit of deploy/systemd, or make a separate account the owner of"
         f" {folder} and run as this account:\n  GREENROOM_CONFIG={file} greenroom gateway"
     )
-    return sentence, {"gateway_id": gateway_id, "zone_name": joined["zone_name"], "config": str(file)}
+    return sentence, {"gateway_id": gateway_id, "zone_name": admission["zone_name"], "config": str(file)}
 
 
 def _gateway_id(folder: Path) -> str:

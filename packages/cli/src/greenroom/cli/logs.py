@@ -60,9 +60,9 @@ def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
     yield from window[-lines:]
     before = window[0]["log_id"] if window else 0
     for _ in _changes(client):
-        seen = {row["log_id"] for row in window}
+        known_ids = {row["log_id"] for row in window}
         window = client.rows("/logs", query | _since_filter(query, window))[::-1] or window
-        yield from (row for row in window if row["log_id"] > before and row["log_id"] not in seen)
+        yield from (row for row in window if row["log_id"] > before and row["log_id"] not in known_ids)
 
 
 def _changes(client: Client) -> Iterator[None]:
@@ -78,9 +78,9 @@ def _since_filter(query: Row, window: list[Row]) -> Row:
     """Return the start time of the next request: shortly before the newest row, never before the caller's limit."""
     if not window:
         return {}
-    late = datetime.fromisoformat(window[-1]["time"]) - timedelta(seconds=LATE_S)
+    start = datetime.fromisoformat(window[-1]["time"]) - timedelta(seconds=LATE_S)
     limit = query.get("since")
-    return {"since": max(late, datetime.fromisoformat(limit) if limit else late).isoformat()}
+    return {"since": max(start, datetime.fromisoformat(limit) if limit else start).isoformat()}
 
 
 def _show_row(call: Call, row: Row) -> None:

@@ -43,7 +43,7 @@ API: Final[Mapping[str, Operation]] = msgspec.json.decode(
 """Name of an operation, such as `PATCH /zones/{zone_id}` → the operation; script/generate_from_api.py writes the file.
 """
 _ID_FIELDS: Final = {
-    found[1]: found[2] for operation in API if (found := re.fullmatch(r"GET (/[\w-]+)/\{(\w+)\}", operation))
+    match[1]: match[2] for operation in API if (match := re.fullmatch(r"GET (/[\w-]+)/\{(\w+)\}", operation))
 }
 """Path of a list → the field with the id of an object."""
 

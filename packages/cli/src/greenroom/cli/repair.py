@@ -40,8 +40,8 @@ def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
     runtime = load_settings(AgentConfig, agent_dir=Path()).runtime
     async with find_runtime(runtime).things(installation) as things:
-        found = await asyncio.to_thread(find_leftovers, client, await things.list())
-        return await remove_leftovers(things, found, removes=removes)
+        leftovers = await asyncio.to_thread(find_leftovers, client, await things.list())
+        return await remove_leftovers(things, leftovers, removes=removes)
 
 
 def find_leftovers(client: Client, things: list[RuntimeObject]) -> list[Leftover]:

@@ -171,9 +171,9 @@ def _step_lines(steps: list[Row]) -> Iterator[Text]:
     for step in steps:
         if step["at"] is None:
             continue
-        at = datetime.fromisoformat(step["at"])
+        step_time = datetime.fromisoformat(step["at"])
         line = styled("✓ ", "green").append(step["title"], style="default")
         if before is not None:
-            line.append(f"  {(at - before).total_seconds():.1f} s", style="dim")
-        before = at
+            line.append(f"  {(step_time - before).total_seconds():.1f} s", style="dim")
+        before = step_time
         yield line

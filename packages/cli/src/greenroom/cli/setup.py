@@ -152,6 +152,6 @@ def remove() -> None:
     settings = load_settings(AgentConfig)
     installation_id = AgentIdentity.load(settings.agent_dir).installation_id
     runtime = find_runtime(settings.runtime)
-    ended = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0
-    sessions = "1 session" if ended == 1 else f"{ended} sessions"
+    count = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0
+    sessions = "1 session" if count == 1 else f"{count} sessions"
     typer.echo(f"Removed {sessions} of this host, their network and its firewall rules. All data remains.")

@@ -124,18 +124,20 @@ class Deployment:
         write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
 
     def _create_installation(self, hosts: Sequence[str], now: datetime) -> None:
-        here = self.installation
-        created_once = (here / "installation.key", here / "database.password")
+        own_folder = self.installation
+        created_once = (own_folder / "installation.key", own_folder / "database.password")
         if (self.folder / "db/data").exists() and not all(file.exists() for file in created_once):
-            raise SetupError(f"The keys of the database in {self.folder}/db are missing; restore {here} from a backup.")
-        Secrets.create_file(here / "installation.key")
-        write_once(here / "database.password", secrets.token_urlsafe(32))
+            raise SetupError(
+                f"The keys of the database in {self.folder}/db are missing; restore {own_folder} from a backup."
+            )
+        Secrets.create_file(own_folder / "installation.key")
+        write_once(own_folder / "database.password", secrets.token_urlsafe(32))
         if not self.authority[1].exists():
             authority = new_authority("Greenroom installation authority", now)
             write_text(self.authority[0], authority.certificate, 0o644)
             write_text(self.authority[1], authority.key, 0o600)
-        ensure_pair(self.authority, here / "server", [*hosts, *LOCAL_HOSTS], now)
-        ensure_pair(self.authority, here / "database", [*hosts, *DATABASE_HOSTS], now)
+        ensure_pair(self.authority, own_folder / "server", [*hosts, *LOCAL_HOSTS], now)
+        ensure_pair(self.authority, own_folder / "database", [*hosts, *DATABASE_HOSTS], now)
         if not self.agent_has_joined and self._token_is_old(now):
             write_text(self.join_token, new_secret() + "\n", 0o600)
 
@@ -149,13 +151,13 @@ class Deployment:
         return now - created > timedelta(hours=JOIN_HOURS) / 2
 
     def _write_role_files(self) -> None:
-        here = self.installation
-        key = here / "installation.key"
+        own_folder = self.installation
+        key = own_folder / "installation.key"
         password = self._service_password()
-        common = {"installation.key": _read(key), "ca.pem": _read(here / "ca.pem")}
+        common = {"installation.key": _read(key), "ca.pem": _read(own_folder / "ca.pem")}
         service = {**common, "service.pgpass": _pgpass(SERVICE_ROLE, password)}
-        names = ("server.pem", "server.key", *(name for name in CUSTOM_CERTIFICATE if (here / name).exists()))
-        certificates = {name: _read(here / name) for name in names}
+        names = ("server.pem", "server.key", *(name for name in CUSTOM_CERTIFICATE if (own_folder / name).exists()))
+        certificates = {name: _read(own_folder / name) for name in names}
         token = {"join_token": _read(self.join_token)} if self.join_token.exists() else {}
         for role in ("api", "manager"):
             self._write_files_of(role, self.services, service)
@@ -164,9 +166,9 @@ class Deployment:
         )
         self._write_files_of("agent", ROOT, {"ca.pem": common["ca.pem"] + self._custom_authorities(), **token})
         if self.has_database:
-            owner_password = _read(here / "database.password")
+            owner_password = _read(own_folder / "database.password")
             self._write_files_of("setup", ROOT, {**common, "pgpass": _pgpass(OWNER_ROLE, owner_password)})
-            pair = {"server.pem": _read(here / "database.pem"), "server.key": _read(here / "database.key")}
+            pair = {"server.pem": _read(own_folder / "database.pem"), "server.key": _read(own_folder / "database.key")}
             self._write_files_of(
                 "db", self.database, {"password": owner_password, "service_password": password, **pair}
             )
@@ -279,7 +281,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
         SetupError: this host has no authority, or the name is not valid.
         NotFound: there is no such zone.
     """
-    here = deployment.installation
+    own_folder = deployment.installation
     if not deployment.authority[1].exists():
         raise SetupError("This host has no key of the authority; add further hosts on the host with the database.")
     if not name or any(letter in name for letter in "/\\ ") or name.startswith("."):
@@ -291,8 +293,8 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     folder = deployment.folder / "hosts" / name
     create_folder(folder, 0o700)
     for file in ("installation.key", "ca.pem"):
-        write_text(folder / file, _read(here / file), 0o600)
-    write_text(folder / SERVICE_FILE, service_password(_read(here / "database.password")), 0o600)
+        write_text(folder / file, _read(own_folder / file), 0o600)
+    write_text(folder / SERVICE_FILE, service_password(_read(own_folder / "database.password")), 0o600)
     ensure_pair(deployment.authority, folder / "server", [name, *LOCAL_HOSTS], now)
     write_text(folder / "join_token", token + "\n", 0o600)
     return folder

@@ -222,8 +222,8 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
             " restart it with greenroom down and greenroom up."
         )
     await refuse_pooler(dsn)
-    async with instance.database_of(layout, stderr_progress()) as opened:
-        yield opened
+    async with instance.database_of(layout, stderr_progress()) as db:
+        yield db
 
 
 RepairResult = Literal["removed", "would be removed", "left", "not removed"]
@@ -245,14 +245,14 @@ async def find_leftovers(db: Database, things: Things) -> list[Leftover]:
     Raises:
         GreenroomError: one of them does not respond.
     """
-    found = await things.list()
-    return plan(found, await read_known_rows(db, found))
+    objects = await things.list()
+    return plan(objects, await read_known_rows(db, objects))
 
 
-async def remove_leftovers(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
+async def remove_leftovers(things: Things, leftovers: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
     """Remove leftovers that may be removed, one after the other. A failure does not stop the others."""
     outcomes: list[RepairOutcome] = []
-    for leftover in found:
+    for leftover in leftovers:
         became: RepairResult = "would be removed" if leftover.removed else "left"
         reason = leftover.reason
         if leftover.removed and removes:

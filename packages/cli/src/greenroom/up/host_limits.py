@@ -99,8 +99,8 @@ def restore_limits(before: Mapping[str, int], proc: Path = PROC, sysctl_file: Pa
     for name, value in before.items():
         if now.get(name, value) != value:
             setting_file(proc, name).write_text(f"{value}\n")
-    if others := {name: value for name, value in _stored(sysctl_file).items() if name not in before}:
-        _write(sysctl_file, others)
+    if other_settings := {name: value for name, value in _read_settings(sysctl_file).items() if name not in before}:
+        _write(sysctl_file, other_settings)
     else:
         sysctl_file.unlink(missing_ok=True)
 
@@ -115,10 +115,10 @@ def _raise(proc: Path, name: str, before: int, target: int) -> LimitChange:
 
 def _store(file: Path, raised: Mapping[str, int]) -> None:
     """Add the raised settings to those in the file."""
-    _write(file, _stored(file) | {name: str(value) for name, value in raised.items()})
+    _write(file, _read_settings(file) | {name: str(value) for name, value in raised.items()})
 
 
-def _stored(file: Path) -> dict[str, str]:
+def _read_settings(file: Path) -> dict[str, str]:
     lines = file.read_text().splitlines() if file.exists() else []
     settings = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
     return {name.strip(): value.strip() for name, _, value in settings}

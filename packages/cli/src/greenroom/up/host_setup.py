@@ -280,7 +280,7 @@ class Setup:
     def _install_packages(self, packages: Sequence[str]) -> None:
         # apt lists a package that is installed already with its version in brackets, and must not remove another one.
         lines = [line.split() for line in _apt("install", "--simulate", "--no-remove", *packages).splitlines()]
-        new = {words[1] for words in lines if words[0] == "Inst" and not words[2].startswith("[")}
+        new = {fields[1] for fields in lines if fields[0] == "Inst" and not fields[2].startswith("[")}
         self._store_record(msgspec.structs.replace(self.record, packages=tuple(sorted({*self.record.packages, *new}))))
         _apt("install", "--no-remove", *packages)
 
@@ -289,11 +289,11 @@ class Setup:
         start_docker()
 
     def _raise_limits(self) -> None:
-        earlier, limits = self.record.limits, host_limits.read_limits()
+        recorded_limits, limits = self.record.limits, host_limits.read_limits()
         # Before the change: the file of the settings may be read-only.
-        self._store_limits({name: limits[name] for name in limits_to_raise(limits)} | earlier)
+        self._store_limits({name: limits[name] for name in limits_to_raise(limits)} | recorded_limits)
         changes = raise_limits()
-        self._store_limits({change.name: change.before for change in changes if not change.problem} | earlier)
+        self._store_limits({change.name: change.before for change in changes if not change.problem} | recorded_limits)
         for change in changes:
             if change.problem:
                 self.print_line(change.sentence)

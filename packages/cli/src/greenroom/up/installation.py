@@ -46,9 +46,9 @@ async def ensure_zones(
     A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
     Connections too.
     """
-    written = {"allow_origin_domain": allow_origin, "upstream_auth_address": upstream_auth, "proxy_port": stream_port}
+    settings = {"allow_origin_domain": allow_origin, "upstream_auth_address": upstream_auth, "proxy_port": stream_port}
     for name in names:
-        values = {**written, "name": name, "written": Jsonb(written)}
+        values = {**settings, "name": name, "written": Jsonb(settings)}
         await db.write(
             "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, proxy_port, written_by_up)"
             " SELECT %(name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(proxy_port)s, %(written)s"
@@ -164,12 +164,12 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
             " commands AS (" + END_COMMANDS + ") SELECT session_id FROM ended",
             (reason, agents),
         )
-        ended = len(await cursor.fetchall())
+        count = len(await cursor.fetchall())
         await connection.execute(
             "UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0 WHERE agent_id = ANY(%s::uuid[])",
             (agents,),
         )
-    return ended
+    return count
 
 
 async def has_one_time_password(db: Database, username: str) -> bool:

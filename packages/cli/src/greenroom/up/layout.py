@@ -221,10 +221,10 @@ def check_folder(layout: Layout) -> None:
                 raise _already_running(layout, pid)
             raise SetupError(f"{data} is not empty and contains no Greenroom instance; specify another --data.")
         return
-    found = read_json(layout.instance).get("format")
-    if found != FORMAT:
+    stored_format = read_json(layout.instance).get("format")
+    if stored_format != FORMAT:
         raise SetupError(
-            f"{data} belongs to another version of Greenroom (format {found}, this version reads {FORMAT}); "
+            f"{data} belongs to another version of Greenroom (format {stored_format}, this version reads {FORMAT}); "
             "use the version that created it, or specify another --data."
         )
 
@@ -380,5 +380,5 @@ def running_layout(data: Path) -> Layout:
 def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
     """Return the mounts below a folder, the innermost first. The table has special characters as octal numbers."""
     points = (line.split()[4] for line in table.read_text().splitlines())
-    mounts = (Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)) for point in points)
+    mounts = (Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)) for point in points)
     return sorted((mount for mount in mounts if folder in mount.parents), key=lambda m: len(m.parts), reverse=True)

@@ -140,9 +140,9 @@ class TextMask:
         if isinstance(value, Mapping):
             inner = cast("Mapping[str, object]", value)
             # A variable can also be an object with the fields `name` and `value`.
-            named = is_secret_name(str(inner.get("name", inner.get("key", ""))))
+            is_secret = is_secret_name(str(inner.get("name", inner.get("key", ""))))
             return {
-                self.mask_text(key): self._mask_recursively(part, key, hidden=hidden or (named and key == "value"))
+                self.mask_text(key): self._mask_recursively(part, key, hidden=hidden or (is_secret and key == "value"))
                 for key, part in inner.items()
             }
         if isinstance(value, list):
@@ -169,7 +169,7 @@ def _is_random(run: str) -> bool:
     if any(_is_mixed(part) for part in re.split(r"[^A-Za-z0-9]", rest)):
         return True
     classes = ["upper" if c.isupper() else "lower" if c.islower() else "digit" for c in rest if c.isalnum()]
-    changes = sum(one != other for one, other in pairwise(classes))
+    changes = sum(first != second for first, second in pairwise(classes))
     return any(len(classes) >= length and changes >= share * len(classes) for length, share in _RANDOM_THRESHOLDS)
 
 

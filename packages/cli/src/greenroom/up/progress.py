@@ -227,6 +227,6 @@ def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
 
 def command_name() -> str:
     """Return the command for this program: its name if the shell of the user finds it, else its path."""
-    own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
-    is_found = found is not None and own.exists() and own.samefile(found)
-    return "greenroom" if is_found or not own.exists() else str(own)
+    own_program, program_in_path = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
+    is_found = program_in_path is not None and own_program.exists() and own_program.samefile(program_in_path)
+    return "greenroom" if is_found or not own_program.exists() else str(own_program)

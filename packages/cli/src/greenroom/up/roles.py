@@ -203,8 +203,8 @@ def _gateway_settings(site: Site) -> dict[str, str]:
     if site.custom_certificate is None:
         return settings
     certificate, key = site.custom_certificate
-    named = {"host": site.settings.hostname, "certificate": str(certificate), "key": str(key)}
-    return settings | {"GREENROOM_NAMED_CERTIFICATE": json.dumps(named)}
+    certificate_settings = {"host": site.settings.hostname, "certificate": str(certificate), "key": str(key)}
+    return settings | {"GREENROOM_NAMED_CERTIFICATE": json.dumps(certificate_settings)}
 
 
 def _addresses(site: Site) -> dict[str, str]:

@@ -60,8 +60,8 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         descriptor = os.memfd_create("start data")
         os.write(descriptor, msgspec.json.encode(self))
         os.lseek(descriptor, 0, os.SEEK_SET)
-        for passed in (descriptor, *self.descriptors):
-            os.set_inheritable(passed, True)
+        for file_descriptor in (descriptor, *self.descriptors):
+            os.set_inheritable(file_descriptor, True)
         os.chdir(site.layout.data)
         command = site.programs.module("greenroom.up.main")
         os.execve(command[0], [*command, str(descriptor)], roles.common_environment(site))  # noqa: S606 -- ourselves

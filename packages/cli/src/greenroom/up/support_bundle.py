@@ -206,9 +206,9 @@ def host_facts(data: Path) -> dict[str, Any]:
 
 def environment_facts(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings in the environment, and only the names of all other variables."""
-    known = known_variables()
-    settings = {name: environment[name] for name in sorted(environment) if name in known}
-    return {"settings": settings, "other_variables": sorted(name for name in environment if name not in known)}
+    known_names = known_variables()
+    settings = {name: environment[name] for name in sorted(environment) if name in known_names}
+    return {"settings": settings, "other_variables": sorted(name for name in environment if name not in known_names)}
 
 
 def known_secrets(layout: Layout, environment: Mapping[str, str]) -> set[str]:
@@ -289,13 +289,13 @@ async def _read_database(dsn: str, key_file: Path) -> DatabaseFacts:
 def create_archive(layout: Layout, file: Path, environment: Mapping[str, str], now: datetime) -> SupportArchive:
     """Create the support archive of an installation, and return the names of its files. Raises SetupError: the file
     exists, or cannot be written."""
-    known, reason = known_secrets(layout, environment), ""
+    known_values, reason = known_secrets(layout, environment), ""
     database = DatabaseFacts({}, [], ())
     try:
         database = read_database(layout, environment)
     except Exception as error:  # noqa: BLE001 -- as in `SupportArchive.add`
         reason = summary(error)
-    with new_archive(file, TextMask(known | set(database.secrets))) as archive:
+    with new_archive(file, TextMask(known_values | set(database.secrets))) as archive:
         archive.write("README.txt", README.format(version=version(), time=f"{now:%Y-%m-%d %H:%M:%S} UTC"))
         for name, source in sources(layout, environment):
             archive.add(name, source)

@@ -170,14 +170,14 @@ async def _read_runtime(
 ) -> tuple[list[str], list[str]]:
     """Return the other installations in the runtime, as reasons, and the images."""
     try:
-        others = await runtime.other_installations(installation_id)
+        installations = await runtime.other_installations(installation_id)
         images = await runtime.local_images(frozenset(references))
     except GreenroomError as error:
         raise SetupError(
             f"Nothing was removed, because containers, networks and images could not be listed. {error.message} If"
             f" {runtime.title} is no longer on this machine, delete the data folder instead."
         ) from error
-    return [f"the installation {other} uses this {runtime.title}." for other in others], images
+    return [f"the installation {other} uses this {runtime.title}." for other in installations], images
 
 
 def _reasons_on_machine(layout: Layout) -> list[str]:

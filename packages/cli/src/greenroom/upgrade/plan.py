@@ -171,8 +171,8 @@ def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[s
     `changed` are the names of the roles that the upgrade replaced, or was replacing, in their order. A role that was
     changed is not left out, even if it reports the previous version: its process may be ending.
     """
-    others = [role.name for role in roles if role.version != previous and role.name not in changed]
-    return [*reversed(changed), *others]
+    other_roles = [role.name for role in roles if role.version != previous and role.name not in changed]
+    return [*reversed(changed), *other_roles]
 
 
 def return_commands(python: str, data: str, backup: str) -> list[str]:

@@ -99,7 +99,9 @@ class PlanApplication:
         self._client = client
         self._report = report
         self._ids = {
-            kind.section: {kind.name_of(found.values): found.object_id for found in snapshot.objects[kind.section]}
+            kind.section: {
+                kind.name_of(deployed.values): deployed.object_id for deployed in snapshot.objects[kind.section]
+            }
             for kind in KINDS
         } | {"agents": dict(snapshot.agents)}
 

@@ -71,13 +71,13 @@ def _type_of(kind: ObjectKind, name: str, field: Field) -> Any:
 
 def _type_of_kind(kind: ObjectKind) -> Any:
     required = [(name, _type_of(kind, name, kind.fields[name])) for name in kind.identity]
-    others = [
+    optional = [
         (name, _type_of(kind, name, field) | UnsetType, UNSET)
         for name, field in kind.fields.items()
         if name not in kind.identity
     ]
     title = "".join(word.capitalize() for word in kind.noun.singular.split())
-    return msgspec.defstruct(title, [*required, *others], kw_only=True, forbid_unknown_fields=True)
+    return msgspec.defstruct(title, [*required, *optional], kw_only=True, forbid_unknown_fields=True)
 
 
 _DOCUMENT: Final = msgspec.defstruct(
@@ -176,8 +176,8 @@ def resolve_secrets(document: Document, look_up: SecretLookup) -> Document:
             raise Invalid(f"`{place[-1]}` is not a reference to a secret: {error}.") from error
         if (reference.env is UNSET) == (reference.file is UNSET):
             raise Invalid(f"`{place[-1]}` must have either `env` or `file`.")
-        found = look_up(reference)
-        return MASK if found is None else found
+        secret_value = look_up(reference)
+        return MASK if secret_value is None else secret_value
 
     return map_secrets(document, secret)
 

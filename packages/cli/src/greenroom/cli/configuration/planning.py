@@ -72,8 +72,8 @@ class ConfigurationAction:
         """Path of a value → its old and its new value, without the values of secrets."""
         plain = {name: value for name, value in self.values.items() if name not in self.kind.secrets}
         old, new = masked_difference(self.before, plain)
-        shown = {path: (old[path], new[path]) for path in new}
-        return shown | {name: (MASK, MASK) for name in self.kind.secrets if name in self.values}
+        changes = {path: (old[path], new[path]) for path in new}
+        return changes | {name: (MASK, MASK) for name in self.kind.secrets if name in self.values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
             rows = [normalize_object(kind, row) for row in document[kind.section]]
             pairs = _match_objects(kind, rows, snapshot.objects[kind.section], options)
             changes += [_creation_or_update(kind, row, deployed, options) for row, deployed in pairs]
-            kept = {deployed.object_id for _, deployed in pairs if deployed is not None}
-            unwanted = [deployed for deployed in snapshot.objects[kind.section] if deployed.object_id not in kept]
+            kept_ids = {deployed.object_id for _, deployed in pairs if deployed is not None}
+            unwanted = [deployed for deployed in snapshot.objects[kind.section] if deployed.object_id not in kept_ids]
             deletions += [
                 _deletion(kind, deployed, snapshot) for deployed in unwanted if not deployed.row.get("is_system")
             ]
@@ -150,9 +150,9 @@ def _creation_or_update(
 def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, options: PlanOptions) -> Row:
     """Return the fields of the document whose values differ from the present ones."""
     values: Row = {}
-    for name, wanted in row.items():
+    for name, value in row.items():
         old = deployed.values.get(name)
-        new = replace_variables(wanted, _text_or_present_text, old, name=name)
+        new = replace_variables(value, _text_or_present_text, old, name=name)
         if name in kind.identity or name in kind.secrets or new == normalize_value(name, old):
             continue
         values[name] = _setting_changes(new, old) if name == "settings" else new
@@ -181,14 +181,14 @@ def _setting_changes(new: Row, old: Row | None) -> Row:
 
 
 def _deletion(kind: ObjectKind, deployed: DeployedObject, snapshot: DeployedObjects) -> ConfigurationAction:
-    ended = [row for row in snapshot.sessions if kind.session_key and row[kind.session_key] == deployed.object_id]
+    sessions = [row for row in snapshot.sessions if kind.session_key and row[kind.session_key] == deployed.object_id]
     return ConfigurationAction(
         verb="delete",
         kind=kind,
         name=kind.name_of(deployed.values),
         object_id=deployed.object_id,
         before=deployed.row,
-        sessions=tuple(row["session_id"] for row in ended if row["user_id"]),
+        sessions=tuple(row["session_id"] for row in sessions if row["user_id"]),
         reason="The document does not have it.",
     )
 
@@ -206,9 +206,9 @@ def _with_default_workspaces(actions: Sequence[ConfigurationAction]) -> Iterator
         if settings.get("default_image") not in new_workspaces:
             yield action
             continue
-        others = {name: value for name, value in settings.items() if name != "default_image"}
+        other_settings = {name: value for name, value in settings.items() if name != "default_image"}
         rest = {name: value for name, value in action.values.items() if name != "settings"}
-        if first := rest | ({"settings": others} if others else {}):
+        if first := rest | ({"settings": other_settings} if other_settings else {}):
             yield replace(action, values=first)
         last: Row = {"settings": {"default_image": settings["default_image"]}}
         reason = f"Its default workspace {settings['default_image']} is created first."

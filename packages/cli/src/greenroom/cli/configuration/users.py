@@ -26,7 +26,7 @@ from greenroom.core.access.accounts import username_problem
 ALL_USERS: Final = "All Users"
 SEPARATOR: Final = ";"
 """Separates the groups in a cell."""
-_FIELDS: Final = {one.name: one for one in API["POST /users"].fields}
+_FIELDS: Final = {definition.name: definition for definition in API["POST /users"].fields}
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -76,14 +76,14 @@ def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> Users
             return UsersImport(errors=[LineError(1, problem)])
         present = {_key(user["username"]): user for user in users if not user.get("anonymous")}
         group_names = {group["name"] for group in groups}
-        seen: dict[str, int] = {}
+        line_of_user: dict[str, int] = {}
         for cells in reader:
             line, errors = reader.line_num, list[str]()
             values = _values(cells, group_names, errors.append)
             key = _key(values.get("username", ""))
-            if key in seen:
-                errors.append(f"The user {values['username']} is also in line {seen[key]}.")
-            seen.setdefault(key, line)
+            if key in line_of_user:
+                errors.append(f"The user {values['username']} is also in line {line_of_user[key]}.")
+            line_of_user.setdefault(key, line)
             result.errors.extend(LineError(line, error) for error in errors)
             if not errors and (change := _change(line, values, present.get(key))) is not None:
                 result.changes.append(change)
@@ -153,11 +153,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes and er
 def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     """Create and update users and their memberships from a CSV file. With an invalid line, nothing is changed."""
     groups = call.client.rows("/groups")
-    planned = plan_import(read_text(file), call.client.rows("/users"), groups)
-    is_applied = not dry_run and not planned.errors
-    applied = planned if dry_run else UsersImport(errors=planned.errors)
+    plan = plan_import(read_text(file), call.client.rows("/users"), groups)
+    is_applied = not dry_run and not plan.errors
+    applied = plan if dry_run else UsersImport(errors=plan.errors)
     if is_applied:
-        applied = _apply(call.client, planned.changes, {group["name"]: group["group_id"] for group in groups})
+        applied = _apply(call.client, plan.changes, {group["name"]: group["group_id"] for group in groups})
     rows = [change.as_row for change in applied.changes]
     report = {"changes": rows, "errors": [asdict(error) for error in applied.errors], "applied": is_applied}
     if not call.output.print_if_json(report):

@@ -43,9 +43,9 @@ def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     if name := next((name for name in _OBJECT_OPTIONS if not isinstance(options.get(name, {}), Mapping)), None):
         return f"The option {name} must be an object of names and values."
     arguments, create = (options.get(name, {}) for name in _OBJECT_OPTIONS)
-    if others := sorted(set(arguments) - ARGUMENTS):
+    if unknown := sorted(set(arguments) - ARGUMENTS):
         return (
-            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
+            f"A pool may not choose the argument {unknown[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
             " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
         )
     if places := sorted(name for name in create if _LOCATION_ARGUMENTS.fullmatch(name.lower())):
