@@ -73,7 +73,7 @@ OLDER_WORDS: Final = (
     "apart",
     "seldom",
 )
-"""Words in texts that are not rewritten."""
+"""Retired words in texts that must not change, such as old migrations."""
 ALLOWED: Final = {
     "script/words.py": tuple(REPLACEMENTS),
     "src/greenroom/core/access/accounts.py": ("he", "whatever"),

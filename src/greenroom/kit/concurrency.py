@@ -108,15 +108,15 @@ class FairLimit:
     """
 
     def __init__(self, limit: int, admit: Callable[[int, int], None]) -> None:
-        self._free = limit
+        self._free_turns = limit
         self._admit = admit
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, source: str) -> AsyncGenerator[None]:
         """Wait for a turn, and use it for the duration of the context. Raises the errors of `admit`."""
-        if self._free:
-            self._free -= 1
+        if self._free_turns:
+            self._free_turns -= 1
         else:
             self._admit(sum(map(len, self._waiting.values())), len(self._waiting.get(source, ())))
             turn_future = asyncio.get_running_loop().create_future()
@@ -141,7 +141,7 @@ class FairLimit:
             if not next_turn.done():
                 next_turn.set_result(None)
                 return
-        self._free += 1
+        self._free_turns += 1
 
 
 log = structlog.get_logger(__name__)

@@ -82,9 +82,9 @@ async def provide_desktop_image(layout: Layout, settings: Settings, progress: Pr
                 await _build(source.build(image, builder), image)
 
 
-async def _build(progress_percent: AsyncIterator[int], image: str) -> None:
+async def _build(build_progress: AsyncIterator[int], image: str) -> None:
     try:
-        async for _ in progress_percent:
+        async for _ in build_progress:
             pass
     except BuildError as error:
         raise SetupError(f"The image {image} could not be built: {error.message}") from error

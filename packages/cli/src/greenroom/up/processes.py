@@ -68,10 +68,10 @@ class ChildProcess:
     ended: asyncio.Future[int]
     descriptor: int
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, signal_number: signal.Signals) -> None:
         """Send a signal, unless the process has ended."""
         if not self.ended.done():
-            signal.pidfd_send_signal(self.descriptor, number)
+            signal.pidfd_send_signal(self.descriptor, signal_number)
 
 
 _watched_pids: Final[set[int]] = set()
@@ -142,12 +142,16 @@ class Orphans:
                 _reap(process.pid)
             elif identity not in self._signalled:
                 self._signalled.add(identity)
-                number, reason = orphan_policy(process.name)
+                signal_number, reason = orphan_policy(process.name)
                 log.info(
-                    "orphan adopted", pid=process.pid, name=process.name, signal=number and number.name, reason=reason
+                    "orphan adopted",
+                    pid=process.pid,
+                    name=process.name,
+                    signal=signal_number and signal_number.name,
+                    reason=reason,
                 )
-                if number is not None:
-                    send_signal(process.pid, number)
+                if signal_number is not None:
+                    send_signal(process.pid, signal_number)
 
     async def end(self, within_s: float) -> None:
         """End all remaining orphans: SIGTERM, then SIGKILL after `within_s`."""
@@ -172,8 +176,8 @@ INSTANCE_VARIABLE: Final = "GREENROOM_INSTANCE_DATA"
 
 
 def find_instance_processes(data: Path) -> list[ProcessInfo]:
-    """Return the running processes of an instance: those with its mark, and PostgreSQL or nginx, that work
-    inside DATA.
+    """Return the running processes of an instance whose working folder is inside DATA: those with
+    its `INSTANCE_VARIABLE`, and those of PostgreSQL and nginx.
     """
     inside = [
         process
@@ -223,10 +227,10 @@ def read_command_line(pid: int) -> str:
 async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
     """End the processes that `find` returns: send SIGTERM, and after `within_s` SIGKILL to the processes that still
     run; wait up to `within_s` after each. Raises SetupError: some do not end."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
         running = find()
         for process in running:
-            send_signal(process.pid, number)
+            send_signal(process.pid, signal_number)
         end = time.monotonic() + within_s
         while running and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
