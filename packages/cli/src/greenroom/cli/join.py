@@ -253,9 +253,8 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
     if not urls:
         raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start a Manager there first.")
     loopback_hosts = {"127.0.0.1", "localhost", "::1"}
-    if urlsplit(url).hostname not in loopback_hosts and all(
-        urlsplit(manager).hostname in loopback_hosts for manager in urls
-    ):
+    manager_hosts = {urlsplit(manager).hostname for manager in urls}
+    if urlsplit(url).hostname not in loopback_hosts and manager_hosts <= loopback_hosts:
         raise SetupError(
             f"The Managers of zone {zone_name} can be reached only on their own host ({', '.join(urls)}). Set"
             " GREENROOM_GATEWAY_URL of the Managers to an address that this host can reach."

@@ -294,7 +294,7 @@ def _format_number(value: float, field: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if field.endswith("_ms"):
-        return format_milliseconds(value)
+        return f"{value:.3g} ms" if value < 999.5 else f"{value / 1000:.1f} s"
     return size(int(value)) if field in _BYTES else f"{value:.15g}"
 
 
@@ -329,8 +329,3 @@ def format_time(time: datetime) -> str:
     except OverflowError:  # the last hours of 9999, which some programs use for "never"
         return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return time.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def format_milliseconds(duration_ms: float) -> str:
-    """Return a short time: `11.4 ms`, `2.3 s`."""
-    return f"{duration_ms:.3g} ms" if duration_ms < 999.5 else f"{duration_ms / 1000:.1f} s"

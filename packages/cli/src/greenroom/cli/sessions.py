@@ -59,10 +59,7 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
 
 def _zone_warning(client: Client, session_id: str, requested_zone: str | None) -> str | None:
     """Return a warning if the session is not in the requested zone, else None."""
-    if requested_zone is None:
-        return None
-    session = client.get(f"/sessions/{session_id}")
-    if session["zone_id"] == requested_zone:
+    if requested_zone is None or (session := client.get(f"/sessions/{session_id}"))["zone_id"] == requested_zone:
         return None
     return (
         f"The session is in zone {session['zone_name']}, not in the requested zone. --zone has an effect only for users"

@@ -101,10 +101,9 @@ async def _primary_states(db: Database) -> dict[str, str]:
     except Unavailable as error:
         log.warning("it is unknown which Manager is Primary", reason=error.message)
         return {}
+    primaries = (manager for manager in managers if manager.is_primary)
     return {
-        manager.instance_id: f"Primary of zone {manager.zone_name} with term {manager.term}"
-        for manager in managers
-        if manager.is_primary
+        primary.instance_id: f"Primary of zone {primary.zone_name} with term {primary.term}" for primary in primaries
     }
 
 
@@ -114,24 +113,20 @@ async def _gateway_health(http: httpx2.AsyncClient, site: Site) -> Health:
     """
     probes = (probe_health(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
     states = await asyncio.gather(*probes)
-    failed = [
-        f"for {manager.name}: {state.detail}"
-        for manager, state in zip(site.managers, states, strict=True)
-        if not state.ok
-    ]
+    results = zip(site.managers, states, strict=True)
+    failed = [f"for {manager.name}: {state.detail}" for manager, state in results if not state.ok]
     return Health(name="gateway", role="gateway", ok=not failed, detail=failed[0] if failed else "answers")
 
 
 async def probe_health(http: httpx2.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
     """Return the health of the part at `url`. `primary_state` is added to its detail if it works."""
     status, text = await get_status(http, url)
+    body = _parse_body(text)
     if status == 200:
-        failing = _parse_body(text).failing_tasks
-        failures = f"failing tasks: {', '.join(failing)}" if failing else ""
-        return Health(
-            name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", failures, primary_state)))
-        )
-    if status == 503 and _is_disabled(text):
+        failures = f"failing tasks: {', '.join(body.failing_tasks)}" if body.failing_tasks else ""
+        detail = ", ".join(filter(None, ("answers", failures, primary_state)))
+        return Health(name=name, role=role, ok=True, detail=detail)
+    if status == 503 and body.status == "disabled":  # a Manager; see docs/reference/managers.md
         return Health(name=name, role=role, ok=True, detail="disabled by an administrator")
     detail = text if status is None else f"answers {status}: {_problem_in(text)}"
     return Health(name=name, role=role, ok=False, detail=detail)
@@ -152,11 +147,6 @@ def _parse_body(text: str) -> _HealthBody:
         return msgspec.json.decode(text, type=_HealthBody)
     except msgspec.MsgspecError:
         return _HealthBody(detail=text)
-
-
-def _is_disabled(text: str) -> bool:
-    """True if this is the response of a Manager that an administrator disabled (docs/reference/managers.md)."""
-    return _parse_body(text).status == "disabled"
 
 
 def is_frozen(text: str) -> bool:

@@ -49,10 +49,8 @@ def export_document(snapshot: DeployedObjects) -> Document:
     document: Document = {}
     used_names: dict[str, tuple[str, ...]] = {}
     for kind in KINDS:
-        objects = [deployed.values for deployed in snapshot.objects[kind.section]]
-        document[kind.section] = [
-            reference_secrets(kind, _portable_values(kind, values), used_names) for values in objects
-        ]
+        objects = [_portable_values(kind, deployed.values) for deployed in snapshot.objects[kind.section]]
+        document[kind.section] = [reference_secrets(kind, values, used_names) for values in objects]
     return document
 
 

@@ -95,10 +95,8 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
             pairs = _match_objects(kind, rows, snapshot.objects[kind.section], options)
             changes += [_creation_or_update(kind, row, deployed, options) for row, deployed in pairs]
             kept_ids = {deployed.object_id for _, deployed in pairs if deployed is not None}
-            unwanted = [deployed for deployed in snapshot.objects[kind.section] if deployed.object_id not in kept_ids]
-            deletions += [
-                _deletion(kind, deployed, snapshot) for deployed in unwanted if not deployed.row.get("is_system")
-            ]
+            unwanted = [item for item in snapshot.objects[kind.section] if item.object_id not in kept_ids]
+            deletions += [_deletion(kind, item, snapshot) for item in unwanted if not item.row.get("is_system")]
     deletions = deletions[::-1] if options.prune else []
     actions = [*_with_default_workspaces([action for action in changes if action.values]), *deletions]
     names = _names_after(document, snapshot, deletions)
@@ -116,11 +114,8 @@ def _match_objects(
     for exact in (True, False):
         for number, row in enumerate(rows):
             candidates = [item for item in unmatched if all(item.values[name] == row[name] for name in kind.identity)]
-            match = next(
-                (item for item in candidates if not exact or not _different_fields(kind, row, item, options)),
-                None,
-            )
-            if number not in matches and match is not None:
+            matching = (item for item in candidates if not exact or not _different_fields(kind, row, item, options))
+            if number not in matches and (match := next(matching, None)) is not None:
                 matches[number] = match
                 unmatched.remove(match)
     return [(row, matches.get(number)) for number, row in enumerate(rows)]
@@ -197,9 +192,8 @@ def _with_default_workspaces(actions: Sequence[ConfigurationAction]) -> Iterator
     """Yield the actions. If the default workspace of a group is new, an additional action at the end sets it, after the
     creation of the workspace.
     """
-    new_workspaces = {
-        action.name for action in actions if action.kind.section == "workspaces" and action.verb == "create"
-    }
+    creations = [action for action in actions if action.verb == "create"]
+    new_workspaces = {action.name for action in creations if action.kind.section == "workspaces"}
     default_workspaces = list[ConfigurationAction]()
     for action in actions:
         settings = cast("Row", action.values.get("settings", {}))
@@ -242,9 +236,8 @@ def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], option
             if number := action.before.get(field_name):
                 yield f"{title} still has {number} {roles}; remove them first, or keep it in the document."
         return
-    required = [
-        name for name, definition in action.kind.fields.items() if definition.is_required and name not in action.values
-    ]
+    required_fields = [name for name, definition in action.kind.fields.items() if definition.is_required]
+    required = [name for name in required_fields if name not in action.values]
     immutable = action.kind.immutable_fields & action.values.keys()
     if action.verb == "create" and required:
         yield f"{title} is new and needs {', '.join(f'`{name}`' for name in required)}."
