@@ -65,8 +65,8 @@ def test_two_pools_that_differ_in_permissions_can_be_distinguished(api: Pretende
     columns = {column.title: column for column in NOUNS["staging"].columns}
     permissions = {f"allow_kasm_{name}": True for name in ("audio", "uploads", "downloads", "clipboard_down")}
     permissions |= {f"allow_kasm_{name}": True for name in ("clipboard_up", "microphone", "gamepad", "webcam")}
-    assert columns["Permissions"].of(permissions) == "all"
-    assert columns["Permissions"].of(permissions | {"allow_kasm_clipboard_up": False}) == "all but clipboard up"
+    assert columns["Permissions"].value_of(permissions) == "all"
+    assert columns["Permissions"].value_of(permissions | {"allow_kasm_clipboard_up": False}) == "all but clipboard up"
 
 
 @pytest.mark.parametrize("noun", ["staging", "join-tokens", "filter-policies"])
@@ -94,4 +94,4 @@ def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, green
 )
 def test_only_a_session_of_a_pool_without_a_user_is_listed_as_staged(session: dict[str, str | None], shown: str):
     (user,) = (column for column in NOUNS["sessions"].columns if column.title == "User")
-    assert user.of(session) == shown
+    assert user.value_of(session) == shown

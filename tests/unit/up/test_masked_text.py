@@ -129,7 +129,7 @@ def test_the_argument_of_a_secret_option_is_masked():
 def test_a_known_value_is_masked_in_every_form():
     known = TextMask([SECRET, 'a "quoted" value', "short"])
     assert known.mask_text(f"{SECRET} Tr0ub4dor%263") == f"{MASK} {MASK}"
-    assert known.known('{"text": "a \\"quoted\\" value"}') == f'{{"text": "{MASK}"}}'
+    assert known.mask_known_values('{"text": "a \\"quoted\\" value"}') == f'{{"text": "{MASK}"}}'
     assert known.mask_text("a short text") == "a short text"
     assert len("short") < MIN_KNOWN
 
