@@ -38,7 +38,7 @@ print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("gr
 LISTED = """
 from greenroom.kit import recipes
 
-known = recipes.installed()
+known = recipes.find_recipes()
 print(*(recipe.name for recipe in known.recipes()), len(known.picture("firefox")) > 0)
 """
 FOUND = """
