@@ -19,7 +19,7 @@ from greenroom.db.fleet.liveness import read_agents
 from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting
 from greenroom.db.session.deadlines import FORGET, read_recovered, read_with_deadline
 from greenroom.db.session.observations import read_stored_observations
-from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
+from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
 
@@ -50,7 +50,7 @@ async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Da
 async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Database):
     """If it were more expensive than one for the current values, every launch would be planned again several times."""
     found = await kept_plan(
-        db, "SELECT " + NUMBER_OF_USER, {"user_id": UUID(int=1), "counting": COUNTING, "leased": False}
+        db, "SELECT " + COUNTED_SESSIONS, {"user_id": UUID(int=1), "counting": COUNTED_STATUSES, "leased": False}
     )
     assert "sessions_live_by_user" in found, found
 

@@ -13,7 +13,7 @@ from greenroom.core.fleet.machines.plan import plan
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_pools
 from greenroom.db.fleet.machine_snapshot import read_snapshot
-from greenroom.db.launch.on_demand import count_waiting, store_refused
+from greenroom.db.launch.on_demand import query_waiting_users, store_waiting_user
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
     (waiting,) = await system.db.fetch("SELECT room_helps FROM launches_waiting")
     assert waiting["room_helps"] is False
     async with system.db.connection() as connection:
-        assert await (await count_waiting(connection, system.zone_id)).fetchone() == {"number": 0}
+        assert await (await query_waiting_users(connection, system.zone_id)).fetchone() == {"number": 0}
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert order.reason == "1 user waits for Desktop, and there is no room."
@@ -46,7 +46,7 @@ async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come
     async with db.transaction() as connection:
         await machine_pools.insert_pool(connection, zones["us"], replace(FIELDS, name="other"))
     for zone_id in zones.values():
-        await store_refused(
+        await store_waiting_user(
             db,
             zone_id=zone_id,
             user_id=cloud.system.user_id,

@@ -22,7 +22,8 @@ async def test_refusals_for_the_same_reasons_are_counted_and_logged_once(db: Dat
     shortages = Shortages(logs, window_s=60, later=lambda _, end: ends.append(end))
 
     def refuse(key: str, number: int) -> None:
-        shortages.refused((key,), "Desktop", f"{key} {number}", user_id=user_id, username="ada", launch_id=launch_id)
+        message = f"{key} {number}"
+        shortages.add_refusal((key,), "Desktop", message, user_id=user_id, username="ada", launch_id=launch_id)
 
     for number in range(5):
         refuse("no room", number)

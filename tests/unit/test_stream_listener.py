@@ -52,7 +52,7 @@ def test_without_a_good_secret_it_does_not_start(tmp_path: Path, content: str | 
 
 def test_a_gateway_names_agents_by_host_and_port(tmp_path: Path):
     config = GatewayConfig(gateway_dir=tmp_path, stream_agents="agents.example:4445, [::1]:4445")
-    assert config.stream_seeds() == ["agents.example:4445", "[::1]:4445"]
+    assert config.stream_agent_addresses() == ["agents.example:4445", "[::1]:4445"]
     for wrong in ("agents.example", "::1:4445", ":4445"):
         with pytest.raises(SetupError, match="is not host:port"):
-            GatewayConfig(gateway_dir=tmp_path, stream_agents=wrong).stream_seeds()
+            GatewayConfig(gateway_dir=tmp_path, stream_agents=wrong).stream_agent_addresses()

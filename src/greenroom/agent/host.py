@@ -189,7 +189,7 @@ class HostServices:
             folder=config.agent_dir,
             share=config.share,
             connections_max=config.session_connections,
-            runtime_classes=config.offered_runtimes(),
+            runtime_classes=config.extra_runtime_classes(),
             fence=self.fence,
             folders=HostFolders(
                 private=config.private_folders(),

@@ -5,7 +5,7 @@ GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated
 ├── Forbidden                        403  forbidden
 │   ├── PasswordChangeRequired            password-change-required
-│   └── MovedError                        forbidden                 agent
+│   └── SessionMovedError                 forbidden                 agent
 ├── NotFound                         404  not-found
 │   ├── ContainerMissing                  container-missing         runtimes
 │   └── ImageMissing                      image-missing             runtimes
@@ -53,7 +53,7 @@ GreenroomError                       500  internal
 ├── FilterError                      500  web-filter-down           agent
 ├── NotSupportedError                501  not-supported             interfaces
 ├── ApiError                         500  internal                  cli
-├── ManagerLeftError                 503  manager-disabled          manager
+├── ManagerDisabledError             503  manager-disabled          manager
 └── ProviderError                    500  internal                  machine_providers
 
 The last column is the package of a class outside this module and `greenroom.shared.errors`.

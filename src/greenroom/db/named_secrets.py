@@ -151,14 +151,14 @@ async def add_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequenc
     return len(rows)
 
 
-ADDS_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
+CAN_ADD_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
 """SQL condition: the web filters of Agent `a` add secrets to requests, or the Agent has not reported anything yet."""
 
 
 async def is_supported(db: Database, zone_id: str | None) -> bool:
     """Return True if an Agent of this zone (None = of any zone) adds secrets to requests."""
     row = await db.fetch_one(
-        "SELECT coalesce(bool_or(" + ADDS_SECRETS + "), true) AS supported FROM agents a"
+        "SELECT coalesce(bool_or(" + CAN_ADD_SECRETS + "), true) AS supported FROM agents a"
         " WHERE enabled AND (%(zone_id)s::uuid IS NULL OR zone_id = %(zone_id)s::uuid)",
         {"zone_id": zone_id},
     )

@@ -1,4 +1,6 @@
-"""Webhooks in SQL, with their addresses and events, and deliveries, each taken by one process at a time."""
+"""Webhooks and their deliveries in SQL. A delivery is one message to one webhook, about one event. Only one process at
+a time takes a delivery.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ class WebhookFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook(WebhookFields):
-    """A webhook, with the number of messages that wait for it and the time of the last delivery."""
+    """A webhook, with the number of its waiting deliveries and the time of the last one that succeeded."""
 
     webhook_id: str
     created: datetime
@@ -89,19 +91,22 @@ async def change_secret(connection: Connection, webhook_id: str, secret_encrypte
 
 
 async def delete_webhook(connection: Connection, webhook_id: str) -> None:
-    """Delete a webhook and its deliveries. A message that is written at the same time is deleted after its
-    retention."""
+    """Delete a webhook and its deliveries. A delivery that is inserted at the same time remains until its retention
+    ends."""
     await connection.execute("DELETE FROM webhooks WHERE webhook_id = %s", (webhook_id,))
     await connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = %s", (webhook_id,))
 
 
-TAKEN_S: Final = 60.0
-"""The time after which a delivery without an outcome is taken again, because its process has ended."""
+RETAKE_AFTER_S: Final = 60.0
+"""The time after which another process takes a delivery without a result, because the process that took it has
+ended.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message to a webhook and the result of its last attempt; `due` is the time of the next attempt."""
+    """A message to a webhook and the result of its last attempt. `at` is the time of the event, `due` that of the next
+    attempt, `status` the HTTP status of the response."""
 
     delivery_id: str
     webhook_id: str
@@ -120,7 +125,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveDelivery:
-    """A message that this process delivers now; `attempts` includes the present attempt."""
+    """A delivery that this process attempts now; `attempts` includes this attempt."""
 
     delivery_id: str
     event: str
@@ -135,7 +140,7 @@ class ActiveDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DueWebhook:
-    """An enabled webhook with waiting messages; `in_s` is the time until the first is due; negative = overdue."""
+    """An enabled webhook with waiting deliveries; `in_s` is the time until the first is due; negative = overdue."""
 
     webhook_id: str
     in_s: float
@@ -174,7 +179,7 @@ async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Deliv
 
 
 async def due_webhooks(db: Database) -> list[DueWebhook]:
-    """Return enabled webhooks with waiting messages."""
+    """Return the enabled webhooks with waiting deliveries."""
     return await db.fetch_as(
         DueWebhook,
         "SELECT w.webhook_id::text, extract(epoch FROM d.due - clock_timestamp())::double precision AS in_s"
@@ -195,27 +200,27 @@ async def count_waiting(db: Database) -> WaitingMessages:
 
 
 async def take(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
-    """Take up to `limit` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
+    """Take up to `limit` due deliveries of an enabled webhook. No other process takes them within `RETAKE_AFTER_S`."""
     rows = await db.write(
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(taken_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
         " WHERE w.webhook_id = %(webhook_id)s AND w.enabled AND d.webhook_id = w.webhook_id AND d.delivery_id ="
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
-        "   AND due <= clock_timestamp() ORDER BY due LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED))"
+        "   AND due <= clock_timestamp() ORDER BY due LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))"
         f" RETURNING {_ACTIVE_COLUMNS}",
-        {"webhook_id": webhook_id, "most": limit, "taken_s": TAKEN_S},
+        {"webhook_id": webhook_id, "limit": limit, "taken_s": RETAKE_AFTER_S},
     )
     return [ActiveDelivery(**row) for row in rows]
 
 
 async def insert_active(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> ActiveDelivery | None:
-    """Insert a message that the caller delivers immediately, also to a disabled webhook; None = no such webhook."""
+    """Insert a delivery that the caller attempts immediately, also to a disabled webhook; None = no such webhook."""
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
         "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
         "   clock_timestamp() + make_interval(secs => %(taken_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
         "  RETURNING *) SELECT " + _ACTIVE_COLUMNS + " FROM d JOIN webhooks w USING (webhook_id)",
-        {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "taken_s": TAKEN_S},
+        {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "taken_s": RETAKE_AFTER_S},
     )
     return ActiveDelivery(**rows[0]) if rows else None
 
@@ -223,7 +228,7 @@ async def insert_active(db: Database, webhook_id: str, event: str, data: dict[st
 async def record_attempt(
     db: Database, delivery: ActiveDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
 ) -> None:
-    """Store the result of an attempt, unless another process has taken the message since."""
+    """Store the result of an attempt, unless another process has taken the delivery since."""
     await db.write(
         "UPDATE webhook_deliveries SET state = %(state)s, status = %(status)s, duration_ms = %(duration_ms)s,"
         " answer = %(answer)s, error = %(error)s,"
@@ -235,7 +240,7 @@ async def record_attempt(
 
 
 async def replay(db: Database, delivery_id: str) -> None:
-    """Queue a message with an outcome for delivery again, with all attempts."""
+    """Queue a delivered or given-up message again, with the full number of attempts."""
     await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE delivery_id = %s AND state <> 'waiting'",
@@ -244,8 +249,8 @@ async def replay(db: Database, delivery_id: str) -> None:
 
 
 async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) -> int:
-    """Queue all given-up messages of a webhook for delivery again, except messages of the event `excluded_event`;
-    returns their number."""
+    """Queue all given-up messages of a webhook again, except messages of the event `excluded_event`; returns their
+    number."""
     rows = await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
@@ -255,15 +260,15 @@ async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) ->
 
 
 async def give_up_excess_messages(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
-    """Give up the waiting messages of each webhook except its newest `limit`; returns the names of the webhooks, each
-    with the number of messages that were given up.
+    """Give up the waiting messages of each webhook except its newest `limit`, at most 1000 per webhook, so that the
+    statement stays short. Returns the names of the webhooks, each with the number of messages that were given up.
     """
     rows = await db.write(
         "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"
         "   FROM webhook_deliveries WHERE webhook_id = w.webhook_id AND state = 'waiting' ORDER BY at DESC"
-        "   OFFSET %(most)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
+        "   OFFSET %(limit)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
         " SELECT name, count(*) AS number FROM gone JOIN webhooks USING (webhook_id) GROUP BY name ORDER BY name",
-        {"most": limit, "reason": reason},
+        {"limit": limit, "reason": reason},
     )
     return [(row["name"], row["number"]) for row in rows]

@@ -268,7 +268,7 @@ def _folder(path: Path) -> Path:
 async def _create_links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
     """Return the connections to Agents on other hosts; None if there are none. Raises SetupError: their addresses or
     the secret cannot be used."""
-    seeds = config.stream_seeds()
+    seeds = config.stream_agent_addresses()
     if not seeds or config.stream_secret_file is None:
         return None
     terminator = StreamTerminator()

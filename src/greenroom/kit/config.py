@@ -120,7 +120,8 @@ class ApiConfig(DatabaseConfig):
     served_hosts: str = "127.0.0.1,localhost"
     """Comma list of the host names that the gateway serves; a request with another Host header gets 421."""
     ca_file: Path | None = None
-    """The certificate of the authority of the gateways, whose fingerprint join commands contain; None = public."""
+    """The certificate of the private authority of the gateways, whose fingerprint join commands contain; None = the
+    authority is public."""
     sdk_adapters: Annotated[str, AfterValidator(_require_installed_adapters)] = ""
     """Comma list of the SDKs of hosted browser services whose calls are served below `/adapters`; empty = none."""
     sdk_workspace: str = "Chromium"
@@ -145,6 +146,9 @@ class ManagerConfig(DatabaseConfig):
     lease_ttl_s: float = Field(default=6.0, gt=0)
     lease_renew_s: float = Field(default=2.0, gt=0)
     lease_margin_s: float = Field(default=1.0, gt=0)
+    """The times of the leadership of a zone: its duration, the interval of its renewals, and the time before its
+    deadline at which a Primary stops writing.
+    """
     guardian_interval_s: float = Field(default=1.0, gt=0)
     """Interval of the guardian's rounds."""
     checkin_hold_s: float = Field(default=5.0, gt=0)
@@ -152,8 +156,8 @@ class ManagerConfig(DatabaseConfig):
     agent_missing_s: float = Field(default=15.0, gt=0)
     session_lost_s: float = Field(default=600.0, gt=0)
     agent_dead_s: float = Field(default=3600.0, gt=0)
-    """The time without a check-in after which an Agent is dead; after the two times above, it is missing, and the
-    sessions of its users are lost.
+    """Times without a check-in of an Agent. After `agent_missing_s` the Agent is missing, after `session_lost_s` the
+    sessions of users on it are lost, and after `agent_dead_s` it is dead.
     """
     unhealthy_after_s: float = Field(default=10.0, gt=0)
     """The time without a finished round of the guardian after which this Manager reports itself as unhealthy."""
@@ -169,14 +173,16 @@ class ManagerConfig(DatabaseConfig):
 
 
 class AgentStreamAddress(NamedTuple):
-    """The address at which an Agent accepts gateways on other hosts, and their `secret`. `host` has no brackets."""
+    """The address at which an Agent accepts gateways on other hosts, and the `secret` that they must send. `host` has
+    no brackets.
+    """
 
     host: str
     port: int
     secret: str
 
 
-SECRET_CHARACTERS: Final = 32
+MIN_SECRET_CHARACTERS: Final = 32
 
 
 def read_stream_secret(file: Path) -> str:
@@ -186,9 +192,9 @@ def read_stream_secret(file: Path) -> str:
         secret = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"The stream secret {file} cannot be read: {error}.") from error
-    if len(secret) < SECRET_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
+    if len(secret) < MIN_SECRET_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
         raise SetupError(
-            f"The stream secret {file} must have {SECRET_CHARACTERS} characters or more, of A-Z, a-z, 0-9, _ and -;"
+            f"The stream secret {file} must have {MIN_SECRET_CHARACTERS} characters or more, of A-Z, a-z, 0-9, _ and -;"
             " create one with: openssl rand -hex 32"
         )
     return secret
@@ -278,7 +284,7 @@ class AgentConfig(ProcessConfig):
             )
         return AgentStreamAddress(host, number, read_stream_secret(self.stream_secret_file))
 
-    def offered_runtimes(self) -> tuple[str, ...]:
+    def extra_runtime_classes(self) -> tuple[str, ...]:
         return tuple(comma_parts(self.runtime_classes))
 
     def mountable_folders(self) -> list[str]:
@@ -380,7 +386,7 @@ class GatewayConfig(ProcessConfig):
     agent_upstream: str = "127.0.0.1:4444"
     """host:port of the Agent of `edge_dir`."""
 
-    def stream_seeds(self) -> list[str]:
+    def stream_agent_addresses(self) -> list[str]:
         """Return the entries of `stream_agents`. Raises SetupError: one is not host:port."""
         seeds = comma_parts(self.stream_agents)
         for seed in seeds:

@@ -18,8 +18,8 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 def become_subreaper() -> None:
-    """Make orphaned descendants children of this process from now on. Raises SetupError: the kernel refuses it (no
-    kernel in use does)."""
+    """Make orphaned descendants children of this process from now on. Raises SetupError: the kernel is too old for
+    it."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")

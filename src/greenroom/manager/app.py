@@ -24,7 +24,7 @@ from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
-from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
+from greenroom.manager.checkin.polling import CheckIns, ManagerDisabledError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus
 from greenroom.wire.fleet import MissingImages, TicketCheck
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
@@ -206,7 +206,7 @@ async def _response(
         return unavailable_answer(manager)
     try:
         message = await answer(services, request)
-    except ManagerLeftError:
+    except ManagerDisabledError:
         return unavailable_answer(process.status())
     except GreenroomError as error:
         return _refusal(error)

@@ -29,7 +29,7 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
         )
 
     def shared(self, group: str, folder: Path) -> Shared:
-        """Return a folder next to those of the Agent's processes."""
+        """Return the records in a folder that all processes of the Agent use, next to their own folders."""
         from greenroom.runtimes.simulated_host import SharedFolder  # noqa: PLC0415
 
         return SharedFolder(folder.parent / f"shared-{group}")

@@ -36,7 +36,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, PoolClaim
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
-from greenroom.db.launch.on_demand import insert_for_user, read_agents, read_starting_staged, store_refused
+from greenroom.db.launch.on_demand import insert_for_user, read_agents, read_starting_staged, store_waiting_user
 from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold_function, stop
@@ -151,7 +151,7 @@ class MissedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for a session of a user. `missed` is complete even if `run` raises an error."""
+    """A search for a session of a user. `missed_attempts` is complete even if `run` raises an error."""
 
     db: Database
     secrets: Secrets
@@ -159,17 +159,17 @@ class Search:
     writer: Writer
     tolerated: tuple[type[GreenroomError], ...] = ()
     """The errors that end only their attempt; the search continues with the next attempt."""
-    missed: list[MissedAttempt] = field(default_factory=list[MissedAttempt])
+    missed_attempts: list[MissedAttempt] = field(default_factory=list[MissedAttempt])
 
     @property
     def trace(self) -> list[TraceStep]:
         """The steps of the attempts so far."""
-        return [step for missed in self.missed for step in missed_steps(missed.attempt, missed.misses)]
+        return [step for missed in self.missed_attempts for step in missed_steps(missed.attempt, missed.misses)]
 
     @property
     def on_demand_misses(self) -> list[Miss]:
         """The misses of the attempts on demand."""
-        return [miss for missed in self.missed if not missed.attempt.staged for miss in missed.misses]
+        return [miss for missed in self.missed_attempts if not missed.attempt.staged for miss in missed.misses]
 
     async def run(self, attempts: Sequence[LaunchAttempt]) -> PlacedSession | None:
         """Try the attempts in their order; return the first session, or None."""
@@ -183,7 +183,7 @@ class Search:
                 result = (Miss(error.code, error.message),)
             if isinstance(result, PlacedSession):
                 return result
-            self.missed.append(MissedAttempt(attempt, result))
+            self.missed_attempts.append(MissedAttempt(attempt, result))
         return None
 
     async def _claim(self, attempt: LaunchAttempt, pool: StagedPool) -> PlacedSession | Misses:
@@ -224,8 +224,8 @@ class Search:
             if not zone_rooms.rooms:
                 zone_rooms = requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
             if not zone_rooms.rooms:
-                if requested.keeps_room:
-                    await store_refused(
+                if requested.remembers_refusal:
+                    await store_waiting_user(
                         self.db,
                         zone_id=zone.zone_id,
                         user_id=requested.user.user_id,

@@ -42,7 +42,7 @@ from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.leadership import Fence, guarded
 from greenroom.db.launch import replacement
 from greenroom.db.launch.claims import ClaimedSession, PoolClaim, claim_replacement, read_contents
-from greenroom.db.launch.on_demand import insert_in_room
+from greenroom.db.launch.on_demand import insert_with_evictions
 from greenroom.db.launch.replacement import SessionToReplace
 from greenroom.db.session.sessions import NewSession, lock_sessions, lock_sessions_capacity, lock_user
 from greenroom.kit.secrets import Secrets
@@ -216,7 +216,7 @@ class ReplacementWriter:
                 await self._lock(connection, evicted)
             # The limit was checked at the launch. The failed session counts until it loses its user below, so the
             # number of sessions of the user does not increase.
-            if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, evicted=evicted):
+            if not await insert_with_evictions(connection, new, max_sessions=NO_LIMIT, evicted=evicted):
                 return False
             old = await self._detach_user(connection)
             trace = further_steps(old, self.failed, steps)

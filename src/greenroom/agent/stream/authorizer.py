@@ -101,7 +101,7 @@ class ViewerChecker(Protocol):
         ...
 
 
-class MovedError(Forbidden):
+class SessionMovedError(Forbidden):
     """The session has the address `path`: another Agent runs its replacement, or its page serves only this path."""
 
     def __init__(self, path: str) -> None:
@@ -187,7 +187,7 @@ class StreamAuthorizer:
             presented = PresentedToken(address.token)
             _, session = await self._admit(address, [presented], headers.get("origin"), websocket=False)
             _target(address, session)
-        except MovedError as moved:
+        except SessionMovedError as moved:
             self.events.decided("moved")
             return self._redirect(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
@@ -201,7 +201,7 @@ class StreamAuthorizer:
             headers={"Location": address.without_token, "Set-Cookie": cookie, "Cache-Control": "no-store"},
         )
 
-    def _redirect(self, uri: str, moved: MovedError) -> Response:
+    def _redirect(self, uri: str, moved: SessionMovedError) -> Response:
         """Redirect to the same page of the session's replacement. The token is also valid there."""
         location = moved.path + uri.removeprefix(self._address(uri).prefix)
         return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
@@ -250,11 +250,12 @@ class StreamAuthorizer:
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
-        """Return the desktop this viewer gets. Raises Forbidden: there is nothing to see now; MovedError if its present
-        address is known."""
+        """Return the desktop this viewer gets. Raises Forbidden: there is nothing to see now; SessionMovedError if its
+        present address is known.
+        """
         session = self.sessions.get(viewer.shown_session_id)
         if session is None and parse_address(viewer.path) is not None:
-            raise MovedError(viewer.path)
+            raise SessionMovedError(viewer.path)
         if session is None:
             raise Forbidden("The session now runs on another host; request its status again.")
         permitted, handed_over, address = permitted_by(session), session.handed_over, session.address
@@ -391,8 +392,10 @@ class StreamAuthorizer:
 
 
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
-    """Return the target. Raises Forbidden: the session may not use it; MovedError: its page serves another path."""
+    """Return the target. Raises Forbidden: the session may not use it; SessionMovedError: its page serves another
+    path.
+    """
     target = target_of(address, session.spec, session.address or "", session.services)
     if target.redirect_path:
-        raise MovedError(target.redirect_path)
+        raise SessionMovedError(target.redirect_path)
     return target

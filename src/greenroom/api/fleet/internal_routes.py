@@ -131,7 +131,7 @@ async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
         Fleet(
             authority=next((route.authority for route in routes), ""),
             edges=tuple(
-                EdgeGateway(route=route.agent_id[:8], url=route.edge_url, direct=route.at_edges)
+                EdgeGateway(route=route.agent_id[:8], url=route.edge_url, direct=route.uses_edge_gateways)
                 for route in routes
                 if route.agent_id is not None
             ),

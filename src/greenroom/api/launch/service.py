@@ -5,8 +5,8 @@ Every launch has a trace in the ledger. The log has a row for each launch that s
 and a WARNING for every violated setting.
 
 A shortage has one row in the log, not one for each launch. The first refused launch of a workspace is logged
-immediately with all details. Further refusals for the same reasons are counted, and logged as one row at the end of the
-window. If there were any, another window begins.
+immediately with all details, and a window of `WINDOW_S` begins. Further refusals for the same reasons in the window are
+counted, and logged as one row at its end. If there were any, another window begins.
 """
 
 from __future__ import annotations
@@ -38,42 +38,45 @@ from greenroom.sessions.launch import LaunchWriter, MissedAttempt, PlacedSession
 
 WINDOW_S: Final = 60.0
 
-Key = tuple[str, ...]
-Later = Callable[[float, Callable[[], None]], object]
+ShortageKey = tuple[str, ...]
+"""The workspace and the codes of the reasons, which are equal for all refusals by one shortage."""
+CallLater = Callable[[float, Callable[[], None]], object]
 """A function that calls another function after some seconds."""
 
 
 def call_later(delay_s: float, function: Callable[[], None]) -> object:
-    """Call a function with the timer of the event loop."""
+    """Call a function after `delay_s`, with the timer of the event loop."""
     return asyncio.get_running_loop().call_later(delay_s, function)
 
 
 @dataclass(slots=True)
 class _Window:
-    """The refusals in one window; `last` is the last message."""
+    """The refusals after the first one in one window. `workspace` is its name for the log."""
 
-    title: str
+    workspace: str
     count: int = 0
-    last: str = ""
+    last_message: str = ""
 
 
 class Shortages:
-    """Collects equal refusals for `window_s`; `later` ends a window."""
+    """Logs refused launches: the first one of a shortage immediately, and the number of others after `window_s`."""
 
-    def __init__(self, logs: LogWriter, window_s: float = WINDOW_S, later: Later = call_later) -> None:
+    def __init__(self, logs: LogWriter, window_s: float = WINDOW_S, later: CallLater = call_later) -> None:
         self._logs = logs
         self._window_s = window_s
-        self._later = later
-        self._open: dict[Key, _Window] = {}
+        self._call_later = later
+        self._windows: dict[ShortageKey, _Window] = {}
 
-    def refused(self, key: Key, title: str, message: str, *, user_id: str, username: str, launch_id: str) -> None:
-        """Record a refused launch. `key` identifies a shortage: the workspace and the codes of the reasons."""
-        if (window := self._open.get(key)) is not None:
+    def add_refusal(
+        self, key: ShortageKey, workspace: str, message: str, *, user_id: str, username: str, launch_id: str
+    ) -> None:
+        """Log a refused launch, or count it in the window of its shortage."""
+        if (window := self._windows.get(key)) is not None:
             window.count += 1
-            window.last = message
+            window.last_message = message
             return
-        self._open[key] = _Window(title)
-        self._later(self._window_s, lambda: self._end(key))
+        self._windows[key] = _Window(workspace)
+        self._call_later(self._window_s, lambda: self._end_window(key))
         self._logs.write(
             LogCode.LAUNCH_FAILED,
             message,
@@ -82,23 +85,23 @@ class Shortages:
             details={"launch_id": launch_id},
         )
 
-    def _end(self, key: Key) -> None:
-        window = self._open.pop(key)
+    def _end_window(self, key: ShortageKey) -> None:
+        window = self._windows.pop(key)
         if window.count == 0:
             return
-        self._open[key] = _Window(window.title)
-        self._later(self._window_s, lambda: self._end(key))
+        self._windows[key] = _Window(window.workspace)
+        self._call_later(self._window_s, lambda: self._end_window(key))
         self._logs.write(
             LogCode.LAUNCH_FAILED,
-            f"{window.count} more launches of {window.title} were refused within {self._window_s:.0f} s for "
-            f"the same reasons; the list of launches contains each of them. The last one: {window.last}",
+            f"{window.count} more launches of {window.workspace} were refused within {self._window_s:.0f} s for "
+            f"the same reasons; the list of launches contains each of them. The last one: {window.last_message}",
             details={"count": window.count},
         )
 
 
 class LaunchLog:
-    """Writes the log rows of launches. A repeated row about failed launches of a user is written once a minute; equal
-    refusals are in `shortages`.
+    """Writes the log rows of launches. If launches of a user fail repeatedly for the same reason, the row is written
+    once in `WINDOW_S`. Launches without free resources are in `shortages`.
     """
 
     def __init__(self, logs: LogWriter) -> None:
@@ -106,13 +109,13 @@ class LaunchLog:
         self.shortages = Shortages(logs)
         self._repeats = RepeatFilter(WINDOW_S)
 
-    def succeeded(self, launch: Launch, placed: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
+    def log_success(self, launch: Launch, placed: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
         """Log that a session was assigned or created.
 
         Each skipped pool has a row, which explains the start on demand.
         """
         attempt = placed.attempt
-        self._log_missed(launch, missed, placed.session_id)
+        self._log_missed_pools(launch, missed, placed.session_id)
         self._logs.write(
             LogCode.SESSION_LAUNCHED,
             f"{launch.username} launched {launch.image.friendly_name}: {placed.reason}",
@@ -124,21 +127,21 @@ class LaunchLog:
         )
         placed.log_evictions(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
-    def refused(self, launch: Launch, error: Refused, search: Search) -> None:
+    def log_refusal(self, launch: Launch, error: Refused, search: Search) -> None:
         """Log a launch without a session: no attempt succeeded, or the profile of the user is in use."""
-        self._log_missed(launch, search.missed)
+        self._log_missed_pools(launch, search.missed_attempts)
         user_id, username, image = launch.request.user_id, launch.username, launch.image
         message = f"{username} could not launch {image.friendly_name}: {error.message}"
         if not isinstance(error, ProfileInUse):
             key = (image.image_id, *sorted({miss.code for miss in search.on_demand_misses}))
-            self.shortages.refused(
+            self.shortages.add_refusal(
                 key, image.friendly_name, message, user_id=user_id, username=username, launch_id=launch.launch_id
             )
         elif self._repeats.is_new(user_id, image.image_id, error.code):
             details = {"launch_id": launch.launch_id, "code": error.code}
             self._logs.write(LogCode.LAUNCH_REFUSED, message, user_id=user_id, username=username, details=details)
 
-    def _log_missed(self, launch: Launch, missed: Sequence[MissedAttempt], session_id: str | None = None) -> None:
+    def _log_missed_pools(self, launch: Launch, missed: Sequence[MissedAttempt], session_id: str | None = None) -> None:
         """Log each reason why staging configs did not serve, with the session that the user got instead, if any."""
         for attempt, misses in ((missed_attempt.attempt, missed_attempt.misses) for missed_attempt in missed):
             if attempt.pool is None:
@@ -162,6 +165,7 @@ class LaunchLog:
 
 
 MAX_UNWRITTEN: Final = 10_000
+"""The maximum number of refused launches that wait to be written to the ledger."""
 
 
 class LaunchQueue:
@@ -176,7 +180,7 @@ class LaunchQueue:
         self._shortages = shortages
         self._metrics = metrics
         self._pace = LaunchPace()
-        self._turns = FairLimit(MAX_LAUNCHES_AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
+        self._turns = FairLimit(MAX_LAUNCHES_AT_ONCE, lambda num_waiting, _: self._pace.admit(num_waiting))
         self._refused = WaitingRows[FailedLaunch](
             db, FAILED_LAUNCHES, asdict, row_name="refused launches", max_rows=MAX_UNWRITTEN
         )
@@ -199,7 +203,7 @@ class LaunchQueue:
             error.details["launch_id"] = launch_id
             self._metrics.count_launch("failed", steps, "", 0.0)
             message = f"A launch was refused: {error.message}"
-            self._shortages.refused(
+            self._shortages.add_refusal(
                 (error.code,), "any workspace", message, user_id=user_id, username="", launch_id=launch_id
             )
             refused = FailedLaunch(
@@ -242,7 +246,7 @@ class Launcher:
         self._secrets = secrets
         self._log = LaunchLog(logs)
         self._metrics = metrics or RequestMetrics()
-        self._admission = LaunchQueue(db, self._log.shortages, self._metrics)
+        self._queue = LaunchQueue(db, self._log.shortages, self._metrics)
 
     async def launch(self, request: LaunchRequest, *, shows_machines: bool = True) -> LaunchResult:
         """Give the user a session, staged or on demand, in the documented order over zones.
@@ -265,7 +269,7 @@ class Launcher:
         # The Manager decrypts the variables for the Agent.
         environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
         request = replace(request, environment=environment)
-        async with self._admission.turn(request):
+        async with self._queue.turn(request):
             snapshot = await read_launch(
                 self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
             )
@@ -285,7 +289,7 @@ class Launcher:
         try:
             placed = await search.run(launch.attempts)
         except ProfileInUse as error:
-            self._log.refused(launch, error, search)
+            self._log.log_refusal(launch, error, search)
             raise
         outcome = "failed" if placed is None else "staged" if placed.attempt.staged else "on_demand"
         trace = search.trace if placed is None else placed.steps
@@ -293,9 +297,9 @@ class Launcher:
         if placed is None:
             await writer.record_failure(trace)
             error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
-            self._log.refused(launch, error, search)
+            self._log.log_refusal(launch, error, search)
             raise error
-        self._log.succeeded(launch, placed, search.missed)
+        self._log.log_success(launch, placed, search.missed_attempts)
         user_id, staged = launch.request.user_id, placed.attempt.staged
         return LaunchResult(
             session_id=placed.session_id,

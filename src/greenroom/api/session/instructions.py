@@ -75,7 +75,7 @@ class PermittedActions:
     def actions(self, session: Session) -> list[Action]:
         """Return the actions that are possible now and allowed to the caller."""
         status, has_user = session.status, session.user_id is not None
-        candidates: list[Action] = [*possible_commands(status, has_user=has_user, pauses=session.pauses)]
+        candidates: list[Action] = [*possible_commands(status, has_user=has_user, can_pause=session.can_pause)]
         if status in _DELETABLE:
             candidates.append("delete")
         if status is not SessionStatus.DELETED:
@@ -101,7 +101,7 @@ async def request_lifecycle_command(
     contains the statuses that do.
     """
     session_id, status = session.session_id, session.status
-    if reason := refusal(command, status, has_user=session.user_id is not None, pauses=session.pauses):
+    if reason := refusal(command, status, has_user=session.user_id is not None, can_pause=session.can_pause):
         raise WrongState(reason)
     if status in TRANSITIONS[command].settled:
         return status

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, MatchesPattern, Secret, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
-from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
+from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZoneMode
 from greenroom.core.launch.plan import TraceStep
 from greenroom.core.recording.descriptions import RecordingMode
 
@@ -265,7 +265,7 @@ class RoundTripTargetView(View):
 class NearestView(View):
     """The selection of the zone nearest to the user for a launch."""
 
-    mode: NearestZone
+    mode: NearestZoneMode
     nearer_by_ms: Annotated[
         float, Field(description="minimum difference of the round trips by which a zone counts as nearer")
     ]

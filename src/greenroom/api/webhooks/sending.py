@@ -19,8 +19,9 @@ from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.outgoing import pinned_request, read_beginning, webhook_address
 
 TIMEOUT_S: Final = 10.0
-"""The time limit of an attempt. It is shorter than `db.webhooks.TAKEN_S`, so no other process takes the same delivery
-during an attempt."""
+"""The time limit of an attempt. It is shorter than `db.webhooks.RETAKE_AFTER_S`, so no other process takes the same
+delivery during an attempt.
+"""
 MAX_ANSWER_BYTES: Final = 1000
 
 

@@ -14,7 +14,7 @@ from greenroom.core.launch.plan import LaunchZone
 from greenroom.core.session.streams import edge_origin
 from greenroom.core.workspace.spec_builder import ImageFacts
 
-NearestZone = Literal["off", "suggest", "on"]
+NearestZoneMode = Literal["off", "suggest", "on"]
 """The group setting `nearest_zone`."""
 
 NEARER_BY_MS: Final = 5.0
@@ -107,7 +107,7 @@ def _may_begin_in(zone: LaunchZone, current_zone: LaunchZone) -> bool:
 
 
 def _addresses(zone: LaunchZone, edge_urls: Sequence[str], request_host: str) -> tuple[str, ...]:
-    if zone.proxy.at_edges:
+    if zone.proxy.uses_edge_gateways:
         edges = {origin for url in edge_urls if (origin := edge_origin(url))}
         if edges:
             return tuple(sorted(edges))

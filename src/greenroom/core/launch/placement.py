@@ -67,7 +67,7 @@ class PlacementAgent(ImageReadiness):
     """Fraction of all inodes of that disk; None = not reported."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes that a workspace may request on its host, in addition to the default runtime of Docker."""
-    adds_secrets: bool = False
+    can_add_secrets: bool = False
     """True if its web filters can add secrets to requests."""
     runtime_error: str = ""
     """The reason why the container runtime of its host does not answer, as a sentence; empty if it does."""
@@ -273,7 +273,7 @@ def _unsuitable(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, 
         return "agent_disabled", f"{name} is draining and takes no new sessions"
     if runtime_class and runtime_class not in agent.runtime_classes:
         return "restricted", f"{name} does not offer the runtime {runtime_class} of the workspace"
-    if request.with_secrets and not agent.adds_secrets:
+    if request.with_secrets and not agent.can_add_secrets:
         return "adds_no_secrets", f"{name} cannot add secrets to requests, and the lease has some"
     return ("agent_missing", agent.failure) if agent.runtime_error else None
 

@@ -257,7 +257,7 @@ def plan_request(
             ),
             spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
-            keeps_room=True,
+            remembers_refusal=True,
         ),
     )
 

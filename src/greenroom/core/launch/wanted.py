@@ -250,7 +250,7 @@ class RequestedSession:
     to that sentence.
     """
     remark: str = ""
-    keeps_room: bool = False
+    remembers_refusal: bool = False
     """True if a refused user counts as waiting: pools do not use room that becomes free, and machines are ordered."""
 
     def reason_of(self, reason: str) -> str:

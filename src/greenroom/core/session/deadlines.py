@@ -5,16 +5,16 @@ Each status in `states.TRANSITIONAL` has a deadline: the deadline of its row (`s
 Agent. The time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_DEADLINE_S`. The time
 of a first start begins again with each step, and does not run while the start waits for its turn on its Agent. A start
 that has painted its first frame has no deadline while its Agent is running. A stop or pause that does not complete is
-revoked, because the container contains the work of a user. Invariants, tested as properties: actions concern only these
-statuses; every action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet period or before
-the deadline.
+revoked, because the container contains the work of a user. Invariants, tested as properties: actions concern only
+sessions with a deadline; every action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet
+period or before the deadline.
 
 **Keepalive**: when no user has viewed the session for `keepalive_expiration`, `keepalive_expiration_action` is applied.
 The clock starts at the assignment, at every keepalive and at a resume, and does not run while the session is stopped or
 paused. **Time limit**: the smaller `session_time_limit` of group and workspace, 0 = none. It starts at the assignment,
-cannot be extended, and always ends in deletion. A leased session has only one deadline: a time limit that only the
-holder of the lease extends, and a keepalive that ends at the same time. Invariants, tested as properties: there are no
-actions in the quiet period or before the end of a clock; every action is a transition of `states.ALLOWED`.
+cannot be extended, and always ends in deletion. Both clocks of a leased session end with the lease, and only the holder
+of the lease extends it. Invariants, tested as properties: there are no actions in the quiet period or before the end of
+a clock; every action is a transition of `states.ALLOWED`.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ AFTER_RETURN_S: Final = 120.0
 """The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 
 HANDOVER_SLACK_S: Final = 1.0
-"""The time that is added to the deadline of a hand-over, because the Agent waits for the command for the whole
-deadline.
+"""The time that is added to the deadline of a hand-over. The Agent gives the command `assign` the whole deadline, and
+then needs time to report its result.
 """
 
 MAX_DEADLINE_S: Final = 600.0
-"""The maximum of each of these times, with any lateness: in one status; in the queue of the starts of an Agent; and
-from the turn of a start in this queue to its end.
+"""The maximum time in one status, with any lateness. A start that waits in the queue of its Agent has this time for the
+queue, and again for the start itself.
 """
 
 LATENESS_VALID_S: Final = 7.0
@@ -63,8 +63,10 @@ ActionKind = Literal["fail", "set_aside", "revoke", "delete_again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingSession:
-    """A session in a transitional status, or whose Agent has returned. Times are by the clock of the database."""
+class SessionInTransition:
+    """A session that must reach another status: its status is transitional, or its Agent has returned. Times are by the
+    clock of the database.
+    """
 
     session_id: str
     status: SessionStatus
@@ -115,77 +117,82 @@ class ManagerTiming:
 ON_TIME_MANAGER: Final = ManagerTiming()
 
 
-def overdue_at(waiting: WaitingSession, timing: ManagerTiming = ON_TIME_MANAGER) -> datetime | None:
+def overdue_at(session: SessionInTransition, timing: ManagerTiming = ON_TIME_MANAGER) -> datetime | None:
     """Return the time at which the session is overdue in its status; None if it has no deadline."""
-    if waiting.painted:
+    if session.painted:
         return None
-    limit_s = timing.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, AFTER_RETURN_S)
+    limit_s = timing.received_s if session.status is _S.ASSIGNING else DEADLINE_S.get(session.status, AFTER_RETURN_S)
     limit, maximum = timedelta(seconds=limit_s), timedelta(seconds=MAX_DEADLINE_S)
-    on_time = waiting.deadline or waiting.status_changed + limit
-    if waiting.queued:
-        return max(on_time, waiting.status_changed + maximum)
-    since_step = on_time if waiting.stepped is None else max(on_time, waiting.stepped + limit)
-    lateness, _ = _lateness(waiting, timing)
+    normal_deadline = session.deadline or session.status_changed + limit
+    if session.queued:
+        return max(normal_deadline, session.status_changed + maximum)
+    since_step = normal_deadline if session.stepped is None else max(normal_deadline, session.stepped + limit)
+    lateness, _ = _lateness(session, timing)
     allowed = since_step + timedelta(seconds=allowed_s(limit_s, lateness) - limit_s)
-    return max(on_time, min(allowed, (waiting.admitted or waiting.status_changed) + maximum))
+    return max(normal_deadline, min(allowed, (session.admitted or session.status_changed) + maximum))
 
 
-def _lateness(waiting: WaitingSession, timing: ManagerTiming) -> tuple[Lateness, str]:
+def _lateness(session: SessionInTransition, timing: ManagerTiming) -> tuple[Lateness, str]:
     """Return the larger lateness, that of the Agent or of this Manager, and the name of that process."""
-    reported = waiting.lateness if waiting.silent_s <= LATENESS_VALID_S else ON_TIME
+    reported = session.lateness if session.silent_s <= LATENESS_VALID_S else ON_TIME
     if lateness_factor(timing.lateness) > lateness_factor(reported):
         return timing.lateness, "this Manager"
-    return reported, waiting.agent_name or "its Agent"
+    return reported, session.agent_name or "its Agent"
 
 
-def _has_deadline(waiting: WaitingSession) -> bool:
-    return waiting.status in TRANSITIONAL or (waiting.status in WAITING_FOR_AGENT and waiting.deadline is not None)
+def _has_deadline(session: SessionInTransition) -> bool:
+    return session.status in TRANSITIONAL or (session.status in WAITING_FOR_AGENT and session.deadline is not None)
 
 
 def plan(
-    sessions: Iterable[WaitingSession], now: datetime, *, quiet: bool, timing: ManagerTiming = ON_TIME_MANAGER
+    sessions: Iterable[SessionInTransition], now: datetime, *, quiet: bool, timing: ManagerTiming = ON_TIME_MANAGER
 ) -> list[OverdueAction]:
     """Return the actions for all overdue sessions; none in the quiet period (`quiet`)."""
     if quiet:
         return []
     return [
-        _action(s, now, timing) for s in sessions if _has_deadline(s) and (end := overdue_at(s, timing)) and end <= now
+        _overdue_action(s, now, timing)
+        for s in sessions
+        if _has_deadline(s) and (end := overdue_at(s, timing)) and end <= now
     ]
 
 
-def _action(waiting: WaitingSession, now: datetime, timing: ManagerTiming) -> OverdueAction:
-    lateness = _lateness(waiting, timing)
-    action = _overdue_action(waiting, now, lateness_reason(*lateness))
+def _overdue_action(session: SessionInTransition, now: datetime, timing: ManagerTiming) -> OverdueAction:
+    lateness = _lateness(session, timing)
+    action = _action_for_status(session, now, lateness_reason(*lateness))
     return replace(action, slow=lateness_factor(lateness[0]) > 1)
 
 
-def _overdue_action(waiting: WaitingSession, now: datetime, slow_reason: str) -> OverdueAction:
-    waited_s = (now - waiting.status_changed).total_seconds()
-    agent = waiting.agent_name or "its Agent"
-    if waiting.status is _S.DELETING:
+def _action_for_status(session: SessionInTransition, now: datetime, slow_reason: str) -> OverdueAction:
+    waited_s = (now - session.status_changed).total_seconds()
+    agent = session.agent_name or "its Agent"
+    if session.status is _S.DELETING:
         reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s{slow_reason}; it is instructed again"
-        return _overdue(waiting, "delete_again", reason)
-    if waiting.status is _S.ASSIGNING:
-        missing = "finish" if waiting.assignment_state == "received" else "acknowledge"
+        return _new_action(session, "delete_again", reason)
+    if session.status is _S.ASSIGNING:
+        missing = "finish" if session.assignment_state == "received" else "acknowledge"
         reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s{slow_reason}"
-        return _overdue(waiting, "set_aside", reason)
-    if waiting.status in _REVOCABLE and waiting.want in _REVOKED:
-        command = _REVOKED[waiting.want]
+        return _new_action(session, "set_aside", reason)
+    if session.status in _REVOCABLE and session.want in _REVOKED_COMMANDS:
+        command = _REVOKED_COMMANDS[session.want]
         reason = f"{agent} did not {command} it within {waited_s:.0f} s{slow_reason}; the session is instructed to run"
-        return _overdue(waiting, "revoke", reason)
-    if waiting.queued:
-        return _overdue(waiting, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{slow_reason}")
-    detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
-    reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{slow_reason}{detail}"
-    return _overdue(waiting, "fail", reason)
+        return _new_action(session, "revoke", reason)
+    if session.queued:
+        return _new_action(
+            session, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{slow_reason}"
+        )
+    detail = f" (last probe: {session.probe_error})" if session.probe_error else ""
+    reason = f"it was still {session.status} on {agent} after {waited_s:.0f} s{slow_reason}{detail}"
+    return _new_action(session, "fail", reason)
 
 
 _REVOCABLE: Final = frozenset({_S.STOPPING, _S.PAUSING, _S.LOST})
-_REVOKED: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
+_REVOKED_COMMANDS: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
+"""Desired status of a revoked command → the command, for the reason."""
 
 
-def _overdue(waiting: WaitingSession, kind: ActionKind, reason: str) -> OverdueAction:
-    return OverdueAction(session_id=waiting.session_id, status=waiting.status, kind=kind, reason=reason)
+def _new_action(session: SessionInTransition, kind: ActionKind, reason: str) -> OverdueAction:
+    return OverdueAction(session_id=session.session_id, status=session.status, kind=kind, reason=reason)
 
 
 ExpiryAction = Literal["delete", "stop", "pause"]
@@ -253,7 +260,7 @@ class SessionLifetime:
     expires: datetime | None
     time_limit_ends: datetime | None
     clocks: Clocks
-    pauses: bool
+    can_pause: bool
     """True if its Agent can stop and pause sessions."""
 
 
@@ -282,7 +289,7 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
     action_from = f"; {session.clocks.action_from}" if session.clocks.action_from else ""
     limit_text = duration(session.clocks.keepalive_s)
     reason = f"Its time without an open window is limited to {limit_text}: {source}{action_from}."
-    if not session.pauses and session.clocks.action != "delete":
+    if not session.can_pause and session.clocks.action != "delete":
         reason += f" It is deleted, because its Agent cannot {session.clocks.action} sessions."
         return _expiry(session, "delete", expires, "keepalive_expiration", reason)
     return _expiry(session, session.clocks.action, expires, "keepalive_expiration", reason)

@@ -146,14 +146,14 @@ PAUSE_COMMANDS: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"}
 """The commands that some runtimes do not support."""
 
 
-def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool, pauses: bool = True) -> str | None:
+def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool, can_pause: bool = True) -> str | None:
     """Return the reason why the command is refused now, as a sentence; None if it is permitted, or has been applied
-    already. `pauses` is True if the Agent of the session can stop and pause sessions.
+    already. `can_pause` is True if the Agent of the session can stop and pause sessions.
     """
     transition = TRANSITIONS[command]
     if not has_user:
         return f"A staged session cannot be {transition.done}: it must run until a user gets it."
-    if not pauses and command in PAUSE_COMMANDS:
+    if not can_pause and command in PAUSE_COMMANDS:
         return f"The session cannot be {transition.done}: its Agent cannot stop or pause sessions."
     if status in transition.sources | transition.settled:
         return None
@@ -163,10 +163,10 @@ def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool,
     return f"The session is {status}; it can be {transition.done} while it is {when}."
 
 
-def possible_commands(status: SessionStatus, *, has_user: bool, pauses: bool = True) -> tuple[LifecycleCommand, ...]:
+def possible_commands(status: SessionStatus, *, has_user: bool, can_pause: bool = True) -> tuple[LifecycleCommand, ...]:
     """Return the commands that would change the session now."""
     return tuple(
         name
         for name, transition in TRANSITIONS.items()
-        if has_user and status in transition.sources and (pauses or name not in PAUSE_COMMANDS)
+        if has_user and status in transition.sources and (can_pause or name not in PAUSE_COMMANDS)
     )

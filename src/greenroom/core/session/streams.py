@@ -61,7 +61,7 @@ class ProxyFacts:
     edge_url: str = ""
 
     @property
-    def at_edges(self) -> bool:
+    def uses_edge_gateways(self) -> bool:
         """True if browsers use the edge gateways of the Agents."""
         return not self.proxy_connections and self.proxy_hostname == REQUEST_HOST
 
@@ -75,7 +75,7 @@ class ProxyFacts:
         """
         if self.proxy_connections:
             return None
-        if self.at_edges and (edge := edge_origin(self.edge_url)):
+        if self.uses_edge_gateways and (edge := edge_origin(self.edge_url)):
             return edge
         host = self.proxy_hostname.replace(REQUEST_HOST, host_name(request_host))
         return f"https://{host}" + (f":{self.proxy_port}" if self.proxy_port != 443 else "")

@@ -24,7 +24,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
 from greenroom.db.fleet.machine_orders import ADDITIONAL_AGENTS
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
-from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, STILL_WAITING, waiting
+from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, STILL_WAITING, waiting_parameters
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 MAX_USERS: Final = 1000
@@ -58,7 +58,7 @@ _WAITING_USERS: Final[LiteralString] = (
     f"SELECT w.user_id::text, w.image_id::text, w.since, w.zone_ids, {IMAGE_FACTS}"
     " AS image FROM (SELECT w.user_id, w.image_id, min(w.since) AS since,"
     f" array_agg(w.zone_id::text ORDER BY w.since, w.zone_id) AS zone_ids{STILL_WAITING}"
-    " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(most)s"
+    " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(max_users)s"
 )
 # A machine that has just joined is included: waiting users will launch on it. A failing provider supplies no machine.
 _SUPPLY: Final[LiteralString] = """
@@ -79,7 +79,7 @@ async def read_waiting_users(
     """Return the unmet demand of the users who are counted in this zone with these `pools`, and sentences about users
     who are counted in another zone.
     """
-    params = {**waiting(zone_id), "most": MAX_USERS}
+    params = {**waiting_parameters(zone_id), "max_users": MAX_USERS}
     users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
     if not any(zone_id in user.zone_ids for user in users):
         return [], []

@@ -20,7 +20,7 @@ from greenroom.core.lease import user_limit_reached
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease
-from greenroom.db.session.sessions import COUNTING, LOCK_USER, NUMBER_OF_USER, repeated_request, user_values
+from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES, LOCK_USER, repeated_request, user_values
 from greenroom.db.session.transitions import CHANGE_TO
 
 CLAIM_ATTEMPTS: Final = 4
@@ -53,7 +53,7 @@ class PoolClaim:
             "assignment_id": self.assignment_id,
             "assignment": Jsonb(self.assignment),
             "fresh_s": FRESH_AGENT_S,
-            "counting": COUNTING,
+            "counting": COUNTED_STATUSES,
         }
 
 
@@ -147,7 +147,7 @@ _ANNOUNCED: Final[LiteralString] = (
 )
 """Column that sends the events of `core.events.session_events` with the commit (ADR 43)."""
 CLAIM: Final[LiteralString] = f"""
-WITH {_claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")}, ledger AS (
+WITH {_claimed((_FRESH, "true"), only_if=COUNTED_SESSIONS + " < %(max_sessions)s")}, ledger AS (
 INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms, current_zone_id,
     request_host)
 SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
@@ -173,7 +173,7 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
        count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
        count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
        count(*) FILTER (WHERE starting) AS starting,
-       {NUMBER_OF_USER} AS of_user,
+       {COUNTED_SESSIONS} AS of_user,
        COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
            AS paused,
        NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
@@ -230,7 +230,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
         "user_id": user_id,
         "staging_config_id": staging_config_id,
         "config_hash": config_hash,
-        "counting": COUNTING,
+        "counting": COUNTED_STATUSES,
         "leased": False,
     }
     contents, _ = await _read_contents(db, values)

@@ -29,15 +29,15 @@ from greenroom.db.launch.claims import CLAIMABLE_NOW
 from greenroom.db.launch.on_demand import read_agents, read_starting_staged
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.pool.configs import STAGED_POOL
-from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
+from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES
 from greenroom.db.workspace.images import IMAGE_FACTS
 
-# The launching user, with the settings in force for them; `counting` and `leased` as in `sessions.NUMBER_OF_USER`.
+# The launching user, with the settings in force for them; `counting` and `leased` as in `sessions.COUNTED_SESSIONS`.
 _LAUNCHER: Final[LiteralString] = f"""
 SELECT
   u.username, {USERNAME_REUSED} AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
   COALESCE(t.ssh_public_key, '') <> '' OR t.ssh_private_key_encrypted IS NOT NULL AS has_ssh_keys,
-  {GROUPS_OF_USER} AS groups, {NUMBER_OF_USER} AS num_sessions"""
+  {GROUPS_OF_USER} AS groups, {COUNTED_SESSIONS} AS num_sessions"""
 
 _OF_USER: Final[LiteralString] = (
     " FROM users u LEFT JOIN user_attributes t USING (user_id) WHERE u.user_id = %(user_id)s"
@@ -81,7 +81,7 @@ async def read_launch(
         "user_id": user_id,
         "image_id": image_id,
         "idempotency_key": idempotency_key,
-        "counting": COUNTING,
+        "counting": COUNTED_STATUSES,
         "leased": leased,
     }
     return require_user(await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values), user_id)
@@ -89,7 +89,7 @@ async def read_launch(
 
 async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
     """Read the input of a user's launcher page. Raises NotFound: there is no such user."""
-    values = {"user_id": user_id, "counting": COUNTING, "leased": False}
+    values = {"user_id": user_id, "counting": COUNTED_STATUSES, "leased": False}
     return require_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
 
 

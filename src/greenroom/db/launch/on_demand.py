@@ -23,10 +23,10 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
 from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
 from greenroom.db.lease.leases import write_lease
-from greenroom.db.named_secrets import ADDS_SECRETS
+from greenroom.db.named_secrets import CAN_ADD_SECRETS
 from greenroom.db.session.sessions import (
-    COUNTING,
-    NUMBER_OF_USER,
+    COUNTED_SESSIONS,
+    COUNTED_STATUSES,
     RELEASE,
     NewSession,
     insert_session,
@@ -35,7 +35,7 @@ from greenroom.db.session.sessions import (
 )
 from greenroom.db.session.transitions import CHANGE_TO
 
-_COMING: Final = sorted(map(str, COMING))
+_NOT_USABLE_YET: Final = sorted(map(str, COMING))
 
 AGENTS_OF_ZONE: Final[LiteralString] = f"""
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
@@ -49,7 +49,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
        (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
        COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
        (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
-       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, {ADDS_SECRETS} AS adds_secrets,
+       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, {CAN_ADD_SECRETS} AS can_add_secrets,
        (a.usage->>'cpu')::double precision AS cpu_used,
        (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,
        COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
@@ -80,7 +80,7 @@ async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSessi
         " reserved_cores(s.cores, s.cpu_quota, c.overcommit) AS cores, s.replaces IS NOT NULL AS is_replacement"
         " FROM sessions s JOIN agent_capacity c USING (agent_id) WHERE s.zone_id = %s AND s.user_id IS NULL"
         " AND s.staging_config_id IS NOT NULL AND s.status = ANY(%s) AND s.status <> 'deleted'",
-        (zone_id, _COMING),
+        (zone_id, _NOT_USABLE_YET),
     )
 
 
@@ -104,12 +104,12 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM ended)
         """,
-        {"ids": list(session_ids), "agent_id": agent_id, "coming": _COMING, "reason": reason},
+        {"ids": list(session_ids), "agent_id": agent_id, "coming": _NOT_USABLE_YET, "reason": reason},
     )
     return cursor.rowcount == len(session_ids)
 
 
-async def store_refused(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
+async def store_waiting_user(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
     """Store that a launch was refused in this zone for lack of room, and that its user waits for room.
 
     `room_helps` False: no host of the zone could run the session even if it were empty. Then the user waits for a
@@ -140,23 +140,24 @@ STILL_WAITING: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""The waiting users of all zones; the parameters are those of `waiting`."""
+"""The FROM and WHERE of the waiting users of all zones; the parameters are those of `waiting_parameters`."""
 COUNT_WAITING_USERS: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )
 """Counts the users who may get room on the zone's hosts."""
 
 
-def waiting(zone_id: str) -> dict[str, Any]:
-    """Return the parameters of `STILL_WAITING`, and the zone."""
+def waiting_parameters(zone_id: str) -> dict[str, Any]:
+    """Return the parameters of `STILL_WAITING` and `COUNT_WAITING_USERS`."""
     return {"zone_id": zone_id, "waiting_s": WAITING_S, "max_waiting_s": MAX_WAITING_S}
 
 
-async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
-    """Count the users who wait for room in this zone: refused recently, not for too long, and not served since. Returns
-    the cursor of one row with the column `number`, so that it can be read together with others.
+async def query_waiting_users(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
+    """Send the query for the number of users who wait for room in this zone: refused recently, not for too long, and
+    not served since. Returns the cursor of one row with the column `number`, so that the result can be read together
+    with those of other queries.
     """
-    return await connection.execute(COUNT_WAITING_USERS, waiting(zone_id))
+    return await connection.execute(COUNT_WAITING_USERS, waiting_parameters(zone_id))
 
 
 async def insert_for_user(
@@ -185,7 +186,7 @@ async def insert_for_user(
         async with db.transaction() as connection:
             await lock_user(connection, user.user_id)
             ids = [session.session_id for session in evicted]
-            placed = await insert_in_room(connection, new, max_sessions=max_sessions, evicted=ids)
+            placed = await insert_with_evictions(connection, new, max_sessions=max_sessions, evicted=ids)
             if placed:
                 events = events_of(evicted) | session_events(new.session_id, agent_id=new.agent_id)
                 await _write_ledger(connection, new, ledger, events)
@@ -197,7 +198,9 @@ async def insert_for_user(
         raise await repeated_request(db, error, user) from error
 
 
-async def insert_in_room(connection: Connection, new: NewSession, *, max_sessions: int, evicted: Sequence[str]) -> bool:
+async def insert_with_evictions(
+    connection: Connection, new: NewSession, *, max_sessions: int, evicted: Sequence[str]
+) -> bool:
     """Insert a user's session in the room of the `evicted` staged sessions, which end; False = nothing was changed.
 
     The transaction must have locked the user's row; it may have locked session rows only with `lock_sessions`. The
@@ -231,7 +234,8 @@ async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLin
 async def _check_limit(connection: Connection, user: SessionUser, max_sessions: int) -> None:
     leased = user.lease is not None
     cursor = await connection.execute(
-        "SELECT " + NUMBER_OF_USER + " AS number", {"user_id": user.user_id, "counting": COUNTING, "leased": leased}
+        "SELECT " + COUNTED_SESSIONS + " AS number",
+        {"user_id": user.user_id, "counting": COUNTED_STATUSES, "leased": leased},
     )
     row = await cursor.fetchone()
     if row is not None and row["number"] >= max_sessions:

@@ -28,7 +28,7 @@ from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition
 from greenroom.db.rows import values_of
-from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, DeletedSession, request_delete
+from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES, DeletedSession, request_delete
 from greenroom.db.session.views import STATUS
 
 EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
@@ -288,9 +288,9 @@ async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempot
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
     counts = await db.fetch_one_as(
         LeaseCounts,
-        "SELECT " + GROUPS_OF_USER + " AS groups, " + NUMBER_OF_USER + " AS of_user, " + _OF_KEY + ","
+        "SELECT " + GROUPS_OF_USER + " AS groups, " + COUNTED_SESSIONS + " AS of_user, " + _OF_KEY + ","
         " (SELECT max_leases FROM api_keys WHERE key_id = %(key_id)s) AS max_leases",
-        values | {"counting": COUNTING, "leased": True},
+        values | {"counting": COUNTED_STATUSES, "leased": True},
     )
     if counts is None:
         raise AssertionError("a query without FROM gives one row")
@@ -310,7 +310,7 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
             return None
         cursor = await connection.execute(
             "SELECT " + _OF_KEY,
-            {"key_id": key_id, "counting": COUNTING, "user_id": user_id, "idempotency_key": idempotency_key},
+            {"key_id": key_id, "counting": COUNTED_STATUSES, "user_id": user_id, "idempotency_key": idempotency_key},
         )
         counts = await returned(cursor)
         if counts["repeated"]:

@@ -20,7 +20,7 @@ from greenroom.core.pool.shortfalls import AVOIDED_S, BREAK_FORGOTTEN_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
-from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, count_waiting
+from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, query_waiting_users
 from greenroom.db.rows import as_json, assigned, columns_of, selected, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
@@ -206,7 +206,7 @@ async def read_pools(
     totals = await connection.execute(_TOTALS, values)
     broken = await connection.execute(_BROKEN, values)
     failed_on = await connection.execute(_FAILED_ON, values)
-    waiting = await count_waiting(connection, zone_id)
+    waiting = await query_waiting_users(connection, zone_id)
     zone_row, of_configs, image_rows = await returned(zone), await totals.fetchall(), await images.fetchall()
     (facts,) = rows_as(ZoneFacts, [zone_row])
     return PoolRows(

@@ -40,7 +40,7 @@ async def insert_command(
         " %(workdir)s, %(deadline_s)s FROM sessions"
         " WHERE session_id = %(session_id)s AND status = 'running' AND user_id IS NOT NULL AND agent_id IS NOT NULL"
         " AND (SELECT count(*) FROM session_commands k WHERE k.session_id = %(session_id)s AND k.finished IS NULL"
-        "       AND k.screenshot IS NULL AND " + AWAITED + ") < %(most)s RETURNING agent_id::text",
+        "       AND k.screenshot IS NULL AND " + AWAITED + ") < %(max_open)s RETURNING agent_id::text",
         {
             "command_id": command_id,
             "session_id": session_id,
@@ -49,7 +49,7 @@ async def insert_command(
             "env": Jsonb(env),
             "workdir": workdir,
             "deadline_s": deadline_s,
-            "most": MAX_OPEN,
+            "max_open": MAX_OPEN,
         },
     )
     return rows[0]["agent_id"] if rows else None

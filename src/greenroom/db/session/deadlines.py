@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.session.deadlines import DEADLINE_S, WaitingSession
+from greenroom.core.session.deadlines import DEADLINE_S, SessionInTransition
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
@@ -50,7 +50,7 @@ WITH_DEADLINE: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionWithDeadline(WaitingSession):
+class SessionWithDeadline(SessionInTransition):
     """A session in a status with a deadline, at the time `now` of the database."""
 
     now: datetime

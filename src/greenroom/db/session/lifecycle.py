@@ -37,8 +37,8 @@ _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
 """The statuses from which a session can run again."""
 
-PAUSES_COLUMN: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS pauses"
-"""The column `pauses`: true if the session's Agent `a` can stop and pause sessions."""
+CAN_PAUSE_COLUMN: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS can_pause"
+"""The column `can_pause`: true if the session's Agent `a` can stop and pause sessions."""
 CLOCKS_COLUMN: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
@@ -141,7 +141,7 @@ class ExpiringSession(SessionLifetime):
 
 EXPIRING: Final[LiteralString] = f"""
 SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now,
-       {CLOCKS_COLUMN}, {PAUSES_COLUMN}
+       {CLOCKS_COLUMN}, {CAN_PAUSE_COLUMN}
   FROM sessions s JOIN users u USING (user_id) LEFT JOIN agents a ON a.agent_id = s.agent_id
  WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(not_over)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
    AND s.expires <= clock_timestamp()

@@ -26,16 +26,16 @@ from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, ChangedSession
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
-COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
+COUNTED_STATUSES: Final = sorted(map(str, COUNTS_FOR_USER))
 """Statuses that count towards a user's limit, as the parameter of a statement.
 
 A failed session with a waiting user counts, too: another one will replace it.
 """
-NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
+COUNTED_SESSIONS: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
     AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor)
     AND EXISTS (SELECT FROM leases WHERE session_id = one.session_id) = %(leased)s)"""
 """The number of desktops, or leases (`leased`), of user `user_id` that count towards their limit; `counting` is
-COUNTING.
+COUNTED_STATUSES.
 
 The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it the statement is
 planned again each time, which takes longer than a claim itself.
@@ -127,7 +127,7 @@ WITH room AS (
        AND cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit) <= cores + 1e-6
        AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.zone_id = %(zone_id)s AND a.enabled
                    AND NOT a.draining AND a.status = 'running')
-       AND (%(user_id)s::uuid IS NULL OR {NUMBER_OF_USER} < %(max_sessions)s)
+       AND (%(user_id)s::uuid IS NULL OR {COUNTED_SESSIONS} < %(max_sessions)s)
     RETURNING 1
 ), made AS (
     INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,
@@ -157,14 +157,14 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
     For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed. Raises
     UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
     """
-    values = {**new.values(), "counting": COUNTING, "max_sessions": max_sessions}
+    values = {**new.values(), "counting": COUNTED_STATUSES, "max_sessions": max_sessions}
     cursor = await connection.execute(_RESERVE_AND_INSERT, values)
     return await cursor.fetchone() is not None
 
 
 async def insert_staged(connection: Connection, new: Sequence[NewSession]) -> list[bool]:
     """Insert staged sessions like `insert_session`, in one round trip if the connection is in pipeline mode."""
-    limits = {"counting": COUNTING, "max_sessions": None}
+    limits = {"counting": COUNTED_STATUSES, "max_sessions": None}
     cursors = [await connection.execute(_RESERVE_AND_INSERT, session.values() | limits) for session in new]
     return [await cursor.fetchone() is not None for cursor in cursors]
 

@@ -19,7 +19,7 @@ from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition
-from greenroom.db.session.lifecycle import CLOCKS_COLUMN, PAUSES_COLUMN
+from greenroom.db.session.lifecycle import CAN_PAUSE_COLUMN, CLOCKS_COLUMN
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
 """A failed session is displayed as starting until it is replaced."""
@@ -134,7 +134,7 @@ SESSIONS: Final = ListDefinition(
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
        extract(epoch FROM s.deadline - s.status_changed)::double precision AS status_limit_s,
        s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason,
-       {CLOCKS_COLUMN}, {PAUSES_COLUMN},
+       {CLOCKS_COLUMN}, {CAN_PAUSE_COLUMN},
        COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
                   WHERE t.session_id = s.session_id), '{{}}') AS steps
 """,

@@ -43,7 +43,7 @@ database. A larger difference is a forgery that would use up the terms.
 """
 
 
-class ManagerLeftError(GreenroomError):
+class ManagerDisabledError(GreenroomError):
     """This Manager was disabled or is being stopped; ask another one."""
 
     code = "manager-disabled"
@@ -135,7 +135,7 @@ class CheckIns:
         Raises:
             Unauthenticated: the credential is not the Agent's.
             IdentityConflict: another process has this identity; register again.
-            ManagerLeftError: this Manager was disabled in the meantime.
+            ManagerDisabledError: this Manager was disabled in the meantime.
             Unavailable: the database is away and this Manager has no reading of this Agent.
             Invalid: the message has another version.
         """
@@ -196,7 +196,7 @@ class CheckIns:
     def _admit(self, message: CheckIn, credential: str, state: CheckInState) -> None:
         """Raise an error unless this Manager serves Agents, and this state proves the sender's identity."""
         if not self._status().serves_agents:
-            raise ManagerLeftError
+            raise ManagerDisabledError
         agent, zone = state.agent, state.zone
         if not hmac.compare_digest(hashed(credential).hex(), agent.credential_hash):
             raise Unauthenticated(_CREDENTIAL_REFUSED)
@@ -235,7 +235,7 @@ class CheckIns:
             last = self._last[agent_id]
             return replace(last, state=last.state.stale())
         if reading is None or not reading.zone.enabled:
-            raise ManagerLeftError
+            raise ManagerDisabledError
         if agent_id not in reading.agents:
             raise Unauthenticated(_CREDENTIAL_REFUSED)
         if self._zone is None or self._zone != reading.zone:

@@ -99,7 +99,7 @@ def test_a_workspace_goes_only_to_agents_that_offer_its_runtime():
 
 
 def test_a_lease_with_secrets_goes_only_to_agents_that_add_them_to_requests():
-    able = replace(AGENT, agent_id="a2", hostname="agent-2", adds_secrets=True)
+    able = replace(AGENT, agent_id="a2", hostname="agent-2", can_add_secrets=True)
     placement = place([AGENT, able], replace(REQUEST, with_secrets=True), "Least Load")
     assert placement.candidates == (able,)
     assert [(r.code, r.reason) for r in placement.rejected] == [

@@ -17,7 +17,7 @@ from greenroom.core.session.deadlines import (
     MAX_DEADLINE_S,
     ManagerTiming,
     OverdueAction,
-    WaitingSession,
+    SessionInTransition,
     overdue_at,
     plan,
 )
@@ -27,9 +27,9 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus
 
 
-def waiting(status: SessionStatus, waited_s: float, **fields: Any) -> WaitingSession:
+def waiting(status: SessionStatus, waited_s: float, **fields: Any) -> SessionInTransition:
     values: dict[str, Any] = {"session_id": "s", "agent_name": "host-1"} | fields
-    return WaitingSession(status=status, status_changed=NOW - timedelta(seconds=waited_s), **values)
+    return SessionInTransition(status=status, status_changed=NOW - timedelta(seconds=waited_s), **values)
 
 
 def test_every_transitional_status_has_a_deadline():
@@ -78,7 +78,7 @@ def test_every_transitional_status_has_a_deadline():
         ),
     ],
 )
-def test_what_is_overdue_is_acted_upon_with_a_reason(session: WaitingSession, kind: str, reason: str):
+def test_what_is_overdue_is_acted_upon_with_a_reason(session: SessionInTransition, kind: str, reason: str):
     (action,) = plan([session], NOW, quiet=False)
     assert action == OverdueAction(session_id="s", status=session.status, kind=cast("Any", kind), reason=reason)
 
@@ -112,7 +112,7 @@ VERY_LATE = Lateness(own_s=0.3, queue=30.0)
     ],
     ids=str,
 )
-def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: WaitingSession, ends_after_s: float):
+def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: SessionInTransition, ends_after_s: float):
     assert overdue_at(session) == session.status_changed + timedelta(seconds=ends_after_s)
 
 
@@ -149,7 +149,7 @@ def test_the_reason_for_slowness_is_given_and_that_it_was_slow_is_kept():
 
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
 sessions = st.builds(
-    WaitingSession,
+    SessionInTransition,
     session_id=st.uuids().map(str),
     status=st.sampled_from(S),
     status_changed=times,
@@ -167,7 +167,7 @@ cases = st.tuples(st.lists(sessions, max_size=5), st.booleans())
 Plan = Callable[..., Sequence[OverdueAction]]
 
 
-def only_what_is_overdue(subject: Plan, case: tuple[list[WaitingSession], bool]) -> None:
+def only_what_is_overdue(subject: Plan, case: tuple[list[SessionInTransition], bool]) -> None:
     found, quiet = case
     actions = {action.session_id: action for action in subject(found, NOW, quiet=quiet)}
     for session in found:
@@ -193,19 +193,19 @@ def test_only_what_is_overdue_is_acted_upon():
     holds(only_what_is_overdue, plan, cases)
 
 
-def ignores_quiet(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
+def ignores_quiet(found: list[SessionInTransition], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
     del quiet
     return plan(found, now, quiet=False)
 
 
-def fails_deletions(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
+def fails_deletions(found: list[SessionInTransition], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
     return [
         OverdueAction(session_id=a.session_id, status=a.status, kind="fail", reason=a.reason)
         for a in plan(found, now, quiet=quiet)
     ]
 
 
-def takes_starts_back(found: list[WaitingSession], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
+def takes_starts_back(found: list[SessionInTransition], now: datetime, *, quiet: bool) -> Sequence[OverdueAction]:
     return [
         OverdueAction(session_id=a.session_id, status=a.status, kind="revoke", reason=a.reason)
         for a in plan(found, now, quiet=quiet)

@@ -35,10 +35,10 @@ def settings(**values: Any) -> Any:
 
 
 def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **fields: Any) -> SessionLifetime:
-    limit, pauses = fields.pop("limit", None), fields.pop("pauses", True)
+    limit, can_pause = fields.pop("limit", None), fields.pop("can_pause", True)
     clocks = Clocks(keepalive_s=60, keepalive_from="K", action_from="A", time_limit_from="L", **fields)
     return SessionLifetime(
-        session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks, pauses=pauses
+        session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks, can_pause=can_pause
     )
 
 
@@ -77,7 +77,7 @@ def test_at_its_deadline_a_leased_session_is_deleted():
 
 @pytest.mark.parametrize("action", ["stop", "pause"])
 def test_where_sessions_cannot_rest_an_unused_one_is_deleted_and_that_is_said(action: Any):
-    (expiry,) = plan_expiry([lived(action=action, pauses=False)], NOW, quiet=False)
+    (expiry,) = plan_expiry([lived(action=action, can_pause=False)], NOW, quiet=False)
     assert (expiry.action, "It is deleted" in expiry.reason) == ("delete", True)
 
 

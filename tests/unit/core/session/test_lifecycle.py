@@ -44,9 +44,11 @@ def test_a_staged_session_obeys_none(command: LifecycleCommand):
 
 
 def test_where_sessions_run_until_they_are_deleted_none_is_stopped_or_paused():
-    assert "its Agent cannot stop or pause sessions" in (refusal("pause", S.RUNNING, has_user=True, pauses=False) or "")
-    assert possible_commands(S.RUNNING, has_user=True, pauses=False) == ()
-    assert possible_commands(S.STOPPED, has_user=True, pauses=False) == ("resume",)
+    assert "its Agent cannot stop or pause sessions" in (
+        refusal("pause", S.RUNNING, has_user=True, can_pause=False) or ""
+    )
+    assert possible_commands(S.RUNNING, has_user=True, can_pause=False) == ()
+    assert possible_commands(S.STOPPED, has_user=True, can_pause=False) == ("resume",)
 
 
 def test_the_sentence_says_when_it_would_be_possible():

@@ -166,6 +166,6 @@ def delete(call: Call, *, wait: WaitForFiles = False, within: Within = 600) -> N
 
 
 def _remark(call: Call, home: Row) -> str | None:
-    """Return the remark about a home while it exists; None = it is gone."""
+    """Return the remark about a home, which each home has; None = the home does not exist any more."""
     homes = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
     return next((row["remark"] for row in homes if row["home_id"] == home["home_id"]), None)

@@ -137,7 +137,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
         instance = InstanceFacts(
             disk=FreeDisk() if db is None else await read_free_disk(db, site.agent_ids),
             database=None if site.settings.database_url is not None else site.layout.postgres,
-            runtime_classes=AgentConfig(agent_dir=site.layout.data).offered_runtimes(),
+            runtime_classes=AgentConfig(agent_dir=site.layout.data).extra_runtime_classes(),
         )
         return await runtime.warnings(instance)
     except GreenroomError as error:

@@ -1,11 +1,11 @@
 """The process from which `up` forks its roles. All modules that the roles use are imported once, and all roles share
 them.
 
-The first fork server is forked from `up` itself, before `up` has read any data (`fork_from_up`). Its replacement
-after its end is `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two
-descriptors: a `ForkRequest`, and the log for the output. The response is the pid of a new child of `up`. Only this
-child reads the request: it is never known to this process, or to a role that is forked later. There are no threads
-and no event loop here.
+The first fork server is forked from `up` itself, before `up` has read any data (`fork_from_up`). If it ends, `up`
+starts a new one as `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two
+descriptors: a file with a `ForkRequest`, and the log for the output. The response is the pid of a new child of `up`.
+Only the new child reads the request, so neither the fork server nor a role that is forked later knows its contents. The
+fork server has no threads and no event loop.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class ForkServer:
 
 def main() -> None:
     """Fork for `up` until it ends. In a forked process, run its role."""
-    up = os.getppid()
+    up_pid = os.getppid()
     import_all()
     channel = socket.socket(fileno=os.dup(0))
     channel.send(READY)
-    _serve(channel, up)
+    _serve(channel, up_pid)
 
 
 def fork_from_up() -> ForkServer:
@@ -81,7 +81,7 @@ def fork_from_up() -> ForkServer:
     and no data that must be hidden from roles. The garbage collector is off afterwards.
     """
     import_all()
-    up = os.getpid()
+    up_pid = os.getpid()
     channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if pid := os.fork():
         peer.close()
@@ -92,8 +92,8 @@ def fork_from_up() -> ForkServer:
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _set_command_line((sys.executable, "-m", "greenroom.up.fork_server"))
-    _set_death_signal(up, "KILL")
-    _serve(socket.socket(fileno=3), up)
+    _set_death_signal(up_pid, "KILL")
+    _serve(socket.socket(fileno=3), up_pid)
     raise SystemExit
 
 
@@ -111,10 +111,10 @@ def import_all() -> None:
     gc.freeze()
 
 
-def _serve(channel: socket.socket, up: int) -> None:
-    """Fork for `up`; return in a role that has ended."""
+def _serve(channel: socket.socket, up_pid: int) -> None:
+    """Fork for `up` until it ends. In a forked process, run its role, and return when the role has ended."""
     request, log = _next_request(channel)
-    role = _apply_request(request, log, up)
+    role = _apply_request(request, log, up_pid)
     gc.enable()
     program.run_role(role)
 
@@ -150,7 +150,7 @@ def _fork(channel: socket.socket) -> bool:
     if os.fork() != 0:
         os._exit(0)
     os.close(write_end)
-    os.read(read_end, 1)  # ends after its parent has been waited for
+    os.read(read_end, 1)  # returns when the fork server closes its end, after the intermediate process has ended
     try:
         channel.send(str(os.getpid()).encode())
     except ConnectionError:  # `up` ended in the meantime, and the role with it
@@ -158,7 +158,7 @@ def _fork(channel: socket.socket) -> bool:
     return True
 
 
-def _apply_request(request_descriptor: int, log: int, up: int) -> str:
+def _apply_request(request_descriptor: int, log: int, up_pid: int) -> str:
     """Set the properties in the request, and return the role to run."""
     with os.fdopen(os.dup(request_descriptor), "rb") as file:
         request = msgspec.json.decode(file.read(), type=ForkRequest)
@@ -174,18 +174,18 @@ def _apply_request(request_descriptor: int, log: int, up: int) -> str:
     _set_command_line(request.argv)
     if request.account is not None:
         _change_account(*request.account, [_CAPABILITIES[name] for name in request.capabilities])
-    _set_death_signal(up, request.death_signal)
+    _set_death_signal(up_pid, request.death_signal)
     return request.role
 
 
-def _set_death_signal(up: int, death_signal: str) -> None:
+def _set_death_signal(up_pid: int, death_signal: str) -> None:
     """Request this signal for the end of `up`.
 
     Raises:
         SystemExit: `up` has already ended.
     """
     _raise_on_failure(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{death_signal}"].value, 0, 0, 0))
-    if os.getppid() != up:
+    if os.getppid() != up_pid:
         raise SystemExit
 
 

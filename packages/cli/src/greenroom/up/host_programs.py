@@ -28,7 +28,8 @@ DockerState = Literal["running", "stopped", "remote", "unreachable"]
 
 
 def search_path(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the search path of programs, with the folders that only root has in its own."""
+    """Return the PATH of the environment, followed by the folders of system programs, which only root usually has in
+    PATH."""
     return f"{environment.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -101,6 +102,7 @@ def docker_state(*, responds: bool) -> DockerState:
             return "running"
         except OSError:
             return "stopped"
+    # A socket accepts connections for a stopped daemon (systemd). Without the command docker, `responds` says nothing.
     return "stopped" if has_program("docker") else "running"
 
 
@@ -141,8 +143,8 @@ def find_started_docker() -> int | None:
 
 
 def stop_docker() -> None:
-    """Stop the daemon, which runs no containers, wait for its end, and delete the log that `start_docker` wrote. Raises
-    SetupError: it does not end."""
+    """Stop the daemon, wait for its end, and delete the log that `start_docker` wrote. No container may run. Raises
+    SetupError: the daemon does not end."""
     if SYSTEMD.is_dir():
         run("systemctl", "stop", "docker.service", "docker.socket")
         return

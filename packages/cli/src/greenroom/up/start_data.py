@@ -44,8 +44,8 @@ log = structlog.get_logger(__name__)
 
 class StartData(msgspec.Struct, frozen=True, kw_only=True):
     """Data for `up`. `environment` is that of the caller. `open_descriptors` stay open until the end: those of the lock
-    on DATA and of reserved ports. `events`: the pipe to the process that waits until this process serves; None = this
-    process prints that itself, as JSON if `as_json`.
+    on DATA and of reserved ports. `events`: the pipe to the process that waits until `up` is ready; None = `up` prints
+    itself that it is ready, as JSON if `as_json`. `adopts`: `up` adopts the roles of an `up` of another version.
     """
 
     data: str

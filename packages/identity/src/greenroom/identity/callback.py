@@ -140,7 +140,7 @@ async def _store_sign_on(
 
 
 async def _hold_provider(connection: Connection, provider: SignOnProvider) -> None:
-    if not await statements.hold_provider(connection, provider):
+    if not await statements.lock_provider_for_share(connection, provider):
         cause = "The provider was deleted, disabled or changed during the log-in."
         raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
 

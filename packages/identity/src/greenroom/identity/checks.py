@@ -85,7 +85,7 @@ async def check_due(context: SignOnContext) -> int:
 
 
 async def _check_or_defer(context: SignOnContext, login: DueLogin, providers: Mapping[str, SignOnProvider]) -> None:
-    """Check a log-in; after an unexpected error, its next check is due after `statements.TAKEN_S`."""
+    """Check a log-in; after an unexpected error, its next check is due after `statements.RETAKE_AFTER_S`."""
     with log_item_error("log-in", login.login_id):
         provider = providers.get(login.provider_id)
         if provider and (provider.issuer, provider.client_id) == (login.issuer, login.client_id):
@@ -128,7 +128,9 @@ async def _refresh_token(context: SignOnContext, provider: SignOnProvider, encry
     return context.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else encrypted
 
 
-async def end_logins(context: SignOnContext, logins: Sequence[DueLogin | statements.EndedLogin], reason: str) -> None:
+async def end_logins(
+    context: SignOnContext, logins: Sequence[DueLogin | statements.ProviderLogin], reason: str
+) -> None:
     """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
     for login in logins:
         try:

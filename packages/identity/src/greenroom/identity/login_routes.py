@@ -245,7 +245,7 @@ async def log_out_by_provider(
     return Response(status_code=200)
 
 
-def _confirmed_s(context: SignOnContext, login: statements.EndedLogin) -> float:
+def _confirmed_s(context: SignOnContext, login: statements.ProviderLogin) -> float:
     """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
     try:
         return created_s(context.secrets.decrypt(login.id_token_encrypted))

@@ -34,8 +34,12 @@ class GroupRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFields:
-    """The changeable fields of a provider, without its client secret. `check_s`: the interval of the checks of log-ins;
-    0 = no checks."""
+    """The changeable fields of a provider, without its client secret.
+
+    `rule_required`: only users who match one of `rules` can log in. `attributes`: field of a user → claim with its
+    value. `check_s`: the interval of the checks whether a log-in is still valid at the provider; 0 = no checks.
+    `check_grace_s`: the time for which these checks may fail before the log-in ends.
+    """
 
     title: str
     issuer: str
@@ -81,9 +85,9 @@ get_provider: Final = _PROVIDERS.get
 lock_provider: Final = _PROVIDERS.lock
 
 
-async def hold_provider(connection: Connection, provider: SignOnProvider) -> bool:
-    """Prevent changes of a provider until commit, as the first statement of a transaction. False = it was deleted or
-    disabled, or has another issuer or client ID, since `provider` was read."""
+async def lock_provider_for_share(connection: Connection, provider: SignOnProvider) -> bool:
+    """Lock a provider against changes until commit; must be the first statement of a transaction. False = it was
+    deleted or disabled, or has another issuer or client ID, since `provider` was read."""
     cursor = await connection.execute(
         "SELECT 1 FROM sign_on_providers WHERE provider_id = %s AND enabled AND issuer = %s AND client_id = %s"
         " FOR SHARE",
@@ -238,7 +242,8 @@ async def issuers(db: Database) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProviderLogin:
-    """The stored data of a log-in through a provider. `check_s`: seconds until its first check; None = no checks."""
+    """The stored data of a log-in through a provider. `sid` is the session ID of OpenID Connect. `check_s`: seconds
+    until its first check; None = no checks."""
 
     provider_id: str
     subject: str
@@ -259,8 +264,8 @@ async def insert_provider_login(connection: Connection, login_id: str, login: Ne
 
 
 @dataclass(frozen=True, slots=True)
-class EndedLogin:
-    """A log-in that a request of its provider ends, with its ID token."""
+class ProviderLogin:
+    """A log-in through a provider, with its ID token."""
 
     login_id: str
     user_id: str
@@ -270,10 +275,10 @@ class EndedLogin:
 
 async def logins_at_provider(
     db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None
-) -> list[EndedLogin]:
+) -> list[ProviderLogin]:
     """Return the log-ins of a provider; of one subject and with one `sid`, if these are not None."""
     return await db.fetch_as(
-        EndedLogin,
+        ProviderLogin,
         "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
         " JOIN login_sessions l USING (login_id) JOIN users u USING (user_id) WHERE p.provider_id = %(provider_id)s"
         " AND (%(subject)s::text IS NULL OR p.subject = %(subject)s) AND (%(sid)s::text IS NULL OR p.sid = %(sid)s)"
@@ -282,10 +287,10 @@ async def logins_at_provider(
     )
 
 
-async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: str) -> list[EndedLogin]:
+async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: str) -> list[ProviderLogin]:
     """Return the log-ins of a user through an identity."""
     return await db.fetch_as(
-        EndedLogin,
+        ProviderLogin,
         "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
         " JOIN login_sessions l USING (login_id) JOIN users u USING (user_id)"
         " JOIN sign_on_providers s USING (provider_id) WHERE l.user_id = %s AND s.issuer = %s AND p.subject = %s"
@@ -319,8 +324,8 @@ async def is_recent_login(db: Database, token_hash: bytes, within_s: float) -> b
     return bool(await db.fetch(query, (token_hash, within_s)))
 
 
-TAKEN_S: Final = 60.0
-"""The time after which the check of a log-in is repeated if its process has ended."""
+RETAKE_AFTER_S: Final = 60.0
+"""The time after which another process repeats the check of a log-in, because the process that began it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +344,7 @@ class DueLogin:
 
 
 async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
-    """Return up to `limit` log-ins whose check is due. No other process takes them for `TAKEN_S`."""
+    """Return up to `limit` log-ins whose check is due. No other process takes them within `RETAKE_AFTER_S`."""
     rows = await db.write(
         "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(taken_s)s)"
         " FROM login_sessions l, users u, sign_on_providers s WHERE l.login_id = p.login_id AND u.user_id = l.user_id"
@@ -348,7 +353,7 @@ async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
         "  FOR NO KEY UPDATE SKIP LOCKED)) RETURNING p.login_id::text, l.user_id::text, u.username,"
         " p.provider_id::text, s.issuer, s.client_id, p.refresh_token_encrypted,"
         " extract(epoch FROM clock_timestamp() - p.checked)::double precision AS unchecked_s",
-        {"taken_s": TAKEN_S, "limit": limit},
+        {"taken_s": RETAKE_AFTER_S, "limit": limit},
     )
     return rows_as(DueLogin, rows)
 
