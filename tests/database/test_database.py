@@ -66,7 +66,7 @@ async def test_events_of_a_transaction_are_sent_after_its_commit_and_not_after_a
 
 
 async def test_a_connection_pool_with_plans_once_reuses_the_plan_of_a_query(dsn: str):
-    pool = Database(dsn, application_name="by key", max_size=1, plans_once=True)
+    pool = Database(dsn, application_name="by key", max_size=1, plan_statements_once=True)
     await pool.open()
     for _ in range(12):
         await pool.fetch("SELECT user_id FROM users WHERE user_id = ANY(%s::uuid[])", (["5" * 32],))

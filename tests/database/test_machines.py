@@ -223,7 +223,7 @@ async def test_a_call_to_a_provider_that_hangs_has_a_time_limit(cloud: Cloud):
             await asyncio.Event().wait()
             raise AssertionError
 
-    work = MachineRounds(lambda: cloud.system.ctx, OneProvider(Hanging(cloud.cloud)), call_s=0.05)
+    work = MachineRounds(lambda: cloud.system.ctx, OneProvider(Hanging(cloud.cloud)), call_timeout_s=0.05)
     await cloud.short(1)
     await work.round(cloud.system.ctx)
     (pool,) = (await machine_pools.list_pools(cloud.system.db)).rows
@@ -242,7 +242,7 @@ async def test_a_provider_that_hangs_does_not_delay_other_pools(cloud: Cloud):
     answers, asked = asyncio.Event(), list[str]()
     slow = await _other_pool(cloud, name="slow")
     hanging = name_prefix(await _installation(cloud), slow)
-    cloud.work = MachineRounds(lambda: cloud.system.ctx, OneProvider(HangingForOne(cloud.cloud)), waited_s=0.2)
+    cloud.work = MachineRounds(lambda: cloud.system.ctx, OneProvider(HangingForOne(cloud.cloud)), provider_wait_s=0.2)
     await cloud.short(1)
     async with asyncio.timeout(20):  # a call may take 60 s
         await cloud.rounds(2)
@@ -281,7 +281,7 @@ async def test_an_unexpected_error_of_a_provider_affects_only_its_pool(
     async with answering("command", tmp_path, b'{"x":' + b"[" * 5000) as nested:
         bad = nested if kind == "nested" else _Unforeseen(cloud.cloud)
         good = SimulatedProvider(cloud.cloud)
-        cloud.work = MachineRounds(lambda: cloud.system.ctx, OneProvider(good, bad=bad), waited_s=20.0)
+        cloud.work = MachineRounds(lambda: cloud.system.ctx, OneProvider(good, bad=bad), provider_wait_s=20.0)
         await cloud.short(1)
         await cloud.rounds(2)
     assert await cloud.states() == ["created"]
@@ -299,7 +299,7 @@ async def test_a_provider_webhook_on_this_host_needs_the_setting_webhook_hosts(c
     async with address(answer) as url:
         await _other_pool(cloud, name="hook", provider="webhook", options={"url": url})
         providers = Providers(SECRETS)
-        cloud.work = MachineRounds(lambda: cloud.system.ctx, providers, waited_s=20.0)
+        cloud.work = MachineRounds(lambda: cloud.system.ctx, providers, provider_wait_s=20.0)
         await cloud.rounds()
         pool = await _pool(cloud, "hook")
         assert pool.last_error.endswith("only hosts of the setting `webhook_hosts` may use http.")

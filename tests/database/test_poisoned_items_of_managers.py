@@ -72,7 +72,7 @@ async def test_an_error_in_one_loop_ends_no_loop(
     fail_twice(rounds.Retention, "round")
     fail_twice(rounds, "has_work")
     monkeypatch.setattr(rounds, "RETENTION_INTERVAL_S", 0.1)
-    monkeypatch.setattr("greenroom.manager.machines.machine_rounds.EVERY_S", 0.1)
+    monkeypatch.setattr("greenroom.manager.machines.machine_rounds.ROUND_INTERVAL_S", 0.1)
     async with manager_here(fleet):
         await eventually(lambda: len(raised) == 10, 20)
         await eventually(lambda: db.fetch("SELECT 1 FROM zone_leases WHERE holder IS NOT NULL"))

@@ -73,9 +73,11 @@ def test_after_a_database_outage_a_round_has_time_before_it_hangs(database_reach
     assert (found.hangs, found.serves_agents) == (hangs, not hangs)
 
 
-@pytest.mark.parametrize(("task_age_s", "works"), [(9.0, True), (11.0, False)])
-def test_a_round_that_goes_on_is_slow_and_does_not_hang(task_age_s: float, works: bool):
-    guardian = GuardianStatus(enabled=True, round_age_s=60.0, task_age_s=task_age_s, database_reachable_s=60.0)
+@pytest.mark.parametrize(("task_success_age_s", "works"), [(9.0, True), (11.0, False)])
+def test_a_round_that_goes_on_is_slow_and_does_not_hang(task_success_age_s: float, works: bool):
+    guardian = GuardianStatus(
+        enabled=True, round_age_s=60.0, task_success_age_s=task_success_age_s, database_reachable_s=60.0
+    )
     found = ManagerStatus(age_s=99.0, unhealthy_after_s=10.0, guardian=guardian)
     assert (found.healthy, found.hangs) == (works, not works)
 

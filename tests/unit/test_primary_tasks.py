@@ -194,4 +194,4 @@ async def test_an_item_that_ended_well_is_progress_of_a_long_task(
     async with context.tasks.isolated("agents"):
         async with context.tasks.isolated("agents", "one of thousands"):
             pass
-        assert context.tasks.failures.done_at_s == 7.0
+        assert context.tasks.failures.last_success_at_s == 7.0

@@ -222,8 +222,8 @@ class Database:
 
     `dsn` is a libpq connection string; of several hosts, the server that accepts writes is used. `statement_timeout_ms`
     limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_S` later, the
-    connection is cut. `acquire_timeout_s` limits the wait for a connection. `plans_once`: PostgreSQL plans each
-    statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
+    connection is cut. `acquire_timeout_s` limits the wait for a connection. `plan_statements_once`: PostgreSQL plans
+    each statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
     statements with a list of keys every time.
     """
 
@@ -235,7 +235,7 @@ class Database:
         max_size: int = 8,
         statement_timeout_ms: int = 5000,
         acquire_timeout_s: float = 5.0,
-        plans_once: bool = False,
+        plan_statements_once: bool = False,
     ) -> None:
         self.dsn = dsn
         self.application_name = application_name
@@ -254,10 +254,10 @@ class Database:
                 "application_name": application_name,
                 "connect_timeout": 5,
                 **KEEPALIVE_OPTIONS,
-                "prepare_threshold": 1 if plans_once else 5,
+                "prepare_threshold": 1 if plan_statements_once else 5,
                 "options": f"-c statement_timeout={statement_timeout_ms} "
                 f"-c idle_in_transaction_session_timeout={statement_timeout_ms} -c TimeZone=UTC"
-                + (" -c plan_cache_mode=force_generic_plan" if plans_once else ""),
+                + (" -c plan_cache_mode=force_generic_plan" if plan_statements_once else ""),
             },
             min_size=1,
             max_size=max_size,

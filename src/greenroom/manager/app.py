@@ -184,11 +184,11 @@ def _address(request: Request) -> str:
 
 
 async def _answer_and_record(
-    process: ManagerProcess, request: Request, answer: Callable[[AgentServices, Request], Awaitable[Message]]
+    process: ManagerProcess, request: Request, route: Callable[[AgentServices, Request], Awaitable[Message]]
 ) -> Response:
     begun_s = time.perf_counter()
     request.state.agent_id = None
-    response = await _response(process, request, answer)
+    response = await _response(process, request, route)
     path, duration_s = PREFIX + request.scope["path"], time.perf_counter() - begun_s
     process.metrics.requests.labels(path, str(response.status_code)).inc()
     process.metrics.request_seconds.labels(path).observe(duration_s)
@@ -199,13 +199,13 @@ async def _answer_and_record(
 
 
 async def _response(
-    process: ManagerProcess, request: Request, answer: Callable[[AgentServices, Request], Awaitable[Message]]
+    process: ManagerProcess, request: Request, route: Callable[[AgentServices, Request], Awaitable[Message]]
 ) -> Response:
     services, manager = process.agent_services, process.status()
     if services is None or not manager.serves_agents:
         return unavailable_answer(manager)
     try:
-        message = await answer(services, request)
+        message = await route(services, request)
     except ManagerDisabledError:
         return unavailable_answer(process.status())
     except GreenroomError as error:

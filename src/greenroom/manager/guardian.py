@@ -43,7 +43,7 @@ class Guardian:
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
         lateness: LatenessMeter,
         agenda: Agenda,
-        crash_loop: Callable[[], str],
+        read_crash_loop: Callable[[], str],
     ) -> None:
         self._shared = shared
         self._me = shared.me
@@ -54,7 +54,7 @@ class Guardian:
         self._primary_round = primary_round
         self._lateness = lateness
         self._agenda = agenda
-        self._crash_loop = crash_loop
+        self._read_crash_loop = read_crash_loop
         self._woken = asyncio.Event()
         self._enabled = shared.me.enabled
         self._finished_at_s: float | None = None
@@ -70,7 +70,7 @@ class Guardian:
         return GuardianStatus(
             enabled=self._enabled,
             round_age_s=_age_s(self._finished_at_s),
-            task_age_s=boottime_s() - self._failures.done_at_s,
+            task_success_age_s=boottime_s() - self._failures.last_success_at_s,
             database_reachable_s=_age_s(self._reachable_since_s),
             failing_tasks=self._failures.tasks,
         )
@@ -133,7 +133,7 @@ class Guardian:
         determine the time since which the database can be reached, for the quiet period."""
         since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
-        result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())
+        result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._read_crash_loop())
         self._reachable_since_s = boottime_s() if since_s is None else since_s
         return result
 
@@ -144,9 +144,9 @@ class Guardian:
         try:
             files.update_sentinel(self._config.sentinel_file, heartbeat_row.enabled)
         finally:
-            self._apply(heartbeat_row)
+            self._apply_flag_to_parts(heartbeat_row)
 
-    def _apply(self, heartbeat_row: Heartbeat) -> None:
+    def _apply_flag_to_parts(self, heartbeat_row: Heartbeat) -> None:
         self._leadership.set_enabled(heartbeat_row.enabled)
         self._watch.set_enabled(heartbeat_row.enabled)
         self._watch.schedule(heartbeat_row.remaining_s)

@@ -144,7 +144,8 @@ class LeadershipKeeper:
                 log.info("the leadership was lost", reason=error.message)
                 self._store_loss("its leadership was ended")
             except (psycopg.Error, OSError) as error:
-                # While PostgreSQL is away, attempts fail repeatedly; after the end of a term, the next one may succeed.
+                # Without a term, PostgreSQL is probably away, and further attempts fail, too. A Manager that had a term
+                # tries again sooner, because the next attempt may succeed.
                 pause_s = REOPEN_PAUSE_AFTER_ERROR_S if self._window is None else REOPEN_PAUSE_S
                 reason = str(error).strip().partition("\n")[0]
                 log.warning("the leadership connection failed", reason=reason, was_primary=self._window is not None)

@@ -58,8 +58,8 @@ STATEMENT_TIMEOUT_MS: Final = 500
 """Timeout of statements of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction
 must not delay its successor."""
 HEARTBEAT_TIMEOUT_MS: Final = 5000
-"""Timeout of the heartbeat's connection. It is longer because a slow database is not away, and the heartbeat holds no
-lock of the leadership."""
+"""Timeout of the heartbeat's connection. It is longer, so that a slow database does not count as unavailable. The
+heartbeat holds no lock of the leadership."""
 OWN_CONNECTIONS: Final = 8
 """Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
@@ -73,13 +73,13 @@ class Manager:
     """The process of one Manager of one zone. It registers and then listens. If the database cannot be reached at the
     start, it listens first, reports itself as unhealthy, and registers as soon as the database answers."""
 
-    def __init__(self, config: ManagerConfig, crash_loop: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, config: ManagerConfig, read_crash_loop: Callable[[], str] = lambda: "") -> None:
         if problem := timings_problem(timings_of(config)):
             raise SetupError(problem)
         if problem := silence_problem(config.agent_missing_s, config.checkin_hold_s):
             raise SetupError(problem)
         self.config = config
-        self.crash_loop = crash_loop
+        self.read_crash_loop = read_crash_loop
         self.secrets = Secrets.from_file(config.secret_key_file)
         self.instance_id = instance_id(config.manager_dir)
         self.lateness = LatenessMeter(proc=None)
@@ -100,7 +100,7 @@ class Manager:
             max_size=max_size,
             statement_timeout_ms=statement_timeout_ms,
             acquire_timeout_s=1.0,
-            plans_once=True,
+            plan_statements_once=True,
         )
 
     @property
@@ -170,7 +170,7 @@ async def register(process: Manager) -> RegisteredManager:
     await manager.listener.open()
     try:
         await store_manager_info(
-            process.db, me.manager_id, hostname, version(), config.gateway_url, crash_loop=process.crash_loop()
+            process.db, me.manager_id, hostname, version(), config.gateway_url, crash_loop=process.read_crash_loop()
         )
         files.update_sentinel(config.sentinel_file, me.enabled)
     except GreenroomError:
@@ -226,13 +226,15 @@ class RegisteredManager:
             watch=self._watch,
             primary_round=PrimaryRounds().run,
             lateness=process.lateness,
-            crash_loop=process.crash_loop,
+            read_crash_loop=process.read_crash_loop,
             agenda=self._agenda,
         )
         self._refill = Refill(self.guardian.context)
         committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
-        beats = UnstoredCheckIns(db, me)
-        check_ins = CheckIns(shared, status=process.status, committer=committer, beats=beats, metrics=self._metrics)
+        unstored = UnstoredCheckIns(db, me)
+        check_ins = CheckIns(
+            shared, status=process.status, committer=committer, unstored=unstored, metrics=self._metrics
+        )
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
         retention = Retention(db, lambda: self.leadership.fence() is not None)
@@ -244,7 +246,7 @@ class RegisteredManager:
             "leadership": self.leadership.run,
             "leadership watch": self._watch.run,
             "commits": committer.run,
-            "beats": beats.run,
+            "beats": unstored.run,
             "retention": retention.run,
             "machines": self._machines.run,
             "logs": self._logs.run,

@@ -31,7 +31,7 @@ _JSON_OF_BEAT = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 def watch(listening: socket.socket, beats_descriptor: int) -> None:
     """Wait for beats, and answer in place of the Manager while they are missing; returns when the Manager has ended."""
-    missing, last = 0, UNKNOWN
+    missing, last_beat = 0, UNKNOWN
     while True:
         frozen = missing >= SILENT_BEATS
         ready = select.select([beats_descriptor, listening] if frozen else [beats_descriptor], [], [], BEAT_S)[0]
@@ -39,16 +39,16 @@ def watch(listening: socket.socket, beats_descriptor: int) -> None:
             beats = os.read(beats_descriptor, MAX_BYTES)
             if not beats:
                 return
-            missing, last = 0, beats[-1:]
+            missing, last_beat = 0, beats[-1:]
         elif listening in ready:
-            _answer(listening, reply(last))
+            _answer(listening, reply(last_beat))
         else:
             missing += 1
 
 
-def reply(last: bytes) -> bytes:
-    """Return the answer to every request; `last` is the last beat."""
-    body = f'{{"ok": false, "status": "unhealthy", "enabled": {_JSON_OF_BEAT[last]}, "frozen": true}}'
+def reply(last_beat: bytes) -> bytes:
+    """Return the answer to every request. The last beat shows whether the Manager was enabled."""
+    body = f'{{"ok": false, "status": "unhealthy", "enabled": {_JSON_OF_BEAT[last_beat]}, "frozen": true}}'
     head = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close"
     return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 

@@ -25,14 +25,14 @@ class StandInProcess:
         self._status = status
         self._listening: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._beats: int | None = None
-        """The descriptor of the end of the pipe that this process writes."""
+        self._beat_descriptor: int | None = None
+        """The end of the pipe to which this process writes beats."""
 
     def start(self, listening: socket.socket) -> None:
         """Start the stand-in with this socket, on which the Manager listens."""
         self._listening = listening
-        reading, self._beats = os.pipe()
-        os.set_blocking(self._beats, False)
+        reading, self._beat_descriptor = os.pipe()
+        os.set_blocking(self._beat_descriptor, False)
         self._process = subprocess.Popen(
             # -I -S: no other packages are imported, so the process is small and starts in milliseconds
             [sys.executable, "-I", "-S", stand_in.__file__, str(listening.fileno()), str(reading)],
@@ -45,19 +45,19 @@ class StandInProcess:
     async def run(self) -> None:
         """Send beats forever; replace a stand-in that has ended."""
         while True:
-            if self._beats is not None:
-                self._beat(self._beats)
+            if self._beat_descriptor is not None:
+                self._send_beat(self._beat_descriptor)
             await asyncio.sleep(stand_in.BEAT_S)
 
     def stop(self) -> None:
         """Stop the beats: new connections are refused, so that clients use another Manager."""
-        if self._beats is not None:
-            os.close(self._beats)
-            self._beats = None
+        if self._beat_descriptor is not None:
+            os.close(self._beat_descriptor)
+            self._beat_descriptor = None
 
-    def _beat(self, beats: int) -> None:
+    def _send_beat(self, descriptor: int) -> None:
         try:
-            os.write(beats, self._flag_byte())
+            os.write(descriptor, self._flag_byte())
         except BlockingIOError:
             log.debug("the stand-in has not read its beats for hours and is frozen")
         except BrokenPipeError:

@@ -31,7 +31,7 @@ class GuardianStatus:
     """None = not read yet."""
     round_age_s: float | None = None
     """Time since the last finished round; None before the first."""
-    task_age_s: float = math.inf
+    task_success_age_s: float = math.inf
     """Time since the last success of a task of the Primary, or of an item of a task. A round that has not finished
     counts, too."""
     database_reachable_s: float | None = None
@@ -82,7 +82,7 @@ class ManagerStatus:
     @property
     def _idle_s(self) -> float:
         round_age_s = self.guardian.round_age_s
-        return min(self.age_s if round_age_s is None else round_age_s, self.guardian.task_age_s)
+        return min(self.age_s if round_age_s is None else round_age_s, self.guardian.task_success_age_s)
 
 
 class Takeover:

@@ -24,7 +24,7 @@ from greenroom.core.launch.wanted import (
     FailedSession,
     RequestedSession,
     SpecMaker,
-    failure_line,
+    failure_step,
     renumbered_after,
     silent_agent_reason,
 )
@@ -73,7 +73,7 @@ def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[
     """Return the steps to append to the trace of the launch: the failure of its last step, and the steps of the
     search."""
     last = old.last_step or _substitute_step(old)
-    return [failure_line(failed, old.session_id, last), *renumbered_after(trace, last)]
+    return [failure_step(failed, old.session_id, last), *renumbered_after(trace, last)]
 
 
 def _substitute_step(old: SessionToReplace) -> TraceStep:

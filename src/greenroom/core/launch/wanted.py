@@ -84,7 +84,7 @@ def backoff_s(failed: FailedSession, session_id: str) -> float:
     return SLOW_BACKOFF_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + spread)
 
 
-def plan_successor(
+def plan_replacement(
     failed: FailedSession,
     zones: Sequence[LaunchZone],
     current_zone_id: str,
@@ -118,9 +118,11 @@ def _marked_if_exhausted(attempt: LaunchAttempt, failed: FailedSession) -> Launc
     return replace(attempt, misses=(Miss("start_failed", reason),))
 
 
-def with_known_host(attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts. If `request_host` is unknown (empty), attempts on demand in a zone that needs it get a miss,
-    except in the zone `zone_id`.
+def mark_zones_without_host(
+    attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str
+) -> tuple[LaunchAttempt, ...]:
+    """Return the attempts. If `request_host` is unknown (empty), attempts on demand in a zone whose settings need it
+    get a miss, except in the zone `zone_id` of the failed session.
     """
     return tuple(
         attempt
@@ -155,16 +157,16 @@ def silent_agent_reason(silent_s: float) -> str:
     return f"its Agent has not reported for {silent_s:.0f} s"
 
 
-def failure(failed: FailedSession, session_id: str) -> str:
+def failure_text(failed: FailedSession, session_id: str) -> str:
     """Return the failure of the session and its cause, for trace and log, as a sentence without the full stop."""
-    failure_text = "was quarantined" if failed.at_handover else f"could not start on {failed.agent_name or 'its Agent'}"
-    return f"Session {session_id} {failure_text}: {failed.cause.rstrip('.')}"
+    verb = "was quarantined" if failed.at_handover else f"could not start on {failed.agent_name or 'its Agent'}"
+    return f"Session {session_id} {verb}: {failed.cause.rstrip('.')}"
 
 
-def failure_line(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
+def failure_step(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
     """Return the last step of the trace, which was a success, as a failed step."""
     code = "hand_over_failed" if failed.at_handover else "start_failed"
-    return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
+    return replace(last, used=False, code=code, reason=f"{failure_text(failed, session_id)}.")
 
 
 def renumbered_after(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:

@@ -172,16 +172,16 @@ class Agenda:
         self._examined_s[config_id] = now_s
 
     def mark_planned(
-        self, config_id: str, *, version: int, now_s: float, rest_s: float | None, waits: bool = False
+        self, config_id: str, *, version: int, now_s: float, settled_s: float | None, waits: bool = False
     ) -> None:
         """Record the plan of a pool.
 
-        `version` is the `version` of the agenda before the rows were read. The pool is at rest for `rest_s` seconds;
+        `version` is the `version` of the agenda before the rows were read. The pool is at rest for `settled_s` seconds;
         None = it is not at rest. `waits` is True if it is not at rest and its plan had no actions.
         """
         self.mark_examined(config_id, now_s)
         changed_since = version < max(self._changed.get(config_id, 0), self._all_changed)
-        self._next_s[config_id] = float("-inf") if rest_s is None or changed_since else now_s + rest_s
+        self._next_s[config_id] = float("-inf") if settled_s is None or changed_since else now_s + settled_s
         if waits and not changed_since:
             self._waiting.add(config_id)
         else:

@@ -156,7 +156,7 @@ class PoolRows:
     broken: Mapping[str, Sequence[BrokenSession]]
     failed_on: Mapping[str, Sequence[FailedStart]]
     agents: AgentsByImage
-    people_waiting: int
+    num_waiting_users: int
     """Number of users whose launch was just refused in the zone for lack of room."""
 
 
@@ -219,7 +219,7 @@ async def read_pools(
         broken=_grouped_by("staging_config_id", BrokenSession, await broken.fetchall()),
         failed_on=_grouped_by("staging_config_id", FailedStart, await failed_on.fetchall()),
         agents=agents,
-        people_waiting=(await returned(waiting))["number"],
+        num_waiting_users=(await returned(waiting))["number"],
     )
 
 

@@ -60,7 +60,7 @@ def managers(zone: ZoneState) -> list[ManagerAddress]:
     return [ManagerAddress(instance_id=m.instance_id, url=m.url) for m in zone.managers]
 
 
-ORDERED: Final = frozenset(
+NEW_INSTRUCTION_STATUSES: Final = frozenset(
     {
         SessionStatus.REQUESTED,
         SessionStatus.ASSIGNING,
@@ -73,7 +73,7 @@ ORDERED: Final = frozenset(
 instruction."""
 
 
-SHARED_S: Final = 1.0
+SHARED_LIST_INTERVAL_S: Final = 1.0
 """The minimum time between two readings of a list that is the same for many Agents."""
 
 
@@ -120,10 +120,10 @@ class Answers:
     def __init__(self, shared: ManagerContext) -> None:
         self._me, self._config = shared.me, shared.config
         self._db, self._secrets = shared.agents_db, shared.secrets
-        self._images = CachedReads[list[DesiredImage]](SHARED_S)
-        self._filter_policies = CachedReads[list[FilterPolicy]](SHARED_S)
+        self._images = CachedReads[list[DesiredImage]](SHARED_LIST_INTERVAL_S)
+        self._filter_policies = CachedReads[list[FilterPolicy]](SHARED_LIST_INTERVAL_S)
 
-    def no_news(self, state: CheckInState) -> Answer:
+    def unchanged_answer(self, state: CheckInState) -> Answer:
         """Return an answer that changes nothing."""
         zone = state.zone
         primary = [m.instance_id for m in zone.managers if m.manager_id == zone.primary_id]
@@ -157,7 +157,7 @@ class Answers:
                 # gone that exists again.
                 sessions = await checkin.read_desired(db, agent_id, delta.changed | delta.left if delta else None)
             generations = {session.session_id: session.generation for session in sessions}
-            entries = [_desired(session, agent_id, secrets) for session in sessions]
+            entries = [_desired_entry(session, agent_id, secrets) for session in sessions]
             if known_list is None or delta is None:
                 desired = entries
             else:
@@ -170,7 +170,7 @@ class Answers:
         orders = await checkin.read_commands(db, agent_id) if state.agent.command_ids else []
         commands = [command for order in orders if (command := _command(order, secrets)) is not None]
         answer = msgspec.structs.replace(
-            self.no_news(state),
+            self.unchanged_answer(state),
             desired=desired,
             changes=changes,
             images=images,
@@ -197,13 +197,13 @@ def _instructions(desired: list[DesiredSession], orders: list[OrderedCommand]) -
     sessions = [
         Instruction(kind="session", key=session.session_id, generation=session.generation, age_s=session.age_s)
         for session in desired
-        if session.status in ORDERED
+        if session.status in NEW_INSTRUCTION_STATUSES
     ]
     commands = [Instruction(kind="command", key=order.command_id, generation=0, age_s=order.age_s) for order in orders]
     return sessions + commands
 
 
-def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desired:
+def _desired_entry(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desired:
     authorised = None
     if session.user_id is not None:
         settings = session.client_settings
@@ -213,7 +213,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
             idle_disconnect_s=settings.idle_disconnect * 60,
             max_upload_mb=int(settings.max_upload_mb),
             guests=session.guests,
-            **_lease(session, secrets),
+            **_lease_fields(session, secrets),
         )
     return Desired(
         session_id=session.session_id,
@@ -227,7 +227,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
     )
 
 
-def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
+def _lease_fields(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
     """Return the credentials and permissions of a session's lease, with which the Agent compares requests. `program`
     is the hash of the program's token, and `api` is the hash of the api's token."""
     lease_id, epoch = session.lease_id, session.lease_epoch

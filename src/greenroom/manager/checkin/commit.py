@@ -49,10 +49,10 @@ from greenroom.wire.messages import CheckIn, Observed
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The changes of a commit. `moved` has the changes of statuses."""
+    """The changes of a commit. `decisions` are the applied changes of statuses."""
 
-    moved: list[Decision]
-    changed: set[str]
+    decisions: list[Decision]
+    other_changed_ids: set[str]
     """The ids of the other sessions that changed, for their pages."""
 
 
@@ -70,13 +70,13 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
     if observed_rows:
         await observations.write_observations(connection, [o for _, o in observed_rows.values()])
     changed = await observations.write_handovers(connection, handovers) if handovers else {}
-    moved = await transitions.apply(connection, decided)
+    applied = await transitions.apply(connection, decided)
     handover_steps = [StartStep(session_id=s, name="handed_over") for s, state in changed.items() if state != "failed"]
     steps = handover_steps + _steps_of_starts(o for _, _, o in reported.values())
     if steps:
         await observations.write_steps(connection, steps)
     commands = await _write_commands(connection, ((m, o) for _, m, o in reported.values()))
-    return Applied(moved, {*changed, *(step.session_id for step in steps), *commands})
+    return Applied(applied, {*changed, *(step.session_id for step in steps), *commands})
 
 
 def observation_of(message: CheckIn, observed: Observed) -> Observation:
@@ -166,16 +166,16 @@ class _Pending:
 
 
 class Committer:
-    """Commits messages; `seconds` receives the duration of every commit."""
+    """Commits messages; `commit_seconds` receives the duration of every commit."""
 
     def __init__(
-        self, db: Database, me: ManagerRow, config: ManagerConfig, logs: LogWriter, seconds: Histogram
+        self, db: Database, me: ManagerRow, config: ManagerConfig, logs: LogWriter, commit_seconds: Histogram
     ) -> None:
         self._db = db
         self._me = me
         self._config = config
         self._logs = logs
-        self._seconds = seconds
+        self._commit_seconds = commit_seconds
         self._pending: dict[str, _Pending] = {}
         self._arrived = asyncio.Event()
 
@@ -205,44 +205,44 @@ class Committer:
                 self._arrived.clear()
             await self._commit(group)
 
-    async def _commit(self, batch: Mapping[str, _Pending]) -> None:
+    async def _commit(self, group: Mapping[str, _Pending]) -> None:
         """Commit a group; a message that the database refuses does not fail the others."""
         await stop("checkin.before_commit")
         try:
-            with self._seconds.time():
-                applied = await self._write(batch)
+            with self._commit_seconds.time():
+                applied = await self._write(group)
         except Exception as error:  # noqa: BLE001 -- see `_commit_one_by_one`
-            await self._commit_one_by_one(batch, error)
+            await self._commit_one_by_one(group, error)
             return
         await stop("checkin.after_commit")
-        for pending in batch.values():
+        for pending in group.values():
             for waiter in pending.waiters:
                 _resolve(waiter, None)
-        transitions.log(applied.moved, RoundEvents(self._db, self._logs))
+        transitions.log(applied.decisions, RoundEvents(self._db, self._logs))
 
-    async def _commit_one_by_one(self, batch: Mapping[str, _Pending], error: Exception) -> None:
+    async def _commit_one_by_one(self, group: Mapping[str, _Pending], error: Exception) -> None:
         """Commit the messages of a failed group one by one, or report the failure to the waiting calls. No message may
         end this Manager, because its Agent would then send it to the next Manager."""
         is_away = isinstance(error, Unavailable) and not isinstance(error, StatementCanceled)
-        if len(batch) > 1 and not is_away:
-            for agent_id, pending in batch.items():
+        if len(group) > 1 and not is_away:
+            for agent_id, pending in group.items():
                 await self._commit({agent_id: pending})
         elif isinstance(error, Unavailable):
-            self._report_failure(batch, error)
+            self._report_failure(group, error)
         else:
             reason = str(error).strip() or type(error).__name__
-            log.error("a message cannot be stored", agent_id=next(iter(batch)), reason=reason, exc_info=error)
-            self._report_failure(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
+            log.error("a message cannot be stored", agent_id=next(iter(group)), reason=reason, exc_info=error)
+            self._report_failure(group, Invalid(f"The message has values that cannot be stored: {reason}"))
 
-    def _report_failure(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
-        log.warning("a group commit failed", agents=len(batch), reason=error.message)
-        for pending in batch.values():
+    def _report_failure(self, group: Mapping[str, _Pending], error: GreenroomError) -> None:
+        log.warning("a group commit failed", agents=len(group), reason=error.message)
+        for pending in group.values():
             for waiter in pending.waiters:
                 _resolve(waiter, error)
 
-    async def _write(self, batch: Mapping[str, _Pending]) -> Applied:
-        await self._write_capacity(batch)
-        messages = [pending.message for pending in batch.values()]
+    async def _write(self, group: Mapping[str, _Pending]) -> Applied:
+        await self._write_capacity(group)
+        messages = [pending.message for pending in group.values()]
         if not any(m.sessions or m.images is not None or m.homes is not None for m in messages):
             # Agents that come from another Manager, for example, report nothing else. This is one statement, so it
             # needs no transaction.
@@ -263,8 +263,8 @@ class Committer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
                     await reports.write_images(connection, message.agent_id, images)
             applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
-            events |= transitions.events_of(applied.moved, self._me.zone_key)
-            events |= {ChangeEvent.session(session_id) for session_id in applied.changed}
+            events |= transitions.events_of(applied.decisions, self._me.zone_key)
+            events |= {ChangeEvent.session(session_id) for session_id in applied.other_changed_ids}
         await self._write_homes([message for message in messages if message.agent_id in newer])
         return applied
 
@@ -277,14 +277,14 @@ class Committer:
                 async with self._db.transaction() as connection:
                     await write_homes(connection, message.agent_id, reported)
 
-    async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
+    async def _write_capacity(self, group: Mapping[str, _Pending]) -> None:
         """Write capacities in a separate transaction, because of the lock order. After a failure, the next message
         repeats them."""
         capacities = [
             reports.CapacityReport(
                 agent_id=agent_id, cores=p.message.capacity.cores, memory_bytes=p.message.capacity.memory_bytes
             )
-            for agent_id, p in sorted(batch.items())
+            for agent_id, p in sorted(group.items())
             if p.new_capacity
         ]
         if capacities:

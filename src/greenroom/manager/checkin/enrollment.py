@@ -37,8 +37,8 @@ EDGE_DAYS: Final = 90
 """Lifetime of an edge gateway's certificate; its Agent renews it after two thirds."""
 MAX_NAME_CHARACTERS: Final = 255
 MAX_REQUEST_CHARACTERS: Final = 8192
-TICKET_S: Final = 300
-MAX_NAMES: Final = 200
+TICKET_LIFETIME_S: Final = 300
+MAX_IMAGES: Final = 200
 MAX_TICKET_CHARACTERS: Final = 2048
 
 
@@ -56,8 +56,8 @@ class Enrollment:
         """Admit an Agent with a join token, or a known Agent with its credential. `address` is the address of the
         client, as the gateway reports it.
 
-        Raises: Unauthenticated, IdentityConflict, Invalid: the Agent is refused; the reason is in the logs and at the
-        Agent. Unavailable: the database cannot be reached.
+        Raises: Unauthenticated, IdentityConflict, Invalid: the Agent is refused; the reason is in the logs and in the
+        row of the Agent. Unavailable: the database cannot be reached.
         """
         try:
             return await self._register(_validate(message))
@@ -129,7 +129,7 @@ class Enrollment:
         )
 
     async def _log_refusal(self, message: Register, address: str, reason: str) -> None:
-        """Log the refusal at a limited rate, and store it at the Agent if there is one with this id."""
+        """Log the refusal at a limited rate, and store it in the row of the Agent, if there is one with this id."""
         if not self._limiter.must_log(address, time.monotonic()):
             return
         host = _printable(message.hostname) or "unknown"
@@ -235,8 +235,8 @@ def _agent_id(proposed: str | None) -> str:
 class ImageCopies:
     """Two routes for the transfer of images between Agents. Created once, after the Manager is registered.
 
-    A ticket contains the two Agents and the image; only Managers can create and read it. It expires after `TICKET_S`,
-    and earlier if an Agent is disabled or the image is no longer needed.
+    A ticket contains the two Agents and the image; only Managers can create and read it. It expires after
+    `TICKET_LIFETIME_S`, and earlier if an Agent is disabled or the image is no longer needed.
     """
 
     def __init__(self, shared: ManagerContext) -> None:
@@ -252,8 +252,8 @@ class ImageCopies:
             Unavailable: the database cannot be reached.
         """
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
-        if len(message.names) > MAX_NAMES:
-            raise Invalid(f"The message requests more than {MAX_NAMES} images.")
+        if len(message.names) > MAX_IMAGES:
+            raise Invalid(f"The message requests more than {MAX_IMAGES} images.")
         holders = await read_holders(self._db, agent.agent_id, message.names)
         authority = await read_authority(self._db) if holders else None
         if authority is None:
@@ -286,7 +286,7 @@ class ImageCopies:
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
         content = None
         if len(message.ticket) <= MAX_TICKET_CHARACTERS:
-            content = self._secrets.read_ticket(message.ticket, TICKET_S)
+            content = self._secrets.read_ticket(message.ticket, TICKET_LIFETIME_S)
         if content is None:
             raise Refused("The ticket for the image is invalid or has expired; request another ticket from a Manager.")
         ticket = msgspec.json.decode(content, type=Ticket)

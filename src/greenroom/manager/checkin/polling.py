@@ -73,13 +73,14 @@ class _SentState:
     reported_at_s: dict[str, float] = field(default_factory=dict[str, float])
     """The session id of each unknown container → the time of the Agent's first report of it."""
 
-    def remember(self, name: str, generations: Mapping[str, int]) -> None:
-        """Store the list that the Agent has now; `name` is its digest."""
-        self.lists.pop(name, None)
-        self.lists = {**dict(list(self.lists.items())[1 - MAX_LISTS :]), name: generations}
+    def add_list(self, list_digest: str, generations: Mapping[str, int]) -> None:
+        """Store the list that the Agent has now."""
+        self.lists.pop(list_digest, None)
+        self.lists = {**dict(list(self.lists.items())[1 - MAX_LISTS :]), list_digest: generations}
 
-    def reported_for_s(self, unknown: Iterable[str]) -> dict[str, float]:
-        """Return the time since the first report of each of these unknown containers."""
+    def add_unknown(self, unknown: Iterable[str]) -> dict[str, float]:
+        """Store these unknown containers in place of all earlier ones. Return the time since the first report of
+        each."""
         now_s = boottime_s()
         self.reported_at_s = {session_id: self.reported_at_s.get(session_id, now_s) for session_id in unknown}
         return {session_id: now_s - at_s for session_id, at_s in self.reported_at_s.items()}
@@ -110,7 +111,7 @@ class CheckIns:
         *,
         status: Callable[[], ManagerStatus],
         committer: Committer,
-        beats: UnstoredCheckIns,
+        unstored: UnstoredCheckIns,
         metrics: ManagerMetrics,
     ) -> None:
         self._db, self._me = shared.agents_db, shared.me
@@ -119,7 +120,7 @@ class CheckIns:
         self._metrics = metrics
         self._status = status
         self._committer = committer
-        self._beats = beats
+        self._unstored = unstored
         self._last: dict[str, _Reading] = {}
         self._zone: ZoneState | None = None
         """The last reading of the zone; one object for all Agents, as long as it is equal."""
@@ -141,13 +142,13 @@ class CheckIns:
         """
         if message.v != VERSION:
             raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
-        early_fraction = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
+        early_fraction = _MAX_EARLY_FRACTION * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early_fraction)
         with self._notifier.hold_check_in(message.agent_id) as notified:
             reading = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, reading.state)
             if reading.state.fresh and message.db_epoch != reading.state.zone.db_epoch:
-                return self._answers.no_news(reading.state)
+                return self._answers.unchanged_answer(reading.state)
             await self._write_log(message)
             try:
                 must_read_again = await self._store(message, reading.state)
@@ -264,7 +265,7 @@ class CheckIns:
             and (reported_before or will_repeat)
         )
         if nothing_new:
-            self._beats.add(message)
+            self._unstored.add(message)
             return False
         await self._committer.submit(message, new_capacity=new_capacity)
         if not reported_before:
@@ -277,7 +278,7 @@ class CheckIns:
         if not state.fresh:
             return MissingChanges()
         agent, zone, grace_s = state.agent, state.zone, self._config.verdict_grace_s
-        overdue = {s for s, reported_s in sent.reported_for_s(message.unknown).items() if reported_s >= grace_s}
+        overdue = {s for s, reported_s in sent.add_unknown(message.unknown).items() if reported_s >= grace_s}
         return MissingChanges(
             desired=message.full or agent.digest != message.have_digest,
             images=agent.images_digest != sent.images_digest,
@@ -291,7 +292,7 @@ class CheckIns:
 
     async def _answer(self, message: CheckIn, reading: _Reading) -> Answer:
         state, sent = reading.state, reading.sent
-        answer = self._answers.no_news(state)
+        answer = self._answers.unchanged_answer(state)
         if state.fresh:
             known_list = sent.lists.get(message.have_digest) if message.takes_changes and not message.full else None
             verdicts: dict[str, observations.Verdict] = {}
@@ -302,12 +303,12 @@ class CheckIns:
                 )
                 if message.unknown:
                     existing = await checkin.read_undeleted(self._db, message.agent_id, message.unknown)
-                    reported_for_s = sent.reported_for_s(message.unknown)
+                    reported_for_s = sent.add_unknown(message.unknown)
                     verdicts = observations.verdicts(
                         message.unknown, existing, reported_for_s, self._config.verdict_grace_s
                     )
             except Unavailable:
-                answer = self._answers.no_news(state.stale())
+                answer = self._answers.unchanged_answer(state.stale())
             else:
                 self._store_sent(reading, prepared, verdicts)
                 answer = msgspec.structs.replace(prepared.answer, verdicts=verdicts)
@@ -327,7 +328,7 @@ class CheckIns:
                 instruction.key, instruction.generation
             ):
                 self._metrics.instruction_seconds.labels(instruction.kind).observe(max(0.0, instruction.age_s))
-        sent.remember(prepared.digest, prepared.generations)
+        sent.add_list(prepared.digest, prepared.generations)
         sent.images_digest = agent.images_digest
         sent.removals = frozenset(agent.removals)
         sent.command_ids = agent.command_ids
@@ -335,7 +336,7 @@ class CheckIns:
 
 
 _CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."
-_EARLY: Final = 0.2
+_MAX_EARLY_FRACTION: Final = 0.2
 """The maximum fraction of the hold by which it ends early, at random, so that Agents that were answered together do not
 check in together again."""
 

@@ -91,9 +91,9 @@ def _merged(
     """Return the known list, updated with the generations in `generations` of the sessions in `read` (empty = all)."""
     if known is None:
         return _List(generations, digest(generations), number, now_s)
-    now = updated(known.generations, read or (known.generations.keys() | generations.keys()), generations)
-    is_same = now is known.generations
-    return _List(now, known.digest if is_same else digest(now), number, known.whole_at_s if read else now_s)
+    merged = updated(known.generations, read or (known.generations.keys() | generations.keys()), generations)
+    is_same = merged is known.generations
+    return _List(merged, known.digest if is_same else digest(merged), number, known.whole_at_s if read else now_s)
 
 
 PAUSE_S: Final = 0.005

@@ -104,10 +104,10 @@ class ProviderCallOutcome:
 class Calls:
     """Calls providers, a few at a time."""
 
-    def __init__(self, providers: Providers, installation_id: str, call_s: float = PROVIDER_CALL_TIMEOUT_S) -> None:
+    def __init__(self, providers: Providers, installation_id: str, timeout_s: float = PROVIDER_CALL_TIMEOUT_S) -> None:
         self._providers = providers
         self._installation_id = installation_id
-        self._call_s = call_s
+        self._timeout_s = timeout_s
         self._limits = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_CALLS_PER_POOL))
 
     async def list(self, pool: MachinePoolRow) -> ProviderCallOutcome:
@@ -160,17 +160,17 @@ class Calls:
         return ProviderCallOutcome(pool.machine_pool_id)
 
     async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], task: str) -> T:
-        """Call the provider of a pool within the time limit. Raises GreenroomError: the call failed. No other exception
-        is raised, because a round serves all pools.
+        """Call the provider of a pool within the time limit. `task` is the verb phrase for the sentence about a
+        failure. Raises GreenroomError: the call failed. No other exception is raised, because a round serves all pools.
         """
         async with self._limits[pool.machine_pool_id]:
             try:
-                async with asyncio.timeout(self._call_s):
+                async with asyncio.timeout(self._timeout_s):
                     return await call(self._providers.of(pool))
             except GreenroomError:
                 raise
             except TimeoutError as error:
-                raise ProviderError(f"The provider did not {task} within {self._call_s:g} s.") from error
+                raise ProviderError(f"The provider did not {task} within {self._timeout_s:g} s.") from error
             except (OSError, ExceptionGroup) as error:
                 raise ProviderError(
                     f"The provider did not {task}: {provider_text(str(error)) or 'no reason'}."

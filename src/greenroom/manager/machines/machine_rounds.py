@@ -55,7 +55,7 @@ from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
 
-EVERY_S: Final = 5.0
+ROUND_INTERVAL_S: Final = 5.0
 BUSY_LISTING_S: Final = 10.0
 """Interval of listings while machines are being created or ended."""
 IDLE_LISTING_S: Final = 60.0
@@ -70,8 +70,8 @@ class MachineRounds:
 
     context: Callable[[], PrimaryContext | None]
     providers: Providers
-    call_s: float = PROVIDER_CALL_TIMEOUT_S
-    waited_s: float = PROVIDER_WAIT_S
+    call_timeout_s: float = PROVIDER_CALL_TIMEOUT_S
+    provider_wait_s: float = PROVIDER_WAIT_S
 
     def __post_init__(self) -> None:
         self._calls: Calls | None = None
@@ -92,7 +92,7 @@ class MachineRounds:
         """Run forever; failures are logged and retried."""
         try:
             while True:
-                await wait_for(self._woken, EVERY_S)
+                await wait_for(self._woken, ROUND_INTERVAL_S)
                 self._woken.clear()
                 if (ctx := self.context()) is None:
                     await self._calls_in_progress.stop()
@@ -117,7 +117,7 @@ class MachineRounds:
                 return
             pools = await machine_pools.pools_of_zone(connection, ctx.zone_id)
         if self._calls is None:
-            self._calls = Calls(self.providers, await installation_id(ctx.db), self.call_s)
+            self._calls = Calls(self.providers, await installation_id(ctx.db), self.call_timeout_s)
         if any(pool.provider == "webhook" for pool in pools):
             self.providers.trusted = trusted_hosts(installation_of(await stored_settings(ctx.db)).webhook_hosts)
         listings = await self._list(ctx, self._calls, pools)
@@ -169,22 +169,22 @@ class MachineRounds:
         self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow], machine_plan: MachinePlan
     ) -> None:
         busy = self._calls_in_progress.pools
-        by_id = {pool.machine_pool_id: pool for pool in pools if pool.machine_pool_id not in busy}
+        not_busy = {pool.machine_pool_id: pool for pool in pools if pool.machine_pool_id not in busy}
         for action in machine_plan.actions:
-            if isinstance(action, RequestMachine) and action.machine_pool_id in by_id:
-                call = calls.create(ctx, by_id[action.machine_pool_id], action)
-            elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
-                call = _end(ctx, calls, by_id[action.machine_pool_id], action)
+            if isinstance(action, RequestMachine) and action.machine_pool_id in not_busy:
+                call = calls.create(ctx, not_busy[action.machine_pool_id], action)
+            elif isinstance(action, EndMachine) and action.machine_pool_id in not_busy:
+                call = _end(ctx, calls, not_busy[action.machine_pool_id], action)
             else:
                 continue
             self._calls_in_progress.begin(action.machine_pool_id, call)
-        if self._calls_in_progress.pools & by_id.keys():
+        if self._calls_in_progress.pools & not_busy.keys():
             await self._store_outcomes(ctx, pools)
 
     async def _store_outcomes(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
         """Write the outcomes of calls that have ended, and store the listings."""
         had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
-        all_outcomes = await self._calls_in_progress.outcomes(self.waited_s)
+        all_outcomes = await self._calls_in_progress.outcomes(self.provider_wait_s)
         outcomes = [outcome for outcome in all_outcomes if outcome.machine_pool_id in had_failed]
         self._listings |= {
             outcome.machine_pool_id: outcome.listing for outcome in outcomes if outcome.listing is not None

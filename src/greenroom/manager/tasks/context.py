@@ -47,7 +47,7 @@ class TaskFailures:
 
     def __init__(self) -> None:
         self._failures: dict[tuple[str, str], _TaskFailure] = {}
-        self.done_at_s = float("-inf")
+        self.last_success_at_s = float("-inf")
         """The time of the last success of a task, or of an item of a task. A round with recent successes does not
         hang."""
 
@@ -74,7 +74,7 @@ class TaskFailures:
 
     def record_success(self, task: str, item: str = "") -> None:
         """Record a success, which ends the back-off of the task or the item."""
-        self.done_at_s = boottime_s()
+        self.last_success_at_s = boottime_s()
         if self._failures.pop((task, item), None) is not None:
             log.info("a task of the Primary succeeds again", task=task, item=item)
 
@@ -170,8 +170,8 @@ class RoundEvents:
 class PrimaryContext:
     """One round of the Primary of one zone.
 
-    `fence` is passed to every write (`db.fleet.leadership.guarded`). While `quiet` is true nothing destructive may be
-    concluded from silence: not missing, not lost, no deadline passed (QUIET of docs/explanation/protocols.md §1).
+    `fence` is passed to every write (`db.fleet.leadership.guarded`). In the quiet period (`quiet`), a task must not
+    mark an Agent as missing or a session as lost, and must not act on a deadline (docs/explanation/protocols.md §1).
     `tasks` isolates failures. `events` is sent at the end of each task, and earlier if a user waits. `agenda` outlives
     the round.
     """

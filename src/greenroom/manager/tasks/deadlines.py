@@ -44,7 +44,7 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
         locked = await db_deadlines.lock_with_deadline(connection, ctx.zone_id, [action.session_id for action in plan])
         for action in _planned(locked, ctx):
             async with ctx.tasks.isolated("deadlines", action.session_id, within=connection):
-                if (changed := await _act(connection, action)) is not None:
+                if (changed := await _apply_overdue_action(connection, action)) is not None:
                     acted.append((action, changed))
     for action, changed in acted:
         ctx.events.status_changed(changed, action.reason, _LEVELS.get(action.kind))
@@ -54,7 +54,7 @@ _LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "revoke": 
 """Level of the log row of an action, if it is not the usual level of the new status."""
 
 
-async def _act(connection: Connection, action: OverdueAction) -> ChangedSession | None:
+async def _apply_overdue_action(connection: Connection, action: OverdueAction) -> ChangedSession | None:
     if action.kind == "delete_again":
         return await db_deadlines.delete_again(connection, action.session_id)
     if action.kind == "revoke":
@@ -64,11 +64,11 @@ async def _act(connection: Connection, action: OverdueAction) -> ChangedSession 
     return await db_deadlines.fail(connection, action.session_id, action.status, failure)
 
 
-def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[OverdueAction]:
-    if not waiting:
+def _planned(sessions: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[OverdueAction]:
+    if not sessions:
         return []
     timing = ManagerTiming(ctx.config.handover_received_s, ctx.lateness)
-    actions = core_deadlines.plan(waiting, waiting[0].now, quiet=ctx.quiet, timing=timing)
+    actions = core_deadlines.plan(sessions, sessions[0].now, quiet=ctx.quiet, timing=timing)
     return [action for action in actions if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
 
 
@@ -112,7 +112,7 @@ async def run_cleanup(ctx: PrimaryContext) -> None:
         ctx.events.status_changed(session, "its retention after the failure has ended")
 
 
-_ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}
+_VERBS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}
 
 
 async def run_expiry(ctx: PrimaryContext) -> None:
@@ -132,13 +132,13 @@ async def run_expiry(ctx: PrimaryContext) -> None:
         names = {session.session_id: session.username for session in locked}
         for expiry in _planned_expiry(locked, ctx):
             async with ctx.tasks.isolated("expiry", expiry.session_id, within=connection):
-                if (changed := await _apply(connection, expiry)) is not None:
+                if (changed := await _apply_expiry(connection, expiry)) is not None:
                     acted.append((expiry, changed))
     for expiry, changed in acted:
         username = names[expiry.session_id]
         ctx.events.log(
             LogCode.SESSION_EXPIRED,
-            f"the session of {username} {_ENDS[expiry.action]}: {expiry.reason}",
+            f"the session of {username} {_VERBS[expiry.action]}: {expiry.reason}",
             session_id=changed.session_id,
             user_id=changed.user_id,
             username=username,
@@ -152,7 +152,7 @@ def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) ->
     return [expiry for expiry in expiries if not ctx.tasks.failures.in_backoff("expiry", expiry.session_id)]
 
 
-async def _apply(connection: Connection, expiry: Expiry) -> ChangedSession | None:
+async def _apply_expiry(connection: Connection, expiry: Expiry) -> ChangedSession | None:
     if expiry.action == "delete":
         return await request_end(connection, expiry.session_id, expiry.reason)
     return await lifecycle.stop_or_pause(connection, expiry.session_id, expiry.action, expiry.reason)

@@ -53,8 +53,8 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         raise Invalid(f"The row of the workspace {config.image_id} cannot be read; see the Manager's log.")
     config_hash = config_hash_of(image, rows.zone, config.permissions)
 
-    def is_superseded(failed: datetime) -> bool:
-        """True if the pool was recycled, or its workspace changed, after this failure."""
+    def is_outdated(failed: datetime) -> bool:
+        """True if the pool was recycled, or its workspace changed, after a failure at this time."""
         return config.recycled is not None and failed < config.recycled
 
     return PoolSnapshot(
@@ -72,7 +72,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
             broken=tuple(
                 broken
                 for broken in rows.broken.get(config_id, ())
-                if broken.config_hash == config_hash and not is_superseded(broken.broke)
+                if broken.config_hash == config_hash and not is_outdated(broken.broke)
             ),
         ),
         image=image,
@@ -83,10 +83,10 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         failed_on=frozenset(
             failed.agent_id
             for failed in rows.failed_on.get(config_id, ())
-            if failed.config_hash == config_hash and not is_superseded(failed.created)
+            if failed.config_hash == config_hash and not is_outdated(failed.created)
         ),
         leaving=rows.leaving.get(config_id, 0),
-        waiting_users_text=waiting_for_room_text(rows.people_waiting, rows.zone.zone_name),
+        waiting_users_text=waiting_for_room_text(rows.num_waiting_users, rows.zone.zone_name),
     )
 
 
@@ -159,12 +159,12 @@ async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: C
 
 def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolPlan, version: int) -> None:
     until = settled_until(snapshot, pool_plan)
-    rest_s = None if until is None else (until - snapshot.now).total_seconds()
+    settled_s = None if until is None else (until - snapshot.now).total_seconds()
     ctx.agenda.mark_planned(
         snapshot.config.staging_config_id,
         version=version,
         now_s=boottime_s(),
-        rest_s=rest_s,
+        settled_s=settled_s,
         waits=until is None and not pool_plan.actions,
     )
 

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.plan import TraceStep
-from greenroom.core.launch.wanted import FailedSession, backoff_s, failure, final_error, plan_successor, with_known_host
+from greenroom.core.launch.wanted import (
+    FailedSession,
+    backoff_s,
+    failure_text,
+    final_error,
+    mark_zones_without_host,
+    plan_replacement,
+)
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.fleet.leadership import guarded
@@ -77,9 +84,9 @@ async def _replace(ctx: PrimaryContext, old: SessionToReplace) -> None:
     first_zone_id = (
         old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
     )
-    attempts = plan_successor(failed, targets.zones, first_zone_id, targets.image, targets.pools)
+    attempts = plan_replacement(failed, targets.zones, first_zone_id, targets.image, targets.pools)
     try:
-        placed = await search.run(with_known_host(attempts, old.zone_id, old.request_host))
+        placed = await search.run(mark_zones_without_host(attempts, old.zone_id, old.request_host))
     except NoLongerWaitingError:
         return
     if placed is None and (
@@ -130,7 +137,7 @@ def _log(
 ) -> None:
     ctx.logs.write(
         LogCode.SESSION_SET_ASIDE if failed.at_handover else LogCode.SESSION_START_FAILED,
-        f"{failure(failed, old.session_id)}; {_outcome(old, placed, trace)}.",
+        f"{failure_text(failed, old.session_id)}; {_outcome(old, placed, trace)}.",
         level="ERROR" if placed is None else None,
         session_id=old.session_id,
         user_id=old.user_id,

@@ -125,7 +125,7 @@ TASKS: Final[dict[str, Task]] = {
     "shares": run_shares,
 }
 """The tasks of every round in which something is due (`db.session.deadlines`), in this order."""
-AT_REST: Final = ("pools",)
+TASKS_WITHOUT_DUE_WORK: Final = ("pools",)
 """The tasks of all other rounds."""
 UPKEEP: Final[dict[str, Task]] = {
     "orphans": run_orphaned_starts,
@@ -158,7 +158,7 @@ class PrimaryRounds:
                 ChangeEvent.primary(ctx.fence.zone_key)
             )  # Agents of other Managers now connect to this Primary
             self._term = ctx.fence.term
-        await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in AT_REST}, ctx)
+        await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in TASKS_WITHOUT_DUE_WORK}, ctx)
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
             self._upkeep_at_s = boottime_s()
             await _run(UPKEEP, ctx)

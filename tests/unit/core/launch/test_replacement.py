@@ -20,13 +20,13 @@ from greenroom.core.launch.wanted import (
     SLOW_BACKOFF_S,
     FailedSession,
     backoff_s,
-    failure_line,
+    failure_step,
     final_error,
-    plan_successor,
+    mark_zones_without_host,
+    plan_replacement,
     renumbered_after,
     silent_agent_reason,
     with_agent_last,
-    with_known_host,
     without,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -64,7 +64,7 @@ EU, US = zone("eu"), zone("us")
 
 
 def test_after_a_hand_over_the_launch_begins_anew_in_its_zone():
-    attempts = plan_successor(failed(at_handover=True), [US, EU], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    attempts = plan_replacement(failed(at_handover=True), [US, EU], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [
         (1, "staged_here", "eu", []),
         (2, "staged_elsewhere", "us", []),
@@ -75,7 +75,7 @@ def test_after_a_hand_over_the_launch_begins_anew_in_its_zone():
 
 def test_a_pool_serves_whose_permissions_are_those_of_the_session():
     other = pool("us", OFF | {STAGED_PERMISSIONS[0]: True})
-    attempts = plan_successor(failed(at_handover=True), [EU, US], "id-eu", IMAGE, [pool("eu"), other])
+    attempts = plan_replacement(failed(at_handover=True), [EU, US], "id-eu", IMAGE, [pool("eu"), other])
     assert shape(attempts)[1] == (2, "staged_elsewhere", "us", ["permissions"])
     reason = f"Its permissions are not those of the user's session: {STAGED_PERMISSIONS[0]}."
     assert attempts[1].misses == (Miss("permissions", reason, candidate="c-us", setting="permissions"),)
@@ -83,7 +83,7 @@ def test_a_pool_serves_whose_permissions_are_those_of_the_session():
 
 def test_a_start_goes_on_in_no_pool_and_no_zone_where_it_failed_twice():
     session = failed(starts={"id-eu": MAX_STARTS_IN_A_ZONE}, sessions_tried=2)
-    attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    attempts = plan_replacement(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", ["start_failed"]), (2, "on_demand_elsewhere", "us", [])]
     assert attempts[0].misses[0].reason == "It could not be started 2 times in zone eu."
 
@@ -92,13 +92,14 @@ def test_a_start_goes_on_in_no_pool_and_no_zone_where_it_failed_twice():
 def test_a_session_of_no_launch_gets_no_successor(at_handover: bool):
     """Its attempts are those of its launch: without a launch there would be no end."""
     assert (
-        plan_successor(failed(at_handover=at_handover, sessions_tried=0), [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
+        plan_replacement(failed(at_handover=at_handover, sessions_tried=0), [EU, US], "id-eu", IMAGE, [pool("eu")])
+        == ()
     )
 
 
 @pytest.mark.parametrize("at_handover", [True, False])
 def test_other_zones_are_not_searched_where_the_current_one_does_not(at_handover: bool):
-    attempts = plan_successor(
+    attempts = plan_replacement(
         failed(at_handover=at_handover), [zone("eu", alternate=False), US], "id-eu", IMAGE, [pool("us")]
     )
     assert {a.zone.zone_name for a in attempts if not a.misses} == {"eu"}
@@ -106,13 +107,13 @@ def test_other_zones_are_not_searched_where_the_current_one_does_not(at_handover
 
 def test_after_many_hand_overs_a_session_is_made_for_the_user():
     session = failed(at_handover=True, sessions_tried=MAX_STAGED_TRIED)
-    attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    attempts = plan_replacement(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", []), (2, "on_demand_elsewhere", "us", [])]
 
 
 def test_what_was_tried_often_enough_is_not_tried_again():
     session = failed(starts={"id-eu": MAX_STARTS - 1, "id-us": 1}, sessions_tried=MAX_STARTS)
-    assert plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
+    assert plan_replacement(session, [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
 
 
 def test_the_last_sentence_has_all_causes_and_why_no_other_agent():
@@ -148,26 +149,26 @@ def test_only_slow_starts_back_off_and_do_not_restart_together():
 
 
 def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
-    line = failure_line(failed(at_handover=True), "s-1", USED)
+    line = failure_step(failed(at_handover=True), "s-1", USED)
     assert (line.order, line.candidate, line.used, line.code) == (3, "c-eu", False, "hand_over_failed")
     assert line.reason == "Session s-1 was quarantined: Broken."
-    line = failure_line(failed(), "s-1", USED)
+    line = failure_step(failed(), "s-1", USED)
     assert (line.code, line.reason) == ("start_failed", "Session s-1 could not start on host-1: Broken.")
-    assert "could not start on its Agent" in failure_line(failed(agent_name=""), "s-1", USED).reason
+    assert "could not start on its Agent" in failure_step(failed(agent_name=""), "s-1", USED).reason
     assert [step.order for step in renumbered_after([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
 
 
 def test_a_zone_with_an_unknown_request_host_makes_no_successor():
-    attempts = plan_successor(failed(at_handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
-    made = {a.zone.zone_name: a for a in with_known_host(attempts, "id-eu", "") if not a.staged}
+    attempts = plan_replacement(failed(at_handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
+    made = {a.zone.zone_name: a for a in mark_zones_without_host(attempts, "id-eu", "") if not a.staged}
     assert made["eu"].misses == ()
     reason = "Zone us uses $request_host$, and the host of the launch is unknown."
     assert made["us"].misses == (Miss("no_request_host", reason),)
-    assert [a for a in attempts if a.staged] == [a for a in with_known_host(attempts, "id-eu", "") if a.staged]
-    assert with_known_host(attempts, "id-eu", "desktops.example") == attempts
+    assert [a for a in attempts if a.staged] == [a for a in mark_zones_without_host(attempts, "id-eu", "") if a.staged]
+    assert mark_zones_without_host(attempts, "id-eu", "desktops.example") == attempts
     facts = replace(zone("us").facts, allow_origin_domain="a.example", upstream_auth_address="a.example")
-    named = plan_successor(failed(), [zone("eu"), replace(zone("us"), facts=facts)], "id-eu", IMAGE, [])
-    assert with_known_host(named, "id-eu", "") == named, "its zone says the host itself"
+    named = plan_replacement(failed(), [zone("eu"), replace(zone("us"), facts=facts)], "id-eu", IMAGE, [])
+    assert mark_zones_without_host(named, "id-eu", "") == named, "its zone says the host itself"
 
 
 def test_why_no_other_agent_names_each():
@@ -198,7 +199,7 @@ lucks = st.builds(Luck, st.booleans(), st.lists(st.integers(0, 5), min_size=20, 
 
 
 def plan(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
-    return plan_successor(session, zones, "id-eu", IMAGE, [pool("eu"), pool("us")])
+    return plan_replacement(session, zones, "id-eu", IMAGE, [pool("eu"), pool("us")])
 
 
 def every_launch_comes_to_an_end(subject: Planner, luck: Luck) -> None:

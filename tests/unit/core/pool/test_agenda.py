@@ -45,13 +45,13 @@ def test_a_full_pool_is_at_rest_until_a_replacement_is_due_and_a_short_one_is_no
     assert settled_until(coming, plan(coming)) is None
 
 
-def agenda(*config_ids: str, rest_s: float | None = DAY_S) -> Agenda:
+def agenda(*config_ids: str, settled_s: float | None = DAY_S) -> Agenda:
     """The agenda of pools that were planned at 0."""
     made = Agenda()
     made.begin(7)
     made.set_list(dict.fromkeys(config_ids, 1), 0.0)
     for config_id in config_ids:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, rest_s=rest_s)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=settled_s)
     return made
 
 
@@ -63,7 +63,7 @@ def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
     made.set_list(dict.fromkeys(some, 1), 0.0)
     assert set(made.due(0.0)) == some
     for config_id in some:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, rest_s=DAY_S)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=DAY_S)
     made.begin(7)
     assert set(made.due(1.0)) == set()
     assert not made.needs_list(1.0)
@@ -74,7 +74,7 @@ def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
 
 def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned():
     many = [f"c{number:04}" for number in range(3 * MAX_POOLS)]
-    made, seen = agenda(*many, rest_s=None), list[str]()
+    made, seen = agenda(*many, settled_s=None), list[str]()
     for now_s in (1.0, 2.0, 3.0):
         due = made.due(now_s)
         assert len(due) == MAX_POOLS
@@ -86,7 +86,10 @@ def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned(
 
 
 @for_all(
-    st.sets(st.sampled_from("abcdef")), st.booleans(), subject=agenda, mutants=[lambda *ids: agenda(*ids, rest_s=0.5)]
+    st.sets(st.sampled_from("abcdef")),
+    st.booleans(),
+    subject=agenda,
+    mutants=[lambda *ids: agenda(*ids, settled_s=0.5)],
 )
 def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(
     subject: Any, named: set[str], of_all: bool
@@ -100,9 +103,9 @@ def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(
 
 
 def test_a_pool_is_due_at_its_own_time_and_one_that_is_not_at_rest_in_every_round():
-    assert agenda("a", rest_s=5.0).due(4.9) == []
-    assert agenda("a", rest_s=5.0).due(5.0) == ["a"]
-    assert agenda("a", rest_s=None).due(0.0) == ["a"]
+    assert agenda("a", settled_s=5.0).due(4.9) == []
+    assert agenda("a", settled_s=5.0).due(5.0) == ["a"]
+    assert agenda("a", settled_s=None).due(0.0) == ["a"]
 
 
 def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
@@ -110,12 +113,12 @@ def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
     version = made.version
     made.mark_changed("a")
     for config_id in "ab":
-        made.mark_planned(config_id, version=version, now_s=1.0, rest_s=DAY_S)
+        made.mark_planned(config_id, version=version, now_s=1.0, settled_s=DAY_S)
     assert set(made.due(1.0)) == {"a"}
-    made.mark_planned("a", version=made.version, now_s=1.0, rest_s=DAY_S)
+    made.mark_planned("a", version=made.version, now_s=1.0, settled_s=DAY_S)
     version = made.version
     made.mark_all_changed()
-    made.mark_planned("a", version=version, now_s=2.0, rest_s=DAY_S)
+    made.mark_planned("a", version=version, now_s=2.0, settled_s=DAY_S)
     assert set(made.due(2.0)) == {"a", "b"}
 
 
@@ -126,7 +129,7 @@ def test_pools_whose_rows_changed_without_an_event_and_new_pools_are_found():
     made.set_list({"a": 1, "b": 2, "new": 1}, POLL_S)
     assert set(made.due(POLL_S)) == {"b", "new"}
     for config_id in ("b", "new"):
-        made.mark_planned(config_id, version=made.version, now_s=POLL_S, rest_s=DAY_S)
+        made.mark_planned(config_id, version=made.version, now_s=POLL_S, settled_s=DAY_S)
     made.set_list({"a": 1, "b": 2, "new": 1}, 2 * POLL_S)
     assert set(made.due(2 * POLL_S)) == set()
 
@@ -142,13 +145,13 @@ def test_of_many_pools_that_wait_some_are_looked_at_in_turn_and_delay_no_others(
     ids = [f"c{number:04}" for number in range(2 * MAX_WAITING_POOLS)]
     made, seen = agenda(*ids, "full"), list[str]()
     for config_id in ids:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, rest_s=None, waits=True)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=None, waits=True)
     for now_s in (1.0, 2.0):
         due = made.due(now_s)
         assert len(due) == MAX_WAITING_POOLS
         seen += due
         for config_id in due:
-            made.mark_planned(config_id, version=made.version, now_s=now_s, rest_s=None, waits=True)
+            made.mark_planned(config_id, version=made.version, now_s=now_s, settled_s=None, waits=True)
     assert sorted(seen) == ids
     made.mark_changed(last := max(made.due(2.0)))
     made.mark_changed("full")
