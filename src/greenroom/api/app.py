@@ -49,7 +49,7 @@ from greenroom.core.fleet.enrollment import RefusalLogLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.ledger import read_offer
+from greenroom.db.launch.ledger import read_workspace_supply
 from greenroom.kit import plugins
 from greenroom.kit.concurrency import CoalescedRead, CoalescedReads
 from greenroom.kit.config import ApiConfig, comma_parts
@@ -154,7 +154,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     """Return the application, with its parts in `app.state`.
 
     The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics,
-    failed_attempts, launcher, act_log, screenshots, desks, offers, keys, recorder, recording_view_log and courier.
+    failed_attempts, launcher, act_log, screenshots, desks, supply_reads, keys, recorder, recording_view_log and
+    courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -182,7 +183,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.act_log = ActLog(logs)
     app.state.screenshots = Screenshots(db, app.state.act_log)
     app.state.desks = Desks(db, app.state.hub, secrets, config)
-    app.state.offers = CoalescedRead(lambda: read_offer(db))
+    app.state.supply_reads = CoalescedRead(lambda: read_workspace_supply(db))
     app.state.keys = CoalescedReads(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
     app.state.recording_view_log = recording_routes.RecordingViewLog(logs)

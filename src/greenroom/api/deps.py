@@ -54,7 +54,7 @@ RecorderDep = Annotated[Recorder, _part("recorder")]
 EventHub = Annotated[Hub, _part("hub")]
 CourierDep = Annotated[Courier, _part("courier")]
 SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]
-Offers = Annotated[CoalescedRead[WorkspaceSupply], _part("offers")]
+SupplyReads = Annotated[CoalescedRead[WorkspaceSupply], _part("supply_reads")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]
 """The change of the caller. The route declares the needed permissions in its `dependencies`, which are checked
 first."""

@@ -194,7 +194,7 @@ def key_limit_reached(max_leases: int) -> LeaseLimit:
     return LeaseLimit(f"This API key may hold {max_leases} {noun} at a time (max_leases); release one first.")
 
 
-def refusal(
+def limit_refusal(
     settings: Mapping[str, EffectiveSetting],
     *,
     leased: bool,

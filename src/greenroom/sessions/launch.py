@@ -197,7 +197,7 @@ class Search:
             assignment_id=assignment.assignment_id,
             assignment=msgspec.structs.asdict(assignment),
         )
-        reason = requested.reason_of(
+        reason = requested.with_remark(
             f"A staged session of zone {zone.zone_name} was assigned{requested.origin_suffix}."
         )
         steps = (*self.trace, success_step(attempt, pool.staging_config_id, reason))
@@ -217,23 +217,23 @@ class Search:
     async def _place(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
         """Create a session in the zone of the attempt, or return the reasons why no Agent can run it. Staged sessions
         to evict are read only if no Agent has free room."""
-        requested, zone, taken_on = self.requested, attempt.zone, list[str]()
+        requested, zone, full_hostnames = self.requested, attempt.zone, list[str]()
         for _ in range(MAX_PLACEMENT_TRIES):
             agents = await read_agents(self.db, zone.zone_id, requested.request.image)
-            zone_rooms = requested.rooms_in(zone, agents)
-            if not zone_rooms.rooms:
-                zone_rooms = requested.rooms_in(zone, agents, await read_starting_staged(self.db, zone.zone_id))
-            if not zone_rooms.rooms:
+            zone_room = requested.find_room(zone, agents)
+            if not zone_room.agents:
+                zone_room = requested.find_room(zone, agents, await read_starting_staged(self.db, zone.zone_id))
+            if not zone_room.agents:
                 if requested.remembers_refusal:
                     await store_waiting_user(
                         self.db,
                         zone_id=zone.zone_id,
                         user_id=requested.user.user_id,
                         image_id=requested.image.image_id,
-                        room_helps=zone_rooms.room_helps,
+                        room_helps=zone_room.room_helps,
                     )
-                return zone_rooms.misses
-            for room in zone_rooms.rooms:
+                return zone_room.misses
+            for room in zone_room.agents:
                 new = new_session(
                     self.secrets,
                     requested.spec_maker_for(zone),
@@ -243,9 +243,9 @@ class Search:
                     permissions=requested.permissions,
                     user=requested.user,
                 )
-                reason = requested.reason_of(room_reason(room, zone.zone_name, requested.origin_suffix))
+                reason = requested.with_remark(room_reason(room, zone.zone_name, requested.origin_suffix))
                 step = success_step(attempt, room.agent.hostname, reason)
-                steps = (*self.trace, *missed_steps(attempt, zone_rooms.misses), step)
+                steps = (*self.trace, *missed_steps(attempt, zone_room.misses), step)
                 if await self.writer.insert(new, room, steps):
                     return PlacedSession(
                         session_id=new.session_id,
@@ -256,8 +256,8 @@ class Search:
                         steps=steps,
                         evicted=room.evicted,
                     )
-            taken_on = [room.agent.hostname for room in zone_rooms.rooms]
-        return (concurrency_miss(taken_on),)
+            full_hostnames = [room.agent.hostname for room in zone_room.agents]
+        return (concurrency_miss(full_hostnames),)
 
 
 def _assignment(assign: Exec) -> Assignment:

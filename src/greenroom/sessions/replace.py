@@ -54,8 +54,8 @@ class NoLongerWaitingError(Exception):
     again."""
 
 
-def failed_of(old: SessionToReplace) -> FailedSession:
-    """Return the failed session for the planner in the core."""
+def failed_session_of(old: SessionToReplace) -> FailedSession:
+    """Return the part of the row that `core.launch.wanted` needs."""
     default_cause = "no reason was given" if old.status is SessionStatus.FAILED else silent_agent_reason(old.silent_s)
     return FailedSession(
         at_handover=old.set_aside_reason is not None,
@@ -105,8 +105,8 @@ def replacement_session(
         permissions=old.permissions,
         assign=_handover_command(old),
         request=placement_request_of(image),
-        spec_maker_for=partial(_spec_of_launch, old, image),
-        last_agent_id=old.agent_id,
+        spec_maker_for=partial(_spec_maker_of_launch, old, image),
+        least_preferred_agent_id=old.agent_id,
         agent_noun="other Agent",
         origin_suffix=" in its place",
     )
@@ -123,8 +123,8 @@ def replacement_session(
             runtime_class=old.spec.get("run_config", {}).get("runtime", ""),
             with_secrets=old.with_secrets,
         ),
-        spec_maker_for=partial(_spec_of_start, old, secrets),
-        last_agent_id=None,
+        spec_maker_for=partial(_spec_maker_of_failed_start, old, secrets),
+        least_preferred_agent_id=None,
         excluded_agent_ids=old.started_on,
         agent_noun="other Agent on another machine" if failed.slow else "other Agent",
     )
@@ -142,7 +142,7 @@ def _handover_command(old: SessionToReplace) -> Exec:
     return Exec(argv=tuple(stored.argv), user=stored.user, environment=stored.env, workdir=stored.workdir)
 
 
-def _spec_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) -> SpecMaker:
+def _spec_maker_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) -> SpecMaker:
     extras = LaunchExtras(
         request_host=old.request_host,
         username=old.username,
@@ -155,7 +155,7 @@ def _spec_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) 
     return partial(on_demand_spec, image, zone.facts, old.permissions, extras)
 
 
-def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
+def _spec_maker_of_failed_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
     """Return the function that builds the specification of the failed session for its new zone. Variables stay
     encrypted. Raises Invalid: the specification cannot be read by this version, or with this key."""
     try:

@@ -11,7 +11,7 @@ from tests.database.api.staging import Stage, bare_session
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import read_images
-from greenroom.db.launch.ledger import read_launch
+from greenroom.db.launch.ledger import read_launch_snapshot
 from greenroom.db.workspace import images
 
 WHOLE: dict[str, Any] = {
@@ -180,7 +180,7 @@ async def test_inherit_is_what_the_installation_says(admin: Client, db: Database
     (user,) = await db.fetch("SELECT user_id::text FROM users")
 
     async def mode() -> str:
-        snapshot = await read_launch(db, user["user_id"], image["image_id"], None)
+        snapshot = await read_launch_snapshot(db, user["user_id"], image["image_id"], None)
         assert snapshot.image is not None
         return snapshot.image.cpu_mode
 

@@ -1,5 +1,5 @@
-"""The choices of the launcher, the page of a connect address (which needs no log-in), the ledger of launches, and
-simulated launches: the workspaces of one user on the launcher; a plain launch for all users of a workspace.
+"""The launcher of a user with its forecasts, the page of a connect address (which needs no log-in), the ledger of
+launches, and the settings in force for all users of a workspace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from greenroom.api.bodies import View
-from greenroom.api.deps import Db, Offers, SecretsDep
+from greenroom.api.deps import Db, SecretsDep, SupplyReads
 from greenroom.api.lease import control
 from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlByToken, ControlView
@@ -32,8 +32,8 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, LaunchForecast, launch
 from greenroom.core.launch.nearest import NEARER_BY_MS, RoundTripTarget, round_trip_targets
 from greenroom.core.launch.plan import plan_launch
 from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
-from greenroom.core.lease import USER as USER_HERE
-from greenroom.core.lease import Person, refusal
+from greenroom.core.lease import USER as USER_VIEWER
+from greenroom.core.lease import Person, limit_refusal
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
@@ -61,24 +61,24 @@ from greenroom.kit.secrets import Secrets
 
 
 async def own_workspaces(
-    db: Database, offers: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
+    db: Database, supply_reads: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
     """Return the workspaces of the user's groups, by name. `gateway_zone` is the zone in which a launch would begin."""
     user = await read_launcher(db, user_id)
-    offer = await offers.get()
+    workspace_supply = await supply_reads.get()
     allowed = set(user.image_ids)
     return [
-        _launcher_image(workspace, _forecast_for(workspace, offer, user, gateway_zone))
-        for image_id, workspace in offer.workspaces.items()
+        _launcher_image(workspace, _forecast_for(workspace, workspace_supply, user, gateway_zone))
+        for image_id, workspace in workspace_supply.workspaces.items()
         if image_id in allowed
     ]
 
 
 async def targets_of(
-    db: Database, offers: CoalescedRead[WorkspaceSupply], http_request: Request
+    db: Database, supply_reads: CoalescedRead[WorkspaceSupply], http_request: Request
 ) -> tuple[RoundTripTarget, ...]:
     """Return the addresses at which the browser of a user measures its round trip to each zone."""
-    zones = (await offers.get()).supply.zones
+    zones = (await supply_reads.get()).supply.zones
     if len(zones) < 2:
         return ()
     edges: defaultdict[str, list[str]] = defaultdict(list)
@@ -93,11 +93,11 @@ async def targets_of(
 
 
 def _forecast_for(
-    workspace: Workspace, offer: WorkspaceSupply, user: UserOfLauncher, gateway_zone: str | None
+    workspace: Workspace, workspace_supply: WorkspaceSupply, user: UserOfLauncher, gateway_zone: str | None
 ) -> LaunchForecast:
-    image, supply = workspace.image, offer.supply
+    image, supply = workspace.image, workspace_supply.supply
     facts = launch_facts(user, image)
-    if refusal(facts.settings, leased=False, user_sessions=user.num_sessions) is not None:
+    if limit_refusal(facts.settings, leased=False, user_sessions=user.num_sessions) is not None:
         return LaunchForecast(False, None, LIMIT_REACHED)
     if not supply.zones:
         return launch_forecast(image, (), supply)
@@ -123,14 +123,14 @@ def _launcher_image(workspace: Workspace, forecast: LaunchForecast) -> LauncherI
 
 @dataclass(frozen=True, slots=True)
 class SimilarUsers:
-    """Users with the same groups: their number, and the facts in force for them."""
+    """Users with the same groups: their number, and the facts of a launch without options by one of them."""
 
     number: int
     facts: LaunchFacts
 
 
-async def plain_launches(db: Database, image: ImageFacts) -> list[SimilarUsers]:
-    """Return the users who may use the workspace and log in, by their sets of groups."""
+async def group_similar_users(db: Database, image: ImageFacts) -> list[SimilarUsers]:
+    """Return the users who may use the workspace and log in, grouped by their sets of groups."""
     by_id = {group.group_id: group for group in (await groups.list_groups(db)).rows}
     similar_users: list[SimilarUsers] = []
     for row in await configs.group_sets_of_image(db, image.image_id):
@@ -168,23 +168,23 @@ class LaunchView(View, row=RecordedLaunch):
 
 @router.get("/me/images")
 async def list_own_images(
-    request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
+    request: Request, db: Db, supply_reads: SupplyReads, caller: Annotated[Caller, requires(USER)]
 ) -> list[LauncherImage]:
     """List the workspaces that this user may launch.
 
     Each has a forecast of a launch now: at once, after some seconds, or not possible.
     """
-    return await own_workspaces(db, offers, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
+    return await own_workspaces(db, supply_reads, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
 
 
 @router.get("/me/launch-options")
 async def get_launch_options(
-    request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
+    request: Request, db: Db, supply_reads: SupplyReads, caller: Annotated[Caller, requires(USER)]
 ) -> LaunchOptions:
     """Return the choices of this user for a launch, and the addresses for the measurement of the nearest zone."""
     settings = resolve(await memberships_of(db, caller.own_user_id()))
     mode = settings["nearest_zone"].value
-    targets = () if mode == "off" else await targets_of(db, offers, request)
+    targets = () if mode == "off" else await targets_of(db, supply_reads, request)
     return LaunchOptions.model_validate(
         {
             "nearest": {"mode": mode, "nearer_by_ms": NEARER_BY_MS, "targets": targets},
@@ -219,7 +219,7 @@ async def change_control_by_token(
     """Take control of a leased session from its program, keep it, or hand it back, by its connect address."""
     session = await _session_of(parts.db, secrets, request, body)
     lease = require_row(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
-    person = Person(viewer=USER_HERE, name=session.username or "The user", owns=True)
+    person = Person(viewer=USER_VIEWER, name=session.username or "The user", owns=True)
     return await (control.take if body.holder == "person" else control.hand_back)(parts, lease, person, body.term)
 
 

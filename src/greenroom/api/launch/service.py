@@ -21,7 +21,7 @@ from typing import Final
 
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse, Refused
-from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE, LaunchPace, refusal, refused_step
+from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE, LaunchPace, launch_refusal, refused_step
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, plan_request
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import ProxyFacts
@@ -29,7 +29,7 @@ from greenroom.core.workspace.launch_environment import launch_problem
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_launch
+from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_launch_snapshot
 from greenroom.db.session.views import get_session
 from greenroom.kit.concurrency import FairLimit
 from greenroom.kit.repeats import RepeatFilter
@@ -270,7 +270,7 @@ class Launcher:
         environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
         request = replace(request, environment=environment)
         async with self._queue.turn(request):
-            snapshot = await read_launch(
+            snapshot = await read_launch_snapshot(
                 self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
             )
             try:
@@ -296,7 +296,7 @@ class Launcher:
         self._metrics.count_launch(outcome, trace, launch.image.friendly_name, writer.duration_s())
         if placed is None:
             await writer.record_failure(trace)
-            error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
+            error = launch_refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
             self._log.log_refusal(launch, error, search)
             raise error
         self._log.log_success(launch, placed, search.missed_attempts)

@@ -38,7 +38,7 @@ from greenroom.core.errors import (
     WrongState,
 )
 from greenroom.core.installation import Installation
-from greenroom.core.lease import LIMIT_TOPICS, LeaseLimits, NewLease, refusal
+from greenroom.core.lease import LIMIT_TOPICS, LeaseLimits, NewLease, limit_refusal
 from greenroom.core.session.authorization import Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.session.states import NOT_YET_RUNNING
@@ -225,7 +225,7 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
     )
     if counts.repeated:
         return None
-    return refusal(
+    return limit_refusal(
         resolve(counts.groups),
         leased=True,
         user_sessions=counts.of_user,

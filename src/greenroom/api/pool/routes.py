@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query
 
 from greenroom.api.bodies import Name
 from greenroom.api.deps import ChangeDep, Db
-from greenroom.api.launch.routes import plain_launches
+from greenroom.api.launch.routes import group_similar_users
 from greenroom.api.paging import Paging
 from greenroom.api.pool.schemas import (
     ExplainReason,
@@ -29,7 +29,7 @@ from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.events import ChangeEvent
-from greenroom.core.launch.compatibility import Violation, differing, violations
+from greenroom.core.launch.compatibility import Violation, differing_permissions, violations
 from greenroom.core.launch.forecast import first_attempt_with_session, simulate_launch
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.launch.request import LaunchSnapshot, launch_facts
@@ -146,7 +146,7 @@ async def explain_staging_config(
     """
     config = await db_configs.get_config(db, str(staging_config_id))
     user_id = await _user_id(db, user)
-    snapshot = await ledger.read_launch(db, user_id, config.image_id, None)
+    snapshot = await ledger.read_launch_snapshot(db, user_id, config.image_id, None)
     image, launching = config.image, launch_facts(snapshot, config.image)
     first_zone = _find_zone(snapshot.zones, zone or config.zone_id)
     plan = plan_launch(snapshot.zones, first_zone.zone_id, image, snapshot.pools, launching)
@@ -209,8 +209,8 @@ class Matches:
 async def _matches(db: Database, config: StagingConfig) -> Matches:
     """Return the users who would get sessions of a config, by the present settings of all groups."""
     number, others, served = 0, dict[str, Violation](), False
-    for users in await plain_launches(db, config.image):
-        if differing(permissions_of(users.facts.settings), config.permissions):
+    for users in await group_similar_users(db, config.image):
+        if differing_permissions(permissions_of(users.facts.settings), config.permissions):
             continue
         number += users.number
         excluding = violations(users.facts, config.permissions)

@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.launch.routes import plain_launches
+from greenroom.api.launch.routes import group_similar_users
 from greenroom.api.security import Caller
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
 from greenroom.core.errors import Invalid
@@ -48,7 +48,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     """
     warnings = [await _too_large(db, image) if compare_agents else None]
     if path := image.persistent_profile_path:
-        user_sets = await plain_launches(db, image.facts)
+        user_sets = await group_similar_users(db, image.facts)
         warnings.append(unused_profile(image.friendly_name, path, (similar.facts for similar in user_sets)))
         warnings.append(home_write_warning(path, image.run_config.get("user")))
     return replace(image, warnings=tuple(warning for warning in warnings if warning))

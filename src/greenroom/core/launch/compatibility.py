@@ -129,13 +129,13 @@ def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, boo
     """
     names: Sequence[str] = [rule.setting]
     if rule.code == "permissions":
-        names = differing(permissions_of(facts.settings), staged_permissions)
+        names = differing_permissions(permissions_of(facts.settings), staged_permissions)
     return list(
         dict.fromkeys(group for name in names if name in facts.settings for group in facts.settings[name].groups)
     )
 
 
-def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
+def differing_permissions(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
     """Return the permissions that differ between a user and the staged sessions. They must match exactly."""
     return [name for name in STAGED_PERMISSIONS if bool(effective.get(name)) != bool(staged_permissions.get(name))]
 
@@ -150,9 +150,10 @@ def _image_volume_mapping(facts: LaunchFacts, _staged: Mapping[str, bool]) -> st
     return f"the workspace's volume mapping {paths[0]} needs the user's name or id {AT_CREATION}" if paths else None
 
 
-def _flag(name: str, sentence: str, applies: Callable[[LaunchFacts], object] = lambda _: True) -> Rule:
-    """Return the rule of a boolean or JSON setting, which is violated if the setting is true or not empty, and
-    `applies` to the launch."""
+def _rule_if_set(name: str, sentence: str, applies: Callable[[LaunchFacts], object] = lambda _: True) -> Rule:
+    """Return the rule of a boolean or JSON setting. It is violated if the setting is true or not empty, and `applies`
+    is true for the launch.
+    """
     return Rule(name, name, lambda facts, _: sentence if facts.value(name) and applies(facts) else None)
 
 
@@ -160,7 +161,7 @@ def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
     effective = permissions_of(facts.settings)
     parts = [
         f"{name} is {_on_or_off(effective[name])} for the user and {_on_or_off(staged.get(name))} in the staging config"
-        for name in differing(effective, staged)
+        for name in differing_permissions(effective, staged)
     ]
     return f"{', '.join(parts)}, so its sessions are not for this user" if parts else None
 
@@ -189,7 +190,7 @@ def _launch_options(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | No
             ("environment", facts.environment),
             ("network_id", facts.network_id),
             ("kasm_url", facts.kasm_url if facts.assign is None else None),
-            ("egress", facts.filter_policy),
+            ("egress", facts.filter_policy),  # the field of a lease from which this policy was created
         )
         if value
     ]
@@ -200,11 +201,11 @@ def _launch_options(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | No
 RULES: Final[tuple[Rule, ...]] = (
     Rule("persistent_profile", "persistent_profile_path", _persistent_profile),
     Rule("image_volume_mapping", "volume_mappings", _image_volume_mapping),
-    _flag("expose_user_environment_vars", f"the user's variables are set {ALL_AT_CREATION}"),
-    _flag("inject_ssh_keys", f"the user's keys are added {ALL_AT_CREATION}", lambda facts: facts.has_ssh_keys),
-    _flag("run_config", f"the group's run config is used {AT_CREATION}"),
-    _flag("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
-    _flag(
+    _rule_if_set("expose_user_environment_vars", f"the user's variables are set {ALL_AT_CREATION}"),
+    _rule_if_set("inject_ssh_keys", f"the user's keys are added {ALL_AT_CREATION}", lambda facts: facts.has_ssh_keys),
+    _rule_if_set("run_config", f"the group's run config is used {AT_CREATION}"),
+    _rule_if_set("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
+    _rule_if_set(
         "web_filter_policy",
         f"the group's web filter is chosen {AT_CREATION}; a policy of the workspace does not exclude staging",
         lambda facts: not facts.filters_disabled,

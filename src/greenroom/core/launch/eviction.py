@@ -77,8 +77,8 @@ def agents_with_room(
     """
     if placement.candidates:
         return [AgentWithRoom(agent) for agent in placement.candidates]
-    room = room_after_eviction(placement.rejected, request, starting)
-    return [room] if room else []
+    agent = room_after_eviction(placement.rejected, request, starting)
+    return [agent] if agent else []
 
 
 def room_after_eviction(
@@ -87,7 +87,7 @@ def room_after_eviction(
     """Return the Agent that needs the fewest evictions; None if not even the eviction of all starting sessions makes
     room.
     """
-    rooms = [
+    agents = [
         AgentWithRoom(agent, evicted)
         for agent in agents_large_enough(rejected, request)
         if (
@@ -97,7 +97,7 @@ def room_after_eviction(
         )
         is not None
     ]
-    return min(rooms, key=lambda room: (len(room.evicted), room.agent.agent_id), default=None)
+    return min(agents, key=lambda one: (len(one.evicted), one.agent.agent_id), default=None)
 
 
 def _evictions(

@@ -55,8 +55,8 @@ def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, z
     `attempt` is then the attempt of the zone, which has no pool.
     """
     staged = [attempt for attempt in attempts if attempt.staged]
-    own = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
-    attempt = (own or [a for a in staged if a.zone.zone_id == zone_id])[0]
+    of_config = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
+    attempt = (of_config or [a for a in staged if a.zone.zone_id == zone_id])[0]
     earlier = (a for a in staged if a.order < attempt.order and not a.misses)
     return SimulatedLaunch(attempt, tuple(earlier))
 
@@ -163,7 +163,9 @@ def refusal_for_user(misses: Iterable[Miss]) -> str:
     )
 
 
-def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand_misses: Iterable[Miss], launch_id: str) -> Refused:
+def launch_refusal(
+    image: ImageFacts, trace: Sequence[TraceStep], on_demand_misses: Iterable[Miss], launch_id: str
+) -> Refused:
     """Return the error of a launch without a session. `on_demand_misses` are those of the attempts on demand."""
     if not image.enabled:
         return Refused(f"Workspace {image.friendly_name} is disabled; an administrator can enable it.")

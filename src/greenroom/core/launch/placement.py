@@ -145,8 +145,8 @@ def _fraction(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 1.0
 
 
-RESTRICTED: Final = "the workspace is restricted to"
-HOME_THERE: Final = "the user's home folder of this workspace is kept on"
+RESTRICTED_TO: Final = "the workspace is restricted to"
+HOME_KEPT_ON: Final = "the user's home folder of this workspace is kept on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ class PlacementRequest:
     memory: int
     cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
-    only_reason: str = RESTRICTED
+    only_reason: str = RESTRICTED_TO
     """The reason why no other Agent is permitted, as the beginning of a sentence that ends with the permitted Agent."""
     runtime_class: str = ""
     with_secrets: bool = False
@@ -238,19 +238,19 @@ def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostn
         allowed = f"Agent {permitted_hostname}" if permitted_hostname else "an Agent that is not in this zone"
         return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_reason} {allowed}")
     obstacle = (
-        _not_running(agent)
-        or _unsuitable(agent, request)
-        or _no_image(agent, request)
-        or _no_disk(agent)
-        or _no_capacity(agent, request)
+        _status_obstacle(agent)
+        or _requirement_obstacle(agent, request)
+        or _image_obstacle(agent, request)
+        or _disk_obstacle(agent)
+        or _capacity_obstacle(agent, request)
     )
     if obstacle is None:
         return None
     empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
-    return Rejection(agent, *obstacle, waiting_helps=_no_capacity(empty, request) is None)
+    return Rejection(agent, *obstacle, waiting_helps=_capacity_obstacle(empty, request) is None)
 
 
-def _not_running(agent: PlacementAgent) -> tuple[str, str] | None:
+def _status_obstacle(agent: PlacementAgent) -> tuple[str, str] | None:
     if agent.status == "running":
         return None
     if agent.status == "pending" and not agent.enabled:
@@ -265,7 +265,7 @@ def _not_running(agent: PlacementAgent) -> tuple[str, str] | None:
     return "agent_missing", f"{agent.hostname} {why}"
 
 
-def _unsuitable(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
+def _requirement_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     name, runtime_class = agent.hostname, request.runtime_class
     if not agent.enabled:
         return "agent_disabled", f"{name} is disabled"
@@ -278,7 +278,7 @@ def _unsuitable(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, 
     return ("agent_missing", agent.failure) if agent.runtime_error else None
 
 
-def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
+def _image_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     if agent.image_state in ("present", "unknown"):
         return None
     why = {
@@ -295,7 +295,7 @@ def _error_without_image(agent: PlacementAgent, image: str) -> str:
     return error or "no reason was given"
 
 
-def _no_capacity(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
+def _capacity_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     if agent.cores_allocated + request.reserved_cores(agent) > agent.cores + TOLERANCE:
         return "no_capacity", _too_few_cores(agent, request) + _quarantined(agent)
     if agent.memory_allocated + request.memory > agent.memory:
@@ -320,7 +320,7 @@ def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {cores_text(request.cores)} are needed"
 
 
-def _no_disk(agent: PlacementAgent) -> tuple[str, str] | None:
+def _disk_obstacle(agent: PlacementAgent) -> tuple[str, str] | None:
     disk = FreeDisk(
         free_bytes=agent.disk_free_bytes, kept_bytes=agent.disk_kept_bytes, free_inodes=agent.disk_free_inodes
     )

@@ -226,7 +226,7 @@ ADVICE: Final[dict[str, str]] = {
 }
 """Code of a miss → the remedy for an administrator."""
 
-MAX_NAMED: Final = 5
+MAX_REASONS_PER_ZONE: Final = 5
 """The maximum number of reasons of a zone in one sentence; the trace has all reasons."""
 
 
@@ -234,32 +234,32 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
     """Return the reason why a launch got no session, as sentences for an administrator, with the remedies. Reasons of
     Agents define the remedies; reasons of zones do so only if no Agent was rejected.
     """
-    lines = _failed_on_demand_steps(trace)
-    of_agents = [line for line in lines if line.candidate is not None]
-    codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
+    steps = _failed_on_demand_steps(trace)
+    of_agents = [step for step in steps if step.candidate is not None]
+    codes = dict.fromkeys(step.code or "" for step in of_agents or steps)
     advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
-    return f"No resources are available to create the requested session. {_by_zone(lines)} {advice}".rstrip()
+    return f"No resources are available to create the requested session. {_text_by_zone(steps)} {advice}".rstrip()
 
 
 def outcome_reason(trace: Sequence[TraceStep]) -> str:
     """Return the outcome of a launch for a list: the origin of its session, or the reasons why it got none, the current
     zone first. The reasons of pools are returned only if no session on demand was tried.
     """
-    lines = _failed_on_demand_steps(trace)
-    if trace and not trace[-1].used and lines:
-        return _by_zone(lines)
+    steps = _failed_on_demand_steps(trace)
+    if trace and not trace[-1].used and steps:
+        return _text_by_zone(steps)
     return trace[-1].reason if trace else ""
 
 
 def _failed_on_demand_steps(trace: Sequence[TraceStep]) -> list[TraceStep]:
-    return [line for line in trace if line.step.startswith("on_demand") and not line.used]
+    return [step for step in trace if step.step.startswith("on_demand") and not step.used]
 
 
-def _by_zone(lines: Sequence[TraceStep]) -> str:
+def _text_by_zone(steps: Sequence[TraceStep]) -> str:
     parts: dict[str, list[str]] = {}
     seen_details: set[str] = set()
-    for line in lines:
-        parts.setdefault(line.zone_name, []).append(_without_repeated_details(line.reason.rstrip("."), seen_details))
+    for step in steps:
+        parts.setdefault(step.zone_name, []).append(_without_repeated_details(step.reason.rstrip("."), seen_details))
     return ". ".join(_zone_text(name, reasons) for name, reasons in parts.items()) + "."
 
 
@@ -278,8 +278,10 @@ def _zone_text(name: str, reasons: Sequence[str]) -> str:
 
 
 def _first_reasons(reasons: Sequence[str]) -> str:
-    omitted = len(reasons) - MAX_NAMED
-    return "; ".join([*reasons[:MAX_NAMED], *([f"and {omitted} more Agents cannot run it"] if omitted > 0 else [])])
+    omitted = len(reasons) - MAX_REASONS_PER_ZONE
+    return "; ".join(
+        [*reasons[:MAX_REASONS_PER_ZONE], *([f"and {omitted} more Agents cannot run it"] if omitted > 0 else [])]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

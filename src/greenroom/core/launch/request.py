@@ -12,10 +12,10 @@ from greenroom.core.access.group_settings import GroupSettings, client_settings_
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.nearest import nearest_zone
-from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, placement_request_of
+from greenroom.core.launch.placement import HOME_KEPT_ON, PlacementRequest, placement_request_of
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import RequestedSession, SessionUser
-from greenroom.core.lease import NewLease, max_for_user, refusal
+from greenroom.core.lease import NewLease, limit_refusal, max_for_user
 from greenroom.core.recording.descriptions import RECORDING_MODES
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
@@ -210,10 +210,10 @@ def plan_request(
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
     leased = request.lease is not None
-    if (refused_error := refusal(facts.settings, leased=leased, user_sessions=snapshot.num_sessions)) is not None:
+    if (refused_error := limit_refusal(facts.settings, leased=leased, user_sessions=snapshot.num_sessions)) is not None:
         raise refused_error
     clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)
-    first_zone_id, nearer = _first_zone(snapshot.zones, request, image, facts)
+    first_zone_id, nearest_remark = _first_zone(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
     extras = _extras_of(request, snapshot, facts, decrypt)
     assign = Exec(argv=())
@@ -256,7 +256,7 @@ def plan_request(
                 with_secrets=request.with_secrets,
             ),
             spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
-            remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
+            remark=" ".join(filter(None, (nearest_remark, facts.missing_profile()))),
             remembers_refusal=True,
         ),
     )
@@ -267,7 +267,7 @@ def _restricted_to_home(request: PlacementRequest, home_agent_id: str | None, fa
     is_kept = facts.persistent_profile_path == STORED_HOMES_PATH and facts.profile_is_applied()
     if not is_kept or home_agent_id is None or request.only_agent_id is not None:
         return request
-    return replace(request, only_agent_id=home_agent_id, only_reason=HOME_THERE)
+    return replace(request, only_agent_id=home_agent_id, only_reason=HOME_KEPT_ON)
 
 
 def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFacts:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from greenroom.core.access.group_settings import ClientSettings
-from greenroom.core.launch.compatibility import differing
+from greenroom.core.launch.compatibility import differing_permissions
 from greenroom.core.launch.eviction import AgentWithRoom, StartingSession, agents_large_enough, agents_with_room
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import (
@@ -104,7 +104,7 @@ def plan_replacement(
 
 
 def _blocking_reasons(pool: StagedPool, failed: FailedSession) -> list[Miss]:
-    names = differing(failed.permissions, pool.permissions)
+    names = differing_permissions(failed.permissions, pool.permissions)
     if not names:
         return []
     reason = f"Its permissions are not those of the user's session: {', '.join(names)}."
@@ -220,10 +220,10 @@ class SpecMaker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ZoneRooms:
+class ZoneRoom:
     """The Agents of a zone with room for a new session, in the order to try, and the reasons of the other Agents."""
 
-    rooms: Sequence[AgentWithRoom]
+    agents: Sequence[AgentWithRoom]
     misses: Sequence[Miss]
     room_helps: bool
     """True if an empty Agent would have room. If no Agent has room now, pools then do not use room that becomes free.
@@ -243,7 +243,8 @@ class RequestedSession:
     """The requirements of a new session for its Agent."""
     spec_maker_for: Callable[[LaunchZone], SpecMaker]
     """Returns the builder of the specification of a new session in a zone."""
-    last_agent_id: str | None = None
+    least_preferred_agent_id: str | None = None
+    """The Agent that is tried last, because a hand-over failed there."""
     excluded_agent_ids: frozenset[str] = frozenset()
     agent_noun: str = "Agent"
     """The noun for the possible Agents in the sentence `Zone eu has no Agent.`, such as `other Agent`."""
@@ -255,18 +256,18 @@ class RequestedSession:
     remembers_refusal: bool = False
     """True if a refused user counts as waiting: pools do not use room that becomes free, and machines are ordered."""
 
-    def reason_of(self, reason: str) -> str:
-        """Return the origin of the session of the user, as a sentence for trace and log."""
+    def with_remark(self, reason: str) -> str:
+        """Return the sentence about the origin of the session for trace and log, followed by `remark`."""
         return f"{reason} {self.remark}".rstrip()
 
-    def rooms_in(
+    def find_room(
         self, zone: LaunchZone, agents: Sequence[PlacementAgent], starting: Sequence[StartingSession] = ()
-    ) -> ZoneRooms:
+    ) -> ZoneRoom:
         """Return the room for the session in a zone. Staged sessions in `starting` are evicted if no Agent has room."""
         full_placement = place(agents, self.request, zone.load_balancing_strategy)
-        placement = with_agent_last(without(full_placement, self.excluded_agent_ids), self.last_agent_id)
-        return ZoneRooms(
-            rooms=agents_with_room(placement, self.request, starting),
+        placement = with_agent_last(without(full_placement, self.excluded_agent_ids), self.least_preferred_agent_id)
+        return ZoneRoom(
+            agents=agents_with_room(placement, self.request, starting),
             misses=placement_misses(zone, placement, self.agent_noun),
             room_helps=bool(agents_large_enough(placement.rejected, self.request)),
         )

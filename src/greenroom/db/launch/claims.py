@@ -95,13 +95,17 @@ COMING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
 """Condition on the staged `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
 """Condition on `sessions s`: it is staged and usable; it may be expired."""
-FREE: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
-"""Condition on `sessions s`: it can be claimed if its Agent serves and is in its zone."""
-CLAIMABLE_NOW: Final[LiteralString] = FREE + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
+CLAIMABLE_UNEXPIRED: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
+"""Condition on `sessions s`: it is usable and not expired. A claim also requires that its Agent serves and is in its
+zone.
+"""
+CLAIMABLE_NOW: Final[LiteralString] = CLAIMABLE_UNEXPIRED + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
 """Condition on `sessions s` and its `agents a`: a claim would find it."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
-"""Condition without a table: sessions of the config may be claimed. `_CONTENTS` selects the parts separately."""
+"""Condition on the parameter `staging_config_id`: sessions of this config may be claimed. `_CONTENTS` selects the parts
+of this condition separately.
+"""
 
 
 _FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
@@ -113,15 +117,15 @@ def _oldest(among: LiteralString) -> LiteralString:
     that have moved to another zone are excluded.
     """
     return (
-        f"(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND {FREE}"
-        " AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
-        f"{AGENT_SERVES} AND {among}"
+        "(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s"
+        f" AND {CLAIMABLE_UNEXPIRED} AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY("
+        f"SELECT a.agent_id FROM agents a WHERE {AGENT_SERVES} AND {among}"
         " AND a.zone_id = (SELECT zone_id FROM staging_configs WHERE staging_config_id = %(staging_config_id)s)))"
         " ORDER BY s.created LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)"
     )
 
 
-def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
+def _claim_parts(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
     """Return the parts `claimed` and `step` of a WITH: the user gets one free session of the pool. `preferred` are
     conditions on `agents a`, in the order of their preference.
     """
@@ -139,7 +143,7 @@ RETURNING session_id, agent_id, zone_id, image_id, auth_epoch, staging_config_id
 ), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
 
 
-_CLAIMED: Final[LiteralString] = "SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url"
+_CLAIMED_COLUMNS: Final[LiteralString] = "SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url"
 _FROM_CLAIMED: Final[LiteralString] = " FROM claimed JOIN agents a USING (agent_id)"
 _ANNOUNCED: Final[LiteralString] = (
     ", (SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(ARRAY['session:' || session_id,"
@@ -147,20 +151,21 @@ _ANNOUNCED: Final[LiteralString] = (
 )
 """Column that sends the events of `core.events.session_events` with the commit (ADR 43)."""
 CLAIM: Final[LiteralString] = f"""
-WITH {_claimed((_FRESH, "true"), only_if=COUNTED_SESSIONS + " < %(max_sessions)s")}, ledger AS (
+WITH {_claim_parts((_FRESH, "true"), only_if=COUNTED_SESSIONS + " < %(max_sessions)s")}, ledger AS (
 INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms, current_zone_id,
     request_host)
 SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
     %(current_zone_id)s::uuid, %(request_host)s FROM claimed
-) {_CLAIMED}{_ANNOUNCED}{_FROM_CLAIMED}"""
+) {_CLAIMED_COLUMNS}{_ANNOUNCED}{_FROM_CLAIMED}"""
 CLAIM_REPLACEMENT: Final[LiteralString] = (
-    f"WITH {_claimed((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _OTHER_AGENT, 'true'))} {_CLAIMED}{_FROM_CLAIMED}"
+    f"WITH {_claim_parts((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _OTHER_AGENT, 'true'))}"
+    f" {_CLAIMED_COLUMNS}{_FROM_CLAIMED}"
 )
 """The claim of a launch, but preferably from another Agent than `agent_id`, on which the hand-over failed."""
 
 _CONTENTS: Final[LiteralString] = f"""
 WITH s AS (
-    SELECT {FREE} AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS good,
+    SELECT {CLAIMABLE_UNEXPIRED} AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS can_be_claimed,
            {CLAIMABLE} AND s.expires <= clock_timestamp() AS expired,
            {CLAIMABLE} AND s.config_hash <> %(config_hash)s AS outdated,
            {COMING} AS starting,
@@ -168,12 +173,13 @@ WITH s AS (
       FROM sessions s JOIN agents a USING (agent_id)
      WHERE s.staging_config_id = %(staging_config_id)s AND s.user_id IS NULL AND s.status <> 'deleted' AND NOT s.retired
 )
-SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enabled) AS claimable,
-       count(*) FILTER (WHERE status = 'unreachable' OR (good AND agent_status <> 'running')) AS on_missing_agents,
-       count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
+SELECT count(*) FILTER (WHERE can_be_claimed AND agent_status = 'running' AND agent_enabled) AS claimable,
+       count(*) FILTER (WHERE status = 'unreachable' OR (can_be_claimed AND agent_status <> 'running'))
+           AS on_missing_agents,
+       count(*) FILTER (WHERE can_be_claimed AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
        count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
        count(*) FILTER (WHERE starting) AS starting,
-       {COUNTED_SESSIONS} AS of_user,
+       {COUNTED_SESSIONS} AS num_counted,
        COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
            AS paused,
        NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
@@ -209,8 +215,8 @@ async def claim(
             raise await repeated_request(db, error, request.user) from error
         if claimed is not None:
             return claimed
-        contents, of_user = await _read_contents(db, values)
-        if of_user >= max_sessions:
+        contents, num_counted = await _read_contents(db, values)
+        if num_counted >= max_sessions:
             raise user_limit_reached(max_sessions, leased=request.user.lease is not None)
         if not contents.serves:
             break
@@ -240,8 +246,8 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
 async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
     """Read the contents of a pool, and the number of the user's sessions that count towards their limit."""
     (row,) = await db.fetch(_CONTENTS, values)
-    of_user: int = row.pop("of_user")
-    return PoolContents(**row), of_user
+    num_counted: int = row.pop("num_counted")
+    return PoolContents(**row), num_counted
 
 
 async def _claim_once(

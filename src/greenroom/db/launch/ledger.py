@@ -1,5 +1,5 @@
-"""Launches: the choices of a user, the snapshot on which a launch is planned, the ledger with every launch's trace, and
-the current supply of the installation.
+"""The ledger with the trace of every launch, and the input of a launch: the snapshot from which it is planned, the user
+of the launcher, and the current supply of the installation.
 
 The snapshot is read in one round trip. The ledger is read page by page. The supply is read once for all callers.
 """
@@ -33,17 +33,17 @@ from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 # The launching user, with the settings in force for them; `counting` and `leased` as in `sessions.COUNTED_SESSIONS`.
-_LAUNCHER: Final[LiteralString] = f"""
+_USER_COLUMNS: Final[LiteralString] = f"""
 SELECT
   u.username, {USERNAME_REUSED} AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
   COALESCE(t.ssh_public_key, '') <> '' OR t.ssh_private_key_encrypted IS NOT NULL AS has_ssh_keys,
   {GROUPS_OF_USER} AS groups, {COUNTED_SESSIONS} AS num_sessions"""
 
-_OF_USER: Final[LiteralString] = (
+_FROM_USER: Final[LiteralString] = (
     " FROM users u LEFT JOIN user_attributes t USING (user_id) WHERE u.user_id = %(user_id)s"
 )
 
-TARGETS: Final[LiteralString] = (
+LAUNCH_TARGETS: Final[LiteralString] = (
     f"(SELECT {IMAGE_FACTS} FROM images i WHERE i.image_id = %(image_id)s) AS image,"
     f" COALESCE((SELECT jsonb_agg({LAUNCH_ZONE} ORDER BY z.zone_key) FROM zones z), '[]') AS zones,"
     f" COALESCE((SELECT jsonb_agg({STAGED_POOL}"
@@ -51,19 +51,19 @@ TARGETS: Final[LiteralString] = (
 )
 """The selected columns of workspace `image_id`: `image`, `zones` in the order of their creation, and `pools`."""
 
-_SNAPSHOT: Final[LiteralString] = f"""{_LAUNCHER},
-  {TARGETS},
+_SNAPSHOT: Final[LiteralString] = f"""{_USER_COLUMNS},
+  {LAUNCH_TARGETS},
   t.ssh_public_key, t.ssh_private_key_encrypted,
   EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
            WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
      FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
   (SELECT h.agent_id::text FROM homes h WHERE h.user_id = %(user_id)s AND h.image_id = %(image_id)s
-     AND h.removal_id IS NULL ORDER BY h.last_used DESC, h.home_id LIMIT 1) AS home_agent_id{_OF_USER}"""
+     AND h.removal_id IS NULL ORDER BY h.last_used DESC, h.home_id LIMIT 1) AS home_agent_id{_FROM_USER}"""
 
-_IMAGES_OF_USER: Final[LiteralString] = f"""{_LAUNCHER},
+_IMAGES_OF_USER: Final[LiteralString] = f"""{_USER_COLUMNS},
   ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
-         WHERE ug.user_id = %(user_id)s) AS image_ids{_OF_USER}"""
+         WHERE ug.user_id = %(user_id)s) AS image_ids{_FROM_USER}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class UserOfLauncher(LaunchingUser):
     image_ids: list[str]
 
 
-async def read_launch(
+async def read_launch_snapshot(
     db: Database, user_id: str, image_id: str, idempotency_key: str | None, *, leased: bool = False
 ) -> LaunchSnapshot:
     """Return the snapshot of a launch; `leased` = for a lease. Raises NotFound: there is no such user."""
@@ -279,7 +279,7 @@ class WorkspaceSupply:
     supply: Supply
 
 
-async def read_offer(db: Database) -> WorkspaceSupply:
+async def read_workspace_supply(db: Database) -> WorkspaceSupply:
     """Read the current supply for launches; the number of statements grows only with the zones."""
     zones = await db.fetch("SELECT " + LAUNCH_ZONE + " AS zone FROM zones z ORDER BY z.zone_key")
     launch_zones = rows_as(LaunchZone, (row["zone"] for row in zones))

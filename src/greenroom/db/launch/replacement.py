@@ -22,7 +22,7 @@ from greenroom.core.workspace.session_spec import CpuMode, StoredSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access.users import USERNAME_REUSED
 from greenroom.db.database import Connection, Database, row_as, rows_as
-from greenroom.db.launch.ledger import TARGETS
+from greenroom.db.launch.ledger import LAUNCH_TARGETS
 from greenroom.db.lease.leases import move_lease
 from greenroom.db.session.lifecycle import CLOCKS_COLUMN
 from greenroom.db.session.sessions import request_end
@@ -31,7 +31,7 @@ from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, DETACH_
 
 Outcome = Literal["staged", "on_demand"]
 
-KEPT_PER_CONFIG: Final = 3
+MAX_QUARANTINED_PER_CONFIG: Final = 3
 """The number of quarantined sessions of one config; older ones are destroyed."""
 
 
@@ -78,7 +78,7 @@ class SessionToReplace:
     preferred_timezone: str | None
     silent_s: float
     """Time since its Agent last checked in."""
-    failed_s: float
+    status_age_s: float
     """Time since its last status change."""
     current_zone_id: str
     """The zone in which its launch began."""
@@ -103,7 +103,7 @@ class SessionToReplace:
         )
 
 
-_SEARCH: Final[LiteralString] = f"""
+_SELECT_SESSIONS_TO_REPLACE: Final[LiteralString] = f"""
 SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUSED} AS username_reused,
        s.agent_id::text, coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text,
        s.image_id::text, s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
@@ -113,7 +113,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUS
                 WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy') AS with_secrets,
        s.credential_encrypted, s.files_encrypted, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
-       extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,
+       extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
        {CLOCKS_COLUMN},
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
@@ -142,10 +142,12 @@ _ORPHANED_START: Final[LiteralString] = (
 )
 
 
-AWAITING_SUCCESSOR: Final[LiteralString] = _SEARCH + "s.awaits_successor AND s.zone_id = %(zone_id)s"
+AWAITING_SUCCESSOR: Final[LiteralString] = (
+    _SELECT_SESSIONS_TO_REPLACE + "s.awaits_successor AND s.zone_id = %(zone_id)s"
+)
 
 
-async def read_waiting(db: Database, zone_id: str) -> list[SessionToReplace]:
+async def read_sessions_to_replace(db: Database, zone_id: str) -> list[SessionToReplace]:
     """Return failed sessions of the zone with a user who waits for another session."""
     return await db.fetch_as(SessionToReplace, AWAITING_SUCCESSOR + " ORDER BY s.session_id", {"zone_id": zone_id})
 
@@ -154,7 +156,7 @@ async def read_orphaned_starts(db: Database, zone_id: str) -> list[SessionToRepl
     """Return sessions of the zone with a waiting user, whose Agent became missing before they were usable."""
     return await db.fetch_as(
         SessionToReplace,
-        _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
+        _SELECT_SESSIONS_TO_REPLACE + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
         (zone_id,),
     )
 
@@ -170,7 +172,7 @@ class LaunchTargets:
 
 async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
     """Return the present input for one workspace."""
-    (targets,) = await db.fetch_as(LaunchTargets, "SELECT " + TARGETS, {"image_id": image_id})
+    (targets,) = await db.fetch_as(LaunchTargets, "SELECT " + LAUNCH_TARGETS, {"image_id": image_id})
     return targets
 
 
@@ -208,7 +210,10 @@ async def discard_failed_start(
 
 async def _lock(connection: Connection, session_id: str) -> SessionToReplace | None:
     cursor = await connection.execute(
-        _SEARCH + "(s.awaits_successor OR " + _ORPHANED_START + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
+        _SELECT_SESSIONS_TO_REPLACE
+        + "(s.awaits_successor OR "
+        + _ORPHANED_START
+        + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
         (session_id,),
     )
     return row_as(SessionToReplace, await cursor.fetchone())
@@ -267,7 +272,7 @@ async def destroy_quarantined(connection: Connection, session_id: str, reason: s
 
 
 async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[ChangedSession]:
-    """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns those that end."""
+    """Keep the newest `MAX_QUARANTINED_PER_CONFIG` quarantined sessions of one config; returns those that end."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"
@@ -275,6 +280,6 @@ async def destroy_oldest_quarantined(connection: Connection, staging_config_id: 
         " UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ","
         " ended_reason = 'Newer sessions of its config were quarantined.'"
         " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'" + CHANGED_SESSION,
-        {"config": staging_config_id, "kept": KEPT_PER_CONFIG},
+        {"config": staging_config_id, "kept": MAX_QUARANTINED_PER_CONFIG},
     )
     return rows_as(ChangedSession, await cursor.fetchall())

@@ -29,7 +29,7 @@ from greenroom.sessions.launch import PlacedSession, Search
 from greenroom.sessions.replace import (
     NoLongerWaitingError,
     ReplacementWriter,
-    failed_of,
+    failed_session_of,
     further_steps,
     replacement_session,
 )
@@ -42,10 +42,10 @@ async def run_replacements(ctx: PrimaryContext) -> None:
         LeaseLost: the term is over; nothing was written afterwards.
         Unavailable: the database cannot be reached.
     """
-    for row in await replacement.read_waiting(ctx.db, ctx.zone_id):
+    for row in await replacement.read_sessions_to_replace(ctx.db, ctx.zone_id):
         if ctx.tasks.failures.in_backoff("replacements", row.session_id):
             continue
-        if row.failed_s < backoff_s(failed_of(row), row.session_id):
+        if row.status_age_s < backoff_s(failed_session_of(row), row.session_id):
             continue
         async with ctx.tasks.isolated("replacements", row.session_id):
             await _replace(ctx, row)
@@ -70,7 +70,7 @@ async def run_orphaned_starts(ctx: PrimaryContext) -> None:
 
 
 async def _replace(ctx: PrimaryContext, old: SessionToReplace) -> None:
-    failed = failed_of(old)
+    failed = failed_session_of(old)
     targets = await replacement.read_launch_targets(ctx.db, old.image_id)
     search = Search(
         db=ctx.db,

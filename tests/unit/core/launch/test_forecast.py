@@ -21,7 +21,7 @@ from greenroom.core.launch.forecast import (
     Supply,
     first_attempt_with_session,
     launch_forecast,
-    refusal,
+    launch_refusal,
     refusal_for_user,
     simulate_launch,
 )
@@ -141,13 +141,13 @@ def test_a_launch_ends_at_the_first_pool_with_a_session_for_it():
 
 
 def test_a_launch_that_nothing_served_is_refused_with_what_stood_in_its_way():
-    error = refusal(IMAGE, (), [miss("no_capacity")], "launch-1")
+    error = launch_refusal(IMAGE, (), [miss("no_capacity")], "launch-1")
     assert isinstance(error, NoResources)
     assert (error.without_machines().message, error.details) == (
         USER_REMEDIES["no_capacity"],
         {"launch_id": "launch-1"},
     )
-    disabled = refusal(replace(IMAGE, enabled=False), (), [miss("no_capacity")], "launch-1")
+    disabled = launch_refusal(replace(IMAGE, enabled=False), (), [miss("no_capacity")], "launch-1")
     assert (type(disabled), disabled.message) == (
         Refused,
         "Workspace Desktop is disabled; an administrator can enable it.",

@@ -20,7 +20,7 @@ from greenroom.core.errors import (
     SessionLimit,
 )
 from greenroom.core.launch.eviction import StartingSession
-from greenroom.core.launch.placement import HOME_THERE, RESTRICTED, PlacementAgent
+from greenroom.core.launch.placement import HOME_KEPT_ON, RESTRICTED_TO, PlacementAgent
 from greenroom.core.launch.plan import LaunchZone
 from greenroom.core.launch.request import (
     Launch,
@@ -194,9 +194,9 @@ def test_a_profile_that_the_workspace_does_not_keep_is_not_promised(mode: str):
 
 
 def test_what_a_launch_goes_without_is_said_with_its_session():
-    assert plan().wanted.reason_of("It was placed.") == "It was placed."
+    assert plan().wanted.with_remark("It was placed.") == "It was placed."
     profile = replace(SNAPSHOT, image=replace(IMAGE, persistent_profile_path="/profiles/{username}"))
-    reason = plan(snapshot=profile, allow_persistent_profile=False).wanted.reason_of("It was placed.")
+    reason = plan(snapshot=profile, allow_persistent_profile=False).wanted.with_remark("It was placed.")
     assert reason.startswith("It was placed. The workspace's persistent profile is not used")
 
 
@@ -217,8 +217,8 @@ def test_a_launch_goes_where_the_users_home_is(
     snapshot = replace(SNAPSHOT, image=image, home_agent_id="a")
     request = plan(replace(REQUEST, persistent_profile_mode=mode), snapshot, **allowed).wanted.request
     assert request.only_agent_id == only
-    assert (request.only_reason == HOME_THERE) == (only == "a")
-    assert plan(snapshot=replace(snapshot, home_agent_id=None), **allowed).wanted.request.only_reason == RESTRICTED
+    assert (request.only_reason == HOME_KEPT_ON) == (only == "a")
+    assert plan(snapshot=replace(snapshot, home_agent_id=None), **allowed).wanted.request.only_reason == RESTRICTED_TO
 
 
 def test_for_a_plain_launch_nothing_is_requested():
@@ -240,19 +240,20 @@ UNREADY = StartingSession(
 
 def test_a_new_session_goes_where_there_is_room_or_others_yield():
     wanted = plan().wanted
-    free = wanted.rooms_in(EU, [AGENT])
-    assert ([room.agent for room in free.rooms], list(free.misses), free.room_helps) == ([AGENT], [], False)
-    full = wanted.rooms_in(EU, [FULL])
-    assert (list(full.rooms), [miss.code for miss in full.misses], full.room_helps) == ([], ["no_capacity"], True)
-    assert [room.evicted for room in wanted.rooms_in(EU, [FULL], [UNREADY]).rooms] == [(UNREADY,)]
-    assert not wanted.rooms_in(EU, [replace(FULL, enabled=False)]).room_helps
+    free = wanted.find_room(EU, [AGENT])
+    assert ([room.agent for room in free.agents], list(free.misses), free.room_helps) == ([AGENT], [], False)
+    full = wanted.find_room(EU, [FULL])
+    assert (list(full.agents), [miss.code for miss in full.misses], full.room_helps) == ([], ["no_capacity"], True)
+    assert [room.evicted for room in wanted.find_room(EU, [FULL], [UNREADY]).agents] == [(UNREADY,)]
+    assert not wanted.find_room(EU, [replace(FULL, enabled=False)]).room_helps
 
 
 def test_a_replacement_tries_other_agents_first_and_some_never():
     agents = [replace(AGENT, agent_id=agent_id) for agent_id in "abc"]
-    wanted = replace(plan().wanted, last_agent_id="a", excluded_agent_ids=frozenset("b"), agent_noun="other Agent")
-    assert [room.agent.agent_id for room in wanted.rooms_in(EU, agents).rooms] == ["c", "a"]
-    assert [miss.reason for miss in wanted.rooms_in(EU, agents[1:2]).misses] == ["Zone eu has no other Agent."]
+    changed = {"least_preferred_agent_id": "a", "excluded_agent_ids": frozenset("b"), "agent_noun": "other Agent"}
+    wanted = replace(plan().wanted, **changed)
+    assert [room.agent.agent_id for room in wanted.find_room(EU, agents).agents] == ["c", "a"]
+    assert [miss.reason for miss in wanted.find_room(EU, agents[1:2]).misses] == ["Zone eu has no other Agent."]
 
 
 NEAR_US = replace(REQUEST, round_trips_ms={"id-eu": 80.0, "id-us": 12.0})

@@ -12,7 +12,7 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import EffectiveSetting, GroupSettings, resolve
 from greenroom.core.errors import LeaseLimit, SessionLimit
-from greenroom.core.lease import refusal
+from greenroom.core.lease import limit_refusal
 
 KEYS: Final = ("", "narrow", "wide")
 """API keys with leases; the first stands for a user without a key."""
@@ -39,21 +39,21 @@ def settings_of(**values: int) -> Mapping[str, EffectiveSetting]:
     ],
 )
 def test_a_refusal_names_its_limit(asked: dict[str, Any], error: type[Exception], sentence: str):
-    refused = refusal(settings_of(max_kasms_per_user=1, max_leases_per_user=2), **asked)
+    refused = limit_refusal(settings_of(max_kasms_per_user=1, max_leases_per_user=2), **asked)
     assert isinstance(refused, error)
     assert str(refused).startswith(sentence)
 
 
 def test_limits_are_said_in_the_number_of_the_noun():
     settings = settings_of(max_kasms_per_user=2, max_leases_per_user=1)
-    assert "2 sessions are" in str(refusal(settings, leased=False, user_sessions=2))
-    assert "1 lease is" in str(refusal(settings, leased=True, user_sessions=1))
+    assert "2 sessions are" in str(limit_refusal(settings, leased=False, user_sessions=2))
+    assert "1 lease is" in str(limit_refusal(settings, leased=True, user_sessions=1))
 
 
 @pytest.mark.parametrize(("leased", "most"), [(False, 5), (True, 100)])
 def test_without_a_value_a_user_has_five_desktops_and_a_hundred_leases(leased: bool, most: int):
-    assert refusal(resolve([]), leased=leased, user_sessions=most - 1) is None
-    assert refusal(resolve([]), leased=leased, user_sessions=most) is not None
+    assert limit_refusal(resolve([]), leased=leased, user_sessions=most - 1) is None
+    assert limit_refusal(resolve([]), leased=leased, user_sessions=most) is not None
 
 
 @dataclass
@@ -103,24 +103,24 @@ def within_all_limits(rule: Callable[..., Exception | None], day: tuple[Any, ...
 
 
 def test_desktops_and_leases_stay_within_all_limits():
-    holds(within_all_limits, refusal, days)
+    holds(within_all_limits, limit_refusal, days)
 
 
 def lets_a_key_widen(settings: Mapping[str, EffectiveSetting], *, user_sessions: int, **asked: Any) -> Exception | None:
-    return refusal(settings, user_sessions=0 if asked.get("max_leases") is not None else user_sessions, **asked)
+    return limit_refusal(settings, user_sessions=0 if asked.get("max_leases") is not None else user_sessions, **asked)
 
 
 def forgets_the_key(
     settings: Mapping[str, EffectiveSetting], *, leased: bool, user_sessions: int, **_: Any
 ) -> Exception | None:
-    return refusal(settings, leased=leased, user_sessions=user_sessions)
+    return limit_refusal(settings, leased=leased, user_sessions=user_sessions)
 
 
 def counts_leases_as_desktops(
     settings: Mapping[str, EffectiveSetting], *, leased: bool, **asked: Any
 ) -> Exception | None:
     del leased
-    return refusal(settings, leased=False, **asked)
+    return limit_refusal(settings, leased=False, **asked)
 
 
 @pytest.mark.parametrize("mutant", [lets_a_key_widen, forgets_the_key, counts_leases_as_desktops])

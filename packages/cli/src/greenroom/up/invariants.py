@@ -22,7 +22,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.machine_orders import list_orders
 from greenroom.db.fleet.machine_pools import list_pools
 from greenroom.db.fleet.views import list_agents
-from greenroom.db.launch.replacement import KEPT_PER_CONFIG
+from greenroom.db.launch.replacement import MAX_QUARANTINED_PER_CONFIG
 from greenroom.db.pool.configs import list_configs
 from greenroom.db.rows import collect_unreadable
 from greenroom.db.session.views import SessionFilter, list_sessions
@@ -225,11 +225,11 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I23",
-        f"a config keeps at most {KEPT_PER_CONFIG} failed sessions for inspection",
+        f"a config keeps at most {MAX_QUARANTINED_PER_CONFIG} failed sessions for inspection",
         "SELECT format('staging config %%s keeps %%s failed sessions', staging_config_id, count(*)) AS what"
         " FROM sessions WHERE set_aside_for IS NOT NULL AND status = 'failed' AND staging_config_id IS NOT NULL"
         " GROUP BY staging_config_id HAVING count(*) > %(kept)s",
-        {"kept": KEPT_PER_CONFIG},
+        {"kept": MAX_QUARANTINED_PER_CONFIG},
     ),
     Invariant(
         "I24",
