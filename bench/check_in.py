@@ -35,7 +35,7 @@ from bench.table import Figure, Point, percentile, spread
 from bench.zone import CHECK_IN_S, DEFAULTS
 from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
-from greenroom.db.fleet.agents import EPOCH
+from greenroom.db.fleet.agents import DB_EPOCH
 from greenroom.db.migrate import migrate
 from greenroom.kit.secrets import hashed, new_secret
 from greenroom.wire.messages import Registered
@@ -144,7 +144,7 @@ async def _insert_agents(db: Database, number: int, name: str) -> list[Registere
         " SELECT zone_id, host, host, host, %s, 1 FROM zones,"
         " (SELECT concat_ws('-', %s::text, n) AS host FROM generate_series(0, %s - 1) AS n) AS hosts"
         " WHERE zone_name = 'default' RETURNING agent_id::text, zone_id::text,"
-        " (SELECT installation_id::text FROM installation) AS installation_id, " + EPOCH + " AS db_epoch",
+        " (SELECT installation_id::text FROM installation) AS installation_id, " + DB_EPOCH + " AS db_epoch",
         (hashed(credential), name, number),
     )
     return [Registered(credential=credential, incarnation=1, **row) for row in rows]

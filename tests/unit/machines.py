@@ -65,7 +65,7 @@ def joined(view: PlacementAgent, *, live: int = 0, state: str = "joined", **chan
         agent=view,
         agent_sessions=live,
         live_sessions=live,
-        asked=ago(900),
+        requested=ago(900),
         ref=f"r-{view.agent_id}",
         **changes,
     )

@@ -71,6 +71,6 @@ async def test_work_that_fails_and_work_that_is_given_up_are_distinguished():
 
 def test_no_look_takes_longer_than_the_most():
     time_limits = ProbeTimeLimits(lambda: LATE)
-    assert time_limits.allowed_s(PROBE_TIMEOUT_S) == MAX_PROBE_S
-    assert time_limits.allowed_s(1.5) == 15.0
-    assert ProbeTimeLimits(lambda: ON_TIME).allowed_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S
+    assert time_limits.extended_limit_s(PROBE_TIMEOUT_S) == MAX_PROBE_S
+    assert time_limits.extended_limit_s(1.5) == 15.0
+    assert ProbeTimeLimits(lambda: ON_TIME).extended_limit_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S

@@ -185,7 +185,7 @@ class HostLimits:
         containers = self._containers()
         too_low = host_limits.too_low(self._values, containers)
         if any(entry.limit.name not in self._reported for entry in too_low):
-            sentence = f"Of {self._hostname}: {host_limits.overfull(self._values, containers)}"
+            sentence = f"Of {self._hostname}: {host_limits.overload_explanation(self._values, containers)}"
             self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)
         self._reported = frozenset(entry.limit.name for entry in too_low)
 

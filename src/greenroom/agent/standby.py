@@ -30,7 +30,7 @@ from greenroom.core.fleet.election import (
     ElectionRecord,
     ObservedRecord,
     after_read,
-    claim,
+    next_takeover,
     released,
     renewal,
 )
@@ -94,7 +94,7 @@ class Election:
         record, version = await self.shared.read_election_record()
         self.last_access_s = self.clock()
         self.observed = after_read(self.observed, record, version, self.last_access_s)
-        takeover = claim(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
+        takeover = next_takeover(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
         if takeover is None:
             return None
         sent_at_s = self.clock()

@@ -23,7 +23,7 @@ RECONNECT_S: Final = 0.5
 CHECK_S: Final = 12.0
 """The interval of requests that check the server, because a frozen server does not end its connections."""
 _LISTENER_ANSWER_S: Final = 5.0 + ANSWER_S
-"""The time to wait for an answer. `prepare` may wait 5 s for a lock (`db.fleet.managers.hold_instance`)."""
+"""The time to wait for an answer. `prepare` may wait 5 s for a lock (`db.fleet.managers.lock_instance_id`)."""
 
 
 class Listener:

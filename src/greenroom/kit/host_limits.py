@@ -35,7 +35,7 @@ def read_limits(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name, without limits that are unreadable or
     unlimited.
     """
-    values = {limit.name: _number(setting_file(proc, limit.name)) for limit in LIMITS if limit.sysctl}
+    values = {limit.name: _number(setting_file(proc, limit.name)) for limit in LIMITS if limit.is_kernel_setting}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
     values["addresses of the sessions' network"] = min(_addresses(proc / "net/route"), default=None)

@@ -188,7 +188,7 @@ class LeadershipKeeper:
             if not await connection.renew(term, self.timings.ttl_s):
                 raise LeaseLost(f"term {term} has ended")
             elected = self._window is None
-            self._window = core_leadership.renewed(term, sent_at_s, self.timings)
+            self._window = core_leadership.window_after_renewal(term, sent_at_s, self.timings)
             if elected:
                 self.on_elected()
                 reason = reason or core_leadership.election_reason(

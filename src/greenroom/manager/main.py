@@ -13,14 +13,14 @@ import structlog
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.events import TOPICS, ChangeEvent, ManagerPart
 from greenroom.core.fleet.leadership import timings_problem
-from greenroom.core.fleet.liveness import allowed_s, silence_problem
+from greenroom.core.fleet.liveness import extended_limit_s, silence_problem
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
-from greenroom.db.fleet.managers import ManagerRow, find_or_insert_manager, hold_instance, store_manager_info
+from greenroom.db.fleet.managers import ManagerRow, find_or_insert_manager, lock_instance_id, store_manager_info
 from greenroom.db.notifications import Listener
 from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
@@ -114,7 +114,7 @@ class Manager:
     def status(self) -> ManagerStatus:
         return ManagerStatus(
             age_s=boottime_s() - self._started_at_s,
-            unhealthy_after_s=allowed_s(self.config.unhealthy_after_s, self.lateness.now()),
+            unhealthy_after_s=extended_limit_s(self.config.unhealthy_after_s, self.lateness.now()),
             stopping=self._stopping,
             guardian=self._registered.guardian.status() if self._registered else GuardianStatus(),
         )
@@ -208,7 +208,7 @@ class RegisteredManager:
             application_name=f"greenroom listen {me.instance_id}",
             on_event=self._on_event,
             on_connect=self._read_all_again,
-            prepare=lambda connection: hold_instance(connection, me.manager_key, me.instance_id),
+            prepare=lambda connection: lock_instance_id(connection, me.manager_key, me.instance_id),
         )
         self.leadership = LeadershipKeeper(
             config.database_url,

@@ -38,7 +38,7 @@ def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
 def test_what_is_raised_is_enough_and_nothing_is_lowered(subject: Any, values: dict[str, int]):
     raised = subject(values)
     assert all(raised[name] > values[name] for name in raised)
-    assert not [low for low in too_low(values | raised, SESSIONS) if low.limit.sysctl]
+    assert not [low for low in too_low(values | raised, SESSIONS) if low.limit.is_kernel_setting]
 
 
 @for_all(

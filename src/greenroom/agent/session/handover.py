@@ -121,8 +121,8 @@ class Handovers:
                 self._sessions.observed.store_probe(session_id, usable=True)
                 return None
             elapsed_s = time.monotonic() - begun
-            allowed_s = self._time_limits.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
-            if attempts >= MIN_ATTEMPTS and elapsed_s + PROBE_PAUSE_S > allowed_s:
+            extended_limit_s = self._time_limits.extended_limit_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
+            if attempts >= MIN_ATTEMPTS and elapsed_s + PROBE_PAUSE_S > extended_limit_s:
                 return replace(result, error=f"{NO_ANSWER}: {self._describe(result, attempts, elapsed_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
 

@@ -20,7 +20,7 @@ from greenroom.agent.capacity import ExplainFailure, without_explanation
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.liveness import Lateness, allowed_s, lateness_factor, lateness_reason
+from greenroom.core.fleet.liveness import Lateness, extended_limit_s, lateness_factor, lateness_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -43,9 +43,9 @@ class ProbeTimeLimits:
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
         self._lateness = lateness
 
-    def allowed_s(self, limit_s: float, most_s: float = MAX_PROBE_S) -> float:
+    def extended_limit_s(self, limit_s: float, max_s: float = MAX_PROBE_S) -> float:
         """Return the time limit at the current lateness."""
-        return allowed_s(limit_s, self._lateness(), most_s)
+        return extended_limit_s(limit_s, self._lateness(), max_s)
 
     def idle_host_s(self, elapsed_s: float) -> float:
         """Return the part of a limit for an idle host that corresponds to this wait."""
@@ -62,7 +62,7 @@ class ProbeTimeLimits:
         task = asyncio.ensure_future(work)
         begun = time.monotonic()
         try:
-            while (remaining_s := begun + self.allowed_s(limit_s) - time.monotonic()) > 0 and not task.done():
+            while (remaining_s := begun + self.extended_limit_s(limit_s) - time.monotonic()) > 0 and not task.done():
                 await asyncio.wait({task}, timeout=remaining_s)
             if not task.done():
                 raise TimeoutError

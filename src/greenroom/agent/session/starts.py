@@ -20,7 +20,7 @@ import structlog
 
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.fleet.liveness import Lateness, allowed_s, lateness_reason
+from greenroom.core.fleet.liveness import Lateness, extended_limit_s, lateness_reason
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.session.starts import (
     Start,
@@ -118,7 +118,7 @@ class Starts:
         """Release the slots that were held for too long, and compute the number of slots."""
         host, now_s, late_starts = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
-            since_s, held_s = start.container_started_at_s, allowed_s(HELD_S, host, MAX_HELD_S)
+            since_s, held_s = start.container_started_at_s, extended_limit_s(HELD_S, host, MAX_HELD_S)
             if since_s is not None and now_s - since_s >= held_s:
                 reason = (
                     f"its first frame is missing {held_s:.0f} s after its container was started{lateness_reason(host)}"

@@ -207,7 +207,7 @@ async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
     async with db.connection() as connection:
         pools = await machine_pools.pools_of_zone(connection, row.zone_id)
         planned = [
-            replace(pool.plan_input, closed=pool.deleted is not None)
+            replace(pool.plan_input, disabled=pool.deleted is not None)
             if pool.machine_pool_id == row.machine_pool_id
             else pool.plan_input
             for pool in pools

@@ -174,8 +174,8 @@ class EdgeRegistration:
     in_use: str = ""
     requested: str | None = None
 
-    def reported(self, address: str, *, with_token: bool) -> EdgeRegistration:
-        """Return the claim after the Agent registered with this address of its edge gateway."""
+    def after_report(self, address: str, *, with_token: bool) -> EdgeRegistration:
+        """Return the addresses after the Agent registered with this address of its edge gateway."""
         if with_token or address == self.in_use:
             return EdgeRegistration(address)
         return EdgeRegistration(self.in_use, address)

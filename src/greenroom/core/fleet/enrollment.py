@@ -38,7 +38,7 @@ class RefusalLogLimiter:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def must_log(self, address: str, now: float) -> bool:
-        """Count this refusal of `address`; return True if it must be logged."""
+        """Count this registration_refusal of `address`; return True if it must be logged."""
         window_begin, count = self._windows.get(address, (now, 0))
         if now - window_begin >= LOG_WINDOW_S:
             window_begin, count = now, 0
@@ -84,10 +84,11 @@ class KnownAgent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Newcomer:
-    """A host that requests to join a zone. Exactly one of the two hashes is set; both are SHA-256. `place` is a digest
-    of the Agent's folder, its machine and the last start of the machine. A copy of an identity has another `place`. It
-    is empty for Agents of older versions.
+class RegistrationRequest:
+    """The request of an Agent to join a zone, or to register there again. Exactly one of the two hashes is set; both
+    are SHA-256: of a join token, or of the credential of a known Agent. `place` is a digest of the Agent's folder, its
+    machine and the last start of the machine. A copy of an identity has another `place`. It is empty for Agents of
+    older versions.
     """
 
     agent_id: str
@@ -139,16 +140,18 @@ def refusal_of_agents_token(
     return None
 
 
-def refusal(newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken | None) -> GreenroomError | None:
+def registration_refusal(
+    request: RegistrationRequest, known: KnownAgent | None, token: StoredJoinToken | None
+) -> GreenroomError | None:
     """Return the reason why this Agent is not admitted; None if it is.
 
     `known` is the Agent that already has its id, and `token` is the token that it sent; each is None if there is none.
     """
-    if newcomer.token_hash is not None:
-        problem = _refusal_with_token(newcomer, known, token)
+    if request.token_hash is not None:
+        problem = _refusal_with_token(request, known, token)
     else:
-        problem = _refusal_with_credential(newcomer, known)
-    if problem is None and known is not None and known.alive and not _is_same_place(newcomer, known):
+        problem = _refusal_with_credential(request, known)
+    if problem is None and known is not None and known.alive and not _is_same_place(request, known):
         return IdentityConflict(
             "A live Agent in another place has this identity; a copied identity is refused. If this Agent is "
             "the copy, give it a separate Agent folder and a join token. If the other Agent has just "
@@ -157,7 +160,7 @@ def refusal(newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken
     return problem
 
 
-def is_repeated_join(newcomer: Newcomer, known: KnownAgent | None) -> bool:
+def is_repeated_join(request: RegistrationRequest, known: KnownAgent | None) -> bool:
     """True if the same token admitted this Agent before, and the Agent has not checked in since.
 
     The Agent then sends its token again, because the answer with its credential was lost.
@@ -166,51 +169,51 @@ def is_repeated_join(newcomer: Newcomer, known: KnownAgent | None) -> bool:
         known is not None
         and known.never_checked_in
         and known.joined_with is not None
-        and known.joined_with == newcomer.token_hash
-        and known.zone_id == newcomer.zone_id
-        and _is_same_place(newcomer, known)
+        and known.joined_with == request.token_hash
+        and known.zone_id == request.zone_id
+        and _is_same_place(request, known)
     )
 
 
 def _refusal_with_token(
-    newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken | None
+    request: RegistrationRequest, known: KnownAgent | None, token: StoredJoinToken | None
 ) -> GreenroomError | None:
-    again = is_repeated_join(newcomer, known)
-    if problem := refusal_of_agents_token(token, newcomer.agent_id, again=again):
+    again = is_repeated_join(request, known)
+    if problem := refusal_of_agents_token(token, request.agent_id, again=again):
         return problem
     assert token is not None, "refusal_of_agents_token refuses a missing token"  # noqa: S101
-    if token.zone_id != newcomer.zone_id:
+    if token.zone_id != request.zone_id:
         return Unauthenticated(
-            f"The join token is for zone {token.zone_name}, and this Manager coordinates zone {newcomer.zone_name}."
+            f"The join token is for zone {token.zone_name}, and this Manager coordinates zone {request.zone_name}."
             " Join through a gateway of that zone."
         )
     if known is not None and not again and token.agent_id is None:
         return IdentityConflict(
-            f"Agent {newcomer.agent_id} already exists, and a join token admits only new Agents. Delete the "
+            f"Agent {request.agent_id} already exists, and a join token admits only new Agents. Delete the "
             "Agent, give this machine a separate Agent folder, or create a token with which this Agent joins "
             "again."
         )
     return None
 
 
-def _refusal_with_credential(newcomer: Newcomer, known: KnownAgent | None) -> GreenroomError | None:
-    if known is None or not hmac.compare_digest(known.credential_hash, newcomer.credential_hash or b""):
+def _refusal_with_credential(request: RegistrationRequest, known: KnownAgent | None) -> GreenroomError | None:
+    if known is None or not hmac.compare_digest(known.credential_hash, request.credential_hash or b""):
         return Unauthenticated(
             "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join "
             "again, create a join token for this Agent."
         )
-    if known.zone_id != newcomer.zone_id:
+    if known.zone_id != request.zone_id:
         return Unauthenticated(
             f"The Agent's credential is for zone {known.zone_name}, and this Manager coordinates zone "
-            f"{newcomer.zone_name}. To move the Agent, create a join token for it in that zone."
+            f"{request.zone_name}. To move the Agent, create a join token for it in that zone."
         )
     return None
 
 
-def _is_same_place(newcomer: Newcomer, known: KnownAgent) -> bool:
+def _is_same_place(request: RegistrationRequest, known: KnownAgent) -> bool:
     """True if both are the same folder on the same machine since its last start. For Agents of versions without
     `place`, True if they are on the same machine.
     """
-    if newcomer.place and known.place:
-        return newcomer.place == known.place
-    return newcomer.machine_id == known.machine_id
+    if request.place and known.place:
+        return request.place == known.place
+    return request.machine_id == known.machine_id

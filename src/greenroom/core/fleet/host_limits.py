@@ -37,7 +37,7 @@ class HostLimit:
     error_pattern: re.Pattern[str] | None = None
 
     @property
-    def sysctl(self) -> bool:
+    def is_kernel_setting(self) -> bool:
         return not self.manual_remedy
 
     @property
@@ -197,7 +197,7 @@ class HostLimitValue:
 
     @property
     def remedy(self) -> str:
-        return RAISE if self.limit.sysctl else f"{self.limit.manual_remedy}."
+        return RAISE if self.limit.is_kernel_setting else f"{self.limit.manual_remedy}."
 
 
 def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
@@ -226,10 +226,10 @@ def failure_explanation(values: Mapping[str, int], sessions: int, text: str) -> 
         return (
             f"A limit of this host was reached: {reached.sentence}; the host has {sessions} sessions. {reached.remedy}"
         )
-    return overfull(values, sessions)
+    return overload_explanation(values, sessions)
 
 
-def overfull(values: Mapping[str, int], sessions: int) -> str:
+def overload_explanation(values: Mapping[str, int], sessions: int) -> str:
     """Return sentences about a host with more sessions than its limits permit; empty for other hosts."""
     low = too_low(values, sessions)
     if not low:

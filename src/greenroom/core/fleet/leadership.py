@@ -56,7 +56,7 @@ def timings_problem(timings: Timings) -> str | None:
     )
 
 
-def renewed(term: int, sent_at_s: float, timings: Timings) -> ActingWindow:
+def window_after_renewal(term: int, sent_at_s: float, timings: Timings) -> ActingWindow:
     """Return the window after a successful renewal. It begins at the time at which the renewal was sent."""
     return ActingWindow(term=term, trusted_until_s=sent_at_s + timings.ttl_s - timings.margin_s)
 

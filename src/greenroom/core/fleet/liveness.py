@@ -62,9 +62,9 @@ def lateness_factor(lateness: Lateness) -> float:
     return min(MAX_LATENESS_FACTOR, max(1.0, 1.0 + waiting_tasks(lateness), lateness.own_s / MAX_ON_TIME_DELAY_S))
 
 
-def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:
-    """Return the time limit `limit_s` of a quiet host, extended for `lateness` to at most `most_s`."""
-    return max(limit_s, min(most_s, limit_s * lateness_factor(lateness)))
+def extended_limit_s(limit_s: float, lateness: Lateness, max_s: float = math.inf) -> float:
+    """Return the time limit `limit_s` of a quiet host, extended for `lateness` to at most `max_s`."""
+    return max(limit_s, min(max_s, limit_s * lateness_factor(lateness)))
 
 
 def lateness_reason(lateness: Lateness, process: str = "its Agent") -> str:
@@ -94,7 +94,7 @@ class FleetTimings:
     dead_s: float
 
 
-DELAY_S: Final = 1.0
+MAX_CHECKIN_DELAY_S: Final = 1.0
 """The maximum delay with which a check-in is stored."""
 
 
@@ -104,12 +104,12 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
     A healthy Agent reports once per held check-in, and one check-in may be lost. `hold_s` is the time for which a
     Manager holds a check-in without news.
     """
-    needed_s = 2 * hold_s + DELAY_S
+    needed_s = 2 * hold_s + MAX_CHECKIN_DELAY_S
     if missing_s >= needed_s:
         return None
     return (
         f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + "
-        f"{DELAY_S:g} s = {needed_s:g} s, or healthy Agents are marked missing again and again. Raise "
+        f"{MAX_CHECKIN_DELAY_S:g} s = {needed_s:g} s, or healthy Agents are marked missing again and again. Raise "
         "GREENROOM_AGENT_MISSING_S or lower GREENROOM_CHECKIN_HOLD_S."
     )
 

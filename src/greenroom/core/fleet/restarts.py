@@ -21,17 +21,17 @@ class Restart:
     reason: str
 
 
-def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> Restart:
+def next_start(name: str, exit_text: str, exits_s: Sequence[float], now_s: float) -> Restart:
     """Return the next start after an exit: immediately after the first exit, later after pauses that double up to 10 s.
 
     The number of attempts is not limited. `exits_s` are the times of the exits of the process, including this one, on
-    the clock of `now_s`; `how` is, for example, "was killed by SIGKILL".
+    the clock of `now_s`; `exit_text` is, for example, "was killed by SIGKILL".
     """
     recent = sum(1 for at in exits_s if now_s - at <= WINDOW_S)
     pause_s = 0.0 if recent <= 1 else min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(recent - 2, 16))
     when = "immediately" if pause_s == 0 else f"in {pause_s:g} s"
     times = "" if recent <= 1 else f", exit {recent} within {WINDOW_S:g} s"
-    return Restart(pause_s, f"{name} {how}; it is started again {when}{times}")
+    return Restart(pause_s, f"{name} {exit_text}; it is started again {when}{times}")
 
 
 CRASH_WINDOW_S: Final = 300.0

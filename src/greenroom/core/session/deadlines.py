@@ -26,7 +26,7 @@ from typing import Final, Literal, cast
 
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, lateness_factor, lateness_reason
+from greenroom.core.fleet.liveness import ON_TIME, Lateness, extended_limit_s, lateness_factor, lateness_reason
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, TRANSITIONAL, WAITING_FOR_AGENT, Want
 from greenroom.core.text import duration
 from greenroom.shared.states import SessionStatus
@@ -128,7 +128,7 @@ def overdue_at(session: SessionInTransition, timing: ManagerTiming = ON_TIME_MAN
         return max(normal_deadline, session.status_changed + maximum)
     since_step = normal_deadline if session.stepped is None else max(normal_deadline, session.stepped + limit)
     lateness, _ = _lateness(session, timing)
-    allowed = since_step + timedelta(seconds=allowed_s(limit_s, lateness) - limit_s)
+    allowed = since_step + timedelta(seconds=extended_limit_s(limit_s, lateness) - limit_s)
     return max(normal_deadline, min(allowed, (session.admitted or session.status_changed) + maximum))
 
 

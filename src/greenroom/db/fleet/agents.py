@@ -8,7 +8,7 @@ from typing import Final
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeRegistration
-from greenroom.core.fleet.enrollment import KnownAgent, Newcomer, is_repeated_join, refusal
+from greenroom.core.fleet.enrollment import KnownAgent, RegistrationRequest, is_repeated_join, registration_refusal
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.enrollment import count_use, lock_token
 from greenroom.db.fleet.liveness import delete_sessions_of
@@ -21,7 +21,7 @@ ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
 """Condition on an Agent `a`: it does not wait for an administrator. Until then it gets no instructions and no
 streams."""
 
-EPOCH: Final = (
+DB_EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
     " (SELECT timeline_id FROM pg_control_checkpoint()) || '.' ||"
     " (SELECT oid FROM pg_database WHERE datname = current_database()) || '.' ||"
@@ -45,7 +45,9 @@ class AgentRegistration:
     edge_before: EdgeRegistration | None = None
 
 
-async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> AgentRegistration:
+async def register(
+    db: Database, request: RegistrationRequest, new_credential_hash: bytes, *, enabled: bool
+) -> AgentRegistration:
     """Admit an Agent to a zone with its next incarnation; `core.fleet.enrollment` decides who is admitted.
 
     With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
@@ -56,21 +58,21 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
         IdentityConflict: another Agent has this identity, or the Agent is already registered.
     """
     async with db.transaction() as connection:
-        cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
+        cursor = await connection.execute(_KNOWN, {"agent_id": request.agent_id, "alive_within_s": ALIVE_WITHIN_S})
         known = row_as(KnownAgent, await cursor.fetchone())
-        token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
-        if problem := refusal(newcomer, known, token):
+        token = await lock_token(connection, request.token_hash) if request.token_hash is not None else None
+        if problem := registration_refusal(request, known, token):
             raise problem
-        if newcomer.token_hash is not None and not is_repeated_join(newcomer, known):
-            await count_use(connection, newcomer.token_hash)
-        credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
+        if request.token_hash is not None and not is_repeated_join(request, known):
+            await count_use(connection, request.token_hash)
+        credential_hash = new_credential_hash if request.token_hash is not None else request.credential_hash
         if known is not None:
-            edge = known.edge.reported(newcomer.edge_url, with_token=newcomer.token_hash is not None)
-            identity = await _readmit(connection, newcomer, credential_hash, edge)
+            edge = known.edge.after_report(request.edge_url, with_token=request.token_hash is not None)
+            identity = await _readmit(connection, request, credential_hash, edge)
             return replace(identity, edge=edge, edge_before=known.edge)
-        await _check_route(connection, newcomer.agent_id)
+        await _check_route(connection, request.agent_id)
         enabled_by_token = token is not None and token.enable_agent
-        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or enabled_by_token)
+        return await _admit_new(connection, request, credential_hash, enabled=enabled or enabled_by_token)
 
 
 _KNOWN: Final = (
@@ -95,29 +97,29 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
         )
 
 
-_IDENTITY: Final = (
+_RETURN_IDENTITY: Final = (
     " RETURNING incarnation, enabled, (SELECT installation_id::text FROM installation) AS installation_id, "
-    f"{EPOCH} AS db_epoch"
+    f"{DB_EPOCH} AS db_epoch"
 )
 
 
 async def _admit_new(
-    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, *, enabled: bool
+    connection: Connection, request: RegistrationRequest, credential_hash: bytes | None, *, enabled: bool
 ) -> AgentRegistration:
     cursor = await connection.execute(
         "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
         " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
-        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _IDENTITY,
-        asdict(newcomer) | {"credential_hash": credential_hash, "enabled": enabled},
+        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _RETURN_IDENTITY,
+        asdict(request) | {"credential_hash": credential_hash, "enabled": enabled},
     )
     row = await cursor.fetchone()
     if row is None:
-        raise IdentityConflict(f"Another Agent registered as {newcomer.agent_id} at the same moment.")
+        raise IdentityConflict(f"Another Agent registered as {request.agent_id} at the same moment.")
     return AgentRegistration(**row, is_new=True)
 
 
 async def _readmit(
-    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeRegistration
+    connection: Connection, request: RegistrationRequest, credential_hash: bytes | None, edge: EdgeRegistration
 ) -> AgentRegistration:
     cursor = await connection.execute(
         "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"
@@ -125,17 +127,17 @@ async def _readmit(
         " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
         " incarnation = incarnation + 1, seq = 0,"
         " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
-        " WHERE agent_id = %(agent_id)s" + _IDENTITY,
-        asdict(newcomer)
+        " WHERE agent_id = %(agent_id)s" + _RETURN_IDENTITY,
+        asdict(request)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
     return AgentRegistration(**await returned(cursor), is_new=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentEdge:
-    """An Agent and its edge gateway. `has_edge`: its last registration has an edge address, which may not be
-    confirmed yet."""
+class AgentCredentials:
+    """The credential of an Agent, with the facts for its requests. `has_edge`: its last registration has an address of
+    an edge gateway, which may not be confirmed yet."""
 
     agent_id: str
     zone_id: str
@@ -149,10 +151,10 @@ class AgentEdge:
         return self.agent_id[:8]
 
 
-async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
-    """Return the Agent with its edge gateway, or None if there is no such Agent."""
+async def find_agent_credentials(db: Database, agent_id: str) -> AgentCredentials | None:
+    """Return the credential of an Agent, or None if there is no such Agent."""
     return await db.fetch_one_as(
-        AgentEdge,
+        AgentCredentials,
         "SELECT agent_id::text, zone_id::text, credential_hash, incarnation,"
         " coalesce(edge_url_requested, edge_url) <> '' AS has_edge FROM agents WHERE agent_id = %s",
         (agent_id,),

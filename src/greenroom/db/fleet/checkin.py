@@ -16,15 +16,15 @@ from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
 from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database
-from greenroom.db.fleet.agents import ADMITTED, EPOCH
+from greenroom.db.fleet.agents import ADMITTED, DB_EPOCH
 from greenroom.db.session.commands import AWAITED
 
 log = structlog.get_logger(__name__)
 
-_ORDERED: Final = "k.state = 'requested' AND " + AWAITED
+_COMMAND_TO_BEGIN: Final = "k.state = 'requested' AND " + AWAITED
 """A row of `session_commands k` that the Agent must begin."""
 
-_LOGIN_TO_FETCH: Final = (
+_LOGIN_IF_NEEDED: Final = (
     "CASE WHEN a.enabled AND (coalesce((a.usage ->> 'keeps_log_ins')::boolean, false) OR NOT EXISTS"
     " (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id AND r.name = i.name AND r.state = 'present'"
     "   AND i.pull_policy = 'missing'"
@@ -34,7 +34,7 @@ _LOGIN_TO_FETCH: Final = (
 """The password of the registry of image `i`, for an enabled Agent `a` that must pull it or keeps it for its
 machines."""
 
-OFFERED: Final = (
+AGENT_NEEDS_IMAGE: Final = (
     "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"
     " AND (NOT i.restrict_to_server OR i.server_id = a.agent_id) AND " + ADMITTED
 )
@@ -118,7 +118,8 @@ class CheckInState:
 
 _ZONE: Final = (
     "SELECT m.enabled, m.zone_id::text, l.term, "
-    " CASE WHEN l.expires_at > clock_timestamp() THEN l.manager_id::text END AS primary_id, " + EPOCH + " AS db_epoch,"
+    " CASE WHEN l.expires_at > clock_timestamp() THEN l.manager_id::text END AS primary_id,"
+    " " + DB_EPOCH + " AS db_epoch,"
     " (SELECT md5(coalesce(string_agg(concat(p.filter_policy_id, ':', p.xmin), ',' ORDER BY p.filter_policy_id), ''))"
     "   FROM filter_policies p) AS filter_policies_digest,"
     " (SELECT coalesce(json_agg(json_build_object('manager_id', o.manager_id, 'instance_id', o.instance_id,"
@@ -132,33 +133,41 @@ _IMAGE: Final = (
     "concat_ws('|', i.name, i.docker_registry, i.docker_user, i.pull_policy, i.refresh_requested,"
     " i.docker_token_encrypted IS NOT NULL"
 )
-_DIGESTED: Final = ", ',' ORDER BY i.name, i.image_id)"
+_DIGEST_END: Final = ", ',' ORDER BY i.name, i.image_id)"
 _GENERATIONS: Final = "json_object_agg(s.session_id, s.generation)"
 _STATES: Final = (
     "WITH zone AS MATERIALIZED (" + _ZONE + "), offered AS MATERIALIZED (SELECT i.* FROM images i, zone"
     "   WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = zone.zone_id::uuid)),"
     # Most images are the same for all Agents and digested once; these few differ between Agents.
-    " own AS MATERIALIZED (SELECT * FROM offered WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
-    " common AS MATERIALIZED (SELECT string_agg(" + _IMAGE + ")" + _DIGESTED + " AS text"
+    " specific_images AS MATERIALIZED"
+    "   (SELECT * FROM offered WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
+    " common AS MATERIALIZED (SELECT string_agg(" + _IMAGE + ")" + _DIGEST_END + " AS text"
     "   FROM offered i WHERE NOT (restrict_to_server OR docker_token_encrypted IS NOT NULL)),"
     " named AS MATERIALIZED (SELECT agent_id, " + _GENERATIONS + " AS generations FROM sessions s"
     "   WHERE session_id = ANY(%(session_ids)s::uuid[]) AND status <> 'deleted' GROUP BY agent_id),"
-    " asked AS MATERIALIZED (SELECT a.agent_id, encode(a.credential_hash, 'hex') AS credential_hash, a.incarnation,"
-    "   a.seq, a.complete, a.zone_id, a.manager_id AS recorded_manager_id, a.manager_term AS recorded_term,"
+    " requested_agents AS MATERIALIZED (SELECT a.agent_id, encode(a.credential_hash, 'hex') AS credential_hash,"
+    "   a.incarnation, a.seq, a.complete, a.zone_id, a.manager_id AS recorded_manager_id,"
+    "   a.manager_term AS recorded_term,"
     "   coalesce(c.cores_reported, 0) AS cores_reported, coalesce(c.memory_reported, 0) AS memory_reported,"
     "   CASE WHEN a.agent_id = ANY(%(whole)s::uuid[]) THEN (SELECT coalesce(" + _GENERATIONS + ", '{}') FROM sessions s"
     "     WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') ELSE coalesce(named.generations, '{}')"
     "   END AS generations,"
     "   (SELECT coalesce(json_agg(k.command_id), '[]') FROM session_commands k"
-    "     WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
+    "     WHERE k.agent_id = a.agent_id AND " + _COMMAND_TO_BEGIN + ") AS command_ids,"
     "   (SELECT coalesce(json_agg(h), '[]') FROM (SELECT user_id, image_id, removal_id FROM homes h"
     "     WHERE h.agent_id = a.agent_id AND h.removal_id IS NOT NULL) h) AS removals,"
     "   CASE WHEN " + ADMITTED + " THEN md5(concat_ws(';', (SELECT text FROM common),"
-    "     (SELECT string_agg(" + _IMAGE + ", encode(" + _LOGIN_TO_FETCH + ", 'hex'))" + _DIGESTED + " FROM own i"
+    "     (SELECT string_agg("
+    + _IMAGE
+    + ", encode("
+    + _LOGIN_IF_NEEDED
+    + ", 'hex'))"
+    + _DIGEST_END
+    + " FROM specific_images i"
     "       WHERE NOT i.restrict_to_server OR i.server_id = a.agent_id))) ELSE md5('') END AS images_digest"
     "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) LEFT JOIN named USING (agent_id)"
     "   WHERE a.agent_id = ANY(%(agent_ids)s::uuid[]))"
-    " SELECT zone.*, (SELECT coalesce(json_agg(asked), '[]') FROM asked)::text AS agents FROM zone"
+    " SELECT zone.*, (SELECT coalesce(json_agg(r), '[]') FROM requested_agents r)::text AS agents FROM zone"
 )
 
 
@@ -307,7 +316,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     """
     return await db.fetch_as(
         RegistryImage,
-        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
+        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_IF_NEEDED + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
         # Of several workspaces with the same image, the policy that pulls most often applies: it is the lowest value.
         " min(i.pull_policy) OVER same AS pull_policy,"
@@ -315,7 +324,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
         "   THEN extract(epoch FROM max(i.refresh_requested) OVER same)::float8 ELSE 0 END AS refresh"
         " FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
         " LEFT JOIN agent_images r ON r.agent_id = a.agent_id AND r.name = i.name"
-        " WHERE " + OFFERED + " WINDOW same AS (PARTITION BY i.name) ORDER BY i.name, i.created",
+        " WHERE " + AGENT_NEEDS_IMAGE + " WINDOW same AS (PARTITION BY i.name) ORDER BY i.name, i.created",
         {"agent_id": agent_id},
         retry=False,
     )
@@ -354,7 +363,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
         OrderedCommand,
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
         " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
-        " FROM session_commands k WHERE agent_id = %s AND " + _ORDERED + " ORDER BY created",
+        " FROM session_commands k WHERE agent_id = %s AND " + _COMMAND_TO_BEGIN + " ORDER BY created",
         (agent_id,),
         retry=False,
     )

@@ -154,7 +154,7 @@ async def manager_urls(db: Database, zone_id: str) -> list[str]:
     return [row["gateway_url"] for row in rows]
 
 
-RECORD_EVERY_S: Final = 10.0
+GATEWAY_RECORD_INTERVAL_S: Final = 10.0
 """The minimum interval between two updates of `last_reported`."""
 
 
@@ -175,13 +175,14 @@ async def register_gateway(
         )
         existing = await cursor.fetchone()
         token = await lock_token(connection, token_hash)
-        repeated = existing is not None and existing["last_reported"] is None and existing["joined_with"] == token_hash
-        if problem := refusal_of_token(token, "gateway", again=repeated):
+        # The gateway did not receive the answer to its first request.
+        again = existing is not None and existing["last_reported"] is None and existing["joined_with"] == token_hash
+        if problem := refusal_of_token(token, "gateway", again=again):
             raise problem
-        if existing is not None and not repeated:
+        if existing is not None and not again:
             raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another folder.")
         assert token is not None, "a missing token is refused"  # noqa: S101
-        if not repeated:
+        if not again:
             await count_use(connection, token_hash)
         cursor = await connection.execute(
             "INSERT INTO gateways (gateway_id, zone_id, hostname, credential_hash, joined_with)"
@@ -189,7 +190,7 @@ async def register_gateway(
             " ON CONFLICT (gateway_id) DO UPDATE SET credential_hash = excluded.credential_hash WHERE %(again)s"
             " RETURNING 1",
             {
-                "again": repeated,
+                "again": again,
                 "gateway_id": gateway_id,
                 "zone_id": token.zone_id,
                 "hostname": hostname,
@@ -243,7 +244,7 @@ async def record_gateway_request(db: Database, gateway_id: str) -> None:
     await db.write(
         "UPDATE gateways SET last_reported = clock_timestamp() WHERE gateway_id = %(gateway_id)s AND"
         " (last_reported IS NULL OR last_reported < clock_timestamp() - make_interval(secs => %(every_s)s))",
-        {"gateway_id": gateway_id, "every_s": RECORD_EVERY_S},
+        {"gateway_id": gateway_id, "every_s": GATEWAY_RECORD_INTERVAL_S},
     )
 
 

@@ -118,7 +118,7 @@ class LeadershipConnection:
 
     async def renew(self, term: int, ttl_s: float) -> bool:
         """Extend the leadership of exactly this term, held by exactly this connection; False = it was lost."""
-        return await self._changed(
+        return await self._changes_row(
             "UPDATE zone_leases SET expires_at = clock_timestamp() + make_interval(secs => %s),"
             " renewed_at = clock_timestamp() WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
@@ -127,7 +127,7 @@ class LeadershipConnection:
 
     async def raise_term(self, term: int, new_term: int) -> bool:
         """Continue with a higher term without a gap; False = the leadership was lost."""
-        return await self._changed(
+        return await self._changes_row(
             "UPDATE zone_leases SET term = %s, announced_term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
             (new_term, new_term, self._zone_key, self._holder, term),
@@ -135,13 +135,13 @@ class LeadershipConnection:
 
     async def resign(self, term: int) -> bool:
         """End the leadership of this term now and notify the followers."""
-        return await self._changed(
+        return await self._changes_row(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
             (self._zone_key, self._holder, term, CHANNEL, str(ChangeEvent.primary(self._zone_key))),
         )
 
-    async def _changed(self, query: LiteralString, params: tuple[Any, ...]) -> bool:
+    async def _changes_row(self, query: LiteralString, params: tuple[Any, ...]) -> bool:
         return await self._row(query, params) is not None
 
     async def _row(self, query: LiteralString, params: tuple[Any, ...]) -> dict[str, Any] | None:
@@ -174,7 +174,7 @@ async def leadership_connection(
 
 
 REMAINING: Final[LiteralString] = (
-    # two numbers: before PostgreSQL 17 it is not possible to subtract from an infinite time
+    # Numbers are subtracted, because before PostgreSQL 17 nothing can be subtracted from an infinite time.
     "(extract(epoch FROM l.expires_at) - extract(epoch FROM clock_timestamp()))::double precision"
 )
 """Seconds until the end of the leadership in `zone_leases l`."""

@@ -75,12 +75,16 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
         (agent_id,),
     )
     cursor = await connection.execute(
-        "WITH waits AS (UPDATE sessions SET " + CHANGE_TO[SessionStatus.UNREACHABLE] + " WHERE agent_id = %(agent_id)s"
+        "WITH unreachable AS (UPDATE sessions SET "
+        + CHANGE_TO[SessionStatus.UNREACHABLE]
+        + " WHERE agent_id = %(agent_id)s"
         "  AND user_id IS NULL AND status = 'running' RETURNING session_id::text, status, staging_config_id::text),"
-        " ends AS (UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = 'its Agent is missing'"
+        " deleting AS (UPDATE sessions SET "
+        + CHANGE_TO[SessionStatus.DELETING]
+        + ", ended_reason = 'its Agent is missing'"
         "  WHERE agent_id = %(agent_id)s AND user_id IS NULL AND status IN ('requested', 'starting')"
         "  RETURNING session_id::text, status, staging_config_id::text)"
-        " SELECT * FROM waits UNION ALL SELECT * FROM ends",
+        " SELECT * FROM unreachable UNION ALL SELECT * FROM deleting",
         {"agent_id": agent_id},
     )
     return rows_as(ChangedSession, await cursor.fetchall())
@@ -204,7 +208,7 @@ _DIFFERING: Final[LiteralString] = (
 )
 
 
-async def read_differing(db: Database, zone_id: str) -> list[Allocation]:
+async def read_differing_allocations(db: Database, zone_id: str) -> list[Allocation]:
     """Read the Agents whose stored reservation differs from the sum over their sessions, even by a rounding error. The
     result is not exact while sessions start and end."""
     return await db.fetch_as(Allocation, _DIFFERING, (zone_id, None, None))

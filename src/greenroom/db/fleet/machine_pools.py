@@ -61,7 +61,7 @@ class MachinePoolRow(PoolFields):
             machine_pool_id=self.machine_pool_id,
             name=self.name,
             limits=MachinePoolLimits(**values_of(MachinePoolLimits, self)),
-            closed=not self.enabled or self.deleted is not None,
+            disabled=not self.enabled or self.deleted is not None,
             failure_state=MachinePoolFailures(**values_of(MachinePoolFailures, self)),
         )
 
@@ -178,7 +178,8 @@ async def store_failure_state(connection: Connection, machine_pool_id: str, stat
 
 
 async def record_listing(connection: Connection, machine_pool_id: str, listing: ListedMachines) -> None:
-    """Store the time of the provider's listing, and the machines that it listed first with the present secrets."""
+    """Store the time of the provider's listing. For each listed machine of an open order, store the first time at which
+    it was listed with the present secrets (`shown`)."""
     await connection.execute(
         "UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (listing.at, machine_pool_id)
     )

@@ -84,7 +84,7 @@ async def read_waiting_users(
     if not any(zone_id in user.zone_ids for user in users):
         return [], []
     supplies = rows_as(_Supply, await (await connection.execute(_SUPPLY, params)).fetchall())
-    planned = {pool.machine_pool_id for pool in pools if not pool.closed}
+    planned = {pool.machine_pool_id for pool in pools if not pool.disabled}
     supply = defaultdict[str, list[PlacementAgent]](list)
     for zone_supply in supplies:
         if zone_supply.enabled or zone_supply.machine_pool_id in planned:
@@ -165,13 +165,13 @@ _UNFILLED: Final[LiteralString] = (
     " - (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL AND "
     f"{COMING}) AS number FROM staging_configs c JOIN images i USING (image_id)"
     " WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL AND NOT c.paused"
-    " AND c.shortfall_code IN ('no-capacity', 'no-agent')) short WHERE number > 0 ORDER BY 1"
+    " AND c.shortfall_code IN ('no-capacity', 'no-agent')) unfilled WHERE number > 0 ORDER BY 1"
 )
 _ORDERS: Final[LiteralString] = f"""
-SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.deadline, o.changed, o.asked, o.ref,
-       o.surplus_since, o.next_end, a.agent_id::text, a.hostname AS agent_hostname,
+SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.deadline, o.changed,
+       o.asked AS requested, o.ref, o.surplus_since, o.next_end, a.agent_id::text, a.hostname AS agent_hostname,
        CASE WHEN o.asked < p.secrets_since AND (o.shown IS NULL OR o.shown <= p.secrets_since) THEN p.secrets_since END
-           AS doubted,
+           AS list_unreliable_since,
        (SELECT coalesce(min(b.hostname), '') {ADDITIONAL_AGENTS}) AS other_agent,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS agent_sessions,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted'
@@ -180,7 +180,7 @@ SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.
   LEFT JOIN agents a ON a.agent_id = o.agent_id OR a.joined_with = o.token_hash
  WHERE p.zone_id = %(zone_id)s AND o.state <> 'ended' ORDER BY o.ordered, o.machine_order_id
 """
-_NOW: Final[LiteralString] = """
+_ZONE: Final[LiteralString] = """
 SELECT clock_timestamp() AS now, zone_name,
        (SELECT max(c.overcommit) FROM agents a JOIN agent_capacity c USING (agent_id)
     WHERE a.zone_id = z.zone_id AND a.cores_override IS NULL) AS overcommit FROM zones z WHERE zone_id = %(zone_id)s
@@ -210,20 +210,20 @@ async def read_snapshot(
     Agents.
     """
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
-    now = await returned(await connection.execute(_NOW, params))
+    zone = await returned(await connection.execute(_ZONE, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
     agents = tuple(replace(agent, image_state="present") for agent in rows_as(PlacementAgent, await cursor.fetchall()))
     unfilled = rows_as(_UnfilledConfig, await (await connection.execute(_UNFILLED, params)).fetchall())
-    used_overcommit = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
+    used_overcommit = overcommit or zone["overcommit"] or DEFAULT_OVERCOMMIT
     demand, other_zone_notes = await read_waiting_users(connection, zone_id, pools, used_overcommit)
     orders = rows_as(_OpenOrder, await (await connection.execute(_ORDERS, params)).fetchall())
     by_id = {agent.agent_id: agent for agent in agents}
     return ZoneSnapshot(
-        now=now["now"],
-        zone_name=now["zone_name"],
+        now=zone["now"],
+        zone_name=zone["zone_name"],
         overcommit=used_overcommit,
         agents=agents,
-        demands=(*demand, *(_demand_of_config(config, now["zone_name"]) for config in unfilled)),
+        demands=(*demand, *(_demand_of_config(config, zone["zone_name"]) for config in unfilled)),
         pools=tuple(pools),
         orders=tuple(_order_with_agent(row, by_id) for row in orders),
         listings=listings,

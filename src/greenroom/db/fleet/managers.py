@@ -90,7 +90,7 @@ async def store_manager_info(
     )
 
 
-async def hold_instance(connection: ListenConnection, manager_key: int, instance_id: str) -> None:
+async def lock_instance_id(connection: ListenConnection, manager_key: int, instance_id: str) -> None:
     """Take the lock of this instance id on the notification connection, for as long as the connection is open; wait up
     to 5 s for a previous process that is ending.
 
@@ -238,7 +238,7 @@ _IS_LIVE: Final[LiteralString] = (
     " AND p.objid = m.manager_key::oid AND p.granted"
     " AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
-"""Condition on `managers m`: a process holds the lock of this instance id (`hold_instance`)."""
+"""Condition on `managers m`: a process holds the lock of this instance id (`lock_instance_id`)."""
 
 
 async def delete_manager(db: Database, manager_id: str, *, force: bool = False) -> None:

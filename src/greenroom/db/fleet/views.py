@@ -15,7 +15,7 @@ from greenroom.core.listing import SortOrder
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
-from greenroom.db.fleet.checkin import OFFERED
+from greenroom.db.fleet.checkin import AGENT_NEEDS_IMAGE
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
@@ -203,7 +203,9 @@ _HOLDERS: Final = (
     " JOIN agent_images r ON r.agent_id = h.agent_id AND r.state = 'present' AND r.digest <> ''"
     " WHERE a.agent_id = %(taker)s AND a.enabled AND r.name = ANY(%(names)s)"
     " AND h.enabled AND h.status = 'running' AND h.edge_url <> ''"
-    " AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name AND " + OFFERED + ") ORDER BY r.name, h.agent_id"
+    " AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name AND "
+    + AGENT_NEEDS_IMAGE
+    + ") ORDER BY r.name, h.agent_id"
 )
 
 

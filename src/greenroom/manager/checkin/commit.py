@@ -2,7 +2,7 @@
 wait at its start.
 
 The commit stores observations and changes the statuses of sessions that they require. Messages without news are stored
-separately within `DELAY_S`.
+separately within `MAX_CHECKIN_DELAY_S`.
 
 Messages that arrive while a commit runs form the next group; messages without news are not part of it. The newest
 message of an Agent covers its older ones, because every message carries all unacknowledged observations. No message is
@@ -26,7 +26,7 @@ from prometheus_client import Histogram
 
 from greenroom.core.errors import GreenroomError, Invalid, StatementCanceled, Unavailable
 from greenroom.core.events import ChangeEvent
-from greenroom.core.fleet.liveness import DELAY_S
+from greenroom.core.fleet.liveness import MAX_CHECKIN_DELAY_S
 from greenroom.core.session.deadlines import HANDOVER_SLACK_S
 from greenroom.core.session.observations import is_newer
 from greenroom.core.session.progress import AGENT_STEPS
@@ -331,7 +331,7 @@ class UnstoredCheckIns:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(DELAY_S)
+            await asyncio.sleep(MAX_CHECKIN_DELAY_S)
             waiting, self._waiting = list(self._waiting.values()), {}
             for i in range(0, len(waiting), MAX_MESSAGES):
                 await self._store(waiting[i : i + MAX_MESSAGES])

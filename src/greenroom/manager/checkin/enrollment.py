@@ -16,12 +16,18 @@ from greenroom.core.catalogue.fetch_methods import ImageHolder, copy_sources
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
-from greenroom.core.fleet.enrollment import Newcomer, RefusalLogLimiter
+from greenroom.core.fleet.enrollment import RefusalLogLimiter, RegistrationRequest
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.agents import AgentEdge, AgentRegistration, find_edge, record_refusal, register
+from greenroom.db.fleet.agents import (
+    AgentCredentials,
+    AgentRegistration,
+    find_agent_credentials,
+    record_refusal,
+    register,
+)
 from greenroom.db.fleet.enrollment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
@@ -68,22 +74,22 @@ class Enrollment:
     async def _register(self, message: Register) -> Registered:
         if not (message.join_token or message.credential):
             raise Unauthenticated("The Agent has neither a join token nor a credential; configure a join token.")
-        newcomer = self._newcomer(message)
+        request = self._registration_request(message)
         credential = new_secret()
         enabled = installation_of(await stored_settings(self._db)).auto_agent
-        identity = await register(self._db, newcomer, hashed(credential), enabled=enabled)
+        identity = await register(self._db, request, hashed(credential), enabled=enabled)
         method = "with a join token" if message.join_token else "again"
         waiting = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
         self._logs.write(
             LogCode.AGENT_REGISTERED,
-            f"Agent {newcomer.agent_id} on host {message.hostname} registered {method} (process {identity.incarnation})"
+            f"Agent {request.agent_id} on host {message.hostname} registered {method} (process {identity.incarnation})"
             f"{waiting}",
         )
-        self._log_edge(newcomer, identity)
+        self._log_edge(request, identity)
         reading = await checkin.read_states(self._db, {}, self._me.manager_id)
         await self._db.notify(ChangeEvent(Topic.AGENTS), ChangeEvent.zone(self._me.zone_key))
         return Registered(
-            agent_id=newcomer.agent_id,
+            agent_id=request.agent_id,
             credential=credential if message.join_token else None,
             incarnation=identity.incarnation,
             installation_id=identity.installation_id,
@@ -93,12 +99,12 @@ class Enrollment:
             managers=answers.managers(reading.zone) if reading else [],
         )
 
-    def _log_edge(self, newcomer: Newcomer, identity: AgentRegistration) -> None:
+    def _log_edge(self, request: RegistrationRequest, identity: AgentRegistration) -> None:
         """Log a changed address of the edge gateway of a known Agent."""
         edge, previous_edge = identity.edge, identity.edge_before
         if previous_edge is None:
             return
-        subject = f"Agent {newcomer.agent_id} on host {newcomer.hostname}"
+        subject = f"Agent {request.agent_id} on host {request.hostname}"
         previous = previous_edge.in_use or "none"
         if edge.in_use != previous_edge.in_use:
             self._logs.write(
@@ -112,11 +118,11 @@ class Enrollment:
                 f"{subject} reports {edge.requested or 'no address'} as the address of its edge gateway;"
                 f" {previous} stays in use until an administrator confirms the change. Confirm it if an administrator"
                 f" changed it on the host (Infrastructure, Docker Agents, or greenroom agents confirm-edge"
-                f" {newcomer.agent_id}); otherwise decline it, disable the Agent and check its host",
+                f" {request.agent_id}); otherwise decline it, disable the Agent and check its host",
             )
 
-    def _newcomer(self, message: Register) -> Newcomer:
-        return Newcomer(
+    def _registration_request(self, message: Register) -> RegistrationRequest:
+        return RegistrationRequest(
             agent_id=_agent_id(message.agent_id),
             zone_id=self._me.zone_id,
             zone_name=self._logs.zone_name,
@@ -189,7 +195,9 @@ class Enrollment:
         return Authority(stored.certificate, self._secrets.decrypt(stored.key_encrypted))
 
 
-async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: int, credential: str) -> AgentEdge:
+async def known_agent(
+    db: Database, me: ManagerRow, agent_id: str, incarnation: int, credential: str
+) -> AgentCredentials:
     """Return the Agent of this Manager's zone that sent a message.
 
     Raises:
@@ -197,7 +205,7 @@ async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: 
         IdentityConflict: another process has this identity.
         Unavailable: the database cannot be reached.
     """
-    agent = await find_edge(db, _agent_id(agent_id))
+    agent = await find_agent_credentials(db, _agent_id(agent_id))
     if agent is None or not hmac.compare_digest(agent.credential_hash, hashed(credential)):
         raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
     if agent.zone_id != me.zone_id or agent.incarnation != incarnation:

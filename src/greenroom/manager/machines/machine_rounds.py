@@ -278,7 +278,7 @@ async def _store_order_failures(connection: Connection, snapshot: ZoneSnapshot, 
             joined.add(order.machine_pool_id)
     for pool in snapshot.pools:
         pool_id = pool.machine_pool_id
-        state = core_orders.after_orders(
+        state = core_orders.failures_after_orders(
             pool.failure_state, failed[pool_id], joined=pool_id in joined, now=snapshot.now
         )
         if state != pool.failure_state:
@@ -313,9 +313,11 @@ async def _store_failure_states(
         pool_before = next(pool for pool in pools if pool.machine_pool_id == pool_id)
         async with guarded(ctx.db, ctx.fence) as connection:
             row = await machine_pools.lock_pool(connection, pool_id)
-            state = core_orders.after_calls(row.plan_input.failure_state, worst.error, worst.retry_after_s, row.now)
+            state = core_orders.failures_after_call(
+                row.plan_input.failure_state, worst.error, worst.retry_after_s, row.now
+            )
             failed = [outcome.order_failure for outcome in pool_outcomes if outcome.order_failure is not None]
-            state = core_orders.after_orders(state, failed, joined=False, now=row.now)
+            state = core_orders.failures_after_orders(state, failed, joined=False, now=row.now)
             if state != row.plan_input.failure_state:
                 await machine_pools.store_failure_state(connection, pool_id, state)
         if worst.error is not None and worst.error != pool_before.last_error:

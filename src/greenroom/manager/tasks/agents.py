@@ -140,7 +140,7 @@ async def run_offers(ctx: PrimaryContext) -> None:
 async def run_allocation_corrections(ctx: PrimaryContext) -> None:
     """Correct the reserved cores and memory of Agents that differ from the sum over their sessions. The rows are read
     without a lock, and read again under the lock before the correction."""
-    suspects = corrections(await db_liveness.read_differing(ctx.db, ctx.zone_id))
+    suspects = corrections(await db_liveness.read_differing_allocations(ctx.db, ctx.zone_id))
     if not suspects:
         return
     await stop("primary.after_check")

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.election import ElectionRecord, ObservedRecord, after_read, claim, released, renewal
+from greenroom.core.fleet.election import ElectionRecord, ObservedRecord, after_read, next_takeover, released, renewal
 from greenroom.core.fleet.leadership import Timings, may_act, renewed
 
 TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
@@ -30,8 +30,8 @@ def seen(record: ElectionRecord | None, version: str | None = "v", since_s: floa
     drift=drifts,
     other_drift=drifts,
     offset_s=seconds,
-    subject=claim,
-    mutants=[lambda seen, own, address, now_s, ttl_s: claim(seen, own, address, now_s + 2.0, ttl_s)],
+    subject=next_takeover,
+    mutants=[lambda seen, own, address, now_s, ttl_s: next_takeover(seen, own, address, now_s + 2.0, ttl_s)],
 )
 def test_who_takes_the_record_finds_the_one_before_stopped(
     *,
@@ -69,41 +69,41 @@ def test_who_takes_the_record_finds_the_one_before_stopped(
 def test_a_record_that_was_renewed_is_left_alone(subject: Any, waited_s: float, ttl_s: float):
     first = subject(None, HELD, "1", 0.0)
     again = subject(first, renewal(HELD, copy=3), "2", 3.0)
-    assert claim(again, "b", "", 3.0 + waited_s, ttl_s) is None
+    assert next_takeover(again, "b", "", 3.0 + waited_s, ttl_s) is None
 
 
 def test_the_time_runs_from_when_it_was_first_seen_like_that():
     first = after_read(None, HELD, "1", 5.0)
     assert after_read(first, HELD, "1", 8.0) is first
     assert after_read(first, renewal(HELD, copy=2), "2", 8.0).since_s == 8.0
-    taken = claim(first, "b", "10.0.0.2:4445", 9.0, 4.0)
+    taken = next_takeover(first, "b", "10.0.0.2:4445", 9.0, 4.0)
     assert taken is not None
     assert (taken.record.holder, taken.record.address, taken.version) == ("b", "10.0.0.2:4445", "1")
     assert taken.reason == "a did not renew it in time"
 
 
 def test_terms_only_grow():
-    first = claim(seen(None, None), "a", "", 0.0, 4.0)
+    first = next_takeover(seen(None, None), "a", "", 0.0, 4.0)
     assert first is not None
     assert (first.record.term, first.version, first.reason) == (1, None, "it is the first")
     for record in (HELD, released(HELD), replace(HELD, holder="b")):
-        taken = claim(seen(record), "b", "", 4.0, 4.0)
+        taken = next_takeover(seen(record), "b", "", 4.0, 4.0)
         assert taken is not None
         assert taken.record.term == record.term + 1
     assert renewal(HELD, copy=5) == replace(HELD, beat=8, copy=5)
 
 
 def test_what_was_given_back_or_is_ones_own_is_taken_at_once():
-    assert claim(seen(HELD), "b", "", 0.0, 4.0) is None
-    given_up = claim(seen(released(HELD)), "b", "", 0.0, 4.0)
+    assert next_takeover(seen(HELD), "b", "", 0.0, 4.0) is None
+    given_up = next_takeover(seen(released(HELD)), "b", "", 0.0, 4.0)
     assert given_up is not None
     assert given_up.reason == "the process before released it"
-    own = claim(seen(HELD), "a", "", 0.0, 4.0)
+    own = next_takeover(seen(HELD), "a", "", 0.0, 4.0)
     assert own is not None
     assert own.reason == "this process held it before"
 
 
 def test_the_longer_of_both_times_counts():
-    assert claim(seen(replace(HELD, ttl_s=9.0)), "b", "", 8.9, 4.0) is None
-    assert claim(seen(replace(HELD, ttl_s=1.0)), "b", "", 3.9, 4.0) is None
-    assert claim(seen(replace(HELD, ttl_s=9.0)), "b", "", 9.0, 4.0) is not None
+    assert next_takeover(seen(replace(HELD, ttl_s=9.0)), "b", "", 8.9, 4.0) is None
+    assert next_takeover(seen(replace(HELD, ttl_s=1.0)), "b", "", 3.9, 4.0) is None
+    assert next_takeover(seen(replace(HELD, ttl_s=9.0)), "b", "", 9.0, 4.0) is not None

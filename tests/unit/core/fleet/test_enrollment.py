@@ -17,13 +17,13 @@ from greenroom.core.fleet.enrollment import (
     MAX_ADDRESSES,
     MAX_LOGGED,
     KnownAgent,
-    Newcomer,
     RefusalLogLimiter,
+    RegistrationRequest,
     StoredJoinToken,
     is_repeated_join,
-    refusal,
     refusal_of_agents_token,
     refusal_of_token,
+    registration_refusal,
 )
 
 TOKEN = StoredJoinToken(
@@ -38,7 +38,7 @@ TOKEN = StoredJoinToken(
     revoked=False,
     enable_agent=False,
 )
-NEWCOMER = Newcomer(
+NEW = RegistrationRequest(
     agent_id="a1", zone_id="eu-id", zone_name="eu", machine_id="m1", hostname="h1", place="p1", token_hash=b"token"
 )
 KNOWN = KnownAgent(
@@ -51,7 +51,7 @@ KNOWN = KnownAgent(
     never_checked_in=False,
     alive=False,
 )
-RETURNING = replace(NEWCOMER, token_hash=None, credential_hash=b"credential")
+RETURNING = replace(NEW, token_hash=None, credential_hash=b"credential")
 
 
 def sentence(error: GreenroomError | None) -> str:
@@ -76,7 +76,7 @@ def sentence(error: GreenroomError | None) -> str:
     ],
 )
 def test_a_token_that_does_not_admit_says_why(token: StoredJoinToken | None, said: str):
-    error = refusal(NEWCOMER, None, token)
+    error = registration_refusal(NEW, None, token)
     assert isinstance(error, Unauthenticated)
     assert error.message.startswith("The join token ")
     assert said in error.message
@@ -84,7 +84,7 @@ def test_a_token_that_does_not_admit_says_why(token: StoredJoinToken | None, sai
 
 
 def test_a_token_admits_a_newcomer_of_its_role_and_zone():
-    assert refusal(NEWCOMER, None, TOKEN) is None
+    assert registration_refusal(NEW, None, TOKEN) is None
     assert refusal_of_token(replace(TOKEN, role="gateway"), "gateway") is None
     assert sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None)) == (
         "The join token is for Agent a2 only; pass this id with --agent-id. " + CREATE_ANOTHER
@@ -92,31 +92,33 @@ def test_a_token_admits_a_newcomer_of_its_role_and_zone():
 
 
 def test_a_token_admits_no_known_agent_but_the_one_it_was_made_for():
-    error = refusal(NEWCOMER, KNOWN, TOKEN)
+    error = registration_refusal(NEW, KNOWN, TOKEN)
     assert isinstance(error, IdentityConflict)
     assert error.message == (
         "Agent a1 already exists, and a join token admits only new Agents. Delete the Agent, give this "
         "machine a separate Agent folder, or create a token with which this Agent joins again."
     )
-    assert refusal(NEWCOMER, KNOWN, replace(TOKEN, agent_id="a1")) is None
-    moved = replace(NEWCOMER, zone_id="us-id", zone_name="us")
-    assert isinstance(refusal(moved, KNOWN, replace(TOKEN, zone_id="us-id", zone_name="us")), IdentityConflict)
+    assert registration_refusal(NEW, KNOWN, replace(TOKEN, agent_id="a1")) is None
+    moved = replace(NEW, zone_id="us-id", zone_name="us")
+    assert isinstance(
+        registration_refusal(moved, KNOWN, replace(TOKEN, zone_id="us-id", zone_name="us")), IdentityConflict
+    )
 
 
 def test_a_lost_answer_costs_no_second_use_and_no_other_host_gets_it():
     never_seen = replace(KNOWN, never_checked_in=True)
-    assert is_repeated_join(NEWCOMER, never_seen)
-    assert refusal(NEWCOMER, never_seen, replace(TOKEN, uses_left=0)) is None
-    for other in (replace(NEWCOMER, place="p2"), replace(NEWCOMER, token_hash=b"other")):
+    assert is_repeated_join(NEW, never_seen)
+    assert registration_refusal(NEW, never_seen, replace(TOKEN, uses_left=0)) is None
+    for other in (replace(NEW, place="p2"), replace(NEW, token_hash=b"other")):
         assert not is_repeated_join(other, never_seen)
-        assert refusal(other, never_seen, TOKEN) is not None
-    assert not is_repeated_join(NEWCOMER, KNOWN)
+        assert registration_refusal(other, never_seen, TOKEN) is not None
+    assert not is_repeated_join(NEW, KNOWN)
 
 
 def test_a_credential_counts_in_its_zone_alone():
-    assert refusal(RETURNING, KNOWN, None) is None
+    assert registration_refusal(RETURNING, KNOWN, None) is None
     elsewhere = replace(RETURNING, zone_id="us-id", zone_name="us")
-    assert sentence(refusal(elsewhere, KNOWN, None)) == (
+    assert sentence(registration_refusal(elsewhere, KNOWN, None)) == (
         "The Agent's credential is for zone eu, and this Manager coordinates zone us. To move the Agent, "
         "create a join token for it in that zone."
     )
@@ -124,26 +126,26 @@ def test_a_credential_counts_in_its_zone_alone():
         "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join "
         "again, create a join token for this Agent."
     )
-    assert sentence(refusal(RETURNING, replace(KNOWN, credential_hash=b""), None)) == invalid
-    assert sentence(refusal(RETURNING, None, None)) == invalid
+    assert sentence(registration_refusal(RETURNING, replace(KNOWN, credential_hash=b""), None)) == invalid
+    assert sentence(registration_refusal(RETURNING, None, None)) == invalid
 
 
 def test_of_two_that_are_alive_the_one_that_was_there_goes_on():
     alive = replace(KNOWN, alive=True)
-    assert refusal(RETURNING, alive, None) is None, "its own process, started again"
+    assert registration_refusal(RETURNING, alive, None) is None, "its own process, started again"
     copy = replace(RETURNING, place="p2")
-    refused = refusal(copy, alive, None)
+    refused = registration_refusal(copy, alive, None)
     assert isinstance(refused, IdentityConflict)
     assert refused.message == (
         "A live Agent in another place has this identity; a copied identity is refused. If this Agent is "
         "the copy, give it a separate Agent folder and a join token. If the other Agent has just "
         "stopped, this Agent is admitted in a few seconds."
     )
-    assert refusal(copy, replace(alive, alive=False), None) is None, "a machine that was started again"
+    assert registration_refusal(copy, replace(alive, alive=False), None) is None, "a machine that was started again"
     of_an_older_version = replace(RETURNING, place="", machine_id="m2")
-    assert isinstance(refusal(of_an_older_version, alive, None), IdentityConflict)
+    assert isinstance(registration_refusal(of_an_older_version, alive, None), IdentityConflict)
     container_made_anew = replace(RETURNING, machine_id="another host name")
-    assert refusal(container_made_anew, alive, None) is None
+    assert registration_refusal(container_made_anew, alive, None) is None
 
 
 TOKENS = st.builds(
@@ -169,46 +171,46 @@ KNOWNS = st.builds(
     never_checked_in=st.booleans(),
     alive=st.booleans(),
 )
-NEWCOMERS = st.builds(
+REQUESTS = st.builds(
     replace,
-    st.sampled_from([NEWCOMER, RETURNING, replace(RETURNING, credential_hash=b"wrong")]),
+    st.sampled_from([NEW, RETURNING, replace(RETURNING, credential_hash=b"wrong")]),
     place=st.sampled_from(["", "p1", "p2"]),
     machine_id=st.sampled_from(["m1", "m2"]),
 )
 
 
 @for_all(
-    NEWCOMERS,
+    REQUESTS,
     st.none() | KNOWNS,
     st.none() | TOKENS,
-    subject=refusal,
+    subject=registration_refusal,
     mutants=[
-        lambda newcomer, known, token: None,
-        lambda newcomer, known, token: refusal(newcomer, known and replace(known, alive=False), token),
-        lambda newcomer, known, token: refusal(newcomer, known, token and replace(token, uses_left=1)),
+        lambda request, known, token: None,
+        lambda request, known, token: registration_refusal(request, known and replace(known, alive=False), token),
+        lambda request, known, token: registration_refusal(request, known, token and replace(token, uses_left=1)),
     ],
 )
 def test_no_host_gets_in_past_the_rules(
-    subject: Any, newcomer: Newcomer, known: KnownAgent | None, token: StoredJoinToken | None
+    subject: Any, request: RegistrationRequest, known: KnownAgent | None, token: StoredJoinToken | None
 ):
-    if subject(newcomer, known, token) is not None:
+    if subject(request, known, token) is not None:
         return
-    if newcomer.token_hash is None:
+    if request.token_hash is None:
         assert known is not None
-        assert known.credential_hash == newcomer.credential_hash == b"credential"
-        assert known.zone_id == newcomer.zone_id
+        assert known.credential_hash == request.credential_hash == b"credential"
+        assert known.zone_id == request.zone_id
     else:
         assert token is not None
         assert token.role == "agent"
-        assert token.zone_id == newcomer.zone_id
+        assert token.zone_id == request.zone_id
         assert not token.revoked
         assert not token.expired
-        assert token.agent_id in (None, newcomer.agent_id)
-        assert known is None or token.agent_id == newcomer.agent_id or known.never_checked_in
-        assert token.uses_left > 0 or is_repeated_join(newcomer, known)
+        assert token.agent_id in (None, request.agent_id)
+        assert known is None or token.agent_id == request.agent_id or known.never_checked_in
+        assert token.uses_left > 0 or is_repeated_join(request, known)
     if known is not None and known.alive:
-        same_machine = newcomer.machine_id == known.machine_id
-        assert newcomer.place == known.place or ("" in (newcomer.place, known.place) and same_machine)
+        same_machine = request.machine_id == known.machine_id
+        assert request.place == known.place or ("" in (request.place, known.place) and same_machine)
 
 
 def test_a_flood_of_refusals_is_few_rows_and_hides_no_other():

@@ -13,7 +13,7 @@ from greenroom.core.fleet.liveness import (
     MAX_ON_TIME_DELAY_S,
     ON_TIME,
     Lateness,
-    allowed_s,
+    extended_limit_s,
     lateness_factor,
     lateness_reason,
 )
@@ -71,14 +71,14 @@ def test_the_property_catches_its_mutants(mutant: Factor):
 )
 def test_what_is_k_times_as_late_gets_k_times_as_long(state: Lateness, expected: float):
     assert lateness_factor(state) == pytest.approx(expected)
-    assert allowed_s(1.5, state) == pytest.approx(1.5 * expected)
+    assert extended_limit_s(1.5, state) == pytest.approx(1.5 * expected)
     assert (lateness_reason(state) == "") == (expected == 1.0)
 
 
 def test_a_limit_never_shrinks_and_grows_only_to_what_is_the_most():
-    assert allowed_s(1.5, ON_TIME) == 1.5
-    assert allowed_s(120.0, Lateness(queue=60.0), most_s=600.0) == 600.0
-    assert allowed_s(700.0, Lateness(queue=60.0), most_s=600.0) == 700.0
+    assert extended_limit_s(1.5, ON_TIME) == 1.5
+    assert extended_limit_s(120.0, Lateness(queue=60.0), max_s=600.0) == 600.0
+    assert extended_limit_s(700.0, Lateness(queue=60.0), max_s=600.0) == 700.0
 
 
 def test_why_there_was_more_time_names_who_measured_it():

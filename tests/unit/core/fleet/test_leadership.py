@@ -23,8 +23,8 @@ from greenroom.core.fleet.leadership import (
     next_read_in_s,
     next_renewal_in_s,
     raised_term,
-    renewed,
     timings_problem,
+    window_after_renewal,
 )
 
 DEFAULT = Timings(ttl_s=6, renew_s=2, margin_s=1, statement_timeout_s=0.9)
@@ -108,11 +108,11 @@ def belief_never_outlasts_the_lease(renew: Callable[..., ActingWindow], case: Re
 
 
 def from_sending(case: Renewal, timings: Timings) -> ActingWindow:
-    return renewed(1, case.sent_s, timings)
+    return window_after_renewal(1, case.sent_s, timings)
 
 
 def from_the_answer(case: Renewal, timings: Timings) -> ActingWindow:
-    return renewed(1, case.sent_s + case.on_the_way_s + case.back_s, timings)
+    return window_after_renewal(1, case.sent_s + case.on_the_way_s + case.back_s, timings)
 
 
 def without_margin(case: Renewal, timings: Timings) -> ActingWindow:
@@ -141,7 +141,7 @@ timings = st.builds(
 def an_allowed_rhythm_survives_one_lost_renewal(problem: Callable[[Timings], str | None], case: Timings) -> None:
     """After a renewal at 0 the next one is lost and the one after it takes as long as permitted: belief still lasts."""
     if problem(case) is None:
-        assert may_act(renewed(1, 0, case), 2 * case.renew_s + case.statement_timeout_s)
+        assert may_act(window_after_renewal(1, 0, case), 2 * case.renew_s + case.statement_timeout_s)
 
 
 def ignores_the_timeout(case: Timings) -> str | None:
@@ -261,7 +261,7 @@ def test_the_property_of_rhythm_catches_a_pause_after_the_answer():
 
 
 def test_a_belief_is_of_one_term_and_over_at_its_last_moment():
-    window = renewed(7, 100.0, DEFAULT)
+    window = window_after_renewal(7, 100.0, DEFAULT)
     assert window.term == 7
     assert may_act(window, window.trusted_until_s - 0.001)
     assert not may_act(window, window.trusted_until_s)

@@ -25,7 +25,7 @@ def limits_to_raise(values: Mapping[str, int]) -> dict[str, int]:
     return {
         limit.name: limit.required
         for limit in LIMITS
-        if limit.sysctl and limit.name in values and values[limit.name] < limit.required
+        if limit.is_kernel_setting and limit.name in values and values[limit.name] < limit.required
     }
 
 

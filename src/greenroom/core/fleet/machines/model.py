@@ -70,7 +70,7 @@ _LINE: Final = re.compile(
     r"(?P<capacity>( +(machines|cores|memory)=[0-9]{1,18})+)",
     re.ASCII,
 )
-FORM: Final = "Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16 memory=32000000000"
+EXAMPLE_ENTRY: Final = "Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16 memory=32000000000"
 """An example of a line of a schedule, for error messages."""
 
 
@@ -105,10 +105,10 @@ def entries_in_force(entries: Iterable[ScheduleEntry], now: datetime, lead_s: fl
 
 
 def parse_schedule_entry(line: str) -> ScheduleEntry:
-    """Parse a line of a schedule, like `FORM`. Raises Invalid: the line is not valid."""
+    """Parse a line of a schedule, like `EXAMPLE_ENTRY`. Raises Invalid: the line is not valid."""
     match = _LINE.fullmatch(line.strip())
     if match is None:
-        raise Invalid(f"{line!r} is not a valid line of a schedule; write one like: {FORM}.")
+        raise Invalid(f"{line!r} is not a valid line of a schedule; write one like: {EXAMPLE_ENTRY}.")
     capacity = dict(part.split("=") for part in match["capacity"].split())
     try:
         ZoneInfo(match["timezone"])
@@ -219,13 +219,12 @@ class MachinePoolFailures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePool:
-    """A machine pool. `closed`: disabled or deleted, so that its machines drain. `failure_state`: its failures so
-    far."""
+    """A machine pool. `disabled` is also True if the pool is deleted. The machines of a disabled pool drain."""
 
     machine_pool_id: str
     name: str
     limits: MachinePoolLimits
-    closed: bool = False
+    disabled: bool = False
     failure_state: MachinePoolFailures = MachinePoolFailures()
 
 
@@ -243,7 +242,7 @@ class MachineOrder:
     deadline: datetime
     changed: datetime
     """The time at which it entered its state."""
-    asked: datetime | None = None
+    requested: datetime | None = None
     """The time at which the provider was requested to create the machine; None = not yet."""
     ref: str | None = None
     """The name of the machine at the provider; None = not known."""
@@ -255,7 +254,7 @@ class MachineOrder:
     surplus_since: datetime | None = None
     next_end: datetime | None = None
     """The provider failed to end its machine, and is not requested again before this time."""
-    doubted: datetime | None = None
+    list_unreliable_since: datetime | None = None
     """The time at which the secrets of its pool changed after the machine was requested: the list of the provider may
     then be that of another account. None = no change, or the provider has listed the machine since then.
     """

@@ -37,9 +37,9 @@ LATE_S: Final = 900.0
 GONE_S: Final = 180.0
 """The time after which a created machine that is not listed is released; new machines may be listed late."""
 
-SERVES_S: Final = 180.0
-"""The time after an order's deadline at which its machine is released if its Agent does not serve."""
-DOUBTED_S: Final = 7 * 86400.0
+SERVE_WITHIN_S: Final = 180.0
+"""The time after the deadline of an order within which its Agent must serve; otherwise the machine is released."""
+LIST_UNRELIABLE_S: Final = 7 * 86400.0
 """The time after a change of the pool's secrets in which a machine that is not listed may exist, because the new
 secrets may list another account.
 """
@@ -67,7 +67,7 @@ def order_actions(
         ref = machine.ref if machine else order.ref
         agent_id = order.agent.agent_id if order.agent else None
         return [*actions, OrderTransition(order.machine_order_id, to, reason, ref, failed, agent_id)]
-    is_due = order.asked is None and order.agent is None and listing is not None and not _is_in_backoff(pool, now)
+    is_due = order.requested is None and order.agent is None and listing is not None and not _is_in_backoff(pool, now)
     if order.state is OrderState.ORDERED and is_due:
         actions.append(RequestMachine(order.machine_order_id, pool.machine_pool_id))
     return actions
@@ -109,15 +109,19 @@ def _next(
 def _next_of_coming(
     order: MachineOrder, pool: MachinePool, now: datetime, *, machine: Machine | None, absent: bool, quiet: bool
 ) -> NextState | None:
-    if pool.closed:
+    if pool.disabled:
         reason = f"pool {pool.name} was disabled before a machine joined"
-        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), reason, False
+        return (OrderState.ENDED if order.requested is None else OrderState.RELEASING), reason, False
     if (reason := _overdue(order, pool, now, quiet=quiet)) is not None:
-        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), reason, order.asked is not None
+        return (
+            (OrderState.ENDED if order.requested is None else OrderState.RELEASING),
+            reason,
+            order.requested is not None,
+        )
     if order.state is OrderState.ORDERED:
         if machine is not None:
             return OrderState.CREATED, f"the provider lists it as {machine.ref}", False
-        if absent and order.asked is not None and _is_older(order.asked, UNCONFIRMED_S, now):
+        if absent and order.requested is not None and _is_older(order.requested, UNCONFIRMED_S, now):
             return OrderState.RELEASING, "the provider did not confirm the request for it and does not list it", True
     elif absent and _is_older(order.changed, GONE_S, now):
         return OrderState.RELEASING, "the provider no longer lists it, and it had not joined", True
@@ -132,9 +136,9 @@ def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bo
     within_s = pool.limits.order_deadline_s
     if order.agent is None:
         return f"no Agent joined within {within_s:.0f} s" if now >= order.deadline else None
-    if quiet or not _is_older(order.deadline, SERVES_S, now):
+    if quiet or not _is_older(order.deadline, SERVE_WITHIN_S, now):
         return None
-    name, late_s = order.agent.hostname, within_s + SERVES_S
+    name, late_s = order.agent.hostname, within_s + SERVE_WITHIN_S
     if not order.agent.enabled:
         return f"its Agent {name} registered, but no administrator enabled it within {late_s:.0f} s of the order"
     return f"its Agent {name} registered, but was not ready {late_s:.0f} s after the order"
@@ -166,11 +170,11 @@ def _release(
     """
     if listed:
         return [] if order.agent_sessions > 0 or order.other_agent else _end_requests(order, pool, listed, now)
-    if order.doubted is not None and not _is_older(order.doubted, DOUBTED_S, now):
+    if order.list_unreliable_since is not None and not _is_older(order.list_unreliable_since, LIST_UNRELIABLE_S, now):
         return []
     if listing is None or listing.at <= order.changed:
         return []
-    if order.ref is None and order.asked is not None and not _is_older(order.asked, LATE_S, listing.at):
+    if order.ref is None and order.requested is not None and not _is_older(order.requested, LATE_S, listing.at):
         return []
     return [
         OrderTransition(order.machine_order_id, OrderState.ENDED, "the provider does not list it any more", order.ref)
@@ -193,7 +197,7 @@ def stray_machines(pool: MachinePool, orders: Sequence[MachineOrder], listing: L
     ]
 
 
-def after_orders(
+def failures_after_orders(
     state: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
     """Return the failures of a pool after a plan. `failed` has the reasons of failed orders; `joined` is True if the
@@ -211,7 +215,7 @@ def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
     return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 
-def after_calls(
+def failures_after_call(
     state: MachinePoolFailures, error: str | None, retry_after_s: float, now: datetime
 ) -> MachinePoolFailures:
     """Return the failures of a pool after a call of its provider; `error` None = the call succeeded."""

@@ -46,7 +46,7 @@ from greenroom.core.text import EXACT, size
 
 MAX_AT_ONCE: Final = 20
 """The maximum number of orders of one pool in one plan; the other orders follow in the next plan."""
-MAX_PACKED: Final = 200
+MAX_RESERVED_SESSIONS: Final = 200
 """The maximum number of sessions of one demand in one plan; the other sessions follow in the next plan."""
 
 
@@ -64,15 +64,15 @@ class _Zone:
     def free(self) -> tuple[float, int]:
         return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
 
-    def pack(self, demand: UnmetDemand) -> UnmetDemand | None:
+    def reserve(self, demand: UnmetDemand) -> UnmetDemand | None:
         """Reserve capacity for as many sessions of the demand as fit; return the demand without them, or None."""
-        for packed in range(min(demand.number, MAX_PACKED)):
+        for reserved in range(min(demand.number, MAX_RESERVED_SESSIONS)):
             if not take_room(self.hosts, demand.request):
-                return replace(demand, number=demand.number - packed)
+                return replace(demand, number=demand.number - reserved)
         return None
 
-    def pack_all(self, demands: Iterable[UnmetDemand]) -> None:
-        self.unmet = [unmet for demand in demands if (unmet := self.pack(demand)) is not None]
+    def reserve_all(self, demands: Iterable[UnmetDemand]) -> None:
+        self.unmet = [unmet for demand in demands if (unmet := self.reserve(demand)) is not None]
 
 
 @dataclass(slots=True)
@@ -121,20 +121,24 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
         for order in pool_orders:
             actions_of_orders += order_rules.order_actions(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
         actions_of_orders += order_rules.stray_machines(pool, pool_orders, listing)
-        moves = {action.machine_order_id: action for action in actions_of_orders if isinstance(action, OrderTransition)}
+        transitions = {
+            action.machine_order_id: action for action in actions_of_orders if isinstance(action, OrderTransition)
+        }
         after = [
-            replace(order, state=moves[order.machine_order_id].to) if order.machine_order_id in moves else order
+            replace(order, state=transitions[order.machine_order_id].to)
+            if order.machine_order_id in transitions
+            else order
             for order in pool_orders
         ]
         planned = _pool_with_schedule(snapshot, pool, [order for order in after if order.state is not OrderState.ENDED])
         planned.failed = any(
-            moves[order.machine_order_id].failed for order in pool_orders if order.machine_order_id in moves
+            transitions[order.machine_order_id].failed for order in pool_orders if order.machine_order_id in transitions
         )
         pools.append(planned)
     zone = _free_capacity(snapshot, pools)
-    zone.pack_all(snapshot.demands)
+    zone.reserve_all(snapshot.demands)
     for pool in pools:
-        if pool.pool.closed:
+        if pool.pool.disabled:
             _close(pool)
         else:
             _grow(snapshot, pool, zone)
@@ -174,22 +178,22 @@ def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrd
 
 
 def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
-    """Return the free capacity of Agents that serve and of ordered machines, without draining machines and closed
+    """Return the free capacity of Agents that serve and of ordered machines, without draining machines and disabled
     pools.
     """
     leaving = {
         order.agent.agent_id
         for pool in pools
         for order in pool.orders
-        if order.agent and (pool.pool.closed or order.state in (OrderState.DRAINING, OrderState.RELEASING))
+        if order.agent and (pool.pool.disabled or order.state in (OrderState.DRAINING, OrderState.RELEASING))
     }
     hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in leaving]
     for pool in pools:
-        if not pool.pool.closed:
+        if not pool.pool.disabled:
             hosts += [
                 replace(pool.size, agent_id=order.machine_order_id) for order in pool.orders if order.state in COMING
             ]
-    standby = [pool.limits for pool in pools if not pool.pool.closed]
+    standby = [pool.limits for pool in pools if not pool.pool.disabled]
     return _Zone(
         hosts,
         max((limits.standby_cores for limits in standby), default=0.0),
@@ -213,7 +217,7 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
             continue
         remaining: UnmetDemand | None = demand
         while remaining is not None and _add(snapshot, pool, zone, f"{demand.why}, and there is no room"):
-            remaining = zone.pack(remaining)
+            remaining = zone.reserve(remaining)
         if remaining is not None:
             still_unmet.append(remaining)
     zone.unmet = still_unmet
@@ -340,7 +344,7 @@ def _report(pool: _Pool, zone: _Zone, other_zone_notes: Sequence[str]) -> PoolRe
         "being released": sum(o.state is OrderState.RELEASING for o in pool.orders),
     }
     numbers = ", ".join(f"{number} {state}" for state, number in numbers_by_state.items() if number) or "no machine"
-    if pool.pool.closed:
+    if pool.pool.disabled:
         return PoolReport(pool.pool.machine_pool_id, f"Disabled: {numbers}.")
     more = f" {pool.placed} more to be ordered." if pool.placed else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))

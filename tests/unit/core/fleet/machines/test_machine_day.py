@@ -246,7 +246,7 @@ class Day:
     def _remember(self, made: MachinePlan, now: datetime) -> None:
         failed = [move.reason for move in made.transitions if move.failed]
         joined = any(move.to is OrderState.JOINED and "joined as" in move.reason for move in made.transitions)
-        state = core_orders.after_orders(self.pool.failure_state, failed, joined=joined, now=now)
+        state = core_orders.failures_after_orders(self.pool.failure_state, failed, joined=joined, now=now)
         self.pool = replace(self.pool, failure_state=state)
 
     def _move(self, move: OrderTransition, now: datetime) -> None:
@@ -260,7 +260,7 @@ class Day:
         )
 
     def _create(self, order_id: str, now: datetime) -> None:
-        self.orders[order_id] = replace(self.orders[order_id], asked=now)
+        self.orders[order_id] = replace(self.orders[order_id], requested=now)
         name = machine_name(INSTALLATION, POOL_ID, order_id)
         machine = NewMachine(name=name, cores=8.0, memory=16 * GB, user_data="", join=NOWHERE)
         try:
@@ -268,7 +268,7 @@ class Day:
         except ProviderError as error:
             if error.refused:
                 self._move(OrderTransition(order_id, OrderState.ENDED, "refused", failed=True), now)
-                state = core_orders.after_orders(self.pool.failure_state, ["refused"], joined=False, now=now)
+                state = core_orders.failures_after_orders(self.pool.failure_state, ["refused"], joined=False, now=now)
                 self.pool = replace(self.pool, failure_state=state)
             return
         self._move(OrderTransition(order_id, OrderState.CREATED, "made", ref), now)
@@ -364,7 +364,7 @@ def test_a_disabled_pool_leaves_no_machine_behind_however_late_they_come(seed: i
     arrivals = day.arrivals()
     for now_s in day.steps(arrivals, until_s=1.2 * DAY_S):
         if now_s == 36_000:
-            day.pool = replace(day.pool, closed=True)
+            day.pool = replace(day.pool, disabled=True)
     assert day.hosts == {}
     assert {order.state for order in day.orders.values()} == {OrderState.ENDED}
     assert day.ended_live == 0

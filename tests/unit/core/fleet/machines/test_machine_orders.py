@@ -26,11 +26,11 @@ from greenroom.core.fleet.machines.model import (
 )
 
 NOTHING = ListedMachines(NOW, ())
-CLOSED = replace(POOL, closed=True)
+DISABLED = replace(POOL, disabled=True)
 UNASKED = order("o")
-ASKED = order("o", asked=ago(60))
-CREATED = order("o", "created", asked=ago(60), ref="r")
-RELEASING = order("o", "releasing", asked=ago(1000), ref="r")
+ASKED = order("o", requested=ago(60))
+CREATED = order("o", "created", requested=ago(60), ref="r")
+RELEASING = order("o", "releasing", requested=ago(1000), ref="r")
 EMPTY = agent("a")
 
 
@@ -124,9 +124,9 @@ def test_a_machine_whose_agent_has_registered_is_not_taken_to_be_gone():
 
 
 def test_what_is_not_confirmed_and_not_shown_is_given_up_after_a_while():
-    assert moved(replace(ASKED, asked=ago(179))) is None
-    assert moved(replace(ASKED, asked=ago(180)), None) is None
-    found = moved(replace(ASKED, asked=ago(180)))
+    assert moved(replace(ASKED, requested=ago(179))) is None
+    assert moved(replace(ASKED, requested=ago(180)), None) is None
+    found = moved(replace(ASKED, requested=ago(180)))
     assert found == ("releasing", "the provider did not confirm the request for it and does not list it", True)
 
 
@@ -138,9 +138,9 @@ def test_a_created_machine_that_is_gone_is_given_up_after_a_while():
 
 
 def test_a_disabled_pool_ends_what_was_not_asked_for_and_releases_the_rest():
-    assert moved(UNASKED, NOTHING, CLOSED) == ("ended", "pool cloud was disabled before a machine joined", False)
-    assert moved(ASKED, NOTHING, CLOSED)[0] == "releasing"  # type: ignore[index]
-    assert moved(CREATED, shows("r"), CLOSED)[0] == "releasing"  # type: ignore[index]
+    assert moved(UNASKED, NOTHING, DISABLED) == ("ended", "pool cloud was disabled before a machine joined", False)
+    assert moved(ASKED, NOTHING, DISABLED)[0] == "releasing"  # type: ignore[index]
+    assert moved(CREATED, shows("r"), DISABLED)[0] == "releasing"  # type: ignore[index]
 
 
 def test_nothing_with_a_session_is_released_even_if_its_agent_is_gone():
@@ -203,17 +203,17 @@ def test_a_machine_that_could_not_be_ended_is_tried_again_later():
 
 
 def test_what_is_not_shown_with_other_secrets_is_not_taken_to_be_gone():
-    assert follow(replace(RELEASING, doubted=ago(60))) == []
-    assert follow(replace(RELEASING, doubted=ago(60)), shows("r")) == [EndMachine("o", "p", "r")]
-    assert moved(replace(RELEASING, doubted=ago(7 * 86400)))[0] == "ended"  # type: ignore[index]
+    assert follow(replace(RELEASING, list_unreliable_since=ago(60))) == []
+    assert follow(replace(RELEASING, list_unreliable_since=ago(60)), shows("r")) == [EndMachine("o", "p", "r")]
+    assert moved(replace(RELEASING, list_unreliable_since=ago(7 * 86400)))[0] == "ended"  # type: ignore[index]
 
 
 def test_a_machine_that_may_still_come_is_waited_for():
-    unknown = replace(RELEASING, ref=None, asked=ago(899))
+    unknown = replace(RELEASING, ref=None, requested=ago(899))
     assert follow(unknown) == []
     assert follow(unknown, shows("late")) == [EndMachine("o", "p", "late")]
-    assert moved(replace(unknown, asked=ago(900)))[0] == "ended"  # type: ignore[index]
-    assert moved(replace(unknown, asked=None))[0] == "ended"  # type: ignore[index]
+    assert moved(replace(unknown, requested=ago(900)))[0] == "ended"  # type: ignore[index]
+    assert moved(replace(unknown, requested=None))[0] == "ended"  # type: ignore[index]
 
 
 def test_a_machine_without_an_open_order_is_released():
@@ -234,26 +234,26 @@ def test_every_move_is_an_edge():
         replace(joined(EMPTY), agent=None),
     ):
         for listing in (None, NOTHING, shows("r")):
-            for pool in (POOL, CLOSED):
+            for pool in (POOL, DISABLED):
                 for action in follow(one, listing, pool):
                     assert not isinstance(action, OrderTransition) or action.to in TRANSITIONS[one.state]
 
 
 def test_the_pause_after_failed_orders_grows_and_is_forgotten_when_one_joins():
-    first = core.after_orders(MachinePoolFailures(), ["it hangs", "it burns"], joined=False, now=NOW)
+    first = core.failures_after_orders(MachinePoolFailures(), ["it hangs", "it burns"], joined=False, now=NOW)
     assert first == MachinePoolFailures(failures=1, next_try=NOW + timedelta(seconds=7.5 * 2), last_error="it burns")
-    second = core.after_orders(first, ["it burns"], joined=True, now=NOW)
+    second = core.failures_after_orders(first, ["it burns"], joined=True, now=NOW)
     assert second.next_try == NOW + timedelta(seconds=30)
-    assert core.after_orders(second, [], joined=False, now=NOW) == second
-    assert core.after_orders(second, [], joined=True, now=NOW) == MachinePoolFailures(last_error="it burns")
+    assert core.failures_after_orders(second, [], joined=False, now=NOW) == second
+    assert core.failures_after_orders(second, [], joined=True, now=NOW) == MachinePoolFailures(last_error="it burns")
 
 
 def test_a_provider_that_fails_is_called_later_and_at_the_earliest_when_it_said():
-    first = core.after_calls(MachinePoolFailures(), "away", 0.0, NOW)
+    first = core.failures_after_call(MachinePoolFailures(), "away", 0.0, NOW)
     assert first == MachinePoolFailures(call_failures=1, next_call=NOW + timedelta(seconds=15), last_error="away")
-    assert core.after_calls(first, "busy", 100.0, NOW).next_call == NOW + timedelta(seconds=100)
-    assert core.after_calls(first, "busy", 1e9, NOW).next_call == NOW + timedelta(seconds=3600)
-    assert core.after_calls(first, None, 0.0, NOW) == MachinePoolFailures()
-    assert core.after_calls(replace(first, failures=1), None, 0.0, NOW) == MachinePoolFailures(
+    assert core.failures_after_call(first, "busy", 100.0, NOW).next_call == NOW + timedelta(seconds=100)
+    assert core.failures_after_call(first, "busy", 1e9, NOW).next_call == NOW + timedelta(seconds=3600)
+    assert core.failures_after_call(first, None, 0.0, NOW) == MachinePoolFailures()
+    assert core.failures_after_call(replace(first, failures=1), None, 0.0, NOW) == MachinePoolFailures(
         failures=1, last_error="away"
     )

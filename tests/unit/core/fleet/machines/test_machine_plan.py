@@ -102,7 +102,7 @@ def test_after_failures_nothing_is_ordered_before_the_next_try():
 
 
 def test_an_order_that_fails_is_not_followed_by_another_in_the_same_plan():
-    overdue = order("o", "created", ref="r", asked=ago(900), deadline=NOW)
+    overdue = order("o", "created", ref="r", requested=ago(900), deadline=NOW)
     snapshot = zone(overdue, demands=(want(1),))
     assert orders_of(snapshot) == []
     assert "an order has just failed" in sentence_of(snapshot)
@@ -173,7 +173,7 @@ def test_a_machine_that_the_standby_capacity_of_another_pool_needs_stays():
     other = replace(pool(standby_cores=1.0, max_machines=0), machine_pool_id="q", name="q")
     assert moves_of(plan(zone(empty))) == [("o-a", "draining")]
     assert moves_of(plan(zone(empty, pools=(POOL, other)))) == []
-    assert moves_of(plan(zone(empty, pools=(POOL, replace(other, closed=True))))) == [("o-a", "draining")]
+    assert moves_of(plan(zone(empty, pools=(POOL, replace(other, disabled=True))))) == [("o-a", "draining")]
 
 
 def test_nothing_drains_while_something_is_lacking_that_the_pool_could_hold():
@@ -199,14 +199,14 @@ def test_a_machine_that_takes_no_sessions_is_not_judged_by_its_room():
 
 def test_the_machines_of_a_disabled_pool_drain_and_hold_nothing_up():
     kept = joined(agent("a", cores_used=1), live=1)
-    made = plan(zone(kept, order("o", asked=None), demands=(want(1),), pools=(replace(POOL, closed=True),)))
+    made = plan(zone(kept, order("o", requested=None), demands=(want(1),), pools=(replace(POOL, disabled=True),)))
     assert moves_of(made) == [("o", "ended"), ("o-a", "draining")]
     assert made.orders == ()
     assert made.reports[0].sentence == "Disabled: 1 joined."
     draining = joined(agent("b", draining=True), live=1, state="draining")
-    assert moves_of(plan(zone(draining, pools=(replace(POOL, closed=True),)))) == []
+    assert moves_of(plan(zone(draining, pools=(replace(POOL, disabled=True),)))) == []
     other = replace(POOL, machine_pool_id="q", name="other")
-    made = plan(zone(kept, demands=(want(1),), pools=(replace(POOL, closed=True), other)))
+    made = plan(zone(kept, demands=(want(1),), pools=(replace(POOL, disabled=True), other)))
     assert [placed.machine_pool_id for placed in made.orders] == ["q"]
 
 

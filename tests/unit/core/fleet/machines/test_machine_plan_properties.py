@@ -27,7 +27,7 @@ from greenroom.core.fleet.machines.model import (
     Surplus,
     ZoneSnapshot,
 )
-from greenroom.core.fleet.machines.orders import after_orders
+from greenroom.core.fleet.machines.orders import failures_after_orders
 from greenroom.core.fleet.machines.plan import plan
 
 POOLS: Final = ("p", "q")
@@ -54,7 +54,7 @@ def orders(draw: st.DrawFn, name: str) -> MachineOrder:
         machine_pool_id=draw(st.sampled_from(POOLS)),
         deadline=draw(times),
         changed=draw(times),
-        asked=draw(maybe if state is OrderState.ORDERED else times),
+        requested=draw(maybe if state is OrderState.ORDERED else times),
         ref=draw(st.sampled_from([None, f"r-{name}"])),
         agent=view if there else None,
         agent_sessions=live + others if there else 0,
@@ -62,7 +62,7 @@ def orders(draw: st.DrawFn, name: str) -> MachineOrder:
         other_agent=draw(st.sampled_from(["", "", "another"])),
         surplus_since=draw(maybe),
         next_end=draw(maybe),
-        doubted=draw(maybe),
+        list_unreliable_since=draw(maybe),
     )
 
 
@@ -78,7 +78,7 @@ def pools(draw: st.DrawFn, name: str) -> MachinePool:
     )
     state = MachinePoolFailures(failures=draw(st.integers(0, 2)), next_try=draw(maybe))
     return replace(
-        POOL, machine_pool_id=name, name=name, limits=limits, closed=draw(st.booleans()), failure_state=state
+        POOL, machine_pool_id=name, name=name, limits=limits, disabled=draw(st.booleans()), failure_state=state
     )
 
 
@@ -113,7 +113,7 @@ def blind_to_sessions(snapshot: ZoneSnapshot) -> MachinePlan:
 
 
 def opens_closed_pools(snapshot: ZoneSnapshot) -> MachinePlan:
-    return plan(replace(snapshot, pools=tuple(replace(pool, closed=False) for pool in snapshot.pools)))
+    return plan(replace(snapshot, pools=tuple(replace(pool, disabled=False) for pool in snapshot.pools)))
 
 
 @for_all(zones(), subject=plan, mutants=[without_limits, blind_to_sessions, opens_closed_pools])
@@ -149,7 +149,7 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
             if "had room" in (moves.get(one.machine_order_id) or OrderTransition("", one.state, "")).reason
         ]
         assert not (placed and surplus), "none drains for being surplus while another is ordered"
-        if pool.closed:
+        if pool.disabled:
             assert not placed
             assert not asked
             assert all(_after(one, made).state is not OrderState.JOINED for one in mine if one.state in COMING)
@@ -181,7 +181,9 @@ def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> Zone
             move for move in made.transitions if by_id[move.machine_order_id].machine_pool_id == pool.machine_pool_id
         ]
         failed = [move.reason for move in mine if move.failed]
-        remembered.append(replace(pool, failure_state=after_orders(pool.failure_state, failed, joined=False, now=NOW)))
+        remembered.append(
+            replace(pool, failure_state=failures_after_orders(pool.failure_state, failed, joined=False, now=NOW))
+        )
     return zone(*after, *placed, pools=tuple(remembered), demands=snapshot.demands, quiet=snapshot.quiet)
 
 
