@@ -74,6 +74,7 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementA
 
 async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSession]:
     """Return the staged sessions of a zone that are not usable yet."""
+    # The redundant `deleted` lets a generic plan use the index of sessions that are not deleted.
     return await db.fetch_as(
         StartingSession,
         "SELECT s.session_id::text, s.staging_config_id::text, s.agent_id::text, s.created, s.memory,"
