@@ -141,7 +141,7 @@ async def delete_secret(connection: Connection, secret_id: str) -> None:
 
 
 async def add_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
-    """Add these secrets to the filter of a policy before it starts. Return the number of secrets that still existed."""
+    """Add these secrets to a policy before its web filter starts. Return the number of secrets that still existed."""
     rows = await db.write(
         "INSERT INTO filter_policy_secrets (filter_policy_id, secret_id)"
         " SELECT %s, secret_id FROM secrets WHERE secret_id = ANY(%s::uuid[])"
@@ -152,10 +152,12 @@ async def add_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequenc
 
 
 CAN_ADD_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
-"""SQL condition: the web filters of Agent `a` add secrets to requests, or the Agent has not reported anything yet."""
+"""SQL condition: the web filters of Agent `a` add secrets to requests, or the Agent has not reported anything yet.
+`brokers` is the field of the report (`wire.messages.Usage`).
+"""
 
 
-async def is_supported(db: Database, zone_id: str | None) -> bool:
+async def can_any_agent_add_secrets(db: Database, zone_id: str | None) -> bool:
     """Return True if an Agent of this zone (None = of any zone) adds secrets to requests."""
     row = await db.fetch_one(
         "SELECT coalesce(bool_or(" + CAN_ADD_SECRETS + "), true) AS supported FROM agents a"

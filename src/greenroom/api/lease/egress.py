@@ -73,7 +73,7 @@ async def _with_secrets(
 ) -> SessionEgress:
     granted = await secret_routes.requested_secrets(db, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
-    if not await named_secrets.is_supported(db, zone_id):
+    if not await named_secrets.can_any_agent_add_secrets(db, zone_id):
         raise Invalid("No Agent can add secrets to requests; Agents in Kubernetes cannot do so.")
     policy_with_secrets = await secret_routes.store_policy_copy(
         db, policy, narrowing, granted, user_id=subject.user_id, idempotency_key=subject.idempotency_key

@@ -228,8 +228,8 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
     return limit_refusal(
         resolve(counts.groups),
         leased=True,
-        user_sessions=counts.of_user,
-        key_leases=counts.of_key,
+        user_sessions=counts.user_leases,
+        key_leases=counts.key_leases,
         max_leases=counts.max_leases,
     )
 

@@ -152,18 +152,18 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
     )
 
 
-async def extend(db: Database, session_id: str, seconds: float, longest_s: float) -> bool:
+async def extend(db: Database, session_id: str, seconds: float, max_s: float) -> bool:
     """Move a leased session's deadline to `seconds` from now. False: the session ends, or would
-    last longer than `longest_s` (0 = no limit)."""
+    last longer than `max_s` (0 = no limit)."""
     rows = await db.write(
-        "UPDATE sessions SET keepalive = lasts.since, expires = lasts.until, time_limit_ends = lasts.until,"
-        " expiry = expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
+        "UPDATE sessions SET keepalive = extended.since, expires = extended.until, time_limit_ends = extended.until,"
+        " expiry = expiry || jsonb_build_object('keepalive_s', extended.whole_s, 'time_limit_s', extended.whole_s)"
         " FROM (SELECT session_id, since, since + make_interval(secs => %(seconds)s) AS until,"
         "  extract(epoch FROM since - assigned)::double precision + %(seconds)s AS whole_s"
-        "  FROM sessions, clock_timestamp() AS since WHERE session_id = %(id)s) lasts"
-        " WHERE sessions.session_id = lasts.session_id AND status = ANY(%(extendable)s) AND user_id IS NOT NULL"
-        " AND (%(longest_s)s = 0 OR lasts.whole_s <= %(longest_s)s) RETURNING 1",
-        {"id": session_id, "seconds": float(seconds), "longest_s": float(longest_s), "extendable": EXTENDABLE},
+        "  FROM sessions, clock_timestamp() AS since WHERE session_id = %(id)s) extended"
+        " WHERE sessions.session_id = extended.session_id AND status = ANY(%(extendable)s) AND user_id IS NOT NULL"
+        " AND (%(max_s)s = 0 OR extended.whole_s <= %(max_s)s) RETURNING 1",
+        {"id": session_id, "seconds": float(seconds), "max_s": float(max_s), "extendable": EXTENDABLE},
     )
     return bool(rows)
 
@@ -200,12 +200,12 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
     """Apply the present limits of an API key to its leases; a deadline after the key's end moves to its end."""
     await connection.execute(
         "UPDATE sessions s SET expires = LEAST(s.expires, %(until)s::timestamptz), time_limit_ends = %(until)s,"
-        " expiry = s.expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
+        " expiry = s.expiry || jsonb_build_object('keepalive_s', limited.whole_s, 'time_limit_s', limited.whole_s)"
         " FROM (SELECT session_id, greatest(1, extract(epoch FROM %(until)s::timestamptz"
         "    - coalesce(s.assigned, s.created)))::double precision AS whole_s FROM sessions s JOIN leases"
         "   USING (session_id) WHERE key_id = %(key_id)s AND s.status <> 'deleted'"
-        "   AND s.time_limit_ends > %(until)s::timestamptz ORDER BY session_id FOR NO KEY UPDATE OF s) lasts"
-        " WHERE s.session_id = lasts.session_id",
+        "   AND s.time_limit_ends > %(until)s::timestamptz ORDER BY session_id FOR NO KEY UPDATE OF s) limited"
+        " WHERE s.session_id = limited.session_id",
         {"until": key.expires, "key_id": key.key_id},
     )
     await connection.execute(
@@ -229,7 +229,7 @@ class LeasedSession:
     services: list[Service]
 
 
-_SELECT_DESK: Final[LiteralString] = (
+_SELECT_LEASED_SESSION: Final[LiteralString] = (
     f"SELECT s.session_id::text, {STATUS} AS status, coalesce(l.auth_epoch, s.auth_epoch) AS auth_epoch,"
     f" coalesce(i.friendly_name, '') AS image_friendly_name, s.agent_id::text, {PROXY_JSON}"
     " || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,"
@@ -242,43 +242,45 @@ _SELECT_DESK: Final[LiteralString] = (
 async def leased_session(db: Database, lease_id: str) -> LeasedSession:
     """Return the session of a lease. Raises NotFound: there is no such lease."""
     return require_row(
-        await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE l.lease_id = %s", (lease_id,)), "lease", lease_id
+        await db.fetch_one_as(LeasedSession, _SELECT_LEASED_SESSION + " WHERE l.lease_id = %s", (lease_id,)),
+        "lease",
+        lease_id,
     )
 
 
 async def reachable_session(db: Database, session_id: str) -> LeasedSession:
     """Return the session with this id, with or without a lease. Raises NotFound: there is no such session."""
-    row = await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE s.session_id = %s", (session_id,))
+    row = await db.fetch_one_as(LeasedSession, _SELECT_LEASED_SESSION + " WHERE s.session_id = %s", (session_id,))
     return require_row(row, "session", session_id)
 
 
 log = structlog.get_logger(__name__)
 
-_OF_KEY: Final[LiteralString] = (
+_KEY_LEASES: Final[LiteralString] = (
     "(SELECT count(*) FROM leases l JOIN sessions s USING (session_id)"
     "   WHERE l.key_id = %(key_id)s AND (s.status = ANY(%(counting)s) OR s.awaits_successor))"
     " + (SELECT count(*) FROM lease_reservations WHERE key_id = %(key_id)s"
     "   AND made > clock_timestamp() - interval '5 minutes' AND (idempotency_key IS NULL"
     "    OR (user_id, idempotency_key) IS DISTINCT FROM (%(user_id)s::uuid, %(idempotency_key)s::text))"
-    "  ) AS of_key,"
+    "  ) AS key_leases,"
     " EXISTS (SELECT 1 FROM sessions WHERE user_id = %(user_id)s::uuid"
     "   AND idempotency_key = %(idempotency_key)s) AS repeated"
 )
-"""`of_key`: the number of leases and reservations of API key `key_id`, without the reservation of this request;
+"""`key_leases`: the number of leases and reservations of API key `key_id`, without the reservation of this request;
 `repeated`: an earlier request with this `idempotency_key` created a session of the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseCounts:
-    """The input of the decision on another lease of a user (`core.lease.refusal`).
+    """The input of the decision on another lease of a user (`core.lease.limit_refusal`).
 
-    `of_user` and `of_key` are the leases that count. `repeated`: the request gets the session of an earlier
+    `user_leases` and `key_leases` are the leases that count. `repeated`: the request gets the session of an earlier
     request.
     """
 
     groups: list[GroupSettings]
-    of_user: int
-    of_key: int
+    user_leases: int
+    key_leases: int
     max_leases: int | None
     repeated: bool
 
@@ -288,7 +290,7 @@ async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempot
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
     counts = await db.fetch_one_as(
         LeaseCounts,
-        "SELECT " + GROUPS_OF_USER + " AS groups, " + COUNTED_SESSIONS + " AS of_user, " + _OF_KEY + ","
+        "SELECT " + GROUPS_OF_USER + " AS groups, " + COUNTED_SESSIONS + " AS user_leases, " + _KEY_LEASES + ","
         " (SELECT max_leases FROM api_keys WHERE key_id = %(key_id)s) AS max_leases",
         values | {"counting": COUNTED_STATUSES, "leased": True},
     )
@@ -309,13 +311,13 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
         if row is None or (max_leases := row["max_leases"]) is None:
             return None
         cursor = await connection.execute(
-            "SELECT " + _OF_KEY,
+            "SELECT " + _KEY_LEASES,
             {"key_id": key_id, "counting": COUNTED_STATUSES, "user_id": user_id, "idempotency_key": idempotency_key},
         )
         counts = await returned(cursor)
         if counts["repeated"]:
             return None
-        if counts["of_key"] >= max_leases:
+        if counts["key_leases"] >= max_leases:
             raise key_limit_reached(max_leases)
         cursor = await connection.execute(
             "INSERT INTO lease_reservations (key_id, user_id, idempotency_key) VALUES (%s, %s, %s)"

@@ -1,8 +1,8 @@
 """Checks at the provider that log-ins are still valid: their refresh tokens are used at a fixed interval.
 
-A provider that refuses a refresh token ends the log-in immediately. A provider that does not answer or that sent no
-refresh token, or a refresh token that cannot be decrypted, ends it when no check has passed for the check
-interval and the grace period of the provider.
+If the provider refuses the refresh token, the log-in ends immediately. A check also fails if the provider does not
+answer, if it sent no refresh token, or if the refresh token cannot be decrypted. Then the log-in ends only after no
+check has passed for the check interval and the grace period of the provider.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvid
     if provider.check_s == 0:  # the setting was changed after the log-in
         await statements.record_check(context.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
         return
-    failure, refused, encrypted = None, False, login.refresh_token_encrypted
+    failure, refused, token_encrypted = None, False, login.refresh_token_encrypted
     try:
-        encrypted = await _refresh_token(context, provider, encrypted)
+        token_encrypted = await _refresh_token(context, provider, token_encrypted)
     except GrantRefused as error:
         failure, refused = str(error), error.error in ENDED_ERRORS
     except (ProviderFailed, SetupError) as error:  # SetupError: a stored token or secret cannot be decrypted
@@ -116,16 +116,16 @@ async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvid
             await end_logins(context, [login], f"{provider.title} no longer confirms it: {reason}")
         case NextCheck(in_s=in_s):
             passed = failure is None
-            await statements.record_check(context.db, login, encrypted, next_s=in_s, passed=passed)
+            await statements.record_check(context.db, login, token_encrypted, next_s=in_s, passed=passed)
 
 
-async def _refresh_token(context: SignOnContext, provider: SignOnProvider, encrypted: bytes | None) -> bytes:
+async def _refresh_token(context: SignOnContext, provider: SignOnProvider, token_encrypted: bytes | None) -> bytes:
     """Use an encrypted refresh token, and return the encrypted token for the next check."""
-    if encrypted is None:
+    if token_encrypted is None:
         raise ProviderFailed("The provider sent no refresh token; add `offline_access` to the scopes if it needs it.")
     client = await context.client(provider)
-    tokens = await client.refresh(context.secrets.decrypt(encrypted))
-    return context.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else encrypted
+    tokens = await client.refresh(context.secrets.decrypt(token_encrypted))
+    return context.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else token_encrypted
 
 
 async def end_logins(

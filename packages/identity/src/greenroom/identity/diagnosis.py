@@ -110,14 +110,14 @@ class Diagnosis:
         return "The document belongs to the issuer and has all endpoints."
 
     async def keys(self) -> str:
-        keys = Keys.of(await get_json(self._client.endpoints.jwks))
+        keys = Keys.of(await get_json(self._oidc_client.endpoints.jwks))
         if not keys.keys:
             raise ProviderFailed("The provider publishes no public key that can verify a signature.")
         return f"Usable public keys of the provider: {len(keys.keys)}."
 
     async def authorization(self) -> str:
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        url = self._client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
+        url = self._oidc_client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
         async with provider_request(url), httpx2.AsyncClient(**http_settings()) as http:
             answer = await http.get(url)
         location = answer.headers.get("location", "")
@@ -131,14 +131,14 @@ class Diagnosis:
 
     async def client(self) -> str:
         try:
-            await self._client.redeem("no-such-code", self._redirect_uri, secrets.token_urlsafe(32))
+            await self._oidc_client.redeem("no-such-code", self._redirect_uri, secrets.token_urlsafe(32))
         except GrantRefused as error:
             if error.error != "invalid_grant":
                 raise ProviderFailed(f"{error} Check the client ID and the client secret.") from error
         return "The provider accepts the client ID and the client secret."
 
     @property
-    def _client(self) -> OidcClient:
+    def _oidc_client(self) -> OidcClient:
         if self._endpoints is None:
             raise ProviderFailed("The document of the provider was not read.")
         return OidcClient(self._provider, self._secret, self._endpoints)

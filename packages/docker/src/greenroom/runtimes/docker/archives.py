@@ -114,7 +114,7 @@ class DockerArchives:
         parameters = {"quiet": "1"}
         with archive.open("rb") as file:
             async with (
-                translated(pull=image.name),
+                translated(pulled_image=image.name),
                 post(self._docker, "images/load", file, headers=TAR, params=parameters, timeout=None) as response,
             ):
                 async for line in response.content:
@@ -128,7 +128,7 @@ class DockerArchives:
 
     async def name(self, image: Image) -> bool:
         """Set the name of the image with this id. Return False if the daemon does not have the image."""
-        async with translated(pull=image.name):
+        async with translated(pulled_image=image.name):
             try:
                 await self._docker.images.inspect(image.digest)
             except aiodocker.DockerError as error:

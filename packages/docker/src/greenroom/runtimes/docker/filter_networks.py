@@ -19,7 +19,7 @@ from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
 from greenroom.runtimes.contract.containers import AGENT, INSTALLATION
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.daemon import DockerJson
-from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES
+from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES_TEXT
 from greenroom.runtimes.docker.firewall import account_rules, network_rules
 from greenroom.runtimes.docker.networks import OPTION, create_bridge, remove_bridge
 from greenroom.runtimes.docker.spec import PAGE_PORT, POLICY, ContainerOwner
@@ -125,7 +125,7 @@ class FilterNetworks:
         try:
             await create_bridge(docker, name, bridge, labels, Internal=True)
         except aiodocker.DockerError as error:
-            if NO_ADDRESSES in error.message:
+            if NO_ADDRESSES_TEXT in error.message:
                 raise StartError(f"{NETWORKS_FULL}.") from error
             raise
         created = await self._find(docker, policy_id)

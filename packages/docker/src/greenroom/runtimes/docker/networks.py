@@ -23,7 +23,7 @@ from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.contract.containers import INSTALLATION
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.daemon import DockerJson
-from greenroom.runtimes.docker.errors import NO_ADDRESSES
+from greenroom.runtimes.docker.errors import NO_ADDRESSES_TEXT
 from greenroom.runtimes.docker.spec import ContainerOwner
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ async def create_bridge(
     try:
         await docker.networks.create(config)
     except aiodocker.DockerError as error:
-        if NO_ADDRESSES not in error.message:
+        if NO_ADDRESSES_TEXT not in error.message:
             raise
         if not await _create_in_reserve(docker, config):
             raise

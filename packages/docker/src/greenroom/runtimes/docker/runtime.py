@@ -316,7 +316,7 @@ class DockerRuntime:
         ]
 
     async def image(self, name: str) -> Image | None:
-        async with translated(pull=name, read_only=True):
+        async with translated(pulled_image=name, read_only=True):
             try:
                 inspection = await self._docker.images.inspect(name)
             except aiodocker.DockerError as error:
@@ -328,7 +328,7 @@ class DockerRuntime:
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         auth = {"username": credentials.user, "password": credentials.password} if credentials else None
         progress = PullProgress()
-        async with translated(pull=name):
+        async with translated(pulled_image=name):
             async for line in self._docker.images.pull(with_registry(name) if auth else name, auth=auth, stream=True):
                 yield progress.update(line)
         yield 100

@@ -74,7 +74,7 @@ async def _fetch_stats(
 
 router = APIRouter(include_in_schema=False)
 
-AS_ROOT: Final = "as root in the container, without the further rights of a privileged command"
+ROOT_REMARK: Final = "as root in the container, without the further rights of a privileged command"
 DEFAULT_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
@@ -89,7 +89,7 @@ async def exec_command_kasm(
     A privileged command runs as root in the container, without rights that the container does not have.
     """
     exec_config = call.part("exec_config")
-    remark = AS_ROOT if exec_config.flag("privileged") or call.flag("privileged") else ""
+    remark = ROOT_REMARK if exec_config.flag("privileged") or call.flag("privileged") else ""
     command = _command(call, exec_config, root=bool(remark))
     session = await session_of(db, call, act_of_command(command))
     await order_command(db, logs, call.caller, session, with_encrypted_variables(command, secrets), remark=remark)
@@ -207,7 +207,7 @@ def _pixels(call: CallBody, name: str) -> int:
 
 permission_router = APIRouter(include_in_schema=False)
 
-TARGET: Final = "target_session_permissions"
+TARGET_FIELD: Final = "target_session_permissions"
 ACCESS: Final[dict[str, Access]] = {"r": "view", "rw": "control"}
 PUBLISHED_ACCESS: Final[dict[Access, str]] = {access: published for published, access in ACCESS.items()}
 VIEW_SESSIONS: Final = requires_key("sessions_view")
@@ -221,11 +221,11 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
     `access` next to the list is the default for its entries; without a list it applies to every user who may join
     already.
     """
-    target = call.part(TARGET)
+    target = call.part(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
-    present = {share.user_id: share for share in await _user_shares(sharing, session)}
-    for user_id, access in _requested_access(target, [str(user_id) for user_id in present]).items():
-        share = present.get(user_id)
+    present_shares = {share.user_id: share for share in await _user_shares(sharing, session)}
+    for user_id, access in _requested_access(target, [str(user_id) for user_id in present_shares]).items():
+        share = present_shares.get(user_id)
         if share is None or share.access != access:
             user = await get_user(sharing.db, user_id)
             await share_service.create(
@@ -239,13 +239,13 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
 @permission_router.post("/get_session_permissions")
 async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, VIEW_SESSIONS]) -> Answer:
     """List the users who may join a session, with their access."""
-    return await _permissions_answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
+    return await _permissions_answer(sharing, await session_of(sharing.db, call.part(TARGET_FIELD), Act.SEE))
 
 
 @permission_router.post("/delete_session_permissions")
 async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Withdraw the permission of `user_ids` to join. The streams of these users end at once."""
-    target = call.part(TARGET)
+    target = call.part(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     ids: object = target.body.get("user_ids")
     if not isinstance(ids, list):
@@ -262,7 +262,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
 @permission_router.post("/delete_all_session_permissions")
 async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Withdraw the permission of all named users to join; the link of the session does not change."""
-    session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
+    session = await session_of(sharing.db, call.part(TARGET_FIELD), Act.SHARE_BY_NAME)
     for share in await _user_shares(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
     return await _permissions_answer(sharing, session)
@@ -289,15 +289,15 @@ async def _permissions_answer(sharing: Sharing, session: Session) -> Answer:
     }
 
 
-def _requested_access(target: CallBody, present: list[str]) -> dict[str, Access]:
-    """Return the requested access by user id.
+def _requested_access(target: CallBody, present_user_ids: list[str]) -> dict[str, Access]:
+    """Return the requested access by user id. A call without a list changes the access of `present_user_ids`.
 
     Raises:
         Invalid: an entry has no user, or an access that does not exist.
     """
     default_access, entries = target.text("access"), target.body.get("session_permissions")
     if entries is None:
-        return {user_id: _access(default_access) for user_id in present}
+        return {user_id: _access(default_access) for user_id in present_user_ids}
     if not isinstance(entries, list):
         raise Invalid("session_permissions must be a list of user_id and access.")
     requested: dict[str, Access] = {}

@@ -21,7 +21,7 @@ from greenroom.interfaces.public.calls import Answer
 
 EXAMPLES: Final = Path(__file__).parent / "examples.json"
 PREFIX: Final = "/api/public/"
-PICTURE: Final = "get_kasm_screenshot"
+PICTURE_CALL: Final = "get_kasm_screenshot"
 _STATUSES: Final = {
     401: "The API key is missing or not valid.",
     403: "The key has no permission for the call or for its values.",
@@ -79,7 +79,7 @@ def _operation(name: str, description: str) -> Answer:
     requests = {f"{name} {number}": {"value": keys | example["request"]} for number, example in enumerate(examples, 1)}
     replies = {f"{name} {number}": {"value": example["reply"]} for number, example in enumerate(examples, 1)}
     content: Answer = {"application/json": {"schema": {"type": "object"}, "examples": replies}}
-    if name == PICTURE:
+    if name == PICTURE_CALL:
         content["image/jpeg"] = {}
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
     return {

@@ -52,18 +52,18 @@ BottleneckStats = dict[str, dict[str, Annotated[list[Number], Meta(min_length=4,
 
 def published_frame(measured: FrameStats) -> dict[str, Any]:
     """Return the answer to `get_kasm_frame_stats` of the published interface."""
-    parts = {part.process_name.lower(): part for part in measured.server_side}
-    encoding = _part(parts, "encoding_total")
+    stages = {stage.process_name.lower(): stage for stage in measured.server_side}
+    encoding = _stage(stages, "encoding_total")
     return {
         "frame": {
             **asdict(measured.frame),
             "clients": [viewer.client for viewer in measured.client_side],
-            "analysis": _part(parts, "analysis").time,
-            "screenshot": _part(parts, "screenshot").time,
+            "analysis": _stage(stages, "analysis").time,
+            "screenshot": _stage(stages, "screenshot").time,
             "encoding_total": encoding.time,
             "videoscaling": encoding.videoscaling,
-            "tightjpegencoder": _encoder(_part(parts, "tightjpegencoder")),
-            "tightwebpencoder": _encoder(_part(parts, "tightwebpencoder")),
+            "tightjpegencoder": _encoder(_stage(stages, "tightjpegencoder")),
+            "tightwebpencoder": _encoder(_stage(stages, "tightwebpencoder")),
         },
         "clients": [
             {
@@ -79,9 +79,9 @@ def published_frame(measured: FrameStats) -> dict[str, Any]:
     }
 
 
-def _part(parts: dict[str, FrameStage], name: str) -> FrameStage:
-    return parts.get(name) or FrameStage(name)
+def _stage(stages: dict[str, FrameStage], name: str) -> FrameStage:
+    return stages.get(name) or FrameStage(name)
 
 
-def _encoder(part: FrameStage) -> dict[str, Number]:
-    return {"time": part.time, "count": part.count, "area": part.area}
+def _encoder(stage: FrameStage) -> dict[str, Number]:
+    return {"time": stage.time, "count": stage.count, "area": stage.area}

@@ -1,5 +1,5 @@
-"""The SQL that only the published interface uses: users of launches without a user, log-ins that programs create, and
-the figures of reports.
+"""The SQL that only the published interface uses: the anonymous users that are created for launches without a user,
+log-ins that programs create, and the figures of reports.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from greenroom.db.database import Connection, Database
 
 
 async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
-    """Return the user of a launch without a user, and True if this call created it.
+    """Return the anonymous user of a launch without a user, and True if this call created it.
 
     A repeated request with the same `Idempotency-Key` gets the user that the first request created, and so the session
     of this user. Raises Refused: a regular user has this name, and could log in to the session.
@@ -90,12 +90,12 @@ _COUNT_LOGGED: Final[LiteralString] = (
     "SELECT count(*) AS data FROM logs WHERE code = %(code)s"
     " AND time > clock_timestamp() - make_interval(secs => %(within_s)s)"
 )
-CURRENT: Final[dict[str, LiteralString]] = {
+CURRENT_FIGURES: Final[dict[str, LiteralString]] = {
     "current_kasms": f"SELECT count(*) AS data {_LIVE}",
     "current_users": f"SELECT count(DISTINCT user_id) AS data {_LIVE}",
 }
 """Current figures: the number of sessions that have a user, and the number of those users."""
-COUNTED: Final = {
+LOG_FIGURES: Final = {
     "created_kasms": LogCode.SESSION_LAUNCHED,
     "destroyed_kasms": LogCode.SESSION_DELETED,
     "successful_logins": LogCode.LOGIN,
@@ -108,10 +108,12 @@ async def read_report(db: Database, name: str, within_s: float) -> int:
     """Return the figure `name`; figures of the log count the last `within_s` seconds. Raises Invalid: it does not
     exist.
     """
-    if name in CURRENT:
-        row = await db.fetch_one(CURRENT[name])
-    elif name in COUNTED:
-        row = await db.fetch_one(_COUNT_LOGGED, {"code": COUNTED[name], "within_s": within_s})
+    if name in CURRENT_FIGURES:
+        row = await db.fetch_one(CURRENT_FIGURES[name])
+    elif name in LOG_FIGURES:
+        row = await db.fetch_one(_COUNT_LOGGED, {"code": LOG_FIGURES[name], "within_s": within_s})
     else:
-        raise Invalid(f"There is no report {name[:60]!r}; the reports are {', '.join([*CURRENT, *COUNTED])}.")
+        raise Invalid(
+            f"There is no report {name[:60]!r}; the reports are {', '.join([*CURRENT_FIGURES, *LOG_FIGURES])}."
+        )
     return row["data"] if row else 0
