@@ -17,7 +17,7 @@ from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
 from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting
-from greenroom.db.session.deadlines import FORGET, read_recovered, read_with_deadline
+from greenroom.db.session.deadlines import DELETE_ENDED_ROWS, read_recovered, read_with_deadline
 from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES
 
@@ -96,7 +96,7 @@ VALUES: Final = {"log_s": 1.0, "security_s": 1.0, "launch_s": 1.0, "command_s": 
         (BY_AGE["security"], '("time" < '),
         (BY_AGE["manager_requests"], '("time" < '),
         (BY_AGE["launches"], "(at < "),
-        (FORGET, "(ended < "),
+        (DELETE_ENDED_ROWS, "(ended < "),
     ],
 )
 async def test_what_is_too_young_to_be_forgotten_is_not_read(db: Database, statement: LiteralString, found_by: str):

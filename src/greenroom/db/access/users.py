@@ -16,7 +16,7 @@ from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.lease.controls import withdraw_from_user
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
-from greenroom.db.session.shares import JOINED, end_for_user
+from greenroom.db.session.shares import JOINED_SESSIONS, end_for_user
 
 T = TypeVar("T")
 
@@ -238,7 +238,7 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
     await connection.execute(
         "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = %(user_id)s"
         "  AND status <> 'deleted' UNION "
-        + JOINED
+        + JOINED_SESSIONS
         + " UNION "
         + _LEASED_BY_KEYS_OF_USER
         + ") ORDER BY session_id FOR NO KEY UPDATE",

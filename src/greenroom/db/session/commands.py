@@ -15,9 +15,9 @@ AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadli
 begins."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""
-FRESH_S: Final = 1.0
+MAX_SCREENSHOT_AGE_S: Final = 1.0
 """The maximum age of a picture that is returned again, so that a session is not captured more often."""
-MARK_S: Final = 60.0
+SCREENSHOT_MARK_INTERVAL_S: Final = 60.0
 """The minimum time between two writes of `last_screenshot_at` of a session."""
 
 
@@ -98,7 +98,7 @@ async def order_screenshot(
             "DELETE FROM session_commands WHERE session_id = %s AND screenshot IS NOT NULL"
             " AND (finished < clock_timestamp() - make_interval(secs => %s)"
             "  OR created < clock_timestamp() - make_interval(secs => deadline_s))",
-            (session_id, FRESH_S),
+            (session_id, MAX_SCREENSHOT_AGE_S),
         )
         cursor = await connection.execute(
             "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, deadline_s, screenshot)"
@@ -124,5 +124,5 @@ async def mark_screenshot(db: Database, session_id: str) -> None:
     await db.write(
         "UPDATE sessions SET last_screenshot_at = clock_timestamp() WHERE session_id = %s AND user_id IS NOT NULL"
         " AND (last_screenshot_at < clock_timestamp() - make_interval(secs => %s)) IS NOT FALSE",
-        (session_id, MARK_S),
+        (session_id, SCREENSHOT_MARK_INTERVAL_S),
     )

@@ -116,10 +116,10 @@ async def read_recovered(db: Database, zone_id: str) -> list[str]:
 async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSession]:
     """End the sessions that `read_recovered` returns; returns the changed rows."""
     cursor = await connection.execute(
-        "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
+        "WITH recovered AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
         " UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ","
         " ended_reason = 'It was quarantined because it was slow, and answered again.'"
-        " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'" + CHANGED_SESSION,
+        " WHERE session_id IN (SELECT session_id::uuid FROM recovered) AND status = 'failed'" + CHANGED_SESSION,
         (zone_id,),
     )
     return rows_as(ChangedSession, await cursor.fetchall())
@@ -164,7 +164,7 @@ async def discard_failed(
 
 
 # now() as in `db.diagnostics.retention`: an index can be used only for a time that does not change.
-FORGET: Final[LiteralString] = (
+DELETE_ENDED_ROWS: Final[LiteralString] = (
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
     " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0)"
     " ORDER BY ended LIMIT 300)"
@@ -173,22 +173,21 @@ FORGET: Final[LiteralString] = (
 
 async def delete_ended_rows(connection: Connection, zone_id: str, keep_days: float) -> int:
     """Delete rows of sessions that ended long ago, a few hundred at a time; returns their number."""
-    cursor = await connection.execute(FORGET, {"zone_id": zone_id, "keep_days": keep_days})
+    cursor = await connection.execute(DELETE_ENDED_ROWS, {"zone_id": zone_id, "keep_days": keep_days})
     return cursor.rowcount
 
 
 WORK_QUERIES: Final[tuple[LiteralString, ...]] = (
-    *(
-        AGENTS_TO_CHECK,
-        ENDING_ON_DEAD_AGENTS,
-        STORED_OBSERVATIONS,
-        WITH_DEADLINE,
-        CHANGED_OFFERS,
-        AWAITING_SUCCESSOR,
-        EXPIRING,
-        EXPIRED,
-    ),
+    AGENTS_TO_CHECK,
+    ENDING_ON_DEAD_AGENTS,
+    STORED_OBSERVATIONS,
+    WITH_DEADLINE,
+    CHANGED_OFFERS,
+    AWAITING_SUCCESSOR,
+    EXPIRING,
+    EXPIRED,
 )
+"""Each query returns rows if a task of the Primary has work."""
 IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(WORK_QUERIES) + ") AS is_due"
 
 

@@ -140,7 +140,7 @@ async def read_stored_observations(db: Database, zone_id: str) -> list[tuple[Rep
 
 
 _COLUMNS: Final = columns_of(Observation, without={"has_container"})
-_CHANGING: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
+_COMPARED_COLUMNS: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
 """The columns by which an observation is compared with the previous observation."""
 _WRITE: Final[LiteralString] = (
     f"INSERT INTO session_observed AS old ({listed(_COLUMNS)}) SELECT {selected(_COLUMNS, 'o')}"
@@ -150,7 +150,7 @@ _WRITE: Final[LiteralString] = (
     + excluded(columns_of(Observation, without={"has_container", "session_id"}))
     + ", observed_at = clock_timestamp()"
     " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
-    " AND " + differs(_CHANGING, "old")
+    " AND " + differs(_COMPARED_COLUMNS, "old")
 )
 
 

@@ -63,10 +63,10 @@ class Share:
         )
 
 
-OVER: Final[LiteralString] = "(h.ended IS NOT NULL OR coalesce(h.expires <= clock_timestamp(), false))"
+SHARE_IS_OVER: Final[LiteralString] = "(h.ended IS NOT NULL OR coalesce(h.expires <= clock_timestamp(), false))"
 _SHARE: Final[LiteralString] = f"""
 SELECT h.share_id, h.session_id::text, h.access, h.audience, h.user_id::text, w.username, h.silent, h.made_by,
-       h.created, h.expires, {OVER} AS is_over,
+       h.created, h.expires, {SHARE_IS_OVER} AS is_over,
        (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL) AS viewers,
        (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL
            AND v.present IS NOT NULL) AS present,
@@ -90,7 +90,7 @@ async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Sh
     """
     return await db.fetch_as(
         Share,
-        _SHARE + "h.session_id = %s AND NOT " + OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
+        _SHARE + "h.session_id = %s AND NOT " + SHARE_IS_OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
         (session_id, silent),
     )
 
@@ -99,7 +99,7 @@ async def list_shares_with(db: Database, user_id: str) -> list[Share]:
     """Return the shares of live sessions that name this user, oldest first."""
     return await db.fetch_as(
         Share,
-        _SHARE + "h.user_id = %s AND h.audience = 'user' AND NOT " + OVER + " AND s.status NOT IN ('deleting',"
+        _SHARE + "h.user_id = %s AND h.audience = 'user' AND NOT " + SHARE_IS_OVER + " AND s.status NOT IN ('deleting',"
         " 'deleted', 'failed') ORDER BY h.created",
         (user_id,),
     )
@@ -154,14 +154,14 @@ class EndedShare:
     silent: bool
 
 
-_ENDED: Final[LiteralString] = " RETURNING share_id, session_id::text, audience, silent"
+_RETURN_SHARE: Final[LiteralString] = " RETURNING share_id, session_id::text, audience, silent"
 
 
 async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[EndedShare]:
     """End one share or all shares of a session, after `resend_permitted_viewers`; returns the shares that were open."""
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
-        " AND (%s::text IS NULL OR share_id = %s)" + _ENDED,
+        " AND (%s::text IS NULL OR share_id = %s)" + _RETURN_SHARE,
         (session_id, share_id, share_id),
     )
     return rows_as(EndedShare, await cursor.fetchall())
@@ -180,7 +180,7 @@ async def reduce_to_view(connection: Connection, session_id: str) -> list[EndedS
     """Reduce shares with control to `view`, after `resend_permitted_viewers`; returns the changed shares."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
-        f" AND access = 'control'{_ENDED}",
+        f" AND access = 'control'{_RETURN_SHARE}",
         (session_id,),
     )
     return rows_as(EndedShare, await cursor.fetchall())
@@ -210,13 +210,13 @@ async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedS
         events |= await resend_permitted_viewers(connection, session_id)
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = ANY(%s::uuid[]) AND ended IS NULL"
-        " AND expires <= clock_timestamp()" + _ENDED,
+        " AND expires <= clock_timestamp()" + _RETURN_SHARE,
         (session_ids,),
     )
     return rows_as(EndedShare, await cursor.fetchall()), events
 
 
-JOINED: Final[LiteralString] = (
+JOINED_SESSIONS: Final[LiteralString] = (
     "SELECT h.session_id FROM session_viewers v JOIN session_shares h USING (share_id)"
     " WHERE v.user_id = %(user_id)s AND v.ended IS NULL AND h.ended IS NULL"
 )
@@ -228,7 +228,7 @@ async def end_for_user(connection: Connection, user_id: str) -> set[ChangeEvent]
     may not log in any more, shares with them by name, and their own shares, end, too. Returns the events."""
     barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
     cursor = await connection.execute(
-        "SELECT DISTINCT session_id::text FROM (" + JOINED + ") joined ORDER BY 1", {"user_id": user_id}
+        "SELECT DISTINCT session_id::text FROM (" + JOINED_SESSIONS + ") joined ORDER BY 1", {"user_id": user_id}
     )
     joined = [row["session_id"] for row in await cursor.fetchall()]
     events = set[ChangeEvent]()
@@ -270,14 +270,14 @@ class _OpenShare:
     silence_allowed: bool
 
 
-_OPEN: Final[LiteralString] = (
+_SELECT_OPEN_SHARES: Final[LiteralString] = (
     "SELECT h.share_id, h.session_id::text, h.access, h.audience, h.silent,"
     " ARRAY(SELECT m.group_id::text FROM user_groups m WHERE m.user_id = s.user_id) AS groups,"
     " ARRAY(SELECT DISTINCT p FROM user_groups m JOIN groups g USING (group_id), unnest(g.permissions) p"
     "        WHERE m.user_id = h.user_id) AS permissions,"
     " coalesce((SELECT value::boolean FROM settings WHERE name = 'allow_silent_assist'), false) AS silence_allowed"
     "  FROM session_shares h JOIN sessions s USING (session_id)"
-    " WHERE h.ended IS NULL AND NOT " + OVER + " AND s.status <> 'deleted' ORDER BY h.session_id, h.share_id"
+    " WHERE h.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND s.status <> 'deleted' ORDER BY h.session_id, h.share_id"
 )
 
 
@@ -293,7 +293,7 @@ class DisallowedShare:
 async def end_disallowed_shares(connection: Connection) -> tuple[list[DisallowedShare], set[ChangeEvent]]:
     """End the shares that groups, their members and the installation's settings do not allow in this transaction;
     returns them, and the events to notify after commit. Sessions are locked in the order of their ids."""
-    open_shares = rows_as(_OpenShare, await (await connection.execute(_OPEN)).fetchall())
+    open_shares = rows_as(_OpenShare, await (await connection.execute(_SELECT_OPEN_SHARES)).fetchall())
     groups = (
         await groups_by_id(connection, {group for share in open_shares for group in share.groups})
         if open_shares

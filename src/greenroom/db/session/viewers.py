@@ -14,7 +14,7 @@ from greenroom.core.session.sharing import Audience
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import Access, ProxyFacts
 from greenroom.db.database import Connection, Database, row_as, rows_as
-from greenroom.db.session.shares import OVER, Share
+from greenroom.db.session.shares import SHARE_IS_OVER, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ async def list_present_viewers(db: Database, session_id: str, *, silent: bool) -
     return await db.fetch_as(
         ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
-        " WHERE h.session_id = %s AND v.ended IS NULL AND NOT " + OVER + " AND v.present IS NOT NULL"
+        " WHERE h.session_id = %s AND v.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND v.present IS NOT NULL"
         " AND (%s OR NOT h.silent) ORDER BY v.present, v.viewer_id",
         (session_id, silent),
     )
@@ -109,7 +109,7 @@ async def find_joined_viewer(db: Database, viewer_id: str) -> JoinedViewer | Non
 
 CONTROLLING: Final[LiteralString] = (
     " FROM session_viewers v JOIN session_shares h USING (share_id)"
-    " WHERE v.ended IS NULL AND NOT " + OVER + " AND h.access = 'control'"
+    " WHERE v.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND h.access = 'control'"
 )
 """The viewers with control."""
 
@@ -150,7 +150,7 @@ async def store_present_viewer_rows(
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ShareCandidate:
     """A user who may get a share of a session."""
 
     user_id: str
@@ -173,12 +173,12 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
 
 async def find_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
-) -> list[Candidate]:
+) -> list[ShareCandidate]:
     """Return enabled users whose name contains `word`: all (`everybody`), or users with a common group, except
     `all_users`.
     """
     return await db.fetch_as(
-        Candidate,
+        ShareCandidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
         " WHERE NOT u.disabled AND NOT u.locked"
         " AND NOT EXISTS (SELECT FROM anonymous_users a WHERE a.user_id = u.user_id)"
