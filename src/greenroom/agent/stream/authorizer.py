@@ -392,7 +392,7 @@ class StreamAuthorizer:
 
 
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
-    """Return the target. Raises Forbidden: it is not allowed; SessionMovedError: the page serves another path."""
+    """Return the target. Raises Forbidden: the session may not use it; SessionMovedError: its page has another path."""
     target = target_of(address, session.spec, session.address or "", session.services)
     if target.redirect_path:
         raise SessionMovedError(target.redirect_path)

@@ -38,7 +38,7 @@ class RefusalLogLimiter:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def must_log(self, address: str, now: float) -> bool:
-        """Count this registration_refusal of `address`; return True if it must be logged."""
+        """Count this refusal of `address`; return True if it must be logged."""
         window_begin, count = self._windows.get(address, (now, 0))
         if now - window_begin >= LOG_WINDOW_S:
             window_begin, count = now, 0
