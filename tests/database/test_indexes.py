@@ -16,7 +16,7 @@ from tests.support import rows
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
-from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting
+from greenroom.db.launch.on_demand import COUNT_WAITING_USERS, read_starting_staged, waiting_parameters
 from greenroom.db.session.deadlines import DELETE_ENDED_ROWS, read_recovered, read_with_deadline
 from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES
@@ -43,7 +43,7 @@ async def test_an_index_answers(db: Database, query: LiteralString):
 
 async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Database):
     zone_id = await rows.zone(db)
-    found = await plan(db, COUNT_WAITING_USERS, waiting(zone_id))
+    found = await plan(db, COUNT_WAITING_USERS, waiting_parameters(zone_id))
     assert re.search(r"Index Cond: .*at > \(now\(\)", found), found
 
 

@@ -63,7 +63,7 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
     message = checkin_message(agent_id, Observed(session_id=by_report, generation=1, **reported))
     async with db.transaction() as connection:
         done = await apply(connection, [message], ctx.config)
-    announce(done.moved, ctx.events, ctx.fence.zone_key)
+    announce(done.decisions, ctx.events, ctx.fence.zone_key)
     message = checkin_message(agent_id, Observed(session_id=by_net, generation=1, **reported))
     async with db.transaction() as connection:
         await write_observations(connection, [observation_of(message, message.sessions[0])])

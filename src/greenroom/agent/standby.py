@@ -34,7 +34,7 @@ from greenroom.core.fleet.election import (
     released,
     renewal,
 )
-from greenroom.core.fleet.leadership import ActingWindow, Timings, may_act, renewed
+from greenroom.core.fleet.leadership import ActingWindow, Timings, may_act, window_after_renewal
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.tcp import StreamTerminator
@@ -140,7 +140,7 @@ class Election:
     async def _write(self, record: ElectionRecord, version: str | None, sent_at_s: float) -> None:
         self._version = await self.shared.write_election_record(record, version)
         self._held, self.last_access_s = record, self.clock()
-        self._window = renewed(record.term, sent_at_s, self.timings)
+        self._window = window_after_renewal(record.term, sent_at_s, self.timings)
 
     def _remaining_s(self) -> float:
         """Return the time for which this process may still act without a renewal."""

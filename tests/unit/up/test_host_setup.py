@@ -32,7 +32,7 @@ from greenroom.up.host_setup import (
 )
 
 PACKAGES = frozenset(needed.package for needed in REQUIREMENTS)
-ENOUGH = {limit.name: limit.required for limit in LIMITS if limit.sysctl}
+ENOUGH = {limit.name: limit.required for limit in LIMITS if limit.is_kernel_setting}
 READY = Host(
     system="debian",
     release="12",

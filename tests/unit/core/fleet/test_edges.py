@@ -27,7 +27,7 @@ def check(reported: Callable[..., EdgeRegistration], history: History) -> None:
 
 
 def test_only_a_token_changes_the_address_in_use():
-    holds(check, EdgeRegistration.reported, HISTORIES)
+    holds(check, EdgeRegistration.after_report, HISTORIES)
 
 
 def test_the_property_catches_a_credential_that_is_believed():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.fleet.election import ElectionRecord, ObservedRecord, after_read, next_takeover, released, renewal
-from greenroom.core.fleet.leadership import Timings, may_act, renewed
+from greenroom.core.fleet.leadership import Timings, may_act, window_after_renewal
 
 TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
 HELD = ElectionRecord(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
@@ -52,7 +52,7 @@ def test_who_takes_the_record_finds_the_one_before_stopped(
     def there(true_s: float) -> float:
         return offset_s + true_s * (1 + other_drift)
 
-    window = renewed(HELD.term, here(sent_s), TIMINGS)
+    window = window_after_renewal(HELD.term, here(sent_s), TIMINGS)
     read_s = sent_s + reached_s + looked_s  # the record is changed after it was sent, and read after it was changed
     looked = after_read(None, HELD, "v", there(read_s))
     now_s = read_s + waited_s
