@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.up.free_space import Resources, shortages
+from greenroom.up.free_space import Space, shortages
 
 NEEDED = Space(disk_bytes=350_000_000, memory_bytes=450_000_000)
 

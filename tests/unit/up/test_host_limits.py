@@ -31,7 +31,7 @@ def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
     subject=limits_to_raise,
     mutants=[
         lambda values: {name: wanted // 2 for name, wanted in limits_to_raise(values).items()},
-        lambda values: {one.name: one.required for one in LIMITS if one.sysctl and one.name in values},
+        lambda values: {one.name: one.required for one in LIMITS if one.is_kernel_setting and one.name in values},
         lambda values: {},
     ],
 )

@@ -26,15 +26,14 @@ age: Final[Any] = pyrage
 KEY_NAME: Final = "key.age"
 DATA_NAME: Final = "data.age"
 MAX_KEY_BYTES: Final = 65_536
-PASSPHRASE_MARK: Final = b"\n-> scrypt "
-"""The part of an age header that shows that the file is encrypted with a passphrase."""
+SCRYPT_STANZA: Final = b"\n-> scrypt "
 
 DAMAGED: Final = "the file is damaged, or was not written completely; use another backup."
 
 
 @dataclass(frozen=True, slots=True)
 class EncryptionKey:
-    """The key that encrypts the key of a backup: either a passphrase, or recipients of age or ssh (public keys)."""
+    """The key that encrypts a backup: either a passphrase, or recipients of age or ssh (public keys)."""
 
     passphrase: str | None = field(default=None, repr=False)
     recipients: Sequence[str] = ()
@@ -58,8 +57,8 @@ def _recipient(text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class DecryptionKey:
-    """The key that decrypts the key of a backup: a passphrase, or `identities`, the text of a file with private keys
-    (age or ssh). `ask` asks for the passphrase if neither is given."""
+    """The key that decrypts a backup: a passphrase, or `identities`, the text of a file with private keys (age or ssh).
+    `ask` asks for the passphrase if neither is given."""
 
     passphrase: str | None = field(default=None, repr=False)
     identities: str | None = field(default=None, repr=False)
@@ -68,7 +67,7 @@ class DecryptionKey:
     def decrypt(self, encrypted: bytes) -> str:
         """Return the decrypted text. Raises SetupError: the passphrase or the private key is missing or wrong."""
         try:
-            if PASSPHRASE_MARK in encrypted:
+            if SCRYPT_STANZA in encrypted:
                 return age.passphrase.decrypt(encrypted, self._passphrase()).decode()
             if self.identities is None:
                 raise SetupError("The backup is encrypted to a recipient key; specify its private key with --identity.")
@@ -116,7 +115,7 @@ def write_encrypted(target: IO[bytes], key: EncryptionKey, produce: Callable[[IO
     with write_in_thread(produce) as source:
         try:
             age.encrypt_io(source, target, [identity.to_public()])
-        except age.EncryptError as error:  # such as "[Errno 28] No space left on device"
+        except age.EncryptError as error:
             raise OSError(str(error).rpartition("] ")[2]) from error
     size = target.seek(0, os.SEEK_END) - start - tarfile.BLOCKSIZE
     target.write(_padding(size) + bytes(2 * tarfile.BLOCKSIZE))
@@ -161,8 +160,7 @@ def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
     """Yield the decrypted data of a backup as a stream.
 
     Raises:
-        SetupError: the file is damaged. It is raised while the block reads the damaged part, or at the end of the
-        block.
+        SetupError: the file is damaged, found at the damaged place or at the end of the block.
     """
 
     def produce(target: IO[bytes]) -> None:

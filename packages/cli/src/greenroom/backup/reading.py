@@ -33,8 +33,8 @@ PERMISSION_BITS: Final = 0o1777
 
 
 @dataclass(frozen=True, slots=True)
-class VerifiedBackup:
-    """A backup whose digests are correct; `members` is the number of its members."""
+class ReadBackup:
+    """A backup whose digests are correct; `members` is their number."""
 
     header: Header
     members: int
@@ -46,7 +46,7 @@ def read_backup(
     *,
     accept: Callable[[Header], None] = lambda _: None,
     folder: Path | None = None,
-) -> VerifiedBackup:
+) -> ReadBackup:
     """Read a backup to its end and check it.
 
     Args:
@@ -88,7 +88,7 @@ def read_backup(
     return ReadBackup(header, len(digests))
 
 
-def _copy_and_digest(source: IO[bytes], write: Callable[[bytes], object]) -> str:
+def _copy(source: IO[bytes], write: Callable[[bytes], object]) -> str:
     digest = hashlib.sha256()
     while data := source.read(CHUNK_BYTES):
         digest.update(data)
@@ -106,7 +106,7 @@ class _Extractor:
     def add(self, member: tarfile.TarInfo, source: IO[bytes] | None) -> str | None:
         """Extract a member, and return the digest of a file."""
         if self._folder is None:
-            return None if source is None else _copy_and_digest(source, lambda _: None)
+            return None if source is None else _copy(source, lambda _: None)
         path = self._folder / member.name.removeprefix(DATA_PREFIX)
         if member.isdir():
             path.mkdir(mode=0o700)
@@ -117,7 +117,7 @@ class _Extractor:
         elif source is not None:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as target:
-                digest = _copy_and_digest(source, target.write)
+                digest = _copy(source, target.write)
             _set_attributes(path, member)
             return digest
         return None
@@ -135,8 +135,7 @@ def _set_attributes(path: Path, member: tarfile.TarInfo) -> None:
 
 
 def _set_owner(path: Path, member: tarfile.TarInfo) -> None:
-    """Set the owner of the file, if this process runs as root: an account that exists here by its name, another by its
-    id."""
+    """Give the file to its account, which only root can: a service account by its name, another by its id."""
     if os.geteuid() != 0:
         return
     try:

@@ -185,7 +185,7 @@ def _staging(layout: Layout) -> Generator[Layout]:
         raise
 
 
-def _extract(file: Path, key: str, staging: Layout) -> VerifiedBackup:
+def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
     accounts = service_accounts()  # owners of extracted files
     with (staging.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
         (staging.data / DUMP_FILE).chmod(0o600)

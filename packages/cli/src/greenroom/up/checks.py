@@ -20,7 +20,7 @@ from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
-from greenroom.up.free_space import Resources, shortages
+from greenroom.up.free_space import Space, shortages
 from greenroom.up.host_programs import has_program
 from greenroom.up.installation import has_first_data
 from greenroom.up.layout import Layout

@@ -14,7 +14,7 @@ class Space:
     memory_bytes: int
 
 
-def shortages(folder: str, needed: Resources, free: Resources) -> list[str]:
+def shortages(folder: str, needed: Space, free: Space) -> list[str]:
     """Return a sentence for each resource of which too little is free. `folder` contains DATA, or will contain it."""
     sentences: list[str] = []
     if needed.disk_bytes > free.disk_bytes:
