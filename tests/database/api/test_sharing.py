@@ -118,7 +118,7 @@ async def test_bad_wishes_are_refused_with_a_sentence(shared: Shared, user: Clie
     await shared.admin.change(f"/api/v1/users/{user_id}", disabled=True)
     assert "disabled" in await shared.ada.refused(409, path, {"access": "view", "user_id": user_id})
     await shared.db.write("DELETE FROM session_steps")
-    assert "cannot be shared for watching only" in await shared.ada.refused(403, path, {"access": "view"})
+    assert "no view-only mode" in await shared.ada.refused(403, path, {"access": "view"})
 
 
 async def test_another_user_sees_nothing_of_it(shared: Shared, user: Client):
@@ -307,7 +307,7 @@ async def test_the_published_interface_shares_and_joins(shared: Shared, user: Cl
     asked = {"user_id": user_id, "share_id": made["share_id"]}
     assert "requested" in await shared.anonymous.published_refusal("join_kasm", **asked)
     await shared.stage.becomes(made["kasm_id"], "running")
-    assert "cannot be shared" in await shared.anonymous.published_refusal("join_kasm", **asked)
+    assert "no view-only mode" in await shared.anonymous.published_refusal("join_kasm", **asked)
     await shared.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (made["kasm_id"],))
     joined = await shared.anonymous.published("join_kasm", **asked)
     assert joined["kasm"]["kasm_id"] == made["kasm_id"]
