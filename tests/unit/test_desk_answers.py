@@ -21,7 +21,7 @@ from greenroom.api.recording.recorder import Recorder
 from greenroom.api.recording.request_recorder import StreamedOutputTail
 from greenroom.core.session.states import SessionStatus
 
-LEASE = "/leases/6f1c1b1e-0000-4000-8000-000000000000"
+LEASE = "/api/v1/leases/6f1c1b1e-0000-4000-8000-000000000000"
 DEEP = b"[" * 20_000 + b"]" * 20_000
 LARGE = b"9" * 10_000
 GARBAGE = {

@@ -82,7 +82,9 @@ async def degradation_reason(db: Database) -> str | None:
     return None
 
 
-_V1: Final = (
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health_router,
+    metrics_router,
     installation_routes.document_router,
     login_routes.router,
     session_routes.router,
@@ -115,25 +117,17 @@ _V1: Final = (
     diagnostics_routes.router,
     installation_routes.router,
     installation_routes.event_router,
+    internal_routes.router,
 )
-ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
-    *((router, "/api/v1") for router in _V1),
-    (internal_routes.router, "/api/internal"),
-)
-"""(router, prefix), in the order of the documentation."""
+"""In the order of the documentation."""
 
 
 def _all_routes() -> APIRouter:
     """Return a router with all routes. Raises AssertionError: a route does not declare its requirements."""
-    root = APIRouter(
-        redirect_slashes=False, generate_unique_id_function=lambda route: route.name, responses=problems.PROBLEMS
-    )
-    root.include_router(health_router)
-    root.include_router(metrics_router)
-    for router, prefix in ROUTERS:
-        root.include_router(router, prefix=prefix)
-    for name in plugins.plugin_names(plugins.INTERFACES):
-        root.include_router(_router(plugins.INTERFACES, name))
+    root = APIRouter()
+    plugin_routers = [_router(plugins.INTERFACES, name) for name in plugins.plugin_names(plugins.INTERFACES)]
+    for router in (*ROUTERS, *plugin_routers):
+        root.routes += router.routes
     check_declared(root)
     return root
 

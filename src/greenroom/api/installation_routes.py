@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, EventHub, SettingsSnapshot
 from greenroom.api.events import RESYNC, live_frames, recent_frames
-from greenroom.api.problems import OpenApi
+from greenroom.api.problems import OpenApi, api_router
 from greenroom.api.security import Caller, authenticate, public_route, requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.events import MAX_RECENT
@@ -24,7 +24,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.installation import change_installation_settings
 from greenroom.db.session.shares import rights_transaction
 
-router = APIRouter(tags=["settings"])
+router = api_router("settings")
 
 
 @router.get("/settings", dependencies=[requires("settings_view")])
@@ -56,7 +56,7 @@ def _views(values: Installation) -> list[InstallationSettingView]:
     ]
 
 
-document_router = APIRouter()
+document_router = api_router()
 
 
 @document_router.get(
@@ -67,7 +67,7 @@ async def openapi(request: Request) -> OpenApi:
     return request.app.openapi()
 
 
-event_router = APIRouter(tags=["events"])
+event_router = api_router("events")
 
 
 @event_router.get("/events", response_class=StreamingResponse)

@@ -8,12 +8,13 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from greenroom.api.access.schemas import KeyCreate, KeyCreated, KeyPatch, KeyView
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.permissions import missing_codes
 from greenroom.core.errors import Forbidden, Invalid, require_row
@@ -31,7 +32,7 @@ LEASE_END_REASON: Final = "the API key of its lease is deleted, disabled or expi
 """The reason for the end of the session of a lease."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
-router = APIRouter(tags=["api keys"])
+router = api_router("api keys")
 
 EndLeases = Annotated[bool, Query(description="end the leases of the key if it is no longer valid")]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from greenroom.api.access import groups as group_rules
 from greenroom.api.access.schemas import (
     GroupCreate,
@@ -18,6 +16,7 @@ from greenroom.api.access.schemas import (
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, SecretsDep
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited_values
 from greenroom.core.access.permissions import PERMISSIONS
@@ -29,7 +28,7 @@ from greenroom.db.session.shares import rights_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
-router = APIRouter(tags=["groups"])
+router = api_router("groups")
 
 CHANGES: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
 """The permissions to change a group; `groups` decides for each group."""

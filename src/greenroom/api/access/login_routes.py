@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from greenroom.api.access.accounts import end_login
 from greenroom.api.access.failed_attempts import FailedAttempts, known_device, remember_device
@@ -15,6 +15,7 @@ from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve
@@ -30,7 +31,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.passwords import Passwords, PasswordVerdict
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 
-router = APIRouter(tags=["account"])
+router = api_router("account")
 
 WRONG = "The username or the password is wrong."
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from greenroom.api.access import accounts
@@ -24,6 +24,7 @@ from greenroom.api.access.schemas import (
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, PasswordHashes, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Counting, Paging, Search, Sorting
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, resolve
 from greenroom.core.access.permissions import USER
@@ -39,7 +40,7 @@ from greenroom.db.access.users import BY_NAME, USERS
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import request_delete
 
-router = APIRouter(tags=["users"])
+router = api_router("users")
 
 
 class LoginView(View, row=ListedLogin):
@@ -164,7 +165,7 @@ async def end_user_login(user_id: UUID, login_id: UUID, change: ChangeDep) -> No
     change.audit(LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
-attribute_router = APIRouter(tags=["attributes"])
+attribute_router = api_router("attributes")
 
 
 @attribute_router.get("/me/attributes")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, Catal
 from greenroom.api.catalogue.service import convert_picture
 from greenroom.api.deps import ChangeDep, Db, SettingsSnapshot
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.api.workspace.routes import changed_view
 from greenroom.api.workspace.schemas import ImageView
@@ -26,7 +27,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db import catalogue
 from greenroom.db.catalogue import Catalogue
 
-router = APIRouter(tags=["catalogue"])
+router = api_router("catalogue")
 
 Viewer = Annotated[Caller, requires_one_of(USER, "images_view")]
 """A caller who may see pictures: on the launcher, or among the workspaces."""
@@ -114,7 +115,7 @@ async def remove_picture(image_id: UUID, change: ChangeDep) -> ImageView:
     return await changed_view(change, await service.change_picture(change, str(image_id), None))
 
 
-list_router = APIRouter(tags=["catalogue"])
+list_router = api_router("catalogue")
 
 
 @list_router.get("/catalogues", dependencies=[requires("catalogues_view")])

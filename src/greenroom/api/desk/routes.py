@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from greenroom.api.bodies import MatchesPattern
@@ -16,11 +16,12 @@ from greenroom.api.desk.commands_and_files import StreamedAnswer, enter_while_co
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
 from greenroom.api.lease.access import AuthorizedLease, holds_lease
+from greenroom.api.problems import api_router
 from greenroom.api.recording.request_recorder import RequestRecorderDep, StreamedOutputTail
 from greenroom.core.actions.plan import Size
 from greenroom.core.session.authorization import Act
 
-router = APIRouter(tags=["leases"])
+router = api_router("leases")
 
 Corners = Annotated[str, MatchesPattern(r"[0-9]{1,5}(,[0-9]{1,5}){3}", "four whole numbers, such as 0,0,640,400")]
 Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; width or height alone keeps the aspect ratio")]
@@ -67,7 +68,7 @@ async def get_desk_screenshot(
     return Response(await request_recorder.screenshot(authorized.lease, work), media_type="image/png")
 
 
-commands_and_files_router = APIRouter(tags=["leases"])
+commands_and_files_router = api_router("leases")
 
 Flag = Literal["", "true", "1"] | None
 MAX_TREE_BYTES: Final = 8 << 20

@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.hardening import METRICS_PATH
+from greenroom.api.problems import api_router
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
 from greenroom.api.webhooks.courier import Courier
@@ -27,7 +28,7 @@ TIMEOUT_S: Final = 2.0
 _CONFIG: Final = ("zone", "workspace", "staging_config")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
-router = APIRouter()
+router = api_router(prefix="")
 
 
 class RequestMetrics(RoleMetrics):

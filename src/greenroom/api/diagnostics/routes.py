@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, Field
 
 from greenroom.api.bodies import Body, Text, View
 from greenroom.api.deps import Db
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.session.leftovers import MAX_AT_ONCE, RuntimeObject, plan
 from greenroom.core.workspace.homes import HomeId
@@ -107,7 +108,7 @@ class LeftoversView(View):
     leftovers: list[LeftoverView]
 
 
-router = APIRouter(tags=["diagnostics"])
+router = api_router("diagnostics")
 
 Since = Annotated[AwareDatetime | None, Field(description="rows from this time on")]
 Until = Annotated[AwareDatetime | None, Field(description="rows before this time")]

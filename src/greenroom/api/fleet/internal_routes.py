@@ -35,7 +35,7 @@ from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message
 from greenroom.wire.viewers import Stream, StreamVerdict, Watched
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(prefix="/api/internal", include_in_schema=False)
 
 MAX_REPORTED: Final = 500
 _UNKNOWN: Final = hashed("")

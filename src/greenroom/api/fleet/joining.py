@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import Field
 
 from greenroom.api.bodies import View
@@ -21,6 +21,7 @@ from greenroom.api.deps import ChangeDep, Config, Db, Logs
 from greenroom.api.fleet.routes import find_agent
 from greenroom.api.fleet.schemas import JoinAddresses, JoinAgent, JoinedGateway, JoinGateway, JoinTokenCreate
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
 from greenroom.core.fleet.enrollment import RefusalLogLimiter, refusal_of_agents_token
@@ -104,7 +105,7 @@ class JoinAttempt:
         return error
 
 
-token_router = APIRouter(tags=["agents"])
+token_router = api_router("agents")
 
 
 class JoinTokenView(View, row=JoinTokenRow):
@@ -187,7 +188,7 @@ async def revoke_join_token(join_token_id: UUID, change: ChangeDep) -> None:
     change.audit(LogCode.JOIN_TOKEN_DELETED, purpose, before=_log_details(row), zone_name=row.zone_name)
 
 
-router = APIRouter(tags=["joining"])
+router = api_router("joining")
 
 
 async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from greenroom.api.bodies import View
@@ -21,6 +21,7 @@ from greenroom.api.fleet.machine_schemas import (
     PlannedAction,
 )
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
@@ -151,7 +152,7 @@ def _audit_values(row: MachinePoolRow) -> LogDetails:
     return {name: value for name, value in values.items() if name not in ("last_error", "next_try", "next_call")}
 
 
-router = APIRouter(tags=["machines"])
+router = api_router("machines")
 
 
 class MachineOrderView(View, row=MachineOrderRow):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db
@@ -25,6 +25,7 @@ from greenroom.api.fleet.schemas import (
     ZoneView,
 )
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.errors import Forbidden, NotFound, require_row
 from greenroom.core.events import ChangeEvent, Topic
@@ -46,7 +47,7 @@ _ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_do
 """The fields of a zone with hosts to which tokens and credentials are sent, or whose pages may open streams."""
 _AUDITED: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
-agent_router = APIRouter(tags=["agents"])
+agent_router = api_router("agents")
 
 
 class GatewayView(View, row=GatewayRow):
@@ -121,7 +122,7 @@ async def delete_agent(
     change.audit(LogCode.AGENT_DELETED, agent.hostname, before={"zone_name": zone}, zone_name=zone)
 
 
-manager_router = APIRouter(tags=["managers"])
+manager_router = api_router("managers")
 
 
 @manager_router.get("/managers", dependencies=[requires("managers_view")])
@@ -179,7 +180,7 @@ async def delete_manager(
     change.audit(LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
 
 
-zone_router = APIRouter(tags=["zones"])
+zone_router = api_router("zones")
 
 
 @zone_router.get("/zones", dependencies=[requires("zones_view")])
@@ -266,7 +267,7 @@ async def delete_zone(zone_id: UUID, change: ChangeDep) -> None:
     change.audit(LogCode.ZONE_DELETED, name, before=values_of(ZoneSettings, zone), zone_name=name)
 
 
-gateway_router = APIRouter(tags=["gateways"])
+gateway_router = api_router("gateways")
 
 
 @gateway_router.get("/gateways", dependencies=[requires("agents_view")])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field
 
 from greenroom.api.bodies import View
@@ -18,6 +18,7 @@ from greenroom.api.lease import control
 from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlByToken, ControlView
 from greenroom.api.paging import Counting, Paging, Search, Sorting
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
 from greenroom.api.session.instructions import keep_alive
@@ -145,7 +146,7 @@ async def group_similar_users(db: Database, image: ImageFacts) -> list[SimilarUs
     return similar_users
 
 
-router = APIRouter(tags=["sessions"])
+router = api_router("sessions")
 
 _BY_TOKEN = public_route("the session's token is the credential, as it is for the stream")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 
 from greenroom.api.deps import Db, RecorderDep
 from greenroom.api.lease import control, service
@@ -14,6 +14,7 @@ from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY
 from greenroom.core.access.permissions import USER
@@ -21,7 +22,7 @@ from greenroom.core.session.authorization import Act
 from greenroom.db.lease import leases
 from greenroom.db.lease.leases import LEASES, LeaseFilter
 
-router = APIRouter(tags=["leases"])
+router = api_router("leases")
 
 
 @router.post("/leases", status_code=201)

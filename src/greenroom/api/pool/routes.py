@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from greenroom.api.bodies import Name
 from greenroom.api.deps import ChangeDep, Db
@@ -25,6 +25,7 @@ from greenroom.api.pool.schemas import (
     StagingPatch,
     StagingSaved,
 )
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
@@ -57,7 +58,7 @@ HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over
 """The reason of a failed hand-over for callers who may not see sessions."""
 
 
-router = APIRouter(tags=["staging"])
+router = api_router("staging")
 
 
 @router.get("/staging-configs", dependencies=[requires("staging_view")])

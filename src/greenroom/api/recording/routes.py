@@ -14,7 +14,7 @@ from io import RawIOBase
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, Logs
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, Declared, Requires, requires_one_of
 from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
@@ -216,7 +217,7 @@ def row_view(row: StoredRecordingRow) -> RecordedRowView:
     return RecordedRowView.of(row, picture={"width": width, "height": height} if row.picture else None)
 
 
-router = APIRouter(tags=["leases"])
+router = api_router("leases")
 
 Recording = Annotated[LeaseRecording, Depends(RecordingAccess())]
 BY_NUMBER: Final = SortOrder("number", descending=False)

@@ -12,12 +12,12 @@ from itertools import pairwise
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import SecretStr
 
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.secret.schemas import SecretCreate, SecretPatch, SecretView
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.core import named_secrets
@@ -43,7 +43,7 @@ def _owner_of(caller: Caller) -> str | None:
     return caller.user_id or caller.owner_id
 
 
-router = APIRouter(tags=["secrets"])
+router = api_router("secrets")
 
 
 @router.get("/secrets")

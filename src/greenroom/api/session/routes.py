@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.responses import Response
 
 from greenroom.api.access.accounts import default_image_of
 from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import instructions, service
 from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
@@ -61,7 +62,7 @@ from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionF
 from greenroom.db.workspace import images
 from greenroom.shared.states import SessionStatus
 
-router = APIRouter(tags=["sessions"])
+router = api_router("sessions")
 
 
 async def _filters(
@@ -280,7 +281,7 @@ async def order_lifecycle(
     return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])
 
 
-command_router = APIRouter(tags=["sessions"])
+command_router = api_router("sessions")
 
 MAX_SIDE_PX: Final = 1920
 

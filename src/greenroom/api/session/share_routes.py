@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import Field
 
 from greenroom.api.access.failed_attempts import FailedAttempts
@@ -14,6 +14,7 @@ from greenroom.api.bodies import MatchesPattern, View
 from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
 from greenroom.api.session.authorized import kind_of, session_caller_of, settings_of
@@ -59,7 +60,7 @@ from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets, hashed, is_same
 
-router = APIRouter(tags=["sharing"])
+router = api_router("sharing")
 
 ShareId = Annotated[str, Path(), MatchesPattern(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20

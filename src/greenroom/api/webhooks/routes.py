@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from greenroom.api.bodies import Json, View
 from greenroom.api.deps import ChangeDep, CourierDep, Db
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.api.webhooks.schemas import (
     Replayed,
@@ -62,7 +63,7 @@ def _audit_values(webhook: Webhook) -> LogDetails:
     return values_of(WebhookFields, webhook)
 
 
-router = APIRouter(tags=["webhooks"])
+router = api_router("webhooks")
 
 
 class DeliveryView(View, row=Delivery, without={"webhook_id"}):

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, SecretsDep
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Counting, Paging, Search, Sorting
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import (
@@ -40,7 +41,7 @@ from greenroom.db.workspace.homes import HOMES, Home
 from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
-router = APIRouter(tags=["images"])
+router = api_router("images")
 
 
 @router.get("/images")
@@ -124,7 +125,7 @@ async def _view_of(
     return ImageView.model_validate(service.visible_to(image, secrets, caller))
 
 
-filter_policy_router = APIRouter(tags=["filter-policies"])
+filter_policy_router = api_router("filter-policies")
 
 Host = Annotated[str, Query(min_length=1, max_length=255, description="host name or IP address")]
 
@@ -187,7 +188,7 @@ async def delete_filter_policy(filter_policy_id: UUID, change: ChangeDep) -> Non
     change.audit(LogCode.WEB_FILTER_POLICY_DELETED, policy.name, before=values_of(PolicyFields, policy))
 
 
-home_router = APIRouter(tags=["homes"])
+home_router = api_router("homes")
 
 VIEW = "homes_view"
 DELETE = "homes_delete"

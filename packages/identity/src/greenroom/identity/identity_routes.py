@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
@@ -17,7 +16,7 @@ from greenroom.identity.checks import end_logins
 from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.schemas import IdentityCreate, IdentityView
 
-router = APIRouter(tags=["sign-on"])
+router = api_router("sign-on")
 
 
 @router.get("/me/identities")

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from greenroom.api.access import login_routes
 from greenroom.api.access.login_routes import set_login_cookie
 from greenroom.api.deps import Db, FailedAttemptsDep, Logs
 from greenroom.api.hardening import COOKIE
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, authenticate, client_address, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
@@ -37,7 +38,7 @@ RECENT_S = 15 * 60
 PROVIDER_SKEW_S = 5
 """The permitted difference between the clocks of the hosts of one provider."""
 
-router = APIRouter(tags=["account"])
+router = api_router("account")
 
 
 @router.get("/sign-on", dependencies=[public_route("the log-in page shows the providers")])

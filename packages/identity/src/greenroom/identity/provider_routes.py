@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from greenroom.api.access.groups import require_not_above
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -41,7 +42,7 @@ from greenroom.identity.schemas import (
 )
 from greenroom.identity.statements import GroupRule, ProviderFields, SignOnProvider
 
-router = APIRouter(tags=["sign-on"])
+router = api_router("sign-on")
 
 
 @router.get("/sign-on-providers", dependencies=[requires("settings_view")])

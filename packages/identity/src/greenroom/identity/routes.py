@@ -6,6 +6,5 @@ from fastapi import APIRouter
 
 from greenroom.identity import identity_routes, login_routes, provider_routes
 
-router = APIRouter(prefix="/api/v1")
-for part in (login_routes.router, provider_routes.router, identity_routes.router):
-    router.include_router(part)
+router = APIRouter()
+router.routes += login_routes.router.routes + provider_routes.router.routes + identity_routes.router.routes

@@ -10,10 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter
-
 from greenroom.core.errors import Invalid, Refused
-from greenroom.interfaces.public.calls import Answer, CallBody, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, public_router, requires_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +94,7 @@ ABSENT: Final = (
     ),
 )
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 SEES_SESSIONS: Final = requires_key("sessions_view")
 

@@ -8,8 +8,6 @@ from typing import Annotated, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from greenroom.api.bodies import Json, validated
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue import routes as catalogue_routes
@@ -22,10 +20,10 @@ from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.pool.configs import list_configs
-from greenroom.interfaces.public.calls import Answer, CallBody, date, now, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, date, now, public_router, requires_key
 from greenroom.interfaces.public.statements import read_report
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 FIELDS: Final = tuple(StagingCreate.model_fields)
 TARGET: Final = "target_staging_config"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
 
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
@@ -22,6 +24,27 @@ Answer = dict[str, Any]
 """JSON in the shape of the published interface (docs/reference/published-api.md), which differs from database rows."""
 
 MAX_CLIENT_TEXT: Final = 4096
+
+
+class PublicRoute(APIRoute):
+    """A call below `/api/public`, with the same meaning below `/api/admin`."""
+
+    prefixes = "/api/(?:public|admin)/"
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.path_regex = re.compile(self.path_regex.pattern.replace("/api/public/", self.prefixes, 1))
+
+
+class LifecycleRoute(PublicRoute):
+    """A call that some clients send without `public/`."""
+
+    prefixes = "/api/(?:(?:public|admin)/)?"
+
+
+def public_router(route_class: type[PublicRoute] = PublicRoute) -> APIRouter:
+    """Return a router for published calls."""
+    return APIRouter(prefix="/api/public", route_class=route_class, include_in_schema=False)
 
 
 class CallBody:

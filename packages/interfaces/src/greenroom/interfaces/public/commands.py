@@ -6,7 +6,6 @@ import shlex
 from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
-from fastapi import APIRouter
 from fastapi.responses import Response
 
 from greenroom.api.bodies import validated
@@ -28,7 +27,7 @@ from greenroom.db.session import shares
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
 from greenroom.interfaces.public import sessions
-from greenroom.interfaces.public.calls import Answer, CallBody, now, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, now, public_router, requires_key
 from greenroom.interfaces.public.frames import BottleneckStats, FrameStats, published_frame
 from greenroom.interfaces.public.sessions import FOR_USERS, kasm_shape, session_and_verdict_of, session_of
 from greenroom.kit.secrets import Secrets
@@ -72,7 +71,7 @@ async def _fetch_stats(
         raise Refused(NOT_MEASURED.format(name.capitalize())) from error
 
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 ROOT_REMARK: Final = "as root in the container, without the further rights of a privileged command"
 DEFAULT_PIXELS: Final = 300
@@ -205,7 +204,7 @@ def _pixels(call: CallBody, name: str) -> int:
     return min(max(pixels, MIN_PIXELS), MAX_PIXELS)
 
 
-permission_router = APIRouter(include_in_schema=False)
+permission_router = public_router()
 
 TARGET_FIELD: Final = "target_session_permissions"
 ACCESS: Final[dict[str, Access]] = {"r": "view", "rw": "control"}

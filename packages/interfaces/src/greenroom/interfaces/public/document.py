@@ -41,7 +41,7 @@ _KEY: Final[Answer] = {
     "additionalProperties": True,
 }
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(prefix="/api/public", include_in_schema=False)
 
 
 @router.get("/openapi.json", dependencies=[public_route("the description of the interface")])

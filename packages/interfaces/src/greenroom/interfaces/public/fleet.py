@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Db
 from greenroom.api.fleet import routes
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.fleet.views import AgentRow
-from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key, zone_shape
+from greenroom.interfaces.public.calls import Answer, CallBody, date, public_router, requires_key, zone_shape
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 ZONE: Final = "target_zone"
 AGENT: Final = "target_agent"

@@ -8,8 +8,6 @@ and a refused operation HTTP 200, each with `{"error_message": …}`, which answ
 
 from __future__ import annotations
 
-from typing import Final
-
 from fastapi import APIRouter
 
 from greenroom.interfaces.public import (
@@ -24,7 +22,8 @@ from greenroom.interfaces.public import (
     workspaces,
 )
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (
+router = APIRouter()
+for _part in (
     sessions.router,
     sessions.lifecycle_router,
     commands.router,
@@ -36,20 +35,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     users.group_router,
     fleet.router,
     absent.router,
-)
-"""Included below each of `PREFIXES`."""
-PREFIXES: Final = ("/api/public", "/api/admin")
-"""Clients use either prefix for calls of administrators."""
-
-
-def _all_routes() -> APIRouter:
-    made = APIRouter()
-    for router in ROUTERS:
-        for prefix in PREFIXES:
-            made.include_router(router, prefix=prefix)
-    made.include_router(document.router, prefix="/api/public")
-    made.include_router(sessions.lifecycle_router, prefix="/api")  # some clients omit `public/`
-    return made
-
-
-router = _all_routes()
+    document.router,
+):
+    router.routes += _part.routes

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter
-
 from greenroom.api.access.accounts import default_image_of, forget_anonymous
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
@@ -32,7 +30,16 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, views
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
-from greenroom.interfaces.public.calls import Answer, CallBody, date, hex_id, now, requires_key
+from greenroom.interfaces.public.calls import (
+    Answer,
+    CallBody,
+    LifecycleRoute,
+    date,
+    hex_id,
+    now,
+    public_router,
+    requires_key,
+)
 from greenroom.interfaces.public.statements import anonymous_user
 
 
@@ -173,7 +180,7 @@ async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None 
     return kasms_by_user
 
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 _NOT_OFFERED: Final[Answer] = {
     "server_id": None,
@@ -347,7 +354,7 @@ async def session_and_verdict_of(db: Database, call: CallBody, act: Act) -> tupl
     return session, await authorized(db, act, session_caller_of(call.caller, owner, kind), session)
 
 
-lifecycle_router = APIRouter(include_in_schema=False)
+lifecycle_router = public_router(LifecycleRoute)
 
 
 @lifecycle_router.post("/stop_kasm")

@@ -10,8 +10,6 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter
-
 from greenroom.api.access.user_routes import end_user_login
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.session.service import token_login
@@ -21,10 +19,10 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.db.access.credentials import TokenLogin
 from greenroom.interfaces.public import statements
-from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, date, public_router, requires_key
 from greenroom.kit.secrets import hashed
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 FOR_USERS: Final = requires_key("users_auth_session")
 

@@ -6,8 +6,6 @@ import json
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter
-
 from greenroom.api.access import accounts, group_routes, user_routes
 from greenroom.api.access import groups as group_rules
 from greenroom.api.access.schemas import AttributesPatch, GroupCreate, GroupPatch, UserCreate, UserPatch
@@ -30,6 +28,7 @@ from greenroom.interfaces.public.calls import (
     attributes_shape,
     hex_id,
     image_shape,
+    public_router,
     requires_key,
     requires_key_one_of,
     user_shape,
@@ -44,7 +43,7 @@ ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
 _WORKSPACES: Final[Answer] = {"authorized_images": []}
 WORKSPACES_REASON: Final = "workspaces belong to groups, not to users (add_images_group)"
 
-user_router = APIRouter(include_in_schema=False)
+user_router = public_router()
 
 USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "groups")
 
@@ -155,7 +154,7 @@ async def _target(db: Database, call: CallBody) -> users.User:
     return user
 
 
-group_router = APIRouter(include_in_schema=False)
+group_router = public_router()
 
 GROUP_FIELDS: Final = ("name", "description", "priority", "permissions")
 VIEW_GROUPS: Final = requires_key("groups_view")

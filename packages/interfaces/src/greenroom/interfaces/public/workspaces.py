@@ -10,8 +10,6 @@ import re
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from greenroom.api.bodies import Json, validated
 from greenroom.api.deps import Db, SecretsDep
 from greenroom.api.workspace import routes, service
@@ -25,10 +23,11 @@ from greenroom.interfaces.public.calls import (
     Answer,
     CallBody,
     image_shape,
+    public_router,
     requires_key,
 )
 
-router = APIRouter(include_in_schema=False)
+router = public_router()
 
 TARGET: Final = "target_image"
 _JSON: Final = ("port_map", "run_config", "exec_config", "volume_mappings", "categories")
