@@ -37,7 +37,7 @@ from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import DB_EPOCH
 from greenroom.db.migrate import migrate
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 from greenroom.wire.messages import Registered
 
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
@@ -145,7 +145,7 @@ async def _insert_agents(db: Database, number: int, name: str) -> list[Registere
         " (SELECT concat_ws('-', %s::text, n) AS host FROM generate_series(0, %s - 1) AS n) AS hosts"
         " WHERE zone_name = 'default' RETURNING agent_id::text, zone_id::text,"
         " (SELECT installation_id::text FROM installation) AS installation_id, " + DB_EPOCH + " AS db_epoch",
-        (hashed(credential), name, number),
+        (secret_digest(credential), name, number),
     )
     return [Registered(credential=credential, incarnation=1, **row) for row in rows]
 

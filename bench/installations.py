@@ -17,7 +17,7 @@ from tests.support.plans import NotingDatabase
 from greenroom.api.app import create_app
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.kit.serving import collect_rarely
 from greenroom.up.installation import ensure_first_data
 from greenroom.up.postgres import PostgresCluster
@@ -85,7 +85,7 @@ async def open_installation(cluster: PostgresCluster, crowd: Crowd | None) -> As
         db_to_fill = NotingDatabase(cluster.dsn, application_name="bench", statement_timeout_ms=0)
         await db_to_fill.open()
         await ensure_first_data(
-            db_to_fill, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1])
+            db_to_fill, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=secret_digest(KEY[1])
         )
         await fill(db_to_fill, crowd)
         await db_to_fill.close()

@@ -13,7 +13,7 @@ from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
 from greenroom.machine_providers.contract import NewMachine, Provider
 from greenroom.manager.machines.calls import Providers
@@ -87,7 +87,7 @@ class Cloud:
         """Let the Agent of a machine join with its token, report, and be enabled."""
         machine, db = self.made[ref], self.system.db
         agent_id = await rows.agent(db, self.system.zone_id, hostname=ref, cores=64.0, memory=16 * GB, **fields)
-        token = hashed(machine.join.token)
+        token = secret_digest(machine.join.token)
         assert await read_token(db, token) is not None
         await db.write("UPDATE agents SET joined_with = %s WHERE agent_id = %s", (token, agent_id))
         return agent_id

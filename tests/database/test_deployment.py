@@ -10,7 +10,7 @@ import pytest
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import list_join_tokens, read_token
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.up.account import Account
 from greenroom.up.deployment import Deployment, FirstHost, add_host, begin_installation, initialize_database
 from greenroom.up.installation import find_zones
@@ -31,7 +31,7 @@ async def test_a_database_is_filled_once_and_the_agents_token_counts_once(db: Da
     await initialize_database(deployment, db.dsn, SITE)
     await initialize_database(deployment, db.dsn, SITE)
     zone = (await find_zones(db, ["eu"]))["eu"]
-    token = await read_token(db, hashed(deployment.join_token.read_text().strip()))
+    token = await read_token(db, secret_digest(deployment.join_token.read_text().strip()))
     assert token is not None
     assert token.zone_id == zone.zone_id
     assert len((await list_join_tokens(db)).rows) == 1
@@ -58,7 +58,7 @@ async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Databa
     needed = {"installation.key", "service.password", "ca.pem", "server.pem", "server.key", "join_token"}
     assert {file.name for file in folder.iterdir()} == needed
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert await read_token(db, hashed((folder / "join_token").read_text().strip())) is not None
+    assert await read_token(db, secret_digest((folder / "join_token").read_text().strip())) is not None
 
 
 async def test_beginning_an_installation_again_keeps_its_secrets(db: Database, tmp_path: Path):

@@ -21,7 +21,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.views import RefusedAgent, list_agents
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.installation import WAITS_FOR_ADMINISTRATOR, agent_states, allow_join
 from greenroom.wire.messages import ImageReport, Usage
 
@@ -65,15 +65,17 @@ async def test_another_token_does_not_take_over_an_agent_that_has_not_reported_y
 async def test_a_join_token_of_another_zone_is_refused(door: Door, db: Database):
     zone = (await db.write("INSERT INTO zones (zone_name) VALUES ('eu') RETURNING zone_id::text"))[0]["zone_id"]
     agent = await joined(db, door)
-    await add_join_token(db, hashed("of eu"), zone, uses=9)
+    await add_join_token(db, secret_digest("of eu"), zone, uses=9)
     assert (await ToldAgent(door, "of eu").register()).status_code == 401
-    await db.write("UPDATE agents SET zone_id = %s, last_reported = NULL, joined_with = %s", (zone, hashed("of eu")))
+    await db.write(
+        "UPDATE agents SET zone_id = %s, last_reported = NULL, joined_with = %s", (zone, secret_digest("of eu"))
+    )
     assert (await ToldAgent(door, "of eu", agent_id=agent.agent_id).register()).status_code == 401
 
 
 async def test_a_token_for_one_agent_admits_only_this_agent(door: Door, agent: ToldAgent, db: Database):
     (zone,) = await db.fetch("SELECT zone_id::text FROM agents")
-    await add_join_token(db, hashed("again"), zone["zone_id"], uses=2, agent_id=agent.agent_id)
+    await add_join_token(db, secret_digest("again"), zone["zone_id"], uses=2, agent_id=agent.agent_id)
     assert (await ToldAgent(door, "again").register()).status_code == 401
     back = ToldAgent(door, "again", agent_id=agent.agent_id)
     assert (await back.register()).status_code == 200
@@ -83,9 +85,9 @@ async def test_a_token_for_one_agent_admits_only_this_agent(door: Door, agent: T
 
 async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door, agent: ToldAgent, db: Database):
     await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # the current name of `up` for its zone
-    await allow_join(db, hashed("lost"), "eu", agent.agent_id)
+    await allow_join(db, secret_digest("lost"), "eu", agent.agent_id)
     assert (await ToldAgent(door, "lost", agent_id=agent.agent_id).register()).status_code == 200
-    await allow_join(db, hashed("new"), "default")
+    await allow_join(db, secret_digest("new"), "default")
     assert (await ToldAgent(door, "new").register()).status_code == 200
 
 
@@ -215,7 +217,7 @@ async def test_a_revoked_agent_is_refused_at_once_and_joins_again_with_its_own_t
     assert "was revoked" in found.reason
     await logged(db, "agent-refused", "was revoked")
     (zone,) = await db.fetch("SELECT zone_id::text FROM agents")
-    await add_join_token(db, hashed("again"), zone["zone_id"], agent_id=agent.agent_id)
+    await add_join_token(db, secret_digest("again"), zone["zone_id"], agent_id=agent.agent_id)
     back = ToldAgent(door, "again", agent_id=agent.agent_id)
     assert (await back.register()).status_code == 200
     back.credential = ""

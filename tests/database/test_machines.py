@@ -24,7 +24,7 @@ from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.installation import change_installation_settings
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.machine_providers.builtin import SimulatedProvider
 from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 from greenroom.manager.machines.calls import Providers
@@ -67,7 +67,7 @@ async def test_the_user_data_has_the_one_time_token_of_the_order(cloud: Cloud):
     (order,) = await cloud.orders()
     assert machine.join.token == SECRETS.machine_token(order.machine_order_id)
     assert machine.join.token in machine.user_data
-    token = await read_token(cloud.system.db, hashed(machine.join.token))
+    token = await read_token(cloud.system.db, secret_digest(machine.join.token))
     assert token is not None
     assert (token.uses_left, token.enable_agent) == (1, True)
     assert abs((token.expires - order.deadline).total_seconds()) < 1
@@ -314,7 +314,7 @@ async def test_a_provider_webhook_on_this_host_needs_the_setting_webhook_hosts(c
 async def test_a_machine_that_does_not_join_in_time_is_replaced_after_a_pause(cloud: Cloud):
     await cloud.short(1)
     await cloud.rounds(2)
-    token = hashed(next(iter(cloud.made.values())).join.token)
+    token = secret_digest(next(iter(cloud.made.values())).join.token)
     await cloud.later(901)
     await cloud.rounds()
     assert await cloud.states() == ["releasing"]
@@ -361,7 +361,7 @@ async def test_the_token_of_a_machine_enables_its_agent_while_the_pool_is_approv
     db = cloud.system.db
     await cloud.short(1)
     await cloud.rounds(2)
-    token = hashed(next(iter(cloud.made.values())).join.token)
+    token = secret_digest(next(iter(cloud.made.values())).join.token)
 
     async def enables() -> bool:
         found = await read_token(db, token)
@@ -384,7 +384,7 @@ async def test_the_agent_of_a_pool_without_approval_waits_for_an_administrator(d
     cloud = await Cloud.populate(db, approved_by="")
     await cloud.short(1)
     await cloud.rounds(2)
-    token = await read_token(db, hashed(next(iter(cloud.made.values())).join.token))
+    token = await read_token(db, secret_digest(next(iter(cloud.made.values())).join.token))
     assert token is not None
     assert not token.enable_agent
     await cloud.join("sim-1", status="pending", enabled=False)

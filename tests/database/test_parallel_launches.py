@@ -14,7 +14,7 @@ from tests.support import rows
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.db.database import Database
 from greenroom.db.installation import change_installation_settings
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.invariants import INVARIANTS, find_violations
 
 
@@ -25,7 +25,7 @@ async def test_100_launches_at_once_on_room_for_10(
     Secrets.create_file(tmp_path / "key")
     await db.write(
         "INSERT INTO api_keys (key_id, secret_hash, permissions) VALUES (%s, %s, %s)",
-        (KEY[0], hashed(KEY[1]), [GLOBAL_ADMIN]),
+        (KEY[0], secret_digest(KEY[1]), [GLOBAL_ADMIN]),
     )
     zone_id = await rows.zone(db)
     room = {"agent-1": 4.0, "agent-2": 4.0, "agent-3": 2.0}

@@ -20,7 +20,7 @@ from greenroom.db.pool.configs import list_configs
 from greenroom.db.session.deadlines import has_work
 from greenroom.db.workspace.images import list_images
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.installation import ensure_first_data
 
 SOME: Final = Crowd(
@@ -35,7 +35,7 @@ async def filled(dsn: str) -> AsyncIterator[NotingDatabase]:
     noting = NotingDatabase(dsn, application_name="test", max_size=1, statement_timeout_ms=60_000)
     await noting.open()
     await ensure_first_data(
-        noting, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1])
+        noting, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=secret_digest(KEY[1])
     )
     await fill(noting, SOME)
     await noting.write("INSERT INTO filter_policies (name) SELECT 'policy ' || n FROM generate_series(1, 20) n")

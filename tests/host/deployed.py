@@ -33,7 +33,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.runtimes.contract import ExecResult
 from greenroom.up.installation import ensure_first_data
 from greenroom.up.postgres import PostgresCluster
@@ -317,7 +317,11 @@ async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGene
         " VALUES ('default', '127.0.0.1', '127.0.0.1:443')"
     )
     await ensure_first_data(
-        db, image=IMAGE, admin_password_hash=hash_password("unused"), key_id=KEY[0], key_secret_hash=hashed(KEY[1])
+        db,
+        image=IMAGE,
+        admin_password_hash=hash_password("unused"),
+        key_id=KEY[0],
+        key_secret_hash=secret_digest(KEY[1]),
     )
     async with AsyncExitStack() as stack:
         world = await make_world()

@@ -17,7 +17,7 @@ from greenroom.api.app import create_app
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.installation import ensure_first_data
 
 SUITE = Path(__file__).parent / "clients/node_modules/@modelcontextprotocol/conformance"
@@ -83,7 +83,9 @@ def read(folder: Path) -> dict[str, list[str]]:
 async def product(db: Database, dsn: str) -> ASGIApp:
     """The api; each request has the key of a program, for which the suite has no option."""
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
-    await ensure_first_data(db, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1]))
+    await ensure_first_data(
+        db, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=secret_digest(KEY[1])
+    )
     config = ApiConfig(database_url=dsn, secret_key_file=Path("unused"))
     app = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
     credential = (b"authorization", b"Basic " + base64.b64encode(":".join(KEY).encode()))

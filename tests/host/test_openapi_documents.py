@@ -21,7 +21,7 @@ from greenroom.api.app import create_app
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.installation import ensure_first_data
 
 HERE = Path(__file__).parent
@@ -59,7 +59,9 @@ class Api:
 @pytest.fixture
 async def api(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     (zone,) = await db.write("INSERT INTO zones (zone_name) VALUES ('default') RETURNING zone_id::text")
-    await ensure_first_data(db, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1]))
+    await ensure_first_data(
+        db, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=secret_digest(KEY[1])
+    )
     (image,) = await db.fetch("SELECT image_id::text, name FROM images")
     await rows.agent(db, zone["zone_id"], hostname="agent-1", image=image["name"])
     make_certificate(tmp_path)

@@ -17,7 +17,7 @@ from tests.support.managers import SECRETS
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import add_join_token
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.wire.messages import Answer, CheckIn, Observed, Register, Registered, ReportedCapacity, digest
 
 TRIES = 20
@@ -169,7 +169,9 @@ async def joined(db: Database, door: httpx2.AsyncBaseTransport, **fields: Any) -
 async def join_token(db: Database, uses: int = 1, valid_s: float = 600, *, enable_agent: bool = True) -> str:
     token = uuid.uuid4().hex
     (zone,) = await db.fetch("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
-    await add_join_token(db, hashed(token), zone["zone_id"], uses=uses, valid_s=valid_s, enable_agent=enable_agent)
+    await add_join_token(
+        db, secret_digest(token), zone["zone_id"], uses=uses, valid_s=valid_s, enable_agent=enable_agent
+    )
     return token
 
 

@@ -28,7 +28,7 @@ from greenroom.kit.concurrency import wait_for
 from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig
 from greenroom.kit.environment import load_settings
 from greenroom.kit.repeats import RepeatFilter
-from greenroom.kit.secrets import Secrets, hashed, is_same, new_secret
+from greenroom.kit.secrets import Secrets, is_same, new_secret, secret_digest
 from greenroom.recipes import shelf
 
 KEY = bytes(range(32))
@@ -116,7 +116,7 @@ def test_a_file_that_holds_no_key_is_refused_with_a_sentence(tmp_path: Path, tex
 
 def test_secrets_differ_and_have_256_bits():
     assert new_secret() != new_secret()
-    assert len(hashed(new_secret())) == 32
+    assert len(secret_digest(new_secret())) == 32
 
 
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch):

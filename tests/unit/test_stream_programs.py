@@ -14,7 +14,7 @@ from tests.unit.test_stream_authorizer import OK_ORIGIN, PATH, A, Agent
 
 from greenroom.agent.stream.viewers import Viewer, Viewers
 from greenroom.core.session.streams import API_ONLY, PROGRAMS_ONLY, VIEWER_TTL_S
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.wire.messages import Authorised
 
 TOKEN = f"{A}.{'x' * 43}"
@@ -117,7 +117,7 @@ async def test_a_program_waits_until_its_session_was_handed_over(agent: Agent):
 
 
 async def test_the_api_is_not_asked_about_a_program_that_a_fresh_list_has(agent: Agent):
-    listed = Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex(), permitted=BOTH)
+    listed = Authorised(user_id="u", epoch=1, program=secret_digest(TOKEN).hex(), permitted=BOTH)
     agent.table.put(A, authorised=listed)
     agent.fresh = agent.now - VIEWER_TTL_S
     assert (await agent.ask(**WAYS[0])).headers["X-Greenroom-Viewer"] == "program"
@@ -126,7 +126,7 @@ async def test_the_api_is_not_asked_about_a_program_that_a_fresh_list_has(agent:
     assert (await agent.ask(**WAYS[0])).status_code == 200, "the api confirms it"
     assert len(agent.api.asked) == 1
     agent.fresh = agent.now
-    agent.table.put(A, authorised=msgspec.structs.replace(listed, epoch=2, program=hashed(OTHER).hex()))
+    agent.table.put(A, authorised=msgspec.structs.replace(listed, epoch=2, program=secret_digest(OTHER).hex()))
     agent.api.guests.clear()
     assert (await agent.ask(**WAYS[0])).status_code == 401
     assert len(agent.api.asked) == 2
@@ -134,7 +134,7 @@ async def test_the_api_is_not_asked_about_a_program_that_a_fresh_list_has(agent:
 
 @pytest.mark.parametrize("shown", [{"cookie": f"greenroom_viewer={TOKEN}"}, {"bearer": OTHER}])
 async def test_a_listed_token_lets_in_no_one_else(agent: Agent, shown: dict[str, Any]):
-    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex(), permitted=BOTH))
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, program=secret_digest(TOKEN).hex(), permitted=BOTH))
     agent.fresh = agent.now
     agent.api.guests.clear()
     assert (await agent.ask(PATH, **shown)).status_code == 401
@@ -193,7 +193,7 @@ OF_API = f"{A}.{'z' * 43}"
 
 @pytest.mark.parametrize("listed", [True, False])
 async def test_the_desk_is_for_the_api_and_not_for_the_program(agent: Agent, listed: bool):
-    both = Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex(), api=hashed(OF_API).hex())
+    both = Authorised(user_id="u", epoch=1, program=secret_digest(TOKEN).hex(), api=secret_digest(OF_API).hex())
     if listed:
         agent.table.put(A, authorised=both)
         agent.fresh = agent.now

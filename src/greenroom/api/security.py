@@ -36,7 +36,7 @@ from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthentic
 from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import CoalescedReads
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ async def authenticate(request: Request) -> Caller:
     token = request.cookies.get(COOKIE)
     if not token:
         raise Unauthenticated
-    return await login_caller(request, hashed(token))
+    return await login_caller(request, secret_digest(token))
 
 
 async def login_caller(request: Request, token_hash: bytes) -> Caller:
@@ -211,8 +211,8 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
     db: Database = request.app.state.db
     keys: CoalescedReads[ApiKey | None] = request.app.state.keys
     key = await keys.get(key_id)
-    expected = key.secret_hash if key else hashed("")
-    if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
+    expected = key.secret_hash if key else secret_digest("")
+    if not hmac.compare_digest(secret_digest(secret), expected) or key is None or not key.valid:
         request.app.state.failed_attempts.count_wrong_key(request, "by API key")
         if key is not None:
             request.app.state.refusals.log_wrong_key(request, key_id)

@@ -217,6 +217,6 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def hashed(secret: str) -> bytes:
-    """Return the stored form of a random secret."""
+def secret_digest(secret: str) -> bytes:
+    """Return the SHA-256 of a random secret, the form in which it is stored."""
     return hashlib.sha256(secret.encode()).digest()

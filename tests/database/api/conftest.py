@@ -30,7 +30,7 @@ from greenroom.api.app import create_app
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.installation import ensure_first_data
 
 
@@ -50,7 +50,7 @@ async def app(db: Database, dsn: str) -> FastAPI:
         image="greenroom/desktop:xfce",
         admin_password_hash=PASSWORD_HASH,
         key_id=KEY[0],
-        key_secret_hash=hashed(KEY[1]),
+        key_secret_hash=secret_digest(KEY[1]),
     )
     config = ApiConfig(database_url=dsn, secret_key_file=Path("unused"))
     return create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
@@ -166,7 +166,7 @@ async def shared(session: Session, anonymous: Client) -> Shared:
     """A session that ada may share with all users."""
     await session.stage.everybody(**ALLOWED)
     await session.stage.admin.change("/api/v1/settings", share_outside_groups=True)
-    await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
+    await session.db.write("UPDATE agents SET credential_hash = %s", (secret_digest("credential"),))
     await session.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (session.session_id,))
     return Shared(session.stage, session.ada, session.ada_id, session.session_id, anonymous)
 

@@ -19,7 +19,7 @@ from greenroom.core.fleet.enrollment import MAX_LOGGED
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import register_gateway
 from greenroom.kit.certificates import fingerprint, new_authority
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 
 
 @pytest.fixture
@@ -195,13 +195,13 @@ async def test_a_gateway_joins_with_a_token_and_has_a_credential_of_its_own(
 
 
 async def test_of_two_gateways_with_one_id_at_one_moment_one_joins(admin: Client, db: Database, zone_id: str):
-    tokens = [hashed((await make(admin, zone_id, role="gateway"))["token"]) for _ in range(2)]
+    tokens = [secret_digest((await make(admin, zone_id, role="gateway"))["token"]) for _ in range(2)]
     gateway_id = str(uuid.uuid4())
     async with db.transaction() as connection:
         # blocks both before they affect each other
         await connection.execute("SELECT 1 FROM join_tokens FOR UPDATE")
         joining = [
-            asyncio.ensure_future(register_gateway(db, gateway_id, "front", token, hashed(f"credential {n}")))
+            asyncio.ensure_future(register_gateway(db, gateway_id, "front", token, secret_digest(f"credential {n}")))
             for n, token in enumerate(tokens)
         ]
         await waiting(db, 2)

@@ -16,7 +16,7 @@ from tests.support import rows
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import StoredAuthority, add_authority
 from greenroom.db.session.viewers import find_stream_session
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 
 SECRETS = Secrets(bytes(32))
 
@@ -64,7 +64,7 @@ async def stage(app: FastAPI, db: Database, connect: MakeClient) -> Stage:
     for agent_id in (agent, other):
         await db.write(
             "UPDATE agents SET credential_hash = %s WHERE agent_id = %s",
-            (hashed(f"credential of {agent_id}"), agent_id),
+            (secret_digest(f"credential of {agent_id}"), agent_id),
         )
     config_id = await rows.staging_config(db, zone_id, image_id)
     ann, bob = await rows.user(db, "ann@x"), await rows.user(db, "bob@x")

@@ -23,7 +23,7 @@ from greenroom.core.errors import Held, Unavailable
 from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.db.lease.controls import HeldControl
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 
 
 @dataclass
@@ -286,7 +286,7 @@ async def test_who_has_the_connect_address_takes_over_as_the_user(leased: Leased
 
 
 async def test_the_agent_learns_that_a_session_is_leased(leased: Leased, anonymous: Client):
-    await leased.stage.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
+    await leased.stage.db.write("UPDATE agents SET credential_hash = %s", (secret_digest("credential"),))
     token = leased.lease["urls"]["page"].rsplit("/", 1)[1]
     verdict = await anonymous.post(
         "/api/internal/stream",

@@ -11,7 +11,7 @@ from tests.database.api.staging import Session
 
 from greenroom.api.hardening import COOKIE
 from greenroom.db.database import Database
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 
 ALLOWED = {"allow_kasm_sharing": True, "allow_shared_control": True}
 
@@ -22,7 +22,7 @@ async def token_of(client: Client, user_id: str) -> dict[str, Any]:
 
 async def verdict(session: Session, client: Client, token: str) -> dict[str, Any]:
     """The api's answer to the session's Agent."""
-    await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
+    await session.db.write("UPDATE agents SET credential_hash = %s", (secret_digest("credential"),))
     agent = {"Authorization": f"Bearer {session.stage.agent_id}.credential"}
     body = {"session_id": session.session_id, "token": token}
     return (await client.post("/api/internal/stream", json=body, headers=agent)).json()

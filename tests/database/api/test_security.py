@@ -15,7 +15,7 @@ from greenroom.api.security import PublicRoute, access_of, check_declared
 from greenroom.core.access.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
 from greenroom.db.database import Database
 from greenroom.interfaces.public.calls import RequiresKey
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 
 SOME_ID = str(uuid.UUID(int=1))
 
@@ -113,7 +113,7 @@ async def test_every_code_exists_and_is_needed_somewhere(app: FastAPI):
 
 async def test_every_route_is_refused_without_its_code_alone(app: FastAPI, connect: MakeClient, db: Database):
     """A key with every other code is refused: this code gives access to the route."""
-    secret_hash, checked = hashed("secret"), 0
+    secret_hash, checked = secret_digest("secret"), 0
     for route in access_of(app):
         if route.declared is None or isinstance(route.declared, PublicRoute):
             continue
@@ -136,7 +136,7 @@ async def test_every_route_is_refused_without_its_code_alone(app: FastAPI, conne
 
 async def test_the_codes_of_a_route_are_enough_for_it(app: FastAPI, connect: MakeClient, db: Database):
     """With these codes nothing is forbidden; the requested object does not exist, or the request is invalid."""
-    secret_hash, checked = hashed("secret"), 0
+    secret_hash, checked = secret_digest("secret"), 0
     for route in access_of(app):
         codes = (*(route.declared.codes or ()), *route.declared.one_of[:1]) if route.declared else ()
         if not codes or USER in codes or route.path.endswith("/events"):

@@ -25,7 +25,7 @@ from greenroom.db.access.credentials import ApiKey
 from greenroom.db.database import Database
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import DeletedSession
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 
 KEY_LENGTH: Final = 12
 LEASE_END_REASON: Final = "the API key of its lease is deleted, disabled or expired"
@@ -65,7 +65,7 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
         await credentials.insert_key(
             connection,
             key_id=key_id,
-            secret_hash=hashed(secret),
+            secret_hash=secret_digest(secret),
             name=body.name,
             permissions=body.permissions,
             read_only=body.read_only,

@@ -29,7 +29,7 @@ from greenroom.db.access import credentials, groups, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.passwords import Passwords, PasswordVerdict
-from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.kit.secrets import Secrets, new_secret, secret_digest
 
 router = api_router("account")
 
@@ -148,7 +148,7 @@ class LoginRequest:
         async with self.db.transaction() as connection:
             login_id = await credentials.insert_login(
                 connection,
-                hashed(token),
+                secret_digest(token),
                 user.user_id,
                 user.password_hash,
                 lifetime_s=lifetime_s,
@@ -158,7 +158,7 @@ class LoginRequest:
             if login_id is None:
                 raise Unauthenticated("The account was changed while you logged in; log in again.")
             if previous_token := self.request.cookies.get(COOKIE):
-                await credentials.delete_login(connection, hashed(previous_token))
+                await credentials.delete_login(connection, secret_digest(previous_token))
         set_login_cookie(self.response, token, lifetime_s)
 
 
@@ -201,7 +201,7 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
     401 for a token that is not valid, 429 with Retry-After after too many of them.
     """
     login.failed_attempts.admit(login.request, "link", "by link")
-    link_user = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
+    link_user = await credentials.use_login_link(login.db, secret_digest(body.token.get_secret_value()))
     if link_user is None:
         login.failed_attempts.count_failure(login.request, "link")
         login.request.app.state.refusals.log_wrong_link(login.request)

@@ -30,7 +30,7 @@ from greenroom.db.fleet.enrollment import gateway_credential, record_gateway_req
 from greenroom.db.fleet.views import read_routes
 from greenroom.db.session.shares import find_share
 from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined_viewer, find_stream_session
-from greenroom.kit.secrets import Secrets, hashed, is_same
+from greenroom.kit.secrets import Secrets, is_same, secret_digest
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message
 from greenroom.wire.viewers import Stream, StreamVerdict, Watched
@@ -38,7 +38,7 @@ from greenroom.wire.viewers import Stream, StreamVerdict, Watched
 router = APIRouter(prefix="/api/internal", include_in_schema=False)
 
 MAX_REPORTED: Final = 500
-_UNKNOWN: Final = hashed("")
+_UNKNOWN: Final = secret_digest("")
 
 Body = TypeVar("Body", bound=Message)
 
@@ -151,7 +151,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
         return
     gateway_id, _, credential = bearer.partition(".")
     known = await gateway_credential(db, gateway_id)
-    if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
+    if not hmac.compare_digest(_UNKNOWN if known is None else known, secret_digest(credential)) or known is None:
         request.app.state.failed_attempts.count_wrong_key(request, "by a gateway's credential")
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
     await record_gateway_request(db, gateway_id)
@@ -161,7 +161,7 @@ async def _authenticated_agent(request: Request, db: Database) -> str:
     """Return the id of the Agent that sent the request. Raises Unauthenticated: its credential is not valid."""
     agent_id, _, credential = _bearer(request).partition(".")
     known = await agent_credential(db, agent_id)
-    if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
+    if not hmac.compare_digest(_UNKNOWN if known is None else known, secret_digest(credential)) or known is None:
         request.app.state.failed_attempts.count_wrong_key(request, "by an Agent's credential")
         raise Unauthenticated("The Agent's credential is not valid.")
     return agent_id

@@ -32,7 +32,7 @@ from greenroom.db.fleet import enrollment, zones
 from greenroom.db.fleet.enrollment import JoinTokenRow
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 
 _LOGGED_FIELDS: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
@@ -158,7 +158,7 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
     command = _join_command(change.config, body.role, token, agent_id)
     join_token_id = await enrollment.add_join_token(
         change.db,
-        hashed(token),
+        secret_digest(token),
         str(body.zone_id),
         role=body.role,
         uses=body.uses,
@@ -220,7 +220,7 @@ async def get_authority(config: Config) -> Response:
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinAddresses:
     """Return the addresses at which an Agent with this join token registers. The request does not count as a use."""
-    token = await enrollment.read_token(db, hashed(body.token))
+    token = await enrollment.read_token(db, secret_digest(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
     if problem := refusal_of_agents_token(token, agent_id):
         raise attempt.log_refusal("agent", body.hostname, problem, token.zone_name if token else None)
@@ -234,7 +234,9 @@ async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinA
     """Admit a web gateway on a separate host. Its credential is returned only once."""
     secret, gateway_id = new_secret(), str(body.gateway_id)
     try:
-        zone = await enrollment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
+        zone = await enrollment.register_gateway(
+            db, gateway_id, body.hostname, secret_digest(body.token), secret_digest(secret)
+        )
     except (Unauthenticated, IdentityConflict) as error:
         raise attempt.log_refusal("gateway", body.hostname, error) from error
     return JoinedGateway.of(

@@ -32,7 +32,7 @@ from greenroom.db.session import sessions, views
 from greenroom.db.session.viewers import StreamSession
 from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed, is_same
+from greenroom.kit.secrets import Secrets, is_same, secret_digest
 from greenroom.kit.stops import stop
 
 
@@ -263,7 +263,7 @@ async def token_login(db: Database, secrets: Secrets, token: str, idle_s: float)
     """Return the log-in of a valid session token, which a program created for a user; None if there is none."""
     login_id = secrets.login_id_in(token)
     login = await find_token_login(db, login_id, idle_s) if login_id is not None else None
-    return login if login is not None and login.token_hash == hashed(token) else None
+    return login if login is not None and login.token_hash == secret_digest(token) else None
 
 
 def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Literal["program", "api"] | None:

@@ -58,7 +58,7 @@ from greenroom.db.session import shares, viewers
 from greenroom.db.session.shares import NewShare, Share
 from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
-from greenroom.kit.secrets import Secrets, hashed, is_same
+from greenroom.kit.secrets import Secrets, is_same, secret_digest
 
 router = api_router("sharing")
 
@@ -348,7 +348,7 @@ async def _logged_in(request: Request) -> Caller | None:
     """Return the user of the log-in cookie of the request; None = a guest."""
     token = request.cookies.get(COOKIE)
     try:
-        return await login_caller(request, hashed(token)) if token else None
+        return await login_caller(request, secret_digest(token)) if token else None
     except Unauthenticated:
         return None
 

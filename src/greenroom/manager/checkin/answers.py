@@ -31,7 +31,7 @@ from greenroom.db.fleet.checkin import (
     ZoneState,
 )
 from greenroom.kit.concurrency import CachedReads, convert_item_error
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.manager.status import ManagerContext
 from greenroom.wire.fields import HomeRemoval
 from greenroom.wire.messages import (
@@ -235,9 +235,9 @@ def _lease_fields(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
         return {}
     names = TABLE[Act.DEVTOOLS].needs
     return {
-        "program": hashed(secrets.lease_token(lease_id, epoch)).hex(),
+        "program": secret_digest(secrets.lease_token(lease_id, epoch)).hex(),
         "program_epoch": epoch,
-        "api": hashed(secrets.desk_token(lease_id, epoch)).hex(),
+        "api": secret_digest(secrets.desk_token(lease_id, epoch)).hex(),
         "permitted": [name for name in names if session.permissions.get(name)],
         "must_record": session.must_record,
     }

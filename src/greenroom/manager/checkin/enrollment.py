@@ -33,7 +33,7 @@ from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
 from greenroom.db.installation import stored_settings
 from greenroom.kit.certificates import Authority, key_in_request, new_authority
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 from greenroom.manager.checkin import answers
 from greenroom.manager.status import ManagerContext
 from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticket, TicketCheck, TicketResult
@@ -77,7 +77,7 @@ class Enrollment:
         request = self._registration_request(message)
         credential = new_secret()
         enabled = installation_of(await stored_settings(self._db)).auto_agent
-        identity = await register(self._db, request, hashed(credential), enabled=enabled)
+        identity = await register(self._db, request, secret_digest(credential), enabled=enabled)
         method = "with a join token" if message.join_token else "again"
         waiting = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
         self._logs.write(
@@ -130,8 +130,8 @@ class Enrollment:
             place=message.place,
             hostname=message.hostname,
             edge_url=message.edge_url,
-            token_hash=hashed(message.join_token) if message.join_token else None,
-            credential_hash=hashed(message.credential or "") if not message.join_token else None,
+            token_hash=secret_digest(message.join_token) if message.join_token else None,
+            credential_hash=secret_digest(message.credential or "") if not message.join_token else None,
         )
 
     async def _log_refusal(self, message: Register, address: str, reason: str) -> None:
@@ -206,7 +206,7 @@ async def known_agent(
         Unavailable: the database cannot be reached.
     """
     agent = await find_agent_credentials(db, _agent_id(agent_id))
-    if agent is None or not hmac.compare_digest(agent.credential_hash, hashed(credential)):
+    if agent is None or not hmac.compare_digest(agent.credential_hash, secret_digest(credential)):
         raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
     if agent.zone_id != me.zone_id or agent.incarnation != incarnation:
         raise IdentityConflict(

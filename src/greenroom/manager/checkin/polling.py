@@ -25,7 +25,7 @@ from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import CheckInState, OrderedRemoval, ZoneState
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import MissingChanges, PreparedAnswer
@@ -199,7 +199,7 @@ class CheckIns:
         if not self._status().serves_agents:
             raise ManagerDisabledError
         agent, zone = state.agent, state.zone
-        if not hmac.compare_digest(hashed(credential).hex(), agent.credential_hash):
+        if not hmac.compare_digest(secret_digest(credential).hex(), agent.credential_hash):
             raise Unauthenticated(_CREDENTIAL_REFUSED)
         if message.incarnation != agent.incarnation:
             raise IdentityConflict("A newer process has this Agent's identity; register again.")

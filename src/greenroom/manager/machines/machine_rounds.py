@@ -43,7 +43,7 @@ from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for, warn_of_item_error
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 from greenroom.manager.machines.calls import (
     PROVIDER_CALL_TIMEOUT_S,
     Calls,
@@ -251,7 +251,7 @@ async def _write(
                 connection,
                 action.machine_pool_id,
                 machine_order_id=order_id,
-                token_hash=hashed(ctx.secrets.machine_token(order_id)),
+                token_hash=secret_digest(ctx.secrets.machine_token(order_id)),
                 reason=action.reason,
                 deadline_s=limits.order_deadline_s,
             )

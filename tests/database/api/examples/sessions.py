@@ -8,7 +8,7 @@ from typing import Any, Final
 from tests.database.api.examples.step import Scene, Step, Wrong, step
 
 from greenroom.core.events import ChangeEvent
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 
 SHARING: Final = {"allow_kasm_sharing": True, "allow_shared_control": True, "allow_guest_links": True}
 
@@ -47,7 +47,7 @@ async def reason_against_sharing(scene: Scene) -> None:
     groups = await scene.clients["admin"].read("/api/v1/groups")
     everybody = next(group["group_id"] for group in groups if group["name"] == "All Users")
     await scene.clients["admin"].change(f"/api/v1/groups/{everybody}", settings=SHARING)
-    await scene.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
+    await scene.db.write("UPDATE agents SET credential_hash = %s", (secret_digest("credential"),))
 
 
 async def link(scene: Scene) -> None:

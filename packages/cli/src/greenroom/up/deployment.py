@@ -28,7 +28,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority
-from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.kit.secrets import Secrets, new_secret, secret_digest
 from greenroom.up.account import Account
 from greenroom.up.checks import missing_key_error, open_database
 from greenroom.up.first_start import ensure_first_data, prepare_credentials
@@ -264,7 +264,7 @@ async def _insert_first_data(db: Database, credentials: Path, host: FirstHost) -
 
 
 async def _allow_agent_to_join(deployment: Deployment, db: Database, zone: str) -> None:
-    token = hashed(_read(deployment.join_token).strip())
+    token = secret_digest(_read(deployment.join_token).strip())
     if await read_token(db, token) is not None:
         return
     agent_id = _read(deployment.folder / "agent/agent_id").strip()
@@ -288,7 +288,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
         raise SetupError(f"{name!r} is not a host name.")
     token = new_secret()
     async with open_database(dsn) as db:
-        await allow_join(db, hashed(token), zone, created_by=CREATED_BY)
+        await allow_join(db, secret_digest(token), zone, created_by=CREATED_BY)
     create_folder(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
     create_folder(folder, 0o700)

@@ -15,7 +15,7 @@ from greenroom.core.access.accounts import ADMIN
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
 from greenroom.kit.passwords import hash_password
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 from greenroom.up import installation
 from greenroom.up.installation import allow_join, ensure_zones, has_one_time_password, zone_of_agent
 from greenroom.up.layout import Layout, read_json, write_json, write_text
@@ -34,7 +34,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
         image=image,
         admin_password_hash=hash_password(stored["admin_password"]),
         key_id=stored["api_key"],
-        key_secret_hash=hashed(stored["api_key_secret"]),
+        key_secret_hash=secret_digest(stored["api_key_secret"]),
         reachable=reachable,
     )
     if is_new and not inserted:
@@ -84,6 +84,6 @@ async def ensure_rows(db: Database, site: Site) -> None:
         if identity.exists() and await zone_of_agent(db, agent.agent_id) is not None:
             continue
         token = new_secret()
-        await allow_join(db, hashed(token), agent.zone, agent.agent_id)
+        await allow_join(db, secret_digest(token), agent.zone, agent.agent_id)
         write_text(agent.folder / "join_token", f"{token}\n", 0o600)
         identity.unlink(missing_ok=True)

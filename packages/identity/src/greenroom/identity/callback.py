@@ -26,7 +26,7 @@ from greenroom.identity.provider import GrantRefused, OidcClient, ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.statements import NewProviderLogin, SignOnProvider
 from greenroom.identity.tokens import Keys, TokenRefused, id_claims
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 
 log = structlog.get_logger(__name__)
 
@@ -234,7 +234,7 @@ async def _store_login(
 ) -> None:
     login_id = await credentials.insert_login(
         connection,
-        hashed(token),
+        secret_digest(token),
         user.user_id,
         user.password_hash,
         lifetime_s=context.snapshot.installation.session_lifetime_s,
@@ -254,7 +254,7 @@ async def _store_login(
     )
     await statements.insert_provider_login(connection, login_id, login)
     if browser.old_token:
-        await credentials.delete_login(connection, hashed(browser.old_token))
+        await credentials.delete_login(connection, secret_digest(browser.old_token))
 
 
 async def link(

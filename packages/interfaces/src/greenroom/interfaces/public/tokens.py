@@ -20,7 +20,7 @@ from greenroom.db.access import users
 from greenroom.db.access.credentials import TokenLogin
 from greenroom.interfaces.public import statements
 from greenroom.interfaces.public.calls import Answer, CallBody, date, public_router, requires_key
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import secret_digest
 
 router = public_router()
 
@@ -40,7 +40,7 @@ async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
         await statements.insert_token_login(
             connection,
             login_id,
-            hashed(token),
+            secret_digest(token),
             user.user_id,
             lifetime_s=change.installation.session_lifetime_s,
             created_by=change.caller.name,
@@ -113,7 +113,7 @@ async def _of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
     change.caller.require_not_above(user.permissions)
     logins = await statements.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
     logins_and_tokens = [(login, change.secrets.session_token(login.login_id)) for login in logins]
-    return [(login, token) for login, token in logins_and_tokens if hashed(token) == login.token_hash]
+    return [(login, token) for login, token in logins_and_tokens if secret_digest(token) == login.token_hash]
 
 
 async def _end(change: CallerChange, login: TokenLogin) -> None:

@@ -35,7 +35,7 @@ from greenroom.interfaces.public.calls import (
 )
 from greenroom.interfaces.public.sessions import kasms_of_users
 from greenroom.interfaces.public.statements import insert_login_link
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import new_secret, secret_digest
 
 LINK_LIFETIME_S: Final = 300.0
 ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
@@ -108,7 +108,7 @@ async def get_login(
     if user.disabled or user.locked or user.anonymous:
         raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
     token = new_secret()
-    await insert_login_link(db, hashed(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
+    await insert_login_link(db, secret_digest(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
     logs.write(
         LogCode.LOGIN_LINK_CREATED,
         f"{call.caller.name} got a link that logs {user.username} in once",
