@@ -22,7 +22,7 @@ from greenroom.db.fleet.liveness import mark_missing
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.pool import configs
-from greenroom.db.session.sessions import delete_pool
+from greenroom.db.session.sessions import end_pool_sessions
 from greenroom.manager.tasks.replacement import run_replacements
 
 
@@ -57,7 +57,7 @@ async def _delete_config(stage: FullPool) -> None:
     async with stage.db.transaction() as connection:
         await configs.lock_config(connection, stage.config_id)
         await configs.mark_deleted(connection, stage.config_id)
-        await delete_pool(connection, stage.config_id, "Its staging config was deleted.")
+        await end_pool_sessions(connection, stage.config_id, "Its staging config was deleted.")
 
 
 async def _agents_fall_silent(stage: FullPool) -> None:

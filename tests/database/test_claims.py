@@ -254,7 +254,7 @@ async def test_deleting_a_pool_leaves_assigned_sessions_alone(stage: Pool):
     await stage.staged(3)
     await stage.ask(stage.user_id)
     async with stage.db.transaction() as connection:
-        assert await sessions.delete_pool(connection, stage.config_id, "The staging config was deleted.") == [
+        assert await sessions.end_pool_sessions(connection, stage.config_id, "The staging config was deleted.") == [
             stage.agent_id
         ]
     assert await stage.statuses() == {"assigning": 1, "deleting": 2}

@@ -9,10 +9,10 @@ from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.access.permissions import allows
 from greenroom.db.access.credentials import find_key
-from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database
-from greenroom.db.launch.ledger import read_launcher, read_workspace_supply
+from greenroom.db.launch.ledger import read_launcher_input, read_workspace_supply
 from greenroom.db.workspace.images import list_images
 from greenroom.recipes import shelf
 from greenroom.up.installation import ensure_first_data
@@ -37,9 +37,9 @@ async def test_everybody_has_the_eight_permissions_and_the_desktop(db: Database)
     await make(db)
     admin = await find_user(db, ADMIN)
     assert admin is not None
-    assert all(permissions_of(resolve(await memberships_of(db, admin.user_id))).values())
+    assert all(permissions_of(resolve(await groups_of_user(db, admin.user_id))).values())
     offer = await read_workspace_supply(db)
-    allowed = (await read_launcher(db, admin.user_id)).image_ids
+    allowed = (await read_launcher_input(db, admin.user_id)).image_ids
     assert [offer.workspaces[image_id].image.friendly_name for image_id in allowed] == ["Desktop"]
     assert [offer.workspaces[image_id].image_src for image_id in allowed] == [picture_address("desktop")]
     assert "desktop" in {recipe.name for recipe in shelf.all_recipes()}

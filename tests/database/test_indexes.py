@@ -50,7 +50,9 @@ async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Da
 async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Database):
     """If it were more expensive than one for the current values, every launch would be planned again several times."""
     found = await kept_plan(
-        db, "SELECT " + COUNTED_SESSIONS, {"user_id": UUID(int=1), "counting": COUNTED_STATUSES, "leased": False}
+        db,
+        "SELECT " + COUNTED_SESSIONS,
+        {"user_id": UUID(int=1), "counted_statuses": COUNTED_STATUSES, "leased": False},
     )
     assert "sessions_live_by_user" in found, found
 

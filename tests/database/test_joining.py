@@ -20,7 +20,7 @@ from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.enrollment import add_join_token
-from greenroom.db.fleet.views import RefusedAgent, list_agents
+from greenroom.db.fleet.views import StoredRefusal, list_agents
 from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.up.installation import WAITS_FOR_ADMINISTRATOR, agent_states, allow_join
 from greenroom.wire.messages import ImageReport, Usage
@@ -91,7 +91,7 @@ async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door
     assert (await ToldAgent(door, "new").register()).status_code == 200
 
 
-async def refused(db: Database, agent_id: str) -> RefusedAgent | None:
+async def refused(db: Database, agent_id: str) -> StoredRefusal | None:
     """The last refusal of an Agent, as administrators see it."""
     (listed,) = (await list_agents(db, agent_id)).rows
     return listed.refused

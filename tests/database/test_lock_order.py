@@ -218,7 +218,7 @@ async def test_a_session_that_returns_with_its_agent_and_one_that_is_gone(db: Da
 
 async def _delete_pool(connection: Connection, config_id: str, ids: list[str]) -> object:
     del ids
-    return await sessions.delete_pool(connection, config_id, "gone")
+    return await sessions.end_pool_sessions(connection, config_id, "gone")
 
 
 async def _end_sessions(connection: Connection, config_id: str, ids: list[str]) -> object:

@@ -25,7 +25,7 @@ LOOPS = {
     "leadership": "one connection, opened again",
     "leadership watch": "a look, raises here",
     "commits": "messages, isolated one by one (test_checkin_isolation)",
-    "beats": "messages, isolated one by one (test_beats)",
+    "unstored check-ins": "messages, isolated one by one (test_beats)",
     "retention": "a clean-up, raises here",
     "machines": "a round, raises here; calls of providers have outcomes of their pools",
     "logs": "rows, those without a storable form are dropped and counted",

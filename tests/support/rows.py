@@ -19,7 +19,7 @@ from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import PoolClaim
 from greenroom.db.pool.configs import get_config
-from greenroom.db.rows import inserted
+from greenroom.db.rows import insert_values
 from greenroom.db.session.sessions import NewSession
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -121,7 +121,7 @@ async def staging_config(
     values = {**OFF, **permissions}
     rows = await db.write(
         "INSERT INTO staging_configs "
-        + inserted(("zone_id", "image_id", "num_sessions", "expiration", *STAGED_PERMISSIONS))
+        + insert_values(("zone_id", "image_id", "num_sessions", "expiration", *STAGED_PERMISSIONS))
         + " RETURNING staging_config_id::text",
         {"zone_id": zone_id, "image_id": image_id, "num_sessions": num_sessions, "expiration": expiration, **values},
     )

@@ -27,7 +27,7 @@ from greenroom.core.errors import (
 )
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.db.lease.leases import LeasedSession, LeaseRow
+from greenroom.db.lease.leases import LeaseRow, ProgramSession
 from greenroom.kit.config import ApiConfig
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
@@ -54,8 +54,8 @@ class Page:
             http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", read_session=self._session
         )
 
-    async def _session(self) -> LeasedSession:
-        return LeasedSession(
+    async def _session(self) -> ProgramSession:
+        return ProgramSession(
             session_id="s",
             status=self.status,
             auth_epoch=0,
@@ -317,7 +317,7 @@ def test_a_gateway_with_an_api_address_is_asked_by_the_name_of_the_deployment(
 ):
     """An edge gateway behind it serves no other name."""
     proxy = ProxyFacts(proxy_connections=is_proxied, edge_url="https://edge.example:8445")
-    session = LeasedSession(
+    session = ProgramSession(
         session_id="s",
         status=SessionStatus.RUNNING,
         auth_epoch=1,

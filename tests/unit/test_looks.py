@@ -39,7 +39,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 
 async def test_what_is_asked_for_in_a_hurry_waits_for_no_other(reader: Reader):
     reads = BatchedReader(reader.read)
-    slow = asyncio.create_task(reads.read("slow", hurry=False))
+    slow = asyncio.create_task(reads.read("slow", urgent=False))
     await reader.is_reading.wait()
     assert await reads.read("agent") is READING
     assert not slow.done()
@@ -52,7 +52,7 @@ async def test_of_many_that_were_read_together_only_some_go_on_at_once(reader: R
     went_on = list[str]()
 
     async def ask(name: str) -> None:
-        await reads.read(name, hurry=False)
+        await reads.read(name, urgent=False)
         went_on.append(name)
 
     all_of_them = asyncio.gather(*(ask(f"agent-{n}") for n in range(10 * readings.BATCH_SIZE)))

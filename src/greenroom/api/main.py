@@ -14,7 +14,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.log_codes import LogCode
-from greenroom.db.connections import refuse_pooler, refuse_pooler_later
+from greenroom.db.connections import refuse_pooler, watch_for_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
@@ -47,7 +47,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     try:
         await refuse_pooler(config.database_url)
     except Unavailable:
-        pooler_checks = [("look for a pooler", lambda: refuse_pooler_later(config.database_url))]
+        pooler_checks = [("look for a pooler", lambda: watch_for_pooler(config.database_url))]
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     if crash_loop := starts.crash_loop:

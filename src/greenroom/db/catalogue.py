@@ -14,8 +14,8 @@ from greenroom.core.catalogue.entries import CatalogueWorkspace
 from greenroom.core.catalogue.published import ListedWorkspace, PublishedList
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
-from greenroom.db.database import Connection, Database, returned
-from greenroom.db.launch.ledger import MEASURED, MEASURED_STARTS
+from greenroom.db.database import Connection, Database, returned_row
+from greenroom.db.launch.ledger import NUM_MEASURED_STARTS, SELECT_MEASURED_STARTS
 from greenroom.db.listing import ListColumn, ListDefinition
 
 
@@ -36,7 +36,7 @@ class Catalogue:
 
 BY_NAME: Final = SortOrder("name")
 CATALOGUES: Final = ListDefinition(
-    kind=Catalogue,
+    row_type=Catalogue,
     noun="catalogue",
     select=(
         "c.catalogue_id::text, c.name, c.list_url, jsonb_array_length(c.entries) AS entries, c.left_out, c.etag,"
@@ -62,7 +62,7 @@ async def insert_catalogue(connection: Connection, name: str, list_url: str) -> 
     cursor = await connection.execute(
         "INSERT INTO catalogues (name, list_url) VALUES (%s, %s) RETURNING catalogue_id::text", (name, list_url)
     )
-    return (await returned(cursor))["catalogue_id"]
+    return (await returned_row(cursor))["catalogue_id"]
 
 
 async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
@@ -106,13 +106,13 @@ async def find_due_catalogues(db: Database, older_than_s: float) -> Sequence[Cat
 
 _KNOWN: Final[LiteralString] = (
     "SELECT i.image_id::text, i.name, i.catalogue_name, i.catalogue_image, m.start_s FROM images i CROSS JOIN LATERAL ("
-    f"{MEASURED}) m WHERE i.catalogue_name IS NOT NULL OR i.name = ANY(%(names)s)"
+    f"{SELECT_MEASURED_STARTS}) m WHERE i.catalogue_name IS NOT NULL OR i.name = ANY(%(names)s)"
 )
 
 
-async def read_known_rows(db: Database, images: Sequence[str]) -> list[CatalogueWorkspace]:
+async def read_catalogue_workspaces(db: Database, images: Sequence[str]) -> list[CatalogueWorkspace]:
     """Return the workspaces that were created from the catalogue or have one of these images."""
-    return await db.fetch_as(CatalogueWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
+    return await db.fetch_as(CatalogueWorkspace, _KNOWN, {"names": list(images), "starts": NUM_MEASURED_STARTS})
 
 
 async def read_sizes(db: Database) -> dict[str, int]:

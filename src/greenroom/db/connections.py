@@ -2,8 +2,8 @@
 
 The servers in a connection string, and the addresses of one host name, are tried in parallel. The first server that
 accepts writes is used, so that a frozen server causes no delay. The kernel of a frozen server may still accept data, so
-only a time limit in this process ends a wait (`TimeLimitedConnection.answer_s`). The connection is then cut, because a
-clean close would wait too.
+only a time limit in this process ends a wait (`TimeLimitedConnection.answer_timeout_s`). The connection is then cut,
+because a clean close would wait too.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 3000,
 }
 """Options with which a connection whose line was cut fails within seconds. They have no effect on a unix socket."""
-ANSWER_S: Final = 3.0
-"""The time to wait for an answer after the statement timeout, at which the server itself should cancel the
+ANSWER_MARGIN_S: Final = 3.0
+"""The time that this process waits for an answer after the statement timeout, at which the server cancels the
 statement."""
 NEXT_SERVER_S: Final = 0.25
 """The time without an answer of a server after which the next server is tried too; after a refusal it is tried
 immediately."""
 RETRY_PAUSE_S: Final = 0.15
 """Approximate pause between two attempts at one server; longer if it refuses the login (`db.servers`)."""
-_INTERVAL_S: Final = 60.0
+_CTRL_C_CHECK_INTERVAL_S: Final = 60.0
 """The interval of psycopg's checks for Ctrl-C, by default 0.1 s. asyncio does not need these checks."""
 
 
@@ -80,7 +80,7 @@ def reraise_lost_cancellation() -> Generator[None]:
 class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
     """A connection to the first server of its string that accepts writes, with a limit on the wait for an answer."""
 
-    answer_s: float | None = None
+    answer_timeout_s: float | None = None
     """Maximum time without data from the server during a wait for an answer; None = no limit."""
     opened_at_s: float = 0.0
     """The time of the opening, by the loop's clock."""
@@ -119,7 +119,7 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
         try:
             connection = await super().connect(server, **options)
         except psycopg.OperationalError as error:
-            raise refusals.record_failure(server, _name(server), error) from error
+            raise refusals.record_failure(server, _display_name(server), error) from error
         refusals.record_success(server)
         if any(connection.pgconn.parameter_status(name) == b"on" for name in _READ_ONLY):
             await connection.close()
@@ -127,16 +127,16 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
         connection.opened_at_s = asyncio.get_running_loop().time()
         return connection
 
-    async def wait(self, gen: PQGen[T], interval: float = _INTERVAL_S, timeout: float | None = None) -> T:
+    async def wait(self, gen: PQGen[T], interval: float = _CTRL_C_CHECK_INTERVAL_S, timeout: float | None = None) -> T:
         del interval
-        if self.answer_s is None or timeout is not None:
-            return await super().wait(gen, _INTERVAL_S, timeout)
-        silence = _SilenceTimer(self, self.answer_s)
+        if self.answer_timeout_s is None or timeout is not None:
+            return await super().wait(gen, _CTRL_C_CHECK_INTERVAL_S, timeout)
+        silence = _SilenceTimer(self, self.answer_timeout_s)
         try:
-            return await super().wait(gen, _INTERVAL_S)
+            return await super().wait(gen, _CTRL_C_CHECK_INTERVAL_S)
         except psycopg.OperationalError as error:
             if silence.done:
-                raise NoAnswerError(f"the database did not answer within {self.answer_s:g} s") from error
+                raise NoAnswerError(f"the database did not answer within {self.answer_timeout_s:g} s") from error
             raise
         finally:
             silence.cancel()
@@ -247,7 +247,7 @@ class _Attempts:
         return await _Attempts(self._connection_type, servers, ends_at_s, self._options).connect_to_first()
 
     def _connection_error(self) -> psycopg.OperationalError:
-        names = [_name(server) for server in self._servers]
+        names = [_display_name(server) for server in self._servers]
         errors = [self._failures.get(number) for number in range(len(names))]
         if len(errors) == 1 and errors[0] is not None and not isinstance(errors[0], StandbyError):
             return errors[0]
@@ -285,7 +285,7 @@ def servers_of(conninfo: str) -> list[str]:
     return servers
 
 
-def _name(server: str) -> str:
+def _display_name(server: str) -> str:
     parts = conninfo_to_dict(server)
     host, address, port = parts.get("host"), parts.get("hostaddr"), parts.get("port")
     name = f"{host} ({address})" if host and address else host or address or "this machine"
@@ -325,8 +325,8 @@ _POOLER: Final = (
     "does not change connections, such as haproxy; Greenroom has its own pool of few connections."
 )
 _TIMEOUT: Final = "54321ms"
-_ANSWER_S: Final = 10.0
-POOLER_AGAIN_S: Final = 5.0
+_POOLER_ANSWER_TIMEOUT_S: Final = 10.0
+POOLER_CHECK_INTERVAL_S: Final = 5.0
 
 
 async def refuse_pooler(dsn: str) -> None:
@@ -359,11 +359,11 @@ async def refuse_pooler(dsn: str) -> None:
         raise SetupError(_POOLER.format("discards the options of a connection, including the time limits"))
 
 
-async def refuse_pooler_later(dsn: str) -> None:
+async def watch_for_pooler(dsn: str) -> None:
     """Check as soon as the database answers; never returns. Raises SetupError: the URL names a pooler."""
     is_known = False
     while not is_known:
-        await asyncio.sleep(POOLER_AGAIN_S)
+        await asyncio.sleep(POOLER_CHECK_INTERVAL_S)
         with suppress(Unavailable):
             await refuse_pooler(dsn)
             is_known = True
@@ -375,5 +375,5 @@ async def _connect(dsn: str, *, autocommit: bool) -> TimeLimitedConnection[tuple
     connection = await TimeLimitedConnection[tuple[object, ...]].connect(
         dsn, autocommit=autocommit, connect_timeout=5, options=options
     )
-    connection.answer_s = _ANSWER_S
+    connection.answer_timeout_s = _POOLER_ANSWER_TIMEOUT_S
     return connection

@@ -35,7 +35,7 @@ from greenroom.core.errors import (
 from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.addresses import is_this_host
 from greenroom.db.connections import (
-    ANSWER_S,
+    ANSWER_MARGIN_S,
     KEEPALIVE_OPTIONS,
     PooledConnection,
     refusals,
@@ -110,7 +110,7 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
 
 
 @contextmanager
-def translated() -> Generator[None]:
+def translating_errors() -> Generator[None]:
     """Raise the domain error, chained, in place of a violated constraint or an impossible value."""
     try:
         yield
@@ -186,17 +186,17 @@ _CANCELED: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, 
 """Errors of a statement that the database canceled. The driver classifies them as lost connections."""
 CHANNEL: Final = "greenroom"
 NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
-"""Statement, or part of one, that notifies of `events` (`texts_of`) with its commit."""
+"""Statement, or part of one, that notifies of `events` (`event_texts`) with its commit."""
 
 
-def texts_of(events: Iterable[ChangeEvent]) -> list[str]:
+def event_texts(events: Iterable[ChangeEvent]) -> list[str]:
     """Return the texts of `events` for NOTIFY, without repetitions and sorted: listeners receive the notifications of a
     commit in this order.
     """
     return sorted({str(event) for event in events})
 
 
-async def returned(cursor: Cursor) -> DictRow:
+async def returned_row(cursor: Cursor) -> DictRow:
     """Return the row of a statement that always returns one, e.g. INSERT … RETURNING."""
     row = await cursor.fetchone()
     if row is None:
@@ -221,7 +221,7 @@ class Database:
     """A pool of autocommit connections with one application name.
 
     `dsn` is a libpq connection string; of several hosts, the server that accepts writes is used. `statement_timeout_ms`
-    limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_S` later, the
+    limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_MARGIN_S` later, the
     connection is cut. `acquire_timeout_s` limits the wait for a connection. `plan_statements_once`: PostgreSQL plans
     each statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
     statements with a list of keys every time.
@@ -239,7 +239,7 @@ class Database:
     ) -> None:
         self.dsn = dsn
         self.application_name = application_name
-        self._answer_s = statement_timeout_ms / 1000 + ANSWER_S
+        self._answer_timeout_s = statement_timeout_ms / 1000 + ANSWER_MARGIN_S
         self._closing = asyncio.Event()
         self._drained_at_s = 0.0
         self._pool = AsyncConnectionPool[PooledConnection[DictRow]](
@@ -269,7 +269,7 @@ class Database:
         )
 
     async def _configure(self, connection: PooledConnection[DictRow]) -> None:
-        connection.answer_s = self._answer_s
+        connection.answer_timeout_s = self._answer_timeout_s
 
     async def open(self) -> None:
         """Start the pool, warn of unverified certificates, do not wait. Raises SetupError: the URL cannot be read."""
@@ -294,7 +294,7 @@ class Database:
             with reraise_lost_cancellation():
                 async with self._pool.connection() as connection:
                     used = connection
-                    with translated():
+                    with translating_errors():
                         try:
                             yield connection
                         except (pg.ReadOnlySqlTransaction, pg.FeatureNotSupported):
@@ -339,7 +339,7 @@ class Database:
                     yield connection
                     await connection.execute("COMMIT")
                     if events:
-                        await connection.execute(NOTIFY, {"events": texts_of(events)})
+                        await connection.execute(NOTIFY, {"events": event_texts(events)})
             except BaseException:
                 with suppress(psycopg.Error):  # the connection is lost, as the first error states
                     await connection.rollback()
@@ -382,7 +382,7 @@ class Database:
 
     async def notify(self, *events: ChangeEvent) -> None:
         """Notify all listeners, after commit. A loss is harmless: all listeners also poll."""
-        texts = texts_of(events)
+        texts = event_texts(events)
         try:
             async with self.connection() as connection:
                 await connection.execute(NOTIFY, {"events": texts})

@@ -24,26 +24,26 @@ SEARCHED_PER_ROW: Final = 5
 """The number of rows that are searched for words, as a multiple of the rows of a page."""
 MAX_COUNTED: Final = 10_000
 MAX_COUNTED_WITH_WORDS: Final = 1000
-"""The maximum number of rows that are read to count the rows with the words."""
+"""The maximum number of rows that are read to count the rows with the searched words."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListColumn:
     """A column of a list.
 
-    `sql` is its value for ordering, never NULL, of type `kind`. `search_sql` is the condition that the column
+    `sql` is its value for ordering, never NULL, of type `sql_type`. `search_sql` is the condition that the column
     contains `{word}`; None = a text column is searched in its value, and other columns are not searched. `orders`: the
     list can be ordered by the column.
     """
 
     sql: LiteralString
-    kind: LiteralString = "text"
+    sql_type: LiteralString = "text"
     search_sql: LiteralString | None = None
     orders: bool = True
 
     @property
     def condition(self) -> LiteralString | None:
-        return self.search_sql or ("strpos(lower(" + self.sql + "), {word}) > 0" if self.kind == "text" else None)
+        return self.search_sql or ("strpos(lower(" + self.sql + "), {word}) > 0" if self.sql_type == "text" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,47 +78,47 @@ class Total:
 class Conditions:
     """Conditions of a WHERE, and their values.
 
-    `kinds` are mutually exclusive conditions: the list consists of the rows of all kinds, and each kind is read by a
-    separate statement, from a separate index.
+    `alternatives` are mutually exclusive conditions, each with its own index. The list has the rows of all
+    alternatives, which are read by separate statements.
     """
 
     parts: list[LiteralString] = field(default_factory=list["LiteralString"])
-    words: list[LiteralString] = field(default_factory=list["LiteralString"])
-    """Conditions without an index."""
+    word_conditions: list[LiteralString] = field(default_factory=list["LiteralString"])
+    """The conditions that a row has the searched words. They use no index."""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
-    kinds: Sequence[LiteralString] = ("true",)
+    alternatives: Sequence[LiteralString] = ("true",)
 
     def add(self, condition: LiteralString, **values: object) -> None:
         self.parts.append(condition)
         self.values.update(values)
 
     @property
-    def wheres(self) -> list[LiteralString]:
-        """The condition of each kind."""
-        return [" AND ".join(f"({part})" for part in (kind, *self.parts)) for kind in self.kinds]
+    def where_clauses(self) -> list[LiteralString]:
+        """The condition of each alternative."""
+        return [" AND ".join(f"({part})" for part in (alternative, *self.parts)) for alternative in self.alternatives]
 
     @property
     def matches_words(self) -> LiteralString:
         """The condition that a row has all the words."""
-        return " AND ".join(f"({word})" for word in self.words) or "true"
+        return " AND ".join(f"({word})" for word in self.word_conditions) or "true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListDefinition(Generic[T]):
-    """A list whose rows have the type `kind`; `noun` is the name of a row in errors.
+    """A list whose rows have the type `row_type`; `noun` is the name of a row in errors.
 
     `select` has the columns of a row. `source` is the table, with LEFT joins, so that PostgreSQL does not read tables
-    that an order and a filter do not need. `key`, of type `key_kind`, is the column that identifies a row. `columns`
+    that an order and a filter do not need. `key`, of type `key_type`, is the column that identifies a row. `columns`
     are the columns of the list by their displayed names; `order` is the default order. `filters` are conditions by the
     name of their value.
     """
 
-    kind: type[T]
+    row_type: type[T]
     noun: str = ""
     select: LiteralString
     source: LiteralString
     key: LiteralString
-    key_kind: LiteralString = "uuid"
+    key_type: LiteralString = "uuid"
     columns: Mapping[LiteralString, ListColumn]
     order: SortOrder
     filters: Mapping[str, LiteralString] = field(default_factory=dict[str, LiteralString])
@@ -134,7 +134,7 @@ class ListDefinition(Generic[T]):
         return f"SELECT {self.select} {self.source}"
 
     async def find(self, db: Database, where: LiteralString, values: Params) -> T | None:
-        return await db.fetch_one_as(self.kind, f"{self.query} WHERE {where}", values)
+        return await db.fetch_one_as(self.row_type, f"{self.query} WHERE {where}", values)
 
     async def get(self, db: Database, key: str) -> T:
         """Return the row with this key. Raises NotFound: there is no such row."""
@@ -148,7 +148,7 @@ class ListDefinition(Generic[T]):
             f"SELECT 1 {self.source} {where} FOR NO KEY UPDATE OF {self.key.partition('.')[0]}", (key,)
         )
         cursor = await connection.execute(f"{self.query} {where}", (key,))
-        return require_row(row_as(self.kind, await cursor.fetchone()), self.noun, key)
+        return require_row(row_as(self.row_type, await cursor.fetchone()), self.noun, key)
 
     async def read(
         self,
@@ -168,42 +168,43 @@ class ListDefinition(Generic[T]):
         if after is not None:
             sign: LiteralString = "<" if order.descending else ">"
             conditions.add(
-                f"({column.sql}, {self.key}) {sign} (%(after_{name})s::{column.kind}, %(after_key)s::{self.key_kind})",
+                f"({column.sql}, {self.key}) {sign}"
+                f" (%(after_{name})s::{column.sql_type}, %(after_key)s::{self.key_type})",
                 **{f"after_{name}": after.value, "after_key": after.key},
             )
         candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {column.sql} AS position, {self.key} AS position_key, {conditions.matches_words} AS found"
-            f" {self.source} WHERE {where} ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(most)s)"
-            for where in conditions.wheres
+            f" {self.source} WHERE {where} ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(max_rows)s)"
+            for where in conditions.where_clauses
         )
         ordered: LiteralString = f"ORDER BY position{direction}, position_key{direction}"
-        max_rows = None if limit is None else SEARCHED_PER_ROW * limit + 1 if conditions.words else limit + 1
+        max_rows = None if limit is None else SEARCHED_PER_ROW * limit + 1 if conditions.word_conditions else limit + 1
         rows = await db.fetch(
-            f"WITH candidates AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({candidates}) AS kinds {ordered}"
-            f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM candidates"
-            f" WHERE found OR nth = %(most)s {ordered} LIMIT %(limit)s + 1)"
+            f"WITH candidates AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({candidates}) AS rows {ordered}"
+            f" LIMIT %(max_rows)s), page AS MATERIALIZED (SELECT *, nth = %(max_rows)s AS last FROM candidates"
+            f" WHERE found OR nth = %(max_rows)s {ordered} LIMIT %(limit)s + 1)"
             f" SELECT {self.select}, page.position::text, page.position_key::text, page.found, page.last {self.source}"
             f" JOIN page ON page.position_key = {self.key}"
             f" ORDER BY page.position{direction}, page.position_key{direction}",
-            {**conditions.values, "limit": limit, "most": max_rows},
+            {**conditions.values, "limit": limit, "max_rows": max_rows},
         )
         page = rows[:limit]
         has_more = len(rows) > len(page) or (bool(page) and page[-1]["last"])
         end = Position(page[-1]["position"], page[-1]["position_key"]) if has_more else None
-        return ListPage(rows_as(self.kind, [row for row in page if row["found"]]), end)
+        return ListPage(rows_as(self.row_type, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """Count the rows that match, among the first rows by a column."""
-        max_rows = MAX_COUNTED_WITH_WORDS if conditions.words else MAX_COUNTED
+        max_rows = MAX_COUNTED_WITH_WORDS if conditions.word_conditions else MAX_COUNTED
         candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"
-            f" ORDER BY {self.columns[by].sql} DESC LIMIT %(most)s + 1)"
-            for where in conditions.wheres
+            f" ORDER BY {self.columns[by].sql} DESC LIMIT %(max_rows)s + 1)"
+            for where in conditions.where_clauses
         )
         row = await db.fetch_one(
             "SELECT count(*) FILTER (WHERE found) AS found, count(*) AS candidates FROM"
-            f" (SELECT * FROM ({candidates}) AS kinds LIMIT %(most)s + 1) AS first",
-            {**conditions.values, "most": max_rows},
+            f" (SELECT * FROM ({candidates}) AS rows LIMIT %(max_rows)s + 1) AS first",
+            {**conditions.values, "max_rows": max_rows},
         )
         return Total(min(row["found"], max_rows), row["candidates"] > max_rows) if row else Total(0, more=False)
 
@@ -214,13 +215,13 @@ class ListDefinition(Generic[T]):
         parts: list[LiteralString] = [part for name, part in self.filters.items() if values[name] is not None]
         conditions = Conditions(parts, values=values)
         for name, word in zip(_WORDS, words, strict=False):
-            places: list[LiteralString] = [
+            conditions_of_columns: list[LiteralString] = [
                 condition
                 for title, column in self.columns.items()
                 if word.column in (None, title) and (condition := column.condition) is not None
             ]
-            condition_of_word: LiteralString = " OR ".join(places) if places else "false"
-            conditions.words.append(condition_of_word.format(word=f"%({name})s::text"))
+            condition_of_word: LiteralString = " OR ".join(conditions_of_columns) or "false"
+            conditions.word_conditions.append(condition_of_word.format(word=f"%({name})s::text"))
             conditions.values[name] = word.text
         return conditions
 

@@ -9,9 +9,9 @@ from typing import Final, LiteralString
 
 from greenroom.core.listing import SortOrder
 from greenroom.core.named_secrets import SecretUsers
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned, columns_of, inserted, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class StoredSecret(SecretFields):
 FIELDS: Final = columns_of(SecretFields)
 BY_NAME: Final = SortOrder("name")
 SECRETS: Final = ListDefinition(
-    kind=StoredSecret,
+    row_type=StoredSecret,
     noun="secret",
     select=(
         "x.secret_id::text, x.name, x.description, x.hosts, x.header, x.template, x.users::text[], x.groups::text[],"
@@ -73,7 +73,7 @@ async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret
     return await db.fetch_as(StoredSecret, f"{SECRETS.query} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),))
 
 
-async def groups_of(db: Database, user_id: str) -> list[str]:
+async def group_ids_of_user(db: Database, user_id: str) -> list[str]:
     """Return the ids of the groups of a user."""
     rows = await db.fetch("SELECT group_id::text FROM user_groups WHERE user_id = %s", (user_id,))
     return [row["group_id"] for row in rows]
@@ -84,7 +84,7 @@ async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSec
     such secret."""
     secret = await SECRETS.lock(connection, secret_id)
     cursor = await connection.execute("SELECT value_encrypted FROM secrets WHERE secret_id = %s", (secret_id,))
-    return secret, (await returned(cursor))["value_encrypted"]
+    return secret, (await returned_row(cursor))["value_encrypted"]
 
 
 async def count_secrets(connection: Connection, owner_id: str | None) -> int:
@@ -92,7 +92,7 @@ async def count_secrets(connection: Connection, owner_id: str | None) -> int:
     cursor = await connection.execute(
         "SELECT count(*) AS number FROM secrets WHERE owner_id IS NOT DISTINCT FROM %s::uuid", (owner_id,)
     )
-    return (await returned(cursor))["number"]
+    return (await returned_row(cursor))["number"]
 
 
 async def unknown_grantees(db: Database, fields: SecretFields) -> list[str]:
@@ -115,10 +115,10 @@ async def insert_secret(
     """Store a secret, and return its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "value_encrypted", "owner_id")
     cursor = await connection.execute(
-        "INSERT INTO secrets " + inserted(columns) + " RETURNING secret_id::text",
+        "INSERT INTO secrets " + insert_values(columns) + " RETURNING secret_id::text",
         {**values_of(SecretFields, fields), "value_encrypted": value_encrypted, "owner_id": owner_id},
     )
-    return (await returned(cursor))["secret_id"]
+    return (await returned_row(cursor))["secret_id"]
 
 
 async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
@@ -126,7 +126,7 @@ async def update_secret(connection: Connection, secret_id: str, fields: SecretFi
     exists.
     """
     await connection.execute(
-        "UPDATE secrets SET " + assigned(FIELDS) + " WHERE secret_id = %(secret_id)s",
+        "UPDATE secrets SET " + assignments(FIELDS) + " WHERE secret_id = %(secret_id)s",
         {**values_of(SecretFields, fields), "secret_id": secret_id},
     )
     if value is not None:

@@ -11,7 +11,12 @@ import psycopg
 import structlog
 
 from greenroom.core.events import ChangeEvent
-from greenroom.db.connections import ANSWER_S, KEEPALIVE_OPTIONS, TimeLimitedConnection, reraise_lost_cancellation
+from greenroom.db.connections import (
+    ANSWER_MARGIN_S,
+    KEEPALIVE_OPTIONS,
+    TimeLimitedConnection,
+    reraise_lost_cancellation,
+)
 from greenroom.db.database import CHANNEL
 from greenroom.db.outages import outages
 
@@ -22,7 +27,7 @@ ListenConnection = TimeLimitedConnection[tuple[object, ...]]
 RECONNECT_S: Final = 0.5
 CHECK_S: Final = 12.0
 """The interval of requests that check the server, because a frozen server does not end its connections."""
-_LISTENER_ANSWER_S: Final = 5.0 + ANSWER_S
+_LISTENER_ANSWER_TIMEOUT_S: Final = 5.0 + ANSWER_MARGIN_S
 """The time to wait for an answer. `prepare` may wait 5 s for a lock (`db.fleet.managers.lock_instance_id`)."""
 
 
@@ -86,7 +91,7 @@ class Listener:
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **KEEPALIVE_OPTIONS,
         )
-        connection.answer_s = _LISTENER_ANSWER_S
+        connection.answer_timeout_s = _LISTENER_ANSWER_TIMEOUT_S
         try:
             if self._prepare is not None:
                 await self._prepare(connection)

@@ -74,7 +74,7 @@ class StoredSize:
 
 NEWEST_FIRST: Final = SortOrder("begun", descending=True)
 RECORDINGS: Final = ListDefinition(
-    kind=LeaseRecording,
+    row_type=LeaseRecording,
     noun="recording of lease",
     select=(
         "r.lease_id::text, r.session_id::text, r.user_id::text, u.username, r.key_id, r.holder, r.image_friendly_name,"

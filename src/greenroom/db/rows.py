@@ -20,41 +20,41 @@ def columns_of(kind: type[Any], *, without: Collection[str] = ()) -> tuple[Liter
     return cast("tuple[LiteralString, ...]", tuple(field.name for field in fields(kind) if field.name not in without))
 
 
-def listed(columns: Iterable[LiteralString]) -> LiteralString:
+def column_list(columns: Iterable[LiteralString]) -> LiteralString:
     """Return `a, b`."""
     return ", ".join(columns)
 
 
-def selected(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
+def qualified(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
     """Return `t.a, t.b`."""
     return ", ".join(table + "." + name for name in columns)
 
 
-def as_json(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
+def json_object(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
     """Return `jsonb_build_object('a', t.a, 'b', t.b)`."""
     return "jsonb_build_object(" + ", ".join("'" + name + "', " + table + "." + name for name in columns) + ")"
 
 
-def inserted(columns: Iterable[LiteralString]) -> LiteralString:
-    """Return `(a, b) VALUES (%(a)s, %(b)s)`."""
+def insert_values(columns: Iterable[LiteralString]) -> LiteralString:
+    """Return `(a, b) VALUES (%(a)s, %(b)s)`, the end of an INSERT."""
     names = tuple(columns)
     return "(" + ", ".join(names) + ") VALUES (" + ", ".join("%(" + name + ")s" for name in names) + ")"
 
 
-def assigned(columns: Iterable[LiteralString]) -> LiteralString:
+def assignments(columns: Iterable[LiteralString]) -> LiteralString:
     """Return `a = %(a)s, b = %(b)s`."""
     return ", ".join(name + " = %(" + name + ")s" for name in columns)
 
 
-def excluded(columns: Iterable[LiteralString]) -> LiteralString:
+def excluded_values(columns: Iterable[LiteralString]) -> LiteralString:
     """Return `a = excluded.a, b = excluded.b`: ON CONFLICT DO UPDATE takes these columns from the proposed row."""
     return ", ".join(name + " = excluded." + name for name in columns)
 
 
-def differs(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
+def differs_from_excluded(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
     """Return `(t.a, t.b) IS DISTINCT FROM (excluded.a, excluded.b)`."""
     names = tuple(columns)
-    return "(" + selected(names, table) + ") IS DISTINCT FROM (" + selected(names, "excluded") + ")"
+    return "(" + qualified(names, table) + ") IS DISTINCT FROM (" + qualified(names, "excluded") + ")"
 
 
 def values_of(kind: type[Any], row: object) -> dict[str, Any]:
@@ -68,18 +68,18 @@ T = TypeVar("T")
 
 _repeats: Final = RepeatFilter(math.inf, max_events=1000)
 """The rows that could not be read; each is logged once."""
-_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+_unreadable: ContextVar[list[str] | None] = ContextVar("unreadable", default=None)
 
 
 @contextmanager
 def collect_unreadable() -> Generator[list[str]]:
     """Collect the unreadable rows of the block, each as its ids and the reason."""
     unreadable: list[str] = []
-    token = _collected.set(unreadable)
+    token = _unreadable.set(unreadable)
     try:
         yield unreadable
     finally:
-        _collected.reset(token)
+        _unreadable.reset(token)
 
 
 def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
@@ -93,6 +93,6 @@ def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
         ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
         if _repeats.is_new(kind.__name__, str(ids), str(error)):
             log.error("a row cannot be read and is omitted", kind=kind.__name__, reason=str(error), **ids)
-        if (unreadable := _collected.get()) is not None:
+        if (unreadable := _unreadable.get()) is not None:
             unreadable.append(f"{' '.join(f'{name} {value}' for name, value in ids.items())}: {error}")
         return None

@@ -13,9 +13,9 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned, columns_of, inserted, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Webhook(WebhookFields):
 FIELDS: Final = columns_of(WebhookFields)
 BY_NAME: Final = SortOrder("name")
 WEBHOOKS: Final = ListDefinition(
-    kind=Webhook,
+    row_type=Webhook,
     noun="webhook",
     select=(
         "w.webhook_id::text, w.name, w.url, w.events, w.enabled, w.created,"
@@ -65,20 +65,20 @@ async def insert_webhook(
     exists."""
     await connection.execute("LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE")
     cursor = await connection.execute("SELECT count(*) AS number FROM webhooks")
-    if (await returned(cursor))["number"] >= max_webhooks:
+    if (await returned_row(cursor))["number"] >= max_webhooks:
         return None
     columns: tuple[LiteralString, ...] = (*FIELDS, "secret_encrypted")
     cursor = await connection.execute(
-        "INSERT INTO webhooks " + inserted(columns) + " RETURNING webhook_id::text",
+        "INSERT INTO webhooks " + insert_values(columns) + " RETURNING webhook_id::text",
         {**values_of(WebhookFields, fields), "secret_encrypted": secret_encrypted},
     )
-    return (await returned(cursor))["webhook_id"]
+    return (await returned_row(cursor))["webhook_id"]
 
 
 async def update_webhook(connection: Connection, webhook_id: str, fields: WebhookFields) -> None:
     """Change a webhook. Raises Duplicate: the name exists."""
     await connection.execute(
-        "UPDATE webhooks SET " + assigned(FIELDS) + " WHERE webhook_id = %(webhook_id)s",
+        "UPDATE webhooks SET " + assignments(FIELDS) + " WHERE webhook_id = %(webhook_id)s",
         {**values_of(WebhookFields, fields), "webhook_id": webhook_id},
     )
 
@@ -147,7 +147,7 @@ class DueWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingMessages:
+class WaitingDeliveries:
     """The number of messages that wait for enabled webhooks, and the age of the oldest of them; 0 = there is none."""
 
     number: int
@@ -156,7 +156,7 @@ class WaitingMessages:
 
 NEWEST_FIRST: Final = SortOrder("at", descending=True)
 DELIVERIES: Final = ListDefinition(
-    kind=Delivery,
+    row_type=Delivery,
     select=(
         "d.delivery_id::text, d.webhook_id::text, d.event, d.at, d.data, d.state, d.attempts, d.due, d.attempted,"
         " d.status, d.duration_ms, d.answer, d.error"
@@ -188,10 +188,10 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
     )
 
 
-async def count_waiting(db: Database) -> WaitingMessages:
+async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
     """Count the waiting messages of all enabled webhooks; messages of disabled webhooks are not delivered."""
     (row,) = await db.fetch_as(
-        WaitingMessages,
+        WaitingDeliveries,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
         " AS oldest_s FROM webhook_deliveries d JOIN webhooks w USING (webhook_id)"
         " WHERE d.state = 'waiting' AND w.enabled",
@@ -259,7 +259,7 @@ async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) ->
     return len(rows)
 
 
-async def give_up_excess_messages(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
+async def give_up_excess_deliveries(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
     """Give up the waiting messages of each webhook except its newest `limit`, at most 1000 per webhook, so that the
     statement stays short. Returns the names of the webhooks, each with the number of messages that were given up.
     """

@@ -246,7 +246,7 @@ class RegisteredManager:
             "leadership": self.leadership.run,
             "leadership watch": self._watch.run,
             "commits": committer.run,
-            "beats": unstored.run,
+            "unstored check-ins": unstored.run,
             "retention": retention.run,
             "machines": self._machines.run,
             "logs": self._logs.run,

@@ -196,7 +196,7 @@ class CheckInNotifier:
                     event.set()
 
     @property
-    def count(self) -> int:
+    def held_count(self) -> int:
         return sum(len(events) for events in self._held.values())
 
 
@@ -249,7 +249,7 @@ class ManagerMetrics(RoleMetrics):
         self.gauge(
             "round_age_seconds", "Time since the guardian's last round", lambda: status().guardian.round_age_s or 0.0
         )
-        self.gauge("held_check_ins", "Check-ins that are held", lambda: float(notifier.count))
+        self.gauge("held_check_ins", "Check-ins that are held", lambda: float(notifier.held_count))
 
     def add_registered_metrics(self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog) -> None:
         self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))

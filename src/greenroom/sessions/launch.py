@@ -37,7 +37,7 @@ from greenroom.db.launch import claims
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, PoolClaim
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
 from greenroom.db.launch.on_demand import insert_for_user, read_agents, read_starting_staged, store_waiting_user
-from greenroom.db.session.sessions import NewSession, StagedAs
+from greenroom.db.session.sessions import NewSession, StagingDetails
 from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold_function, stop
 from greenroom.wire.messages import Assignment
@@ -52,7 +52,7 @@ def new_session(
     memory: int,
     permissions: Mapping[str, bool],
     user: SessionUser | None = None,
-    staged: StagedAs | None = None,
+    staged: StagingDetails | None = None,
     term: int | None = None,
 ) -> NewSession:
     """Build a session for a user or a pool, with a new id and a new credential. Raises GreenroomError: from

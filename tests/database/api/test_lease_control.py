@@ -107,12 +107,12 @@ async def ending(leased: Leased) -> AsyncIterator[None]:
 async def test_without_events_control_is_read_once_per_interval(leased: Leased, monkeypatch: pytest.MonkeyPatch):
     read_at_s: list[float] = []
 
-    async def read_held(_db: Database) -> list[HeldControl]:
+    async def read_held_controls(_db: Database) -> list[HeldControl]:
         read_at_s.append(time.monotonic())
         return []
 
     monkeypatch.setattr(service, "POLL_S", 0.2)
-    monkeypatch.setattr(service.controls, "read_held", read_held)
+    monkeypatch.setattr(service.controls, "read_held_controls", read_held_controls)
     async with ending(leased):
         await eventually(lambda: len(read_at_s) == 3)
     assert read_at_s[2] - read_at_s[1] >= 0.2

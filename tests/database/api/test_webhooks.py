@@ -227,7 +227,7 @@ async def test_a_webhook_is_tried_once_also_while_it_is_disabled(hooks: Hooks, d
 async def test_no_more_than_a_bound_waits_and_is_kept(hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch):
     made = await hooks.made(EVENT)
     await emit(db, 5)
-    assert await webhooks.give_up_excess_messages(db, 3, "too many") == [("ci", 2)]
+    assert await webhooks.give_up_excess_deliveries(db, 3, "too many") == [("ci", 2)]
     states = [one["state"] for one in await hooks.deliveries(made)]
     assert states == ["waiting"] * 3 + ["given_up"] * 2
     monkeypatch.setattr("greenroom.db.diagnostics.retention.MAX_DELIVERIES", 4)

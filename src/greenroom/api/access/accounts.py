@@ -22,8 +22,8 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
-from greenroom.db.access.groups import memberships_of
-from greenroom.db.access.users import Attributes
+from greenroom.db.access.groups import groups_of_user
+from greenroom.db.access.users import UserAttributes
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
@@ -163,7 +163,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
 
 async def change_attributes(
     change: CallerChange, user_id: str, body: AttributesPatch, client_fields: Mapping[str, object] | None = None
-) -> Attributes:
+) -> UserAttributes:
     """Change preferences and SSH keys of a user, and the `client_fields` of clients of the published interface.
 
     Return all attributes afterwards.
@@ -191,7 +191,7 @@ async def change_attributes(
     return after
 
 
-async def generate_ssh_key(change: CallerChange, user_id: str) -> Attributes:
+async def generate_ssh_key(change: CallerChange, user_id: str) -> UserAttributes:
     """Replace the SSH keys of the user with a new pair.
 
     Raises:
@@ -210,7 +210,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
     default_of_user = (await users.get_attributes(db, user_id)).default_image
     if default_of_user is not None:
         return default_of_user
-    default_of_groups = resolve(await memberships_of(db, user_id))["default_image"]
+    default_of_groups = resolve(await groups_of_user(db, user_id))["default_image"]
     image_id = await images.find_image(db, default_of_groups.value) if default_of_groups.value else None
     if image_id is None:
         detail = f" The workspace of {default_of_groups.trace} was deleted." if default_of_groups.value else ""
@@ -221,7 +221,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
     return image_id
 
 
-def _visible_attributes(values: Attributes) -> LogDetails:
+def _visible_attributes(values: UserAttributes) -> LogDetails:
     """Return attributes as the log records their changes. The log masks the private key."""
     key = values.ssh_private_key_encrypted
     return {
@@ -238,7 +238,7 @@ def _visible_attributes(values: Attributes) -> LogDetails:
 _KEYS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 
 
-def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> Attributes:
+def _with_keys(after: UserAttributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> UserAttributes:
     """Return the attributes with the keys of a request.
 
     The keys are a pair: a request with the private key replaces both.

@@ -94,7 +94,7 @@ async def require_right_to_remove_member(change: CallerChange, group_id: str, us
     """Require that the caller may end a membership: without `groups_modify`, only if no setting of the user becomes
     less strict by it. Raises Forbidden: the error contains the setting."""
     if not change.caller.may("groups_modify"):
-        _refuse(refusal_of_leaving(group_id, await groups.memberships_of(change.db, user_id)))
+        _refuse(refusal_of_leaving(group_id, await groups.groups_of_user(change.db, user_id)))
 
 
 def require_right_to_add_member(caller: Caller, user: User) -> None:
@@ -177,7 +177,7 @@ async def _image_id(db: Database, id_or_name: str) -> str:
 async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
     if caller.user_id is None:
         return frozenset()
-    return frozenset(group.group_id for group in await groups.memberships_of(db, caller.user_id))
+    return frozenset(group.group_id for group in await groups.groups_of_user(db, caller.user_id))
 
 
 async def create(change: CallerChange, body: GroupCreate) -> Group:

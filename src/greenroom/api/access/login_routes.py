@@ -289,7 +289,7 @@ async def change_own_password(
 
 async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
     user = await users.get_user(db, user_id)
-    resolved = resolve(await groups.memberships_of(db, user_id))
+    resolved = resolve(await groups.groups_of_user(db, user_id))
     # Settings about the creation of containers are for administrators: they contain folders of hosts, and may contain
     # secrets.
     visible = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}

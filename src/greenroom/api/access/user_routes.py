@@ -35,7 +35,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import unseal_variables
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
-from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import BY_NAME, USERS
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import request_delete
@@ -94,7 +94,7 @@ async def get_user_settings(
     The values of variables are only for callers who may change groups.
     """
     user = await users.get_user(db, str(user_id))
-    resolved = resolve(await memberships_of(db, user.user_id))
+    resolved = resolve(await groups_of_user(db, user.user_id))
     plain = caller.may("groups_modify")
     return [
         _effective(setting, unseal_variables(setting.value, secrets.unseal, plain=plain))

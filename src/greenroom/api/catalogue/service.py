@@ -85,7 +85,7 @@ async def all_entries(db: Database) -> list[CatalogueEntry]:
 async def catalogue(db: Database) -> list[CatalogueEntryStatus]:
     """Return all entries with their state in this installation."""
     entries = await all_entries(db)
-    workspaces_of_entries = await catalogue_rows.read_known_rows(db, [entry.image for entry in entries])
+    workspaces_of_entries = await catalogue_rows.read_catalogue_workspaces(db, [entry.image for entry in entries])
     return entry_statuses(entries, workspaces_of_entries, await catalogue_rows.read_sizes(db))
 
 

@@ -39,7 +39,7 @@ from greenroom.core.errors import (
 from greenroom.core.session.states import NOT_YET_RUNNING, OVER
 from greenroom.core.session.streams import OPEN
 from greenroom.db.database import Database
-from greenroom.db.lease.leases import LeasedSession, LeaseRow, leased_session, reachable_session
+from greenroom.db.lease.leases import LeaseRow, ProgramSession, leased_session, reachable_session
 from greenroom.kit import outgoing
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -146,7 +146,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _require_open(session: LeasedSession) -> None:
+def _require_open(session: ProgramSession) -> None:
     """Require a session that accepts actions. Raises WrongState: it does not accept them."""
     _require_not_over(session)
     if session.status not in OPEN:
@@ -155,13 +155,13 @@ def _require_open(session: LeasedSession) -> None:
         raise WrongState(NO_DESK.format(name=session.image_friendly_name))
 
 
-def _require_not_over(session: LeasedSession) -> None:
+def _require_not_over(session: ProgramSession) -> None:
     """Require a lease that is not over. Raises WrongState: it is over."""
     if session.status in OVER:
         raise WrongState(f"The lease is over: its session is {session.status}.")
 
 
-def _page_address(session: LeasedSession, config: ApiConfig) -> str:
+def _page_address(session: ProgramSession, config: ApiConfig) -> str:
     """Return the address of a session's page, with a slash at its end. Raises Unavailable: no Agent has the session."""
     if session.agent_id is None:
         raise Unavailable("No Agent has this session at the moment.")
@@ -170,7 +170,7 @@ def _page_address(session: LeasedSession, config: ApiConfig) -> str:
     return f"{origin}{session.proxy.path_of(session.agent_id, session.session_id)}/"
 
 
-def host_header(session: LeasedSession, config: ApiConfig) -> str:
+def host_header(session: ProgramSession, config: ApiConfig) -> str:
     """Return the name of the deployment if this api uses another address for its web gateway; else an empty text.
 
     An edge gateway behind the web gateway serves only this name.
@@ -206,7 +206,7 @@ class LeaseDesk:
     by_cookie: bool = False
     host: str = ""
     """The `Host` of requests to the gateway at `address`; empty = the host of the address."""
-    read_session: Callable[[], Awaitable[LeasedSession]] | None = None
+    read_session: Callable[[], Awaitable[ProgramSession]] | None = None
 
     @property
     def _credential(self) -> dict[str, str]:

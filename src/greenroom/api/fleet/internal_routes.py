@@ -26,10 +26,10 @@ from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, re
 from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import RequestRow, add_gateway_requests
-from greenroom.db.fleet.enrollment import gateway_credential, record_gateway_request
+from greenroom.db.fleet.enrollment import gateway_credential_hash, record_gateway_request
 from greenroom.db.fleet.views import read_routes
 from greenroom.db.session.shares import find_share
-from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined_viewer, find_stream_session
+from greenroom.db.session.viewers import StreamSession, agent_credential_hash, find_joined_viewer, find_stream_session
 from greenroom.kit.secrets import Secrets, is_same, secret_digest
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message
@@ -150,7 +150,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
     if is_same(bearer, secrets.gateway_credential()):
         return
     gateway_id, _, credential = bearer.partition(".")
-    known = await gateway_credential(db, gateway_id)
+    known = await gateway_credential_hash(db, gateway_id)
     if not hmac.compare_digest(_UNKNOWN if known is None else known, secret_digest(credential)) or known is None:
         request.app.state.failed_attempts.count_wrong_key(request, "by a gateway's credential")
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
@@ -160,7 +160,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
 async def _authenticated_agent(request: Request, db: Database) -> str:
     """Return the id of the Agent that sent the request. Raises Unauthenticated: its credential is not valid."""
     agent_id, _, credential = _bearer(request).partition(".")
-    known = await agent_credential(db, agent_id)
+    known = await agent_credential_hash(db, agent_id)
     if not hmac.compare_digest(_UNKNOWN if known is None else known, secret_digest(credential)) or known is None:
         request.app.state.failed_attempts.count_wrong_key(request, "by an Agent's credential")
         raise Unauthenticated("The Agent's credential is not valid.")

@@ -14,7 +14,7 @@ from greenroom.core.fleet.addresses import host_problem
 from greenroom.core.session.streams import RESERVED_PATHS
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
 from greenroom.db.fleet.managers import ListedManager
-from greenroom.db.fleet.views import AgentRow, RefusedAgent
+from greenroom.db.fleet.views import AgentRow, StoredRefusal
 from greenroom.db.fleet.zones import ListedZone
 
 
@@ -142,7 +142,7 @@ class AgentImage(ImageProgressView):
     updated: datetime
 
 
-class AgentRefusal(View, row=RefusedAgent):
+class AgentRefusal(View, row=StoredRefusal):
     """The refusal of a host with the identity of an Agent."""
 
     address: Annotated[str, Field(description="client address, as the gateway reports it")]

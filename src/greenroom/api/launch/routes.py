@@ -38,7 +38,7 @@ from greenroom.core.lease import Person, limit_refusal
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
-from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.groups import groups_of_user
 from greenroom.db.database import Database
 from greenroom.db.fleet.views import read_routes
 from greenroom.db.launch import ledger
@@ -50,7 +50,7 @@ from greenroom.db.launch.ledger import (
     UserOfLauncher,
     Workspace,
     WorkspaceSupply,
-    read_launcher,
+    read_launcher_input,
 )
 from greenroom.db.lease.leases import find_lease_of
 from greenroom.db.pool import configs
@@ -65,7 +65,7 @@ async def own_workspaces(
     db: Database, supply_reads: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
     """Return the workspaces of the user's groups, by name. `gateway_zone` is the zone in which a launch would begin."""
-    user = await read_launcher(db, user_id)
+    user = await read_launcher_input(db, user_id)
     workspace_supply = await supply_reads.get()
     allowed = set(user.image_ids)
     return [
@@ -183,7 +183,7 @@ async def get_launch_options(
     request: Request, db: Db, supply_reads: SupplyReads, caller: Annotated[Caller, requires(USER)]
 ) -> LaunchOptions:
     """Return the choices of this user for a launch, and the addresses for the measurement of the nearest zone."""
-    settings = resolve(await memberships_of(db, caller.own_user_id()))
+    settings = resolve(await groups_of_user(db, caller.own_user_id()))
     mode = settings["nearest_zone"].value
     targets = () if mode == "off" else await targets_of(db, supply_reads, request)
     return LaunchOptions.model_validate(

@@ -34,7 +34,7 @@ from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import controls
-from greenroom.db.lease.controls import ChangedControl, HeldControl
+from greenroom.db.lease.controls import ControlUpdate, HeldControl
 from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session import viewers
 from greenroom.kit.concurrency import warn_of_item_error
@@ -125,7 +125,7 @@ async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int 
 
 
 async def _instruct_page(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Control) -> None:
-    credential = parts.secrets.decrypt(await controls.read_credential(parts.db, lease.session_id))
+    credential = parts.secrets.decrypt(await controls.read_page_credential(parts.db, lease.session_id))
     order = {"term": control.term, "viewer": control.viewer, "name": control.name, "lasts_s": parts.away_s}
     content = msgspec.json.encode(order)
     headers = {SIGNATURE: hmac.digest(credential.encode(), content, "sha256").hex()}
@@ -144,7 +144,7 @@ async def _undo(db: Database, lease: LeaseRow, control: Control, sentence: str) 
     await controls.change_control(db, lease.lease_id, decide, sentence)
 
 
-async def _announce(parts: Controls, lease: LeaseRow, changed: ChangedControl, sentence: str, code: LogCode) -> None:
+async def _announce(parts: Controls, lease: LeaseRow, changed: ControlUpdate, sentence: str, code: LogCode) -> None:
     if changed.before.term == changed.after.term:
         return
     from_person = f" from {changed.before.name}" if changed.before.viewer and changed.after.viewer else ""
@@ -204,7 +204,7 @@ async def end_control(parts: Controls) -> None:
             await asyncio.sleep(EVENT_DELAY_S)
             due_s = time.monotonic() + POLL_S
             with warn_of_item_error(log, "the ended controls of leased sessions were not read", "control"):
-                held = await controls.read_held(parts.db)
+                held = await controls.read_held_controls(parts.db)
                 held_sessions = {control.session_id for control in held}
                 await asyncio.gather(*(_try_end(parts, control) for control in held if control.has_ended))
 

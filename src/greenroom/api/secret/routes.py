@@ -176,7 +176,7 @@ async def requested_secrets(db: Database, caller: Caller, names: Sequence[str]) 
     unique_names = sorted(set(names))
     rows = await secrets.named_secrets(db, unique_names)
     user_id = _owner_of(caller)
-    groups = await secrets.groups_of(db, user_id) if user_id else []
+    groups = await secrets.group_ids_of_user(db, user_id) if user_id else []
     usable = [
         secret for secret in rows if secret.allowed_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)
     ]

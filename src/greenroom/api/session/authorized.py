@@ -21,7 +21,7 @@ from greenroom.core.session.authorization import (
     decide,
     needs_settings,
 )
-from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.groups import groups_of_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.repeats import RepeatFilter
@@ -81,7 +81,7 @@ def session_caller_of(caller: Caller, user_id: str | None, kind: Kind) -> Sessio
 
 async def settings_of(db: Database, user_id: str | None) -> dict[str, EffectiveSetting]:
     """Return the settings in force for a user; without a user, the defaults."""
-    return resolve(await memberships_of(db, user_id) if user_id else [])
+    return resolve(await groups_of_user(db, user_id) if user_id else [])
 
 
 async def authorized(

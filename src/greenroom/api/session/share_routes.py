@@ -221,7 +221,7 @@ async def list_candidates(
     They are the members of the groups of the session's user, except All Users. With `users_view`, or with the setting
     `share_outside_groups`, they are all users.
     """
-    rows = await viewers.find_candidates(
+    rows = await viewers.find_share_candidates(
         db,
         act.session.user_id or "",
         q,

@@ -168,7 +168,7 @@ class Courier:
 
     async def _give_up_excess_messages(self) -> None:
         reason = f"More than {MAX_WAITING} newer messages waited for this webhook."
-        for name, number in await webhooks.give_up_excess_messages(self._db, MAX_WAITING, reason):
+        for name, number in await webhooks.give_up_excess_deliveries(self._db, MAX_WAITING, reason):
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
                 f"Webhook {name} did not get {number} events: more than {MAX_WAITING} newer messages wait for it.",

@@ -18,7 +18,7 @@ from typing import Final
 
 from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, placement_request_of
 from greenroom.core.pool import rotation
-from greenroom.core.pool.model import COMING, Create, PoolPlan, PoolSnapshot, ShortfallCode
+from greenroom.core.pool.model import STARTING_STATUSES, Create, PoolPlan, PoolSnapshot, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 AGENTS_VALID_S: Final = 1.0
@@ -83,7 +83,7 @@ are many.
 def settled_until(snapshot: PoolSnapshot, pool_plan: PoolPlan) -> datetime | None:
     """Return the time until which the plan of a pool stays valid if nothing changes; None if it is not at rest."""
     is_short = pool_plan.shortfall is not None and pool_plan.shortfall.code not in LASTING_SHORTFALLS
-    if pool_plan.actions or is_short or any(session.status in COMING for session in snapshot.sessions):
+    if pool_plan.actions or is_short or any(session.status in STARTING_STATUSES for session in snapshot.sessions):
         return None
     if rotation.outdated(snapshot, snapshot.sessions):
         return None
@@ -172,17 +172,17 @@ class Agenda:
         self._examined_s[config_id] = now_s
 
     def mark_planned(
-        self, config_id: str, *, version: int, now_s: float, settled_s: float | None, waits: bool = False
+        self, config_id: str, *, version: int, now_s: float, settled_s: float | None, is_waiting: bool = False
     ) -> None:
         """Record the plan of a pool.
 
         `version` is the `version` of the agenda before the rows were read. The pool is at rest for `settled_s` seconds;
-        None = it is not at rest. `waits` is True if it is not at rest and its plan had no actions.
+        None = it is not at rest. `is_waiting` is True if it is not at rest and its plan had no actions.
         """
         self.mark_examined(config_id, now_s)
         changed_since = version < max(self._changed.get(config_id, 0), self._all_changed)
         self._next_s[config_id] = float("-inf") if settled_s is None or changed_since else now_s + settled_s
-        if waits and not changed_since:
+        if is_waiting and not changed_since:
             self._waiting.add(config_id)
         else:
             self._waiting.discard(config_id)

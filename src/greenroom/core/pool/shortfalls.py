@@ -12,7 +12,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, placement_request_of
-from greenroom.core.pool.model import COMING, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
+from greenroom.core.pool.model import (
+    STARTING_STATUSES,
+    BrokenSession,
+    PoolConfig,
+    PooledSession,
+    PoolSnapshot,
+    Shortfall,
+)
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import EXACT, size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -204,19 +211,19 @@ def failing_agents_shortfall(
     """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer; None = no such
     Agent.
     """
-    agent_ids = {session.agent_id for session in counted if session.status in COMING}
+    agent_ids = {session.agent_id for session in counted if session.status in STARTING_STATUSES}
     reasons = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in agent_ids and agent.failure)
     if not reasons:
         return None
     return Shortfall("no-agent", f"{missing} of {snapshot.config.num_sessions} not staged: {reasons}.")
 
 
-def starting_shortfall(num_sessions: int, missing: int, coming: int) -> Shortfall:
+def starting_shortfall(num_sessions: int, missing: int, starting: int) -> Shortfall:
     """Return the shortfall of a pool whose missing sessions are starting or start next."""
-    if 0 < coming < missing:
-        state_text = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
+    if 0 < starting < missing:
+        state_text = f"{starting} of them {'is' if starting == 1 else 'are'} starting"
     else:
-        state_text = f"{'it is' if missing == 1 else 'they are'} {'starting' if coming else 'about to start'}"
+        state_text = f"{'it is' if missing == 1 else 'they are'} {'starting' if starting else 'about to start'}"
     return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {state_text}.")
 
 
@@ -239,24 +246,24 @@ def effective_shortfall(
     is_paused: bool,
     num_sessions: int,
     current: int,
-    coming: int,
+    starting: int,
     has_manager: bool,
 ) -> Shortfall | None:
     """Return the current shortfall between the rounds of the Primary; None = the pool is full. `stored` is the
     shortfall of the last round.
 
     `obstacle` is the current result of `staging_obstacle`, which applies even if no Manager of the zone runs.
-    `num_sessions` is Desired, `current` are claimable, and `coming` are requested or starting now.
+    `num_sessions` is Desired, `current` are claimable, and `starting` are requested or starting now.
     """
     missing = num_sessions - current
     if missing <= 0:
         return None
     if obstacle is not None:
         return obstacle
-    if is_paused and missing > coming:
-        return paused_shortfall(num_sessions, missing - coming)
+    if is_paused and missing > starting:
+        return paused_shortfall(num_sessions, missing - starting)
     if not has_manager:
         return no_manager_shortfall(num_sessions, missing)
     if stored is not None and stored.code not in _CURRENT_CODES:
         return stored
-    return starting_shortfall(num_sessions, missing, coming)
+    return starting_shortfall(num_sessions, missing, starting)

@@ -15,10 +15,10 @@ from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import SortOrder
 from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned
+from greenroom.db.rows import assignments
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ async def insert_login(
         " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s) RETURNING login_id::text",
         (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
     )
-    return (await returned(cursor))["login_id"]
+    return (await returned_row(cursor))["login_id"]
 
 
 async def delete_login(connection: Connection, token_hash: bytes) -> None:
@@ -261,7 +261,7 @@ class ApiKey:
 
 OLDEST_FIRST: Final = SortOrder("created")
 KEYS: Final = ListDefinition(
-    kind=ApiKey,
+    row_type=ApiKey,
     noun="API key",
     select=(
         "k.key_id, k.secret_hash, k.name, k.read_only, k.max_leases, k.max_lease_s, k.enabled, k.created_by::text,"
@@ -276,7 +276,7 @@ KEYS: Final = ListDefinition(
     ),
     source="FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by",
     key="k.key_id",
-    key_kind="text",
+    key_type="text",
     columns={"created": ListColumn("k.created", "timestamptz")},
     order=OLDEST_FIRST,
 )
@@ -334,7 +334,9 @@ _CHANGEABLE: Final = ("name", "permissions", "read_only", "max_leases", "max_lea
 
 async def update_key(connection: Connection, key: ApiKey) -> None:
     """Store the changeable fields of `key`, after `lock_key`."""
-    await connection.execute("UPDATE api_keys SET " + assigned(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key))
+    await connection.execute(
+        "UPDATE api_keys SET " + assignments(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key)
+    )
 
 
 async def delete_key(connection: Connection, key_id: str) -> None:

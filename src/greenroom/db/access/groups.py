@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.errors import Refused, require_row
 from greenroom.core.listing import SortOrder
-from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import find_policy_id
@@ -30,7 +30,7 @@ class Group(GroupSettings):
 
 BY_PRIORITY: Final = SortOrder("priority")
 GROUPS: Final = ListDefinition(
-    kind=Group,
+    row_type=Group,
     noun="group",
     select=(
         "g.group_id::text, g.name, g.description, g.priority, g.is_system,"
@@ -42,7 +42,7 @@ GROUPS: Final = ListDefinition(
     ),
     source="FROM groups g",
     key="g.name",
-    key_kind="text",
+    key_type="text",
     columns={"priority": ListColumn("g.priority", "integer")},
     order=BY_PRIORITY,
     filters={"of_user": "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"},
@@ -70,7 +70,7 @@ async def lock_group(connection: Connection, group_id: str) -> Group:
     return require_row(row_as(Group, await cursor.fetchone()), "group", group_id)
 
 
-async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
+async def groups_of_user(db: Database, user_id: str) -> list[GroupSettings]:
     """Return the groups of a user with their settings, for `core.access.group_settings.resolve`."""
     return await db.fetch_as(
         GroupSettings,
@@ -110,7 +110,7 @@ async def insert_group(
         "INSERT INTO groups (name, description, priority, permissions) VALUES (%s, %s, %s, %s) RETURNING group_id",
         (name, description, priority, permissions),
     )
-    row = await returned(cursor)
+    row = await returned_row(cursor)
     return str(row["group_id"])
 
 

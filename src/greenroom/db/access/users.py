@@ -12,11 +12,11 @@ from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent
 from greenroom.core.listing import SortOrder
-from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.lease.controls import withdraw_from_user
+from greenroom.db.database import Connection, Database, returned_row, row_as
+from greenroom.db.lease.controls import withdraw_control_of_user
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
-from greenroom.db.session.shares import JOINED_SESSIONS, end_for_user
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
+from greenroom.db.session.shares import JOINED_SESSIONS, end_sharing_of_user
 
 T = TypeVar("T")
 
@@ -69,9 +69,9 @@ class User(UserFields):
 
 BY_NAME: Final = SortOrder("username")
 USERS: Final = ListDefinition(
-    kind=User,
+    row_type=User,
     select=(
-        selected(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
+        qualified(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
         " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
         " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
         "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
@@ -144,9 +144,9 @@ async def find_user(db: Database, username: str) -> User | None:
 async def insert_user(connection: Connection, fields: UserFields) -> str:
     """Store a new user, in All Users; returns the id. Raises Duplicate: the name, in any case or form of letters."""
     cursor = await connection.execute(
-        "INSERT INTO users " + inserted(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
+        "INSERT INTO users " + insert_values(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
-    user_id: str = (await returned(cursor))["user_id"]
+    user_id: str = (await returned_row(cursor))["user_id"]
     await add_to_group(connection, user_id, ALL_USERS)
     return user_id
 
@@ -174,7 +174,7 @@ async def lock_user(connection: Connection, user_id: str) -> User:
 async def update_user(connection: Connection, user: User) -> None:
     """Store the changeable fields of `user`, after `lock_user`. Raises Duplicate: the new name exists."""
     await connection.execute(
-        "UPDATE users SET " + assigned(FIELDS) + " WHERE user_id = %(user_id)s",
+        "UPDATE users SET " + assignments(FIELDS) + " WHERE user_id = %(user_id)s",
         values_of(UserFields, user) | {"user_id": user.user_id},
     )
 
@@ -257,8 +257,8 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
         "  OR l.session_id IN (" + _LEASED_BY_KEYS_OF_USER + "))",
         {"user_id": user_id, "barred": barred},
     )
-    events = await end_for_user(connection, user_id)
-    events |= await withdraw_from_user(connection, user_id)
+    events = await end_sharing_of_user(connection, user_id)
+    events |= await withdraw_control_of_user(connection, user_id)
     return events | {ChangeEvent.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
 
 
@@ -292,7 +292,7 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
+class UserAttributes:
     """The preferences and SSH keys of a user, stored from the first change on; None = not set."""
 
     user_id: str
@@ -312,7 +312,7 @@ class Attributes:
         return self.ssh_private_key_encrypted is not None
 
 
-_ATTRIBUTES: Final = columns_of(Attributes)
+_ATTRIBUTES: Final = columns_of(UserAttributes)
 _SELECT_ATTRIBUTES: Final[LiteralString] = (
     "SELECT a.user_id::text, a.ssh_public_key, a.ssh_private_key_encrypted, a.preferred_language,"
     " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.client_fields"
@@ -320,21 +320,23 @@ _SELECT_ATTRIBUTES: Final[LiteralString] = (
 )
 
 
-async def get_attributes(db: Database, user_id: str) -> Attributes:
+async def get_attributes(db: Database, user_id: str) -> UserAttributes:
     """Return the attributes of a user; all are unset if there is no row, or no such user."""
-    return await db.fetch_one_as(Attributes, _SELECT_ATTRIBUTES, {"user_id": user_id}) or Attributes(user_id=user_id)
+    return await db.fetch_one_as(UserAttributes, _SELECT_ATTRIBUTES, {"user_id": user_id}) or UserAttributes(
+        user_id=user_id
+    )
 
 
-async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
+async def lock_attributes(connection: Connection, user_id: str) -> UserAttributes:
     """Return the attributes, after `lock_user`, which prevents other changes."""
     cursor = await connection.execute(_SELECT_ATTRIBUTES, {"user_id": user_id})
-    return row_as(Attributes, await cursor.fetchone()) or Attributes(user_id=user_id)
+    return row_as(UserAttributes, await cursor.fetchone()) or UserAttributes(user_id=user_id)
 
 
-async def store_attributes(connection: Connection, attributes: Attributes) -> None:
+async def store_attributes(connection: Connection, attributes: UserAttributes) -> None:
     """Store all attributes, after `lock_user`."""
     await connection.execute(
-        f"INSERT INTO user_attributes {inserted(_ATTRIBUTES)}"
-        f" ON CONFLICT (user_id) DO UPDATE SET {assigned(_ATTRIBUTES)}",
-        values_of(Attributes, attributes) | {"client_fields": Jsonb(attributes.client_fields)},
+        f"INSERT INTO user_attributes {insert_values(_ATTRIBUTES)}"
+        f" ON CONFLICT (user_id) DO UPDATE SET {assignments(_ATTRIBUTES)}",
+        values_of(UserAttributes, attributes) | {"client_fields": Jsonb(attributes.client_fields)},
     )

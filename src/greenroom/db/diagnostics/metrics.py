@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.pool.configs import list_pool_fills
-from greenroom.db.webhooks import WaitingMessages, count_waiting
+from greenroom.db.webhooks import WaitingDeliveries, count_waiting_deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ async def read_figures(db: Database) -> list[Figure]:
         *(Figure("zone_term", "Term of the zone's last Primary", {"zone": r["zone"]}, r["term"]) for r in leases),
         *_capacity(capacity),
         *await _pools(db),
-        *_webhooks(await count_waiting(db)),
+        *_webhooks(await count_waiting_deliveries(db)),
     ]
 
 
-def _webhooks(waiting: WaitingMessages) -> list[Figure]:
+def _webhooks(waiting: WaitingDeliveries) -> list[Figure]:
     return [
         Figure("webhook_messages_waiting", "Messages that wait for enabled webhooks", {}, waiting.number),
         Figure(
@@ -94,7 +94,7 @@ async def _pools(db: Database) -> list[Figure]:
     for pool in await list_pool_fills(db):
         shortfall = pool.shortfall
         labels = {"zone": pool.zone_name, "workspace": pool.workspace, "staging_config": pool.staging_config_id}
-        numbers = {"current": pool.current, "starting": pool.coming, "desired": pool.num_sessions}
+        numbers = {"current": pool.current, "starting": pool.starting, "desired": pool.num_sessions}
         figures += [Figure("staged_sessions", _STAGED, labels | {"state": state}, n) for state, n in numbers.items()]
         figures += [Figure("staging_shortfall", _SHORTFALL, labels | {"code": shortfall.code}, 1)] if shortfall else []
         figures += [] if pool.age_s is None else [Figure("staged_session_age_seconds", _AGE, labels, pool.age_s)]

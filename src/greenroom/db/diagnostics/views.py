@@ -23,7 +23,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition
-from greenroom.db.rows import columns_of, listed
+from greenroom.db.rows import column_list, columns_of
 
 FLUSH_S: Final = 0.5
 MINUTE_POLL_S: Final = 2.0
@@ -46,7 +46,7 @@ class RequestRow:
     count: int = 1
 
 
-_COLUMNS: Final = listed(columns_of(RequestRow))
+_COLUMNS: Final = column_list(columns_of(RequestRow))
 _INSERT: Final[LiteralString] = (
     "INSERT INTO manager_requests (" + _COLUMNS + ")"
     " SELECT " + _COLUMNS + " FROM jsonb_populate_recordset(NULL::manager_requests, %(rows)s)"
@@ -138,13 +138,13 @@ class StoredLogRow(LogRow):
 
 
 LOGS: Final = ListDefinition(
-    kind=StoredLogRow,
+    row_type=StoredLogRow,
     select="l.log_id, l.time, l.level, l.component, l.code, l.message, l.zone_name, l.session_id::text,"
     " l.user_id::text, coalesce(l.username, u.username) AS username, l.staging_config_id::text,"
     " l.staging_config_title, l.setting, l.details",
     source="FROM logs l LEFT JOIN users u USING (user_id)",
     key="l.log_id",
-    key_kind="bigint",
+    key_type="bigint",
     columns={"id": ListColumn("l.log_id", "bigint")},
     order=NEWEST_FIRST,
     filters={
@@ -175,7 +175,7 @@ def log_conditions(*, level: str | None, q: str | None, **values: object) -> Con
     if level is not None and level in _LEVELS:
         conditions.add(_LEVELS[level])
     if q is not None:
-        conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
+        conditions.word_conditions.append("strpos(lower(l.message), lower(%(q)s)) > 0")
         conditions.values["q"] = q
     return conditions
 
@@ -188,12 +188,12 @@ class StoredRequestRow(RequestRow):
 
 
 REQUESTS: Final = ListDefinition(
-    kind=StoredRequestRow,
+    row_type=StoredRequestRow,
     select="r.request_id, r.time, r.agent_id::text, r.manager_instance_id, r.method, r.path, r.status, r.duration_ms,"
     " r.count",
     source="FROM manager_requests r",
     key="r.request_id",
-    key_kind="bigint",
+    key_type="bigint",
     columns={"id": ListColumn("r.request_id", "bigint")},
     order=NEWEST_FIRST,
     filters={
@@ -221,7 +221,7 @@ def request_conditions(*, status: int | None, refused: bool | None, **values: ob
     return conditions
 
 
-async def read_known_rows(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
+async def read_catalogue_workspaces(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
     """Read the rows that belong to these objects of a runtime. The objects must be read before the rows."""
     homes = [item.home for item in objects if item.home is not None]
     row = await db.fetch_one(

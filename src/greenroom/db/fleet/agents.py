@@ -9,7 +9,7 @@ from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeRegistration
 from greenroom.core.fleet.enrollment import KnownAgent, RegistrationRequest, is_repeated_join, registration_refusal
-from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.database import Connection, Database, returned_row, row_as
 from greenroom.db.fleet.enrollment import count_use, lock_token
 from greenroom.db.fleet.liveness import delete_sessions_of
 from greenroom.db.session.sessions import end_sessions
@@ -131,7 +131,7 @@ async def _readmit(
         asdict(request)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
-    return AgentRegistration(**await returned(cursor), is_new=False)
+    return AgentRegistration(**await returned_row(cursor), is_new=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

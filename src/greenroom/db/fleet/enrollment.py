@@ -85,7 +85,7 @@ class JoinTokenRow:
 
 BY_ZONE: Final = SortOrder("zone")
 _TOKENS: Final = ListDefinition(
-    kind=JoinTokenRow,
+    row_type=JoinTokenRow,
     select=(
         "t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
         " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
@@ -233,7 +233,7 @@ async def delete_gateway(db: Database, gateway_id: str) -> None:
         raise NotFound("There is no such gateway; it may have been removed.")
 
 
-async def gateway_credential(db: Database, gateway_id: str) -> bytes | None:
+async def gateway_credential_hash(db: Database, gateway_id: str) -> bytes | None:
     """Return the hash of a gateway's credential; None if there is no gateway with this id."""
     row = await db.fetch_one("SELECT credential_hash FROM gateways WHERE gateway_id::text = %s", (gateway_id,))
     return row["credential_hash"] if row else None

@@ -70,7 +70,7 @@ ADDITIONAL_AGENTS: Final[LiteralString] = """
 """
 BY_TIME: Final = SortOrder("ordered", descending=True)
 ORDERS: Final = ListDefinition(
-    kind=MachineOrderRow,
+    row_type=MachineOrderRow,
     noun="machine order",
     select="""
     o.machine_order_id::text, o.machine_pool_id::text, o.pool_name, o.zone_name, o.state, o.reason, o.state_reason,

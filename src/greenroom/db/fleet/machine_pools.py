@@ -11,9 +11,9 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import require_row
 from greenroom.core.fleet.machines.model import ListedMachines, MachinePool, MachinePoolFailures, MachinePoolLimits
 from greenroom.core.listing import SortOrder
-from greenroom.db.database import Connection, Database, returned, rows_as
+from greenroom.db.database import Connection, Database, returned_row, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,9 @@ FIELDS: Final = columns_of(PoolFields)
 _FAILURE_COLUMNS: Final = columns_of(MachinePoolFailures)
 BY_ZONE: Final = SortOrder("zone")
 POOLS: Final = ListDefinition(
-    kind=MachinePoolRow,
+    row_type=MachinePoolRow,
     noun="machine pool",
-    select=f"""{selected((*FIELDS, *_FAILURE_COLUMNS), "p")},
+    select=f"""{qualified((*FIELDS, *_FAILURE_COLUMNS), "p")},
     p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
     clock_timestamp() AS now, o.open_orders, o.unrequested, o.joined, o.coming, o.draining, o.releasing""",
     source="""
@@ -125,10 +125,10 @@ async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) 
     """Store a pool; returns its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "zone_id")
     cursor = await connection.execute(
-        "INSERT INTO machine_pools " + inserted(columns) + " RETURNING machine_pool_id::text",
+        "INSERT INTO machine_pools " + insert_values(columns) + " RETURNING machine_pool_id::text",
         {**_values(fields), "zone_id": zone_id},
     )
-    return (await returned(cursor))["machine_pool_id"]
+    return (await returned_row(cursor))["machine_pool_id"]
 
 
 SECRETS_IN_USE_S: Final = 60.0
@@ -141,7 +141,7 @@ async def update_pool(
     """Store a pool and clear its failures; without approval its tokens enable no Agent. Raises Duplicate: the name
     exists."""
     await connection.execute(
-        f"UPDATE machine_pools SET {assigned(FIELDS)}"
+        f"UPDATE machine_pools SET {assignments(FIELDS)}"
         ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"
         " WHEN %(new_secrets)s THEN clock_timestamp() + make_interval(secs => %(in_use_s)s) ELSE secrets_since END"
         " WHERE machine_pool_id = %(machine_pool_id)s",
@@ -172,7 +172,7 @@ async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
 async def store_failure_state(connection: Connection, machine_pool_id: str, state: MachinePoolFailures) -> None:
     """Store the failures after a plan, or after a call of the provider."""
     await connection.execute(
-        "UPDATE machine_pools SET " + assigned(_FAILURE_COLUMNS) + " WHERE machine_pool_id = %(machine_pool_id)s",
+        "UPDATE machine_pools SET " + assignments(_FAILURE_COLUMNS) + " WHERE machine_pool_id = %(machine_pool_id)s",
         {**values_of(MachinePoolFailures, state), "machine_pool_id": machine_pool_id},
     )
 

@@ -21,9 +21,9 @@ from greenroom.core.launch.eviction import waiting_users_text
 from greenroom.core.launch.placement import PlacementAgent, placement_request_of
 from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
-from greenroom.db.database import Connection, returned, rows_as
+from greenroom.db.database import Connection, returned_row, rows_as
 from greenroom.db.fleet.machine_orders import ADDITIONAL_AGENTS
-from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
+from greenroom.db.launch.claims import CLAIMABLE_NOW, FRESH_AGENT_S, IS_STARTING
 from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, STILL_WAITING, waiting_parameters
 from greenroom.db.workspace.images import IMAGE_FACTS
 
@@ -163,7 +163,7 @@ _UNFILLED: Final[LiteralString] = (
     " AS image, c.num_sessions - (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id)"
     f" WHERE s.staging_config_id = c.staging_config_id AND {CLAIMABLE_NOW})"
     " - (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL AND "
-    f"{COMING}) AS number FROM staging_configs c JOIN images i USING (image_id)"
+    f"{IS_STARTING}) AS number FROM staging_configs c JOIN images i USING (image_id)"
     " WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL AND NOT c.paused"
     " AND c.shortfall_code IN ('no-capacity', 'no-agent')) unfilled WHERE number > 0 ORDER BY 1"
 )
@@ -194,7 +194,7 @@ async def has_pools(connection: Connection, zone_id: str) -> bool:
     cursor = await connection.execute(
         "SELECT EXISTS (SELECT 1 FROM machine_pools WHERE zone_id = %s) AS has_pools", (zone_id,)
     )
-    return (await returned(cursor))["has_pools"]
+    return (await returned_row(cursor))["has_pools"]
 
 
 async def read_snapshot(
@@ -210,7 +210,7 @@ async def read_snapshot(
     Agents.
     """
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
-    zone = await returned(await connection.execute(_ZONE, params))
+    zone = await returned_row(await connection.execute(_ZONE, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
     agents = tuple(replace(agent, image_state="present") for agent in rows_as(PlacementAgent, await cursor.fetchall()))
     unfilled = rows_as(_UnfilledConfig, await (await connection.execute(_UNFILLED, params)).fetchall())

@@ -17,7 +17,7 @@ from greenroom.core.catalogue.fetch_methods import ImageProgress
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import WireJson
-from greenroom.db.rows import differs, excluded
+from greenroom.db.rows import differs_from_excluded, excluded_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,8 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
         " CASE WHEN r.memory_bytes > 0 THEN coalesce(a.memory_override, r.memory_bytes) ELSE 0 END"
         " FROM jsonb_to_recordset(%(reports)s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
         " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
-        f" ON CONFLICT (agent_id) DO UPDATE SET {excluded(_CAPACITY)} WHERE {differs(_CAPACITY[:2], 'c')}",
+        f" ON CONFLICT (agent_id) DO UPDATE SET {excluded_values(_CAPACITY)}"
+        f" WHERE {differs_from_excluded(_CAPACITY[:2], 'c')}",
         {"overcommit": cpu_overcommit, "reports": Jsonb(list(reports))},
     )
 
@@ -115,12 +116,12 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
         " CASE WHEN refreshed > 0 THEN to_timestamp(refreshed) END"
         " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, reason text, digest text,"
         " size_bytes bigint, progress integer, error text, refreshed float8) ORDER BY name"
-        f" ON CONFLICT (agent_id, name) DO UPDATE SET {excluded(_IMAGE)},"
+        f" ON CONFLICT (agent_id, name) DO UPDATE SET {excluded_values(_IMAGE)},"
         " digest = coalesce(nullif(excluded.digest, ''), old.digest),"
         " refreshed = coalesce(excluded.refreshed, old.refreshed), updated = clock_timestamp(),"
         " changed = CASE WHEN '' IN (old.digest, excluded.digest) OR old.digest = excluded.digest THEN old.changed"
         "   ELSE clock_timestamp() END"
-        f" WHERE {differs((*_IMAGE, 'digest'), 'old')}"
+        f" WHERE {differs_from_excluded((*_IMAGE, 'digest'), 'old')}"
         " OR old.refreshed IS DISTINCT FROM coalesce(excluded.refreshed, old.refreshed)",
         (agent_id, Jsonb(list(images))),
     )

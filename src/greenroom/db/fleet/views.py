@@ -29,7 +29,7 @@ class AgentImageRow(ImageProgress):
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedAgent:
+class StoredRefusal:
     """The last refusal of a host with an Agent's id."""
 
     reason: str
@@ -61,7 +61,7 @@ class AgentRow:
     edge_url: str
     edge_url_requested: str | None
     credential_revoked: bool
-    refused: RefusedAgent | None
+    refused: StoredRefusal | None
     cores_override: float | None
     memory_override: int | None
     cpu_used: float | None
@@ -103,7 +103,7 @@ class AgentRow:
 
 BY_ZONE: Final = SortOrder("zone")
 _AGENTS: Final = ListDefinition(
-    kind=AgentRow,
+    row_type=AgentRow,
     select=(
         "a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
         " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"

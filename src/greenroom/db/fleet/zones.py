@@ -8,9 +8,9 @@ from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, require_row
 from greenroom.core.workspace.spec_builder import ZoneFacts
-from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.database import Connection, Database, returned_row, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
-from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, json_object, qualified, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Zone(ZoneSettings):
         return ZoneFacts(**values_of(ZoneFacts, self))
 
 
-PROXY_JSON: Final = as_json(("proxy_connections", "proxy_hostname", "proxy_path", "proxy_port"), "z")
+PROXY_JSON: Final = json_object(("proxy_connections", "proxy_hostname", "proxy_path", "proxy_port"), "z")
 """The row `z` of a zone as JSON for `ProxyFacts`, except an Agent's `edge_url`."""
 LAUNCH_ZONE: Final[LiteralString] = (
-    as_json(("zone_key", "search_alternate_zones", "load_balancing_strategy", "former_names"), "z")
-    + f" || jsonb_build_object('facts', {as_json(columns_of(ZoneFacts), 'z')}, 'proxy', {PROXY_JSON})"
+    json_object(("zone_key", "search_alternate_zones", "load_balancing_strategy", "former_names"), "z")
+    + f" || jsonb_build_object('facts', {json_object(columns_of(ZoneFacts), 'z')}, 'proxy', {PROXY_JSON})"
 )
 """The row `z` of a zone as JSON for `LaunchZone`."""
 
@@ -69,7 +69,7 @@ class ListedZone(Zone):
 
 _SETTABLE: Final = columns_of(ZoneSettings)
 
-_COLUMNS: Final[LiteralString] = "SELECT z.zone_id::text, z.zone_key, z.created, " + selected(_SETTABLE, "z")
+_COLUMNS: Final[LiteralString] = "SELECT z.zone_id::text, z.zone_key, z.created, " + qualified(_SETTABLE, "z")
 _SELECT: Final[LiteralString] = (
     _COLUMNS + ","
     " (SELECT count(*) FROM managers m WHERE m.zone_id = z.zone_id) AS num_managers,"
@@ -110,8 +110,10 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
         Invalid: a value is not allowed.
     """
     await lock_zones(connection)
-    cursor = await connection.execute("INSERT INTO zones " + inserted(_SETTABLE) + " RETURNING zone_id", asdict(new))
-    zone_id = str((await returned(cursor))["zone_id"])
+    cursor = await connection.execute(
+        "INSERT INTO zones " + insert_values(_SETTABLE) + " RETURNING zone_id", asdict(new)
+    )
+    zone_id = str((await returned_row(cursor))["zone_id"])
     await _remove_former_name(connection, new.zone_name)
     return zone_id
 
@@ -125,7 +127,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
         Invalid: a value is not allowed.
     """
     cursor = await connection.execute(
-        f"UPDATE zones SET {assigned(_SETTABLE)}"
+        f"UPDATE zones SET {assignments(_SETTABLE)}"
         ", former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
         "  ELSE array_append(former_names, zone_name) END"
         " WHERE zone_id = %(zone_id)s RETURNING 1",

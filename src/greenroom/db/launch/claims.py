@@ -53,7 +53,7 @@ class PoolClaim:
             "assignment_id": self.assignment_id,
             "assignment": Jsonb(self.assignment),
             "fresh_s": FRESH_AGENT_S,
-            "counting": COUNTED_STATUSES,
+            "counted_statuses": COUNTED_STATUSES,
         }
 
 
@@ -91,7 +91,7 @@ class ClaimedSession:
 
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
 """Condition on `agents a`: staged sessions on it can be claimed."""
-COMING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
+IS_STARTING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
 """Condition on the staged `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
 """Condition on `sessions s`: it is staged and usable; it may be expired."""
@@ -168,7 +168,7 @@ WITH s AS (
     SELECT {CLAIMABLE_UNEXPIRED} AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS can_be_claimed,
            {CLAIMABLE} AND s.expires <= clock_timestamp() AS expired,
            {CLAIMABLE} AND s.config_hash <> %(config_hash)s AS outdated,
-           {COMING} AS starting,
+           {IS_STARTING} AS starting,
            s.status, a.status AS agent_status, a.enabled AND NOT a.draining AS agent_enabled
       FROM sessions s JOIN agents a USING (agent_id)
      WHERE s.staging_config_id = %(staging_config_id)s AND s.user_id IS NULL AND s.status <> 'deleted' AND NOT s.retired
@@ -236,7 +236,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
         "user_id": user_id,
         "staging_config_id": staging_config_id,
         "config_hash": config_hash,
-        "counting": COUNTED_STATUSES,
+        "counted_statuses": COUNTED_STATUSES,
         "leased": False,
     }
     contents, _ = await _read_contents(db, values)

@@ -32,7 +32,7 @@ from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES
 from greenroom.db.workspace.images import IMAGE_FACTS
 
-# The launching user, with the settings in force for them; `counting` and `leased` as in `sessions.COUNTED_SESSIONS`.
+# The launching user, with the settings in force for them. The parameters are those of `sessions.COUNTED_SESSIONS`.
 _USER_COLUMNS: Final[LiteralString] = f"""
 SELECT
   u.username, {USERNAME_REUSED} AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
@@ -81,15 +81,15 @@ async def read_launch_snapshot(
         "user_id": user_id,
         "image_id": image_id,
         "idempotency_key": idempotency_key,
-        "counting": COUNTED_STATUSES,
+        "counted_statuses": COUNTED_STATUSES,
         "leased": leased,
     }
     return require_user(await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values), user_id)
 
 
-async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
+async def read_launcher_input(db: Database, user_id: str) -> UserOfLauncher:
     """Read the input of a user's launcher page. Raises NotFound: there is no such user."""
-    values = {"user_id": user_id, "counting": COUNTED_STATUSES, "leased": False}
+    values = {"user_id": user_id, "counted_statuses": COUNTED_STATUSES, "leased": False}
     return require_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
 
 
@@ -137,7 +137,7 @@ class RecordedLaunch:
 
 NEWEST_FIRST: Final = SortOrder("time", descending=True)
 LAUNCHES: Final = ListDefinition(
-    kind=RecordedLaunch,
+    row_type=RecordedLaunch,
     select=(
         "l.launch_id::text, l.session_id::text, l.user_id::text, u.username, l.image_id::text,"
         " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms, l.duration_ms"
@@ -233,11 +233,11 @@ async def list_profile_paths(db: Database) -> list[tuple[str, str]]:
     return [(row["image_id"], row["persistent_profile_path"]) for row in rows]
 
 
-MEASURED_STARTS: Final = 20
+NUM_MEASURED_STARTS: Final = 20
 """The expected start time is the median of this many starts."""
 
 # A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgment.
-MEASURED: Final[LiteralString] = """
+SELECT_MEASURED_STARTS: Final[LiteralString] = """
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s
       FROM (SELECT s.session_id, s.created, s.started FROM sessions s
@@ -249,7 +249,7 @@ MEASURED: Final[LiteralString] = """
 _IMAGES: Final[LiteralString] = f"""SELECT {IMAGE_FACTS} AS image, i.description, i.image_src, i.categories,
     EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,
     to_jsonb(m) AS measured
-  FROM images i CROSS JOIN LATERAL ({MEASURED}) m
+  FROM images i CROSS JOIN LATERAL ({SELECT_MEASURED_STARTS}) m
  WHERE i.enabled AND NOT i.hidden ORDER BY lower(i.friendly_name)"""
 
 _CLAIMABLE: Final[LiteralString] = (
@@ -283,7 +283,7 @@ async def read_workspace_supply(db: Database) -> WorkspaceSupply:
     """Read the current supply for launches; the number of statements grows only with the zones."""
     zones = await db.fetch("SELECT " + LAUNCH_ZONE + " AS zone FROM zones z ORDER BY z.zone_key")
     launch_zones = rows_as(LaunchZone, (row["zone"] for row in zones))
-    workspaces = await db.fetch_as(Workspace, _IMAGES, {"starts": MEASURED_STARTS})
+    workspaces = await db.fetch_as(Workspace, _IMAGES, {"starts": NUM_MEASURED_STARTS})
     pools = await db.fetch(
         "SELECT c.image_id::text, " + STAGED_POOL + " AS pool FROM staging_configs c WHERE c.deleted IS NULL"
     )

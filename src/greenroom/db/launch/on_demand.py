@@ -18,9 +18,9 @@ from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, StartingSes
 from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
-from greenroom.core.pool.model import COMING
+from greenroom.core.pool.model import STARTING_STATUSES
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.database import NOTIFY, Connection, Database, texts_of
+from greenroom.db.database import NOTIFY, Connection, Database, event_texts
 from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.named_secrets import CAN_ADD_SECRETS
@@ -35,7 +35,7 @@ from greenroom.db.session.sessions import (
 )
 from greenroom.db.session.transitions import CHANGE_TO
 
-_NOT_USABLE_YET: Final = sorted(map(str, COMING))
+_STARTING_STATUSES: Final = sorted(map(str, STARTING_STATUSES))
 
 AGENTS_OF_ZONE: Final[LiteralString] = f"""
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
@@ -81,7 +81,7 @@ async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSessi
         " reserved_cores(s.cores, s.cpu_quota, c.overcommit) AS cores, s.replaces IS NOT NULL AS is_replacement"
         " FROM sessions s JOIN agent_capacity c USING (agent_id) WHERE s.zone_id = %s AND s.user_id IS NULL"
         " AND s.staging_config_id IS NOT NULL AND s.status = ANY(%s) AND s.status <> 'deleted'",
-        (zone_id, _NOT_USABLE_YET),
+        (zone_id, _STARTING_STATUSES),
     )
 
 
@@ -97,7 +97,7 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         f"""
         WITH ended AS MATERIALIZED (
             SELECT session_id, agent_id, memory, cores, cpu_quota FROM sessions WHERE session_id = ANY(%(ids)s::uuid[])
-               AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(coming)s)
+               AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(starting_statuses)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), released AS (
             {RELEASE}
@@ -105,7 +105,7 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM ended)
         """,
-        {"ids": list(session_ids), "agent_id": agent_id, "coming": _NOT_USABLE_YET, "reason": reason},
+        {"ids": list(session_ids), "agent_id": agent_id, "starting_statuses": _STARTING_STATUSES, "reason": reason},
     )
     return cursor.rowcount == len(session_ids)
 
@@ -228,7 +228,7 @@ async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLin
         " VALUES (COALESCE(%(launch_id)s::uuid, gen_random_uuid()), %(session_id)s, %(user_id)s, %(image_id)s,"
         " %(zone_id)s, 'on_demand', %(steps)s, %(duration_ms)s, %(current_zone_id)s, %(request_host)s)"
         " RETURNING (" + NOTIFY + ")",
-        {**new.values(), **line.values(), "events": texts_of(events)},
+        {**new.values(), **line.values(), "events": event_texts(events)},
     )
 
 
@@ -236,7 +236,7 @@ async def _check_limit(connection: Connection, user: SessionUser, max_sessions: 
     leased = user.lease is not None
     cursor = await connection.execute(
         "SELECT " + COUNTED_SESSIONS + " AS number",
-        {"user_id": user.user_id, "counting": COUNTED_STATUSES, "leased": leased},
+        {"user_id": user.user_id, "counted_statuses": COUNTED_STATUSES, "leased": leased},
     )
     row = await cursor.fetchone()
     if row is not None and row["number"] >= max_sessions:

@@ -12,8 +12,8 @@ import msgspec
 from greenroom.core.errors import require_row
 from greenroom.core.events import ChangeEvent
 from greenroom.core.lease import USER, Control, current_control
-from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.session.viewers import CONTROLLING
+from greenroom.db.database import Connection, Database, returned_row, row_as
+from greenroom.db.session.viewers import FROM_CONTROLLING_VIEWERS
 
 MAX_CHANGES: Final = 100
 """The maximum number of changes in the trace of a lease; older changes are omitted."""
@@ -24,7 +24,7 @@ _LAST: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedControl:
+class ControlUpdate:
     """A change of control. If the terms are equal, it was a renewal, or nothing changed."""
 
     before: Control
@@ -49,7 +49,7 @@ async def read_control(db: Database, lease_id: str) -> Control:
 
 async def change_control(
     db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], sentence: str
-) -> ChangedControl:
+) -> ControlUpdate:
     """Change the control of a lease with `decide`, which gets the last term and the time. Concurrent calls are
     serialized. An exception of `decide` is raised, and nothing is changed."""
     async with db.transaction() as connection:
@@ -57,7 +57,7 @@ async def change_control(
         cursor = await connection.execute(_LAST, (lease_id,))
         before = row_as(Control, await cursor.fetchone()) or Control()
         cursor = await connection.execute("SELECT clock_timestamp() AS now")
-        after = decide(before, (await returned(cursor))["now"])
+        after = decide(before, (await returned_row(cursor))["now"])
         until = after.until if after.term == before.term else None
         if before.until != until:
             await connection.execute(
@@ -69,7 +69,7 @@ async def change_control(
                 " VALUES (%s, %s, %s, %s, %s, %s)",
                 (lease_id, after.term, after.viewer, after.name, after.until, sentence),
             )
-        return ChangedControl(before=before, after=after)
+        return ControlUpdate(before=before, after=after)
 
 
 async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
@@ -82,7 +82,7 @@ async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
     )
 
 
-async def read_credential(db: Database, session_id: str) -> bytes:
+async def read_page_credential(db: Database, session_id: str) -> bytes:
     """Return the encrypted password of a session's page, which signs instructions to it."""
     row = await db.fetch_one("SELECT credential_encrypted FROM sessions WHERE session_id = %s", (session_id,))
     return require_row(row, "session", session_id)["credential_encrypted"]
@@ -101,13 +101,13 @@ class HeldControl:
     has_ended: bool
 
 
-async def read_held(db: Database) -> list[HeldControl]:
+async def read_held_controls(db: Database) -> list[HeldControl]:
     """Return the control of all users and guests, in the order of its end."""
     return await db.fetch_as(
         HeldControl,
         "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"
         " (SELECT 1"
-        + CONTROLLING
+        + FROM_CONTROLLING_VIEWERS
         + " AND h.session_id = l.session_id AND v.viewer_id::text = c.viewer)) AS may_control"
         " FROM lease_controls c JOIN leases l USING (lease_id) WHERE until IS NOT NULL)"
         " SELECT lease_id::text, session_id::text, term, name, may_control,"
@@ -116,7 +116,7 @@ async def read_held(db: Database) -> list[HeldControl]:
     )
 
 
-async def withdraw_from_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
+async def withdraw_control_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
     """End the control of a user whose access was revoked, once their sessions are locked. Returns the events."""
     cursor = await connection.execute(
         "WITH of_user AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"

@@ -24,7 +24,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
 from greenroom.db.access.credentials import ApiKey
 from greenroom.db.access.groups import GROUPS_OF_USER
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition
 from greenroom.db.rows import values_of
@@ -72,7 +72,7 @@ class LeaseRow:
 
 NEWEST_FIRST: Final = SortOrder("created", descending=True)
 LEASES: Final = ListDefinition(
-    kind=LeaseRow,
+    row_type=LeaseRow,
     noun="lease",
     select=(
         "l.lease_id::text, l.session_id::text, l.key_id, l.max_lease_s, l.not_after, l.holder, l.tags, l.record,"
@@ -215,7 +215,7 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeasedSession:
+class ProgramSession:
     """A session whose desktop the api calls for a program: the session of a lease, or one that an API key reaches by
     its id. `auth_epoch` is that of its token; `upstream_auth` is the `host[:port]` of a gateway."""
 
@@ -239,26 +239,26 @@ _SELECT_LEASED_SESSION: Final[LiteralString] = (
 )
 
 
-async def leased_session(db: Database, lease_id: str) -> LeasedSession:
+async def leased_session(db: Database, lease_id: str) -> ProgramSession:
     """Return the session of a lease. Raises NotFound: there is no such lease."""
     return require_row(
-        await db.fetch_one_as(LeasedSession, _SELECT_LEASED_SESSION + " WHERE l.lease_id = %s", (lease_id,)),
+        await db.fetch_one_as(ProgramSession, _SELECT_LEASED_SESSION + " WHERE l.lease_id = %s", (lease_id,)),
         "lease",
         lease_id,
     )
 
 
-async def reachable_session(db: Database, session_id: str) -> LeasedSession:
+async def reachable_session(db: Database, session_id: str) -> ProgramSession:
     """Return the session with this id, with or without a lease. Raises NotFound: there is no such session."""
-    row = await db.fetch_one_as(LeasedSession, _SELECT_LEASED_SESSION + " WHERE s.session_id = %s", (session_id,))
+    row = await db.fetch_one_as(ProgramSession, _SELECT_LEASED_SESSION + " WHERE s.session_id = %s", (session_id,))
     return require_row(row, "session", session_id)
 
 
 log = structlog.get_logger(__name__)
 
-_KEY_LEASES: Final[LiteralString] = (
+_KEY_LEASE_COUNTS: Final[LiteralString] = (
     "(SELECT count(*) FROM leases l JOIN sessions s USING (session_id)"
-    "   WHERE l.key_id = %(key_id)s AND (s.status = ANY(%(counting)s) OR s.awaits_successor))"
+    "   WHERE l.key_id = %(key_id)s AND (s.status = ANY(%(counted_statuses)s) OR s.awaits_successor))"
     " + (SELECT count(*) FROM lease_reservations WHERE key_id = %(key_id)s"
     "   AND made > clock_timestamp() - interval '5 minutes' AND (idempotency_key IS NULL"
     "    OR (user_id, idempotency_key) IS DISTINCT FROM (%(user_id)s::uuid, %(idempotency_key)s::text))"
@@ -290,9 +290,9 @@ async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempot
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
     counts = await db.fetch_one_as(
         LeaseCounts,
-        "SELECT " + GROUPS_OF_USER + " AS groups, " + COUNTED_SESSIONS + " AS user_leases, " + _KEY_LEASES + ","
+        "SELECT " + GROUPS_OF_USER + " AS groups, " + COUNTED_SESSIONS + " AS user_leases, " + _KEY_LEASE_COUNTS + ","
         " (SELECT max_leases FROM api_keys WHERE key_id = %(key_id)s) AS max_leases",
-        values | {"counting": COUNTED_STATUSES, "leased": True},
+        values | {"counted_statuses": COUNTED_STATUSES, "leased": True},
     )
     if counts is None:
         raise AssertionError("a query without FROM gives one row")
@@ -311,10 +311,15 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
         if row is None or (max_leases := row["max_leases"]) is None:
             return None
         cursor = await connection.execute(
-            "SELECT " + _KEY_LEASES,
-            {"key_id": key_id, "counting": COUNTED_STATUSES, "user_id": user_id, "idempotency_key": idempotency_key},
+            "SELECT " + _KEY_LEASE_COUNTS,
+            {
+                "key_id": key_id,
+                "counted_statuses": COUNTED_STATUSES,
+                "user_id": user_id,
+                "idempotency_key": idempotency_key,
+            },
         )
-        counts = await returned(cursor)
+        counts = await returned_row(cursor)
         if counts["repeated"]:
             return None
         if counts["key_leases"] >= max_leases:
@@ -324,7 +329,7 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
             " RETURNING reservation_id::text",
             (key_id, user_id, idempotency_key),
         )
-        return (await returned(cursor))["reservation_id"]
+        return (await returned_row(cursor))["reservation_id"]
 
 
 async def delete_reservation(db: Database, reservation_id: str) -> None:

@@ -13,17 +13,17 @@ from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
 from greenroom.core.pool.shortfalls import effective_shortfall, staging_obstacle
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
-from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.launch.claims import CLAIMABLE, CLAIMABLE_NOW, COMING
+from greenroom.db.launch.claims import CLAIMABLE, CLAIMABLE_NOW, IS_STARTING
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
-from greenroom.db.rows import as_json, assigned, columns_of, inserted, listed, selected, values_of
+from greenroom.db.rows import assignments, column_list, columns_of, insert_values, json_object, qualified, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)
 STAGED_POOL: Final[LiteralString] = (
-    as_json(("staging_config_id", "zone_id", "paused"), "c")
-    + f" || jsonb_build_object('permissions', {as_json(STAGED_PERMISSIONS, 'c')})"
+    json_object(("staging_config_id", "zone_id", "paused"), "c")
+    + f" || jsonb_build_object('permissions', {json_object(STAGED_PERMISSIONS, 'c')})"
 )
 """The row `c` of a config as JSON for `StagedPool`."""
 
@@ -71,7 +71,7 @@ class StagingConfig(ConfigFields):
             is_paused=self.paused,
             num_sessions=self.num_sessions,
             current=self.num_current_sessions,
-            coming=self.num_starting_sessions,
+            starting=self.num_starting_sessions,
             has_manager=self.has_manager,
         )
 
@@ -84,15 +84,15 @@ class StagingConfig(ConfigFields):
 # Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
 BY_ZONE: Final = SortOrder("zone")
 _CONFIGS: Final = ListDefinition(
-    kind=StagingConfig,
-    select=f"""{selected(FIELDS, "c")},
+    row_type=StagingConfig,
+    select=f"""{qualified(FIELDS, "c")},
        c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
        c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
        i.friendly_name AS image_friendly_name, {IMAGE_FACTS} AS image,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
            AND {CLAIMABLE_NOW}) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
-           AND {COMING}) AS num_starting_sessions,
+           AND {IS_STARTING}) AS num_starting_sessions,
        (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
           FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
        EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND {RUNS}) AS has_manager
@@ -145,16 +145,18 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
         Invalid: zone or image do not exist.
     """
     cursor = await connection.execute(
-        "INSERT INTO staging_configs " + inserted(("zone_id", "image_id", *FIELDS)) + " RETURNING staging_config_id",
+        "INSERT INTO staging_configs "
+        + insert_values(("zone_id", "image_id", *FIELDS))
+        + " RETURNING staging_config_id",
         values_of(ConfigFields, fields) | {"zone_id": zone_id, "image_id": image_id},
     )
-    return str((await returned(cursor))["staging_config_id"])
+    return str((await returned_row(cursor))["staging_config_id"])
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
     """Lock a config; its sessions must be counted in a later statement. Raises NotFound: it was deleted."""
     cursor = await connection.execute(
-        f"SELECT zone_id::text, image_id::text, {listed(FIELDS)} FROM staging_configs"
+        f"SELECT zone_id::text, image_id::text, {column_list(FIELDS)} FROM staging_configs"
         " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
         (staging_config_id,),
     )
@@ -180,7 +182,7 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
         values,
     )
     await connection.execute(
-        "UPDATE staging_configs SET " + assigned(FIELDS) + ", failures = 0, last_error = NULL, next_try = NULL"
+        "UPDATE staging_configs SET " + assignments(FIELDS) + ", failures = 0, last_error = NULL, next_try = NULL"
         " WHERE staging_config_id = %(staging_config_id)s",
         values,
     )
@@ -246,7 +248,7 @@ class PoolFill:
     workspace: str
     num_sessions: int
     current: int
-    coming: int
+    starting: int
     age_s: float | None
     shortfall: Shortfall | None
 
@@ -254,13 +256,13 @@ class PoolFill:
 _POOLS: Final[LiteralString] = f"""
 WITH staged AS (
     SELECT s.staging_config_id, count(*) FILTER (WHERE {CLAIMABLE_NOW}) AS current,
-           min(s.created) FILTER (WHERE {CLAIMABLE}) AS oldest, count(*) FILTER (WHERE {COMING}) AS coming
+           min(s.created) FILTER (WHERE {CLAIMABLE}) AS oldest, count(*) FILTER (WHERE {IS_STARTING}) AS starting
       FROM sessions s LEFT JOIN agents a USING (agent_id)
      WHERE s.staging_config_id IS NOT NULL AND s.user_id IS NULL AND s.status <> 'deleted' GROUP BY 1
 )
 SELECT c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.num_sessions, c.paused, c.shortfall_code,
        coalesce(c.shortfall_reason, '') AS shortfall_reason, coalesce(current, 0) AS current,
-       coalesce(coming, 0) AS coming, extract(epoch FROM clock_timestamp() - oldest)::double precision AS age_s
+       coalesce(starting, 0) AS starting, extract(epoch FROM clock_timestamp() - oldest)::double precision AS age_s
   FROM staging_configs c LEFT JOIN staged USING (staging_config_id) WHERE c.deleted IS NULL
 """
 _ZONES: Final[LiteralString] = (
@@ -292,7 +294,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
             is_paused=row["paused"],
             num_sessions=row["num_sessions"],
             current=row["current"],
-            coming=row["coming"],
+            starting=row["starting"],
             has_manager=zone.zone_id in attended,
         )
         fills.append(
@@ -302,7 +304,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
                 workspace=image.friendly_name,
                 num_sessions=row["num_sessions"],
                 current=row["current"],
-                coming=row["coming"],
+                starting=row["starting"],
                 age_s=row["age_s"],
                 shortfall=shortfall,
             )

@@ -18,10 +18,10 @@ from greenroom.core.launch.placement import ImageReadiness, PlacementAgent, Stra
 from greenroom.core.pool.model import BrokenSession, ConfigFields, PooledSession, ShortfallCode
 from greenroom.core.pool.shortfalls import AVOIDED_S, BREAK_FORGOTTEN_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
-from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
 from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, query_waiting_users
-from greenroom.db.rows import as_json, assigned, columns_of, selected, values_of
+from greenroom.db.rows import assignments, columns_of, json_object, qualified, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class StoredPlanState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedConfig(ConfigFields):
+class ConfigToPlan(ConfigFields):
     """The input of a plan from the row of its config, at the time `now` of the database."""
 
     staging_config_id: str
@@ -54,8 +54,8 @@ class PlannedConfig(ConfigFields):
 
 _PLAN_STATE: Final = columns_of(StoredPlanState)
 _CONFIG: Final[LiteralString] = (
-    f"SELECT {selected(columns_of(ConfigFields), 'c')}, c.staging_config_id::text, c.image_id::text, c.recycled,"
-    f" c.deleted, clock_timestamp() AS now, {as_json(_PLAN_STATE, 'c')} AS plan_state FROM staging_configs c"
+    f"SELECT {qualified(columns_of(ConfigFields), 'c')}, c.staging_config_id::text, c.image_id::text, c.recycled,"
+    f" c.deleted, clock_timestamp() AS now, {json_object(_PLAN_STATE, 'c')} AS plan_state FROM staging_configs c"
 )
 
 # Configs in use, and deleted ones with sessions left.
@@ -170,27 +170,27 @@ async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
 
 async def find_configs_to_plan(
     connection: Connection, zone_id: str, config_ids: Collection[str] | None
-) -> list[PlannedConfig]:
+) -> list[ConfigToPlan]:
     """Return the configs that may need a change, among these of a zone (None = all). No row is locked."""
     condition: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
     cursor = await connection.execute(
         _CONFIG + _CONFIGS_TO_PLAN + condition + " ORDER BY c.staging_config_id",
         {"zone_id": zone_id, "ids": list(config_ids or ())},
     )
-    return rows_as(PlannedConfig, await cursor.fetchall())
+    return rows_as(ConfigToPlan, await cursor.fetchall())
 
 
-async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str) -> PlannedConfig | None:
+async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str) -> ConfigToPlan | None:
     """Lock the row of a config, as the first statement of a plan, and return it; None = the zone has no such config."""
     cursor = await connection.execute(
         _CONFIG + " WHERE c.staging_config_id::text = %s AND c.zone_id = %s FOR NO KEY UPDATE",
         (staging_config_id, zone_id),
     )
-    return row_as(PlannedConfig, await cursor.fetchone())
+    return row_as(ConfigToPlan, await cursor.fetchone())
 
 
 async def read_pools(
-    connection: Connection, zone_id: str, configs: Sequence[PlannedConfig], agents: AgentsByImage
+    connection: Connection, zone_id: str, configs: Sequence[ConfigToPlan], agents: AgentsByImage
 ) -> PoolRows:
     """Read all other input of the plans of these configs. Sessions are counted after the lock, by another statement."""
     values = {
@@ -207,7 +207,7 @@ async def read_pools(
     broken = await connection.execute(_BROKEN, values)
     failed_on = await connection.execute(_FAILED_ON, values)
     waiting = await query_waiting_users(connection, zone_id)
-    zone_row, of_configs, image_rows = await returned(zone), await totals.fetchall(), await images.fetchall()
+    zone_row, of_configs, image_rows = await returned_row(zone), await totals.fetchall(), await images.fetchall()
     (facts,) = rows_as(ZoneFacts, [zone_row])
     return PoolRows(
         zone=facts,
@@ -219,7 +219,7 @@ async def read_pools(
         broken=_grouped_by("staging_config_id", BrokenSession, await broken.fetchall()),
         failed_on=_grouped_by("staging_config_id", FailedStart, await failed_on.fetchall()),
         agents=agents,
-        num_waiting_users=(await returned(waiting))["number"],
+        num_waiting_users=(await returned_row(waiting))["number"],
     )
 
 
@@ -249,7 +249,7 @@ def _grouped_by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, 
 async def store_plan_state(connection: Connection, staging_config_id: str, state: StoredPlanState) -> None:
     """Store the state that a plan computed, if it changed."""
     await connection.execute(
-        "UPDATE staging_configs SET " + assigned(_PLAN_STATE) + " WHERE staging_config_id = %(staging_config_id)s"
+        "UPDATE staging_configs SET " + assignments(_PLAN_STATE) + " WHERE staging_config_id = %(staging_config_id)s"
         " AND (" + ", ".join(_PLAN_STATE) + ") IS DISTINCT FROM (%(" + ")s, %(".join(_PLAN_STATE) + ")s)",
         values_of(StoredPlanState, state) | {"staging_config_id": staging_config_id},
     )

@@ -15,7 +15,7 @@ from greenroom.db.fleet.liveness import AGENTS_TO_CHECK, CHANGED_OFFERS, ENDING_
 from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.lifecycle import EXPIRING, EXPIRING_PARAMETERS
 from greenroom.db.session.observations import DECIDABLE_PARAMETERS, STORED_OBSERVATIONS
-from greenroom.db.session.shares import EXPIRED
+from greenroom.db.session.shares import EXPIRED_SHARES
 from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
@@ -185,7 +185,7 @@ WORK_QUERIES: Final[tuple[LiteralString, ...]] = (
     CHANGED_OFFERS,
     AWAITING_SUCCESSOR,
     EXPIRING,
-    EXPIRED,
+    EXPIRED_SHARES,
 )
 """Each query returns rows if a task of the Primary has work."""
 IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(WORK_QUERIES) + ") AS is_due"

@@ -31,7 +31,7 @@ from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, Changed
 MAX_EXPIRING: Final = 100
 """The maximum number of sessions that one call of `read_expiring` returns. The next call returns others."""
 
-EXPIRING_PARAMETERS: Final = {"not_over": sorted(map(str, COUNTS_FOR_USER))}
+EXPIRING_PARAMETERS: Final = {"counted_statuses": sorted(map(str, COUNTS_FOR_USER))}
 """The parameters of `EXPIRING` in addition to `zone_id`."""
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
@@ -143,8 +143,8 @@ EXPIRING: Final[LiteralString] = f"""
 SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now,
        {CLOCKS_COLUMN}, {CAN_PAUSE_COLUMN}
   FROM sessions s JOIN users u USING (user_id) LEFT JOIN agents a ON a.agent_id = s.agent_id
- WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(not_over)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
-   AND s.expires <= clock_timestamp()
+ WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(counted_statuses)s) AND s.status <> 'deleted'
+   AND s.user_id IS NOT NULL AND s.expires <= clock_timestamp()
    AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'
         OR s.time_limit_ends <= clock_timestamp())
 """

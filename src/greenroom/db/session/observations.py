@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.session.observations import HandoverState, ObservedFacts, SessionRow
 from greenroom.core.session.states import TRANSITIONAL, WAITING_FOR_AGENT, SessionStatus
 from greenroom.db.database import Connection, Database, rows_as
-from greenroom.db.rows import columns_of, differs, excluded, listed, selected
+from greenroom.db.rows import column_list, columns_of, differs_from_excluded, excluded_values, qualified
 from greenroom.db.session.sessions import lock_sessions
 
 
@@ -143,14 +143,14 @@ _COLUMNS: Final = columns_of(Observation, without={"has_container"})
 _COMPARED_COLUMNS: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
 """The columns by which an observation is compared with the previous observation."""
 _WRITE: Final[LiteralString] = (
-    f"INSERT INTO session_observed AS old ({listed(_COLUMNS)}) SELECT {selected(_COLUMNS, 'o')}"
+    f"INSERT INTO session_observed AS old ({column_list(_COLUMNS)}) SELECT {qualified(_COLUMNS, 'o')}"
     " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
     " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id" + _ONLY_IDS + " ORDER BY o.session_id"
     " ON CONFLICT (session_id) DO UPDATE SET "
-    + excluded(columns_of(Observation, without={"has_container", "session_id"}))
+    + excluded_values(columns_of(Observation, without={"has_container", "session_id"}))
     + ", observed_at = clock_timestamp()"
     " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
-    " AND " + differs(_COMPARED_COLUMNS, "old")
+    " AND " + differs_from_excluded(_COMPARED_COLUMNS, "old")
 )
 
 

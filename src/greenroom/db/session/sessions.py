@@ -32,9 +32,9 @@ COUNTED_STATUSES: Final = sorted(map(str, COUNTS_FOR_USER))
 A failed session with a waiting user counts, too: another one will replace it.
 """
 COUNTED_SESSIONS: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
-    AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor)
+    AND (status = ANY(%(counted_statuses)s) AND status <> 'deleted' OR awaits_successor)
     AND EXISTS (SELECT FROM leases WHERE session_id = one.session_id) = %(leased)s)"""
-"""The number of desktops, or leases (`leased`), of user `user_id` that count towards their limit; `counting` is
+"""The number of desktops, or leases (`leased`), of user `user_id` that count towards their limit; `counted_statuses` is
 COUNTED_STATUSES.
 
 The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it the statement is
@@ -64,7 +64,7 @@ def user_values(user: SessionUser | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StagedAs:
+class StagingDetails:
     """The pool of a new staged session; it expires after `ttl_s` and may replace the session `replaces`."""
 
     staging_config_id: str
@@ -90,7 +90,7 @@ class NewSession:
     credential_encrypted: bytes
     files_encrypted: bytes | None = None
     user: SessionUser | None = None
-    staged: StagedAs | None = None
+    staged: StagingDetails | None = None
     term: int | None = None
 
     def values(self) -> dict[str, Any]:
@@ -157,14 +157,14 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
     For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed. Raises
     UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
     """
-    values = {**new.values(), "counting": COUNTED_STATUSES, "max_sessions": max_sessions}
+    values = {**new.values(), "counted_statuses": COUNTED_STATUSES, "max_sessions": max_sessions}
     cursor = await connection.execute(_RESERVE_AND_INSERT, values)
     return await cursor.fetchone() is not None
 
 
 async def insert_staged(connection: Connection, new: Sequence[NewSession]) -> list[bool]:
     """Insert staged sessions like `insert_session`, in one round trip if the connection is in pipeline mode."""
-    limits = {"counting": COUNTED_STATUSES, "max_sessions": None}
+    limits = {"counted_statuses": COUNTED_STATUSES, "max_sessions": None}
     cursors = [await connection.execute(_RESERVE_AND_INSERT, session.values() | limits) for session in new]
     return [await cursor.fetchone() is not None for cursor in cursors]
 
@@ -307,7 +307,7 @@ async def destroy_unassigned(connection: Connection, session_id: str, reason: st
     return await request_end(connection, session_id, reason, only_if=only_if) is not None
 
 
-async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> list[str]:
+async def end_pool_sessions(connection: Connection, staging_config_id: str, reason: str) -> list[str]:
     """End all sessions of a locked config that have no user; returns the Agents concerned."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"

@@ -145,7 +145,7 @@ async def resend_permitted_viewers(connection: Connection, session_id: str) -> s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndedShare:
+class ChangedShare:
     """A share that was just ended or changed."""
 
     share_id: str
@@ -157,14 +157,14 @@ class EndedShare:
 _RETURN_SHARE: Final[LiteralString] = " RETURNING share_id, session_id::text, audience, silent"
 
 
-async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[EndedShare]:
+async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[ChangedShare]:
     """End one share or all shares of a session, after `resend_permitted_viewers`; returns the shares that were open."""
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND (%s::text IS NULL OR share_id = %s)" + _RETURN_SHARE,
         (session_id, share_id, share_id),
     )
-    return rows_as(EndedShare, await cursor.fetchall())
+    return rows_as(ChangedShare, await cursor.fetchall())
 
 
 async def end_assistance(connection: Connection, session_id: str, user_id: str) -> None:
@@ -176,32 +176,32 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
     )
 
 
-async def reduce_to_view(connection: Connection, session_id: str) -> list[EndedShare]:
+async def reduce_to_view(connection: Connection, session_id: str) -> list[ChangedShare]:
     """Reduce shares with control to `view`, after `resend_permitted_viewers`; returns the changed shares."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
         f" AND access = 'control'{_RETURN_SHARE}",
         (session_id,),
     )
-    return rows_as(EndedShare, await cursor.fetchall())
+    return rows_as(ChangedShare, await cursor.fetchall())
 
 
-EXPIRED: Final[LiteralString] = (
+EXPIRED_SHARES: Final[LiteralString] = (
     "SELECT h.share_id FROM session_shares h JOIN sessions s USING (session_id) WHERE s.zone_id = %(zone_id)s"
     " AND h.ended IS NULL AND h.expires <= clock_timestamp()"
 )
 
 
-async def read_expired(db: Database, zone_id: str) -> list[str]:
+async def read_expired_shares(db: Database, zone_id: str) -> list[str]:
     """Return the ids of the shares of a zone whose time is over."""
-    return [row["share_id"] for row in await db.fetch(EXPIRED, {"zone_id": zone_id})]
+    return [row["share_id"] for row in await db.fetch(EXPIRED_SHARES, {"zone_id": zone_id})]
 
 
-async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedShare], set[ChangeEvent]]:
+async def end_expired_shares(connection: Connection, zone_id: str) -> tuple[list[ChangedShare], set[ChangeEvent]]:
     """End the shares of a zone whose time is over; returns them, and the events to notify after commit."""
     cursor = await connection.execute(
         "SELECT session_id::text FROM sessions WHERE session_id IN (SELECT session_id FROM session_shares"
-        " WHERE share_id IN (" + EXPIRED + ")) ORDER BY session_id FOR NO KEY UPDATE SKIP LOCKED",
+        " WHERE share_id IN (" + EXPIRED_SHARES + ")) ORDER BY session_id FOR NO KEY UPDATE SKIP LOCKED",
         {"zone_id": zone_id},
     )
     session_ids = [row["session_id"] for row in await cursor.fetchall()]
@@ -213,7 +213,7 @@ async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedS
         " AND expires <= clock_timestamp()" + _RETURN_SHARE,
         (session_ids,),
     )
-    return rows_as(EndedShare, await cursor.fetchall()), events
+    return rows_as(ChangedShare, await cursor.fetchall()), events
 
 
 JOINED_SESSIONS: Final[LiteralString] = (
@@ -223,7 +223,7 @@ JOINED_SESSIONS: Final[LiteralString] = (
 """The sessions of others that a user has joined."""
 
 
-async def end_for_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
+async def end_sharing_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
     """Remove a user whose access was revoked from the sessions of others, once those sessions are locked. If the user
     may not log in any more, shares with them by name, and their own shares, end, too. Returns the events."""
     barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"

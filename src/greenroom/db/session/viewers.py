@@ -107,7 +107,7 @@ async def find_joined_viewer(db: Database, viewer_id: str) -> JoinedViewer | Non
     )
 
 
-CONTROLLING: Final[LiteralString] = (
+FROM_CONTROLLING_VIEWERS: Final[LiteralString] = (
     " FROM session_viewers v JOIN session_shares h USING (share_id)"
     " WHERE v.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND h.access = 'control'"
 )
@@ -117,7 +117,7 @@ CONTROLLING: Final[LiteralString] = (
 async def find_controlling_viewer(db: Database, session_id: str, user_id: str) -> str | None:
     """Return the viewer id with which a user controls another user's session; None = the user does not control it."""
     row = await db.fetch_one(
-        f"SELECT v.viewer_id::text{CONTROLLING}"
+        f"SELECT v.viewer_id::text{FROM_CONTROLLING_VIEWERS}"
         " AND h.session_id = %s AND v.user_id = %s ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
         (session_id, user_id),
     )
@@ -171,7 +171,7 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
     return await db.fetch_one(query, {"owner": owner_id, "user": user_id, "all_users": all_users}) is not None
 
 
-async def find_candidates(
+async def find_share_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[ShareCandidate]:
     """Return enabled users whose name contains `word`: all (`everybody`), or users with a common group, except
@@ -222,7 +222,7 @@ class StreamSession:
         return ProxyFacts(proxy_path=self.proxy_path).path_of(self.agent_id, self.session_id) + "/"
 
 
-async def agent_credential(db: Database, agent_id: str) -> bytes | None:
+async def agent_credential_hash(db: Database, agent_id: str) -> bytes | None:
     """Return the hash of an Agent's credential; None if there is no Agent with this id."""
     row = await db.fetch_one("SELECT credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,))
     return row["credential_hash"] if row else None

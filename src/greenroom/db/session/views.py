@@ -115,7 +115,7 @@ async def read_queue(db: Database, session_id: str) -> QueuePosition | None:
 
 NEWEST_FIRST: Final = SortOrder("created", descending=True)
 SESSIONS: Final = ListDefinition(
-    kind=Session,
+    row_type=Session,
     select=f"""
        s.session_id::text, s.user_id::text, u.username, s.staging_config_id::text, s.image_id::text,
        i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src, i.start_page,
@@ -235,14 +235,14 @@ class SessionFilter:
 
     def conditions(self) -> Conditions:
         values = {name: getattr(self, name) for name in SESSIONS.filters}
-        conditions = replace(SESSIONS.matching(self.words, **values), kinds=self._conditions_by_kind())
+        conditions = replace(SESSIONS.matching(self.words, **values), alternatives=self._alternatives())
         if self.status not in (None, "running", "deleted"):
             conditions.add(_UNSETTLED)
         if self.staged is not None:
             conditions.add("s.user_id IS NULL" if self.staged else "s.user_id IS NOT NULL")
         return conditions
 
-    def _conditions_by_kind(self) -> Sequence[LiteralString]:
+    def _alternatives(self) -> Sequence[LiteralString]:
         if self.set_aside:
             return ("s.set_aside_for IS NOT NULL AND s.status = 'failed'",)
         if not self.ended:

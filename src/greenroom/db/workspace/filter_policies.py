@@ -9,9 +9,9 @@ from typing import Final
 from greenroom.core.errors import Invalid, Refused, require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.web_filter import Action, FilterPolicy, Narrowing, lists_of
-from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.database import Connection, Database, returned_row, row_as
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
-from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,10 @@ SETTING: Final = "web_filter_policy"
 
 BY_NAME: Final = SortOrder("name")
 _POLICIES: Final = ListDefinition(
-    kind=StoredPolicy,
+    row_type=StoredPolicy,
     noun="web filter policy",
     select=(
-        selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
+        qualified(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
         " (SELECT count(*) FROM images i WHERE i.filter_policy_id = p.filter_policy_id) AS num_images,"
         " (SELECT count(*) FROM group_settings s WHERE s.name = 'web_filter_policy'"
         "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
@@ -83,10 +83,10 @@ async def list_filter_policies(db: Database, *, after: Position | None, limit: i
 async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> str:
     """Store a new policy, and return its id. Raises Duplicate: the name exists."""
     cursor = await connection.execute(
-        "INSERT INTO filter_policies " + inserted(FIELDS) + " RETURNING filter_policy_id",
+        "INSERT INTO filter_policies " + insert_values(FIELDS) + " RETURNING filter_policy_id",
         values_of(PolicyFields, fields),
     )
-    return str((await returned(cursor))["filter_policy_id"])
+    return str((await returned_row(cursor))["filter_policy_id"])
 
 
 async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
@@ -133,7 +133,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
     """Store a locked policy, and update the policies of leases that narrow it. Raises Duplicate: the name exists."""
     await connection.execute(
-        "UPDATE filter_policies SET " + assigned(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
+        "UPDATE filter_policies SET " + assignments(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
         values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
     )
     policy = await _lock_narrowed(connection, filter_policy_id)
@@ -172,7 +172,7 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
         "   AND spec ->> 'filter_policy' = %(id)s::text) AS sessions",
         {"id": filter_policy_id, "setting": SETTING},
     )
-    row = await returned(cursor)
+    row = await returned_row(cursor)
     uses = [f"{kind} {', '.join(row[kind + 's'])}" for kind in ("workspace", "group") if row[kind + "s"]]
     sessions: int = row["sessions"]
     return uses + ([f"{sessions} session{'' if sessions == 1 else 's'}"] if sessions else [])

@@ -17,7 +17,7 @@ from greenroom.core.errors import HomeInUse, require_row
 from greenroom.core.events import ChangeEvent
 from greenroom.core.listing import SortOrder
 from greenroom.core.workspace.homes import in_use_problem
-from greenroom.db.database import NOTIFY, Connection, Database, texts_of
+from greenroom.db.database import NOTIFY, Connection, Database, event_texts
 from greenroom.db.listing import ListColumn, ListDefinition
 
 
@@ -51,7 +51,7 @@ _SESSIONS: Final[LiteralString] = (
 )
 BY_USER: Final = SortOrder("user")
 HOMES: Final = ListDefinition(
-    kind=Home,
+    row_type=Home,
     noun="home folder",
     select=(
         "h.home_id::text, h.user_id::text, u.username, h.image_id::text, i.friendly_name AS image_friendly_name,"
@@ -101,7 +101,7 @@ async def request_removal(db: Database, home_id: str) -> None:
             "UPDATE homes SET removal_id = coalesce(removal_id, gen_random_uuid()), problem = '' WHERE home_id = %s",
             (home_id,),
         )
-        await connection.execute(NOTIFY, {"events": texts_of({ChangeEvent.agent(agent_id)})})
+        await connection.execute(NOTIFY, {"events": event_texts({ChangeEvent.agent(agent_id)})})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

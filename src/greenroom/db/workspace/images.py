@@ -15,9 +15,9 @@ from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +66,10 @@ IMAGE_FACTS: Final[LiteralString] = (
 
 BY_NAME: Final = SortOrder("name")
 IMAGES: Final = ListDefinition(
-    kind=WorkspaceRow,
+    row_type=WorkspaceRow,
     noun="workspace",
     select=(
-        selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
+        qualified(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
         " i.filter_policy_id::text, i.image_type, i.client_fields, i.created, i.revision, z.zone_name,"
         " p.name AS filter_policy_name,"
         " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
@@ -88,9 +88,9 @@ IMAGES: Final = ListDefinition(
 list_images: Final = IMAGES.read
 get_image: Final = IMAGES.get
 lock_image: Final = IMAGES.lock
-_INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
+_INSERT: Final[LiteralString] = "INSERT INTO images " + insert_values(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
-    f"UPDATE images SET {assigned(FIELDS)}, revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
+    f"UPDATE images SET {assignments(FIELDS)}, revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
 )
 
 
@@ -111,7 +111,7 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
         Invalid: a zone or group does not exist.
     """
     cursor = await connection.execute(_INSERT, _values(fields))
-    row = await returned(cursor)
+    row = await returned_row(cursor)
     image_id = str(row["image_id"])
     await set_groups_of_image(connection, image_id, group_ids)
     return image_id

@@ -166,7 +166,7 @@ class CheckIns:
             while not (self._missing_changes(message, reading).exist or boottime_s() >= until_s):
                 is_woken = await wait_for(notified, until_s - boottime_s())
                 notified.clear()
-                reading = await self._read(message.agent_id, hurry=is_woken)
+                reading = await self._read(message.agent_id, urgent=is_woken)
                 self._admit(message, credential, reading.state)
         return await self._answer(message, reading)
 
@@ -224,12 +224,12 @@ class CheckIns:
             return None
         return None if self._missing_changes(message, last).exist else last
 
-    async def _read(self, agent_id: str, *, hurry: bool = True) -> _Reading:
+    async def _read(self, agent_id: str, *, urgent: bool = True) -> _Reading:
         """Read the present state; while the database is away, return the last state with `fresh` false."""
         await self._takeover.wait()
         notifications, at_s = self._notifier.notification_count(agent_id), boottime_s()
         try:
-            reading = await self._reader.read(agent_id, hurry=hurry)
+            reading = await self._reader.read(agent_id, urgent=urgent)
         except Unavailable:
             if agent_id not in self._last:
                 raise

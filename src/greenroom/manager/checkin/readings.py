@@ -111,17 +111,17 @@ Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
 
 
 class BatchedReader:
-    """The single reader of a Manager. Urgent requests (`hurry`) never wait for the others."""
+    """The single reader of a Manager. Urgent requests (`urgent`) never wait for the others."""
 
     def __init__(self, read: Read) -> None:
-        self._hurried = _Queue(read, gathered_s=0.0)
-        self._unhurried = _Queue(read, gathered_s=GATHERED_S)
+        self._urgent_queue = _Queue(read, gathered_s=0.0)
+        self._normal_queue = _Queue(read, gathered_s=GATHERED_S)
 
-    async def read(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
+    async def read(self, agent_id: str, *, urgent: bool = True) -> CheckInReading | None:
         """Return a reading that began after this call and contains the Agent, if it exists; None if the record of the
         Manager does not exist. Raises Unavailable: the database cannot be reached.
         """
-        return await (self._hurried if hurry else self._unhurried).read(agent_id)
+        return await (self._urgent_queue if urgent else self._normal_queue).read(agent_id)
 
 
 class _Queue:

@@ -19,7 +19,7 @@ import structlog
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.machines import orders as core_orders
 from greenroom.core.fleet.machines.model import (
-    COMING,
+    UNJOINED_STATES,
     EndMachine,
     ListedMachines,
     MachinePlan,
@@ -274,7 +274,7 @@ async def _store_order_failures(connection: Connection, snapshot: ZoneSnapshot, 
         order = orders[transition.machine_order_id]
         if transition.failed:
             failed[order.machine_pool_id].append(transition.reason[:1].upper() + transition.reason[1:] + ".")
-        elif transition.to is OrderState.JOINED and order.state in COMING:
+        elif transition.to is OrderState.JOINED and order.state in UNJOINED_STATES:
             joined.add(order.machine_pool_id)
     for pool in snapshot.pools:
         pool_id = pool.machine_pool_id

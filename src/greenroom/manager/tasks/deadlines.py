@@ -22,7 +22,7 @@ from greenroom.db.session.deadlines import SessionWithDeadline
 from greenroom.db.session.lifecycle import ExpiringSession, revoke_stop_or_pause
 from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import request_end
-from greenroom.db.session.shares import end_expired, read_expired
+from greenroom.db.session.shares import end_expired_shares, read_expired_shares
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager import transitions
@@ -160,10 +160,10 @@ async def _apply_expiry(connection: Connection, expiry: Expiry) -> ChangedSessio
 
 async def run_shares(ctx: PrimaryContext) -> None:
     """End the shares of the zone whose time is over."""
-    if not await read_expired(ctx.db, ctx.zone_id):
+    if not await read_expired_shares(ctx.db, ctx.zone_id):
         return
     async with guarded(ctx.db, ctx.fence) as connection:
-        ended, events = await end_expired(connection, ctx.zone_id)
+        ended, events = await end_expired_shares(connection, ctx.zone_id)
     for share in ended:
         sentence = f"the share {share.share_id} of session {share.session_id} has ended: its time limit is reached"
         ctx.events.log(LogCode.SHARE_ENDED, sentence, session_id=share.session_id)

@@ -34,16 +34,16 @@ from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leadership import lock_leadership
 from greenroom.db.pool import snapshots
-from greenroom.db.pool.snapshots import AgentsByImage, PlannedConfig, PoolRows, StoredPlanState
+from greenroom.db.pool.snapshots import AgentsByImage, ConfigToPlan, PoolRows, StoredPlanState
 from greenroom.db.rows import values_of
-from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_staged, retire
+from greenroom.db.session.sessions import NewSession, StagingDetails, destroy_unassigned, insert_staged, retire
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.sessions.launch import new_session
 
 
-def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
+def snapshot_of(config: ConfigToPlan, rows: PoolRows) -> PoolSnapshot:
     """Return the snapshot of one pool from its config and its rows; `rows` may contain other pools. Raises
     GreenroomError: no container can be created from the workspace.
     """
@@ -165,7 +165,7 @@ def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolP
         version=version,
         now_s=boottime_s(),
         settled_s=settled_s,
-        waits=until is None and not pool_plan.actions,
+        is_waiting=until is None and not pool_plan.actions,
     )
 
 
@@ -210,7 +210,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     return pool_plan
 
 
-def _has_changed(config: PlannedConfig, pool_plan: PoolPlan) -> bool:
+def _has_changed(config: ConfigToPlan, pool_plan: PoolPlan) -> bool:
     return config.plan_state != _plan_state(pool_plan)
 
 
@@ -221,7 +221,7 @@ def _has_more_to_do(pool_plan: PoolPlan) -> bool:
 
 
 async def _apply(
-    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: PlannedConfig, pool_plan: PoolPlan
+    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: ConfigToPlan, pool_plan: PoolPlan
 ) -> set[ChangeEvent]:
     """Write the actions in the lock order, capacity rows before sessions; returns the events to send."""
     events: set[ChangeEvent] = set()
@@ -240,7 +240,7 @@ async def _apply(
     return events
 
 
-def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedConfig, create: Create) -> NewSession:
+def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: ConfigToPlan, create: Create) -> NewSession:
     return new_session(
         ctx.secrets,
         partial(staged_spec, snapshot.image, snapshot.zone, config.permissions),
@@ -248,7 +248,7 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedCon
         agent_id=create.agent_id,
         memory=snapshot.image.memory,
         permissions=config.permissions,
-        staged=StagedAs(
+        staged=StagingDetails(
             staging_config_id=snapshot.config.staging_config_id,
             config_hash=snapshot.config.config_hash,
             ttl_s=snapshot.config.expiration * 3600,
@@ -268,7 +268,7 @@ def _plan_state(pool_plan: PoolPlan) -> StoredPlanState:
     )
 
 
-def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, pool_plan: PoolPlan) -> None:
+def _log(ctx: PrimaryContext, config: ConfigToPlan, snapshot: PoolSnapshot, pool_plan: PoolPlan) -> None:
     names = snapshot.image.friendly_name, snapshot.zone.zone_name
     title = config_title(*names, config.staging_config_id)
     write = partial(ctx.logs.write, staging_config_id=config.staging_config_id)

@@ -145,13 +145,13 @@ def test_of_many_pools_that_wait_some_are_looked_at_in_turn_and_delay_no_others(
     ids = [f"c{number:04}" for number in range(2 * MAX_WAITING_POOLS)]
     made, seen = agenda(*ids, "full"), list[str]()
     for config_id in ids:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=None, waits=True)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=None, is_waiting=True)
     for now_s in (1.0, 2.0):
         due = made.due(now_s)
         assert len(due) == MAX_WAITING_POOLS
         seen += due
         for config_id in due:
-            made.mark_planned(config_id, version=made.version, now_s=now_s, settled_s=None, waits=True)
+            made.mark_planned(config_id, version=made.version, now_s=now_s, settled_s=None, is_waiting=True)
     assert sorted(seen) == ids
     made.mark_changed(last := max(made.due(2.0)))
     made.mark_changed("full")

@@ -15,7 +15,7 @@ STALE = Shortfall("no-running-manager", "3 of 3 not staged: no Manager of the zo
 
 
 @pytest.mark.parametrize(
-    ("missing", "coming", "reason"),
+    ("missing", "starting", "reason"),
     [
         (1, 1, "1 of 3 not staged yet: it is starting."),
         (3, 3, "3 of 3 not staged yet: they are starting."),
@@ -26,8 +26,8 @@ STALE = Shortfall("no-running-manager", "3 of 3 not staged: no Manager of the zo
         (1, 0, "1 of 3 not staged yet: it is about to start."),
     ],
 )
-def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, reason: str):
-    assert starting_shortfall(3, missing, coming) == Shortfall("starting", reason)
+def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, starting: int, reason: str):
+    assert starting_shortfall(3, missing, starting) == Shortfall("starting", reason)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_a_reader_sees_what_holds_now(
     stored: Shortfall | None, barred: Shortfall | None, current: int, has_manager: bool, shown: Shortfall | None
 ):
     seen = effective_shortfall(
-        stored, obstacle=barred, is_paused=False, num_sessions=3, current=current, coming=1, has_manager=has_manager
+        stored, obstacle=barred, is_paused=False, num_sessions=3, current=current, starting=1, has_manager=has_manager
     )
     assert seen == shown
 
 
 @pytest.mark.parametrize(
-    ("stored", "coming", "has_manager", "shown"),
+    ("stored", "starting", "has_manager", "shown"),
     [
         (None, 1, True, PAUSED),
         (FULL, 1, True, PAUSED),
@@ -83,9 +83,9 @@ def test_a_reader_sees_what_holds_now(
     ],
     ids=["made so", "paused since the last round", "no Manager", "what was begun is all that is missing"],
 )
-def test_a_pause_is_shown_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
+def test_a_pause_is_shown_at_once(stored: Shortfall | None, starting: int, has_manager: bool, shown: Shortfall):
     seen = effective_shortfall(
-        stored, obstacle=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
+        stored, obstacle=None, is_paused=True, num_sessions=3, current=1, starting=starting, has_manager=has_manager
     )
     assert seen == shown
 

@@ -67,7 +67,7 @@ async def database_problem(dsn: str) -> str | None:
     """Return None if the database responds, else the reason why it does not."""
     try:
         async with await TimeLimitedConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
-            connection.answer_s = TIMEOUT_S
+            connection.answer_timeout_s = TIMEOUT_S
             await connection.execute("SELECT 1")
     except (psycopg.Error, OSError) as error:
         return str(error).strip() or type(error).__name__

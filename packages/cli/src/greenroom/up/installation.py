@@ -30,7 +30,7 @@ from greenroom.db.access.users import (
     revoke_access,
     update_user,
 )
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.liveness import LOCK_CAPACITY
 from greenroom.db.fleet.zones import NamedZone
@@ -256,7 +256,7 @@ async def _insert_groups(connection: Connection) -> str:
         " VALUES ('Administrators', 'May do everything', 1, true, %s) RETURNING group_id",
         ([GLOBAL_ADMIN],),
     )
-    return str((await returned(cursor))["group_id"])
+    return str((await returned_row(cursor))["group_id"])
 
 
 async def _insert_desktop(connection: Connection, image: str) -> None:
@@ -267,5 +267,5 @@ async def _insert_desktop(connection: Connection, image: str) -> None:
         " RETURNING image_id",
         (image, DESKTOP, 2 << 30, Jsonb(["Desktop"]), Jsonb({"desk": "desk"})),
     )
-    image_id = (await returned(cursor))["image_id"]
+    image_id = (await returned_row(cursor))["image_id"]
     await connection.execute("INSERT INTO group_images (group_id, image_id) VALUES (%s, %s)", (ALL_USERS, image_id))

@@ -16,9 +16,9 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.access.users import Membership
-from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post"]
 
@@ -69,10 +69,10 @@ class SignOnProvider(ProviderFields):
 FIELDS: Final = columns_of(ProviderFields)
 BY_TITLE: Final = SortOrder("title")
 _PROVIDERS: Final = ListDefinition(
-    kind=SignOnProvider,
+    row_type=SignOnProvider,
     noun="sign-on provider",
     select=(
-        selected(FIELDS, "p") + ", p.provider_id::text, p.name, p.client_secret_encrypted, p.created,"
+        qualified(FIELDS, "p") + ", p.provider_id::text, p.name, p.client_secret_encrypted, p.created,"
         " (SELECT count(*) FROM provider_logins l WHERE l.provider_id = p.provider_id) AS num_logins"
     ),
     source="FROM sign_on_providers p",
@@ -122,10 +122,10 @@ async def insert_provider(
     """Store a provider; returns its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted")
     cursor = await connection.execute(
-        "INSERT INTO sign_on_providers " + inserted(columns) + " RETURNING provider_id::text",
+        "INSERT INTO sign_on_providers " + insert_values(columns) + " RETURNING provider_id::text",
         {**_values(fields), "name": name, "client_secret_encrypted": secret_encrypted},
     )
-    return (await returned(cursor))["provider_id"]
+    return (await returned_row(cursor))["provider_id"]
 
 
 async def update_provider(
@@ -133,7 +133,7 @@ async def update_provider(
 ) -> None:
     """Store the fields and the client secret of a provider, after `lock_provider`."""
     await connection.execute(
-        "UPDATE sign_on_providers SET " + assigned((*FIELDS, "client_secret_encrypted")) + " WHERE provider_id ="
+        "UPDATE sign_on_providers SET " + assignments((*FIELDS, "client_secret_encrypted")) + " WHERE provider_id ="
         " %(provider_id)s",
         {**_values(fields), "client_secret_encrypted": secret_encrypted, "provider_id": provider_id},
     )

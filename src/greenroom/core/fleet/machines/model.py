@@ -182,7 +182,7 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.ENDED: frozenset({OrderState.RELEASING}),
 }
 """State → the states that may follow it. An ended order is released again if the provider lists its machine later."""
-COMING: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
+UNJOINED_STATES: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
 """The states of an order whose machine does not serve yet."""
 
 

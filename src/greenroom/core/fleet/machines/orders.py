@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.fleet.machines.model import (
-    COMING,
+    UNJOINED_STATES,
     Action,
     EndMachine,
     ListedMachines,
@@ -77,7 +77,7 @@ def _end_duplicates(order: MachineOrder, pool: MachinePool, machines: Sequence[M
     """Return the actions for additional machines with the name of the order, which exist after a lost answer to a
     request. They are ended if no Agent can be on one of them.
     """
-    if order.state in COMING and order.agent is None:
+    if order.state in UNJOINED_STATES and order.agent is None:
         return _end_requests(order, pool, machines, now)
     reason = "another machine has the same name, and the machine of the Agent is unknown"
     return [StrayMachine(order.machine_order_id, pool.machine_pool_id, machine.ref, reason) for machine in machines]

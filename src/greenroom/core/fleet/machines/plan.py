@@ -18,7 +18,7 @@ from typing import Final
 
 from greenroom.core.fleet.machines import orders as order_rules
 from greenroom.core.fleet.machines.model import (
-    COMING,
+    UNJOINED_STATES,
     Action,
     MachineOrder,
     MachinePlan,
@@ -34,14 +34,7 @@ from greenroom.core.fleet.machines.model import (
     entries_in_force,
     take_room,
 )
-from greenroom.core.launch.placement import (
-    TOLERANCE,
-    PlacementAgent,
-    PlacementRequest,
-    cores_text,
-    place,
-    serves,
-)
+from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, cores_text, place, serves
 from greenroom.core.text import EXACT, size
 
 MAX_AT_ONCE: Final = 20
@@ -102,7 +95,7 @@ class _Pool:
 
     @property
     def in_use(self) -> int:
-        kept = {*COMING, OrderState.JOINED}
+        kept = {*UNJOINED_STATES, OrderState.JOINED}
         return sum(o.state in kept or o.machine_order_id in self.reused_order_ids for o in self.orders) + self.placed
 
     @property
@@ -191,7 +184,9 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
     for pool in pools:
         if not pool.pool.disabled:
             hosts += [
-                replace(pool.size, agent_id=order.machine_order_id) for order in pool.orders if order.state in COMING
+                replace(pool.size, agent_id=order.machine_order_id)
+                for order in pool.orders
+                if order.state in UNJOINED_STATES
             ]
     standby = [pool.limits for pool in pools if not pool.pool.disabled]
     return _Zone(
@@ -339,7 +334,7 @@ def _record_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surpl
 def _report(pool: _Pool, zone: _Zone, other_zone_notes: Sequence[str]) -> PoolReport:
     numbers_by_state = {
         "joined": sum(o.state is OrderState.JOINED for o in pool.orders),
-        "coming": sum(o.state in COMING for o in pool.orders),
+        "coming": sum(o.state in UNJOINED_STATES for o in pool.orders),
         "draining": sum(o.state is OrderState.DRAINING for o in pool.orders),
         "being released": sum(o.state is OrderState.RELEASING for o in pool.orders),
     }

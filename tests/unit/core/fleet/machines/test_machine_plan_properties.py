@@ -11,8 +11,8 @@ from tests.unit.machines import DESKTOP, GB, LIMITS, NOW, POOL, agent, ago, orde
 from tests.unit.properties import for_all
 
 from greenroom.core.fleet.machines.model import (
-    COMING,
     TRANSITIONS,
+    UNJOINED_STATES,
     EndMachine,
     ListedMachines,
     Machine,
@@ -129,11 +129,14 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
         states[move.machine_order_id] = move.to
         if move.to is OrderState.RELEASING:
             assert one.agent_sessions == 0
-            assert one.state in COMING or not one.other_agent
+            assert one.state in UNJOINED_STATES or not one.other_agent
     for action in made.actions:
         if isinstance(action, EndMachine):
             assert by_id[action.machine_order_id].agent_sessions == 0
-            assert not by_id[action.machine_order_id].other_agent or by_id[action.machine_order_id].state in COMING
+            assert (
+                not by_id[action.machine_order_id].other_agent
+                or by_id[action.machine_order_id].state in UNJOINED_STATES
+            )
         if isinstance(action, RequestMachine):
             assert action.machine_order_id not in moves
     for pool in snapshot.pools:
@@ -152,7 +155,7 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
         if pool.disabled:
             assert not placed
             assert not asked
-            assert all(_after(one, made).state is not OrderState.JOINED for one in mine if one.state in COMING)
+            assert all(_after(one, made).state is not OrderState.JOINED for one in mine if one.state in UNJOINED_STATES)
 
 
 def _after(one: MachineOrder, made: MachinePlan) -> MachineOrder:
@@ -189,7 +192,7 @@ def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> Zone
 
 def orders_again(snapshot: ZoneSnapshot) -> MachinePlan:
     """A wrong plan that does not count machines on their way."""
-    return plan(replace(snapshot, orders=tuple(one for one in snapshot.orders if one.state not in COMING)))
+    return plan(replace(snapshot, orders=tuple(one for one in snapshot.orders if one.state not in UNJOINED_STATES)))
 
 
 @for_all(zones(), subject=plan, mutants=[orders_again])

@@ -16,7 +16,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
-from greenroom.db.access.users import Attributes, User
+from greenroom.db.access.users import User, UserAttributes
 from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import WorkspaceRow
 
@@ -258,7 +258,7 @@ def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
     }
 
 
-def attributes_shape(attributes: Attributes) -> Answer:
+def attributes_shape(attributes: UserAttributes) -> Answer:
     """Return the attributes of a user. The last three have a meaning only for clients."""
     return {
         "user_attributes_id": attributes.user_id,
