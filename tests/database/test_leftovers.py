@@ -11,7 +11,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.session.leftovers import KnownRows, RuntimeObject
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.views import read_catalogue_workspaces
+from greenroom.db.diagnostics.views import read_known_rows
 
 
 def thing(session_id: str = "", home: HomeId | None = None) -> RuntimeObject:
@@ -28,7 +28,7 @@ async def test_rows_of_things_are_found_and_ended_sessions_are_none(db: Database
         (system.agent_id, kept.user_id, kept.image_id),
     )
     things = [thing(living), thing(over), thing("is no id"), thing(home=kept), thing(home=lost), thing()]
-    assert await read_catalogue_workspaces(db, things) == KnownRows(
+    assert await read_known_rows(db, things) == KnownRows(
         sessions={living: system.agent_id},
         agents=frozenset({system.agent_id}),
         homes=frozenset({kept}),
@@ -39,4 +39,4 @@ async def test_rows_of_things_are_found_and_ended_sessions_are_none(db: Database
 async def test_without_the_database_nothing_is_known(db: Database):
     await db.close()
     with pytest.raises(GreenroomError):
-        await read_catalogue_workspaces(db, [thing()])
+        await read_known_rows(db, [thing()])

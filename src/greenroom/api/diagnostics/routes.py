@@ -21,7 +21,7 @@ from greenroom.db.diagnostics.views import (
     StoredLogRow,
     StoredRequestRow,
     log_conditions,
-    read_catalogue_workspaces,
+    read_known_rows,
     request_conditions,
 )
 from greenroom.db.installation import installation_id
@@ -177,7 +177,7 @@ async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
     `greenroom doctor --repair` sends this request to a deployment elsewhere.
     """
     objects = [item.to_object() for item in body.things]
-    leftovers = plan(objects, await read_catalogue_workspaces(db, objects))
+    leftovers = plan(objects, await read_known_rows(db, objects))
     return LeftoversView(
         leftovers=[
             LeftoverView.of(leftover.thing, removed=leftover.removed, reason=leftover.reason) for leftover in leftovers

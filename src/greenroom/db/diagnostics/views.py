@@ -221,7 +221,7 @@ def request_conditions(*, status: int | None, refused: bool | None, **values: ob
     return conditions
 
 
-async def read_catalogue_workspaces(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
+async def read_known_rows(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
     """Read the rows that belong to these objects of a runtime. The objects must be read before the rows."""
     homes = [item.home for item in objects if item.home is not None]
     row = await db.fetch_one(

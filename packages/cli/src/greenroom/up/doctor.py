@@ -23,7 +23,7 @@ from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.db.access.credentials import find_expiring_administrator_keys
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.views import read_catalogue_workspaces
+from greenroom.db.diagnostics.views import read_known_rows
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
@@ -246,7 +246,7 @@ async def find_leftovers(db: Database, things: Things) -> list[Leftover]:
         GreenroomError: one of them does not respond.
     """
     objects = await things.list()
-    return plan(objects, await read_catalogue_workspaces(db, objects))
+    return plan(objects, await read_known_rows(db, objects))
 
 
 async def remove_leftovers(things: Things, leftovers: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
