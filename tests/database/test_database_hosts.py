@@ -20,7 +20,7 @@ from greenroom.core.errors import DatabaseUnavailable, SetupError
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.connections import ANSWER_MARGIN_S, NoPrimaryError, TimeLimitedConnection
 from greenroom.db.database import Database
-from greenroom.db.migrate import check
+from greenroom.db.migrate import pending_migrations
 from greenroom.db.notifications import Listener
 from greenroom.up.postgres import PostgresCluster
 
@@ -115,9 +115,9 @@ async def test_standbys_alone_are_named_in_one_sentence(pair: tuple[Server, Serv
     ):
         await TimeLimitedConnection.connect(both(pair))
     with pytest.raises(SetupError, match=r"^No server of the database URL accepts writes"):
-        await check(both(pair))
+        await pending_migrations(both(pair))
     with pytest.raises(SetupError, match="is a standby or read-only"):
-        await check(pair[0].cluster.dsn)
+        await pending_migrations(pair[0].cluster.dsn)
 
 
 async def test_what_waits_for_a_frozen_server_ends_and_the_other_is_used(pair: tuple[Server, Server]):

@@ -32,7 +32,7 @@ from greenroom.core.events import MAX_RECENT, TOPICS, ChangeEvent, Topic
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import is_lease_of_user
-from greenroom.db.session.views import is_of_user
+from greenroom.db.session.views import is_session_of_user
 from greenroom.kit.concurrency import wait_for
 
 MAX_WAITING: Final = 256
@@ -185,7 +185,7 @@ def _frame(number: int, event: ChangeEvent | Resync, at: datetime) -> str:
 async def _may_see(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bool:
     if event is RESYNC or caller.may(TOPICS[event.topic].permission):
         return True
-    is_of = {Topic.SESSION: is_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
+    is_of = {Topic.SESSION: is_session_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
     if is_of is None or caller.user_id is None:
         return False
     try:

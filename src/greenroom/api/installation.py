@@ -87,7 +87,7 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
 
     The next Primary clears it. Raises Unavailable: the database cannot be reached.
     """
-    for config in (await list_configs(db, unattended=True)).rows:
+    for config in (await list_configs(db, without_manager=True)).rows:
         with log_item_error("pool", config.staging_config_id):
             await _note_unattended(db, logs, config)
 

@@ -188,7 +188,7 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
     login = await find_login(db, token_hash, settings.session_idle_s)
     if login is None:
         raise Unauthenticated("Your log-in has ended; please log in again.")
-    if login.stale:
+    if login.needs_touch:
         await touch_login(db, token_hash)
     return Caller(
         "user",
@@ -220,7 +220,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
             "The API key is not valid. Check the key and the secret; the key must be enabled and not "
             "expired, and its owner must not be disabled or locked."
         )
-    if key.stale:
+    if key.needs_touch:
         await touch_key(db, key_id)
     granted = read_only(key.permissions) if key.read_only else implied_codes(key.permissions)
     if key.created_by is not None:

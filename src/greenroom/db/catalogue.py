@@ -1,4 +1,5 @@
-"""The catalogue in SQL: lists of third parties, facts about workspaces created from the catalogue, and pictures."""
+"""The catalogue in SQL: lists of workspaces that third parties publish, the workspaces that were created from the
+catalogue, and pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from greenroom.db.listing import ListColumn, ListDefinition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """A list of workspaces in the state in which it was last downloaded; `entries` is the number of its entries."""
+    """A list of workspaces in the state in which it was last downloaded. `entries` is the number of its usable entries;
+    `left_out` has a sentence for each other entry."""
 
     catalogue_id: str
     name: str
@@ -71,7 +73,7 @@ async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
     require_row(await cursor.fetchone(), "catalogue", catalogue_id)
 
 
-async def store_read(db: Database, catalogue_id: str, published: PublishedList, etag: str) -> None:
+async def store_reading(db: Database, catalogue_id: str, published: PublishedList, etag: str) -> None:
     """Store the result of a reading."""
     await db.write(
         "UPDATE catalogues SET entries = %s, left_out = %s, etag = %s, error = '', looked = clock_timestamp()"
@@ -104,7 +106,7 @@ async def find_due_catalogues(db: Database, older_than_s: float) -> Sequence[Cat
     )
 
 
-_KNOWN: Final[LiteralString] = (
+_SELECT_CATALOGUE_WORKSPACES: Final[LiteralString] = (
     "SELECT i.image_id::text, i.name, i.catalogue_name, i.catalogue_image, m.start_s FROM images i CROSS JOIN LATERAL ("
     f"{SELECT_MEASURED_STARTS}) m WHERE i.catalogue_name IS NOT NULL OR i.name = ANY(%(names)s)"
 )
@@ -112,7 +114,9 @@ _KNOWN: Final[LiteralString] = (
 
 async def read_catalogue_workspaces(db: Database, images: Sequence[str]) -> list[CatalogueWorkspace]:
     """Return the workspaces that were created from the catalogue or have one of these images."""
-    return await db.fetch_as(CatalogueWorkspace, _KNOWN, {"names": list(images), "starts": NUM_MEASURED_STARTS})
+    return await db.fetch_as(
+        CatalogueWorkspace, _SELECT_CATALOGUE_WORKSPACES, {"names": list(images), "starts": NUM_MEASURED_STARTS}
+    )
 
 
 async def read_sizes(db: Database) -> dict[str, int]:

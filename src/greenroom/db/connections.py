@@ -101,10 +101,8 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
         once.
         """
         servers = servers_of(conninfo)
-        attempts = _Attempts(cls, servers, ends_at_s, options)
-        if len(servers) == 1:
-            return await attempts.connect_to_only()
-        return await attempts.connect_to_first()
+        search = _ServerSearch(cls, servers, ends_at_s, options)
+        return await (search.connect_to_only() if len(servers) == 1 else search.connect_to_first())
 
     @classmethod
     async def connect_to_one(cls, server: str, options: dict[str, Any]) -> Self:
@@ -167,10 +165,10 @@ class PooledConnection(TimeLimitedConnection[Row]):
                 return trying.result()
             raise psycopg.OperationalError("the pool is being closed")
         finally:
-            await _end(trying, closed)
+            await _cancel(trying, closed)
 
 
-class _Attempts:
+class _ServerSearch:
     """One search for a server that accepts writes."""
 
     def __init__(
@@ -204,7 +202,7 @@ class _Attempts:
                     if (chosen := await task) is not None:
                         return chosen
         finally:
-            for connection in await _end(*tasks):
+            for connection in await _cancel(*tasks):
                 if connection is not chosen:
                     await connection.close()
         raise self._connection_error()
@@ -244,7 +242,7 @@ class _Attempts:
             return await self._connection_type.connect_to_one(server, self._options | known)
         ends_at_s = None if remaining_s is None else asyncio.get_running_loop().time() + remaining_s
         servers = [f"{server} hostaddr={address}" for address in addresses]
-        return await _Attempts(self._connection_type, servers, ends_at_s, self._options).connect_to_first()
+        return await _ServerSearch(self._connection_type, servers, ends_at_s, self._options).connect_to_first()
 
     def _connection_error(self) -> psycopg.OperationalError:
         names = [_display_name(server) for server in self._servers]
@@ -264,8 +262,8 @@ class _Attempts:
         )
 
 
-async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """Cancel the tasks and wait; returns the connections of tasks that were already done."""
+async def _cancel(*tasks: asyncio.Task[Any]) -> list[Any]:
+    """Cancel the tasks and wait for their end; returns the connections of tasks that had already ended."""
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -324,7 +322,8 @@ _POOLER: Final = (
     "The database URL names a pooler, which {}. Use the address of PostgreSQL, or of a proxy that "
     "does not change connections, such as haproxy; Greenroom has its own pool of few connections."
 )
-_TIMEOUT: Final = "54321ms"
+_REQUESTED_TIMEOUT: Final = "54321ms"
+"""An unusual statement timeout, by which the check finds out if the pooler discards options."""
 _POOLER_ANSWER_TIMEOUT_S: Final = 10.0
 POOLER_CHECK_INTERVAL_S: Final = 5.0
 
@@ -355,23 +354,24 @@ async def refuse_pooler(dsn: str) -> None:
         raise outages.unavailable(error) from error
     if after is None or before != after[0]:
         raise SetupError(_POOLER.format("uses another session for each transaction"))
-    if timeout != _TIMEOUT:
+    if timeout != _REQUESTED_TIMEOUT:
         raise SetupError(_POOLER.format("discards the options of a connection, including the time limits"))
 
 
 async def watch_for_pooler(dsn: str) -> None:
-    """Check as soon as the database answers; never returns. Raises SetupError: the URL names a pooler."""
-    is_known = False
-    while not is_known:
+    """Call `refuse_pooler` as soon as the database answers, and then wait forever. Raises SetupError: the URL names a
+    pooler."""
+    is_checked = False
+    while not is_checked:
         await asyncio.sleep(POOLER_CHECK_INTERVAL_S)
         with suppress(Unavailable):
             await refuse_pooler(dsn)
-            is_known = True
+            is_checked = True
     await asyncio.Event().wait()
 
 
 async def _connect(dsn: str, *, autocommit: bool) -> TimeLimitedConnection[tuple[object, ...]]:
-    options = f"-c statement_timeout={_TIMEOUT}"
+    options = f"-c statement_timeout={_REQUESTED_TIMEOUT}"
     connection = await TimeLimitedConnection[tuple[object, ...]].connect(
         dsn, autocommit=autocommit, connect_timeout=5, options=options
     )

@@ -111,7 +111,7 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
 
 @contextmanager
 def translating_errors() -> Generator[None]:
-    """Raise the domain error, chained, in place of a violated constraint or an impossible value."""
+    """Raise the domain error in place of the driver's error about a violated constraint or an impossible value."""
     try:
         yield
     except UnicodeEncodeError as error:

@@ -66,8 +66,8 @@ Meanwhile, the requests of running roles wait behind it.
 """
 
 LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
-"""The last file that `0001_pre_schema.sql` replaced; a database with this file has the schema of
-`0001_pre_schema.sql`."""
+"""The last of the earlier files that `0001_pre_schema.sql` replaced. A database in which this file was applied already
+has the schema of `0001_pre_schema.sql`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,12 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
-        known = await _known(connection)
-        if LAST_REPLACED in known:
-            known = with_first_schema(known)
-            await _replace_known(connection, known)
-        pending = plan(migrations(), known)
-        if only_pre and known:
+        applied = await _read_applied(connection)
+        if LAST_REPLACED in applied:
+            applied = with_first_schema(applied)
+            await _replace_applied(connection, applied)
+        pending = plan(migrations(), applied)
+        if only_pre and applied:
             pending = before_new_code(pending)
         async with connection.transaction() if only_pre else nullcontext():
             for migration in pending:
@@ -129,14 +129,14 @@ async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> N
         raise SetupError(f"The migration {migration.name} failed: {reason}.") from error
 
 
-async def check(dsn: str) -> list[str]:
+async def pending_migrations(dsn: str) -> list[str]:
     """Return the names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for
     `migrate`.
     """
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
-        known = await _known(connection) if rows[0][0] else {}
-    return [migration.name for migration in plan(migrations(), with_first_schema(known))]
+        applied = await _read_applied(connection) if rows[0][0] else {}
+    return [migration.name for migration in plan(migrations(), with_first_schema(applied))]
 
 
 async def _connect(dsn: str) -> psycopg.AsyncConnection:
@@ -148,27 +148,27 @@ async def _connect(dsn: str) -> psycopg.AsyncConnection:
         raise SetupError(cause(str(error))) from error
 
 
-async def _known(connection: psycopg.AsyncConnection) -> dict[str, str]:
+async def _read_applied(connection: psycopg.AsyncConnection) -> dict[str, str]:
     rows = await (await connection.execute("SELECT name, checksum FROM schema_migrations")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-async def _replace_known(connection: psycopg.AsyncConnection, known: dict[str, str]) -> None:
+async def _replace_applied(connection: psycopg.AsyncConnection, applied: dict[str, str]) -> None:
     async with connection.transaction():
-        await connection.execute("DELETE FROM schema_migrations WHERE NOT name = ANY(%s)", (list(known),))
-        for name, checksum in known.items():
+        await connection.execute("DELETE FROM schema_migrations WHERE NOT name = ANY(%s)", (list(applied),))
+        for name, checksum in applied.items():
             await connection.execute(
                 "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (name, checksum),
             )
 
 
-def with_first_schema(known: dict[str, str]) -> dict[str, str]:
+def with_first_schema(applied: dict[str, str]) -> dict[str, str]:
     """Return the applied files, with `0001_pre_schema.sql` for all files that it replaced."""
-    if LAST_REPLACED not in known:
-        return known
+    if LAST_REPLACED not in applied:
+        return applied
     first = migrations()[0]
-    return {first.name: first.checksum} | {name: known[name] for name in known if name > LAST_REPLACED}
+    return {first.name: first.checksum} | {name: applied[name] for name in applied if name > LAST_REPLACED}
 
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
@@ -178,22 +178,21 @@ def before_new_code(pending: list[Migration]) -> list[Migration]:
 
 
 def is_pre(name: str) -> bool:
-    """True if the previous version supports the migration of this name."""
+    """Return True if the previous version can run with the migration of this name."""
     return "_pre_" in name
 
 
-def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
-    """Return the files that are not applied yet; `known` is name → checksum of the applied files. Raises SetupError: a
-    file was changed after it was applied, or the database has *post* files that this program does not have.
-    """
-    newer = sorted(name for name in set(known) - {f.name for f in files} if not is_pre(name))
+def plan(files: list[Migration], applied: dict[str, str]) -> list[Migration]:
+    """Return the files that are not applied yet; `applied` is name → checksum of the applied files. Raises SetupError:
+    a file was changed after it was applied, or the database has *post* files that this program does not have."""
+    newer = sorted(name for name in set(applied) - {f.name for f in files} if not is_pre(name))
     if newer:
         raise SetupError(
             f"The database belongs to a newer version of Greenroom (it has {newer[-1]}); update Greenroom."
         )
     for file in files:
-        if known.get(file.name, file.checksum) != file.checksum:
+        if applied.get(file.name, file.checksum) != file.checksum:
             raise SetupError(
                 f"Migration {file.name} was changed after it was applied to this database; restore the file."
             )
-    return [file for file in files if file.name not in known]
+    return [file for file in files if file.name not in applied]

@@ -96,7 +96,7 @@ async def count_secrets(connection: Connection, owner_id: str | None) -> int:
 
 
 async def unknown_grantees(db: Database, fields: SecretFields) -> list[str]:
-    """Return the users, groups and keys in `fields` that do not exist, as text."""
+    """Return the users, groups and keys of `fields` that do not exist, each as text such as `user ID`."""
     rows = await db.fetch(
         "SELECT 'user ' || id AS name FROM unnest(%(users)s::uuid[]) id"
         "  WHERE id NOT IN (SELECT user_id FROM users)"

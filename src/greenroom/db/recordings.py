@@ -93,7 +93,7 @@ RECORDINGS: Final = ListDefinition(
     },
 )
 get_recording: Final = RECORDINGS.get
-_ROW: Final[LiteralString] = (
+_SELECT_ROWS: Final[LiteralString] = (
     "SELECT number, began, duration_ms, what, said, who, details, code, error,"
     " (SELECT ARRAY[p.width, p.height] FROM recording_pictures p"
     "   WHERE p.lease_id = w.lease_id AND p.number = w.number) AS picture, picture_left_out FROM recording_rows w"
@@ -104,7 +104,7 @@ async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> l
     """Return the rows after a number, in order."""
     return await db.fetch_as(
         StoredRecordingRow,
-        f"{_ROW} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
+        f"{_SELECT_ROWS} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
         (lease_id, after, limit),
     )
 
@@ -117,7 +117,7 @@ async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
     return require_row(row, "picture of row", str(number))["data"]
 
 
-async def read_stored(db: Database) -> StoredSize:
+async def read_stored_size(db: Database) -> StoredSize:
     """Return the size of all pictures."""
     row = await db.fetch_one_as(
         StoredSize,
@@ -127,7 +127,7 @@ async def read_stored(db: Database) -> StoredSize:
     return row or StoredSize()
 
 
-async def append(
+async def append_rows(
     db: Database, lease_id: str, select_rows: Callable[[RecordingSize], RowsToStore]
 ) -> RowsToStore | None:
     """Append the rows that `select_rows` returns for the present size of the recording; None = there is no recording.

@@ -1,4 +1,4 @@
-"""The servers of the database: their addresses, which are looked up for each attempt, and their refusals of the
+"""The servers of the database: the look-up of their addresses before each attempt to connect, and their refusals of the
 login."""
 
 from __future__ import annotations
@@ -20,43 +20,44 @@ from psycopg.conninfo import conninfo_to_dict
 
 from greenroom.core.rate_limits import Backoff
 
-LOOKUP_S: Final = 10.0
+LOOKUP_TIMEOUT_S: Final = 10.0
 """Longest wait for one look-up; the resolver tries its second name server after 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
     began_s: float = field(default_factory=time.monotonic)
-    found: Future[list[str]] = field(default_factory=Future[list[str]])
+    addresses: Future[list[str]] = field(default_factory=Future[list[str]])
 
-    def is_under_way(self) -> bool:
-        return not self.found.done() and time.monotonic() < self.began_s + LOOKUP_S
+    def is_in_progress(self) -> bool:
+        return not self.addresses.done() and time.monotonic() < self.began_s + LOOKUP_TIMEOUT_S
 
 
-_last: Final[dict[tuple[str, str], _Lookup]] = {}
+_lookups: Final[dict[tuple[str, str], _Lookup]] = {}
+"""(host, port) → the last look-up of this name."""
 
 
 async def addresses_of(server: str) -> list[str]:
-    """Return the addresses of the name in a connection string of one server; none if it has no name to look up.
+    """Return the addresses of the host name in the connection string of one server; empty if it has no host name.
 
     Simultaneous callers with the same name share one look-up, so that a slow resolver gets only one request. A separate
-    thread waits for it, so that no other work is delayed. Raises
-    psycopg.OperationalError: there are none, or the resolver does not answer in time.
+    thread waits for it, so that no other work is delayed. Raises psycopg.OperationalError: the name has no address, or
+    the resolver does not answer in time.
     """
     parts = conninfo_to_dict(server)
     host, port = str(parts.get("host") or ""), str(parts.get("port") or "5432")
     if parts.get("hostaddr") or not _is_name(host):
         return []
-    lookup = _last.get((host, port))
-    if lookup is None or not lookup.is_under_way():
-        lookup = _last[host, port] = _Lookup()
-        lookup.found.set_running_or_notify_cancel()  # it continues when a caller that waits stops
-        threading.Thread(target=_look_up, args=(host, port, lookup.found), name="lookup", daemon=True).start()
+    lookup = _lookups.get((host, port))
+    if lookup is None or not lookup.is_in_progress():
+        lookup = _lookups[host, port] = _Lookup()
+        lookup.addresses.set_running_or_notify_cancel()  # the look-up continues if one of the callers is canceled
+        threading.Thread(target=_look_up, args=(host, port, lookup.addresses), name="lookup", daemon=True).start()
     try:
-        async with asyncio.timeout(LOOKUP_S):
-            return await asyncio.wrap_future(lookup.found)
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            return await asyncio.wrap_future(lookup.addresses)
     except TimeoutError as error:
-        raise psycopg.OperationalError(f"no address of {host} was found within {LOOKUP_S:g} s") from error
+        raise psycopg.OperationalError(f"no address of {host} was found within {LOOKUP_TIMEOUT_S:g} s") from error
     except (OSError, UnicodeError) as error:
         raise psycopg.OperationalError(f"no address of {host} was found: {error}") from error
 

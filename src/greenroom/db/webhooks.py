@@ -1,5 +1,5 @@
-"""Webhooks and their deliveries in SQL. A delivery is one message to one webhook, about one event. Only one process at
-a time takes a delivery.
+"""Webhooks and their deliveries in SQL. A delivery is one message about one event to one webhook. Only one process at a
+time takes a delivery.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ async def update_webhook(connection: Connection, webhook_id: str, fields: Webhoo
 
 
 async def change_secret(connection: Connection, webhook_id: str, secret_encrypted: bytes) -> None:
-    """Replace the secret that signs a webhook's messages."""
+    """Replace the secret with which the deliveries of a webhook are signed."""
     await connection.execute(
         "UPDATE webhooks SET secret_encrypted = %s WHERE webhook_id = %s", (secret_encrypted, webhook_id)
     )
@@ -98,15 +98,13 @@ async def delete_webhook(connection: Connection, webhook_id: str) -> None:
 
 
 RETAKE_AFTER_S: Final = 60.0
-"""The time after which another process takes a delivery without a result, because the process that took it has
-ended.
-"""
+"""The time after which another process takes a delivery without a result, because the process that took it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message to a webhook and the result of its last attempt. `at` is the time of the event, `due` that of the next
-    attempt, `status` the HTTP status of the response."""
+    """A delivery and the result of its last attempt. `at` is the time of the event, `due` that of the next attempt,
+    `status` the HTTP status of the response."""
 
     delivery_id: str
     webhook_id: str
@@ -148,7 +146,7 @@ class DueWebhook:
 
 @dataclass(frozen=True, slots=True)
 class WaitingDeliveries:
-    """The number of messages that wait for enabled webhooks, and the age of the oldest of them; 0 = there is none."""
+    """The number of waiting deliveries of enabled webhooks, and the age of the oldest of them; 0 = there is none."""
 
     number: int
     oldest_s: float
@@ -189,7 +187,7 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
 
 
 async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
-    """Count the waiting messages of all enabled webhooks; messages of disabled webhooks are not delivered."""
+    """Count the waiting deliveries of all enabled webhooks; those of disabled webhooks are not attempted."""
     (row,) = await db.fetch_as(
         WaitingDeliveries,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
@@ -199,16 +197,16 @@ async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
     return row
 
 
-async def take(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
+async def take_due(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
     """Take up to `limit` due deliveries of an enabled webhook. No other process takes them within `RETAKE_AFTER_S`."""
     rows = await db.write(
-        "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(taken_s)s),"
+        "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(retake_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
         " WHERE w.webhook_id = %(webhook_id)s AND w.enabled AND d.webhook_id = w.webhook_id AND d.delivery_id ="
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
         "   AND due <= clock_timestamp() ORDER BY due LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))"
         f" RETURNING {_ACTIVE_COLUMNS}",
-        {"webhook_id": webhook_id, "limit": limit, "taken_s": RETAKE_AFTER_S},
+        {"webhook_id": webhook_id, "limit": limit, "retake_s": RETAKE_AFTER_S},
     )
     return [ActiveDelivery(**row) for row in rows]
 
@@ -218,9 +216,9 @@ async def insert_active(db: Database, webhook_id: str, event: str, data: dict[st
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
         "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
-        "   clock_timestamp() + make_interval(secs => %(taken_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
+        "   clock_timestamp() + make_interval(secs => %(retake_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
         "  RETURNING *) SELECT " + _ACTIVE_COLUMNS + " FROM d JOIN webhooks w USING (webhook_id)",
-        {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "taken_s": RETAKE_AFTER_S},
+        {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "retake_s": RETAKE_AFTER_S},
     )
     return ActiveDelivery(**rows[0]) if rows else None
 
@@ -240,7 +238,7 @@ async def record_attempt(
 
 
 async def replay(db: Database, delivery_id: str) -> None:
-    """Queue a delivered or given-up message again, with the full number of attempts."""
+    """Queue a delivery again that succeeded or was given up, with the full number of attempts."""
     await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE delivery_id = %s AND state <> 'waiting'",
@@ -249,8 +247,8 @@ async def replay(db: Database, delivery_id: str) -> None:
 
 
 async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) -> int:
-    """Queue all given-up messages of a webhook again, except messages of the event `excluded_event`; returns their
-    number."""
+    """Queue all deliveries of a webhook again that were given up, except those of the event `excluded_event`; returns
+    their number."""
     rows = await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
@@ -260,15 +258,14 @@ async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) ->
 
 
 async def give_up_excess_deliveries(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
-    """Give up the waiting messages of each webhook except its newest `limit`, at most 1000 per webhook, so that the
-    statement stays short. Returns the names of the webhooks, each with the number of messages that were given up.
-    """
+    """Give up the waiting deliveries of each webhook except its newest `limit`, at most 1000 per webhook, so that the
+    statement stays short. Returns the names of the webhooks, each with the number of deliveries that were given up."""
     rows = await db.write(
-        "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
+        "WITH given_up AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"
         "   FROM webhook_deliveries WHERE webhook_id = w.webhook_id AND state = 'waiting' ORDER BY at DESC"
         "   OFFSET %(limit)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
-        " SELECT name, count(*) AS number FROM gone JOIN webhooks USING (webhook_id) GROUP BY name ORDER BY name",
+        " SELECT name, count(*) AS number FROM given_up JOIN webhooks USING (webhook_id) GROUP BY name ORDER BY name",
         {"limit": limit, "reason": reason},
     )
     return [(row["name"], row["number"]) for row in rows]

@@ -225,7 +225,7 @@ async def test_while_a_person_has_control_no_picture_is_kept(leased: Leased):
 async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recording, "MAX_WAITING", 2)
     monkeypatch.setattr(recording, "RETRY_PAUSE_S", 0)
-    written, is_away = recording.recordings.append, True
+    written, is_away = recording.recordings.append_rows, True
 
     async def append(*given: Any) -> Any:
         nonlocal is_away
@@ -237,7 +237,7 @@ async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased
             raise Unavailable("The database is away.")
         return await written(*given)
 
-    monkeypatch.setattr(recording.recordings, "append", append)
+    monkeypatch.setattr(recording.recordings, "append_rows", append)
     await leased.acts(CLICK)
     rows = await leased.rows()
     assert [row["what"] for row in rows] == ["granted", "click", "screenshot", "screenshot", "gap"]
@@ -265,7 +265,7 @@ async def test_what_waits_for_a_database_that_stays_away_is_left_out_and_said(
     with monkeypatch.context() as away:
         away.setattr(recording, "GIVE_UP_S", 0)
         away.setattr(recording, "RETRY_PAUSE_S", 0)
-        away.setattr(recording.recordings, "append", append)
+        away.setattr(recording.recordings, "append_rows", append)
         await leased.acts(CLICK)
         await asyncio.wait_for(leased.recorder.wait_until_idle(), 10)
     await leased.acts(SECRET)

@@ -158,8 +158,8 @@ async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, ap
 async def test_what_a_dead_api_had_taken_is_taken_by_another(hooks: Hooks, db: Database):
     made = await hooks.made(EVENT)
     await emit(db)
-    (taken,) = await webhooks.take(db, made["webhook_id"], 8)
-    assert await webhooks.take(db, made["webhook_id"], 8) == []
+    (taken,) = await webhooks.take_due(db, made["webhook_id"], 8)
+    assert await webhooks.take_due(db, made["webhook_id"], 8) == []
     await hooks.delivered()
     assert hooks.receiver.requests == []
     await due_again(db)  # its time has expired

@@ -157,5 +157,5 @@ def _require_earlier_expiration(caller: Caller, expires: datetime | None) -> Non
 
 
 def _audit_values(key: ApiKey) -> LogDetails:
-    hidden = {"secret_hash", "valid", "stale", "last_used", "owner_permissions"}
+    hidden = {"secret_hash", "valid", "needs_touch", "last_used", "owner_permissions"}
     return {name: value for name, value in asdict(key).items() if name not in hidden}

@@ -108,7 +108,7 @@ async def require_right_to_add_image(change: CallerChange, image_id: str) -> Non
     """Refuse to add a workspace that the caller may not use to their own groups. Raises Forbidden: the error contains
     the permission."""
     owner_id = change.caller.owner_id
-    if owner_id is None or not await images.is_of_user(change.db, image_id, owner_id):
+    if owner_id is None or not await images.may_use_image(change.db, image_id, owner_id):
         change.caller.require("groups_modify")
 
 

@@ -80,7 +80,7 @@ class LoginRequest:
             self.db,
             username,
             self.source(attempt),
-            attempts=settings.max_login_attempts,
+            max_attempts=settings.max_login_attempts,
             window_s=settings.login_window_s,
             is_known=attempt.device is not None,
         )

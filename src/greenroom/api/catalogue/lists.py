@@ -40,7 +40,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
     async with db.transaction() as connection:
         catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
     if published is not None:
-        await catalogue_rows.store_read(db, catalogue_id, *published)
+        await catalogue_rows.store_reading(db, catalogue_id, *published)
     await db.notify(ChangeEvent(Topic.IMAGES))
     catalogue = await catalogue_rows.get_catalogue(db, catalogue_id)
     change.audit(
@@ -73,7 +73,7 @@ async def refresh(db: Database, catalogue: Catalogue, *, networks: AllowedNetwor
             if published is None:
                 await catalogue_rows.store_unchanged(db, catalogue.catalogue_id)
             else:
-                await catalogue_rows.store_read(db, catalogue.catalogue_id, *published)
+                await catalogue_rows.store_reading(db, catalogue.catalogue_id, *published)
     except Unavailable:
         raise  # it is an error of the database, which cannot store the reason either
     except GreenroomError as error:

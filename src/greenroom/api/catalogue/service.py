@@ -227,7 +227,7 @@ async def _picture_at(url: str, *, networks: AllowedNetworks) -> CataloguePictur
 async def workspace_picture(db: Database, caller: Caller, image_id: str) -> CataloguePicture:
     """Return the uploaded picture of a workspace. Raises NotFound: it has no picture, or the caller may neither use nor
     see the workspace."""
-    may_use = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
+    may_use = caller.user_id is not None and await images.may_use_image(db, image_id, caller.user_id)
     picture = await catalogue_rows.find_picture(db, image_id) if may_use or caller.may("images_view") else None
     return require_row(picture, "picture of workspace", image_id)
 

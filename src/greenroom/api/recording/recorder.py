@@ -301,7 +301,7 @@ class Recorder:
         if any(row.picture is not None for row in rows):
             person_has_control = (await read_control(self._db, lease_id)).holder == "person"
             if time.monotonic() - self._sizes_read_at_s > SIZES_VALID_S:
-                self._sizes = await recordings.read_stored(self._db)
+                self._sizes = await recordings.read_stored_size(self._db)
                 self._sizes_read_at_s = time.monotonic()
         settings = self._snapshot.installation
 
@@ -321,7 +321,7 @@ class Recorder:
             )
             return recording_rows.rows_to_store(rows, room)
 
-        rows_to_store = await recordings.append(self._db, lease_id, fit)
+        rows_to_store = await recordings.append_rows(self._db, lease_id, fit)
         if (
             rows_to_store is not None
             and rows_to_store.full is not None

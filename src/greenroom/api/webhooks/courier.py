@@ -1,6 +1,6 @@
 """Delivers messages: a few at a time per webhook, so that a slow webhook does not delay others.
 
-All apis deliver. A process takes a message for a limited time (`db.webhooks.take`); if the process ends, another
+All apis deliver. A process takes a message for a limited time (`db.webhooks.take_due`); if the process ends, another
 process takes it. So a message may arrive twice, with the same id, but is not lost.
 """
 
@@ -118,7 +118,7 @@ class Courier:
 
         try:
             async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
-                while deliveries := await webhooks.take(self._db, webhook_id, MAX_SIMULTANEOUS):
+                while deliveries := await webhooks.take_due(self._db, webhook_id, MAX_SIMULTANEOUS):
                     async with asyncio.TaskGroup() as group:
                         for delivery in deliveries:
                             group.create_task(self._try_deliver(sender, delivery))

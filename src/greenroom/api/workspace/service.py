@@ -57,7 +57,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
 async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
     """Return the reason why no Agent can hold a session of the workspace; None if an Agent can,
     or if there is no Agent."""
-    offers = await images.offers_for(db, image.image_id)
+    offers = await images.offers_for_image(db, image.image_id)
     if not offers or any(offer.cores >= image.cores and offer.memory >= image.memory for offer in offers):
         return None
     cores, memory = max(offer.cores for offer in offers), max(offer.memory for offer in offers)
@@ -131,7 +131,7 @@ async def update_image(
         is_token_kept = stored.docker_token_encrypted is not None and "docker_token" not in changes
         if is_token_kept and (problem := token_problem(stored.name, fields.name)):
             raise Invalid(problem)
-        await images.update_image(connection, image_id, fields, staged=rollover(stored, fields))
+        await images.update_image(connection, image_id, fields, rollover=rollover(stored, fields))
         if origin is not None:
             await set_origin(connection, image_id, origin, fields.name)
         if client_fields:

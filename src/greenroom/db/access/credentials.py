@@ -23,21 +23,22 @@ from greenroom.db.rows import assignments
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A valid log-in and its user. `stale`: `last_used` is more than a minute old. `password_once`: the user still has
-    the password with which the installation was created."""
+    """A valid log-in and its user. `needs_touch`: `last_used` is more than a minute old. `password_once`: the user
+    still has the password with which the installation was created."""
 
     user_id: str
     username: str
     permissions: frozenset[str]
     expires: datetime
-    stale: bool
+    needs_touch: bool
     password_once: bool
 
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
     """Return the log-in with this cookie; None if it has ended or its user may no longer log in."""
     row = await db.fetch_one(
-        "SELECT u.user_id, u.username, u.password_once, l.expires, l.last_used < now() - interval '1 minute' AS stale,"
+        "SELECT u.user_id, u.username, u.password_once, l.expires,"
+        " l.last_used < now() - interval '1 minute' AS needs_touch,"
         " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
         "       WHERE ug.user_id = u.user_id) AS permissions"
         " FROM login_sessions l JOIN users u USING (user_id)"
@@ -48,7 +49,9 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
     if row is None:
         return None
     permissions = frozenset(cast("list[str]", row["permissions"]))
-    return Login(str(row["user_id"]), row["username"], permissions, row["expires"], row["stale"], row["password_once"])
+    return Login(
+        str(row["user_id"]), row["username"], permissions, row["expires"], row["needs_touch"], row["password_once"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class ListedLogin:
     current: bool
 
 
-_VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
+_LOGIN_COLUMNS: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
 
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
@@ -72,7 +75,7 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
     log-in.
     """
     rows = await db.fetch(
-        "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
+        "SELECT " + _LOGIN_COLUMNS + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
         " ORDER BY last_used DESC, login_id",
         {"user_id": user_id, "idle_s": idle_s, "current": current},
@@ -83,7 +86,9 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
 async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> ListedLogin:
     """End one log-in of a user and return it. Raises NotFound: the user has no log-in with this id."""
     cursor = await connection.execute(
-        "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _VIEW + ", false AS current",
+        "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING "
+        + _LOGIN_COLUMNS
+        + ", false AS current",
         (user_id, login_id),
     )
     row = await cursor.fetchone()
@@ -154,7 +159,7 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
 
 
 async def begin_attempt(
-    db: Database, username: str, source: str, *, attempts: int, window_s: float, is_known: bool = False
+    db: Database, username: str, source: str, *, max_attempts: int, window_s: float, is_known: bool = False
 ) -> float | None:
     """Count an attempt to log in, before the password is checked; None = continue, else the seconds to wait.
 
@@ -171,7 +176,7 @@ async def begin_attempt(
         )
         failures = [FailedAttempt(**row) for row in await cursor.fetchall()]
         is_known = is_known or source in await _logged_in_at(connection, username)
-        wait_s = account_wait_s(failures, source, max_failures=attempts, window_s=window_s, is_known=is_known)
+        wait_s = account_wait_s(failures, source, max_failures=max_attempts, window_s=window_s, is_known=is_known)
         if wait_s > 0:
             return wait_s
         await connection.execute(
@@ -223,7 +228,7 @@ async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenL
     )
 
 
-DELETE_ENDED: Final[tuple[LiteralString, ...]] = (
+DELETE_ENDED_LOGINS: Final[tuple[LiteralString, ...]] = (
     deletion("login_sessions", "token_hash", "expires < now()"),
     deletion("login_links", "token_hash", "expires < now()"),
     deletion("login_failures", "ctid", "at < now() - make_interval(secs => %(window_s)s)", SKIP_LOCKED),
@@ -232,14 +237,14 @@ DELETE_ENDED: Final[tuple[LiteralString, ...]] = (
 
 async def prune_logins(db: Database, window_s: float) -> None:
     """Delete ended log-ins, expired links, and failures older than the window."""
-    for statement in DELETE_ENDED:
+    for statement in DELETE_ENDED_LOGINS:
         await delete_in_batches(db, statement, {"window_s": window_s})
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key without its secret. `owner` created it and has `owner_permissions` at present. `valid`: enabled, not
-    expired, and its owner may log in. `stale`: `last_used` is more than a minute old, or empty."""
+    expired, and its owner may log in. `needs_touch`: `last_used` is more than a minute old, or empty."""
 
     key_id: str
     secret_hash: bytes
@@ -256,7 +261,7 @@ class ApiKey:
     owner: str | None
     owner_permissions: list[str]
     valid: bool
-    stale: bool
+    needs_touch: bool
 
 
 OLDEST_FIRST: Final = SortOrder("created")
@@ -272,7 +277,7 @@ KEYS: Final = ListDefinition(
         "       WHERE ug.user_id = k.created_by) AS owner_permissions,"
         " k.enabled AND (k.expires IS NULL OR k.expires > now())"
         "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
-        " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS stale"
+        " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS needs_touch"
     ),
     source="FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by",
     key="k.key_id",

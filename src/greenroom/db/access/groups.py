@@ -1,4 +1,4 @@
-"""Groups: permissions, settings, members and images."""
+"""Groups in SQL: permissions, settings, members and images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from greenroom.core.errors import Refused, require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
-from greenroom.db.workspace.filter_policies import find_policy_id
+from greenroom.db.workspace.filter_policies import FILTER_SETTING, find_policy_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

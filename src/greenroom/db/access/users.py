@@ -34,7 +34,8 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFields:
-    """The changeable fields of a user. `password_hash` (argon2id, None = no password) is never sent to a client."""
+    """The changeable fields of a user. `password_hash` (argon2id, None = no password) is never sent to a client.
+    `password_once`: the password is the one with which the installation was created."""
 
     username: str
     first_name: str = ""
@@ -293,7 +294,7 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAttributes:
-    """The preferences and SSH keys of a user, stored from the first change on; None = not set."""
+    """The preferences and SSH keys of a user, which have a row from their first change on; None = not set."""
 
     user_id: str
     ssh_public_key: str | None = None

@@ -58,7 +58,9 @@ async def register(
         IdentityConflict: another Agent has this identity, or the Agent is already registered.
     """
     async with db.transaction() as connection:
-        cursor = await connection.execute(_KNOWN, {"agent_id": request.agent_id, "alive_within_s": ALIVE_WITHIN_S})
+        cursor = await connection.execute(
+            _SELECT_KNOWN_AGENT, {"agent_id": request.agent_id, "alive_within_s": ALIVE_WITHIN_S}
+        )
         known = row_as(KnownAgent, await cursor.fetchone())
         token = await lock_token(connection, request.token_hash) if request.token_hash is not None else None
         if problem := registration_refusal(request, known, token):
@@ -75,7 +77,7 @@ async def register(
         return await _admit_new(connection, request, credential_hash, enabled=enabled or enabled_by_token)
 
 
-_KNOWN: Final = (
+_SELECT_KNOWN_AGENT: Final = (
     "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
     " a.seq = 0 AS never_checked_in,"
     " jsonb_build_object('in_use', a.edge_url, 'requested', a.edge_url_requested) AS edge,"
@@ -172,7 +174,7 @@ async def record_refusal(db: Database, agent_id: str, reason: str, address: str)
         await db.notify(ChangeEvent(Topic.AGENTS))
 
 
-_CHANGE: Final = (
+_UPDATE_AGENT: Final = (
     "UPDATE agents SET enabled = coalesce(%(enabled)s, enabled), draining = coalesce(%(draining)s, draining),"
     " cores_override = CASE WHEN %(set_cores)s THEN %(cores)s::double precision ELSE cores_override END,"
     " memory_override = CASE WHEN %(set_memory)s THEN %(memory)s::bigint ELSE memory_override END"
@@ -205,7 +207,7 @@ async def update_agent(
         "memory": memory_override or None,
     }
     async with db.transaction() as connection:
-        if await (await connection.execute(_CHANGE, values)).fetchone() is None:
+        if await (await connection.execute(_UPDATE_AGENT, values)).fetchone() is None:
             raise NotFound("There is no such Agent; it may have been deleted.")
         await connection.execute(
             "UPDATE agent_capacity c SET"

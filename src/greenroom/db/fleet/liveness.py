@@ -17,7 +17,7 @@ from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.session.transitions import CHANGE_TO, ChangedSession
 
 MARK_LOST_PARAMETERS: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
-_MUST_BE_MARKED_LOST: Final[LiteralString] = (
+_CAN_BECOME_LOST: Final[LiteralString] = (
     " user_id IS NOT NULL AND status = ANY(%(losable)s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
 )
@@ -30,7 +30,7 @@ AGENTS_TO_CHECK: Final[LiteralString] = (
     "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
     " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
     " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND"
-    + _MUST_BE_MARKED_LOST
+    + _CAN_BECOME_LOST
     + ") AS has_sessions_to_mark_lost"
     " FROM agents a WHERE zone_id = %(zone_id)s"
     " AND (status <> 'running' OR last_reported < clock_timestamp() - make_interval(secs => %(missing_s)s))"
@@ -103,14 +103,14 @@ async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> boo
 async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
     """Mark the users' sessions of a missing Agent lost; returns those changed."""
     await connection.execute(
-        "SELECT 1 FROM sessions WHERE agent_id = %(agent_id)s AND" + _MUST_BE_MARKED_LOST + " ORDER BY session_id"
+        "SELECT 1 FROM sessions WHERE agent_id = %(agent_id)s AND" + _CAN_BECOME_LOST + " ORDER BY session_id"
         " FOR NO KEY UPDATE",
         {**MARK_LOST_PARAMETERS, "agent_id": agent_id},
     )
     cursor = await connection.execute(
         f"UPDATE sessions SET {CHANGE_TO[SessionStatus.LOST]}, error = %(reason)s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
-        f" AND agent_id = %(agent_id)s AND{_MUST_BE_MARKED_LOST}"
+        f" AND agent_id = %(agent_id)s AND{_CAN_BECOME_LOST}"
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         {**MARK_LOST_PARAMETERS, "reason": reason, "agent_id": agent_id},
     )

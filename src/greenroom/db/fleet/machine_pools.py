@@ -92,7 +92,7 @@ list_pools: Final = POOLS.read
 """Machine pools by zone and name, also deleted ones with machines left."""
 lock_pool: Final = POOLS.lock
 """A pool, its row locked until commit, so that nothing is ordered in the meantime."""
-_JSON: Final = ("options", "secrets")
+_JSON_FIELDS: Final = ("options", "secrets")
 
 
 async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoolRow]:
@@ -118,7 +118,7 @@ async def lock_pools(connection: Connection, zone_id: str) -> None:
 
 def _values(fields: PoolFields) -> dict[str, Any]:
     values = values_of(PoolFields, fields)
-    return values | {name: Jsonb(values[name]) for name in _JSON} | {"schedule": Jsonb(list(fields.schedule))}
+    return values | {name: Jsonb(values[name]) for name in _JSON_FIELDS} | {"schedule": Jsonb(list(fields.schedule))}
 
 
 async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) -> str:
@@ -192,7 +192,7 @@ async def record_listing(connection: Connection, machine_pool_id: str, listing: 
     )
 
 
-async def remove_deleted(connection: Connection, zone_id: str) -> list[str]:
+async def remove_deleted_pools(connection: Connection, zone_id: str) -> list[str]:
     """Remove deleted pools whose orders have all ended and whose provider was listed after the deletion; returns their
     names."""
     cursor = await connection.execute(

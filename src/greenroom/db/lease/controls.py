@@ -17,7 +17,7 @@ from greenroom.db.session.viewers import FROM_CONTROLLING_VIEWERS
 
 MAX_CHANGES: Final = 100
 """The maximum number of changes in the trace of a lease; older changes are omitted."""
-_LAST: Final[LiteralString] = (
+_SELECT_LAST_CONTROL: Final[LiteralString] = (
     "SELECT term, viewer, name, until, clock_timestamp() AS now FROM lease_controls WHERE lease_id = %s"
     " ORDER BY term DESC LIMIT 1"
 )
@@ -25,14 +25,14 @@ _LAST: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlUpdate:
-    """A change of control. If the terms are equal, it was a renewal, or nothing changed."""
+    """The control before and after an update. If the terms are equal, the control was renewed or is unchanged."""
 
     before: Control
     after: Control
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlChange:
+class RecordedControlChange:
     """A change of control in the trace of a lease."""
 
     term: int
@@ -43,7 +43,7 @@ class ControlChange:
 
 async def read_control(db: Database, lease_id: str) -> Control:
     """Return the present control of a lease."""
-    row = await db.fetch_one(_LAST, (lease_id,))
+    row = await db.fetch_one(_SELECT_LAST_CONTROL, (lease_id,))
     return current_control(msgspec.convert(row, Control), row["now"]) if row else Control()
 
 
@@ -54,7 +54,7 @@ async def change_control(
     serialized. An exception of `decide` is raised, and nothing is changed."""
     async with db.transaction() as connection:
         await connection.execute("SELECT 1 FROM leases WHERE lease_id = %s FOR NO KEY UPDATE", (lease_id,))
-        cursor = await connection.execute(_LAST, (lease_id,))
+        cursor = await connection.execute(_SELECT_LAST_CONTROL, (lease_id,))
         before = row_as(Control, await cursor.fetchone()) or Control()
         cursor = await connection.execute("SELECT clock_timestamp() AS now")
         after = decide(before, (await returned_row(cursor))["now"])
@@ -72,10 +72,10 @@ async def change_control(
         return ControlUpdate(before=before, after=after)
 
 
-async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
+async def list_changes(db: Database, lease_id: str) -> list[RecordedControlChange]:
     """Return the changes of control of a lease, oldest first."""
     return await db.fetch_as(
-        ControlChange,
+        RecordedControlChange,
         "SELECT * FROM (SELECT term, name, since, said FROM lease_controls WHERE lease_id = %s"
         " ORDER BY term DESC LIMIT %s) last ORDER BY term",
         (lease_id, MAX_CHANGES),
@@ -83,15 +83,15 @@ async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
 
 
 async def read_page_credential(db: Database, session_id: str) -> bytes:
-    """Return the encrypted password of a session's page, which signs instructions to it."""
+    """Return the encrypted password of a session's page, with which the api signs instructions to the page."""
     row = await db.fetch_one("SELECT credential_encrypted FROM sessions WHERE session_id = %s", (session_id,))
     return require_row(row, "session", session_id)["credential_encrypted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldControl:
-    """Control that a user or guest has and that was not returned to the program yet. It has ended (`has_ended`) if they
-    were away, or may not control the session any more (`may_control` is False)."""
+    """The control that a user or guest has taken and not returned to the program yet. It has ended (`has_ended`) if
+    the person was away, or may not control the session any more (`may_control` is False)."""
 
     lease_id: str
     session_id: str

@@ -216,8 +216,8 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSession:
-    """A session whose desktop the api calls for a program: the session of a lease, or one that an API key reaches by
-    its id. `auth_epoch` is that of its token; `upstream_auth` is the `host[:port]` of a gateway."""
+    """A session whose desktop the api controls for a program: the session of a lease, or a session that an API key
+    names by its id. `auth_epoch` is that of its token; `upstream_auth` is the `host[:port]` of a gateway."""
 
     session_id: str
     status: SessionStatus
@@ -229,7 +229,7 @@ class ProgramSession:
     services: list[Service]
 
 
-_SELECT_LEASED_SESSION: Final[LiteralString] = (
+_SELECT_PROGRAM_SESSION: Final[LiteralString] = (
     f"SELECT s.session_id::text, {STATUS} AS status, coalesce(l.auth_epoch, s.auth_epoch) AS auth_epoch,"
     f" coalesce(i.friendly_name, '') AS image_friendly_name, s.agent_id::text, {PROXY_JSON}"
     " || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,"
@@ -242,7 +242,7 @@ _SELECT_LEASED_SESSION: Final[LiteralString] = (
 async def leased_session(db: Database, lease_id: str) -> ProgramSession:
     """Return the session of a lease. Raises NotFound: there is no such lease."""
     return require_row(
-        await db.fetch_one_as(ProgramSession, _SELECT_LEASED_SESSION + " WHERE l.lease_id = %s", (lease_id,)),
+        await db.fetch_one_as(ProgramSession, _SELECT_PROGRAM_SESSION + " WHERE l.lease_id = %s", (lease_id,)),
         "lease",
         lease_id,
     )
@@ -250,7 +250,7 @@ async def leased_session(db: Database, lease_id: str) -> ProgramSession:
 
 async def reachable_session(db: Database, session_id: str) -> ProgramSession:
     """Return the session with this id, with or without a lease. Raises NotFound: there is no such session."""
-    row = await db.fetch_one_as(ProgramSession, _SELECT_LEASED_SESSION + " WHERE s.session_id = %s", (session_id,))
+    row = await db.fetch_one_as(ProgramSession, _SELECT_PROGRAM_SESSION + " WHERE s.session_id = %s", (session_id,))
     return require_row(row, "session", session_id)
 
 
@@ -301,8 +301,8 @@ async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempot
 
 async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
     """Reserve a lease of an API key before it is created; returns the id of the reservation. None: the key has no limit
-    any more, or an earlier request with the same idempotency key created the lease. The
-    reservation of a request does not count for its repetition. Raises LeaseLimit: the key has `max_leases` leases."""
+    any more, or an earlier request with the same idempotency key created the lease. A repeated request does not count
+    its earlier reservation. Raises LeaseLimit: the key has `max_leases` leases."""
     async with db.transaction() as connection:
         cursor = await connection.execute(
             "SELECT max_leases FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,)

@@ -80,8 +80,8 @@ class StagingConfig(ConfigFields):
         return expiration_problem(self.expiration, self.num_sessions, self.start_s)
 
 
-# Current is the number of claimable sessions: those on an Agent that is missing, disabled or moved do not count.
-# Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
+# `num_current_sessions` counts claimable sessions, without those on an Agent that is missing, disabled or moved.
+# `has_manager`: without a running Manager the pool is not filled, even if the last Primary recorded another cause.
 BY_ZONE: Final = SortOrder("zone")
 _CONFIGS: Final = ListDefinition(
     row_type=StagingConfig,
@@ -107,12 +107,12 @@ _CONFIGS: Final = ListDefinition(
 
 
 async def list_configs(
-    db: Database, *, after: Position | None = None, limit: int | None = None, unattended: bool = False
+    db: Database, *, after: Position | None = None, limit: int | None = None, without_manager: bool = False
 ) -> ListPage[StagingConfig]:
-    """Return configs by zone and workspace; `unattended` = only configs of zones without a running Manager."""
+    """Return configs by zone and workspace; `without_manager` = only configs of zones without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
-    if unattended:
+    if without_manager:
         conditions.add("NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND " + RUNS + ")")
     return await _CONFIGS.read(db, conditions, after=after, limit=limit)
 
@@ -219,7 +219,7 @@ async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class GroupSet:
-    """The number of users who are in exactly these groups."""
+    """A set of groups, and the number of users who are in exactly these groups."""
 
     group_ids: tuple[str, ...]
     number: int
@@ -281,7 +281,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
     images = {image.image_id: image for image in rows_as(ImageFacts, [row["facts"] for row in await db.fetch(_IMAGES)])}
     zone_rows = await db.fetch(_ZONES, {"running_within_s": RUNNING_WITHIN_S})
     zones = {zone.zone_id: zone for zone in rows_as(ZoneFacts, [row["facts"] for row in zone_rows])}
-    attended = {row["facts"]["zone_id"] for row in zone_rows if row["has_manager"]}
+    zones_with_manager = {row["facts"]["zone_id"] for row in zone_rows if row["has_manager"]}
     fills: list[PoolFill] = []
     for row in pools:
         image, zone = images.get(row["image_id"]), zones.get(row["zone_id"])
@@ -295,7 +295,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
             num_sessions=row["num_sessions"],
             current=row["current"],
             starting=row["starting"],
-            has_manager=zone.zone_id in attended,
+            has_manager=zone.zone_id in zones_with_manager,
         )
         fills.append(
             PoolFill(

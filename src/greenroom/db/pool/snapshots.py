@@ -104,7 +104,7 @@ SELECT staging_config_id::text, max(created) FILTER (WHERE started IS NOT NULL) 
 _BROKEN: Final[LiteralString] = """
 SELECT staging_config_id::text, created, broke, config_hash, COALESCE(error, 'no reason was given') AS error
   FROM sessions WHERE staging_config_id = ANY(%(configs)s::uuid[])
-   AND broke > clock_timestamp() - make_interval(secs => %(breaks_count_s)s)
+   AND broke > clock_timestamp() - make_interval(secs => %(break_forgotten_s)s)
 """
 
 _FAILED_ON: Final[LiteralString] = """
@@ -141,17 +141,17 @@ class FailedStart:
 class PoolRows:
     """The input of the plans of some configs of one zone, without the configs themselves.
 
-    `images` are by image id; `sessions` (oldest first), `successes` (creation time of the newest session that was ever
-    usable), `leaving` (sessions without a user that are ending), `broken` (staged sessions that stopped working
-    recently) and `failed_on` are by config. `agents` are the Agents of the zone with the state of an image, by image
-    id.
+    `images` are by image id; `sessions` (oldest first), `last_successes` (creation time of the newest session that was
+    ever usable), `leaving` (number of ending sessions without a user), `broken` (staged sessions that stopped working
+    recently) and `failed_on` (recent failed starts) are by config. `agents` are the Agents of the zone with the state
+    of an image, by image id.
     """
 
     zone: ZoneFacts
     strategy: Strategy
     images: Mapping[str, ImageFacts]
     sessions: Mapping[str, Sequence[PooledSession]]
-    successes: Mapping[str, datetime | None]
+    last_successes: Mapping[str, datetime | None]
     leaving: Mapping[str, int]
     broken: Mapping[str, Sequence[BrokenSession]]
     failed_on: Mapping[str, Sequence[FailedStart]]
@@ -198,7 +198,7 @@ async def read_pools(
         "configs": [config.staging_config_id for config in configs],
         "images": list({config.image_id for config in configs}),
         "avoided_s": AVOIDED_S,
-        "breaks_count_s": BREAK_FORGOTTEN_S,
+        "break_forgotten_s": BREAK_FORGOTTEN_S,
     }
     zone = await connection.execute(_ZONE, values)
     images = await connection.execute(_IMAGES, values)
@@ -207,15 +207,15 @@ async def read_pools(
     broken = await connection.execute(_BROKEN, values)
     failed_on = await connection.execute(_FAILED_ON, values)
     waiting = await query_waiting_users(connection, zone_id)
-    zone_row, of_configs, image_rows = await returned_row(zone), await totals.fetchall(), await images.fetchall()
+    zone_row, total_rows, image_rows = await returned_row(zone), await totals.fetchall(), await images.fetchall()
     (facts,) = rows_as(ZoneFacts, [zone_row])
     return PoolRows(
         zone=facts,
         strategy=zone_row["strategy"],
         images={image.image_id: image for image in rows_as(ImageFacts, [row["image"] for row in image_rows])},
         sessions=_grouped_by("staging_config_id", PooledSession, await sessions.fetchall()),
-        successes={row["staging_config_id"]: row["last_success"] for row in of_configs},
-        leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
+        last_successes={row["staging_config_id"]: row["last_success"] for row in total_rows},
+        leaving={row["staging_config_id"]: row["leaving"] for row in total_rows},
         broken=_grouped_by("staging_config_id", BrokenSession, await broken.fetchall()),
         failed_on=_grouped_by("staging_config_id", FailedStart, await failed_on.fetchall()),
         agents=agents,

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""Condition on `session_commands k`: a caller may still wait for it. Later, a command that has not begun never
+"""Condition on `session_commands k`: a caller may still wait for its result. A command that has not begun by then never
 begins."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""

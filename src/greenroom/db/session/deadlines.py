@@ -1,4 +1,5 @@
-"""Overdue sessions in SQL, for the Primary, and the check if a round has work. All writes are inside `guarded`."""
+"""Sessions past a deadline, in SQL, for the Primary, and the check if a round has work. All writes are inside
+`guarded`."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ async def read_with_deadline(db: Database, zone_id: str) -> list[SessionWithDead
 async def lock_with_deadline(
     connection: Connection, zone_id: str, session_ids: Sequence[str]
 ) -> list[SessionWithDeadline]:
-    """Lock the sessions with these ids that still wait, by id, and return them. Rows with another lock are omitted."""
+    """Lock the sessions with these ids that still have a deadline, by id, and return them. Rows that another
+    transaction has locked are omitted."""
     cursor = await connection.execute(
         WITH_DEADLINE
         + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
@@ -79,7 +81,7 @@ async def lock_with_deadline(
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """The reason of a failure, as a sentence. `set_aside`: the session is quarantined; `slow`: it was only too slow."""
+    """The reason of a failure, as a sentence. `set_aside`: quarantine the session; `slow`: it only took too long."""
 
     reason: str
     set_aside: bool = False
@@ -101,6 +103,7 @@ async def fail(connection: Connection, session_id: str, status: str, failure: Se
     return row_as(ChangedSession, await cursor.fetchone())
 
 
+# The redundant `deleted` lets PostgreSQL use the index of sessions that are not deleted.
 _RECOVERED: Final[LiteralString] = (
     "SELECT s.session_id::text FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
     " WHERE s.zone_id = %s AND s.status = 'failed' AND s.status <> 'deleted' AND s.slow"

@@ -35,7 +35,7 @@ EXPIRING_PARAMETERS: Final = {"counted_statuses": sorted(map(str, COUNTS_FOR_USE
 """The parameters of `EXPIRING` in addition to `zone_id`."""
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
-"""The statuses from which a session can run again."""
+"""The statuses in which a stop or pause can be revoked, so that the session runs again."""
 
 CAN_PAUSE_COLUMN: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS can_pause"
 """The column `can_pause`: true if the session's Agent `a` can stop and pause sessions."""
@@ -163,8 +163,8 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
-    """Lock the sessions with these ids that are still expired, by id, and return them. Rows with another lock are
-    omitted."""
+    """Lock the sessions with these ids that are still expired, by id, and return them. Rows that another transaction
+    has locked are omitted."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, **EXPIRING_PARAMETERS, "ids": list(session_ids)},

@@ -82,7 +82,7 @@ class StartStep:
     at: float | None = None
 
 
-class _OfSession(Protocol):
+class _HasSessionId(Protocol):
     @property
     def session_id(self) -> str: ...
 
@@ -92,11 +92,11 @@ _ONLY_IDS: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
 condition would read all sessions."""
 
 
-def _session_ids(changes: Iterable[_OfSession]) -> list[str]:
+def _session_ids(changes: Iterable[_HasSessionId]) -> list[str]:
     return [change.session_id for change in changes]
 
 
-_SESSION: Final[LiteralString] = (
+_SESSION_COLUMNS: Final[LiteralString] = (
     "s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text, s.claimable,"
     " s.set_aside_for IS NOT NULL AS set_aside, s.assignment_state, s.user_id::text, s.staging_config_id::text"
 )
@@ -105,7 +105,7 @@ _SESSION: Final[LiteralString] = (
 async def read_reported(connection: Connection, observations: Sequence[Observation]) -> list[ReportedSession]:
     """Return the rows of observed sessions, only those that belong to the observing Agent."""
     cursor = await connection.execute(
-        "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
+        "SELECT " + _SESSION_COLUMNS + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _ONLY_IDS,
         (
             Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]),
@@ -116,7 +116,7 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
 
 
 STORED_OBSERVATIONS: Final[LiteralString] = (
-    "SELECT " + _SESSION + ","
+    "SELECT " + _SESSION_COLUMNS + ","
     " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
     " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
     " JOIN agents a USING (agent_id)"
@@ -142,7 +142,7 @@ async def read_stored_observations(db: Database, zone_id: str) -> list[tuple[Rep
 _COLUMNS: Final = columns_of(Observation, without={"has_container"})
 _COMPARED_COLUMNS: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
 """The columns by which an observation is compared with the previous observation."""
-_WRITE: Final[LiteralString] = (
+_WRITE_OBSERVATIONS: Final[LiteralString] = (
     f"INSERT INTO session_observed AS old ({column_list(_COLUMNS)}) SELECT {qualified(_COLUMNS, 'o')}"
     " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
     " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id" + _ONLY_IDS + " ORDER BY o.session_id"
@@ -156,7 +156,7 @@ _WRITE: Final[LiteralString] = (
 
 async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:
     """Store observations that are newer than the stored observations and differ from them."""
-    await connection.execute(_WRITE, (Jsonb(list(observations)), _session_ids(observations)))
+    await connection.execute(_WRITE_OBSERVATIONS, (Jsonb(list(observations)), _session_ids(observations)))
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:

@@ -65,7 +65,8 @@ def user_values(user: SessionUser | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagingDetails:
-    """The pool of a new staged session; it expires after `ttl_s` and may replace the session `replaces`."""
+    """The fields of a new staged session: its pool, the time after which it expires, and the session that it
+    replaces."""
 
     staging_config_id: str
     config_hash: str
@@ -120,7 +121,7 @@ class NewSession:
 
 
 _RESERVE_AND_INSERT: Final[LiteralString] = f"""
-WITH room AS (
+WITH reservation AS (
     UPDATE agent_capacity SET cores_allocated = cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit),
         memory_allocated = memory_allocated + %(memory)s
      WHERE agent_id = %(agent_id)s AND memory_allocated + %(memory)s <= memory
@@ -129,7 +130,7 @@ WITH room AS (
                    AND NOT a.draining AND a.status = 'running')
        AND (%(user_id)s::uuid IS NULL OR {COUNTED_SESSIONS} < %(max_sessions)s)
     RETURNING 1
-), made AS (
+), inserted AS (
     INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,
         status, term, spec, credential_encrypted, spec_hash, config_hash, cores, memory, permissions, client_settings,
         assigned, expires, keepalive, idempotency_key, idempotency_body, allow_origin, upstream_auth, kasm_url,
@@ -143,16 +144,17 @@ WITH room AS (
         %(idempotency_key)s, %(idempotency_body)s, %(allow_origin)s, %(upstream_auth)s, %(kasm_url)s,
         %(files_encrypted)s, %(expiry)s,
         clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0))
-    FROM room RETURNING session_id
+    FROM reservation RETURNING session_id
 )
 INSERT INTO session_steps (session_id, name)
-SELECT session_id, step FROM made, unnest(ARRAY['requested', 'placed']) AS step
+SELECT session_id, step FROM inserted, unnest(ARRAY['requested', 'placed']) AS step
 RETURNING session_id
 """
 
 
 async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
-    """Reserve and insert in one statement; False if the Agent has no room (any more), or the user's limit is reached.
+    """Reserve capacity and insert the session in one statement; False if the Agent has no room (any more), or the
+    user's limit is reached.
 
     For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed. Raises
     UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
@@ -250,7 +252,8 @@ class DeletedSession:
 
 
 async def request_delete(connection: Connection, session_id: str, reason: str) -> DeletedSession:
-    """Mark a session, or its successor, for deletion; repeatable. Raises NotFound: there is no such session."""
+    """Mark a session for deletion, or the last session that replaced it; repeatable. Raises NotFound: there is no such
+    session."""
     cursor = await connection.execute(
         f"""
         WITH RECURSIVE chain AS (
@@ -291,7 +294,7 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
 async def request_end(
     connection: Connection, session_id: str, reason: str, *, only_if: LiteralString = "true"
 ) -> ChangedSession | None:
-    """Request the end of one session for which the condition `only_if` holds; its Agent ends it and confirms. Returns
+    """Mark exactly this session for deletion if the condition `only_if` holds; its successor is not changed. Returns
     its row, or None if the condition does not hold, or the session is ending already."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
@@ -308,7 +311,7 @@ async def destroy_unassigned(connection: Connection, session_id: str, reason: st
 
 
 async def end_pool_sessions(connection: Connection, staging_config_id: str, reason: str) -> list[str]:
-    """End all sessions of a locked config that have no user; returns the Agents concerned."""
+    """End all sessions of a locked config that have no user; returns the ids of their Agents."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
         " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR NO KEY UPDATE)"

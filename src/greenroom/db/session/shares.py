@@ -132,8 +132,8 @@ async def insert_share(connection: Connection, new: NewShare) -> str:
 
 
 async def resend_permitted_viewers(connection: Connection, session_id: str) -> set[ChangeEvent]:
-    """Lock a session and have the permitted viewers sent to its Agent again; returns the events to notify after
-    commit."""
+    """Lock a session, so that its Agent receives the list of permitted viewers again; returns the events to notify
+    after commit."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s AND status <> 'deleted'"
         " RETURNING agent_id::text",
@@ -146,7 +146,7 @@ async def resend_permitted_viewers(connection: Connection, session_id: str) -> s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedShare:
-    """A share that was just ended or changed."""
+    """A share that was just ended, or whose access was just reduced."""
 
     share_id: str
     session_id: str

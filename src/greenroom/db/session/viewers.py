@@ -111,7 +111,7 @@ FROM_CONTROLLING_VIEWERS: Final[LiteralString] = (
     " FROM session_viewers v JOIN session_shares h USING (share_id)"
     " WHERE v.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND h.access = 'control'"
 )
-"""The viewers with control."""
+"""The FROM and WHERE of the viewers with control: session_viewers `v` and session_shares `h`."""
 
 
 async def find_controlling_viewer(db: Database, session_id: str, user_id: str) -> str | None:
@@ -192,10 +192,10 @@ async def find_share_candidates(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSession:
-    """The requested session, after following `superseded_by` to the session that replaced it.
+    """The session whose stream a request gets: the requested session, or the last session that replaced it.
 
-    `requested_agent_id` runs the requested session, `agent_id` the resulting one; `family`: ids of this session and of
-    all that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
+    `requested_agent_id` runs the requested session, `agent_id` this session; `family`: ids of this session and of all
+    that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
     holds it, `lease_epoch` the epoch of its token.
     """
 

@@ -200,7 +200,7 @@ _ENDED: Final[LiteralString] = "s.status = 'deleted'"
 """The condition of the indexes sessions_ended_…."""
 
 
-async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
+async def is_session_of_user(db: Database, session_id: str, user_id: str) -> bool:
     """Return True if the session is this user's."""
     row = await db.fetch_one(
         "SELECT 1 FROM sessions WHERE session_id::text = %s AND user_id = %s", (session_id, user_id)

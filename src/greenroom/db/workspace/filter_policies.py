@@ -49,7 +49,7 @@ class StoredPolicy(PolicyFields):
         )
 
 
-SETTING: Final = "web_filter_policy"
+FILTER_SETTING: Final = "web_filter_policy"
 """The group setting that contains the id of a policy."""
 
 BY_NAME: Final = SortOrder("name")
@@ -170,7 +170,7 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
         "   WHERE s.name = %(setting)s AND s.value = to_jsonb(%(id)s::text) ORDER BY 1) AS groups,"
         " (SELECT count(*) FROM sessions WHERE status <> 'deleted'"
         "   AND spec ->> 'filter_policy' = %(id)s::text) AS sessions",
-        {"id": filter_policy_id, "setting": SETTING},
+        {"id": filter_policy_id, "setting": FILTER_SETTING},
     )
     row = await returned_row(cursor)
     uses = [f"{kind} {', '.join(row[kind + 's'])}" for kind in ("workspace", "group") if row[kind + "s"]]

@@ -106,7 +106,7 @@ async def request_removal(db: Database, home_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedHome:
-    """A home in an Agent's report; times since the epoch. `removal_id`: the removal for which the Agent
+    """A home in an Agent's report; times in seconds since the epoch. `removal_id`: the removal for which the Agent
     moved it away."""
 
     user_id: str
@@ -153,9 +153,9 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
         reported + " DELETE FROM homes h WHERE h.agent_id = %(agent_id)s AND NOT EXISTS (SELECT 1 FROM reported"
         " WHERE CASE WHEN h.moved_away THEN reported.removal = h.removal_id"
         "   ELSE reported.removal IS NULL AND reported.user_id = h.user_id AND reported.image_id = h.image_id END)"
-        " AND (h.removal_id IS NOT NULL OR h.last_used < clock_timestamp() - make_interval(secs => %(new_s)s)"
+        " AND (h.removal_id IS NOT NULL OR h.last_used < clock_timestamp() - make_interval(secs => %(kept_s)s)"
         "   AND cardinality(" + _SESSIONS + ") = 0)",
-        {**values, "new_s": UNREPORTED_KEPT_S},
+        {**values, "kept_s": UNREPORTED_KEPT_S},
     )
 
 

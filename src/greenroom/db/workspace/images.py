@@ -31,8 +31,8 @@ class ImageOnAgentRow(ImageProgress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceRow(Definition):
-    """A stored workspace with related facts. `available`: an Agent has its image. `groups` are the ids of the groups
-    whose members may use it. `warnings` are sentences about settings without effect."""
+    """A stored workspace. `facts` is its part for launches. `available`: an Agent has its image. `groups` are the ids
+    of the groups whose members may use it. `warnings` are sentences about settings without effect."""
 
     image_id: str
     image_type: str
@@ -52,7 +52,7 @@ FIELDS: Final = columns_of(Definition)
 
 MAX_NAMED_USERS: Final = 5
 
-_JSON: Final = frozenset({"port_map", "run_config", "exec_config", "volume_mappings", "categories"})
+_JSON_FIELDS: Final = frozenset({"port_map", "run_config", "exec_config", "volume_mappings", "categories"})
 
 IMAGE_FACTS: Final[LiteralString] = (
     "((to_jsonb(i) - 'docker_token_encrypted') || jsonb_build_object('filter_policy', i.filter_policy_id,"
@@ -90,11 +90,12 @@ get_image: Final = IMAGES.get
 lock_image: Final = IMAGES.lock
 _INSERT: Final[LiteralString] = "INSERT INTO images " + insert_values(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
-    f"UPDATE images SET {assignments(FIELDS)}, revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
+    f"UPDATE images SET {assignments(FIELDS)}, revision = revision + %(increment)s"
+    " WHERE image_id = %(image_id)s RETURNING 1"
 )
 
 
-async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
+async def may_use_image(db: Database, image_id: str, user_id: str) -> bool:
     """Return True if a group of the user may use the workspace."""
     row = await db.fetch_one(
         "SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id) WHERE gi.image_id = %s AND ug.user_id = %s",
@@ -117,21 +118,21 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
     return image_id
 
 
-async def update_image(connection: Connection, image_id: str, fields: Definition, *, staged: Rollover) -> None:
-    """Store an image, after `lock_image`, and apply `staged` to its staged sessions. The failures of its pools
+async def update_image(connection: Connection, image_id: str, fields: Definition, *, rollover: Rollover) -> None:
+    """Store an image, after `lock_image`, and apply `rollover` to its staged sessions. The failures of its pools
     are cleared, so that they try again immediately.
 
-    The rows of the pools are locked before the time is read, so that a session that is inserted meanwhile is older.
+    The pools are locked before `recycled` is set, so that a session that is inserted meanwhile counts as older.
 
     Raises:
         NotFound: it was deleted in the meantime.
         Duplicate: the friendly name exists.
         Invalid: a zone does not exist.
     """
-    step = int(staged is Rollover.END)
-    cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
+    increment = int(rollover is Rollover.END)
+    cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "increment": increment})
     require_row(await cursor.fetchone(), "workspace", image_id)
-    if staged is not Rollover.KEEP:
+    if rollover is not Rollover.KEEP:
         await connection.execute(
             "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
             (image_id,),
@@ -139,7 +140,7 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
         await connection.execute(
             "UPDATE staging_configs SET recycled = CASE WHEN %s THEN clock_timestamp() ELSE recycled END, failures = 0,"
             " last_error = NULL, next_try = NULL WHERE image_id = %s AND deleted IS NULL",
-            (staged is Rollover.REPLACE, image_id),
+            (rollover is Rollover.REPLACE, image_id),
         )
 
 
@@ -185,7 +186,7 @@ async def delete_image(connection: Connection, image_id: str) -> None:
 
 def _values(fields: Definition) -> dict[str, Any]:
     values = values_of(Definition, fields)
-    return values | {name: Jsonb(values[name]) for name in _JSON}
+    return values | {name: Jsonb(values[name]) for name in _JSON_FIELDS}
 
 
 async def find_image(db: Database, id_or_name: str) -> str | None:
@@ -240,13 +241,13 @@ def _shortened_names(names: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOffer:
-    """The offer of an Agent; memory is in bytes."""
+    """The cores and the memory (bytes) that an Agent offers to sessions."""
 
     cores: float
     memory: int
 
 
-async def offers_for(db: Database, image_id: str) -> list[AgentOffer]:
+async def offers_for_image(db: Database, image_id: str) -> list[AgentOffer]:
     """Return the offers of the Agents that may run sessions of a workspace, without dead Agents and empty offers."""
     return await db.fetch_as(
         AgentOffer,

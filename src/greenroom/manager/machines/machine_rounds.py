@@ -234,7 +234,7 @@ async def _plan(
             elif not await machine_orders.release_again(connection, action):
                 stray.append(action)
         await _store_order_failures(connection, snapshot, machine_plan)
-        removed_pools = await machine_pools.remove_deleted(connection, ctx.zone_id)
+        removed_pools = await machine_pools.remove_deleted_pools(connection, ctx.zone_id)
     if machine_plan.actions or removed_pools:
         await ctx.db.notify(*events)
     return snapshot, machine_plan, stray

@@ -67,7 +67,7 @@ def snapshot_of(config: ConfigToPlan, rows: PoolRows) -> PoolSnapshot:
             failures=config.plan_state.failures,
             last_error=config.plan_state.last_error,
             next_try=config.plan_state.next_try,
-            last_success=rows.successes.get(config_id),
+            last_success=rows.last_successes.get(config_id),
             recycled=config.recycled,
             broken=tuple(
                 broken

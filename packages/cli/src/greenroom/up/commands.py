@@ -21,8 +21,8 @@ from rich.text import Text
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import cause, shortened, summary
-from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
+from greenroom.db.migrate import pending_migrations
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.program import version
 from greenroom.up import host_programs, instance, log

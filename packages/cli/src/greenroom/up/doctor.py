@@ -26,7 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import read_known_rows
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
-from greenroom.db.migrate import check as pending_migrations
+from greenroom.db.migrate import pending_migrations
 from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog

@@ -6,7 +6,7 @@ from typing import Any, Final, LiteralString
 
 from greenroom.core.masking import MASK
 from greenroom.db.database import Database
-from greenroom.db.migrate import check as pending_migrations
+from greenroom.db.migrate import pending_migrations
 
 LOG_ROWS: Final = 2000
 

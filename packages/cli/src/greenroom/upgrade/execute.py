@@ -27,8 +27,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.db.migrate import Migration, before_new_code, migrate
-from greenroom.db.migrate import check as pending_migrations
+from greenroom.db.migrate import Migration, before_new_code, migrate, pending_migrations
 from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
