@@ -44,16 +44,16 @@ class WaitingRows(Generic[Row]):
     counted.
 
     `statement` writes all rows of the JSON list `rows`; one statement for each row would cost several times as much.
-    `params` converts a row to an object of the list. `row_name` is the name of the rows in the log of this process, in
-    two words. If `max_rows` rows wait, a new row is lost.
+    `to_json` converts a row to an object of the list. `row_name` is the name of the rows in the log of this process,
+    such as "log rows". If `max_rows` rows wait, a new row is lost.
     """
 
     def __init__(
-        self, db: Database, statement: LiteralString, params: Callable[[Row], JsonRow], *, row_name: str, max_rows: int
+        self, db: Database, statement: LiteralString, to_json: Callable[[Row], JsonRow], *, row_name: str, max_rows: int
     ) -> None:
         self._db = db
         self._statement: LiteralString = statement
-        self._params = params
+        self._to_json = to_json
         self._row_name = row_name
         self._max_rows = max_rows
         self._rows: list[Row] = []
@@ -78,7 +78,7 @@ class WaitingRows(Generic[Row]):
         while self._rows:
             rows, self._rows = self._rows[:MAX_ROWS], self._rows[MAX_ROWS:]
             try:
-                self.dropped += await insert_rows(self._db, self._statement, [self._params(row) for row in rows])
+                self.dropped += await insert_rows(self._db, self._statement, [self._to_json(row) for row in rows])
             except Unavailable as error:
                 waiting = rows + self._rows
                 self._rows = waiting[: self._max_rows]

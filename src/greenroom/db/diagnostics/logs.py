@@ -78,7 +78,7 @@ class LogWriter:
         self._db = db
         self._component = component
         self.zone_name = zone_name
-        self._rows = WaitingRows[LogRow](db, _INSERT, _params, row_name="log rows", max_rows=MAX_QUEUED)
+        self._rows = WaitingRows[LogRow](db, _INSERT, _to_json, row_name="log rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.urgent = False
         """True while a queued row must be stored before the api answers the request that caused it."""
@@ -133,7 +133,7 @@ class LogWriter:
             self.write(LogCode.LOG_ROWS_DROPPED, f"{lost}: too many rows waited, or they could not be stored.")
 
 
-def _params(row: LogRow) -> dict[str, Any]:
+def _to_json(row: LogRow) -> dict[str, Any]:
     return values_of(LogRow, row) | {
         "message": storable(one_line(row.message)),
         "username": storable(row.username),

@@ -1,4 +1,4 @@
-"""The data of Diagnostics: log rows, requests at Managers, and the rows of objects in a runtime (containers, volumes).
+"""The data of Diagnostics: log rows, requests to Managers, and the rows of objects in a runtime (containers, volumes).
 
 A request that was not 2xx is one row; 2xx are counted per Agent and minute. Gateways report the requests for Managers
 that they answered themselves.

@@ -70,8 +70,8 @@ async def register(
         credential_hash = new_credential_hash if request.token_hash is not None else request.credential_hash
         if known is not None:
             edge = known.edge.after_report(request.edge_url, with_token=request.token_hash is not None)
-            identity = await _readmit(connection, request, credential_hash, edge)
-            return replace(identity, edge=edge, edge_before=known.edge)
+            registration = await _readmit(connection, request, credential_hash, edge)
+            return replace(registration, edge=edge, edge_before=known.edge)
         await _check_route(connection, request.agent_id)
         enabled_by_token = token is not None and token.enable_agent
         return await _admit_new(connection, request, credential_hash, enabled=enabled or enabled_by_token)
@@ -99,7 +99,7 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
         )
 
 
-_RETURN_IDENTITY: Final = (
+_RETURN_REGISTRATION: Final = (
     " RETURNING incarnation, enabled, (SELECT installation_id::text FROM installation) AS installation_id, "
     f"{DB_EPOCH} AS db_epoch"
 )
@@ -111,7 +111,8 @@ async def _admit_new(
     cursor = await connection.execute(
         "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
         " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
-        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _RETURN_IDENTITY,
+        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING"
+        + _RETURN_REGISTRATION,
         asdict(request) | {"credential_hash": credential_hash, "enabled": enabled},
     )
     row = await cursor.fetchone()
@@ -129,7 +130,7 @@ async def _readmit(
         " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
         " incarnation = incarnation + 1, seq = 0,"
         " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
-        " WHERE agent_id = %(agent_id)s" + _RETURN_IDENTITY,
+        " WHERE agent_id = %(agent_id)s" + _RETURN_REGISTRATION,
         asdict(request)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
@@ -138,8 +139,8 @@ async def _readmit(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCredentials:
-    """The credential of an Agent, with the facts for its requests. `has_edge`: its last registration has an address of
-    an edge gateway, which may not be confirmed yet."""
+    """The credential of an Agent, and the facts that its requests need. `has_edge`: its last registration has an
+    address of an edge gateway, which may not be confirmed yet."""
 
     agent_id: str
     zone_id: str
@@ -269,14 +270,14 @@ async def remove_agent(connection: Connection, agent_id: str, *, force: bool = F
     row = await cursor.fetchone()
     if row is None:
         raise NotFound("There is no such Agent; it may have been deleted.")
-    await _end_sessions_of_deleted(connection, agent_id, row["status"], row["sessions"], force=force)
+    await _end_sessions_of_deleted_agent(connection, agent_id, row["status"], row["sessions"], force=force)
     await connection.execute(
         "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
     )
     await connection.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
 
 
-async def _end_sessions_of_deleted(
+async def _end_sessions_of_deleted_agent(
     connection: Connection, agent_id: str, status: str, session_ids: list[str], *, force: bool
 ) -> None:
     if not session_ids:

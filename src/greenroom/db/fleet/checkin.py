@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _COMMAND_TO_BEGIN: Final = "k.state = 'requested' AND " + AWAITED
 """A row of `session_commands k` that the Agent must begin."""
 
-_LOGIN_IF_NEEDED: Final = (
+_PASSWORD_IF_NEEDED: Final = (
     "CASE WHEN a.enabled AND (coalesce((a.usage ->> 'keeps_log_ins')::boolean, false) OR NOT EXISTS"
     " (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id AND r.name = i.name AND r.state = 'present'"
     "   AND i.pull_policy = 'missing'"
@@ -41,7 +41,7 @@ AGENT_NEEDS_IMAGE: Final = (
 """Condition: image `i` belongs to an enabled workspace that may run on Agent `a`, which should have the image."""
 
 WireJson = dict[str, Any]
-"""JSON in a format of `wire.messages`: reports and instructions of an Agent, stored unchanged."""
+"""JSON in a format of `wire.messages`: a report of an Agent, or an instruction for it, stored unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ZoneManager:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderedRemoval:
+class RequestedRemoval:
     """A home folder that an Agent must remove."""
 
     user_id: str
@@ -64,7 +64,7 @@ class OrderedRemoval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
-    """The Agent's own part of the input of an answer."""
+    """The part of the input of an answer that belongs to one Agent."""
 
     agent_id: str
     credential_hash: str
@@ -84,7 +84,7 @@ class AgentState:
     """The digest of the whole list (`wire.messages.digest`), once it is known."""
     command_ids: frozenset[str]
     images_digest: str
-    removals: tuple[OrderedRemoval, ...] = ()
+    removals: tuple[RequestedRemoval, ...] = ()
     """The homes that it must remove."""
 
 
@@ -112,7 +112,7 @@ class CheckInState:
     fresh: bool = True
     """False: the database is away, and this is the last state that was read."""
 
-    def stale(self) -> CheckInState:
+    def as_not_fresh(self) -> CheckInState:
         return replace(self, fresh=False)
 
 
@@ -129,43 +129,46 @@ _ZONE: Final = (
     " FROM managers m JOIN zones z ON z.zone_id = m.zone_id JOIN zone_leases l USING (zone_key)"
     " WHERE m.manager_id = %(manager_id)s"
 )
-_IMAGE: Final = (
-    "concat_ws('|', i.name, i.docker_registry, i.docker_user, i.pull_policy, i.refresh_requested,"
+_BEGIN_IMAGE_TEXT: Final = (
+    "string_agg(concat_ws('|', i.name, i.docker_registry, i.docker_user, i.pull_policy, i.refresh_requested,"
     " i.docker_token_encrypted IS NOT NULL"
 )
-_DIGEST_END: Final = ", ',' ORDER BY i.name, i.image_id)"
+_END_IMAGE_TEXT: Final = "), ',' ORDER BY i.name, i.image_id)"
+"""The begin and the end of the SQL for one text about all images `i`. Further values may be inserted between them."""
 _GENERATIONS: Final = "json_object_agg(s.session_id, s.generation)"
 _STATES: Final = (
-    "WITH zone AS MATERIALIZED (" + _ZONE + "), offered AS MATERIALIZED (SELECT i.* FROM images i, zone"
+    "WITH zone AS MATERIALIZED (" + _ZONE + "), zone_images AS MATERIALIZED (SELECT i.* FROM images i, zone"
     "   WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = zone.zone_id::uuid)),"
-    # Most images are the same for all Agents and digested once; these few differ between Agents.
+    # Most images are the same for all Agents, and their text is created once; the specific images differ.
     " specific_images AS MATERIALIZED"
-    "   (SELECT * FROM offered WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
-    " common AS MATERIALIZED (SELECT string_agg(" + _IMAGE + ")" + _DIGEST_END + " AS text"
-    "   FROM offered i WHERE NOT (restrict_to_server OR docker_token_encrypted IS NOT NULL)),"
-    " named AS MATERIALIZED (SELECT agent_id, " + _GENERATIONS + " AS generations FROM sessions s"
+    "   (SELECT * FROM zone_images WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
+    " common_images AS MATERIALIZED (SELECT " + _BEGIN_IMAGE_TEXT + _END_IMAGE_TEXT + " AS text"
+    "   FROM zone_images i WHERE NOT (restrict_to_server OR docker_token_encrypted IS NOT NULL)),"
+    " named_sessions AS MATERIALIZED (SELECT agent_id, " + _GENERATIONS + " AS generations FROM sessions s"
     "   WHERE session_id = ANY(%(session_ids)s::uuid[]) AND status <> 'deleted' GROUP BY agent_id),"
     " requested_agents AS MATERIALIZED (SELECT a.agent_id, encode(a.credential_hash, 'hex') AS credential_hash,"
     "   a.incarnation, a.seq, a.complete, a.zone_id, a.manager_id AS recorded_manager_id,"
     "   a.manager_term AS recorded_term,"
     "   coalesce(c.cores_reported, 0) AS cores_reported, coalesce(c.memory_reported, 0) AS memory_reported,"
-    "   CASE WHEN a.agent_id = ANY(%(whole)s::uuid[]) THEN (SELECT coalesce(" + _GENERATIONS + ", '{}') FROM sessions s"
-    "     WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') ELSE coalesce(named.generations, '{}')"
-    "   END AS generations,"
+    "   CASE WHEN a.agent_id = ANY(%(agents_with_all_sessions)s::uuid[]) THEN (SELECT coalesce("
+    + _GENERATIONS
+    + ", '{}') FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted')"
+    "     ELSE coalesce(named_sessions.generations, '{}') END AS generations,"
     "   (SELECT coalesce(json_agg(k.command_id), '[]') FROM session_commands k"
     "     WHERE k.agent_id = a.agent_id AND " + _COMMAND_TO_BEGIN + ") AS command_ids,"
     "   (SELECT coalesce(json_agg(h), '[]') FROM (SELECT user_id, image_id, removal_id FROM homes h"
     "     WHERE h.agent_id = a.agent_id AND h.removal_id IS NOT NULL) h) AS removals,"
-    "   CASE WHEN " + ADMITTED + " THEN md5(concat_ws(';', (SELECT text FROM common),"
-    "     (SELECT string_agg("
-    + _IMAGE
+    "   CASE WHEN "
+    + ADMITTED
+    + " THEN md5(concat_ws(';', (SELECT text FROM common_images), (SELECT "
+    + _BEGIN_IMAGE_TEXT
     + ", encode("
-    + _LOGIN_IF_NEEDED
-    + ", 'hex'))"
-    + _DIGEST_END
+    + _PASSWORD_IF_NEEDED
+    + ", 'hex')"
+    + _END_IMAGE_TEXT
     + " FROM specific_images i"
     "       WHERE NOT i.restrict_to_server OR i.server_id = a.agent_id))) ELSE md5('') END AS images_digest"
-    "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) LEFT JOIN named USING (agent_id)"
+    "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) LEFT JOIN named_sessions USING (agent_id)"
     "   WHERE a.agent_id = ANY(%(agent_ids)s::uuid[]))"
     " SELECT zone.*, (SELECT coalesce(json_agg(r), '[]') FROM requested_agents r)::text AS agents FROM zone"
 )
@@ -193,7 +196,7 @@ async def read_states(
     """
     params = {
         "agent_ids": list(session_ids_of),
-        "whole": [agent_id for agent_id, sessions in session_ids_of.items() if not sessions],
+        "agents_with_all_sessions": [agent_id for agent_id, sessions in session_ids_of.items() if not sessions],
         "session_ids": [session_id for sessions in session_ids_of.values() for session_id in sessions],
         "manager_id": manager_id,
     }
@@ -316,7 +319,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     """
     return await db.fetch_as(
         RegistryImage,
-        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_IF_NEEDED + " AS token,"
+        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _PASSWORD_IF_NEEDED + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
         # Of several workspaces with the same image, the policy that pulls most often applies: it is the lowest value.
         " min(i.pull_policy) OVER same AS pull_policy,"
@@ -342,8 +345,8 @@ async def read_filter_policies(db: Database) -> list[FilterPolicy]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedCommand:
-    """A command, or screenshot, that an Agent must begin; `age_s` is the time since its order. `env`: name → encrypted
-    value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command."""
+    """A command or screenshot that an Agent must begin; `age_s` is the time since it was requested. `env`: name →
+    encrypted value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command."""
 
     command_id: str
     session_id: str
@@ -358,7 +361,7 @@ class OrderedCommand:
 
 
 async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
-    """The commands the Agent has not begun yet."""
+    """Return the commands and screenshots that the Agent has not begun yet."""
     return await db.fetch_as(
         OrderedCommand,
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"

@@ -1,4 +1,4 @@
-"""The Primary's reads and writes of Agents and of sessions that wait for them.
+"""The Primary's reads and writes of Agents, of their sessions, and of the capacity that their sessions reserve.
 
 Callers write only inside `db.fleet.leadership.guarded`, so that a Manager that is not Primary any more writes nothing.
 """
@@ -16,13 +16,13 @@ from greenroom.core.session.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.session.transitions import CHANGE_TO, ChangedSession
 
-MARK_LOST_PARAMETERS: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
+MARK_LOST_PARAMETERS: Final = {"sources_of_lost": sorted(sources_of(SessionStatus.LOST))}
 _CAN_BECOME_LOST: Final[LiteralString] = (
-    " user_id IS NOT NULL AND status = ANY(%(losable)s) AND status <> 'deleted'"
+    " user_id IS NOT NULL AND status = ANY(%(sources_of_lost)s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
 )
-"""Condition on `sessions`: the session may become lost. A first start that waits for an Agent is tried on another
-Agent; a resumed session has its disk on its Agent."""
+"""Condition on `sessions`: the session becomes lost with its Agent. A first start is excluded, because it is tried on
+another Agent; a resumed session is included, because its disk is on its Agent."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
@@ -38,7 +38,8 @@ AGENTS_TO_CHECK: Final[LiteralString] = (
 
 
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
-    """Return the zone's Agents with a possible change: all except running ones that were not silent for this time."""
+    """Return the Agents of the zone whose status may change: those that do not run, and those that were silent for this
+    time."""
     params = {**MARK_LOST_PARAMETERS, "zone_id": zone_id, "missing_s": missing_s}
     return await db.fetch_as(AgentReport, AGENTS_TO_CHECK + " ORDER BY agent_id", params)
 
@@ -146,7 +147,7 @@ async def read_ending_on_dead_agents(db: Database, zone_id: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedOffer:
-    """The offer an Agent should have, and the stored one (`…_before`); memory in bytes."""
+    """The cores and memory (bytes) that an Agent offers now, and the stored values (`…_before`)."""
 
     agent_id: str
     hostname: str
@@ -171,7 +172,8 @@ CHANGED_OFFERS: Final[LiteralString] = (
 
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
-    """Return Agents with an offer that differs from report, overcommit and overrides (as in `write_capacity`)."""
+    """Return the Agents whose stored offer differs from the offer that follows from their report, the overcommit and
+    the overrides (as in `write_capacity`)."""
     params = {"zone_id": zone_id, "overcommit": cpu_overcommit}
     return await db.fetch_as(ChangedOffer, CHANGED_OFFERS + " ORDER BY agent_id", params)
 
@@ -182,7 +184,7 @@ LOCK_CAPACITY: Final[LiteralString] = (
 
 
 async def write_offers(connection: Connection, offers: Sequence[ChangedOffer]) -> None:
-    """Store the offers of Agents; the reservations of quotas follow the overcommit."""
+    """Store the offers of Agents. Reservations of CPU quotas change with the overcommit."""
     await connection.execute(LOCK_CAPACITY, ([offer.agent_id for offer in offers],))
     await connection.execute(
         "UPDATE agent_capacity c SET cores = o.cores, overcommit = o.overcommit, memory = o.memory FROM"

@@ -18,7 +18,7 @@ from greenroom.db.rows import assignments, columns_of, insert_values, qualified,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFields(MachinePoolLimits):
-    """The settings of a pool. `secrets` are name → sealed text; `approved_by` is empty if the pool has no approval."""
+    """The settings of a pool. `secrets`: name → encrypted text; `approved_by` is empty if the pool is not approved."""
 
     name: str
     enabled: bool
@@ -34,7 +34,8 @@ class PoolFields(MachinePoolLimits):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolRow(PoolFields):
-    """A machine pool; `listed`: the time of its provider's last listing."""
+    """A machine pool; `listed`: the time of the last list of machines from its provider. The numbers of open orders are
+    those by state; `unrequested`: those that were not sent to the provider yet."""
 
     machine_pool_id: str
     zone_id: str

@@ -76,9 +76,8 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_waiting_users(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """Return the unmet demand of the users who are counted in this zone with these `pools`, and sentences about users
-    who are counted in another zone.
-    """
+    """Return the unmet demand of the waiting users for whom a machine of this zone with these `pools` is planned, and
+    sentences about users who wait here but for whom another zone plans a machine."""
     params = {**waiting_parameters(zone_id), "max_users": MAX_USERS}
     users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
     if not any(zone_id in user.zone_ids for user in users):
@@ -89,7 +88,7 @@ async def read_waiting_users(
     for zone_supply in supplies:
         if zone_supply.enabled or zone_supply.machine_pool_id in planned:
             supply[zone_supply.zone_id] += _machines(zone_supply, overcommit)
-    names = {zone_supply.zone_id: zone_supply.zone_name for zone_supply in supplies}
+    zone_names = {zone_supply.zone_id: zone_supply.zone_name for zone_supply in supplies}
     images = {user.image_id: user.image for user in users}
     users_of_image = defaultdict[str, list[WaitingUser]](list)
     users_elsewhere = defaultdict[tuple[str, str], int](int)
@@ -99,14 +98,14 @@ async def read_waiting_users(
         elif zone_id in user.zone_ids:
             users_elsewhere[user.image_id, counted_zone] += 1
     demand = [
-        _demand_of_users(images[image_id], waiting_users, zone_id, names)
+        _demand_of_users(images[image_id], waiting_users, zone_id, zone_names)
         for image_id, waiting_users in users_of_image.items()
     ]
     sentences = [
         f"{waiting_users_text(number)} for {images[image_id].friendly_name} here as well; zone "
-        f"{names[counted_zone]} counts them and may get a machine first."
+        f"{zone_names[counted_zone]} counts them and may get a machine first."
         for (image_id, counted_zone), number in users_elsewhere.items()
-        if counted_zone in names
+        if counted_zone in zone_names
     ]
     return sorted(demand, key=lambda unmet: unmet.why), sorted(sentences)
 
@@ -133,10 +132,10 @@ def _machines(supply: _Supply, overcommit: float) -> Iterable[PlacementAgent]:
 
 
 def _demand_of_users(
-    image: ImageFacts, users: Sequence[WaitingUser], zone_id: str, names: dict[str, str]
+    image: ImageFacts, users: Sequence[WaitingUser], zone_id: str, zone_names: dict[str, str]
 ) -> UnmetDemand:
     number = len(users)
-    others = sorted({names[z] for user in users for z in user.zone_ids if z != zone_id and z in names})
+    others = sorted({zone_names[z] for user in users for z in user.zone_ids if z != zone_id and z in zone_names})
     also_text = f", in zone {' and '.join(others)} as well" if others else ""
     return UnmetDemand(
         placement_request_of(image), number, f"{waiting_users_text(number)} for {image.friendly_name}{also_text}"
@@ -145,7 +144,7 @@ def _demand_of_users(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _UnfilledConfig:
-    """A staging config with a lack of sessions, because the Agents have no room."""
+    """A staging config that lacks `number` sessions, because the Agents have no room."""
 
     staging_config_id: str
     image: ImageFacts

@@ -32,7 +32,7 @@ _INSTANCE_LOCK: Final = 72
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRow:
-    """The record of a Manager at its registration, with the facts that it needs of its zone and the installation."""
+    """The record of a Manager at its registration, with its zone and the installation."""
 
     manager_id: str
     manager_key: int
@@ -123,11 +123,9 @@ class Heartbeat:
     server_age_s: float
 
 
-async def heartbeat(
-    db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = ""
-) -> Heartbeat | None:
-    """Store that this Manager is alive, its last finished round, and the reason why it is crash-looping; None: its
-    record does not exist any more."""
+async def heartbeat(db: Database, manager_id: str, round_age_s: float | None, crash_loop: str = "") -> Heartbeat | None:
+    """Store that this Manager is alive, the time since its last finished round, and the reason why it is crash-looping.
+    None: its record does not exist any more."""
     rows = await db.write(
         "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
@@ -135,7 +133,7 @@ async def heartbeat(
         " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term, " + REMAINING + " AS remaining_s,"
         " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS seen_term,"
         " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
-        (crash_loop, finished_ago_s, manager_id),
+        (crash_loop, round_age_s, manager_id),
     )
     return row_as(Heartbeat, rows[0]) if rows else None
 

@@ -1,4 +1,5 @@
-"""Views of Agents for administrators, web gateways (core.fleet.addresses), and Agents that lack an image."""
+"""Agents in SQL as they are displayed to administrators, and as web gateways (core.fleet.addresses) and Agents that
+lack an image need them."""
 
 from __future__ import annotations
 

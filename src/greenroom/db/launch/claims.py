@@ -92,7 +92,7 @@ class ClaimedSession:
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
 """Condition on `agents a`: staged sessions on it can be claimed."""
 IS_STARTING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
-"""Condition on the staged `sessions s`: it is starting and not claimable yet."""
+"""Condition on a staged session of `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
 """Condition on `sessions s`: it is staged and usable; it may be expired."""
 CLAIMABLE_UNEXPIRED: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
@@ -113,9 +113,8 @@ _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 
 
 def _oldest(among: LiteralString) -> LiteralString:
-    """Return the SQL for the oldest free session of the pool; `among` is a condition on its Agent, `agents a`. Agents
-    that have moved to another zone are excluded.
-    """
+    """Return the SQL for the id of the oldest claimable session of the pool that no other transaction has locked;
+    `among` is a condition on its Agent, `agents a`. Agents that have moved to another zone are excluded."""
     return (
         "(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s"
         f" AND {CLAIMABLE_UNEXPIRED} AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY("
@@ -126,9 +125,8 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 
 def _claim_parts(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
-    """Return the parts `claimed` and `step` of a WITH: the user gets one free session of the pool. `preferred` are
-    conditions on `agents a`, in the order of their preference.
-    """
+    """Return the parts `claimed` and `step` of a WITH, by which the user gets one session of the pool. `preferred` are
+    conditions on `agents a`, in the order of their preference."""
     oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
     return f"""claimed AS (UPDATE sessions SET {CHANGE_TO[SessionStatus.ASSIGNING]}, replaces = NULL,
     user_id = %(user_id)s, launch_id = %(launch_id)s,

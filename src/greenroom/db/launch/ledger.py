@@ -1,5 +1,5 @@
-"""The ledger with the trace of every launch, and the input of a launch: the snapshot from which it is planned, the user
-of the launcher, and the current supply of the installation.
+"""The ledger with the trace of every launch, and the input of launches: the snapshot from which a launch is planned,
+the user of a launcher page, and the sessions and Agents that the installation can offer now (the supply).
 
 The snapshot is read in one round trip. The ledger is read page by page. The supply is read once for all callers.
 """
@@ -49,7 +49,7 @@ LAUNCH_TARGETS: Final[LiteralString] = (
     f" COALESCE((SELECT jsonb_agg({STAGED_POOL}"
     ") FROM staging_configs c WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools"
 )
-"""The selected columns of workspace `image_id`: `image`, `zones` in the order of their creation, and `pools`."""
+"""The columns for launches of workspace `image_id`: `image`, `zones` in the order of their creation, and `pools`."""
 
 _SNAPSHOT: Final[LiteralString] = f"""{_USER_COLUMNS},
   {LAUNCH_TARGETS},
@@ -68,7 +68,7 @@ _IMAGES_OF_USER: Final[LiteralString] = f"""{_USER_COLUMNS},
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserOfLauncher(LaunchingUser):
-    """A user of the launcher: `image_ids` are the workspaces of their groups."""
+    """The user of a launcher page: `image_ids` are the workspaces of their groups."""
 
     image_ids: list[str]
 

@@ -1,5 +1,5 @@
-"""Reads the Agents for a launch on demand, inserts its session within the limit of its user, and ends staged sessions
-to make room for it.
+"""The SQL of a launch on demand: reads the Agents, inserts the session within the limit of its user, and ends staged
+sessions to make room for it.
 
 Lock order of docs/explanation/protocols.md §3: users → agent_capacity → sessions (by id).
 """
@@ -134,7 +134,7 @@ async def store_waiting_user(db: Database, *, zone_id: str, user_id: str, image_
     )
 
 
-# The ledger has an index by time, which is needed because every plan of a pool runs this query.
+# The condition `l.at > now() - …` lets PostgreSQL use the index by time: every plan of a pool runs this query.
 STILL_WAITING: Final[LiteralString] = (
     " FROM launches_waiting w WHERE w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
     " AND w.since > clock_timestamp() - make_interval(secs => %(max_waiting_s)s)"
@@ -154,10 +154,9 @@ def waiting_parameters(zone_id: str) -> dict[str, Any]:
 
 
 async def query_waiting_users(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
-    """Send the query for the number of users who wait for room in this zone: refused recently, not for too long, and
-    not served since. Returns the cursor of one row with the column `number`, so that the result can be read together
-    with those of other queries.
-    """
+    """Send the query for the number of users who wait for room in this zone: users whose launch was refused recently,
+    who have not waited too long, and who got no session since. Returns a cursor with one row with the column `number`,
+    so that the caller can send other queries before it reads the result."""
     return await connection.execute(COUNT_WAITING_USERS, waiting_parameters(zone_id))
 
 

@@ -1,4 +1,4 @@
-"""Failed sessions with a waiting user, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
+"""Failed sessions whose user waits, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
 
 All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 21). A replacement is a
 staged session or a new session, and both keep the lock order: a staged session is claimed after the lock on the old
@@ -88,8 +88,9 @@ class SessionToReplace:
     sessions_tried: int
     starts: dict[str, int]
     started_on: frozenset[str]
-    """Agents where its sessions did not start, and others of the same machine if a session was slow."""
+    """Agents where sessions of its launch did not start, and others of the same machine if a session was slow."""
     causes: tuple[str, ...]
+    """The reasons why earlier sessions of its launch did not start."""
 
     @property
     def user(self) -> SessionUser:
@@ -227,7 +228,7 @@ async def supersede(
     outcome: Outcome,
     steps: Sequence[TraceStep],
 ) -> None:
-    """Link the old row, already quarantined, to its successor.
+    """Link the failed session, which has lost its user, to its successor.
 
     The successor inherits the idempotency key, the launch, and the epoch, so that revoked tokens stay revoked. The
     ledger gets the outcome of the launch and the further `steps` of its trace.

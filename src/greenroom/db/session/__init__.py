@@ -1,1 +1,1 @@
-"""Sessions in SQL: their rows, views, life, and Agents' reports of them."""
+"""Sessions in SQL: their rows, views, changes of status and shares, and the reports of Agents about them."""

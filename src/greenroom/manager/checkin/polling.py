@@ -22,7 +22,7 @@ from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Una
 from greenroom.core.session import observations
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.checkin import CheckInState, OrderedRemoval, ZoneState
+from greenroom.db.fleet.checkin import CheckInState, RequestedRemoval, ZoneState
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.secrets import secret_digest
@@ -39,8 +39,7 @@ log = structlog.get_logger(__name__)
 
 MAX_TERMS_AHEAD: Final = 1_000_000
 """The maximum by which the term of an Agent may exceed the term of the zone, which is lower after a restore of the
-database. A larger difference is a forgery that would use up the terms.
-"""
+database. A message with a larger difference is forged, and would use up the terms."""
 
 
 class ManagerDisabledError(GreenroomError):
@@ -61,11 +60,12 @@ that it applies may be two lists older than the newest."""
 @dataclass(slots=True)
 class _SentState:
     """The state that this Manager sent to one incarnation of an Agent. Without it, for example after a restart, the
-    Agent gets one unnecessary answer. `verdicts` has the unknown containers that an answer decided on."""
+    Agent gets one unnecessary answer. `verdicts` are the ids of the unknown containers that the last answer decided
+    on."""
 
     images_digest: str = ""
     command_ids: frozenset[str] = frozenset()
-    removals: frozenset[OrderedRemoval] = frozenset()
+    removals: frozenset[RequestedRemoval] = frozenset()
     verdicts: frozenset[str] = frozenset()
     lists: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     """Digest → the desired list (session id → generation) with this digest, for the last answers; the newest is
@@ -145,7 +145,7 @@ class CheckIns:
         early_fraction = _MAX_EARLY_FRACTION * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early_fraction)
         with self._notifier.hold_check_in(message.agent_id) as notified:
-            reading = self._recent(message) or await self._read(message.agent_id)
+            reading = self._recent_reading(message) or await self._read(message.agent_id)
             self._admit(message, credential, reading.state)
             if reading.state.fresh and message.db_epoch != reading.state.zone.db_epoch:
                 return self._answers.unchanged_answer(reading.state)
@@ -208,7 +208,7 @@ class CheckIns:
         if message.term_seen > zone.term + MAX_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
-    def _recent(self, message: CheckIn) -> _Reading | None:
+    def _recent_reading(self, message: CheckIn) -> _Reading | None:
         """Return the last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
         observations, after whose commit the state is read again. For other messages it is sufficient if the check-in is
         held, no notification about the Agent has arrived since, and the reading contains no news.
@@ -234,7 +234,7 @@ class CheckIns:
             if agent_id not in self._last:
                 raise
             last = self._last[agent_id]
-            return replace(last, state=last.state.stale())
+            return replace(last, state=last.state.as_not_fresh())
         if reading is None or not reading.zone.enabled:
             raise ManagerDisabledError
         if agent_id not in reading.agents:
@@ -308,7 +308,7 @@ class CheckIns:
                         message.unknown, existing, reported_for_s, self._config.verdict_grace_s
                     )
             except Unavailable:
-                answer = self._answers.unchanged_answer(state.stale())
+                answer = self._answers.unchanged_answer(state.as_not_fresh())
             else:
                 self._store_sent(reading, prepared, verdicts)
                 answer = msgspec.structs.replace(prepared.answer, verdicts=verdicts)
@@ -318,8 +318,8 @@ class CheckIns:
         return answer
 
     def _store_sent(self, reading: _Reading, prepared: PreparedAnswer, verdicts: Iterable[str]) -> None:
-        """Store what the Agent gets with this answer, and measure the instructions that it gets for the first time.
-        Nothing is measured in the first answer, because another Manager may have sent its instructions."""
+        """Store the content of this answer, and measure the delay of the instructions that the Agent gets for the first
+        time. Nothing is measured for the first answer, because another Manager may have sent its instructions."""
         agent, sent = reading.state.agent, reading.sent
         if prepared.digest != agent.digest:  # the list has changed since the state was read
             self._notifier.add_changed_sessions(agent.agent_id)
