@@ -32,7 +32,7 @@ from greenroom.db.installation import change_installation_settings
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
-from greenroom.manager.tasks.rounds import run_records
+from greenroom.manager.tasks.rounds import run_manager_records
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +277,7 @@ async def test_manager_records_are_removed_after_retention_outside_a_quiet_perio
     async with db.transaction() as connection:
         await change_installation_settings(connection, {"manager_record_retention_days": keep_days})
     async with primary_of(db, dsn, one) as (context, _):
-        await run_records(replace(context, quiet=quiet))
+        await run_manager_records(replace(context, quiet=quiet))
         assert await names(db) == ({"one"} if goes else {"one", "left"})
 
 
@@ -290,7 +290,7 @@ async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn:
     async with primary_of(db, dsn, one) as (context, connection):
         await connection.resign(context.fence.term)
         with pytest.raises(LeaseLost):
-            await run_records(context)
+            await run_manager_records(context)
     assert await names(db) == {"one", "left"}
 
 

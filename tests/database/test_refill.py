@@ -107,15 +107,15 @@ async def test_claims_of_a_burst_share_a_plan_and_the_first_is_followed_at_once(
         for _ in range(5):
             await asyncio.sleep(0)
 
-    for pause_s in (0.0, 3600.0):
+    for interval_s in (0.0, 3600.0):
         planned.clear()
-        refill = Refill(lambda: stage.ctx, pause_s=pause_s)
+        refill = Refill(lambda: stage.ctx, interval_s=interval_s)
         running = asyncio.create_task(refill.run())
         for number in range(9):
             await claimed(refill, number)
-        assert planned == [[f"pool-{number}"] for number in range(1 if pause_s else 9)]
+        assert planned == [[f"pool-{number}"] for number in range(1 if interval_s else 9)]
         running.cancel()
-    refill = Refill(lambda: stage.ctx, pause_s=0.01)
+    refill = Refill(lambda: stage.ctx, interval_s=0.01)
     planned.clear()
     running = asyncio.create_task(refill.run())
     for number in (1, 2, 3):

@@ -106,7 +106,7 @@ class Guardian:
             raise RestartRequired(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
         self._apply_flag(heartbeat_row)
         if heartbeat_row.enabled:
-            self._leadership.note_term(heartbeat_row.seen_term)
+            self._leadership.record_seen_term(heartbeat_row.seen_term)
         fence = self._leadership.fence() if heartbeat_row.enabled else None
         if fence is None:
             self._failures.clear()
@@ -129,8 +129,8 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _send_heartbeat(self) -> Heartbeat | None:
-        """Send the heartbeat and return its answer; None = the record of this Manager does not exist. Heartbeats alone
-        determine the time since which the database can be reached, for the quiet period."""
+        """Send the heartbeat and return its result; None = the record of this Manager does not exist. Only heartbeats
+        determine since when the database can be reached, which the quiet period needs."""
         since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._read_crash_loop())
@@ -138,8 +138,8 @@ class Guardian:
         return result
 
     def _apply_flag(self, heartbeat_row: Heartbeat) -> None:
-        """Apply the flag to all parts that depend on it, first to the sentinel file, which nginx reads. Raises
-        SetupError: the sentinel file cannot be written; the flag was applied to all other parts."""
+        """Apply the flag `enabled` to all parts that depend on it, first to the sentinel file, which nginx reads.
+        Raises SetupError: the sentinel file cannot be written; the flag was applied to all other parts."""
         self._logs.zone_name = heartbeat_row.zone_name
         try:
             files.update_sentinel(self._config.sentinel_file, heartbeat_row.enabled)

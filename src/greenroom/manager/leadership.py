@@ -61,7 +61,7 @@ def timings_of(config: ManagerConfig) -> Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loss:
-    """The end of a term that was not resigned, until it is logged."""
+    """The end of a term without a resignation, which is stored until it is logged."""
 
     term: int
     reason: str
@@ -121,9 +121,9 @@ class LeadershipKeeper:
         self._stopping = True
         self._changed.set()
 
-    def note_term(self, term: int) -> None:
+    def record_seen_term(self, term: int) -> None:
         """Record a term that an Agent has seen. If it is higher than the term of this Manager, this Manager raises its
-        term (EPOCH)."""
+        term (EPOCH of docs/explanation/protocols.md §1)."""
         if term > self._seen_term:
             self._seen_term = term
             if self._window is not None and term > self._window.term:
@@ -132,14 +132,14 @@ class LeadershipKeeper:
     async def run(self) -> None:
         """Hold the leadership whenever possible while this Manager is enabled; forever."""
         while True:
-            while not self._may_hold():
+            while not self._may_lead():
                 await self._wait_for_change(HANG_POLL_S)
             pause_s = REOPEN_PAUSE_S
             try:
                 async with leadership_connection(
                     self.dsn, f"greenroom leadership {self.me.instance_id}", self.me.zone_key, self._holder
                 ) as connection:
-                    await self._hold(connection)
+                    await self._lead(connection)
             except LeaseLost as error:
                 log.info("the leadership was lost", reason=error.message)
                 self._store_loss("its leadership was ended")
@@ -154,7 +154,7 @@ class LeadershipKeeper:
                 self._window = None
             await asyncio.sleep(pause_s)
 
-    def _may_hold(self) -> bool:
+    def _may_lead(self) -> bool:
         return self._enabled and not self._stopping and not self.hangs()
 
     async def _wait_for_change(self, timeout_s: float) -> None:
@@ -162,8 +162,8 @@ class LeadershipKeeper:
         if await wait_for(self._changed, timeout_s):
             self._changed.clear()
 
-    async def _hold(self, connection: LeadershipConnection) -> None:
-        while self._may_hold():
+    async def _lead(self, connection: LeadershipConnection) -> None:
+        while self._may_lead():
             term = await self._take(connection)
             if term is None:
                 continue
@@ -194,10 +194,10 @@ class LeadershipKeeper:
                 reason = reason or core_leadership.election_reason(
                     await connection.complete_takeover(self.me.manager_id)
                 )
-                became = f"became Primary of zone {self.logs.zone_name} with term {term} because {reason}"
-                self._write(LogCode.PRIMARY_ELECTED, became)
+                sentence = f"became Primary of zone {self.logs.zone_name} with term {term} because {reason}"
+                self._write(LogCode.PRIMARY_ELECTED, sentence)
             await self._wait_for_change(core_leadership.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))
-            if not self._may_hold():
+            if not self._may_lead():
                 await self._resign(connection, term)
             if (raised := core_leadership.raised_term(term, self._seen_term)) is not None:
                 reason = f"an Agent had seen term {self._seen_term}, which is higher than its own term {term}"
@@ -232,8 +232,9 @@ class LeadershipKeeper:
         if not self._enabled:  # disabling a Manager also ends its leadership connection
             self._write_resigned("it was disabled", time=loss.time)
         else:
-            term = f"of zone {self.logs.zone_name} with term {loss.term}"
-            self._write(LogCode.PRIMARY_LOST, f"is no longer Primary {term} because {loss.reason}", time=loss.time)
+            zone_and_term = f"zone {self.logs.zone_name} with term {loss.term}"
+            sentence = f"is no longer Primary of {zone_and_term} because {loss.reason}"
+            self._write(LogCode.PRIMARY_LOST, sentence, time=loss.time)
 
     def _write_resigned(self, reason: str, **fields: Unpack[LogFields]) -> None:
         sentence = f"is no longer Primary of zone {self.logs.zone_name} because {reason}"

@@ -58,14 +58,14 @@ STATEMENT_TIMEOUT_MS: Final = 500
 """Timeout of statements of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction
 must not delay its successor."""
 HEARTBEAT_TIMEOUT_MS: Final = 5000
-"""Timeout of the heartbeat's connection. It is longer, so that a slow database does not count as unavailable. The
-heartbeat holds no lock of the leadership."""
+"""Timeout of heartbeats. It is longer, so that a slow database does not count as unavailable: a heartbeat holds no lock
+of the leadership."""
 OWN_CONNECTIONS: Final = 8
 """Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
 """Connections for requests of Agents, separate from the others, which many Agents must not occupy (ADR 3)."""
 REGISTER_RETRY_PAUSE_S: Final = 1.0
-SPREAD_S: Final = 1.0
+READ_AGAIN_WITHIN_S: Final = 1.0
 """The time over which the readings of all held check-ins are spread after missed notifications."""
 
 
@@ -120,8 +120,8 @@ class Manager:
         )
 
     async def start(self) -> None:
-        """Register if the database answers. Raises SetupError: this Manager must not run: its zone does not exist,
-        another process has its instance id, or a pooler is in between."""
+        """Register if the database answers. Raises SetupError: this Manager must not run, because its zone does not
+        exist, another process has its instance id, or the database URL names a pooler."""
         for db in self._databases:
             await db.open()
         try:
@@ -216,7 +216,7 @@ class RegisteredManager:
             timings=timings_of(config),
             logs=self._logs,
             on_taken=shared.takeover.begin,
-            on_elected=self._elected,
+            on_elected=self._on_elected,
             hangs=lambda: process.status().hangs,
         )
         self._watch = LeadershipWatch(db, me)
@@ -261,7 +261,7 @@ class RegisteredManager:
             for name, loop in self.loops.items():
                 group.create_task(keep_running(name, loop, write_log), name=name)
 
-    def _elected(self) -> None:
+    def _on_elected(self) -> None:
         """Begin the Primary's work now, and notify Agents and pages."""
         self._metrics.elections.inc()
         self.guardian.wake()
@@ -269,7 +269,7 @@ class RegisteredManager:
 
     def _read_all_again(self) -> None:
         """Read everything again, because notifications may have been missed; the readings of Agents are spread."""
-        self._notifier.wake_all(SPREAD_S)
+        self._notifier.wake_all(READ_AGAIN_WITHIN_S)
         self._agenda.mark_all_changed()
         self.guardian.wake()
         self._watch.wake()

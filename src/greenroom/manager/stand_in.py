@@ -1,10 +1,10 @@
 """Answers on a Manager's port while the Manager cannot: a separate program with as little Python as possible.
 
 A frozen process (SIGSTOP, a debugger, a disk that hangs) answers nothing, and its clients wait forever.
-`manager.stand_in_process` starts this file with two descriptors: the socket on which the Manager listens, and the end
-of a pipe with a byte, a beat, for every second in which its loop runs. The socket is not used until no byte arrived for
-`SILENT_BEATS` seconds; then every request is answered 500. This program ends when the pipe is closed, which means that
-the Manager has ended.
+`manager.stand_in_process` starts this file with two descriptors: the socket on which the Manager listens, and a pipe.
+The Manager writes one byte, a beat, to the pipe each second while its loop runs. After `SILENT_BEATS` seconds without a
+beat, this program answers every request on the socket with 500. It ends when the pipe is closed, which means that the
+Manager has ended.
 
 Seconds are counted by waiting, not read from a clock: while the whole host is frozen, for example suspended, the
 stand-in counts no missing beats.
@@ -25,7 +25,7 @@ TIMEOUT_S = 1.0
 MAX_BYTES = 65536
 
 ENABLED, DISABLED, UNKNOWN = b"1", b"0", b"?"
-"""Values of a beat: the Manager's flag."""
+"""Values of a beat: the flag `enabled` of the Manager."""
 _JSON_OF_BEAT = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 

@@ -1,5 +1,5 @@
-"""Starts the stand-in of a Manager (`manager.stand_in`), and sends it a byte, a beat, each second while the Manager's
-event loop runs."""
+"""Starts the stand-in of a Manager (`manager.stand_in`), and sends it one byte each second, a beat, while the event
+loop of the Manager runs."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class StandInProcess:
 
     def _send_beat(self, descriptor: int) -> None:
         try:
-            os.write(descriptor, self._flag_byte())
+            os.write(descriptor, self._beat())
         except BlockingIOError:
             log.debug("the stand-in has not read its beats for hours and is frozen")
         except BrokenPipeError:
             self._replace()
 
-    def _flag_byte(self) -> bytes:
+    def _beat(self) -> bytes:
         enabled = self._status().enabled
         return stand_in.UNKNOWN if enabled is None else stand_in.ENABLED if enabled else stand_in.DISABLED
 
@@ -76,7 +76,7 @@ class StandInProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return the whole environment of the stand-in. That of the Manager may contain the password of the database.
+    """Return the environment of the stand-in: not that of the Manager, which may contain the password of the database.
     LD_LIBRARY_PATH belongs to a Python that `greenroom up` has copied: without it, Python does not start, or loads
     another libpython, which shares no memory with the roles.
     """

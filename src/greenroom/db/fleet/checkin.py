@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _COMMAND_TO_BEGIN: Final = "k.state = 'requested' AND " + AWAITED
 """A row of `session_commands k` that the Agent must begin."""
 
-_PASSWORD_IF_NEEDED: Final = (
+_REGISTRY_LOGIN_IF_NEEDED: Final = (
     "CASE WHEN a.enabled AND (coalesce((a.usage ->> 'keeps_log_ins')::boolean, false) OR NOT EXISTS"
     " (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id AND r.name = i.name AND r.state = 'present'"
     "   AND i.pull_policy = 'missing'"
@@ -163,7 +163,7 @@ _STATES: Final = (
     + " THEN md5(concat_ws(';', (SELECT text FROM common_images), (SELECT "
     + _BEGIN_IMAGE_TEXT
     + ", encode("
-    + _PASSWORD_IF_NEEDED
+    + _REGISTRY_LOGIN_IF_NEEDED
     + ", 'hex')"
     + _END_IMAGE_TEXT
     + " FROM specific_images i"
@@ -319,7 +319,9 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     """
     return await db.fetch_as(
         RegistryImage,
-        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _PASSWORD_IF_NEEDED + " AS token,"
+        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, "
+        + _REGISTRY_LOGIN_IF_NEEDED
+        + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
         # Of several workspaces with the same image, the policy that pulls most often applies: it is the lowest value.
         " min(i.pull_policy) OVER same AS pull_policy,"

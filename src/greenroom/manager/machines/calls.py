@@ -153,16 +153,15 @@ class Calls:
         """Request the end of a machine. Its end is confirmed by a listing."""
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
-            task = f"end the machine {action.ref}"
-            await self._limited(pool, lambda provider: provider.end(action.ref, name), task)
+            verb_phrase = f"end the machine {action.ref}"
+            await self._limited(pool, lambda provider: provider.end(action.ref, name), verb_phrase)
         except GreenroomError as error:
             return _outcome(pool, error)
         return ProviderCallOutcome(pool.machine_pool_id)
 
-    async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], task: str) -> T:
-        """Call the provider of a pool within the time limit. `task` is the verb phrase for the sentence about a
-        failure. Raises GreenroomError: the call failed. No other exception is raised, because a round serves all pools.
-        """
+    async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], verb_phrase: str) -> T:
+        """Call the provider of a pool within the time limit. `verb_phrase` is the end of the sentence about a failure.
+        Raises GreenroomError: the call failed. No other exception is raised, because a round serves all pools."""
         async with self._limits[pool.machine_pool_id]:
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -170,10 +169,10 @@ class Calls:
             except GreenroomError:
                 raise
             except TimeoutError as error:
-                raise ProviderError(f"The provider did not {task} within {self._timeout_s:g} s.") from error
+                raise ProviderError(f"The provider did not {verb_phrase} within {self._timeout_s:g} s.") from error
             except (OSError, ExceptionGroup) as error:
                 raise ProviderError(
-                    f"The provider did not {task}: {provider_text(str(error)) or 'no reason'}."
+                    f"The provider did not {verb_phrase}: {provider_text(str(error)) or 'no reason'}."
                 ) from error
             except Exception as error:  # its message may contain secrets
                 frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -183,7 +182,7 @@ class Calls:
                     error=type(error).__name__,
                     where=f"{frame.filename}:{frame.lineno}",
                 )
-                raise ProviderError(f"The provider did not {task}: {type(error).__name__}.") from error
+                raise ProviderError(f"The provider did not {verb_phrase}: {type(error).__name__}.") from error
 
 
 def _outcome(pool: MachinePoolRow, error: GreenroomError) -> ProviderCallOutcome:

@@ -1,8 +1,9 @@
-"""The rounds of the Primary over the machine pools of its zone. They are not part of the rounds of the guardian,
-because calls of providers take seconds or minutes, and may hang.
+"""The machine rounds: the work of the Primary about the machine pools of its zone. They are not part of the rounds of
+the guardian, because calls of providers take seconds or minutes, and may hang.
 
-A machine round lists the providers' machines, plans under the lock of the pools, writes the plan, and then carries it
-out. Every write is fenced. A change between two writes of a round appears in the rows and listings of the next round.
+A machine round requests the providers' lists of machines, plans under the lock of the pools, writes the plan, and then
+calls the providers. Every write has the fencing token. Changes between two writes of a round are in the rows and lists
+that the next round reads.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class MachineRounds:
         self._listings: dict[str, ListedMachines] = {}
         """Machine pool id → the listing for the next plan."""
         self._pruned_at_s = boottime_s()
-        self._stray = frozenset[str]()
+        self._known_stray_refs = frozenset[str]()
         """The references of the machines without an order in the last listings."""
 
     def wake(self) -> None:
@@ -103,7 +104,7 @@ class MachineRounds:
             await self._calls_in_progress.stop()
 
     async def round(self, ctx: PrimaryContext) -> None:
-        """One round.
+        """Run one machine round.
 
         Raises:
             LeaseLost: the term is over; nothing was written afterwards.
@@ -136,7 +137,7 @@ class MachineRounds:
         has_order = {order.machine_order_id for order in snapshot.orders}
         names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
         for machine in stray:
-            if machine.ref not in self._stray:
+            if machine.ref not in self._known_stray_refs:
                 explanation = (
                     f"{machine.reason}. Both machines end with their order. To end the machine that has no Agent"
                     " earlier, end it at the provider."
@@ -149,7 +150,7 @@ class MachineRounds:
                 )
                 ctx.logs.write(LogCode.MACHINE_UNKNOWN, sentence)
         if snapshot.listings:
-            self._stray = frozenset(machine.ref for machine in stray)
+            self._known_stray_refs = frozenset(machine.ref for machine in stray)
 
     async def _list(
         self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]
@@ -183,16 +184,16 @@ class MachineRounds:
 
     async def _store_outcomes(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
         """Write the outcomes of calls that have ended, and store the listings."""
-        had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
+        last_call_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
         all_outcomes = await self._calls_in_progress.outcomes(self.provider_wait_s)
-        outcomes = [outcome for outcome in all_outcomes if outcome.machine_pool_id in had_failed]
+        outcomes = [outcome for outcome in all_outcomes if outcome.machine_pool_id in last_call_failed]
         self._listings |= {
             outcome.machine_pool_id: outcome.listing for outcome in outcomes if outcome.listing is not None
         }
         await _store_failure_states(
             ctx,
             pools,
-            [outcome for outcome in outcomes if outcome.listing is None or had_failed[outcome.machine_pool_id]],
+            [outcome for outcome in outcomes if outcome.listing is None or last_call_failed[outcome.machine_pool_id]],
         )
         if any(outcome.listing is None for outcome in outcomes):
             await ctx.db.notify(ChangeEvent(Topic.MACHINES))
@@ -211,7 +212,8 @@ def _is_due(pool: MachinePoolRow) -> bool:
 async def _plan(
     ctx: PrimaryContext, listings: dict[str, ListedMachines]
 ) -> tuple[ZoneSnapshot, MachinePlan, list[StrayMachine]]:
-    """Plan under the lock of the zone's pools, and write the plan. The list has the machines without an order."""
+    """Plan under the lock of the zone's pools, and write the plan. Return the snapshot, the plan, and the machines
+    without an order."""
     events = {ChangeEvent(Topic.MACHINES)}
     stray: list[StrayMachine] = []
     async with guarded(ctx.db, ctx.fence) as connection:
@@ -262,7 +264,7 @@ async def _write(
         case Surplus():
             await machine_orders.record_surplus(connection, action)
         case _:
-            pass  # a call of a provider, after the commit
+            pass  # the provider is called after the commit
     return set()
 
 

@@ -1,5 +1,5 @@
-"""The Primary's tasks about Agents: mark them running, missing or dead, and their sessions lost; correct their
-counts."""
+"""The Primary's tasks about Agents: mark them running, missing or dead, and their sessions lost; update their offers,
+and correct their reserved cores and memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ individually."""
 
 
 async def run_agents(ctx: PrimaryContext) -> None:
-    """Apply the conclusions from the check-ins of Agents, or from their absence."""
+    """Change the statuses of Agents and of their sessions, according to the last check-ins."""
     agents = await db_liveness.read_agents(ctx.db, ctx.zone_id, ctx.config.agent_missing_s)
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
     timings = FleetTimings(
@@ -146,10 +146,10 @@ async def run_allocation_corrections(ctx: PrimaryContext) -> None:
     await stop("primary.after_check")
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        counts = await db_liveness.lock_allocations(connection, ctx.zone_id, [c.agent_id for c in suspects])
-        wrong = corrections(counts)
-        for correction in wrong:
+        allocations = await db_liveness.lock_allocations(connection, ctx.zone_id, [c.agent_id for c in suspects])
+        confirmed = corrections(allocations)
+        for correction in confirmed:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
-    for correction in wrong:
+    for correction in confirmed:
         ctx.events.log(LogCode.CAPACITY_CORRECTED, correction.reason)
         ctx.events.add(ChangeEvent(Topic.AGENTS))

@@ -1,4 +1,4 @@
-"""The Primary's tasks about sessions past a deadline of their status, of a setting, or of their retention.
+"""The Primary's tasks about sessions past a deadline: of their status, of a setting, or of their retention.
 
 Sessions of users are deleted, stopped or paused when one of their time limits ends. The pool plan ends staged sessions.
 """
@@ -33,7 +33,7 @@ POOL_FAILED_KEEP_S: Final = 300.0
 
 
 async def run_deadlines(ctx: PrimaryContext) -> None:
-    """Act on every session whose time in a transitional status is over."""
+    """Act on every session whose deadline for the present status has passed."""
     plan = _planned(await db_deadlines.read_with_deadline(ctx.db, ctx.zone_id), ctx)
     if not plan:
         return
@@ -116,7 +116,7 @@ _VERBS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped"
 
 
 async def run_expiry(ctx: PrimaryContext) -> None:
-    """One round over the users' sessions of the zone.
+    """Delete, stop or pause the users' sessions of the zone whose time limit or keepalive has ended.
 
     Raises:
         LeaseLost: the term is over; nothing was written.

@@ -1,5 +1,5 @@
-"""Keeps every pool of the zone at its desired number: lock the config, count in the next statement, plan, write
-(docs/explanation/protocols.md §3).
+"""Keeps every pool of the zone at its desired number of sessions: locks the config, counts the sessions in the next
+statement, plans, and writes the plan (docs/explanation/protocols.md §3).
 
 `core.pool.agenda` selects the pools to read. They are read without locks, by the same few statements for any number of
 pools, to find those that need a change. For these pools the plan is made again in the transaction that locks the row of
@@ -99,7 +99,7 @@ _LEVELS: Final[dict[str, Level]] = {
 
 
 async def run_due_pools(ctx: PrimaryContext) -> None:
-    """One round: read the pools that are due. A pool that cannot be filled does not stop the others.
+    """Plan the pools that are due. A pool that cannot be filled does not stop the others.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -113,7 +113,7 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
 
 
 async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
-    """Read these pools of the zone in their order, None = all, until `MAX_PLANS` of them needed a change.
+    """Read these pools of the zone in their order (None = all), and change those that need it, at most `MAX_PLANS`.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -227,9 +227,9 @@ async def _apply(
     events: set[ChangeEvent] = set()
     creates = sorted(pool_plan.creates, key=lambda create: create.agent_id)
     new = [_new_session(ctx, snapshot, config, action) for action in creates]
-    for one, inserted in zip(new, await insert_staged(connection, new), strict=True):
+    for session, inserted in zip(new, await insert_staged(connection, new), strict=True):
         if inserted:
-            events |= session_events(one.session_id, agent_id=one.agent_id)
+            events |= session_events(session.session_id, agent_id=session.agent_id)
         else:
             ctx.agenda.agents.forget()
     agent_of = {session.session_id: session.agent_id for session in snapshot.sessions}
@@ -283,7 +283,7 @@ def _log(ctx: PrimaryContext, config: ConfigToPlan, snapshot: PoolSnapshot, pool
 
 
 def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:
-    """Write one row per change of the cause, not per round; none for sessions that are just starting."""
+    """Write a log row if the code of the shortfall has changed. Sessions that are just starting are no shortfall."""
     code = now.code if now is not None and now.code != "starting" else None
     previous = before if before != "starting" else None
     if now is not None and code is not None and code != previous:

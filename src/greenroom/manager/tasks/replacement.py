@@ -36,7 +36,7 @@ from greenroom.sessions.replace import (
 
 
 async def run_replacements(ctx: PrimaryContext) -> None:
-    """One round over the failed sessions of the zone whose users wait.
+    """Replace the failed sessions of the zone whose users wait.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -119,8 +119,8 @@ async def _end_search(
 
 
 async def _notify(ctx: PrimaryContext, old: SessionToReplace, placed: PlacedSession | None) -> None:
-    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less. The notification does
-    not wait for the end of the task, because the user waits."""
+    """Notify the Agents of both sessions, the pages, and the Primary whose pool has one session less. This does not
+    wait for the end of the task, because the user waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if placed is not None:
         events |= {*placed.events, ChangeEvent.zone(placed.attempt.zone.zone_key)}

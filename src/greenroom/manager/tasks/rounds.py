@@ -1,7 +1,7 @@
-"""The Primary's round: the zone's time-sensitive tasks, each fenced, in sequence.
+"""The Primary's round: the time-sensitive tasks of the zone, one after another, each with a fencing token.
 
-Refills, and the deletion of outdated rows, run in parallel to it. Every few seconds a round also removes the records of
-Managers that left the zone long ago, if the installation's settings enable it.
+Refills, and the deletion of outdated rows, run in parallel to the rounds. Every few seconds a round also removes the
+records of Managers that left the zone long ago, if the installation's settings enable it.
 
 A round first checks in one query if any task is due. If none is due, it runs only the task of the pools, whose agenda
 (`core.pool.agenda`) selects the pools to read.
@@ -84,7 +84,7 @@ class Retention:
             await store_hourly_counts(self._db)
 
 
-async def run_records(ctx: PrimaryContext) -> None:
+async def run_manager_records(ctx: PrimaryContext) -> None:
     """Remove the records of departed Managers, except Managers that have returned in the meantime.
 
     Raises:
@@ -98,10 +98,10 @@ async def run_records(ctx: PrimaryContext) -> None:
         if ctx.tasks.failures.in_backoff("records", removal.instance_id):
             continue
         async with ctx.tasks.isolated("records", removal.instance_id):
-            await _remove(ctx, removal, keep_days)
+            await _remove_record(ctx, removal, keep_days)
 
 
-async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float) -> None:
+async def _remove_record(ctx: PrimaryContext, removal: Removal, keep_days: float) -> None:
     async with ctx.db.transaction() as connection:
         await managers.lock_zones(connection)  # it precedes the leadership in the lock order, so not `guarded`
         await lock_leadership(connection, ctx.fence)
@@ -110,7 +110,7 @@ async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float) -> No
         ctx.events.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")
 
 
-UPKEEP_S: Final = 5.0
+UPKEEP_INTERVAL_S: Final = 5.0
 
 Task = Callable[[PrimaryContext], Awaitable[None]]
 
@@ -132,10 +132,10 @@ UPKEEP: Final[dict[str, Task]] = {
     "reconcile": run_allocation_corrections,
     "recovered": run_recovered_quarantines,
     "cleanup": run_cleanup,
-    "records": run_records,
+    "records": run_manager_records,
 }
-"""The tasks that run every `UPKEEP_S`: they count and clean up, and replace orphaned starts, whose search must not be
-repeated more often."""
+"""The tasks that run every `UPKEEP_INTERVAL_S`: they correct numbers, clean up, and replace orphaned starts, which must
+not be attempted more often."""
 
 
 class PrimaryRounds:
@@ -154,12 +154,11 @@ class PrimaryRounds:
             GreenroomError: none of the tasks can be done; another Manager may succeed.
         """
         if ctx.fence.term != self._term:
-            await ctx.db.notify(
-                ChangeEvent.primary(ctx.fence.zone_key)
-            )  # Agents of other Managers now connect to this Primary
+            # Agents of other Managers now connect to this Primary.
+            await ctx.db.notify(ChangeEvent.primary(ctx.fence.zone_key))
             self._term = ctx.fence.term
         await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in TASKS_WITHOUT_DUE_WORK}, ctx)
-        if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
+        if boottime_s() - self._upkeep_at_s >= UPKEEP_INTERVAL_S:
             self._upkeep_at_s = boottime_s()
             await _run(UPKEEP, ctx)
         if all(ctx.tasks.failures.whole_task_failed(name) for name in TASKS):
@@ -167,8 +166,8 @@ class PrimaryRounds:
 
 
 async def _is_due(ctx: PrimaryContext) -> bool:
-    """Return True if a task may have work. A failed task is tried again even if nothing is due: its row may be
-    deleted."""
+    """Return True if a task may have work. A failed task is tried again even if nothing is due, because the row that it
+    failed on may have been deleted."""
     timings = {"missing_s": ctx.config.agent_missing_s, "cpu_overcommit": ctx.config.cpu_overcommit}
     return bool(ctx.tasks.failures.tasks) or await has_work(ctx.db, ctx.zone_id, **timings)
 
@@ -183,8 +182,8 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
                 await ctx.events.send()
 
 
-MAX_PLAN_S: Final = 10.0
-"""Time limit for the pools that are planned together: a plan that hangs is canceled, and does not delay later pools."""
+MAX_REFILL_S: Final = 10.0
+"""Time limit of a refill: a plan that hangs is canceled, and does not delay later pools."""
 MIN_REFILL_INTERVAL_S: Final = 0.1
 """The minimum time between the beginnings of two refills. The refill after a single claim begins immediately; the
 claims of a burst share a refill, and meanwhile the Manager hands over their sessions."""
@@ -197,12 +196,12 @@ class Refill:
     def __init__(
         self,
         context: Callable[[], PrimaryContext | None],
-        max_s: float = MAX_PLAN_S,
-        pause_s: float = MIN_REFILL_INTERVAL_S,
+        max_s: float = MAX_REFILL_S,
+        interval_s: float = MIN_REFILL_INTERVAL_S,
     ) -> None:
         self._context = context
         self._max_s = max_s
-        self._pause_s = pause_s
+        self._interval_s = interval_s
         self._requested: set[str] = set()
         self._woken = asyncio.Event()
 
@@ -216,7 +215,7 @@ class Refill:
         begun_s = float("-inf")
         while True:
             await self._woken.wait()
-            await asyncio.sleep(begun_s + self._pause_s - boottime_s())
+            await asyncio.sleep(begun_s + self._interval_s - boottime_s())
             begun_s = boottime_s()
             self._woken.clear()
             requested, self._requested = self._requested, set()
