@@ -132,7 +132,7 @@ async def test_a_log_in_that_cannot_be_checked_keeps_no_other_waiting(
             (name.encode(), await rows.user(db, name), provider["provider_id"], name),
         )
     poison = Poison(monkeypatch, statements, "record_check", error)
-    await checks.check_due(context_of(app.state))
+    await checks.check_due_logins(context_of(app.state))
     assert (poison.calls, poison.healthy) == (2, 1)
 
 

@@ -145,7 +145,7 @@ async def test_the_log_ins_end_before_the_new_issuer_is_stored(
     end_logins = checks.end_logins
 
     async def with_issuer(*values: Any) -> None:
-        issuers.extend(await statements.issuers(campus.db))
+        issuers.extend(await statements.list_issuers(campus.db))
         await end_logins(*values)
 
     monkeypatch.setattr(provider_routes, "end_logins", with_issuer)
@@ -172,7 +172,7 @@ async def change_after(
         return taken
 
     monkeypatch.setattr(statements, "take_due_logins", then_act)
-    assert await checks.check_due(context_of(campus.app.state)) == 1
+    assert await checks.check_due_logins(context_of(campus.app.state)) == 1
 
 
 async def test_a_refresh_token_is_not_sent_to_another_issuer(
@@ -211,7 +211,7 @@ async def test_an_outdated_check_stores_nothing(
     await forged(forger, anonymous)
     await campus.db.write("UPDATE provider_logins SET due = now(), checked = now() - interval '1 minute'")
     during_token_request(forger, change_in_database)
-    assert await checks.check_due(context_of(campus.app.state)) == 1
+    assert await checks.check_due_logins(context_of(campus.app.state)) == 1
     assert len(forger.token_requests) == 2
     (row,) = await campus.db.fetch(
         "SELECT checked < now() - interval '50 s' AS unchecked, refresh_token_encrypted FROM provider_logins"

@@ -15,7 +15,7 @@ from tests.database.api.signing_on import forged, log_in_at, offer
 from tests.support.oidc import Forger, Provider, client_of, oidc_provider
 
 from greenroom.db.database import Database
-from greenroom.identity.checks import check_due
+from greenroom.identity.checks import check_due_logins
 from greenroom.identity.context import context_of
 from greenroom.identity.tokens import LOGOUT_EVENT
 
@@ -57,7 +57,7 @@ async def test_a_passed_check_keeps_the_log_in(
     await log_in_at(provider, anonymous, "ada")
     for _ in range(2):  # the second check uses the refresh token of the first
         await due(db)
-        assert await check_due(context_of(app.state)) == 1
+        assert await check_due_logins(context_of(app.state)) == 1
     assert await is_logged_in(anonymous)
     (row,) = await db.fetch(
         "SELECT due > now() + interval '50 s' AS later, checked > now() - interval '9 s' AS checked"
@@ -73,7 +73,7 @@ async def test_a_refused_refresh_token_ends_the_log_in(
     await log_in_at(provider, anonymous, "ada")
     provider.control(revoke=True)
     await due(db)
-    await check_due(context_of(app.state))
+    await check_due_logins(context_of(app.state))
     assert not await is_logged_in(anonymous)
     await app.state.logs.flush()
     (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-ended'")
@@ -88,10 +88,10 @@ async def test_a_provider_that_fails_ends_the_log_in_at_the_configured_time(
     provider.control(tokenStatus=503)
     try:
         await due(db, 600)
-        await check_due(context_of(app.state))
+        await check_due_logins(context_of(app.state))
         assert await is_logged_in(anonymous)
         await due(db, 661)
-        await check_due(context_of(app.state))
+        await check_due_logins(context_of(app.state))
         assert not await is_logged_in(anonymous)
     finally:
         provider.control(tokenStatus=0)
@@ -104,17 +104,17 @@ async def test_a_log_in_ends_if_its_refresh_token_cannot_be_decrypted(
     await forged(forger, anonymous)
     await db.write("UPDATE provider_logins SET refresh_token_encrypted = 'written with another key'::bytea")
     await due(db, 600)
-    await check_due(context_of(app.state))
+    await check_due_logins(context_of(app.state))
     assert await is_logged_in(anonymous)
     await due(db, 661)
-    await check_due(context_of(app.state))
+    await check_due_logins(context_of(app.state))
     assert not await is_logged_in(anonymous)
 
 
 async def test_without_checks_no_log_in_is_due(provider: Provider, admin: Client, anonymous: Client, app: FastAPI):
     await offer(admin, provider.issuer, create_users=True)
     await log_in_at(provider, anonymous, "ada")
-    assert await check_due(context_of(app.state)) == 0
+    assert await check_due_logins(context_of(app.state)) == 0
 
 
 async def test_a_log_out_at_the_provider_ends_the_log_in(

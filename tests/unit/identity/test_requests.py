@@ -13,7 +13,7 @@ import pytest
 
 from greenroom.identity import provider as provider_module
 from greenroom.identity.provider import (
-    MAX_BYTES,
+    MAX_ANSWER_BYTES,
     Endpoints,
     OidcClient,
     ProviderCache,
@@ -93,8 +93,8 @@ Request = Callable[[Server], Awaitable[None]]
 
 @REQUESTS
 async def test_a_large_answer_is_refused(server: Server, request_to: Request):
-    server.body = b'{"access_token": "' + b"a" * MAX_BYTES + b'"}'
-    with pytest.raises(ProviderFailed, match=f"failed: the answer has more than {MAX_BYTES} bytes"):
+    server.body = b'{"access_token": "' + b"a" * MAX_ANSWER_BYTES + b'"}'
+    with pytest.raises(ProviderFailed, match=f"failed: the answer has more than {MAX_ANSWER_BYTES} bytes"):
         await request_to(server)
 
 
@@ -128,7 +128,7 @@ async def test_an_odd_answer_is_a_failure_of_the_provider(server: Server, reques
 
 async def test_the_answer_of_a_proxy_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("http_proxy", server.address)
-    server.body = b" " * (MAX_BYTES + 1)
+    server.body = b" " * (MAX_ANSWER_BYTES + 1)
     with pytest.raises(ProviderFailed, match="the answer has more than"):
         await get_json("http://login.example/jwks")
     assert server.paths == ["http://login.example/jwks"]
@@ -182,7 +182,7 @@ async def test_a_failed_request_for_keys_is_not_repeated_immediately(server: Ser
 
 
 async def test_a_host_has_a_maximum_number_of_open_requests(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(provider_module, "MAX_OPEN", 1)
+    monkeypatch.setattr(provider_module, "MAX_OPEN_REQUESTS", 1)
     with pytest.raises(ProviderFailed, match=r"1 requests to a\.example have no answer yet\."):
         async with provider_request("https://a.example/token"), provider_request("https://a.example/keys"):
             pass

@@ -9,7 +9,7 @@ import pytest
 from greenroom.core.errors import Invalid
 from greenroom.identity.attempts import local_path
 from greenroom.identity.checks import LoginEnds, NextCheck, next_action
-from greenroom.identity.provider import ProviderFailed, endpoints_of, issuer_problem
+from greenroom.identity.provider import ProviderFailed, issuer_problem, parse_endpoints
 
 ISSUER = "https://login.example"
 DOCUMENT = {
@@ -70,7 +70,7 @@ def test_other_issuers_have_a_reason(issuer: str):
 
 
 def test_the_endpoints_of_a_document():
-    endpoints = endpoints_of(DOCUMENT | {"userinfo_endpoint": f"{ISSUER}/me"}, ISSUER)
+    endpoints = parse_endpoints(DOCUMENT | {"userinfo_endpoint": f"{ISSUER}/me"}, ISSUER)
     assert (endpoints.token, endpoints.userinfo, endpoints.end_session) == (f"{ISSUER}/token", f"{ISSUER}/me", None)
 
 
@@ -88,11 +88,11 @@ def test_the_endpoints_of_a_document():
 )
 def test_a_wrong_document_is_refused(change: dict[str, Any], cause: str):
     with pytest.raises(ProviderFailed, match=cause):
-        endpoints_of(DOCUMENT | change, ISSUER)
+        parse_endpoints(DOCUMENT | change, ISSUER)
 
 
-def after(failure: str | None, unchecked_s: float, *, refused: bool = False) -> NextCheck | LoginEnds:
-    return next_action(failure, refused=refused, unchecked_s=unchecked_s, interval_s=300, grace_s=900)
+def after(failure: str | None, unchecked_s: float, *, ended: bool = False) -> NextCheck | LoginEnds:
+    return next_action(failure, ended=ended, unchecked_s=unchecked_s, interval_s=300, grace_s=900)
 
 
 def test_a_passed_check_is_repeated_after_the_interval():
@@ -109,4 +109,4 @@ def test_failed_checks_end_the_log_in_after_the_time_of_grace():
 
 
 def test_a_refusal_ends_the_log_in_immediately():
-    assert after("Refused.", 1, refused=True) == LoginEnds("Refused.")
+    assert after("Refused.", 1, ended=True) == LoginEnds("Refused.")

@@ -1,13 +1,13 @@
 """A log-in that has begun: its state is in a cookie of the browser until the provider sends the user back.
 
-The cookie is encrypted, valid for `VALID_S`, and belongs to one `state`. Another browser does not have it, so a link
-to a finished log-in of another user (session fixation, CSRF) is refused.
+The cookie is encrypted, valid for `VALID_S`, and belongs to one `state`. A callback without this cookie is refused, so
+no one can send a user a link that completes the log-in of another person (session fixation, CSRF).
 """
 
 from __future__ import annotations
 
 import hmac
-import secrets as random
+from secrets import token_urlsafe
 from typing import Final
 
 import msgspec
@@ -19,13 +19,14 @@ from greenroom.kit.secrets import Secrets
 
 COOKIE_PREFIX: Final = "__Host-greenroom-sign-on-"
 VALID_S: Final = 600
-MAX_OPEN: Final = 5
-"""The number of log-ins that one browser can begin at the same time, in several tabs."""
+MAX_OPEN_ATTEMPTS: Final = 5
+"""The number of unfinished log-ins of one browser, for example in several tabs."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A log-in through a provider that has begun. `issuer`: the issuer of the provider at this time. `link_to`: the
-    hash of the log-in, in hexadecimal, to whose user the identity will be linked; None = the user logs in."""
+    """A log-in through a provider that has begun. `issuer` is the issuer of the provider at this time, `verifier` the
+    code verifier of PKCE, and `next` the page to show afterwards. `link_to` is the hash of the current log-in, in
+    hexadecimal, to whose user the identity will be linked; None = the user logs in."""
 
     provider: str
     issuer: str
@@ -42,14 +43,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def redirect_uri(origin: str, provider: str) -> str:
-    """Return the address to which a provider sends the user back. Each provider has its own, so that the answer of one
-    cannot be used for another (mix-up)."""
+    """Return the address to which a provider sends the user back. Each provider has another one, so that its answer
+    cannot be used for another provider (mix-up)."""
     return f"{origin}/api/v1/sign-on/{provider}/callback"
 
 
 def new_attempt(provider: SignOnProvider, origin: str, *, path: str, link_to: str | None = None) -> Attempt:
-    """Return a new attempt with random values. Raises Invalid: `path` is no page of this console."""
-    state, nonce, verifier = (random.token_urlsafe(32) for _ in range(3))
+    """Return a new attempt. `path` is the page to show afterwards. Raises Invalid: it is no page of this console."""
+    state, nonce, verifier = (token_urlsafe(32) for _ in range(3))
     return Attempt(
         provider=provider.name,
         issuer=provider.issuer,
@@ -71,12 +72,12 @@ def local_path(path: str) -> str:
 
 
 def store_attempt(request: Request, response: Response, secrets: Secrets, attempt: Attempt) -> None:
-    """Store an attempt in the browser. If there are too many, the others are deleted."""
+    """Store an attempt in the browser. If it has `MAX_OPEN_ATTEMPTS` others, all of them are deleted."""
     others = [name for name in request.cookies if name.startswith(COOKIE_PREFIX)]
-    for name in others if len(others) >= MAX_OPEN else []:
-        _delete(response, name)
+    for name in others if len(others) >= MAX_OPEN_ATTEMPTS else []:
+        _delete_cookie(response, name)
     response.set_cookie(
-        _name(attempt.state),
+        _cookie_name(attempt.state),
         secrets.attempt_ticket(msgspec.json.encode(attempt)),
         max_age=VALID_S,
         path="/",
@@ -87,8 +88,8 @@ def store_attempt(request: Request, response: Response, secrets: Secrets, attemp
 
 
 def find_attempt(request: Request, secrets: Secrets, provider: str, state: str) -> Attempt | None:
-    """Return the attempt of this browser with this state at this provider; None if there is none."""
-    ticket = secrets.read_attempt(request.cookies.get(_name(state), ""), VALID_S)
+    """Return the attempt of this browser with this provider and this state; None if there is none."""
+    ticket = secrets.read_attempt(request.cookies.get(_cookie_name(state), ""), VALID_S)
     try:
         attempt = msgspec.json.decode(ticket, type=Attempt) if ticket else None
     except msgspec.MsgspecError:
@@ -104,12 +105,12 @@ def find_attempt(request: Request, secrets: Secrets, provider: str, state: str) 
 
 def delete_attempt(response: Response, state: str) -> None:
     """Delete an attempt from the browser, so that it cannot be used again."""
-    _delete(response, _name(state))
+    _delete_cookie(response, _cookie_name(state))
 
 
-def _delete(response: Response, name: str) -> None:
+def _delete_cookie(response: Response, name: str) -> None:
     response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def _name(state: str) -> str:
+def _cookie_name(state: str) -> str:
     return COOKIE_PREFIX + "".join(character for character in state[:12] if character.isascii() and character.isalnum())

@@ -1,6 +1,6 @@
-"""The callback of a sign-on: redeems the code of a provider for claims, and logs in or links the user.
+"""The callback of a sign-on: exchanges the code of a provider for claims, and logs the user in or links the identity.
 
-The user, the link of the identity, the groups and the log-in are stored in one transaction, or not at all.
+The user, the link to the identity, the groups and the log-in are stored in one transaction, or not at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from greenroom.identity.context import SignOnContext
 from greenroom.identity.provider import GrantRefused, OidcClient, ProviderFailed, Tokens, get_json
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.statements import NewProviderLogin, SignOnProvider
-from greenroom.identity.tokens import Keys, TokenRefused, id_claims
+from greenroom.identity.tokens import TokenRefused, id_claims
 from greenroom.kit.secrets import new_secret, secret_digest
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class ConfirmedUser:
     provider: SignOnProvider
     subject: str
     sid: str | None
-    """The provider's id of the log-in."""
+    """The id of the log-in at the provider."""
     claims: dict[str, Any] = field(repr=False)
     tokens: Tokens = field(repr=False)
 
@@ -53,14 +53,19 @@ class UserBrowser:
 
 
 async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt: Attempt, code: str) -> ConfirmedUser:
-    """Redeem a code and check the tokens of the provider. Raises SignOnRefused: the error contains the cause."""
+    """Exchange a code for tokens, and check them. Raises SignOnRefused: the error contains the cause."""
     try:
-        client = await context.client(provider)
+        client = await context.oidc_client(provider)
         tokens = await client.redeem(code, attempt.redirect_uri, attempt.verifier)
-        if tokens.id_token is None:
+        id_token = tokens.id_token
+        if id_token is None:
             raise SignOnRefused(Refusal.WRONG_TOKEN, "The provider sent no ID token; is `openid` one of the scopes?")
-        claims = await _id_claims(context, client, tokens.id_token, attempt.nonce, tokens.access_token)
-        more = await _userinfo(client, tokens, claims["sub"])
+        expected = client.expected_claims
+        claims = await context.provider_cache.read_token(
+            provider.issuer,
+            lambda keys: id_claims(id_token, keys, expected, nonce=attempt.nonce, access_token=tokens.access_token),
+        )
+        userinfo = await _userinfo(client, tokens, claims["sub"])
     except GrantRefused as error:
         raise SignOnRefused(Refusal.PROVIDER_REFUSED, str(error)) from error
     except ProviderFailed as error:
@@ -68,22 +73,7 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     except TokenRefused as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
-    return ConfirmedUser(provider, claims["sub"], claims.get("sid"), more | claims, tokens)
-
-
-async def _id_claims(
-    context: SignOnContext, client: OidcClient, token: str, nonce: str, access_token: str | None
-) -> dict[str, Any]:
-    keys = await context.provider_cache.keys(client.provider.issuer)
-    try:
-        return id_claims(token, keys or Keys(()), client.expected, nonce=nonce, access_token=access_token)
-    except TokenRefused as error:
-        if (
-            not error.may_be_new_key
-            or (new := await context.provider_cache.keys(client.provider.issuer, again=True)) is None
-        ):
-            raise
-        return id_claims(token, new, client.expected, nonce=nonce, access_token=access_token)
+    return ConfirmedUser(provider, claims["sub"], claims.get("sid"), userinfo | claims, tokens)
 
 
 async def _userinfo(client: OidcClient, tokens: Tokens, subject: str) -> dict[str, Any]:
@@ -101,22 +91,22 @@ async def log_in(context: SignOnContext, confirmed: ConfirmedUser, browser: User
 
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
     """
-    result = await _groups_by_rules(confirmed)
+    rule_result = await _evaluate_rules(confirmed)
     try:
         try:
-            return await _store_sign_on(context, confirmed, browser, result)
-        except Duplicate as error:  # perhaps another log-in of the same person created the user at the same moment
+            return await _store_sign_on(context, confirmed, browser, rule_result)
+        except Duplicate as error:  # another log-in of the same person may have created the user at the same moment
             log.info(
                 "a log-in through a provider is tried once more", provider=confirmed.provider.name, reason=error.message
             )
-            return await _store_sign_on(context, confirmed, browser, result)
+            return await _store_sign_on(context, confirmed, browser, rule_result)
     except Duplicate as error:
         cause = f"{error.message} Subject {confirmed.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
 
 
 async def _store_sign_on(
-    context: SignOnContext, confirmed: ConfirmedUser, browser: UserBrowser, result: rules.RuleResult
+    context: SignOnContext, confirmed: ConfirmedUser, browser: UserBrowser, rule_result: rules.RuleResult
 ) -> str:
     """Store a log-in and return its token.
 
@@ -126,50 +116,48 @@ async def _store_sign_on(
     """
     token, created = new_secret(), False
     async with rights_transaction(context.db, context.logs) as connection:
-        await _hold_provider(connection, confirmed.provider)
+        await _lock_provider(connection, confirmed.provider)
         identity = await statements.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
         if identity is None:
-            user_id, created = await _create(connection, confirmed), True
+            user_id, created = await _create_user(connection, confirmed), True
         else:
             user_id = identity.user_id
-        before, user = await _apply_rules(connection, confirmed, user_id, result)
-        await _store_login(context, connection, confirmed, browser, user=user, token=token)
+        before, after = await _apply_rules(connection, confirmed, user_id, rule_result)
+        await _store_login(context, connection, confirmed, browser, user=after, token=token)
     await context.db.notify(ChangeEvent(Topic.USERS))
-    _log(context, confirmed, browser, before, user, created=created)
+    _log_sign_on(context, confirmed, browser, before, after, created=created)
     return token
 
 
-async def _hold_provider(connection: Connection, provider: SignOnProvider) -> None:
-    if not await statements.lock_provider_for_share(connection, provider):
+async def _lock_provider(connection: Connection, provider: SignOnProvider) -> None:
+    if not await statements.lock_unchanged_provider(connection, provider):
         cause = "The provider was deleted, disabled or changed during the log-in."
         raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
 
 
-def _log(
+def _log_sign_on(
     context: SignOnContext,
     confirmed: ConfirmedUser,
     browser: UserBrowser,
     before: users.User,
-    user: users.User,
+    after: users.User,
     *,
     created: bool,
 ) -> None:
-    title = confirmed.provider.title
-    who = LogFields(user_id=user.user_id, username=user.username)
+    title, name = confirmed.provider.title, after.username
+    log_fields = LogFields(user_id=after.user_id, username=name)
     if created:
-        message = f"{user.username} was created at the first log-in through {title}, subject {confirmed.subject}"
-        context.logs.write(LogCode.USER_CREATED, message, urgent=True, **who)
-    old, new = (sorted(group.name for group in one.groups) for one in (before, user))
+        message = f"{name} was created at the first log-in through {title}, subject {confirmed.subject}"
+        context.logs.write(LogCode.USER_CREATED, message, urgent=True, **log_fields)
+    old, new = (sorted(group.name for group in user.groups) for user in (before, after))
     if old != new:
-        message = f"The rules of {title} changed the groups of {user.username}: {', '.join(old)} → {', '.join(new)}"
+        message = f"The rules of {title} changed the groups of {name}: {', '.join(old)} → {', '.join(new)}"
         details = {"before": {"groups": old}, "after": {"groups": new}}
-        context.logs.write(
-            LogCode.USER_CHANGED, message, details=details, urgent=True, user_id=user.user_id, username=user.username
-        )
-    context.logs.write(LogCode.LOGIN, f"{user.username} logged in from {browser.address} through {title}", **who)
+        context.logs.write(LogCode.USER_CHANGED, message, details=details, urgent=True, **log_fields)
+    context.logs.write(LogCode.LOGIN, f"{name} logged in from {browser.address} through {title}", **log_fields)
 
 
-async def _create(connection: Connection, confirmed: ConfirmedUser) -> str:
+async def _create_user(connection: Connection, confirmed: ConfirmedUser) -> str:
     if not confirmed.provider.create_users:
         raise SignOnRefused(Refusal.NO_USER, f"No user is linked to the subject {confirmed.subject!r}.")
     profile = rules.user_profile(confirmed.provider.attributes, confirmed.claims)
@@ -182,36 +170,38 @@ async def _create(connection: Connection, confirmed: ConfirmedUser) -> str:
     return user_id
 
 
-async def _groups_by_rules(confirmed: ConfirmedUser) -> rules.RuleResult:
+async def _evaluate_rules(confirmed: ConfirmedUser) -> rules.RuleResult:
     try:
-        return await asyncio.to_thread(rules.membership, confirmed.provider.rules, confirmed.claims)
+        return await asyncio.to_thread(rules.evaluate_rules, confirmed.provider.rules, confirmed.claims)
     except Invalid as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, error.message) from error
 
 
 async def _apply_rules(
-    connection: Connection, confirmed: ConfirmedUser, user_id: str, result: rules.RuleResult
+    connection: Connection, confirmed: ConfirmedUser, user_id: str, rule_result: rules.RuleResult
 ) -> tuple[users.User, users.User]:
-    """Apply the rules and attributes of the provider to a user, and return the user before and afterwards."""
+    """Apply the rules and attributes of the provider to a user. Return the user before and after the change."""
     user = await users.lock_user(connection, user_id)
-    if not await statements.use_identity(connection, confirmed.provider.issuer, confirmed.subject, user_id):
+    if not await statements.record_identity_use(connection, confirmed.provider.issuer, confirmed.subject, user_id):
         raise SignOnRefused(Refusal.NO_USER, f"The subject {confirmed.subject!r} was unlinked meanwhile.")
     if user.disabled or user.locked:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
-    if confirmed.provider.rule_required and not result.member:
+    if confirmed.provider.rule_required and not rule_result.matched:
         raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
     fields = rules.user_profile(confirmed.provider.attributes, confirmed.claims).fields
     if any(getattr(user, name) != value for name, value in fields.items()):
         await users.update_user(connection, replace(user, **fields))
-    await _set_groups(connection, user, result)
+    await _set_groups(connection, user, rule_result)
     return user, await users.lock_user(connection, user_id)
 
 
-async def _set_groups(connection: Connection, user: users.User, result: rules.RuleResult) -> None:
-    existing = {group.group_id for group in await statements.existing_groups(connection, result.managed)}
+async def _set_groups(connection: Connection, user: users.User, rule_result: rules.RuleResult) -> None:
+    existing = {group.group_id for group in await statements.existing_groups(connection, rule_result.managed)}
     before = frozenset(group.group_id for group in user.groups)
     after = frozenset(
-        group_id for group_id in result.after(before) if group_id in existing or group_id not in result.managed
+        group_id
+        for group_id in rule_result.groups_after(before)
+        if group_id in existing or group_id not in rule_result.managed
     )
     if after == before:
         return
@@ -250,25 +240,25 @@ async def _store_login(
         sid=confirmed.sid,
         id_token_encrypted=encrypt(tokens.id_token or ""),
         refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
-        check_s=confirmed.provider.check_s or None,
+        first_check_s=confirmed.provider.check_s or None,
     )
     await statements.insert_provider_login(connection, login_id, login)
     if browser.old_token:
         await credentials.delete_login(connection, secret_digest(browser.old_token))
 
 
-async def link(
+async def link_identity(
     context: SignOnContext, confirmed: ConfirmedUser, attempt: Attempt, user_id: str, token_hash: bytes
 ) -> None:
-    """Link the confirmed identity to the user with the log-in that began the attempt. Raises SignOnRefused: the error
-    contains the cause."""
+    """Link the confirmed identity to a user. `token_hash` is the hash of their log-in, which must be the log-in that
+    began the attempt. Raises SignOnRefused: the error contains the cause."""
     if not hmac.compare_digest(token_hash.hex(), attempt.link_to or ""):
         raise SignOnRefused(
             Refusal.LINK_ENDED, "The log-in that began to link the identity has ended; log in and link it again."
         )
     try:
         async with context.db.transaction() as connection:
-            await _hold_provider(connection, confirmed.provider)
+            await _lock_provider(connection, confirmed.provider)
             user = await users.lock_user(connection, user_id)
             await statements.insert_identity(connection, user_id, confirmed.provider.issuer, confirmed.subject)
     except Duplicate as error:

@@ -1,8 +1,8 @@
 """Checks at the provider that log-ins are still valid: their refresh tokens are used at a fixed interval.
 
 If the provider refuses the refresh token, the log-in ends immediately. A check also fails if the provider does not
-answer, if it sent no refresh token, or if the refresh token cannot be decrypted. Then the log-in ends only after no
-check has passed for the check interval and the grace period of the provider.
+answer, if it sent no refresh token, or if the refresh token cannot be decrypted. Then the log-in ends when the check
+interval and the grace period of the provider have passed since its last successful check.
 """
 
 from __future__ import annotations
@@ -27,59 +27,64 @@ log = structlog.get_logger(__name__)
 
 POLL_S: Final = 5.0
 """The time between two searches for due log-ins."""
-BATCH: Final = 20
+BATCH_SIZE: Final = 20
 """The number of log-ins that are checked at the same time."""
-REPEAT_S: Final = 60.0
+MAX_REPEAT_S: Final = 60.0
 """The longest time until a failed check is repeated."""
-ENDED_ERRORS: Final = frozenset({"invalid_grant"})
-"""The errors with which a provider states that a log-in has ended. Others, such as `invalid_client`, are failures."""
+LOGIN_ENDED_ERRORS: Final = frozenset({"invalid_grant"})
+"""The errors with which a provider states that a log-in has ended. After others, such as `invalid_client`, the check is
+repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextCheck:
-    """The log-in continues; `in_s` is the time until its next check."""
+    """The log-in continues; `after_s` is the time until its next check."""
 
-    in_s: float
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class LoginEnds:
-    """The log-in ends for this reason, which is a sentence."""
+    """The log-in ends. `reason` is a sentence."""
 
     reason: str
 
 
 def next_action(
-    failure: str | None, *, refused: bool, unchecked_s: float, interval_s: float, grace_s: float
+    failure: str | None, *, ended: bool, unchecked_s: float, interval_s: float, grace_s: float
 ) -> NextCheck | LoginEnds:
-    """Return the next action after a check. `failure` is the reason of a failed check, or None; `refused`: the provider
-    has ended the log-in; `unchecked_s`: the time since the last successful check; `interval_s` and `grace_s` are the
-    check interval and the grace period of the provider."""
+    """Return the next action after a check.
+
+    `failure` is the reason why the check failed; None = it passed. `ended`: the provider has ended the log-in.
+    `unchecked_s` is the time since the last successful check, `interval_s` the check interval of the provider, and
+    `grace_s` its grace period.
+    """
     if failure is None:
         return NextCheck(interval_s)
     remaining_s = interval_s + grace_s - unchecked_s
-    if refused or remaining_s <= 0:
+    if ended or remaining_s <= 0:
         return LoginEnds(failure)
-    return NextCheck(min(REPEAT_S, interval_s, remaining_s))
+    return NextCheck(min(MAX_REPEAT_S, interval_s, remaining_s))
 
 
 async def check_logins(state: Any) -> None:
-    """Check due log-ins every `POLL_S`, forever. Any number of processes may do this at the same time."""
+    """Check due log-ins every `POLL_S`, forever. Several processes can run this loop at the same time."""
     context = context_of(state)
     while True:
         await asyncio.sleep(POLL_S)
         try:
-            while await check_due(context) == BATCH:
+            while await check_due_logins(context) == BATCH_SIZE:
                 pass
         except GreenroomError as error:
             log.warning("log-ins are not checked at their providers", reason=error.message)
 
 
-async def check_due(context: SignOnContext) -> int:
+async def check_due_logins(context: SignOnContext) -> int:
     """Check the log-ins that are due, and return their number. Raises Unavailable: the database cannot be reached."""
-    due = await statements.take_due_logins(context.db, BATCH)
+    due = await statements.take_due_logins(context.db, BATCH_SIZE)
     if due:
-        providers = {one.provider_id: one for one in (await statements.list_providers(context.db)).rows}
+        listed = await statements.list_providers(context.db)
+        providers = {provider.provider_id: provider for provider in listed.rows}
         await asyncio.gather(*(_check_or_defer(context, login, providers) for login in due))
     return len(due)
 
@@ -95,35 +100,35 @@ async def _check_or_defer(context: SignOnContext, login: DueLogin, providers: Ma
 
 async def _check(context: SignOnContext, login: DueLogin, provider: SignOnProvider) -> None:
     if provider.check_s == 0:  # the setting was changed after the log-in
-        await statements.record_check(context.db, login, login.refresh_token_encrypted, next_s=None, passed=False)
+        await statements.record_check(context.db, login, login.refresh_token_encrypted, next_check_s=None, passed=False)
         return
-    failure, refused, token_encrypted = None, False, login.refresh_token_encrypted
+    failure, ended, token_encrypted = None, False, login.refresh_token_encrypted
     try:
-        token_encrypted = await _refresh_token(context, provider, token_encrypted)
+        token_encrypted = await _use_refresh_token(context, provider, token_encrypted)
     except GrantRefused as error:
-        failure, refused = str(error), error.error in ENDED_ERRORS
+        failure, ended = str(error), error.error in LOGIN_ENDED_ERRORS
     except (ProviderFailed, SetupError) as error:  # SetupError: a stored token or secret cannot be decrypted
         failure = str(error)
-    result = next_action(
+    action = next_action(
         failure,
-        refused=refused,
+        ended=ended,
         unchecked_s=login.unchecked_s,
         interval_s=provider.check_s,
         grace_s=provider.check_grace_s,
     )
-    match result:
+    match action:
         case LoginEnds(reason=reason):
             await end_logins(context, [login], f"{provider.title} no longer confirms it: {reason}")
-        case NextCheck(in_s=in_s):
+        case NextCheck(after_s=after_s):
             passed = failure is None
-            await statements.record_check(context.db, login, token_encrypted, next_s=in_s, passed=passed)
+            await statements.record_check(context.db, login, token_encrypted, next_check_s=after_s, passed=passed)
 
 
-async def _refresh_token(context: SignOnContext, provider: SignOnProvider, token_encrypted: bytes | None) -> bytes:
-    """Use an encrypted refresh token, and return the encrypted token for the next check."""
+async def _use_refresh_token(context: SignOnContext, provider: SignOnProvider, token_encrypted: bytes | None) -> bytes:
+    """Send an encrypted refresh token to the provider, and return the encrypted token for the next check."""
     if token_encrypted is None:
         raise ProviderFailed("The provider sent no refresh token; add `offline_access` to the scopes if it needs it.")
-    client = await context.client(provider)
+    client = await context.oidc_client(provider)
     tokens = await client.refresh(context.secrets.decrypt(token_encrypted))
     return context.secrets.encrypt(tokens.refresh_token) if tokens.refresh_token else token_encrypted
 

@@ -26,7 +26,7 @@ class SignOnContext:
     logs: LogWriter
     secrets: Secrets
     snapshot: Snapshot
-    """The present settings of the installation."""
+    """The current settings of the installation."""
     refusals: RefusalLog
     provider_cache: ProviderCache
 
@@ -37,12 +37,12 @@ class SignOnContext:
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider does not exist or is disabled.")
         return provider
 
-    async def client(self, provider: SignOnProvider) -> OidcClient:
+    async def oidc_client(self, provider: SignOnProvider) -> OidcClient:
         """Return Greenroom as a client of the provider. Raises ProviderFailed: its document cannot be read or
         is not valid."""
-        return OidcClient(provider, self.secret(provider), await self.provider_cache.endpoints(provider.issuer))
+        return OidcClient(provider, self.client_secret(provider), await self.provider_cache.endpoints(provider.issuer))
 
-    def secret(self, provider: SignOnProvider) -> str | None:
+    def client_secret(self, provider: SignOnProvider) -> str | None:
         encrypted = provider.client_secret_encrypted
         return self.secrets.decrypt(encrypted) if encrypted is not None else None
 
@@ -56,8 +56,8 @@ def context_of(state: Any) -> SignOnContext:
     return state.sign_on
 
 
-async def _context(request: Request) -> SignOnContext:
+async def _sign_on_context(request: Request) -> SignOnContext:
     return context_of(request.app.state)
 
 
-SignOnContextDep = Annotated[SignOnContext, Depends(_context)]
+SignOnContextDep = Annotated[SignOnContext, Depends(_sign_on_context)]

@@ -27,10 +27,10 @@ from greenroom.identity.provider import (
     OidcClient,
     ProviderFailed,
     document_address,
-    endpoints_of,
     get_json,
     http_settings,
     issuer_problem,
+    parse_endpoints,
     provider_request,
     tls_context,
 )
@@ -61,7 +61,7 @@ class Diagnosis:
     async def run(self) -> list[StepResult]:
         """Return the results of the steps up to the first that failed."""
         results: list[StepResult] = []
-        for name, step in STEPS.items():
+        for name, step in self.steps.items():
             began_s = time.perf_counter()
             try:
                 detail, passed = await step(self), True
@@ -72,27 +72,27 @@ class Diagnosis:
                 break
         return results
 
-    async def host(self) -> str:
+    async def _find_host(self) -> str:
         if problem := issuer_problem(self._provider.issuer):
             raise ProviderFailed(problem)
         host, port = self._host_and_port()
         async with _time_limit(f"The name server did not answer for {host}"):
             try:
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
                 raise ProviderFailed(
                     f"The host {host} cannot be found; check the issuer and the name server."
                 ) from error
-        addresses = sorted({str(entry[4][0]) for entry in found})
+        addresses = sorted({str(entry[4][0]) for entry in entries})
         return f"{host} has the address {', '.join(addresses[:4])}."
 
-    async def connection(self) -> str:
+    async def _test_connection(self) -> str:
         host, port = self._host_and_port()
         async with _time_limit(f"{host} does not accept connections on port {port}"):
             await _connect(host, port, None)
         return f"{host} accepts connections on port {port}."
 
-    async def certificate(self) -> str:
+    async def _check_certificate(self) -> str:
         host, port = self._host_and_port()
         if urlsplit(self._provider.issuer).scheme == "http":
             return "The provider is on this host and uses no TLS."
@@ -100,36 +100,36 @@ class Diagnosis:
             await _connect(host, port, tls_context())
         return f"The certificate of {host} is valid."
 
-    async def document(self) -> str:
+    async def _read_document(self) -> str:
         address = document_address(self._provider.issuer)
         self._document = dict(await get_json(address))
         return f"{address} is the document of a provider."
 
-    async def endpoints(self) -> str:
-        self._endpoints = endpoints_of(self._document, self._provider.issuer)
+    async def _check_endpoints(self) -> str:
+        self._endpoints = parse_endpoints(self._document, self._provider.issuer)
         return "The document belongs to the issuer and has all endpoints."
 
-    async def keys(self) -> str:
+    async def _read_keys(self) -> str:
         keys = Keys.of(await get_json(self._oidc_client.endpoints.jwks))
         if not keys.keys:
             raise ProviderFailed("The provider publishes no public key that can verify a signature.")
         return f"Usable public keys of the provider: {len(keys.keys)}."
 
-    async def authorization(self) -> str:
+    async def _request_authorization(self) -> str:
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         url = self._oidc_client.authorization_url(self._redirect_uri, state=state, nonce=nonce, verifier=verifier)
         async with provider_request(url), httpx2.AsyncClient(**http_settings()) as http:
             answer = await http.get(url)
         location = answer.headers.get("location", "")
         if answer.status_code >= 400 or location.startswith(f"{self._redirect_uri}?error="):
-            what = f"status {answer.status_code}" if answer.status_code >= 400 else one_line(location)[:200]
+            problem = f"status {answer.status_code}" if answer.status_code >= 400 else one_line(location)[:200]
             raise ProviderFailed(
-                f"The provider refuses the request to log in ({what}). Check the client ID, the scopes, and that"
+                f"The provider refuses the request to log in ({problem}). Check the client ID, the scopes, and that"
                 f" {self._redirect_uri} is a redirect URI of the client."
             )
         return f"The provider offers a log-in to the client {self._provider.client_id}."
 
-    async def client(self) -> str:
+    async def _test_client_secret(self) -> str:
         try:
             await self._oidc_client.redeem("no-such-code", self._redirect_uri, secrets.token_urlsafe(32))
         except GrantRefused as error:
@@ -147,18 +147,17 @@ class Diagnosis:
         parts = urlsplit(self._provider.issuer)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
-
-STEPS: Final[dict[str, Callable[[Diagnosis], Awaitable[str]]]] = {
-    "host": Diagnosis.host,
-    "connection": Diagnosis.connection,
-    "certificate": Diagnosis.certificate,
-    "document": Diagnosis.document,
-    "endpoints": Diagnosis.endpoints,
-    "keys": Diagnosis.keys,
-    "authorization": Diagnosis.authorization,
-    "client": Diagnosis.client,
-}
-"""The steps in their order, by name."""
+    steps: Final[dict[str, Callable[[Diagnosis], Awaitable[str]]]] = {
+        "host": _find_host,
+        "connection": _test_connection,
+        "certificate": _check_certificate,
+        "document": _read_document,
+        "endpoints": _check_endpoints,
+        "keys": _read_keys,
+        "authorization": _request_authorization,
+        "client": _test_client_secret,
+    }
+    """The steps in their order, by name."""
 
 
 @asynccontextmanager

@@ -22,7 +22,8 @@ router = api_router("sign-on")
 @router.get("/me/identities")
 async def list_own_identities(db: Db, caller: Annotated[Caller, requires()]) -> list[IdentityView]:
     """List the identities that are linked to the calling user, oldest first."""
-    return [IdentityView.model_validate(one) for one in await statements.list_identities(db, caller.own_user_id())]
+    identities = await statements.list_identities(db, caller.own_user_id())
+    return [IdentityView.model_validate(identity) for identity in identities]
 
 
 @router.delete("/me/identities/{identity_id}", status_code=204, dependencies=[requires()])
@@ -35,13 +36,14 @@ async def delete_own_identity(identity_id: UUID, change: ChangeDep, context: Sig
 async def list_user_identities(user_id: UUID, db: Db) -> list[IdentityView]:
     """List the identities that are linked to a user, oldest first."""
     user = await users.get_user(db, str(user_id))
-    return [IdentityView.model_validate(one) for one in await statements.list_identities(db, user.user_id)]
+    identities = await statements.list_identities(db, user.user_id)
+    return [IdentityView.model_validate(identity) for identity in identities]
 
 
 @router.post("/users/{user_id}/identities", status_code=201, dependencies=[requires("users_modify")])
 async def create_user_identity(user_id: UUID, body: IdentityCreate, change: ChangeDep) -> IdentityView:
     """Link an identity to a user, who can then log in with it."""
-    if body.issuer not in await statements.issuers(change.db):
+    if body.issuer not in await statements.list_issuers(change.db):
         raise Invalid(f"No sign-on provider has the issuer {body.issuer}.")
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))

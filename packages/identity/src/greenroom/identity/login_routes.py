@@ -1,12 +1,12 @@
 """Log-in and log-out through providers, for browsers and for the providers themselves.
 
 The log-in page reads only the database, so a provider that hangs delays no other user. All refusals of the callback
-lead to the log-in page, whose address has the code of the reason; the log has the true cause.
+lead to the log-in page, with the code of the reason in its address. The log contains the true cause.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import Request, Response
@@ -22,20 +22,20 @@ from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticat
 from greenroom.core.text import one_line
 from greenroom.identity import attempts, statements
 from greenroom.identity.attempts import Attempt, new_attempt
-from greenroom.identity.callback import UserBrowser, confirm_user, link, log_in
+from greenroom.identity.callback import UserBrowser, confirm_user, link_identity, log_in
 from greenroom.identity.checks import end_logins
 from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
 from greenroom.identity.statements import SignOnProvider
-from greenroom.identity.tokens import Keys, TokenRefused, created_s, logout_claims
+from greenroom.identity.tokens import TokenRefused, issue_time_s, logout_claims
 
-MAX_HINT = 4000
-"""Maximum characters of an ID token in an address; one with many groups is omitted."""
-RECENT_S = 15 * 60
+MAX_HINT_CHARACTERS = 4000
+"""The maximum length of an ID token in an address. A longer token, with many groups, is omitted."""
+MAX_LOGIN_AGE_S = 15 * 60
 """The maximum age of a log-in that links an identity."""
-PROVIDER_SKEW_S = 5
+MAX_CLOCK_DIFFERENCE_S = 5
 """The permitted difference between the clocks of the hosts of one provider."""
 
 router = api_router("account")
@@ -74,10 +74,10 @@ async def start_link(
     permanent access to the account.
     """
     caller.own_user_id()
-    own = caller.token_hash or b""
-    if not await statements.is_recent_login(context.db, own, RECENT_S):
+    token_hash = caller.token_hash or b""
+    if not await statements.is_recent_login(context.db, token_hash, MAX_LOGIN_AGE_S):
         raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
-    return await _start(context, request, response, body.provider, path="/account", link_to=own.hex())
+    return await _start(context, request, response, body.provider, path="/account", link_to=token_hash.hex())
 
 
 async def _start(
@@ -92,7 +92,7 @@ async def _start(
     try:
         provider = await context.enabled_provider(provider_name)
         attempt = new_attempt(provider, origin_of(request), path=path, link_to=link_to)
-        client = await context.client(provider)
+        client = await context.oidc_client(provider)
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     except ProviderFailed as error:
@@ -130,11 +130,10 @@ async def finish_sign_on(
         response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
     except SignOnRefused as refused:
         failed_attempts.count_failure(request, "sign-on")
-        context.refusals.log_refused_sign_on(
-            request, one_line(provider_name), str(refused.refusal), one_line(refused.cause)
-        )
+        name, code = one_line(provider_name), str(refused.refusal)
+        context.refusals.log_refused_sign_on(request, name, code, one_line(refused.cause))
         page = attempt.next if attempt and attempt.link_to else "/"
-        response = RedirectResponse(f"{page}?{urlencode({'sign-on': str(refused.refusal)})}", 303)
+        response = RedirectResponse(f"{page}?{urlencode({'sign-on': code})}", 303)
     attempts.delete_attempt(response, state)
     return response
 
@@ -183,7 +182,7 @@ async def _complete_sign_on(
         caller = await authenticate(request)
     except Unauthenticated as error:
         raise SignOnRefused(Refusal.LINK_ENDED, "The log-in that began the link has ended.") from error
-    await link(context, confirmed, attempt, caller.own_user_id(), caller.token_hash or b"")
+    await link_identity(context, confirmed, attempt, caller.own_user_id(), caller.token_hash or b"")
     return response
 
 
@@ -196,8 +195,8 @@ async def log_out_at_provider(
     context: SignOnContextDep,
     caller: Annotated[Caller, requires(with_one_time_password=True)],
 ) -> LogoutView:
-    """End this log-in as `POST /logout` does. The answer has the address that also ends the log-in at its provider."""
-    hint = await statements.logout_hint(db, caller.token_hash or b"")
+    """End this log-in as `POST /logout` does. The answer has the address that ends the log-in at the provider, too."""
+    hint = await statements.find_logout_hint(db, caller.token_hash or b"")
     await login_routes.logout(response, db, logs, caller)
     if hint is None:
         return LogoutView(url=None)
@@ -209,7 +208,7 @@ async def log_out_at_provider(
         return LogoutView(url=None)
     values = {"client_id": hint.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
     id_token = context.secrets.decrypt(hint.id_token_encrypted)
-    if len(id_token) <= MAX_HINT:
+    if len(id_token) <= MAX_HINT_CHARACTERS:
         values["id_token_hint"] = id_token
     separator = "&" if "?" in endpoint else "?"
     return LogoutView(url=f"{endpoint}{separator}{urlencode(values)}")
@@ -230,7 +229,10 @@ async def log_out_by_provider(
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
         provider = await context.enabled_provider(provider_name)
-        claims = await _logout_claims(context, provider, form.get("logout_token", [""])[0])
+        token, expected = form.get("logout_token", [""])[0], (await context.oidc_client(provider)).expected_claims
+        claims = await context.provider_cache.read_token(
+            provider.issuer, lambda keys: logout_claims(token, keys, expected)
+        )
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
         if not isinstance(error, ProviderFailed):
             failed_attempts.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")
@@ -241,28 +243,18 @@ async def log_out_by_provider(
     logins = await statements.logins_at_provider(
         context.db, provider.provider_id, subject=claims.get("sub"), sid=claims.get("sid")
     )
-    earlier = [one for one in logins if _confirmed_s(context, one) <= claims["iat"] + PROVIDER_SKEW_S]
-    await end_logins(context, earlier, f"{provider.title} logged the user out.")
+    latest_s = claims["iat"] + MAX_CLOCK_DIFFERENCE_S
+    earlier_logins = [login for login in logins if _login_time_s(context, login) <= latest_s]
+    await end_logins(context, earlier_logins, f"{provider.title} logged the user out.")
     return Response(status_code=200)
 
 
-def _confirmed_s(context: SignOnContext, login: statements.ProviderLogin) -> float:
+def _login_time_s(context: SignOnContext, login: statements.ProviderLogin) -> float:
     """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
     try:
-        return created_s(context.secrets.decrypt(login.id_token_encrypted))
+        return issue_time_s(context.secrets.decrypt(login.id_token_encrypted))
     except SetupError:
         return 0.0
-
-
-async def _logout_claims(context: SignOnContext, provider: SignOnProvider, token: str) -> dict[str, Any]:
-    client = await context.client(provider)
-    keys = await context.provider_cache.keys(provider.issuer)
-    try:
-        return logout_claims(token, keys or Keys(()), client.expected)
-    except TokenRefused as error:
-        if not error.may_be_new_key or (new := await context.provider_cache.keys(provider.issuer, again=True)) is None:
-            raise
-        return logout_claims(token, new, client.expected)
 
 
 @router.get(

@@ -11,7 +11,7 @@ import ipaddress
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -27,25 +27,24 @@ from authlib.oidc.discovery import get_well_known_url
 
 from greenroom.core.text import one_line
 from greenroom.identity.statements import SignOnProvider
-from greenroom.identity.tokens import Expected, Keys
+from greenroom.identity.tokens import Claims, ExpectedClaims, Keys, TokenRefused
 from greenroom.kit.concurrency import CachedReads
 
 TIMEOUT_S: Final = 8.0
-MAX_BYTES: Final = 2 << 20
+MAX_ANSWER_BYTES: Final = 2 << 20
 """Maximum size of an answer, which must not be compressed."""
 CACHE_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
-MAX_OPEN: Final = 100
-"""Maximum number of requests to one host that have no answer yet, so that a provider that hangs does not take all
+MAX_OPEN_REQUESTS: Final = 100
+"""Maximum number of requests to one host that have no answer yet, so that a provider that hangs does not use all
 connections of this process."""
 PARSE_ERRORS: Final = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
 """The errors that Authlib raises for answers with values of unexpected types."""
-SHARED_S: Final = 5.0
-"""The time for which requests for a document or for keys share one result or failure, so that a provider that hangs,
-or tokens with unknown keys, cause few requests."""
+SHARED_RESULT_S: Final = 5.0
+"""The time for which callers that need the same document or keys get one result or failure, so that a provider that
+hangs, or tokens with unknown keys, cause few requests."""
 
-
-_open = Counter[str]()
+_open_requests = Counter[str]()
 """Host → number of requests without an answer."""
 
 
@@ -106,7 +105,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def endpoints_of(document: Mapping[str, Any], issuer: str) -> Endpoints:
+def parse_endpoints(document: Mapping[str, Any], issuer: str) -> Endpoints:
     """Return the endpoints of a provider. Raises ProviderFailed: the document belongs to another issuer, lacks an
     endpoint, or contains an address that is not safe."""
     if document.get("issuer") != issuer:
@@ -121,13 +120,13 @@ def endpoints_of(document: Mapping[str, Any], issuer: str) -> Endpoints:
         authorization=_endpoint(document, "authorization_endpoint", issuer),
         token=_endpoint(document, "token_endpoint", issuer),
         jwks=_endpoint(document, "jwks_uri", issuer),
-        userinfo=_optional(document, "userinfo_endpoint", issuer),
-        end_session=_optional(document, "end_session_endpoint", issuer),
+        userinfo=_optional_endpoint(document, "userinfo_endpoint", issuer),
+        end_session=_optional_endpoint(document, "end_session_endpoint", issuer),
         requires_issuer=document.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
-def _optional(document: Mapping[str, Any], name: str, issuer: str) -> str | None:
+def _optional_endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str | None:
     return _endpoint(document, name, issuer) if document.get(name) is not None else None
 
 
@@ -143,16 +142,16 @@ def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
 
 @asynccontextmanager
 async def provider_request(address: str) -> AsyncGenerator[None]:
-    """Limit the time and the number of requests to a provider, and translate its errors.
+    """Limit the time and the number of requests to a provider, and replace the errors of the HTTP client.
 
     Raises:
-        ProviderFailed: the request failed, takes longer than `TIMEOUT_S`, or `MAX_OPEN` others have no answer yet.
+        ProviderFailed: the request fails, takes longer than `TIMEOUT_S`, or `MAX_OPEN_REQUESTS` others have no answer.
         GrantRefused: the provider refused the code or the token.
     """
     host = urlsplit(address).netloc
-    if _open[host] >= MAX_OPEN:
-        raise ProviderFailed(f"{MAX_OPEN} requests to {host} have no answer yet.")
-    _open[host] += 1
+    if _open_requests[host] >= MAX_OPEN_REQUESTS:
+        raise ProviderFailed(f"{MAX_OPEN_REQUESTS} requests to {host} have no answer yet.")
+    _open_requests[host] += 1
     try:
         async with asyncio.timeout(TIMEOUT_S):
             yield
@@ -165,7 +164,7 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
             f"The request to {host} failed: {one_line(str(error)) or type(error).__name__}."
         ) from error
     finally:
-        _open[host] -= 1
+        _open_requests[host] -= 1
 
 
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def http_settings() -> dict[str, Any]:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the TLS context of all requests to providers. To load the trusted certificates takes 16 ms."""
+    """Return the TLS context of all requests to providers. It is created once, which takes 16 ms."""
     return httpx2.create_ssl_context()
 
 
@@ -209,7 +208,7 @@ async def _limit_answer(response: httpx2.Response) -> None:
 
 
 class _LimitedStream(httpx2.AsyncByteStream):
-    """The content of an answer. Raises httpx2.ReadError: it has more than `MAX_BYTES`."""
+    """The content of an answer. Raises httpx2.ReadError: it has more than `MAX_ANSWER_BYTES`."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
@@ -218,8 +217,8 @@ class _LimitedStream(httpx2.AsyncByteStream):
         received = 0
         async for part in self._stream:
             received += len(part)
-            if received > MAX_BYTES:
-                raise httpx2.ReadError(f"the answer has more than {MAX_BYTES} bytes")
+            if received > MAX_ANSWER_BYTES:
+                raise httpx2.ReadError(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
             yield part
 
     async def aclose(self) -> None:
@@ -231,8 +230,8 @@ def document_address(issuer: str) -> str:
     return str(cast("Any", get_well_known_url)(issuer, external=True))
 
 
-async def _read(issuer: str) -> Endpoints:
-    return endpoints_of(await get_json(document_address(issuer)), issuer)
+async def _read_endpoints(issuer: str) -> Endpoints:
+    return parse_endpoints(await get_json(document_address(issuer)), issuer)
 
 
 async def _read_keys(address: str) -> Keys:
@@ -242,9 +241,10 @@ async def _read_keys(address: str) -> Keys:
 @dataclass(slots=True)
 class _CachedProvider:
     endpoints: Endpoints
-    at_s: float
+    endpoints_read_s: float
+    """The monotonic time when the endpoints were read."""
     keys: Keys | None = None
-    keys_at_s: float = 0.0
+    keys_read_s: float = 0.0
 
 
 class ProviderCache:
@@ -252,36 +252,51 @@ class ProviderCache:
 
     def __init__(self) -> None:
         self._cached: dict[str, _CachedProvider] = {}
-        self._reading = CachedReads[Endpoints](SHARED_S)
-        self._keys_reading = CachedReads[Keys](SHARED_S)
+        self._endpoint_reads = CachedReads[Endpoints](SHARED_RESULT_S)
+        self._key_reads = CachedReads[Keys](SHARED_RESULT_S)
 
     async def endpoints(self, issuer: str) -> Endpoints:
-        """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer as it should."""
-        return (await self._provider(issuer)).endpoints
+        """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer, or with a wrong document."""
+        return (await self._cached_provider(issuer)).endpoints
+
+    async def read_token(self, issuer: str, read: Callable[[Keys], Claims]) -> Claims:
+        """Return the claims of a token, which `read` checks with the keys of the issuer. If the token may have a new
+        key, the keys are requested again, and the check is repeated.
+
+        Raises:
+            TokenRefused: the message contains the cause.
+            ProviderFailed: as for `endpoints`.
+        """
+        keys = await self.keys(issuer)
+        try:
+            return read(keys or Keys(()))
+        except TokenRefused as error:
+            if not error.may_be_new_key or (new_keys := await self.keys(issuer, again=True)) is None:
+                raise
+            return read(new_keys)
 
     async def keys(self, issuer: str, *, again: bool = False) -> Keys | None:
-        """Return the keys of an issuer. `again` requests them even if they are cached, because a token has an unknown
-        key. In this case None means that they were already requested again within the last `SHARED_S`, so the key
-        stays unknown. Raises ProviderFailed: as for `endpoints`."""
-        provider, now_s = await self._provider(issuer), time.monotonic()
-        before = provider.keys
-        if before is not None and not again and now_s - provider.keys_at_s <= CACHE_S:
-            return before
+        """Return the keys of an issuer. `again` requests them even if they are cached. In this case None means that
+        they were already requested again within the last `SHARED_RESULT_S`."""
+        provider, now_s = await self._cached_provider(issuer), time.monotonic()
+        cached = provider.keys
+        if cached is not None and not again and now_s - provider.keys_read_s <= CACHE_S:
+            return cached
         address = provider.endpoints.jwks
-        keys = await self._keys_reading.get(f"{'again ' if again else ''}{address}", partial(_read_keys, address))
-        if again and keys is before:
+        keys = await self._key_reads.get(f"{'again ' if again else ''}{address}", partial(_read_keys, address))
+        if again and keys is cached:
             return None
-        provider.keys, provider.keys_at_s = keys, now_s
+        provider.keys, provider.keys_read_s = keys, now_s
         return keys
 
     def forget(self, issuer: str) -> None:
         """Request the document of an issuer again at its next use."""
         self._cached.pop(issuer, None)
 
-    async def _provider(self, issuer: str) -> _CachedProvider:
+    async def _cached_provider(self, issuer: str) -> _CachedProvider:
         provider = self._cached.get(issuer)
-        if provider is None or time.monotonic() - provider.at_s > CACHE_S:
-            endpoints = await self._reading.get(issuer, partial(_read, issuer))
+        if provider is None or time.monotonic() - provider.endpoints_read_s > CACHE_S:
+            endpoints = await self._endpoint_reads.get(issuer, partial(_read_endpoints, issuer))
             provider = self._cached[issuer] = _CachedProvider(endpoints, time.monotonic())
         return provider
 
@@ -295,8 +310,8 @@ class OidcClient:
     endpoints: Endpoints
 
     @property
-    def expected(self) -> Expected:
-        return Expected(self.provider.issuer, self.provider.client_id)
+    def expected_claims(self) -> ExpectedClaims:
+        return ExpectedClaims(self.provider.issuer, self.provider.client_id)
 
     def authorization_url(self, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
         """Return the address at which the user logs in; the code challenge belongs to `verifier` (PKCE, S256)."""
@@ -315,7 +330,7 @@ class OidcClient:
 
     async def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
         """Return the tokens for a code. Raises ProviderFailed: the provider does not answer, or refuses the code."""
-        async with provider_request(self.endpoints.token), self._oauth(redirect_uri) as oauth:
+        async with provider_request(self.endpoints.token), self._oauth_client(redirect_uri) as oauth:
             answer = await oauth.fetch_token(
                 self.endpoints.token, code=code, code_verifier=verifier, grant_type="authorization_code"
             )
@@ -323,11 +338,11 @@ class OidcClient:
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens. Raises ProviderFailed: the provider does not answer, or refuses the refresh token."""
-        async with provider_request(self.endpoints.token), self._oauth(None) as oauth:
+        async with provider_request(self.endpoints.token), self._oauth_client(None) as oauth:
             answer = await oauth.refresh_token(self.endpoints.token, refresh_token=refresh_token)
         return _tokens(answer)
 
-    def _oauth(self, redirect_uri: str | None) -> Any:
+    def _oauth_client(self, redirect_uri: str | None) -> Any:
         return AsyncOAuth2Client(
             client_id=self.provider.client_id,
             client_secret=self.secret,

@@ -48,8 +48,8 @@ router = api_router("sign-on")
 @router.get("/sign-on-providers", dependencies=[requires("settings_view")])
 async def list_sign_on_providers(db: Db, page: Paging, request: Request) -> list[ProviderView]:
     """List all providers by title."""
-    found = await statements.list_providers(db, after=page.after_row(statements.BY_TITLE), limit=page.limit)
-    return [_view(provider, request) for provider in page.rows(found, statements.BY_TITLE)]
+    listed = await statements.list_providers(db, after=page.after_row(statements.BY_TITLE), limit=page.limit)
+    return [_view(provider, request) for provider in page.rows(listed, statements.BY_TITLE)]
 
 
 @router.post("/sign-on-providers", status_code=201, dependencies=[requires("settings_modify")])
@@ -59,8 +59,8 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
     Rules also need `groups_modify`, and `create_users` needs `users_create`.
     """
     values = body.model_dump(exclude={"name", "client_secret"})
-    fields = _checked(values)
-    await _require_to_grant(change.db, change.caller, fields)
+    fields = _parse_fields(values)
+    await _require_permission_to_grant(change.db, change.caller, fields)
     secret = body.client_secret.get_secret_value() if body.client_secret else None
     encrypted = change.secrets.encrypt(secret) if secret else None
     async with change.db.transaction() as connection:
@@ -75,15 +75,15 @@ async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
     """Show what attributes and rules would do with the claims of a sample. Nothing is stored."""
     claims = rules.sample_claims(body.sample)
     _check_attributes(body.attributes)
-    parsed = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
-    matching = await asyncio.to_thread(rules.matching_rules, parsed, claims)
-    found = await statements.groups_of_rules(db, [parsed[position] for position in matching])
+    group_rules = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
+    matching = await asyncio.to_thread(rules.matching_rules, group_rules, claims)
+    groups_of_user = await statements.groups_of_rules(db, [group_rules[position] for position in matching])
     profile = rules.user_profile(body.attributes, claims)
     return PreviewView(
         username=profile.username,
         problem=profile.problem,
         fields=profile.fields,
-        groups=[PreviewGroup.model_validate(group) for group in found],
+        groups=[PreviewGroup.model_validate(group) for group in groups_of_user],
         matching_rules=matching,
     )
 
@@ -106,29 +106,29 @@ async def update_sign_on_provider(
     sent = body.sent()
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
-        await _require_to_grant(change.db, change.caller, before, must_exist=False)
+        await _require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
         encrypted = before.client_secret_encrypted
         if "client_secret" in sent:
             secret = sent.pop("client_secret")
             encrypted = change.secrets.encrypt(secret.get_secret_value()) if secret else None
         elif encrypted is not None and sent.get("issuer", before.issuer) != before.issuer:
             raise Invalid("The stored client secret is not sent to another issuer. Set `client_secret`, too.")
-        fields = _checked(values_of(ProviderFields, before) | _dumped(body, sent))
-        await _require_to_grant(change.db, change.caller, fields)
-        other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
-        if other_client:  # it must not get the tokens of the users: their log-ins end first
+        fields = _parse_fields(values_of(ProviderFields, before) | body.model_dump(include=set(sent)))
+        await _require_permission_to_grant(change.db, change.caller, fields)
+        is_other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
+        if is_other_client:  # it must not get the tokens of the users: their log-ins end first
             await _disable(connection, before)
         else:
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
-    if other_client:
+    if is_other_client:
         reason = f"{before.title} was given another issuer or client ID."
-        async with _without_logins(change, context, before, reason) as connection:
+        async with _end_logins_and_lock(change, context, before, reason) as connection:
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
     context.provider_cache.forget(before.issuer)
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
-        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}
+        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}  # values of `client_secret` are masked
     change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, after.title, before=old, after=new)
     if not after.enabled:
         logins = await statements.logins_at_provider(change.db, after.provider_id)
@@ -141,25 +141,25 @@ async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, context:
     """Delete a provider. Its log-ins end. Users and their identities remain."""
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
-        await _require_to_grant(change.db, change.caller, before, must_exist=False)
+        await _require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
         await _disable(connection, before)
-    async with _without_logins(change, context, before, f"{before.title} was deleted.") as connection:
+    async with _end_logins_and_lock(change, context, before, f"{before.title} was deleted.") as connection:
         await statements.delete_provider(connection, before.provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_DELETED, before.title, before=_audit_values(before))
 
 
 async def _disable(connection: Connection, provider: SignOnProvider) -> None:
-    """Disable a locked provider, so that no log-in through it begins after the commit."""
+    """Disable a locked provider. After the commit, no log-in through it begins."""
     disabled = replace(provider, enabled=False)
     await statements.update_provider(connection, provider.provider_id, disabled, provider.client_secret_encrypted)
 
 
 @asynccontextmanager
-async def _without_logins(
+async def _end_logins_and_lock(
     change: CallerChange, context: SignOnContext, before: SignOnProvider, reason: str
 ) -> AsyncGenerator[Connection]:
-    """End the log-ins of a provider after `_disable`, and yield a transaction that locks the provider. `before` is the
-    provider before `_disable`. If the block fails, the provider remains disabled, and a log row states this.
+    """End the log-ins of a disabled provider, and yield a transaction that locks the provider. `before` is the provider
+    before `_disable`. If the block fails, the provider remains disabled, and a log row states this.
 
     Raises:
         NotFound: the provider was deleted at the same time.
@@ -183,21 +183,17 @@ async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, re
     """Test a provider step by step, up to the first step that fails. No user is logged in."""
     provider = await statements.get_provider(context.db, str(provider_id))
     address = redirect_uri(origin_of(request), provider.name)
-    results = await Diagnosis(provider, context.secret(provider), address).run()
+    results = await Diagnosis(provider, context.client_secret(provider), address).run()
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 
-def _dumped(body: ProviderPatch, sent: Json) -> Json:
-    return body.model_dump(include=set(sent))
-
-
-def _checked(values: Json) -> ProviderFields:
+def _parse_fields(values: Json) -> ProviderFields:
     """Return the fields of a provider. Raises Invalid: one of them cannot be used."""
-    parsed = [
+    group_rules = [
         rule if isinstance(rule, GroupRule) else GroupRule(**rule | {"group_id": str(rule["group_id"])})
         for rule in values["rules"]
     ]
-    fields = replace(ProviderFields(**values), rules=parsed)
+    fields = replace(ProviderFields(**values), rules=group_rules)
     if problem := issuer_problem(fields.issuer):
         raise Invalid(problem)
     if "openid" not in fields.scopes.split():
@@ -211,12 +207,14 @@ def _check_attributes(attributes: dict[str, str]) -> None:
         raise Invalid(f"{unknown[0]!r} is no field of a user; the fields are {', '.join(rules.ATTRIBUTES)}.")
 
 
-async def _require_to_grant(db: Database, caller: Caller, fields: ProviderFields, *, must_exist: bool = True) -> None:
-    """Refuse a provider that could grant what the caller may not grant: groups by its rules, and users.
+async def _require_permission_to_grant(
+    db: Database, caller: Caller, fields: ProviderFields, *, groups_must_exist: bool = True
+) -> None:
+    """Check that the caller may create the users and grant the groups that a provider creates and grants.
 
     Raises:
         Forbidden: the error contains the permission.
-        Invalid: the group of a rule does not exist, and `must_exist`.
+        Invalid: the group of a rule does not exist, and `groups_must_exist`.
     """
     if fields.create_users:
         caller.require("users_create")
@@ -226,16 +224,17 @@ async def _require_to_grant(db: Database, caller: Caller, fields: ProviderFields
         try:
             require_not_above(caller, await groups.get_group(db, group_id))
         except NotFound as error:
-            if must_exist:
+            if groups_must_exist:
                 raise Invalid(f"A rule names the group {group_id}, which does not exist.") from error
 
 
 def _view(provider: SignOnProvider, request: Request) -> ProviderView:
-    address = redirect_uri(origin_of(request), provider.name).removesuffix("callback")
+    callback = redirect_uri(origin_of(request), provider.name)
+    address = callback.removesuffix("callback")
     return ProviderView.of(
         provider,
         has_client_secret=provider.client_secret_encrypted is not None,
-        redirect_uri=f"{address}callback",
+        redirect_uri=callback,
         backchannel_logout_uri=f"{address}backchannel-logout",
         frontchannel_logout_uri=f"{address}frontchannel-logout",
     )

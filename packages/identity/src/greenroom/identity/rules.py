@@ -24,13 +24,13 @@ DEFAULT_ATTRIBUTES: Final = {
     "first_name": "given_name",
     "last_name": "family_name",
 }
-"""Field of a user → claim, if the provider has no attribute for the field."""
+"""Field of a user → the claim that contains its value, unless the provider has an attribute for the field."""
 ATTRIBUTES: Final = ("username", "first_name", "last_name", "phone", "organization")
 MAX_VALUES: Final = 10_000
 """Maximum number of values of a claim with rules. A user at a large provider can be in thousands of groups."""
 MAX_STARS: Final = 3
 """Maximum number of `*` in the value of a rule."""
-MAX_FIELD: Final = 255
+MAX_FIELD_CHARACTERS: Final = 255
 """Maximum characters of a field; a longer text is omitted."""
 
 
@@ -39,25 +39,25 @@ def values_of_claim(claims: Claims, name: str) -> list[str]:
 
     `name` is the name of the claim, or a path in nested objects, such as `realm_access.roles`.
     """
-    found: Any = claims.get(name)
-    if found is None:
-        found = claims
+    claim: Any = claims.get(name)
+    if claim is None:
+        claim = claims
         for part in name.split("."):
-            found = cast("Claims", found).get(part) if isinstance(found, Mapping) else None
-    values = cast("list[Any]", found if isinstance(found, list) else [found])
-    return [_text(value) for value in values if isinstance(value, (str, bool, int))]
+            claim = cast("Claims", claim).get(part) if isinstance(claim, Mapping) else None
+    values = cast("list[Any]", claim if isinstance(claim, list) else [claim])
+    return [_value_text(value) for value in values if isinstance(value, (str, bool, int))]
 
 
-def _text(value: str | bool | int) -> str:
+def _value_text(value: str | bool | int) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def matching_rules(rules: Sequence[GroupRule], claims: Claims) -> list[int]:
     """Return the positions of the rules that match: a value of the rule's claim equals the rule's value, in which `*`
-    stands for any characters.
+    stands for any characters. Hundreds of rules and thousands of values can take seconds, so call it in a thread.
 
-    Hundreds of rules and thousands of values can take seconds, so call it in a thread. Raises Invalid: the claim of a
-    rule has more than `MAX_VALUES` values.
+    Raises:
+        Invalid: the claim of a rule has more than `MAX_VALUES` values.
     """
     values = {name: _limited_values(claims, name) for name in {rule.claim for rule in rules}}
     return [position for position, rule in enumerate(rules) if _matches(rule.value, values[rule.claim])]
@@ -76,8 +76,8 @@ def _matches(pattern: str, values: frozenset[str]) -> bool:
 
 
 def _matches_parts(value: str, parts: list[str]) -> bool:
-    """Return whether the value consists of these parts with any characters between them. It takes linear time, which a
-    regular expression with several `.*` does not."""
+    """Return whether the value consists of these parts with any characters between them, in linear time. A regular
+    expression with several `.*` can take longer."""
     first, *inner, last = parts
     position, end = len(first), len(value) - len(last)
     if position > end or not value.startswith(first) or not value.endswith(last):
@@ -92,26 +92,27 @@ def _matches_parts(value: str, parts: list[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The groups that the rules determine: the user is in `member` and in no other group of `managed`."""
+    """The ids of groups that the rules determine: `managed` are all groups with a rule, and `matched` those of them
+    that get the user as a member."""
 
-    member: frozenset[str]
+    matched: frozenset[str]
     managed: frozenset[str]
 
-    def after(self, group_ids: frozenset[str]) -> frozenset[str]:
-        """Return the groups of a user who is in `group_ids`. Groups without a rule do not change."""
-        return (group_ids - self.managed) | self.member
+    def groups_after(self, group_ids: frozenset[str]) -> frozenset[str]:
+        """Return the groups of a user who was in `group_ids`. Groups without a rule do not change."""
+        return (group_ids - self.managed) | self.matched
 
 
-def membership(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
+def evaluate_rules(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
     """Return the groups that the rules determine for these claims. Raises Invalid: as for `matching_rules`."""
-    member = frozenset(rules[position].group_id for position in matching_rules(rules, claims))
-    return RuleResult(member, frozenset(rule.group_id for rule in rules))
+    matched = frozenset(rules[position].group_id for position in matching_rules(rules, claims))
+    return RuleResult(matched, frozenset(rule.group_id for rule in rules))
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The fields of a user that the claims determine. `problem` is the reason why no user can be created with this
-    user name, as a sentence. `fields` has only fields with a value."""
+    """The fields of a user that the claims determine. `problem` is the reason why the user name cannot be used, as a
+    sentence; None = it can. `fields` has only fields with a value."""
 
     username: str
     problem: str | None
@@ -120,10 +121,11 @@ class Profile:
 
 def user_profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
     """Return the fields of the user with these claims. Text that cannot be stored is omitted."""
-    claim_of = DEFAULT_ATTRIBUTES | dict(attributes)
-    username, problem = _username(claims, claim_of.pop("username"))
-    texts = {field: _line(claims, claim_of[field]) for field in ATTRIBUTES if field in claim_of}
-    return Profile(username, problem, {field: text for field, text in texts.items() if 0 < len(text) <= MAX_FIELD})
+    claim_names = DEFAULT_ATTRIBUTES | dict(attributes)
+    username, problem = _username(claims, claim_names.pop("username"))
+    texts = {field: _claim_text(claims, claim_names[field]) for field in ATTRIBUTES if field in claim_names}
+    fields = {field: text for field, text in texts.items() if 0 < len(text) <= MAX_FIELD_CHARACTERS}
+    return Profile(username, problem, fields)
 
 
 def _username(claims: Claims, claim: str) -> tuple[str, str | None]:
@@ -138,7 +140,7 @@ def _username(claims: Claims, claim: str) -> tuple[str, str | None]:
     return username, username_problem(username)
 
 
-def _line(claims: Claims, claim: str) -> str:
+def _claim_text(claims: Claims, claim: str) -> str:
     values = values_of_claim(claims, claim)
     try:
         return normal_line(values[0]) if values else ""

@@ -64,7 +64,7 @@ class RuleBody(Body):
     group_id: UUID
 
 
-def _few_stars(rules: list[RuleBody]) -> list[RuleBody]:
+def _check_stars(rules: list[RuleBody]) -> list[RuleBody]:
     for rule in rules:
         if rule.value.count("*") > MAX_STARS:
             raise ValueError(f"a value must not contain more than {MAX_STARS} *")
@@ -73,7 +73,7 @@ def _few_stars(rules: list[RuleBody]) -> list[RuleBody]:
 
 Rules = Annotated[
     list[RuleBody],
-    AfterValidator(_few_stars),
+    AfterValidator(_check_stars),
     Field(max_length=MAX_RULES, description=f"groups of users by their claims; a value has at most {MAX_STARS} *"),
 ]
 
@@ -198,7 +198,7 @@ class SignOnView(View):
 
 
 class StartBody(Body):
-    """The begin of a log-in."""
+    """The request that begins a log-in."""
 
     next: Annotated[Text, Field(max_length=2000, description="page of the console to show afterwards")] = "/"
 
@@ -230,6 +230,6 @@ class IdentityCreate(Body):
 
 
 class LinkStart(Body):
-    """The begin of a link of the caller's identity."""
+    """The request that begins to link an identity to the caller."""
 
     provider: ProviderName

@@ -34,12 +34,7 @@ class GroupRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFields:
-    """The changeable fields of a provider, without its client secret.
-
-    `rule_required`: only users who match one of `rules` can log in. `attributes`: field of a user → claim with its
-    value. `check_s`: the interval of the checks whether a log-in is still valid at the provider; 0 = no checks.
-    `check_grace_s`: the time for which these checks may fail before the log-in ends.
-    """
+    """The fields of a provider that can change, except its client secret."""
 
     title: str
     issuer: str
@@ -49,10 +44,14 @@ class ProviderFields:
     enabled: bool
     create_users: bool
     rule_required: bool
+    """True: only users who match one of `rules` can log in."""
     attributes: dict[str, str]
+    """Field of a user → the claim that contains its value."""
     rules: list[GroupRule]
     check_s: int
+    """Seconds between two checks at the provider that a log-in is still valid; 0 = no checks."""
     check_grace_s: int
+    """A log-in ends `check_s` + `check_grace_s` after its last successful check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +84,9 @@ get_provider: Final = _PROVIDERS.get
 lock_provider: Final = _PROVIDERS.lock
 
 
-async def lock_provider_for_share(connection: Connection, provider: SignOnProvider) -> bool:
-    """Lock a provider against changes until commit; must be the first statement of a transaction. False = it was
-    deleted or disabled, or has another issuer or client ID, since `provider` was read."""
+async def lock_unchanged_provider(connection: Connection, provider: SignOnProvider) -> bool:
+    """Lock a provider against changes until the commit, with the first statement of a transaction. Return False if it
+    was deleted, was disabled, or got another issuer or client ID after `provider` was read."""
     cursor = await connection.execute(
         "SELECT 1 FROM sign_on_providers WHERE provider_id = %s AND enabled AND issuer = %s AND client_id = %s"
         " FOR SHARE",
@@ -123,7 +122,7 @@ async def insert_provider(
     columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted")
     cursor = await connection.execute(
         "INSERT INTO sign_on_providers " + insert_values(columns) + " RETURNING provider_id::text",
-        {**_values(fields), "name": name, "client_secret_encrypted": secret_encrypted},
+        {**_column_values(fields), "name": name, "client_secret_encrypted": secret_encrypted},
     )
     return (await returned_row(cursor))["provider_id"]
 
@@ -135,7 +134,7 @@ async def update_provider(
     await connection.execute(
         "UPDATE sign_on_providers SET " + assignments((*FIELDS, "client_secret_encrypted")) + " WHERE provider_id ="
         " %(provider_id)s",
-        {**_values(fields), "client_secret_encrypted": secret_encrypted, "provider_id": provider_id},
+        {**_column_values(fields), "client_secret_encrypted": secret_encrypted, "provider_id": provider_id},
     )
 
 
@@ -144,7 +143,7 @@ async def delete_provider(connection: Connection, provider_id: str) -> None:
     await connection.execute("DELETE FROM sign_on_providers WHERE provider_id = %s", (provider_id,))
 
 
-def _values(fields: ProviderFields) -> dict[str, Any]:
+def _column_values(fields: ProviderFields) -> dict[str, Any]:
     values = values_of(ProviderFields, fields)
     return values | {
         "attributes": Jsonb(fields.attributes),
@@ -169,7 +168,7 @@ async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGrou
 
 
 async def existing_groups(connection: Connection, group_ids: Collection[str]) -> list[Membership]:
-    """Return those of the groups that exist; the group of a rule may have been deleted."""
+    """Return the groups that exist, and lock them; the group of a rule may have been deleted."""
     cursor = await connection.execute(
         "SELECT group_id::text, name FROM groups WHERE group_id::text = ANY(%s) FOR KEY SHARE", (list(group_ids),)
     )
@@ -208,8 +207,9 @@ async def find_identity(connection: Connection, issuer: str, subject: str) -> Li
     return row_as(LinkedIdentity, await cursor.fetchone())
 
 
-async def use_identity(connection: Connection, issuer: str, subject: str, user_id: str) -> bool:
-    """Store that the identity is used now, after `users.lock_user`; False = it no longer belongs to the user."""
+async def record_identity_use(connection: Connection, issuer: str, subject: str, user_id: str) -> bool:
+    """Store that the identity is used now, after `users.lock_user`. Return False if it is no longer linked to the
+    user."""
     cursor = await connection.execute(
         "UPDATE identities SET last_used = now() WHERE issuer = %s AND subject = %s AND user_id = %s",
         (issuer, subject, user_id),
@@ -234,7 +234,7 @@ async def delete_identity(connection: Connection, user_id: str, identity_id: str
     return require_row(row_as(LinkedIdentity, await cursor.fetchone()), "identity", identity_id)
 
 
-async def issuers(db: Database) -> list[str]:
+async def list_issuers(db: Database) -> list[str]:
     """Return the issuers of all providers."""
     rows = await db.fetch("SELECT DISTINCT issuer FROM sign_on_providers ORDER BY issuer")
     return [row["issuer"] for row in rows]
@@ -242,15 +242,15 @@ async def issuers(db: Database) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProviderLogin:
-    """The stored data of a log-in through a provider. `sid` is the session ID of OpenID Connect. `check_s`: seconds
-    until its first check; None = no checks."""
+    """The stored data of a log-in through a provider. `sid` is the id of the log-in at the provider. `first_check_s` is
+    the number of seconds until its first check; None = no checks."""
 
     provider_id: str
     subject: str
     sid: str | None
     id_token_encrypted: bytes = field(repr=False)
     refresh_token_encrypted: bytes | None = field(repr=False)
-    check_s: int | None
+    first_check_s: int | None
 
 
 async def insert_provider_login(connection: Connection, login_id: str, login: NewProviderLogin) -> None:
@@ -258,7 +258,7 @@ async def insert_provider_login(connection: Connection, login_id: str, login: Ne
     await connection.execute(
         "INSERT INTO provider_logins (login_id, provider_id, subject, sid, id_token_encrypted, refresh_token_encrypted,"
         " due) VALUES (%(login_id)s, %(provider_id)s, %(subject)s, %(sid)s, %(id_token_encrypted)s,"
-        " %(refresh_token_encrypted)s, now() + make_interval(secs => %(check_s)s))",
+        " %(refresh_token_encrypted)s, now() + make_interval(secs => %(first_check_s)s))",
         {**asdict(login), "login_id": login_id},
     )
 
@@ -301,15 +301,15 @@ async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: s
 
 @dataclass(frozen=True, slots=True)
 class LogoutHint:
-    """The issuer and client ID of a log-in, and its ID token for the log-out there."""
+    """The provider of a log-in and its ID token, with which the provider can end the log-in, too."""
 
     issuer: str
     client_id: str
     id_token_encrypted: bytes = field(repr=False)
 
 
-async def logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
-    """Return the hint of the log-in with this token, if a provider confirmed it."""
+async def find_logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
+    """Return the hint of the log-in with this token; None = it is no log-in through a provider."""
     return await db.fetch_one_as(
         LogoutHint,
         "SELECT s.issuer, s.client_id, p.id_token_encrypted FROM provider_logins p"
@@ -325,13 +325,13 @@ async def is_recent_login(db: Database, token_hash: bytes, within_s: float) -> b
 
 
 RETAKE_AFTER_S: Final = 60.0
-"""The time after which another process repeats the check of a log-in, because the process that began it has ended."""
+"""The time after which another process checks a log-in, because the process that began the check has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueLogin:
-    """A log-in whose check is due. Its refresh token may be sent only to this issuer and as this client.
-    `unchecked_s`: seconds since its last successful check."""
+    """A log-in whose check is due. Its refresh token may be sent only to this issuer and with this client ID.
+    `unchecked_s` is the number of seconds since its last successful check."""
 
     login_id: str
     user_id: str
@@ -346,22 +346,22 @@ class DueLogin:
 async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
     """Return up to `limit` log-ins whose check is due. No other process takes them within `RETAKE_AFTER_S`."""
     rows = await db.write(
-        "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(taken_s)s)"
+        "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(retake_after_s)s)"
         " FROM login_sessions l, users u, sign_on_providers s WHERE l.login_id = p.login_id AND u.user_id = l.user_id"
         " AND s.provider_id = p.provider_id AND p.login_id = ANY(ARRAY(SELECT login_id FROM provider_logins"
         "  WHERE due <= clock_timestamp() ORDER BY due LIMIT %(limit)s"
         "  FOR NO KEY UPDATE SKIP LOCKED)) RETURNING p.login_id::text, l.user_id::text, u.username,"
         " p.provider_id::text, s.issuer, s.client_id, p.refresh_token_encrypted,"
         " extract(epoch FROM clock_timestamp() - p.checked)::double precision AS unchecked_s",
-        {"taken_s": RETAKE_AFTER_S, "limit": limit},
+        {"retake_after_s": RETAKE_AFTER_S, "limit": limit},
     )
     return rows_as(DueLogin, rows)
 
 
 async def record_check(
-    db: Database, login: DueLogin, refresh_token_encrypted: bytes | None, *, next_s: float | None, passed: bool
+    db: Database, login: DueLogin, refresh_token_encrypted: bytes | None, *, next_check_s: float | None, passed: bool
 ) -> None:
-    """Store the result of a check, the refresh token, and the seconds until the next check; None = no further checks.
+    """Store the result of a check, the refresh token, and the time until the next check; None = no further checks.
 
     Nothing is stored if the provider has another issuer or client ID now, or if another check has stored its refresh
     token meanwhile.
@@ -372,7 +372,7 @@ async def record_check(
         " AND p.refresh_token_encrypted IS NOT DISTINCT FROM %s"
         " AND s.provider_id = p.provider_id AND s.issuer = %s AND s.client_id = %s",
         (
-            *(refresh_token_encrypted, next_s, passed),
+            *(refresh_token_encrypted, next_check_s, passed),
             *(login.login_id, login.refresh_token_encrypted, login.issuer, login.client_id),
         ),
     )

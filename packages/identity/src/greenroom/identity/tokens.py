@@ -28,14 +28,14 @@ LEEWAY_S: Final = 60
 """The permitted difference between the clocks of the provider and of this host."""
 MAX_AGE_S: Final = 600
 """The maximum age of a token when it arrives. Providers create a token immediately before they send it."""
-MAX_TOKEN: Final = 512 * 1024
-"""Maximum bytes of a token. One with 10,000 groups has about 400,000."""
-MAX_SUBJECT: Final = 255
-IDS: Final = {"sub": "subject", "sid": "id of the log-in"}
+MAX_TOKEN_BYTES: Final = 512 * 1024
+"""Maximum size of a token. A token with 10,000 groups has about 400,000 bytes."""
+MAX_ID_CHARACTERS: Final = 255
+ID_CLAIMS: Final = {"sub": "subject", "sid": "id of the log-in"}
 ID_TYPES: Final = frozenset({"", "jwt"})
 """Values of `typ` in the header of an ID token, in lower case. Tokens for other purposes have other types."""
 LOGOUT_TYPES: Final = frozenset({"", "jwt", "logout+jwt"})
-"""The same of a log-out token. Providers that follow older drafts send `JWT`, or no type."""
+"""The same for a log-out token. Providers that follow older drafts send `JWT`, or no type."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 PublicKey = RSAKey | ECKey | OKPKey
@@ -60,7 +60,7 @@ class Keys:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Keys:
         """Return the usable keys of a JWK set. Keys of other types, and keys for encryption, are omitted."""
-        found: list[PublicKey] = []
+        usable_keys: list[PublicKey] = []
         entries: Any = document.get("keys")
         for entry in cast("list[Any]", entries) if isinstance(entries, list) else []:
             if not isinstance(entry, dict) or cast("Claims", entry).get("kty") not in KEY_TYPES:
@@ -70,8 +70,8 @@ class Keys:
             except (JoseError, ValueError, TypeError, KeyError, AttributeError):
                 continue  # a key of a type that this version does not know must not make the others unusable
             if isinstance(key, (RSAKey, ECKey, OKPKey)) and key.as_dict().get("use", "sig") == "sig":
-                found.append(key)
-        return cls(found)
+                usable_keys.append(key)
+        return cls(usable_keys)
 
     def candidates(self, kid: str | None) -> list[PublicKey]:
         """Return the keys that may have signed a token with this key id; without an id, all keys."""
@@ -79,20 +79,26 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What the tokens of a provider must contain."""
+class ExpectedClaims:
+    """The issuer and the audience (`client_id`) that the tokens of a provider must have."""
 
     issuer: str
     client_id: str
 
 
 def id_claims(
-    token: str, keys: Keys, expected: Expected, *, nonce: str, access_token: str | None, now_s: float | None = None
+    token: str,
+    keys: Keys,
+    expected: ExpectedClaims,
+    *,
+    nonce: str,
+    access_token: str | None,
+    now_s: float | None = None,
 ) -> Claims:
     """Return the claims of a valid ID token. Raises TokenRefused: the message contains the cause."""
-    header, claims = _verify(token, keys, ID_TYPES)
+    header, claims = _verify_signature(token, keys, ID_TYPES)
     params = {"nonce": nonce, "client_id": expected.client_id, "access_token": access_token}
-    _check(_id_token(claims, header, expected, params), claims, expected, now_s)
+    _validate(_id_token(claims, header, expected, params), claims, expected, now_s)
     _check_id(claims, "sub")
     if claims.get("sid") is not None:
         _check_id(claims, "sid")
@@ -101,41 +107,42 @@ def id_claims(
 
 def _check_id(claims: Claims, name: str) -> None:
     value = claims[name]
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT or not value.isprintable():
-        raise TokenRefused(f"its {IDS[name]} ({name}) is not 1 to {MAX_SUBJECT} printable characters")
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_CHARACTERS or not value.isprintable():
+        raise TokenRefused(f"its {ID_CLAIMS[name]} ({name}) is not 1 to {MAX_ID_CHARACTERS} printable characters")
 
 
-def logout_claims(token: str, keys: Keys, expected: Expected, *, now_s: float | None = None) -> Claims:
+def logout_claims(token: str, keys: Keys, expected: ExpectedClaims, *, now_s: float | None = None) -> Claims:
     """Return the claims of a valid log-out token. Raises TokenRefused: the message contains the cause."""
-    header, claims = _verify(token, keys, LOGOUT_TYPES)
+    header, claims = _verify_signature(token, keys, LOGOUT_TYPES)
     if "nonce" in claims:
         raise TokenRefused("it has a nonce, so it is an ID token and no log-out token")
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(cast("Claims", events).get(LOGOUT_EVENT), dict):
         raise TokenRefused("it contains no log-out event")
-    for name in IDS:
+    for name in ID_CLAIMS:
         if name in claims:
             _check_id(claims, name)
     if "sub" not in claims and "sid" not in claims:
         raise TokenRefused("it names neither a subject (sub) nor a session (sid)")
     # Not all providers send `exp` and `sub` in a log-out token, and the class of Authlib requires them in an ID token.
-    complete = {"exp": claims.get("iat"), "sub": "-", **claims}
-    _check(_id_token(complete, header, expected, {"client_id": expected.client_id}), claims, expected, now_s)
+    required_claims = {"exp": claims.get("iat"), "sub": "-", **claims}
+    params = {"client_id": expected.client_id}
+    _validate(_id_token(required_claims, header, expected, params), claims, expected, now_s)
     return claims
 
 
-def created_s(token: str) -> float:
-    """Return the time at which a token that was checked before was created, in seconds since 1970."""
+def issue_time_s(token: str) -> float:
+    """Return the time when a token was created, in seconds since 1970. The token was checked before."""
     payload = token.split(".")[1]
     return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iat"])
 
 
-def _id_token(claims: Claims, header: Any, expected: Expected, params: Claims) -> Any:
+def _id_token(claims: Claims, header: Any, expected: ExpectedClaims, params: Claims) -> Any:
     options: Any = {"iss": {"essential": True, "value": expected.issuer}}
     return CodeIDToken(claims, header, options=options, params=params)
 
 
-def _check(token: Any, claims: Claims, expected: Expected, now_s: float | None) -> None:
+def _validate(token: Any, claims: Claims, expected: ExpectedClaims, now_s: float | None) -> None:
     now = int(time.time() if now_s is None else now_s)
     try:
         token.validate(now=now, leeway=LEEWAY_S)
@@ -148,19 +155,20 @@ def _check(token: Any, claims: Claims, expected: Expected, now_s: float | None) 
         raise TokenRefused(f"it was created {int(now - claims['iat'])} s ago; check the clocks of provider and host")
 
 
-def _cause(error: Exception, claims: Claims, expected: Expected) -> str:
+def _cause(error: Exception, claims: Claims, expected: ExpectedClaims) -> str:
     claim = getattr(error, "claim", None)
     detail = {"iss": f": {claims.get('iss')!r} instead of {expected.issuer!r}"}.get(str(claim), "")
     return f"{error}{detail}"
 
 
-def _verify(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, Any], Claims]:
-    if len(token) > MAX_TOKEN:
-        raise TokenRefused(f"it has more than {MAX_TOKEN} bytes")
+def _verify_signature(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, Any], Claims]:
+    """Return the header and the claims of a token that has one of these types and is signed with one of the keys."""
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenRefused(f"it has more than {MAX_TOKEN_BYTES} bytes")
     header = _header(token)
-    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
-    if str(kind or "").lower().removeprefix("application/") not in types:
-        raise TokenRefused(f"it has the type {kind!r}, so it is for another purpose")
+    algorithm, kid, token_type = header.get("alg"), header.get("kid"), header.get("typ")
+    if str(token_type or "").lower().removeprefix("application/") not in types:
+        raise TokenRefused(f"it has the type {token_type!r}, so it is for another purpose")
     if algorithm not in ALGORITHMS:
         raise TokenRefused(f"it is signed with {algorithm!r}; permitted are {', '.join(ALGORITHMS)}")
     candidates = keys.candidates(kid if isinstance(kid, str) else None)
@@ -169,7 +177,7 @@ def _verify(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, A
             f"it is signed with the key {kid!r}, which the provider does not publish", may_be_new_key=True
         )
     registry = jws.JWSRegistry(algorithms=ALGORITHMS)
-    registry.max_payload_length = MAX_TOKEN
+    registry.max_payload_length = MAX_TOKEN_BYTES
     causes: list[str] = []
     for key in candidates:
         try:
