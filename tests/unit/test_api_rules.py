@@ -30,7 +30,7 @@ from greenroom.api.problems import invalid_request
 from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent
 from greenroom.core.text import ERROR_TEXTS
-from greenroom.interfaces.public.calls import date, hex_id
+from greenroom.interfaces.public.calls import format_time, hex_id
 
 HOST = "console.example:8443"
 origins = st.sampled_from(
@@ -121,7 +121,7 @@ def test_a_comma_list_of_hosts():
 
 @given(st.datetimes(datetime(2000, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])))  # noqa: DTZ001
 def test_published_dates_are_utc_with_microseconds(moment: datetime):
-    text = date(moment)
+    text = format_time(moment)
     assert text is not None
     assert datetime.strptime(text, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC) == moment
 

@@ -27,7 +27,7 @@ _NOT_ADMINISTRATIVE: Final = re.compile(
     r"|diagnostics/leftovers)"  # a query that is too long for an address
     r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
     r"|join_kasm|set_session_permissions|delete_(all_)?session_permissions|(create|update)_session_token|system_info)"
-    r"|public/(" + "|".join(name for kind in ABSENT for name in (*kind.views, *kind.changes)) + "))"
+    r"|public/(" + "|".join(name for kind in ABSENT for name in (*kind.view_calls, *kind.change_calls)) + "))"
 )
 
 

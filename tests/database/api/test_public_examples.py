@@ -13,7 +13,7 @@ from tests.database.api.watched_page import WatchedPage
 
 from greenroom.db.database import Database
 from greenroom.interfaces.public.absent import ABSENT
-from greenroom.interfaces.public.document import PICTURE_CALL, recorded
+from greenroom.interfaces.public.document import SCREENSHOT_CALL, recorded_calls
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
@@ -69,7 +69,7 @@ class Replay:
 async def test_recorded_calls_are_answered_as_they_were(anonymous: Client, app: FastAPI, db: Database, agent: str):
     """Programs were written according to these examples; a change here is a change for them."""
     replay, app.state.desks = Replay(), WatchedPage()
-    for one in recorded():
+    for one in recorded_calls():
         reply = await anonymous.published(one["call"], **replay.request(one["request"]))
         replay.compare(one["reply"], reply, one["call"])
         if one["call"] == "request_kasm":  # the report of its Agent
@@ -82,7 +82,9 @@ async def test_recorded_calls_are_answered_as_they_were(anonymous: Client, app: 
 
 async def test_the_document_has_every_call_with_an_example(anonymous: Client, app: FastAPI):
     document = await anonymous.read("/api/public/openapi.json")
-    without = {PICTURE_CALL} | {name for kind in ABSENT for name in (*kind.lists, *kind.views, *kind.changes)}
+    without = {SCREENSHOT_CALL} | {
+        name for kind in ABSENT for name in (*kind.list_calls, *kind.view_calls, *kind.change_calls)
+    }
     for path, operations in document["paths"].items():
         operation = operations["post"]
         examples = operation["requestBody"]["content"]["application/json"]["examples"]

@@ -1,4 +1,4 @@
-"""Staging configs, imported lists, and figures in the published shape. The rules are those of `/api/v1`."""
+"""Staging configs, imported lists of workspaces, and figures of reports. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -20,72 +20,73 @@ from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.pool.configs import list_configs
-from greenroom.interfaces.public.calls import Answer, CallBody, date, now, public_router, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, current_time, format_time, public_router, requires_key
 from greenroom.interfaces.public.statements import read_report
 
 router = public_router()
 
-FIELDS: Final = tuple(StagingCreate.model_fields)
-TARGET: Final = "target_staging_config"
+CONFIG_FIELDS: Final = tuple(StagingCreate.model_fields)
+TARGET_FIELD: Final = "target_staging_config"
 
 
 @router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
 async def get_staging_configs(db: Db) -> Answer:
     """List all staging configs."""
     configs = (await list_configs(db)).rows
-    return {"staging_configs": [_shape_config(view) for view in await routes.config_views(db, configs)]}
+    return {"staging_configs": [_config_shape(view) for view in await routes.config_views(db, configs)]}
 
 
 @router.post("/get_staging_config")
 async def get_staging_config(db: Db, call: Annotated[CallBody, requires_key("staging_view")]) -> Answer:
     """Return one staging config."""
-    return {"staging_config": _shape_config(await routes.get_staging_config(_id(call), db))}
+    return {"staging_config": _config_shape(await routes.get_staging_config(_config_id(call), db))}
 
 
 @router.post("/create_staging_config")
 async def create_staging_config(call: Annotated[CallBody, requires_key("staging_create")]) -> Answer:
     """Create a staging config. Omitted permissions get the values of All Users."""
-    body = validated(StagingCreate, _fields(call))
-    return {"staging_config": _shape_config(await routes.create_staging_config(body, call.change))}
+    body = validated(StagingCreate, _config_fields(call))
+    return {"staging_config": _config_shape(await routes.create_staging_config(body, call.change))}
 
 
 @router.post("/update_staging_config")
 async def update_staging_config(call: Annotated[CallBody, requires_key("staging_modify")]) -> Answer:
     """Change a staging config. Omitted and null fields keep their values."""
-    body = validated(StagingPatch, _fields(call))
-    return {"staging_config": _shape_config(await routes.update_staging_config(_id(call), body, call.change))}
+    body = validated(StagingPatch, _config_fields(call))
+    return {"staging_config": _config_shape(await routes.update_staging_config(_config_id(call), body, call.change))}
 
 
 @router.post("/delete_staging_config")
 async def delete_staging_config(call: Annotated[CallBody, requires_key("staging_delete")]) -> Answer:
     """Delete a staging config and its sessions without a user."""
-    await routes.delete_staging_config(_id(call), call.change)
+    await routes.delete_staging_config(_config_id(call), call.change)
     return {}
 
 
-def _fields(call: CallBody) -> Json:
+def _config_fields(call: CallBody) -> Json:
     """Return the sent fields of a config. The number of sessions may be written as a text, as published clients do."""
-    part = call.part(TARGET)
-    fields = part.sent(*FIELDS)
-    return fields | {"num_sessions": part.number("num_sessions")} if "num_sessions" in fields else fields
+    target = call.nested(TARGET_FIELD)
+    fields = target.sent(*CONFIG_FIELDS)
+    return fields | {"num_sessions": target.number("num_sessions")} if "num_sessions" in fields else fields
 
 
-def _id(call: CallBody) -> UUID:
-    return UUID(call.part(TARGET).id("staging_config_id"))
+def _config_id(call: CallBody) -> UUID:
+    return UUID(call.nested(TARGET_FIELD).id("staging_config_id"))
 
 
-def _shape_config(config: StagingConfigView) -> Answer:
+def _config_shape(config: StagingConfigView) -> Answer:
     return config.model_dump(mode="json", include=set(StagingConfigView.model_fields)) | {
         "image_id": config.image_id.hex,
-        "created": date(config.created),
-        "next_try": date(config.next_try),
+        "created": format_time(config.created),
+        "next_try": format_time(config.next_try),
     }
 
 
 @router.post("/get_registries", dependencies=[requires_key("catalogues_view")])
 async def get_registries(db: Db) -> Answer:
     """List the imported lists of workspaces."""
-    return {"registries": [_shape_registry(each) for each in (await catalogue_rows.list_catalogues(db)).rows]}
+    catalogues = (await catalogue_rows.list_catalogues(db)).rows
+    return {"registries": [_registry_shape(catalogue) for catalogue in catalogues]}
 
 
 @router.post("/create_registry")
@@ -94,9 +95,9 @@ async def create_registry(call: Annotated[CallBody, requires_key("catalogues_cre
     address = call.text("registry")
     if call.text("channel"):
         raise Invalid("Lists of workspaces have no channels. Omit channel, or set it to the address of the list.")
-    name = call.text("name") or _name_of(address)
+    name = call.text("name") or _name_from_host(address)
     body = validated(CatalogueCreate, {"name": name, "list_url": address})
-    return {"registry": _shape_registry(await catalogue_lists.add_catalogue(call.change, body))}
+    return {"registry": _registry_shape(await catalogue_lists.add_catalogue(call.change, body))}
 
 
 @router.post("/delete_registry")
@@ -106,8 +107,8 @@ async def delete_registry(call: Annotated[CallBody, requires_key("catalogues_del
     return {}
 
 
-def _name_of(address: str) -> str:
-    """Return the host of an address, in the letters that a name may have; empty if it has none."""
+def _name_from_host(address: str) -> str:
+    """Return a name for the list at an address: its host, with only valid characters. It can be empty."""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:
@@ -115,7 +116,7 @@ def _name_of(address: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", host).strip("-")[:63]
 
 
-def _shape_registry(catalogue: Catalogue) -> Answer:
+def _registry_shape(catalogue: Catalogue) -> Answer:
     return {
         "registry_id": catalogue.catalogue_id,
         "registry_url": catalogue.list_url,
@@ -123,8 +124,8 @@ def _shape_registry(catalogue: Catalogue) -> Answer:
         "channel": None,
         "num_images": catalogue.entries,
         "error": catalogue.error or None,
-        "last_read": date(catalogue.looked),
-        "created": date(catalogue.created),
+        "last_read": format_time(catalogue.looked),
+        "created": format_time(catalogue.created),
     }
 
 
@@ -134,7 +135,7 @@ MAX_DELTA_S: Final = 10 * 366 * DAY_S
 
 @router.post("/get_report")
 async def get_report(db: Db, call: Annotated[CallBody, requires_key("system_view")]) -> Answer:
-    """Return one figure: `name`, of the last `delta` seconds (by default one day)."""
+    """Return the figure `name`, of the last `delta` seconds (by default one day)."""
     return {"data": await read_report(db, call.text("name"), _delta_s(call))}
 
 
@@ -143,7 +144,7 @@ async def system_info(db: Db) -> Answer:
     """Return the version, and the numbers and the capacity of the parts of the installation."""
     agents = (await views.list_agents(db)).rows
     return {
-        "current_time": now(),
+        "current_time": current_time(),
         "system_info": {
             "version": version("greenroom"),
             "zones": len(await zones.list_zones(db)),

@@ -23,7 +23,7 @@ from greenroom.db.workspace.images import WorkspaceRow
 Answer = dict[str, Any]
 """JSON in the shape of the published interface (docs/reference/published-api.md), which differs from database rows."""
 
-MAX_CLIENT_TEXT: Final = 4096
+MAX_CLIENT_CHARACTERS: Final = 4096
 
 
 class PublicRoute(APIRoute):
@@ -48,7 +48,7 @@ def public_router(route_class: type[PublicRoute] = PublicRoute) -> APIRouter:
 
 
 class CallBody:
-    """The body of a call: a JSON object, empty if there was none."""
+    """The body of a call: a JSON object, which is empty if the request has no body."""
 
     def __init__(self, change: CallerChange, body: Json, headers: Mapping[str, str]) -> None:
         self.change = change
@@ -56,11 +56,12 @@ class CallBody:
         self.body = body
         self.headers = headers
 
-    def part(self, name: str) -> CallBody:
-        """Return the object `name` of the body, or the body itself: some clients send the fields without the object.
+    def nested(self, name: str) -> CallBody:
+        """Return the object in the field `name`. Without this field, return the body itself, because some clients send
+        the fields of the object there.
 
         Raises:
-            Invalid: it is not an object.
+            Invalid: the field is not an object.
         """
         value = self.body.get(name)
         if value is None:
@@ -70,7 +71,7 @@ class CallBody:
         return CallBody(self.change, cast("Json", value), self.headers)
 
     def sent(self, *names: str) -> Json:
-        """Return those of these fields that are in the body with a value other than null."""
+        """Return the fields with these names that are in the body and not null."""
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
@@ -92,7 +93,7 @@ class CallBody:
         raise Invalid(f"{name} must be true or false.")
 
     def client_fields(self, defaults: Json) -> Json:
-        """Return the sent fields among `defaults`, which are only stored for clients.
+        """Return the sent fields with the names in `defaults`. Greenroom stores them for clients and does not use them.
 
         Raises:
             Invalid: a field has another type than its default.
@@ -104,7 +105,7 @@ class CallBody:
             return self.flag(name)
         if isinstance(default, int):
             return self.number(name)
-        return self.text(name)[:MAX_CLIENT_TEXT]
+        return self.text(name)[:MAX_CLIENT_CHARACTERS]
 
     def number(self, name: str) -> int:
         """Return a non-negative whole number, which may be sent as a string.
@@ -151,7 +152,7 @@ class CallBody:
 
 
 class RequiresKey(Declared):
-    """Reads the body, authenticates its API key, or that in the header, and requires permissions of the key."""
+    """Reads the body, authenticates the API key in it or in the header, and requires permissions of the key."""
 
     def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
         self.codes = codes
@@ -171,14 +172,14 @@ class RequiresKey(Declared):
         if authorization:
             key_id, secret = basic_credentials(authorization)
         else:
-            body = _object(raw)
+            body = _parse_object(raw)
             key_id, secret = body.get("api_key"), body.get("api_key_secret")
             if not isinstance(key_id, str) or not isinstance(secret, str) or "\0" in key_id:
                 raise Unauthenticated("api_key and api_key_secret are missing.")
         request.state.caller = caller = await key_caller(request, key_id, secret)
         caller.require(*(self.codes or ()))
         caller.require_one_of(*self.one_of)
-        return CallBody(CallerChange.of(request), body or _object(raw), request.headers)
+        return CallBody(CallerChange.of(request), body or _parse_object(raw), request.headers)
 
 
 def requires_key(*codes: str) -> Any:
@@ -191,7 +192,7 @@ def requires_key_one_of(*codes: str) -> Any:
     return Depends(RequiresKey(one_of=codes))
 
 
-def _object(raw: bytes) -> Json:
+def _parse_object(raw: bytes) -> Json:
     if not raw.strip():
         return {}
     try:
@@ -206,7 +207,7 @@ def _object(raw: bytes) -> Json:
 
 USER_CLIENT_FIELDS: Final[Answer] = {"auto_login_kasm": False, "show_tips": False, "toggle_control_panel": False}
 IMAGE_CLIENT_FIELDS: Final[Answer] = {"x_res": 800, "y_res": 600, "uncompressed_size_mb": 0, "hash": None}
-"""Fields that are stored only for clients, with their defaults."""
+"""Fields that Greenroom stores for clients and does not use, with their defaults."""
 FIXED_IMAGE_FIELDS: Final[Answer] = {
     "gpu_count": 0,
     "require_gpu": None,
@@ -225,12 +226,12 @@ def hex_id(value: object) -> str | None:
     return None if value is None else uuid.UUID(str(value)).hex
 
 
-def date(value: datetime | None) -> str | None:
+def format_time(value: datetime | None) -> str | None:
     """Return a time as `YYYY-MM-DD HH:MM:SS.ffffff` in UTC."""
     return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def now() -> str:
+def current_time() -> str:
     """Return the `current_time` of an answer."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
@@ -249,8 +250,8 @@ def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
         "locked": user.locked,
         "disabled": user.disabled,
         "two_factor": False,
-        "created": date(user.created),
-        "last_session": date(user.last_session),
+        "created": format_time(user.created),
+        "last_session": format_time(user.last_session),
         "groups": [{"name": group.name, "group_id": hex_id(group.group_id)} for group in user.groups],
         "is_anonymous": user.anonymous,
         "kasms": list(kasms),
@@ -259,7 +260,7 @@ def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
 
 
 def attributes_shape(attributes: UserAttributes) -> Answer:
-    """Return the attributes of a user. The last three have a meaning only for clients."""
+    """Return the attributes of a user, with the fields for clients."""
     return {
         "user_attributes_id": attributes.user_id,
         "user_id": attributes.user_id,

@@ -1,4 +1,4 @@
-"""Published calls about one session: commands, screenshots, figures of its stream, and permissions of named users."""
+"""Published calls about one session: commands, screenshots, figures of its stream, and permissions of single users."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from greenroom.db.session import shares
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
 from greenroom.interfaces.public import sessions
-from greenroom.interfaces.public.calls import Answer, CallBody, now, public_router, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, current_time, public_router, requires_key
 from greenroom.interfaces.public.frames import BottleneckStats, FrameStats, published_frame
-from greenroom.interfaces.public.sessions import FOR_USERS, kasm_shape, session_and_verdict_of, session_of
+from greenroom.interfaces.public.sessions import ACT_FOR_USERS, kasm_shape, session_and_verdict_of, session_of
 from greenroom.kit.secrets import Secrets
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ NOT_MEASURED: Final = "{} stats are not available: the server of this session's 
 NO_VIEWER: Final = "Error retrieving {} stats with status code ({})"
 """The exact text by which clients recognize that the stream has no viewer."""
 _NO_VIEWER_STATUSES: Final = frozenset({502, 503})
-_OTHER_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
+_NOT_MEASURED_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
 
 
 async def frame_stats(desks: Desks, secrets: Secrets, session: Session, client: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ async def _fetch_stats(
 ) -> T:
     page = await desks.page_of(session.session_id, token_of(session, secrets))
     answer = await page.request(
-        "GET", f"api/get_{name}_stats", params=params, accepted=_NO_VIEWER_STATUSES | _OTHER_STATUSES
+        "GET", f"api/get_{name}_stats", params=params, accepted=_NO_VIEWER_STATUSES | _NOT_MEASURED_STATUSES
     )
     if answer.status_code in _NO_VIEWER_STATUSES:
         raise Refused(NO_VIEWER.format(name, answer.status_code))
@@ -81,23 +81,25 @@ MAX_PIXELS: Final = 1920
 
 @router.post("/exec_command_kasm")
 async def exec_command_kasm(
-    db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[CallBody, FOR_USERS]
+    db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
     """Run a command in a session. The answer does not wait for its end, and does not contain its output.
 
     A privileged command runs as root in the container, without rights that the container does not have.
     """
-    exec_config = call.part("exec_config")
+    exec_config = call.nested("exec_config")
     remark = ROOT_REMARK if exec_config.flag("privileged") or call.flag("privileged") else ""
-    command = _command(call, exec_config, root=bool(remark))
+    command = _parse_command(call, exec_config, root=bool(remark))
     session = await session_of(db, call, act_of_command(command))
     await order_command(db, logs, call.caller, session, with_encrypted_variables(command, secrets), remark=remark)
-    answer: Answer = {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
+    answer: Answer = {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": current_time()}
     return answer | {"message": f"The command runs {remark}."} if remark else answer
 
 
 @router.post("/get_kasm_screenshot")
-async def get_kasm_screenshot(db: Db, screenshots: ScreenshotsDep, call: Annotated[CallBody, FOR_USERS]) -> Response:
+async def get_kasm_screenshot(
+    db: Db, screenshots: ScreenshotsDep, call: Annotated[CallBody, ACT_FOR_USERS]
+) -> Response:
     """Return the screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
     session, verdict = await session_and_verdict_of(db, call, Act.SCREENSHOT)
     picture = await screenshots.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
@@ -106,7 +108,7 @@ async def get_kasm_screenshot(db: Db, screenshots: ScreenshotsDep, call: Annotat
 
 @router.post("/get_kasm_frame_stats")
 async def get_kasm_frame_stats(
-    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
+    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
     """Measure a frame of a watched stream: its size, the time of the server, and the round trip of each viewer.
 
@@ -118,7 +120,7 @@ async def get_kasm_frame_stats(
 
 @router.post("/get_kasm_bottleneck_stats")
 async def get_kasm_bottleneck_stats(
-    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
+    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
     """Return the bottleneck of each viewer of a stream: processor and network, now and on average.
 
@@ -128,7 +130,7 @@ async def get_kasm_bottleneck_stats(
 
 
 @router.post("/join_kasm")
-async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Join a shared session as a user, to watch; some clients call its id `shared_id`.
 
     The user of the session gets the address and the token of the session, and `view_only_token` is null.
@@ -146,7 +148,7 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
         kasm_url = f"/#/connect/join/{share_id}/{user.user_id}/{token}"
         kasm["view_only_token"] = token
     return {
-        "current_time": now(),
+        "current_time": current_time(),
         "session_token": token,
         "user_id": user.user_id,
         "username": user.username,
@@ -156,13 +158,13 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
     }
 
 
-@router.post("/get_rdp_client_connection_info", dependencies=[FOR_USERS])
+@router.post("/get_rdp_client_connection_info", dependencies=[ACT_FOR_USERS])
 async def get_rdp_client_connection_info() -> Answer:
     """Refuse the call: no session has RDP."""
     raise Refused("This session has no RDP connection: all workspaces are containers.")
 
 
-def _command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCreate:
+def _parse_command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCreate:
     """Return the command, validated by the rules of /api/v1. The string is split by the rules of shells, without a
     shell.
 
@@ -217,14 +219,14 @@ CHANGE_SESSIONS: Final = requires_key("sessions_modify")
 async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Let users join a session by its `share_id`, to watch or to control.
 
-    `access` next to the list is the default for its entries; without a list it applies to every user who may join
-    already.
+    `access` next to the list is the default for its entries. Without a list, it is the new access of all users who may
+    join already.
     """
-    target = call.part(TARGET_FIELD)
+    target = call.nested(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
-    present_shares = {share.user_id: share for share in await _user_shares(sharing, session)}
-    for user_id, access in _requested_access(target, [str(user_id) for user_id in present_shares]).items():
-        share = present_shares.get(user_id)
+    current_shares = {share.user_id: share for share in await _user_shares(sharing, session)}
+    for user_id, access in _requested_access(target, [str(user_id) for user_id in current_shares]).items():
+        share = current_shares.get(user_id)
         if share is None or share.access != access:
             user = await get_user(sharing.db, user_id)
             await share_service.create(
@@ -238,13 +240,13 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
 @permission_router.post("/get_session_permissions")
 async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, VIEW_SESSIONS]) -> Answer:
     """List the users who may join a session, with their access."""
-    return await _permissions_answer(sharing, await session_of(sharing.db, call.part(TARGET_FIELD), Act.SEE))
+    return await _permissions_answer(sharing, await session_of(sharing.db, call.nested(TARGET_FIELD), Act.SEE))
 
 
 @permission_router.post("/delete_session_permissions")
 async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Withdraw the permission of `user_ids` to join. The streams of these users end at once."""
-    target = call.part(TARGET_FIELD)
+    target = call.nested(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     ids: object = target.body.get("user_ids")
     if not isinstance(ids, list):
@@ -260,15 +262,15 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
 
 @permission_router.post("/delete_all_session_permissions")
 async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
-    """Withdraw the permission of all named users to join; the link of the session does not change."""
-    session = await session_of(sharing.db, call.part(TARGET_FIELD), Act.SHARE_BY_NAME)
+    """Withdraw the permission of all users in the list to join. The share of the session remains."""
+    session = await session_of(sharing.db, call.nested(TARGET_FIELD), Act.SHARE_BY_NAME)
     for share in await _user_shares(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
     return await _permissions_answer(sharing, session)
 
 
 async def _user_shares(sharing: Sharing, session: Session) -> list[Share]:
-    """Return the shares with named users."""
+    """Return the shares with single users."""
     session_shares = await shares.list_shares(sharing.db, session.session_id, silent=False)
     return [share for share in session_shares if share.audience == "user"]
 
@@ -288,25 +290,25 @@ async def _permissions_answer(sharing: Sharing, session: Session) -> Answer:
     }
 
 
-def _requested_access(target: CallBody, present_user_ids: list[str]) -> dict[str, Access]:
-    """Return the requested access by user id. A call without a list changes the access of `present_user_ids`.
+def _requested_access(target: CallBody, current_user_ids: list[str]) -> dict[str, Access]:
+    """Return the requested access by user id. A call without a list changes the access of `current_user_ids`.
 
     Raises:
         Invalid: an entry has no user, or an access that does not exist.
     """
     default_access, entries = target.text("access"), target.body.get("session_permissions")
     if entries is None:
-        return {user_id: _access(default_access) for user_id in present_user_ids}
+        return {user_id: _parse_access(default_access) for user_id in current_user_ids}
     if not isinstance(entries, list):
         raise Invalid("session_permissions must be a list of user_id and access.")
     requested: dict[str, Access] = {}
     for entry in cast("list[object]", entries):
-        body = CallBody(target.change, {"entry": entry}, target.headers).part("entry")
-        requested[body.id("user_id")] = _access(body.text("access") or default_access)
+        body = CallBody(target.change, {"entry": entry}, target.headers).nested("entry")
+        requested[body.id("user_id")] = _parse_access(body.text("access") or default_access)
     return requested
 
 
-def _access(published: str) -> Access:
+def _parse_access(published: str) -> Access:
     if published not in ACCESS:
         raise Invalid(f'access {published[:20]!r} does not exist; "r" permits watching, "rw" also control.')
     return ACCESS[published]

@@ -11,18 +11,18 @@ from greenroom.api.fleet import routes
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.fleet.views import AgentRow
-from greenroom.interfaces.public.calls import Answer, CallBody, date, public_router, requires_key, zone_shape
+from greenroom.interfaces.public.calls import Answer, CallBody, format_time, public_router, requires_key, zone_shape
 
 router = public_router()
 
-ZONE: Final = "target_zone"
-AGENT: Final = "target_agent"
-MANAGER: Final = "target_manager"
+TARGET_ZONE: Final = "target_zone"
+TARGET_AGENT: Final = "target_agent"
+TARGET_MANAGER: Final = "target_manager"
 ZONE_FIELDS: Final = tuple(ZonePatch.model_fields)
 AGENT_FIELDS: Final = tuple(AgentPatch.model_fields)
-_ZONE_FIXED: Final = {"auto_scaling_enabled": False, "prioritize_static_agents": True}
-_AGENT_FIXED: Final = {"gpus_override": 0, "auto_prune_images": "Off"}
-"""Fields that clients expect and cannot change here."""
+_FIXED_ZONE_FIELDS: Final = {"auto_scaling_enabled": False, "prioritize_static_agents": True}
+_FIXED_AGENT_FIELDS: Final = {"gpus_override": 0, "auto_prune_images": "Off"}
+"""Fields that clients expect, with the only value that each supports."""
 
 
 @router.post("/get_zones")
@@ -35,7 +35,7 @@ async def get_zones(db: Db, call: Annotated[CallBody, requires_key("zones_view")
 @router.post("/create_zone")
 async def create_zone(db: Db, call: Annotated[CallBody, requires_key("zones_create")]) -> Answer:
     """Create a zone. Managers and Agents join it separately."""
-    body = validated(ZoneCreate, _zone_fields(call.part(ZONE)))
+    body = validated(ZoneCreate, _zone_fields(call.nested(TARGET_ZONE)))
     zone = await routes.create_zone(body, call.change)
     return {"zone": zone_shape(await zones.get_zone(db, str(zone.zone_id)))}
 
@@ -43,8 +43,8 @@ async def create_zone(db: Db, call: Annotated[CallBody, requires_key("zones_crea
 @router.post("/update_zone")
 async def update_zone(db: Db, call: Annotated[CallBody, requires_key("zones_modify")]) -> Answer:
     """Change a zone. Omitted and null fields keep their values."""
-    zone_id = call.part(ZONE).id("zone_id")
-    body = validated(ZonePatch, _zone_fields(call.part(ZONE)))
+    zone_id = call.nested(TARGET_ZONE).id("zone_id")
+    body = validated(ZonePatch, _zone_fields(call.nested(TARGET_ZONE)))
     await routes.update_zone(UUID(zone_id), body, call.change)
     return {"zone": zone_shape(await zones.get_zone(db, zone_id))}
 
@@ -52,7 +52,7 @@ async def update_zone(db: Db, call: Annotated[CallBody, requires_key("zones_modi
 @router.post("/delete_zone")
 async def delete_zone(call: Annotated[CallBody, requires_key("zones_delete")]) -> Answer:
     """Delete a zone without Managers, Agents, sessions and staging configs."""
-    await routes.delete_zone(UUID(call.part(ZONE).id("zone_id")), call.change)
+    await routes.delete_zone(UUID(call.nested(TARGET_ZONE).id("zone_id")), call.change)
     return {}
 
 
@@ -65,7 +65,7 @@ async def get_agents(db: Db) -> Answer:
 @router.post("/get_agent")
 async def get_agent(db: Db, call: Annotated[CallBody, requires_key("agents_view")]) -> Answer:
     """Return one Agent."""
-    return {"agent": _agent_shape(await routes.find_agent(db, call.part(AGENT).id("agent_id")))}
+    return {"agent": _agent_shape(await routes.find_agent(db, call.nested(TARGET_AGENT).id("agent_id")))}
 
 
 @router.post("/get_agent_report", dependencies=[requires_key("agents_view")])
@@ -77,8 +77,8 @@ async def get_agent_report(db: Db) -> Answer:
 @router.post("/update_agent")
 async def update_agent(db: Db, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
     """Enable or disable an Agent, or change its capacity. An override of 0 means the capacity of the host."""
-    target = call.part(AGENT)
-    target.require_fixed_values(_AGENT_FIXED, "Agents have no GPUs and do not prune images")
+    target = call.nested(TARGET_AGENT)
+    target.require_fixed_values(_FIXED_AGENT_FIELDS, "Agents have no GPUs and do not prune images")
     body = validated(AgentPatch, target.sent(*AGENT_FIELDS))
     agent = await routes.update_agent(target.id("agent_id"), body, call.change)
     return {"agent": _agent_shape(await routes.find_agent(db, str(agent.agent_id)))}
@@ -87,7 +87,7 @@ async def update_agent(db: Db, call: Annotated[CallBody, requires_key("agents_mo
 @router.post("/delete_agent")
 async def delete_agent(call: Annotated[CallBody, requires_key("agents_delete")]) -> Answer:
     """Delete an Agent; refused while it has sessions, unless it is gone and `force` is set."""
-    await routes.delete_agent(call.part(AGENT).id("agent_id"), call.change, force=call.flag("force"))
+    await routes.delete_agent(call.nested(TARGET_AGENT).id("agent_id"), call.change, force=call.flag("force"))
     return {}
 
 
@@ -100,16 +100,16 @@ async def get_managers(db: Db) -> Answer:
 @router.post("/update_manager")
 async def update_manager(call: Annotated[CallBody, requires_key("managers_modify")]) -> Answer:
     """Enable or disable a Manager."""
-    target = call.part(MANAGER)
+    target = call.nested(TARGET_MANAGER)
     body = validated(ManagerPatch, target.sent("enabled"))
     return {"manager": _manager_shape(await routes.update_manager(target.id("manager_id"), body, call.change))}
 
 
 def _zone_fields(target: CallBody) -> Answer:
-    """Return the fields with the names and values of `/api/v1`. The field `load_strategy` means
-    `load_balancing_strategy`, and a value may have underscores, such as `most_kasms`.
+    """Return the sent fields of a zone, as in `/api/v1`. Clients can also send `load_strategy` in place of
+    `load_balancing_strategy`, and values with underscores, such as `most_kasms`.
     """
-    target.require_fixed_values(_ZONE_FIXED, "machine pools (/api/v1/machine-pools) order machines")
+    target.require_fixed_values(_FIXED_ZONE_FIELDS, "machine pools (/api/v1/machine-pools) order machines")
     fields = target.sent(*ZONE_FIELDS)
     if strategy := target.text("load_balancing_strategy") or target.text("load_strategy"):
         fields["load_balancing_strategy"] = strategy.replace("_", " ").title()
@@ -127,8 +127,8 @@ def _agent_shape(agent: AgentRow) -> Answer:
         "zone_id": agent.zone_id,
         "zone_name": agent.zone_name,
         "manager_id": agent.manager_id,
-        "created": date(agent.registered),
-        "last_reported": date(agent.last_reported),
+        "created": format_time(agent.registered),
+        "last_reported": format_time(agent.last_reported),
         "cores": agent.cores,
         "memory": agent.memory,
         "gpus": 0,
@@ -137,15 +137,12 @@ def _agent_shape(agent: AgentRow) -> Answer:
         "cores_allocated": agent.cores_allocated,
         "memory_allocated": agent.memory_allocated,
         "kasms": agent.sessions,
-        **_AGENT_FIXED,
+        **_FIXED_AGENT_FIELDS,
     }
 
 
 def _report_shape(agent: AgentRow) -> Answer:
-    """Return the report of an Agent.
-
-    The free memory is that of the host minus the used one; null before the first check-in.
-    """
+    """Return the report of an Agent. The usage of its host is null before the first check-in."""
     used = agent.memory_used
     return {
         "name": agent.hostname,
@@ -167,6 +164,6 @@ def _manager_shape(view: ManagerView) -> Answer:
     """Return a Manager as in `/api/v1`, with dates in the published format."""
     return view.model_dump(mode="json", include=set(ManagerView.model_fields)) | {
         "manager_hostname": view.hostname,
-        "first_reported": date(view.first_reported),
-        "last_reported": date(view.last_reported),
+        "first_reported": format_time(view.first_reported),
+        "last_reported": format_time(view.last_reported),
     }

@@ -1,4 +1,4 @@
-"""The statistics of frames that KasmVNC measures, and their form in the published interface."""
+"""The statistics of frames that KasmVNC measures, and their shape in the published interface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Number = int | float
 
 
 class FrameStage(Struct):
-    """A stage of the work on a frame. `time` is in milliseconds."""
+    """A stage in the processing of a frame. `time` is in milliseconds."""
 
     process_name: str
     time: Number = 0
@@ -21,7 +21,7 @@ class FrameStage(Struct):
 
 
 class FrameClient(Struct):
-    """The values of a frame for one viewer. Times are in milliseconds."""
+    """The times of a frame for one viewer, in milliseconds."""
 
     client: str
     client_time: Number = 0
@@ -30,7 +30,7 @@ class FrameClient(Struct):
 
 
 class Frame(Struct):
-    """A frame: its size in pixels, the changed part in percent, and the time of the server in milliseconds."""
+    """A frame: its size in pixels, the changed part in percent, and the time that the server took, in milliseconds."""
 
     resx: Number
     resy: Number
@@ -47,17 +47,18 @@ class FrameStats(Struct):
 
 
 BottleneckStats = dict[str, dict[str, Annotated[list[Number], Meta(min_length=4, max_length=4)]]]
-"""KasmVNC's `get_bottleneck_stats`: user → viewer → CPU now, on average, network now, on average; 0 to 10."""
+"""The answer of the KasmVNC server to `get_bottleneck_stats`: user → viewer → four figures from 0 to 10: processor now
+and on average, network now and on average."""
 
 
-def published_frame(measured: FrameStats) -> dict[str, Any]:
+def published_frame(stats: FrameStats) -> dict[str, Any]:
     """Return the answer to `get_kasm_frame_stats` of the published interface."""
-    stages = {stage.process_name.lower(): stage for stage in measured.server_side}
+    stages = {stage.process_name.lower(): stage for stage in stats.server_side}
     encoding = _stage(stages, "encoding_total")
     return {
         "frame": {
-            **asdict(measured.frame),
-            "clients": [viewer.client for viewer in measured.client_side],
+            **asdict(stats.frame),
+            "clients": [viewer.client for viewer in stats.client_side],
             "analysis": _stage(stages, "analysis").time,
             "screenshot": _stage(stages, "screenshot").time,
             "encoding_total": encoding.time,
@@ -74,7 +75,7 @@ def published_frame(measured: FrameStats) -> dict[str, Any]:
                     {"process_name": process.process_name, "time": process.time} for process in viewer.processes
                 ],
             }
-            for viewer in measured.client_side
+            for viewer in stats.client_side
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Sessions in the published shape, where they are called kasms, each with one link for users to watch.
+"""Sessions in the published shape, where a session is called a kasm. Each has at most one share for all users.
 
 Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
 """
@@ -34,9 +34,9 @@ from greenroom.interfaces.public.calls import (
     Answer,
     CallBody,
     LifecycleRoute,
-    date,
+    current_time,
+    format_time,
     hex_id,
-    now,
     public_router,
     requires_key,
 )
@@ -46,7 +46,7 @@ from greenroom.interfaces.public.statements import anonymous_user
 async def share_launched_session(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:
     """Return the id of the share of a launched session, or None and the reason why its user may not share it.
 
-    A repeated request gets the share that it created before.
+    A repeated request returns the share of the first one.
     """
     session = await views.get_session(sharing.db, session_id)
     if session.share_id is not None:
@@ -80,11 +80,11 @@ async def join_as_user(sharing: Sharing, share: Share, user: User) -> JoinedView
         Forbidden: this user may not join.
     """
     named_shares = await shares.list_shares_with(sharing.db, user.user_id)
-    effective_share = next((each for each in named_shares if each.session_id == share.session_id), share)
+    effective_share = next((named for named in named_shares if named.session_id == share.session_id), share)
     return await share_service.join(sharing, effective_share, JoiningPerson(user.username, user.user_id))
 
 
-_NEVER_ON: Final = (
+_UNSUPPORTED_SETTINGS: Final = (
     "allow_kasm_clipboard_seamless",
     "allow_point_of_presence",
     "enable_webp",
@@ -115,10 +115,10 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
         "token": token,
         "view_only_token": None,
         "share_id": session.share_id,
-        "created_date": date(session.created),
-        "start_date": date(session.started or session.created),
-        "expiration_date": date(session.expires),
-        "keepalive_date": date(session.keepalive),
+        "created_date": format_time(session.created),
+        "start_date": format_time(session.started or session.created),
+        "expiration_date": format_time(session.expires),
+        "keepalive_date": format_time(session.keepalive),
         "hostname": host,
         "host": host,
         "port": port,
@@ -135,7 +135,7 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
         "gpus": 0,
         "is_persistent_profile": session.persistent_profile_mode is not None,
         "persistent_profile_mode": session.persistent_profile_mode,
-        "client_settings": {**dict.fromkeys(_NEVER_ON, False), **session.client_settings},
+        "client_settings": {**dict.fromkeys(_UNSUPPORTED_SETTINGS, False), **session.client_settings},
         "connection_info": {},
         "queued_tasks": [],
         "staging_config_id": session.staging_config_id,
@@ -147,13 +147,13 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
 
 
 def _port_map(session: Session, port: int, path: str) -> Answer:
-    """Return the places where programs find the stream, and the services of the image that the session may use."""
+    """Return the port and the path of the stream, and of each service of the image that the session may use."""
     folders = folders_of(session.services, session.client_settings)
     paths = {"vnc": path, **{name: f"{path}/{folder}" for name, folder in folders.items()}}
-    return {name: {"port": port, "path": where} for name, where in paths.items()}
+    return {name: {"port": port, "path": service_path} for name, service_path in paths.items()}
 
 
-async def kasms(
+async def list_kasms(
     db: Database, streams: StreamUrls, session_filter: SessionFilter, *, deleting: bool = False
 ) -> list[Answer]:
     """List the sessions that match, each with its `server`; `deleting`: also those that are being deleted."""
@@ -172,17 +172,17 @@ async def kasms(
     return shapes
 
 
-async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
+async def list_kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
     """Return user_id → sessions, of all users or of one."""
     kasms_by_user: dict[str, list[Answer]] = defaultdict(list)
-    for kasm in await kasms(db, streams, SessionFilter(user_id=user_id, staged=False)):
+    for kasm in await list_kasms(db, streams, SessionFilter(user_id=user_id, staged=False)):
         kasms_by_user[kasm["user_id"]].append(kasm)
     return kasms_by_user
 
 
 router = public_router()
 
-_NOT_OFFERED: Final[Answer] = {
+_FIXED_REQUEST_FIELDS: Final[Answer] = {
     "server_id": None,
     "egress_gateway_id": None,
     "connection_info": {},
@@ -191,31 +191,33 @@ _NOT_OFFERED: Final[Answer] = {
 
 HAND_OVER_WAIT_S: Final = 1.0
 
-FOR_USERS = requires_key("users_auth_session", USER)
+ACT_FOR_USERS = requires_key("users_auth_session", USER)
 
 
 @router.post("/request_kasm")
-async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Launch a session.
 
     Without `user_id` it is for a new anonymous user, without `image_id` from the user's default workspace. With
     `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session starts,
     `share_id` is null, and `warning` contains the reason.
     """
-    call.require_fixed_values(_NOT_OFFERED, "every session is a container on an Agent, without RDP and egress gateways")
+    call.require_fixed_values(
+        _FIXED_REQUEST_FIELDS, "every session is a container on an Agent, without RDP and egress gateways"
+    )
     db = sharing.db
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
-    is_made = False
+    is_new_user = False
     if user_id is None:
-        user_id, is_made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
+        user_id, is_new_user = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
     try:
         image_id = image_id or await default_image_of(db, user_id)
-        planned_request = launch_request(
+        request = launch_request(
             _session_fields(call, image_id), user_id, image_id, call.headers, _idempotency_key(call)
         )
-        result = await launcher.launch(planned_request, shows_machines=call.caller.may("agents_view"))
+        result = await launcher.launch(request, shows_machines=call.caller.may("agents_view"))
     except GreenroomError:
-        if is_made:
+        if is_new_user:
             await forget_anonymous(db, user_id)
         raise
     share_id, warning = None, None
@@ -235,7 +237,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
 
 @router.post("/get_kasm_status")
 async def get_kasm_status(
-    db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
+    db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
     """Return the state of a session. A failed session is a refusal with its reason.
 
@@ -250,7 +252,7 @@ async def get_kasm_status(
     token = token_of(session, secrets)
     progress = service.progress_of(session, shows_causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
-        "current_time": now(),
+        "current_time": current_time(),
         "kasm_url": connect_url(session.session_id, str(session.user_id), token),
         "kasm": kasm_shape(session, streams, token),
     }
@@ -273,20 +275,20 @@ async def get_kasms(db: Db, streams: Streams, call: Annotated[CallBody, requires
     """
     staged = None if call.flag("include_staged") else False
     session_filter = SessionFilter(user_id=call.optional_id("user_id"), staged=staged)
-    sessions = await kasms(db, streams, session_filter, deleting=call.flag("include_deleting"))
-    return {"current_time": now(), "kasms": sessions}
+    sessions = await list_kasms(db, streams, session_filter, deleting=call.flag("include_deleting"))
+    return {"current_time": current_time(), "kasms": sessions}
 
 
 @router.post("/get_user_kasms")
-async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """List the sessions of one user; `include_deleting` adds sessions that are being deleted."""
     session_filter = SessionFilter(user_id=call.id("user_id"))
-    sessions = await kasms(db, streams, session_filter, deleting=call.flag("include_deleting"))
-    return {"current_time": now(), "kasms": sessions}
+    sessions = await list_kasms(db, streams, session_filter, deleting=call.flag("include_deleting"))
+    return {"current_time": current_time(), "kasms": sessions}
 
 
 @router.post("/destroy_kasm")
-async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Record that a session must end. It has ended when get_kasm_status is refused."""
     await service.destroy(
         db, logs, await session_of(db, call, Act.DESTROY_FOR_USERS), f"destroyed by {call.caller.name}"
@@ -295,7 +297,7 @@ async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS])
 
 
 @router.post("/keepalive")
-async def keepalive(db: Db, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def keepalive(db: Db, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Extend an open session to `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call, Act.KEEP_ALIVE))
     return {"usage_reached": False}
@@ -331,7 +333,7 @@ def _session_fields(call: CallBody, image_id: str) -> SessionCreate:
 
 
 async def session_of(db: Database, call: CallBody, act: Act) -> Session:
-    """Return the session `kasm_id` of user `user_id` if the caller may do this.
+    """Return the session `kasm_id` of user `user_id` if the caller may perform `act`.
 
     Raises the same errors as `session_and_verdict_of`.
     """
@@ -339,11 +341,11 @@ async def session_of(db: Database, call: CallBody, act: Act) -> Session:
 
 
 async def session_and_verdict_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Verdict]:
-    """Return the session `kasm_id` of user `user_id`, and the verdict of the authorization table on this act.
+    """Return the session `kasm_id` of user `user_id`, and the verdict of the authorization table on `act`.
 
     Raises:
         NotFound: it does not exist, it was deleted, or it belongs to another user.
-        Forbidden: the caller may not do this.
+        Forbidden: the caller may not perform `act`.
     """
     kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
     session = await views.get_session(db, kasm_id)
@@ -358,24 +360,24 @@ lifecycle_router = public_router(LifecycleRoute)
 
 
 @lifecycle_router.post("/stop_kasm")
-async def stop_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def stop_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Stop a session: its programs end, and its disk remains. Its owner's groups must allow it."""
-    return await _give_order(db, logs, call, "stop")
+    return await _request_command(db, logs, call, "stop")
 
 
 @lifecycle_router.post("/pause_kasm")
-async def pause_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def pause_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Pause a session: its programs are frozen in memory. Its owner's groups must allow it."""
-    return await _give_order(db, logs, call, "pause")
+    return await _request_command(db, logs, call, "pause")
 
 
 @lifecycle_router.post("/resume_kasm")
-async def resume_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def resume_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Let a stopped or paused session run again."""
-    return await _give_order(db, logs, call, "resume")
+    return await _request_command(db, logs, call, "resume")
 
 
-async def _give_order(db: Database, logs: LogWriter, call: CallBody, command: LifecycleCommand) -> Answer:
+async def _request_command(db: Database, logs: LogWriter, call: CallBody, command: LifecycleCommand) -> Answer:
     await instructions.request_lifecycle_command(
         db, logs, call.caller, await session_of(db, call, Act(command)), command
     )

@@ -85,33 +85,33 @@ async def extend_login(db: Database, login_id: str, lifetime_s: float) -> None:
     )
 
 
-_LIVE: Final[LiteralString] = "FROM sessions WHERE status <> 'deleted' AND user_id IS NOT NULL"
-_COUNT_LOGGED: Final[LiteralString] = (
+_SESSIONS_OF_USERS: Final[LiteralString] = "FROM sessions WHERE status <> 'deleted' AND user_id IS NOT NULL"
+_COUNT_LOG_ROWS: Final[LiteralString] = (
     "SELECT count(*) AS data FROM logs WHERE code = %(code)s"
     " AND time > clock_timestamp() - make_interval(secs => %(within_s)s)"
 )
 CURRENT_FIGURES: Final[dict[str, LiteralString]] = {
-    "current_kasms": f"SELECT count(*) AS data {_LIVE}",
-    "current_users": f"SELECT count(DISTINCT user_id) AS data {_LIVE}",
+    "current_kasms": f"SELECT count(*) AS data {_SESSIONS_OF_USERS}",
+    "current_users": f"SELECT count(DISTINCT user_id) AS data {_SESSIONS_OF_USERS}",
 }
-"""Current figures: the number of sessions that have a user, and the number of those users."""
+"""The SQL of figures of this moment: the number of sessions that have a user, and the number of these users."""
 LOG_FIGURES: Final = {
     "created_kasms": LogCode.SESSION_LAUNCHED,
     "destroyed_kasms": LogCode.SESSION_DELETED,
     "successful_logins": LogCode.LOGIN,
     "failed_logins": LogCode.LOGIN_FAILED,
 }
-"""Figures counted from the log rows of the last period; older rows may be deleted already."""
+"""Figures that are numbers of log rows with a code. Old log rows may be deleted already."""
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:
-    """Return the figure `name`; figures of the log count the last `within_s` seconds. Raises Invalid: it does not
-    exist.
+    """Return the figure `name`; a figure of log rows counts those of the last `within_s` seconds. Raises Invalid: there
+    is no such figure.
     """
     if name in CURRENT_FIGURES:
         row = await db.fetch_one(CURRENT_FIGURES[name])
     elif name in LOG_FIGURES:
-        row = await db.fetch_one(_COUNT_LOGGED, {"code": LOG_FIGURES[name], "within_s": within_s})
+        row = await db.fetch_one(_COUNT_LOG_ROWS, {"code": LOG_FIGURES[name], "within_s": within_s})
     else:
         raise Invalid(
             f"There is no report {name[:60]!r}; the reports are {', '.join([*CURRENT_FIGURES, *LOG_FIGURES])}."

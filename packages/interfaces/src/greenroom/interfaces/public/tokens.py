@@ -19,21 +19,21 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.db.access.credentials import TokenLogin
 from greenroom.interfaces.public import statements
-from greenroom.interfaces.public.calls import Answer, CallBody, date, public_router, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, format_time, public_router, requires_key
 from greenroom.kit.secrets import secret_digest
 
 router = public_router()
 
-FOR_USERS: Final = requires_key("users_auth_session")
+ACT_FOR_USERS: Final = requires_key("users_auth_session")
 
 
 @router.post("/create_session_token")
-async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def create_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Begin a log-in of a user, and return its token."""
     change, login_id = call.change, str(uuid.uuid4())
     token = change.secrets.session_token(login_id)
     async with change.db.transaction() as connection:
-        user = await users.lock_user(connection, call.part("target_user").id("user_id"))
+        user = await users.lock_user(connection, call.nested("target_user").id("user_id"))
         change.caller.require_not_above(user.permissions)
         if user.disabled or user.locked or user.anonymous:
             raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
@@ -52,47 +52,47 @@ async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
         user_id=user.user_id,
         username=user.username,
     )
-    return {"session_token": _shape(await _find(change, token), token)}
+    return {"session_token": _token_shape(await _find_login(change, token), token)}
 
 
 @router.post("/get_session_token")
-async def get_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def get_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Return one token, as long as it is valid."""
     token = _token_of_call(call)
-    return {"session_token": _shape(await _find(call.change, token), token)}
+    return {"session_token": _token_shape(await _find_login(call.change, token), token)}
 
 
 @router.post("/get_session_tokens")
-async def get_session_tokens(call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def get_session_tokens(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """List the valid tokens of a user that programs created, oldest first. Log-ins of browsers are not included."""
-    return {"session_tokens": [_shape(login, token) for login, token in await _of_user(call)]}
+    return {"session_tokens": [_token_shape(login, token) for login, token in await _tokens_of_user(call)]}
 
 
 @router.post("/update_session_token")
-async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def update_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Extend a token to the lifetime of a new one."""
     change, token = call.change, _token_of_call(call)
-    login = await _find(change, token)
+    login = await _find_login(change, token)
     await statements.extend_login(change.db, login.login_id, change.installation.session_lifetime_s)
-    return {"session_token": _shape(await _find(change, token), token)}
+    return {"session_token": _token_shape(await _find_login(change, token), token)}
 
 
 @router.post("/delete_session_token")
-async def delete_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def delete_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """End a token, and cut the streams of its user; their sessions continue."""
-    await _end(call.change, await _find(call.change, _token_of_call(call)))
+    await _end_login(call.change, await _find_login(call.change, _token_of_call(call)))
     return {}
 
 
 @router.post("/delete_session_tokens")
-async def delete_session_tokens(call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def delete_session_tokens(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """End all tokens of a user that programs created; `logout_user` also ends log-ins of browsers."""
-    for login, _ in await _of_user(call):
-        await _end(call.change, login)
+    for login, _ in await _tokens_of_user(call):
+        await _end_login(call.change, login)
     return {}
 
 
-async def _find(change: CallerChange, token: str) -> TokenLogin:
+async def _find_login(change: CallerChange, token: str) -> TokenLogin:
     """Return the log-in of a valid token.
 
     Raises:
@@ -106,30 +106,30 @@ async def _find(change: CallerChange, token: str) -> TokenLogin:
     return login
 
 
-async def _of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
+async def _tokens_of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
     """Return the valid tokens of the user of the call with their log-ins, oldest first."""
     change = call.change
-    user = await users.get_user(change.db, call.part("target_user").id("user_id"))
+    user = await users.get_user(change.db, call.nested("target_user").id("user_id"))
     change.caller.require_not_above(user.permissions)
     logins = await statements.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
     logins_and_tokens = [(login, change.secrets.session_token(login.login_id)) for login in logins]
     return [(login, token) for login, token in logins_and_tokens if secret_digest(token) == login.token_hash]
 
 
-async def _end(change: CallerChange, login: TokenLogin) -> None:
+async def _end_login(change: CallerChange, login: TokenLogin) -> None:
     await end_user_login(uuid.UUID(login.user_id), uuid.UUID(login.login_id), change)
 
 
 def _token_of_call(call: CallBody) -> str:
-    return call.part("target_session_token").text("session_token")
+    return call.nested("target_session_token").text("session_token")
 
 
-def _shape(login: TokenLogin, token: str) -> Answer:
+def _token_shape(login: TokenLogin, token: str) -> Answer:
     """Return a token in the published shape. There is no JWT: the token itself is the credential."""
     return {
         "session_token": token,
-        "session_token_date": date(login.created),
-        "expires_at": date(login.ends),
+        "session_token_date": format_time(login.created),
+        "expires_at": format_time(login.ends),
         "session_jwt": None,
         "user_id": login.user_id,
     }

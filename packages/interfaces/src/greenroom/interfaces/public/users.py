@@ -33,15 +33,15 @@ from greenroom.interfaces.public.calls import (
     requires_key_one_of,
     user_shape,
 )
-from greenroom.interfaces.public.sessions import kasms_of_users
+from greenroom.interfaces.public.sessions import list_kasms_of_users
 from greenroom.interfaces.public.statements import insert_login_link
 from greenroom.kit.secrets import new_secret, secret_digest
 
 LINK_LIFETIME_S: Final = 300.0
-ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
+ATTRIBUTE_FIELDS: Final = tuple(AttributesPatch.model_fields)
 
-_WORKSPACES: Final[Answer] = {"authorized_images": []}
-WORKSPACES_REASON: Final = "workspaces belong to groups, not to users (add_images_group)"
+_FIXED_USER_FIELDS: Final[Answer] = {"authorized_images": []}
+NO_WORKSPACES_REASON: Final = "workspaces belong to groups, not to users (add_images_group)"
 
 user_router = public_router()
 
@@ -51,8 +51,8 @@ USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "g
 @user_router.post("/create_user")
 async def create_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]) -> Answer:
     """Create a user in All Users."""
-    target = call.part("target_user")
-    target.require_fixed_values(_WORKSPACES, WORKSPACES_REASON)
+    target = call.nested("target_user")
+    target.require_fixed_values(_FIXED_USER_FIELDS, NO_WORKSPACES_REASON)
     body = validated(UserCreate, target.sent(*USER_FIELDS))
     return {"user": user_shape(await accounts.create_user(call.change, passwords, body))}
 
@@ -60,23 +60,23 @@ async def create_user(passwords: PasswordHashes, call: Annotated[CallBody, requi
 @user_router.post("/get_user")
 async def get_user(db: Db, streams: Streams, call: Annotated[CallBody, requires_key("users_view")]) -> Answer:
     """Return one user, by id or name, with their sessions."""
-    user = await _target(db, call)
-    kasms = await kasms_of_users(db, streams, user.user_id)
+    user = await _target_user(db, call)
+    kasms = await list_kasms_of_users(db, streams, user.user_id)
     return {"user": user_shape(user, kasms.get(user.user_id, []))}
 
 
 @user_router.post("/get_users", dependencies=[requires_key("users_view")])
 async def get_users(db: Db, streams: Streams) -> Answer:
     """List all users with their sessions."""
-    kasms = await kasms_of_users(db, streams)
+    kasms = await list_kasms_of_users(db, streams)
     return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in (await users.list_users(db)).rows]}
 
 
 @user_router.post("/update_user")
 async def update_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change a user. Null fields keep their values, and so does the password if it is empty."""
-    target = call.part("target_user")
-    target.require_fixed_values(_WORKSPACES, WORKSPACES_REASON)
+    target = call.nested("target_user")
+    target.require_fixed_values(_FIXED_USER_FIELDS, NO_WORKSPACES_REASON)
     sent = target.sent(*USER_FIELDS)
     if not sent.get("password"):
         sent.pop("password", None)
@@ -94,7 +94,7 @@ async def delete_user(call: Annotated[CallBody, requires_key("users_delete", "us
 @user_router.post("/logout_user")
 async def logout_user(db: Db, call: Annotated[CallBody, requires_key("users_auth_session")]) -> Answer:
     """End all log-ins of a user and cut their streams; their sessions continue."""
-    await user_routes.log_user_out(uuid.UUID((await _target(db, call)).user_id), call.change)
+    await user_routes.log_user_out(uuid.UUID((await _target_user(db, call)).user_id), call.change)
     return {}
 
 
@@ -103,7 +103,7 @@ async def get_login(
     db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("users_auth_session")]
 ) -> Answer:
     """Return an address that logs the user in at the console. It is valid once, for five minutes."""
-    user = await _target(db, call)
+    user = await _target_user(db, call)
     call.caller.require_not_above(user.permissions)
     if user.disabled or user.locked or user.anonymous:
         raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
@@ -122,7 +122,7 @@ async def get_login(
 @user_router.post("/get_attributes")
 async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("users_view")]) -> Answer:
     """Return the preferences of a user."""
-    user = await _target(db, call)
+    user = await _target_user(db, call)
     return {"user_attributes": attributes_shape(await get_attributes(db, user.user_id))}
 
 
@@ -130,9 +130,9 @@ async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("us
 @user_router.post("/update_user_attributes")
 async def update_user_attributes(call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change the preferences of a user. Null fields keep their values; an empty text clears one."""
-    target = call.part("target_user_attributes")
+    target = call.nested("target_user_attributes")
     user_id = target.optional_id("user_id") or call.id("user_id")
-    sent = {name: None if value == "" else value for name, value in target.sent(*ATTRIBUTES).items()}
+    sent = {name: None if value == "" else value for name, value in target.sent(*ATTRIBUTE_FIELDS).items()}
     if isinstance(theme := sent.get("theme"), str):
         sent["theme"] = theme.lower()
     body, client_fields = validated(AttributesPatch, sent), target.client_fields(USER_CLIENT_FIELDS)
@@ -140,8 +140,8 @@ async def update_user_attributes(call: Annotated[CallBody, requires_key("users_m
     return {}
 
 
-async def _target(db: Database, call: CallBody) -> users.User:
-    target = call.part("target_user")
+async def _target_user(db: Database, call: CallBody) -> users.User:
+    target = call.nested("target_user")
     user_id = target.optional_id("user_id")
     if user_id is not None:
         return await users.get_user(db, user_id)
@@ -164,27 +164,27 @@ CHANGE_GROUPS: Final = requires_key_one_of("groups_modify", "groups_modify_ifmem
 @group_router.post("/get_groups", dependencies=[VIEW_GROUPS])
 async def get_groups(db: Db) -> Answer:
     """List all groups."""
-    return {"groups": [_shape(group) for group in (await groups.list_groups(db)).rows]}
+    return {"groups": [_group_shape(group) for group in (await groups.list_groups(db)).rows]}
 
 
 @group_router.post("/get_group")
 async def get_group(db: Db, call: Annotated[CallBody, VIEW_GROUPS]) -> Answer:
     """Return one group."""
-    return {"group": _shape(await groups.get_group(db, str(_group_id(call))))}
+    return {"group": _group_shape(await groups.get_group(db, str(_group_id(call))))}
 
 
 @group_router.post("/create_group")
 async def create_group(call: Annotated[CallBody, requires_key("groups_create")]) -> Answer:
     """Create a group."""
-    body = validated(GroupCreate, call.part("target_group").sent(*GROUP_FIELDS))
-    return {"group": _shape(await group_rules.create(call.change, body))}
+    body = validated(GroupCreate, call.nested("target_group").sent(*GROUP_FIELDS))
+    return {"group": _group_shape(await group_rules.create(call.change, body))}
 
 
 @group_router.post("/update_group")
 async def update_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Change a group. Omitted and null fields keep their values."""
-    body = validated(GroupPatch, call.part("target_group").sent(*GROUP_FIELDS))
-    return {"group": _shape(await group_rules.update(call.change, str(_group_id(call)), body))}
+    body = validated(GroupPatch, call.nested("target_group").sent(*GROUP_FIELDS))
+    return {"group": _group_shape(await group_rules.update(call.change, str(_group_id(call)), body))}
 
 
 @group_router.post("/delete_group")
@@ -222,7 +222,7 @@ async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody
     group = await groups.get_group(db, str(_group_id(call)))
     group_images = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
     shapes = [image_shape(visible_to(image, secrets, call.caller)) for image in group_images]
-    return {"images": [image | _in_group(group, image) for image in shapes]}
+    return {"images": [image | _group_image_fields(group, image) for image in shapes]}
 
 
 @group_router.post("/add_images_group")
@@ -250,12 +250,12 @@ async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBo
 @group_router.post("/set_settings_group")
 async def set_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Set a setting of a group. Values may be texts, as older clients send them."""
-    group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
+    group_id, setting, target = _group_id(call), _target_setting(call), call.nested("target_setting")
     if target.body.get("value") is None:
         raise Invalid(
             f"The value of {setting.name} is missing; to remove a setting from a group, call remove_settings_group."
         )
-    body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
+    body = validated(GroupPatch, {"settings": {setting.name: _parse_value(setting, target.body.get("value"))}})
     group = await group_rules.update(call.change, str(group_id), body)
     return {"setting": _setting_shape(setting, group_rules.visible_to(group, call.change.secrets, call.caller))}
 
@@ -263,16 +263,16 @@ async def set_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer
 @group_router.post("/remove_settings_group")
 async def remove_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Remove a setting from a group."""
-    body = GroupPatch(settings={_setting(call).name: None})
+    body = GroupPatch(settings={_target_setting(call).name: None})
     await group_rules.update(call.change, str(_group_id(call)), body)
     return {}
 
 
-def _in_group(group: Group, image: Answer) -> Answer:
-    """Return the fields of a workspace as part of a group. Their id is derived from both ids."""
-    image_of_group = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
+def _group_image_fields(group: Group, image: Answer) -> Answer:
+    """Return the fields of a workspace as part of a group. `group_image_id` is derived from the ids of both."""
+    group_image_id = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
     return {
-        "group_image_id": str(image_of_group),
+        "group_image_id": str(group_image_id),
         "group_id": hex_id(group.group_id),
         "group_name": group.name,
         "image_name": image["name"],
@@ -280,7 +280,7 @@ def _in_group(group: Group, image: Answer) -> Answer:
     }
 
 
-def _shape(group: Group) -> Answer:
+def _group_shape(group: Group) -> Answer:
     return {
         "group_id": hex_id(group.group_id),
         "name": group.name,
@@ -303,31 +303,31 @@ def _setting_shape(setting: Setting, group: Group) -> Answer:
 
 
 def _group_id(call: CallBody) -> uuid.UUID:
-    return uuid.UUID(call.part("target_group").id("group_id"))
+    return uuid.UUID(call.nested("target_group").id("group_id"))
 
 
 def _user_id(call: CallBody) -> uuid.UUID:
-    return uuid.UUID(call.part("target_user").id("user_id"))
+    return uuid.UUID(call.nested("target_user").id("user_id"))
 
 
 def _image_id(call: CallBody) -> uuid.UUID:
-    return uuid.UUID(call.part("target_image").id("image_id"))
+    return uuid.UUID(call.nested("target_image").id("image_id"))
 
 
-def _setting(call: CallBody) -> Setting:
+def _target_setting(call: CallBody) -> Setting:
     """Return the setting of `target_setting`, by its name.
 
     Raises:
         Invalid: there is no setting of this name.
     """
-    target = call.part("target_setting")
+    target = call.nested("target_setting")
     name = target.text("name") or target.text("group_setting_id")
     if name not in SETTINGS:
         raise Invalid(f"There is no group setting {name!r}; the settings are {', '.join(SETTINGS)}.")
     return SETTINGS[name]
 
 
-def _value(setting: Setting, sent: object) -> object:
+def _parse_value(setting: Setting, sent: object) -> object:
     """Return the value of a setting, parsed if it was sent as a string: "True", "20", "{}"."""
     if not isinstance(sent, str) or setting.kind in ("string", "choice"):
         return sent

@@ -1,6 +1,6 @@
 """Workspaces in the published shape. The rules are those of `/api/v1/images`.
 
-Clients send the JSON fields as texts or as objects, ids with or without dashes, and keys without a meaning here.
+Clients send the JSON fields as texts or as objects, ids with or without dashes, and fields that Greenroom does not use.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from greenroom.interfaces.public.calls import (
 
 router = public_router()
 
-TARGET: Final = "target_image"
-_JSON: Final = ("port_map", "run_config", "exec_config", "volume_mappings", "categories")
-_IDS: Final = ("zone_id", "server_id", "filter_policy_id")
-_EMPTY_IS_NULL: Final = ("persistent_profile_path", "session_time_limit", *_IDS)
-FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_fields if name != "groups"))
+TARGET_FIELD: Final = "target_image"
+_JSON_FIELDS: Final = ("port_map", "run_config", "exec_config", "volume_mappings", "categories")
+_ID_FIELDS: Final = ("zone_id", "server_id", "filter_policy_id")
+_NULL_IF_EMPTY: Final = ("persistent_profile_path", "session_time_limit", *_ID_FIELDS)
+IMAGE_FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_fields if name != "groups"))
 
 
 @router.post("/get_images")
@@ -46,41 +46,41 @@ async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requ
 @router.post("/get_image")
 async def get_image(db: Db, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """Return one workspace."""
-    return _answer(await images.get_image(db, _id(call)), call)
+    return _image_answer(await images.get_image(db, _image_id(call)), call)
 
 
 @router.post("/create_image")
 async def create_image(call: Annotated[CallBody, requires_key("images_create")]) -> Answer:
     """Create a workspace, for All Users unless the setting of the installation excludes that."""
-    target = call.part(TARGET)
-    body, client_fields = validated(ImageCreate, _fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
-    return _answer(await service.create_image(call.change, body, client_fields=client_fields), call)
+    target = call.nested(TARGET_FIELD)
+    body, client_fields = validated(ImageCreate, _image_fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
+    return _image_answer(await service.create_image(call.change, body, client_fields=client_fields), call)
 
 
 @router.post("/update_image")
 async def update_image(call: Annotated[CallBody, requires_key("images_modify")]) -> Answer:
     """Change a workspace. Omitted and null fields keep their values; an empty text removes an optional value."""
-    image_id, target = _id(call), call.part(TARGET)
-    body, client_fields = validated(ImagePatch, _fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
-    return _answer(await service.update_image(call.change, image_id, body, client_fields=client_fields), call)
+    image_id, target = _image_id(call), call.nested(TARGET_FIELD)
+    body, client_fields = validated(ImagePatch, _image_fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
+    return _image_answer(await service.update_image(call.change, image_id, body, client_fields=client_fields), call)
 
 
 @router.post("/delete_image")
 async def delete_image(call: Annotated[CallBody, requires_key("images_delete")]) -> Answer:
     """Delete a workspace that nothing uses."""
-    await routes.delete_image(UUID(_id(call)), call.change)
+    await routes.delete_image(UUID(_image_id(call)), call.change)
     return {}
 
 
-def _answer(image: WorkspaceRow, call: CallBody) -> Answer:
+def _image_answer(image: WorkspaceRow, call: CallBody) -> Answer:
     return {"image": image_shape(service.visible_to(image, call.change.secrets, call.caller))}
 
 
-def _id(call: CallBody) -> str:
-    return call.part(TARGET).id("image_id")
+def _image_id(call: CallBody) -> str:
+    return call.nested(TARGET_FIELD).id("image_id")
 
 
-def _fields(target: CallBody) -> Json:
+def _image_fields(target: CallBody) -> Json:
     """Return the sent fields of a workspace, as in `/api/v1`.
 
     Raises:
@@ -89,17 +89,17 @@ def _fields(target: CallBody) -> Json:
     """
     target.require_fixed_values(FIXED_IMAGE_FIELDS, "workspaces have no GPUs, networks, storage or forms")
     target.require_fixed_values({"image_type": "Container"}, "every workspace is a container")
-    fields = target.sent(*FIELDS)
-    for name in _JSON:
+    fields = target.sent(*IMAGE_FIELDS)
+    for name in _JSON_FIELDS:
         if isinstance(fields.get(name), str):
-            fields[name] = _parsed(name, fields[name])
-    for name in _IDS:
+            fields[name] = _parse_json(name, fields[name])
+    for name in _ID_FIELDS:
         if name in fields:
             fields[name] = target.optional_id(name)
-    return {name: None if name in _EMPTY_IS_NULL and value == "" else value for name, value in fields.items()}
+    return {name: None if name in _NULL_IF_EMPTY and value == "" else value for name, value in fields.items()}
 
 
-def _parsed(name: str, text: str) -> Any:
+def _parse_json(name: str, text: str) -> Any:
     """Return the value of a JSON string; an empty string is the empty value. Categories may be a text with commas."""
     if not text.strip():
         return [] if name == "categories" else {}
